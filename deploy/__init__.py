@@ -1,0 +1,1 @@
+"""How Atoll is run: on one machine without Docker (local), in containers, and the edge before it."""

