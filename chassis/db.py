@@ -1,0 +1,163 @@
+"""One RPC, one event or one step of a job is one transaction, opened here and nowhere else.
+
+Its changes, its outbox rows, its audit row and its remembered answer commit together or not at all.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TypeAlias, TypeVar
+from uuid import UUID
+
+import asyncpg
+from google.protobuf.message import Message
+
+from atoll.common.v1.access_pb2 import AUDIT_PHI_READ
+from chassis.call import Call
+from chassis.errors import TryAgain
+from chassis.store import Connection, Store
+
+ATTEMPTS_MAX = 3
+ACQUIRE_S = 2.0
+RETRYABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+# Out of reach for now, or too busy: nothing was changed. Since Python 3.11 TimeoutError is an OSError: a deadline that
+# runs out is told apart by `chassis.endpoint`, which cancels.
+AWAY = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+)
+
+S = TypeVar("S", bound=Store)
+M = TypeVar("M", bound=Message)
+T = TypeVar("T")
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+
+
+async def _keep(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Spares asyncpg's RESET ALL, a round trip in each call: nothing is set for longer than a transaction."""
+
+
+def open_pool(dsn: str, *, size: int) -> Pool:
+    """To be entered with `async with`."""
+    return asyncpg.create_pool(
+        dsn, min_size=size, max_size=size, reset=_keep, timeout=10, server_settings={"jit": "off"}
+    )
+
+
+class Database:
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def transaction(self, call: Call, *, read_only: bool = False) -> AsyncIterator[Connection]:
+        """BEGIN and who may see what, which row-level security asks for, go in one round trip."""
+        sites = "*" if call.sites is None else ",".join(map(str, call.sites))
+        async with self._pool.acquire(timeout=ACQUIRE_S) as conn:
+            await conn.execute(
+                f"BEGIN {'READ ONLY' if read_only else ''}; SELECT set_config('app.chain', '{call.chain_id}', true), "
+                f"set_config('app.sites', '{sites}', true), set_config('app.patient', '{call.patient_id or ''}', true)"
+            )
+            try:
+                yield conn
+            except BaseException:
+                await _roll_back(conn)
+                raise
+            await conn.execute("COMMIT")
+
+    async def once(
+        self,
+        call: Call,
+        request: Message,
+        response_type: type[M],
+        store_type: type[S],
+        work: Callable[[S], Awaitable[M]],
+        *,
+        locks: Iterable[UUID] = (),
+    ) -> M:
+        """The answer of `work`, done once per request_id while no other call holds one of `locks`."""
+
+        async def steps(store: S) -> M:
+            earlier = await store.claim(request, locks)
+            if earlier is not None:
+                return response_type.FromString(earlier)
+            response = await work(store)
+            await store.settle(request, response)
+            return response
+
+        return await self._attempt(call, store_type, steps)
+
+    async def read(self, call: Call, request: Message, store_type: type[S], work: Callable[[S], Awaitable[T]]) -> T:
+        """What `work` reads, in a read-only transaction; or, if who saw it must be kept, with an audit row."""
+        audited = call.audit == AUDIT_PHI_READ
+
+        async def steps(store: S) -> T:
+            found = await work(store)
+            if audited:
+                await store.note_read(request)
+            return found
+
+        return await self._attempt(call, store_type, steps, read_only=not audited)
+
+    async def effect(
+        self, call: Call, event_id: UUID, event: Message, store_type: type[S], work: Callable[[S], Awaitable[None]]
+    ) -> None:
+        """Does `work` for an event, unless the consumer has done it before."""
+
+        async def steps(store: S) -> None:
+            if await store.first_time(call.method, event_id):
+                await work(store)
+                await store.settle_event(event)
+
+        await self._attempt(call, store_type, steps)
+
+    async def job(self, call: Call, store_type: type[S], work: Callable[[S], Awaitable[T]]) -> T:
+        """One step of background work: its changes and its events commit together."""
+
+        async def steps(store: S) -> T:
+            done = await work(store)
+            await store.settle_job()
+            return done
+
+        return await self._attempt(call, store_type, steps)
+
+    async def _attempt(
+        self, call: Call, store_type: type[S], steps: Callable[[S], Awaitable[T]], *, read_only: bool = False
+    ) -> T:
+        """Runs `steps` in one transaction, and again where PostgreSQL asks for it: they touch nothing but the store."""
+        for _ in range(ATTEMPTS_MAX):
+            try:
+                async with self.transaction(call, read_only=read_only) as conn:
+                    return await steps(store_type(conn, call))
+            except RETRYABLE:
+                continue
+            except asyncpg.IntegrityConstraintViolationError as error:
+                if refusal := store_type.refusals.get(error.constraint_name or ""):
+                    raise refusal() from error
+                raise
+            except AWAY as error:
+                raise TryAgain() from error
+            except asyncpg.InterfaceError as error:
+                if _connection_lost(error):
+                    raise TryAgain() from error
+                raise
+        raise TryAgain()
+
+
+def _connection_lost(error: asyncpg.InterfaceError) -> bool:
+    """asyncpg has no class of its own for it; its other interface errors are mistakes of ours."""
+    return "closed" in str(error) or "closing" in str(error)
+
+
+async def _roll_back(conn: Connection) -> None:
+    """A connection that cannot roll back is closed: the pool replaces it, and PostgreSQL rolls back by itself."""
+    if conn.is_closed():
+        return
+    try:
+        await conn.execute("ROLLBACK")
+    except (asyncpg.InterfaceError, asyncpg.PostgresError, OSError, asyncio.CancelledError):
+        conn.terminate()

@@ -1,0 +1,176 @@
+"""What happens to each RPC around its handler, in order, in one place.
+
+Deadline → token → role → parse → field rules → site and patient → handler → status → log line. An endpoint is made once
+per RPC when a service starts; as interceptors these steps would be built anew in each call and could not see malformed
+bytes.
+"""
+
+from __future__ import annotations  # grpc's context is generic in its stubs only
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+from grpc_status import rpc_status
+from protovalidate import Validator
+from protovalidate import Violation as BrokenRule
+
+from atoll.common.v1.access_pb2 import access
+from chassis.auth import AccessDenied, Caller, TokenExpired, Tokens
+from chassis.call import Call, Sites
+from chassis.clock import Clock
+from chassis.errors import BadRequest, DomainError, Overloaded, TooLate, Violation
+from chassis.ids import from_wire, ids_of
+from chassis.metrics import RPC_SECONDS
+from chassis.status import CODES, status_of
+from chassis.tracing import trace_id, traceparent_of
+
+log = structlog.get_logger()
+
+DEADLINE_MAX_S = 30.0  # For a caller who sets none, or a longer one.
+ANSWER_S = 0.02  # Kept back to be able to answer.
+WORK_MIN_S = 0.05  # With less left than this, work is refused.
+STREAM_AGE_MAX_S = 3600.0  # Then the stream ends with OK, and the reader opens it again from its resume token.
+STREAM_WRITE_S = 10.0  # A reader that takes nothing for so long is dropped.
+
+Handler = Callable[[Any, Call], Awaitable[Message]]
+StreamHandler = Callable[[Any, Call], AsyncIterator[Message]]
+Context = grpc.aio.ServicerContext[bytes, Message]
+_validator = Validator()
+
+
+class Endpoint:
+    """One RPC that answers once."""
+
+    def __init__(self, method: MethodDescriptor, handler: Any, tokens: Tokens, clock: Clock) -> None:
+        self._access = method.GetOptions().Extensions[access]
+        if not (self._access.roles and self._access.scope and self._access.audit):
+            raise RuntimeError(f"{method.full_name} lacks (atoll.common.v1.access)")
+        self._name, self._request_type = method.full_name, GetMessageClass(method.input_type)
+        self._handler, self._tokens, self._clock = handler, tokens, clock
+
+    async def __call__(self, raw: bytes, context: Context) -> Message | None:
+        started, ids = time.perf_counter(), dict[str, str]()
+        code = grpc.StatusCode.OK
+        try:
+            return await self._answer(raw, context, ids)
+        except TimeoutError:
+            code = grpc.StatusCode.DEADLINE_EXCEEDED
+            await self._refuse(TooLate(), context, ids)
+        except DomainError as error:
+            code = CODES[error.kind]
+            await self._refuse(error, context, ids)
+        except Exception:
+            code = grpc.StatusCode.INTERNAL
+            log.exception("rpc.bug", method=self._name, **ids)
+            await context.abort(code, "internal error")
+        finally:
+            seconds = time.perf_counter() - started
+            RPC_SECONDS.labels(self._name, code.name).observe(seconds)
+            if code is grpc.StatusCode.OK:
+                log.info("rpc.done", method=self._name, ms=round(seconds * 1e3, 1), **ids)
+
+    async def _answer(self, raw: bytes, context: Context, ids: dict[str, str]) -> Message | None:
+        async with asyncio.timeout(_work_seconds(context)):
+            request, call, _ = await self._open(raw, context, ids)
+            answer: Message = await self._handler(request, call)
+            return answer
+
+    async def _open(self, raw: bytes, context: Context, ids: dict[str, str]) -> tuple[Message, Call, Caller]:
+        metadata = dict(context.invocation_metadata() or ())
+        caller = await self._tokens.caller(str(metadata.get("authorization", "")))
+        sites, patient_id = caller.permitted(self._access)
+        request = self._parse(raw)
+        check_fields(request)
+        ids.update(ids_of(request))  # Not before: what stands in a field that breaks its rule may be anything.
+        _check_site(request, sites)
+        _check_patient(request, patient_id)
+        traceparent = traceparent_of(str(metadata.get("traceparent", "")))
+        ids["trace"] = trace_id(traceparent)
+        call = Call(
+            chain_id=caller.chain_id or from_wire("chain", str(metadata.get("atoll-chain", ""))),
+            sites=sites,
+            actor=caller.id,
+            method=self._name,
+            cause=getattr(request, "request_id", ""),
+            audit=self._access.audit,
+            now=self._clock(),
+            traceparent=traceparent,
+            patient_id=patient_id,
+        )
+        return request, call, caller
+
+    def _parse(self, raw: bytes) -> Message:
+        try:
+            return self._request_type.FromString(raw)
+        except DecodeError:
+            raise BadRequest() from None
+
+    async def _refuse(self, error: DomainError, context: Context, ids: dict[str, str]) -> NoReturn:
+        log.info("rpc.refused", method=self._name, reason=error.reason, **ids)
+        await context.abort_with_status(rpc_status.to_status(status_of(error)))
+        raise AssertionError("abort raises")
+
+
+class StreamEndpoint(Endpoint):
+    """One RPC that answers with a stream. Its handler audits once, when it opens."""
+
+    async def _answer(self, raw: bytes, context: Context, ids: dict[str, str]) -> None:
+        async with asyncio.timeout(_work_seconds(context)):
+            request, call, caller = await self._open(raw, context, ids)
+        messages = aiter(self._handler(request, call))
+        age_left = STREAM_AGE_MAX_S if (left := context.time_remaining()) is None else left - ANSWER_S
+        token_left = caller.expires - time.time()
+        try:
+            async with asyncio.timeout(min(age_left, token_left, STREAM_AGE_MAX_S)):
+                async for message in messages:
+                    await _write(context, message)
+        except TimeoutError:
+            if token_left <= min(age_left, STREAM_AGE_MAX_S):
+                raise TokenExpired() from None
+
+
+async def _write(context: Context, message: Message) -> None:
+    writing = asyncio.ensure_future(context.write(message))
+    done, _ = await asyncio.wait({writing}, timeout=STREAM_WRITE_S)
+    if not done:
+        writing.cancel()
+        raise Overloaded()
+    await writing
+
+
+def _work_seconds(context: Context) -> float:
+    left: float | None = context.time_remaining()
+    if left is not None and left < WORK_MIN_S:
+        raise TooLate()
+    return min(left or DEADLINE_MAX_S, DEADLINE_MAX_S) - ANSWER_S
+
+
+def check_fields(message: Message) -> None:
+    if broken := _validator.collect_violations(message):
+        raise BadRequest(*(Violation(_path(rule), rule.proto.rule_id, rule.proto.message) for rule in broken))
+
+
+def _path(rule: BrokenRule) -> str:
+    """`visits[2].start_time`"""
+    elements = rule.proto.field.elements if rule.proto.field else []
+    return ".".join(e.field_name + (f"[{e.subscript.value}]" if e.subscript else "") for e in elements)
+
+
+def _check_site(request: Message, sites: Sites) -> None:
+    """Before anything is looked up. Rows of other sites that a request reaches by other ids, the database hides."""
+    site_id = getattr(request, "site_id", "")
+    if sites is not None and site_id and from_wire("site", site_id) not in sites:
+        raise AccessDenied()
+
+
+def _check_patient(request: Message, patient_id: Any) -> None:
+    named = getattr(request, "patient_id", "")
+    if patient_id is not None and named and from_wire("patient", named) != patient_id:
+        raise AccessDenied()

@@ -1,0 +1,20 @@
+"""What Prometheus reads of a process. Labels are names of ours, never ids."""
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, start_http_server
+
+RPC_SECONDS = Histogram(
+    "atoll_rpc_seconds", "Time from bytes in to bytes out.", ["method", "code"],
+    buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)  # fmt: skip
+EVENTS_PUBLISHED = Counter("atoll_events_published_total", "Events that JetStream acknowledged.")
+OUTBOX_BACKLOG = Gauge("atoll_outbox_backlog", "Events in the last batch that was found waiting in the outbox.")
+EVENTS_HANDLED = Counter("atoll_events_handled_total", "Events read.", ["consumer", "outcome"])
+AUDIT_SEALED = Counter("atoll_audit_sealed_total", "Audit rows that were sealed.")
+JOB_FAILURES = Counter("atoll_job_failures_total", "Background jobs that were started again.", ["job"])
+
+
+def serve_metrics(address: str) -> int:
+    """The port that was bound."""
+    host, _, port = address.rpartition(":")
+    server, _ = start_http_server(int(port), addr=host, registry=REGISTRY)
+    return int(server.server_port)

@@ -1,0 +1,60 @@
+"""Money: integer minor units and a currency inside, google.type.Money on the wire. No floats anywhere."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from google.type import money_pb2
+
+from chassis.errors import BadRequest, Violation
+
+NANOS = 1_000_000_000
+MINOR_DIGITS = {"USD": 2}
+"""ISO 4217 exponents of the currencies that are handled."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Money:
+    minor: int
+    currency: str = "USD"
+
+    def __add__(self, other: Self) -> Self:
+        self._same_currency(other)
+        return type(self)(self.minor + other.minor, self.currency)
+
+    def __sub__(self, other: Self) -> Self:
+        return self + -other
+
+    def __neg__(self) -> Self:
+        return type(self)(-self.minor, self.currency)
+
+    def __mul__(self, count: int) -> Self:
+        return type(self)(self.minor * count, self.currency)
+
+    def _same_currency(self, other: Self) -> None:
+        if self.currency != other.currency:
+            raise ValueError(f"{self.currency} and {other.currency} cannot be added")
+
+
+def to_wire(money: Money) -> money_pb2.Money:
+    units, rest = divmod(abs(money.minor), _minor_per_unit(money.currency))
+    sign = -1 if money.minor < 0 else 1
+    nanos = rest * (NANOS // _minor_per_unit(money.currency))
+    return money_pb2.Money(currency_code=money.currency, units=sign * units, nanos=sign * nanos)
+
+
+def from_wire(wire: money_pb2.Money, field: str) -> Money:
+    """Refuses, naming `field`: an unknown currency, fractions of a minor unit, units and nanos of different signs."""
+    if wire.currency_code not in MINOR_DIGITS:
+        raise BadRequest(Violation(f"{field}.currency_code", "money.currency", "is not a currency handled here"))
+    per_unit = _minor_per_unit(wire.currency_code)
+    minor, fraction = divmod(abs(wire.nanos), NANOS // per_unit)
+    if fraction or abs(wire.nanos) >= NANOS:
+        raise BadRequest(Violation(f"{field}.nanos", "money.minor_units", "is not a whole number of minor units"))
+    if wire.units * wire.nanos < 0:
+        raise BadRequest(Violation(f"{field}.nanos", "money.sign", "has another sign than units"))
+    sign = -1 if wire.units < 0 or wire.nanos < 0 else 1
+    return Money(sign * (abs(wire.units) * per_unit + minor), wire.currency_code)
+
+
+def _minor_per_unit(currency: str) -> int:
+    return int(10 ** MINOR_DIGITS[currency])

@@ -1,0 +1,51 @@
+"""SQLAlchemy Core writes the SQL, asyncpg runs it: each statement is compiled once, when its module is imported.
+
+Values go to asyncpg as they are (UUID, datetime, lists for arrays): no conversion of SQLAlchemy's runs. Lists go in as
+arrays, never as an expanding IN, so that the text of a statement never changes.
+"""
+
+from typing import Any
+
+from sqlalchemy import BindParameter, FromClause, bindparam, func
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.types import TypeEngine
+
+DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it bare
+
+TypeArgument = TypeEngine[Any] | type[TypeEngine[Any]]
+
+
+class Statement:
+    """A Core statement as text with `$1` places, and the order of its parameters."""
+
+    def __init__(self, statement: ClauseElement) -> None:
+        compiled: Any = statement.compile(dialect=DIALECT)
+        self.text: str = compiled.string
+        self._order: tuple[str, ...] = tuple(compiled.positiontup)
+        self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
+        self._wanted = frozenset(self._order) - self._constants.keys()
+
+    def args(self, values: dict[str, Any]) -> list[Any]:
+        """Exactly the parameters that the text names: one left out would silently be NULL, one too many a mistake."""
+        if values.keys() != self._wanted:
+            raise TypeError(f"parameters are {sorted(self._wanted)}, not {sorted(values)}: {self.text}")
+        if not self._constants:
+            return [values[name] for name in self._order]
+        return [values[name] if name in values else self._constants[name] for name in self._order]
+
+
+def param(name: str, type_: TypeArgument | None = None) -> BindParameter[Any]:
+    return bindparam(name, type_=type_)
+
+
+def params(*names: str) -> dict[str, BindParameter[Any]]:
+    """For `.values(...)`: each column from the parameter of its name."""
+    return {name: param(name) for name in names}
+
+
+def rows(name: str, **columns: TypeArgument) -> FromClause:
+    """Parallel arrays, one parameter each, as a table: many rows go in with one statement whatever their number."""
+    arrays = [param(column, ARRAY(type_)) for column, type_ in columns.items()]
+    return func.unnest(*arrays).table_valued(*columns).render_derived(name=name)

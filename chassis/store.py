@@ -1,0 +1,187 @@
+"""What every service's store can do: run statements of its chain, emit events, be done once."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Protocol, TypeAlias
+from uuid import UUID
+
+from asyncpg import Record
+from asyncpg.pool import PoolConnectionProxy
+from google.protobuf.message import Message
+from sqlalchemy import CTE, LargeBinary, Text, Uuid, any_, cast, exists, func, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from atoll.common.v1.access_pb2 import Audit
+from atoll.common.v1.event_meta_pb2 import EventMeta, subject
+from chassis.call import Call
+from chassis.errors import DomainError, Kind
+from chassis.ids import ids_of, new_id, to_wire
+from chassis.sql import Statement, param, params, rows
+from chassis.tables import audit, dead_letter, idempotency, inbox, outbox
+from chassis.times import to_timestamp
+
+Connection: TypeAlias = "PoolConnectionProxy[Record]"
+KEY = ("chain_id", "actor", "method", "request_id")
+
+
+class Event(Protocol):
+    @property
+    def meta(self) -> EventMeta: ...
+
+
+class RequestIdReused(DomainError):
+    kind, reason, message = Kind.INVALID, "REQUEST_ID_REUSED", "request_id was used before, for another request"
+
+
+_lock = rows("locks", lock_id=Uuid)
+_locks = select(func.count(func.pg_advisory_xact_lock(func.hashtextextended(cast(_lock.c.lock_id, Text), 0))))
+_new_claim = pg_insert(idempotency).values(params(*KEY, "request_hash")).on_conflict_do_nothing()
+_claim = _new_claim.returning(idempotency.c.request_id).cte("claim")
+_ours = exists(select(_claim.c.request_id))
+# A replay finds no claim, and so takes no locks and cannot deadlock against its twin.
+CLAIM_AND_LOCK = Statement(select(_ours.label("ours"), _locks.where(_ours).scalar_subquery()))
+LOCK = Statement(_locks.where(param("chain_id", Uuid).is_not(None)))
+_same_key = [idempotency.c[name] == param(name) for name in KEY]
+EARLIER = Statement(select(idempotency.c.request_hash, idempotency.c.response).where(*_same_key))
+
+_event = rows("event", event_id=Uuid, aggregate_id=Uuid, subject=Text, payload=LargeBinary)
+_event_columns = ["event_id", "aggregate_id", "subject", "payload"]
+_new_events = insert(outbox).from_select(
+    ["chain_id", "traceparent", *_event_columns],
+    select(param("chain_id", Uuid), param("traceparent", Text), *(_event.c[name] for name in _event_columns)),
+)
+_new_audit = insert(audit).inline().values(params("chain_id", "actor", "method", "kind", "cause", "ids", "at"))
+_answer = update(idempotency).where(*_same_key).values(response=param("response"))
+EMIT = Statement(_new_events)
+NOTE = Statement(_new_audit)
+_new_receipt = pg_insert(inbox).values(params("chain_id", "consumer", "event_id")).on_conflict_do_nothing()
+FIRST_TIME = Statement(_new_receipt.returning(inbox.c.event_id))
+REPLAY_WAITING = Statement(
+    update(dead_letter)
+    .where(
+        dead_letter.c.chain_id == param("chain_id"),
+        dead_letter.c.consumer == param("consumer"),
+        dead_letter.c.waits_for == any_(param("ids", ARRAY(Text))),
+    )
+    .values(replay_at=func.clock_timestamp())
+)
+
+
+def settling(*writes: CTE) -> Statement:
+    """The last statement of a change, in one round trip: `writes`, events, audit row and remembered answer.
+
+    See `Store.write_last`. The events go first, so that the writes' own columns do not hide their parameters.
+    """
+    return Statement(_answer.add_cte(_new_events.cte("new_events"), _new_audit.cte("new_audit"), *writes))
+
+
+SETTLE = settling()
+
+
+class Store:
+    """The connection of one transaction, which it never outlives, and the events that leave with it.
+
+    Every statement names :chain_id: one that does not is refused when first run.
+    """
+
+    refusals: ClassVar[Mapping[str, type[DomainError]]] = {}
+    """Constraint name → what its violation means: the last line, behind the check that gives a good answer."""
+
+    def __init__(self, conn: Connection, call: Call) -> None:
+        self._conn, self.call = conn, call
+        self._events: list[tuple[UUID, UUID, str, bytes]] = []
+        self._last: tuple[Statement, dict[str, Any]] = SETTLE, {}
+
+    async def rows(self, statement: Statement, **values: Any) -> list[Record]:
+        return await self._conn.fetch(statement.text, *statement.args({"chain_id": self.call.chain_id, **values}))
+
+    async def row(self, statement: Statement, **values: Any) -> Record | None:
+        return next(iter(await self.rows(statement, **values)), None)
+
+    async def lock(self, ids: Iterable[UUID]) -> None:
+        """Until the transaction ends, in one fixed order; for consumers and jobs, which have no claim to take them."""
+        await self.rows(LOCK, lock_id=sorted(set(ids)))
+
+    def write_last(self, statement: Statement, **values: Any) -> None:
+        """`statement`, made by `settling`, runs when the work is done: nothing may be read after it."""
+        assert self._last[0] is SETTLE, "one last write"
+        self._last = statement, values
+
+    def emit(self, event: Event, *, about: UUID, version: int = 0) -> None:
+        """`event` is published if and only if this transaction commits, in the order of what it is `about`."""
+        assert isinstance(event, Message)
+        fact = event.DESCRIPTOR.GetOptions().Extensions[subject]
+        assert fact, f"{event.DESCRIPTOR.full_name} lacks (atoll.common.v1.subject)"
+        event_id, chain = new_id(), to_wire("chain", self.call.chain_id)
+        event.meta.CopyFrom(
+            EventMeta(
+                event_id=str(event_id),
+                occur_time=to_timestamp(self.call.now),
+                chain_id=chain,
+                site_id=getattr(event, "site_id", ""),
+                actor=self.call.actor,
+                cause=self.call.cause,
+                traceparent=self.call.traceparent,
+                aggregate_version=version,
+            )
+        )
+        self._events.append((event_id, about, f"{fact}.{chain}", event.SerializeToString()))
+
+    async def claim(self, request: Message, locks: Iterable[UUID]) -> bytes | None:
+        """The answer this request already had, or None: it is ours, and so are the locks, taken in one fixed order.
+
+        The insert waits for a rival with the same request_id. If the rival commits we read its answer; if it rolls back
+        the claim is ours, so that a refusal is never remembered.
+        """
+        digest, ordered = _digest(request), sorted(set(locks))
+        claimed = await self.row(CLAIM_AND_LOCK, **self._request_key(), request_hash=digest, lock_id=ordered)
+        if claimed and claimed["ours"]:
+            return None
+        earlier = await self.row(EARLIER, **self._request_key())
+        if earlier is None or earlier["request_hash"] != digest:
+            raise RequestIdReused()
+        response: bytes = earlier["response"]
+        return response
+
+    async def settle(self, request: Message, response: Message) -> None:
+        """Writes what a change leaves behind, in one round trip: its events, its audit row and its answer."""
+        statement, values = self._last
+        note = self._note(request, response) | self._request_key()
+        await self.rows(statement, **note, **self._emitted(), **values, response=response.SerializeToString())
+
+    async def note_read(self, request: Message) -> None:
+        await self.rows(NOTE, **self._note(request))
+
+    async def first_time(self, consumer: str, event_id: UUID) -> bool:
+        return await self.row(FIRST_TIME, consumer=consumer, event_id=event_id) is not None
+
+    async def settle_event(self, event: Message) -> None:
+        """Events that a handler emitted leave; letters that waited for something this event names are tried again."""
+        await self.settle_job()
+        await self.rows(REPLAY_WAITING, consumer=self.call.method, ids=[id for _, id in ids_of(event)])
+
+    async def settle_job(self) -> None:
+        if self._events:
+            await self.rows(EMIT, **self._emitted())
+
+    def _request_key(self) -> dict[str, Any]:
+        return {"actor": self.call.actor, "method": self.call.method, "request_id": UUID(self.call.cause)}
+
+    def _emitted(self) -> dict[str, Any]:
+        columns = zip(*self._events, strict=True) if self._events else ((), (), (), ())
+        arrays = {name: list(column) for name, column in zip(_event_columns, columns, strict=True)}
+        return {"traceparent": self.call.traceparent, **arrays}
+
+    def _note(self, *messages: Message) -> dict[str, Any]:
+        ids = json.dumps(dict(named for message in messages for named in ids_of(message)))
+        call = self.call
+        kind = Audit.Name(call.audit)
+        return {
+            "actor": call.actor, "method": call.method, "kind": kind, "cause": call.cause, "ids": ids, "at": call.now
+        }  # fmt: skip
+
+
+def _digest(request: Message) -> bytes:
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).digest()

@@ -1,0 +1,179 @@
+"""Tables that every service has beside its own, and the row-level security of all of them.
+
+What a role may do with a table follows from the table itself (`security`), and is written out in the migration that
+creates it. No role of a running service owns a table, and row-level security is forced.
+"""
+
+from collections.abc import Iterator
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.schema import SchemaItem
+
+Instant = DateTime(timezone=True)
+
+NAMING = {
+    "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    "pk": "%(table_name)s_pkey",
+}
+"""PostgreSQL's own habits, spelt out, so that a constraint has the same name everywhere."""
+
+
+def service_metadata() -> MetaData:
+    """Metadata of a service, with the chassis's tables in it."""
+    metadata = MetaData(naming_convention=NAMING)
+    for table in _chassis.sorted_tables:
+        table.to_metadata(metadata)
+    return metadata
+
+
+def chain_table(name: str, metadata: MetaData, *items: SchemaItem, append_only: bool = False) -> Table:
+    """A table whose key starts with the chain, so that PostgreSQL can partition or shard by it later.
+
+    Rows of an append-only table are never changed or deleted, by no role of a running service.
+    """
+    return Table(
+        name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info={"append_only": append_only}
+    )
+
+
+def _now(name: str) -> Column[object]:
+    return Column(name, Instant, nullable=False, server_default=func.now())
+
+
+_chassis = MetaData(naming_convention=NAMING)
+
+idempotency = chain_table(
+    "idempotency",
+    _chassis,
+    Column("actor", Text, primary_key=True),
+    Column("method", Text, primary_key=True),
+    Column("request_id", Uuid, primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    Column("response", LargeBinary),
+    _now("created_at"),
+)
+outbox = chain_table(
+    "outbox",
+    _chassis,
+    Column("event_id", Uuid, primary_key=True),
+    Column("position", BigInteger, Identity(always=True), nullable=False),
+    Column("aggregate_id", Uuid, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("traceparent", Text, nullable=False),
+    _now("created_at"),
+    Column("published_at", Instant),
+    append_only=True,  # For the service; the relay stamps what it published.
+)
+Index("outbox_unpublished_idx", outbox.c.position, postgresql_where=outbox.c.published_at.is_(None))
+inbox = chain_table(
+    "inbox",
+    _chassis,
+    Column("consumer", Text, primary_key=True),
+    Column("event_id", Uuid, primary_key=True),
+    _now("received_at"),
+    append_only=True,
+)
+# Events that could not be handled. `waits_for` names what a letter needs to be known; when an event that names it is
+# handled, or an operator asks, `replay_at` is set and the letter is tried again.
+dead_letter = chain_table(
+    "dead_letter",
+    _chassis,
+    Column("consumer", Text, primary_key=True),
+    Column("message_id", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("waits_for", Text),
+    Column("attempts", Integer, nullable=False),
+    _now("buried_at"),
+    Column("replay_at", Instant),
+)
+Index("dead_letter_waiting_idx", dead_letter.c.waits_for, postgresql_where=dead_letter.c.waits_for.is_not(None))
+Index("dead_letter_replay_idx", dead_letter.c.replay_at, postgresql_where=dead_letter.c.replay_at.is_not(None))
+audit = chain_table(
+    "audit",
+    _chassis,
+    Column("position", BigInteger, Identity(always=True), primary_key=True),
+    Column("actor", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("ids", JSONB, nullable=False),
+    Column("at", Instant, nullable=False),
+    append_only=True,
+)
+Index("audit_position_idx", audit.c.position)
+# The hash chain over committed audit rows, in the sealer's own order: `chassis.sealer`.
+audit_seal = chain_table(
+    "audit_seal",
+    _chassis,
+    Column("sequence", BigInteger, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    _now("sealed_at"),
+    UniqueConstraint("chain_id", "position"),
+    append_only=True,
+)
+
+OWN_CHAIN = "chain_id = nullif(current_setting('app.chain', true), '')::uuid"
+OWN_SITES = (
+    "'*' = current_setting('app.sites', true) "
+    "OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ','))"
+)
+OWN_PATIENT = (
+    "'' = coalesce(current_setting('app.patient', true), '') "
+    "OR patient_id::text = current_setting('app.patient', true)"
+)
+NOT_THE_SERVICES = frozenset({"audit_seal"})
+"""Tables that the service's own role does not see."""
+HOUSEKEEPING = {"outbox": "published_at", "idempotency": "created_at", "inbox": "received_at"}
+"""Tables whose old rows the relay deletes, and the column that tells their age."""
+
+
+def security(table: Table, service: str) -> Iterator[str]:
+    """The DDL that goes with the creation of `table`: row-level security, and what each role may do."""
+    yield f"ALTER TABLE {table.name} ENABLE ROW LEVEL SECURITY"
+    yield f"ALTER TABLE {table.name} FORCE ROW LEVEL SECURITY"
+    yield f"CREATE POLICY own_chain ON {table.name} USING ({OWN_CHAIN})"
+    if "site_id" in table.c:
+        yield f"CREATE POLICY own_sites ON {table.name} AS RESTRICTIVE USING ({OWN_SITES})"
+    if "patient_id" in table.c:
+        yield f"CREATE POLICY own_patient ON {table.name} AS RESTRICTIVE USING ({OWN_PATIENT})"
+    if table.name not in NOT_THE_SERVICES:
+        changes = "INSERT" if table.info.get("append_only") else "INSERT, UPDATE, DELETE"
+        yield f"GRANT SELECT, {changes} ON {table.name} TO {service}"
+    yield from _of_other_roles(table.name, service)
+
+
+def _of_other_roles(table: str, service: str) -> Iterator[str]:
+    relay, sealer = f"{service}_relay", f"{service}_sealer"
+    if table in HOUSEKEEPING or table == "dead_letter":
+        yield f"CREATE POLICY every_chain ON {table} TO {relay} USING (true)"
+    if column := HOUSEKEEPING.get(table):
+        yield f"GRANT SELECT ({column}), DELETE ON {table} TO {relay}"
+    if table == "outbox":
+        yield f"GRANT SELECT, UPDATE (published_at) ON {table} TO {relay}"
+    if table == "dead_letter":
+        yield f"GRANT SELECT, UPDATE (replay_at) ON {table} TO {relay}"
+    if table in ("audit", "audit_seal"):
+        yield f"CREATE POLICY every_chain ON {table} TO {sealer} USING (true)"
+        yield f"GRANT SELECT{', INSERT' if table == 'audit_seal' else ''} ON {table} TO {sealer}"

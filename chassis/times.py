@@ -1,0 +1,34 @@
+"""Instants, in UTC inside and Timestamp on the wire; days, as google.type.Date."""
+
+from datetime import UTC, date, datetime
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.date_pb2 import Date
+
+from chassis.errors import BadRequest, Violation
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def to_timestamp(instant: datetime) -> Timestamp:
+    timestamp = Timestamp()
+    timestamp.FromDatetime(instant)
+    return timestamp
+
+
+def to_instant(timestamp: Timestamp) -> datetime:
+    return timestamp.ToDatetime(tzinfo=UTC)
+
+
+def to_date(day: date) -> Date:
+    return Date(year=day.year, month=day.month, day=day.day)
+
+
+def from_date(wire: Date, field: str) -> date:
+    """`field` is named if there is no such day, as 30 February or a month without a day."""
+    try:
+        return date(wire.year, wire.month, wire.day)
+    except ValueError:
+        raise BadRequest(Violation(field, "date.exists", "is not a day of the calendar")) from None
