@@ -1,0 +1,225 @@
+"""NATS to handlers: at least once on the wire, once in effect. Ack, retry and burial are here; handlers only act.
+
+What becomes of an event:
+
+- handled → ack.
+- it cannot be decoded, or a rule refuses it for good → dead letter, and term.
+- it names something not yet known here → nak with growing delay, dead letter after an hour; tried again by itself when
+  an event that names the missing thing is handled.
+- anything else → nak with growing delay, in the end a dead letter.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import structlog
+from asyncpg import Record
+from google.protobuf.message import DecodeError, Message
+from nats.aio.msg import Msg
+from nats.errors import TimeoutError as NothingYet
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from atoll.common.v1.access_pb2 import AUDIT_NONE
+from atoll.common.v1.event_meta_pb2 import EventMeta, subject
+from chassis.call import Call
+from chassis.clock import Clock
+from chassis.db import Database, Pool
+from chassis.errors import DomainError, Kind, NotYetKnown
+from chassis.ids import from_wire
+from chassis.metrics import EVENTS_HANDLED
+from chassis.sql import Statement, param, params
+from chassis.store import Store
+from chassis.tables import dead_letter
+from chassis.times import utc_now
+from chassis.tracing import traceparent_of
+
+log = structlog.get_logger()
+
+BATCH_MAX = 50
+FETCH_S = 1.0
+ACK_WAIT_S = 30.0  # Above the slowest handler.
+RETRY_DELAYS_S = (1.0, 5.0, 30.0, 120.0)
+ATTEMPTS_MAX = len(RETRY_DELAYS_S) + 1
+WAIT_DELAYS_S = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 600.0)  # For what is not yet known; the last one repeats.
+WAIT_MAX_S = 3600.0
+DELIVERIES_MAX = 100  # NATS's own bound, above ours.
+REPLAY_POLL_S = 1.0
+REPLAY_BATCH_MAX = 50
+
+Handler: TypeAlias = Callable[[Any, Any], Awaitable[None]]
+Reads: TypeAlias = Mapping[type[Message], Handler]
+
+_letter = params("chain_id", "consumer", "message_id", "subject", "payload", "reason", "waits_for", "attempts")
+_one = [dead_letter.c[name] == param(name) for name in ("chain_id", "consumer", "message_id")]
+_buried = insert(dead_letter).values(_letter)
+BURY = Statement(
+    _buried.on_conflict_do_update(
+        index_elements=["chain_id", "consumer", "message_id"],
+        set_={
+            "reason": _buried.excluded.reason,
+            "waits_for": _buried.excluded.waits_for,
+            "attempts": dead_letter.c.attempts + 1,
+            "replay_at": None,
+        },
+    )
+)
+UNBURY = Statement(delete(dead_letter).where(*_one))
+TO_REPLAY = Statement(
+    select(dead_letter)
+    .where(dead_letter.c.replay_at.is_not(None), dead_letter.c.consumer == param("consumer"))
+    .order_by(dead_letter.c.replay_at)
+    .limit(REPLAY_BATCH_MAX)
+)
+ASK_REPLAY = Statement(update(dead_letter).where(*_one).values(replay_at=param("replay_at")))
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message as it came, from the stream or from the dead letters."""
+
+    message_id: str
+    subject: str
+    payload: bytes
+
+    @property
+    def chain(self) -> str:
+        """As the subject names it, since the payload may be unreadable."""
+        return self.subject.rpartition(".")[2]
+
+
+class Consumer:
+    """What one service reads of one stream, in the order of the stream."""
+
+    def __init__(self, db: Database, name: str, store_type: type[Store], reads: Reads, clock: Clock = utc_now) -> None:
+        self._db, self._name, self._store_type, self._clock = db, name, store_type, clock
+        self._reads = {fact_of(event_type): (event_type, handle) for event_type, handle in reads.items()}
+
+    async def run(self, js: JetStreamContext, stream: str) -> None:
+        """Until cancelled. Short fetches: one that stalls is given up, and the next one asks anew."""
+        config = ConsumerConfig(
+            ack_wait=ACK_WAIT_S,
+            max_deliver=DELIVERIES_MAX,
+            filter_subjects=sorted(f"{fact}.*" for fact in self._reads),
+            max_ack_pending=1000,
+        )
+        await js.add_consumer(stream, config, durable_name=self._name)
+        pull = await js.pull_subscribe_bind(consumer=self._name, stream=stream)
+        while True:
+            try:
+                messages = await asyncio.wait_for(pull.fetch(BATCH_MAX, timeout=FETCH_S), timeout=5 * FETCH_S)
+            except NothingYet:
+                continue
+            for msg in messages:
+                await self._receive_or_leave(msg)
+
+    async def _receive_or_leave(self, msg: Msg) -> None:
+        try:
+            await self.receive(msg)
+        except Exception:  # Neither acked nor buried: it comes again after ACK_WAIT_S.
+            log.exception("event.left", consumer=self._name)
+
+    async def receive(self, msg: Msg) -> None:
+        """Acked after the commit."""
+        message_id = (msg.headers or {}).get("Nats-Msg-Id", str(msg.metadata.sequence.stream))
+        letter = Letter(message_id, msg.subject, msg.data)
+        try:
+            await self.handle(letter)
+        except Exception as error:
+            delay = _delay_s(error, msg.metadata.num_delivered, datetime.now(UTC) - msg.metadata.timestamp)
+            if delay is None:
+                await self.bury(letter, error)
+                await msg.term()
+            else:
+                EVENTS_HANDLED.labels(self._name, "retry").inc()
+                log.warning("event.retry", consumer=self._name, message_id=message_id, error=_name(error), delay=delay)
+                await msg.nak(delay=delay)
+        else:
+            EVENTS_HANDLED.labels(self._name, "done").inc()
+            await msg.ack()
+
+    async def handle(self, letter: Letter) -> None:
+        event_type, handle = self._reads[letter.subject.rpartition(".")[0]]
+        event: Any = event_type.FromString(letter.payload)
+        meta: EventMeta = event.meta
+        call = self._call(meta.chain_id, meta.event_id, meta.traceparent)
+        event_id = UUID(meta.event_id)
+        await self._db.effect(call, event_id, event, self._store_type, lambda store: handle(store, event))
+
+    async def bury(self, letter: Letter, error: Exception) -> None:
+        EVENTS_HANDLED.labels(self._name, "buried").inc()
+        log.error("event.buried", consumer=self._name, message_id=letter.message_id, reason=_name(error))
+        values = {
+            "consumer": self._name,
+            "message_id": letter.message_id,
+            "subject": letter.subject,
+            "payload": letter.payload,
+            "reason": _name(error),
+            "waits_for": getattr(error, "waits_for", None),
+            "attempts": 1,
+        }
+        await self._in_letters_chain(letter, BURY, values)
+
+    async def replay(self, letter: Letter) -> bool:
+        """Tries a dead letter again; whether it is handled now."""
+        try:
+            await self.handle(letter)
+        except Exception as error:
+            await self.bury(letter, error)
+            return False
+        await self._in_letters_chain(letter, UNBURY, {"consumer": self._name, "message_id": letter.message_id})
+        return True
+
+    async def run_replays(self, relay_pool: Pool) -> None:
+        """Until cancelled: tries letters again whose time has come."""
+        while True:
+            for row in await relay_pool.fetch(TO_REPLAY.text, *TO_REPLAY.args({"consumer": self._name})):
+                await self.replay(letter_of(row))
+            await asyncio.sleep(REPLAY_POLL_S)
+
+    async def _in_letters_chain(self, letter: Letter, statement: Statement, values: dict[str, Any]) -> None:
+        call = self._call(letter.chain, letter.message_id, "")
+        async with self._db.transaction(call) as conn:
+            await Store(conn, call).rows(statement, **values)
+
+    def _call(self, chain: str, cause: str, traceparent: str) -> Call:
+        traceparent = traceparent_of(traceparent)
+        chain_id = from_wire("chain", chain)
+        return Call(chain_id, None, self._name, self._name, cause, AUDIT_NONE, self._clock(), traceparent)
+
+
+def fact_of(event_type: type[Message]) -> str:
+    """`scheduling.v1.course.booked`"""
+    fact: str = event_type.DESCRIPTOR.GetOptions().Extensions[subject]
+    assert fact, f"{event_type.DESCRIPTOR.full_name} lacks (atoll.common.v1.subject)"
+    return fact
+
+
+def letter_of(row: Record) -> Letter:
+    return Letter(row["message_id"], row["subject"], row["payload"])
+
+
+def _delay_s(error: Exception, deliveries: int, age: Any) -> float | None:
+    """How long to wait before the next delivery; None: it is given up."""
+    if isinstance(error, NotYetKnown):
+        waited = age.total_seconds() >= WAIT_MAX_S
+        return None if waited else WAIT_DELAYS_S[min(deliveries, len(WAIT_DELAYS_S)) - 1]
+    if _is_final(error) or deliveries >= ATTEMPTS_MAX:
+        return None
+    return RETRY_DELAYS_S[deliveries - 1]
+
+
+def _is_final(error: Exception) -> bool:
+    if isinstance(error, DomainError):
+        return error.kind is not Kind.UNAVAILABLE
+    return isinstance(error, DecodeError)
+
+
+def _name(error: Exception) -> str:
+    return getattr(error, "reason", type(error).__name__)

@@ -1,0 +1,86 @@
+"""Outbox to NATS: at least once. `Nats-Msg-Id` and the readers' inboxes drop the copies."""
+
+import asyncio
+from datetime import datetime
+
+import structlog
+from nats.js import JetStreamContext
+from sqlalchemy import ARRAY, Uuid, any_, func, select, update
+
+from chassis.db import Pool
+from chassis.metrics import EVENTS_PUBLISHED, OUTBOX_BACKLOG
+from chassis.sql import Statement, param
+from chassis.tables import Instant, outbox
+
+log = structlog.get_logger()
+
+BATCH_MAX = 100
+POLL_S = 0.03
+ACKS_S = 5.0
+RETRY_S = 1.0
+
+# By what is unpublished, never by "after the last position": positions are given out before their rows commit.
+UNPUBLISHED = Statement(
+    select(outbox.c.event_id, outbox.c.subject, outbox.c.payload, outbox.c.traceparent)
+    .where(outbox.c.published_at.is_(None))
+    .order_by(outbox.c.position)
+    .limit(BATCH_MAX)
+    .with_for_update(skip_locked=True)
+)
+PUBLISHED = Statement(
+    update(outbox)
+    .where(outbox.c.event_id == any_(param("event_ids", ARRAY(Uuid))))
+    .values(published_at=func.clock_timestamp())
+)
+PUBLISH_AGAIN = Statement(
+    update(outbox)
+    .where(outbox.c.created_at >= param("since", Instant), outbox.c.published_at.is_not(None))
+    .values(published_at=None)
+)
+
+
+class Relay:
+    """Connects with a role that sees the outbox of every chain. One runs at a time: see `chassis.election`.
+
+    Events leave in the order of the outbox. A second relay takes the next rows, at the price of that order.
+    """
+
+    def __init__(self, pool: Pool, js: JetStreamContext) -> None:
+        self._pool, self._js = pool, js
+
+    async def run(self) -> None:
+        """Until cancelled. While NATS or PostgreSQL is away, events wait in the outbox."""
+        while True:
+            try:
+                if await self.drain() < BATCH_MAX:
+                    await asyncio.sleep(POLL_S)
+            except Exception as error:
+                log.warning("relay.retry", error=type(error).__name__)
+                await asyncio.sleep(RETRY_S)
+
+    async def drain(self) -> int:
+        """Publishes one batch, all acks awaited together. If one fails, or we do, the whole batch goes again."""
+        async with asyncio.timeout(ACKS_S), self._pool.acquire() as conn, conn.transaction():
+            batch = await conn.fetch(UNPUBLISHED.text, *UNPUBLISHED.args({}))
+            OUTBOX_BACKLOG.set(len(batch))
+            if not batch:
+                return 0
+            acks = [
+                await self._js.publish_async(
+                    row["subject"],
+                    row["payload"],
+                    headers={"Nats-Msg-Id": str(row["event_id"]), "traceparent": row["traceparent"]},
+                )
+                for row in batch
+            ]
+            await asyncio.gather(*acks)
+            event_ids = [row["event_id"] for row in batch]
+            await conn.execute(PUBLISHED.text, *PUBLISHED.args({"event_ids": event_ids}))
+        EVENTS_PUBLISHED.inc(len(batch))
+        return len(batch)
+
+
+async def publish_again(pool: Pool, since: datetime) -> int:
+    """Puts the events that were recorded since (real time) back in line: how many. Readers drop what they have had."""
+    done: str = await pool.execute(PUBLISH_AGAIN.text, *PUBLISH_AGAIN.args({"since": since}))
+    return int(done.rpartition(" ")[2])

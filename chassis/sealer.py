@@ -1,0 +1,184 @@
+"""Hash-chains committed audit rows, chain of clinics by chain of clinics, in an order of its own.
+
+Each row's hash covers the hash before it, so that no row can be changed, taken out, put in or moved without every later
+hash changing. Sealing is apart from writing: a previous-hash column filled by each transaction would make all
+transactions of a chain wait for one another.
+"""
+
+import asyncio
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy import ARRAY, BigInteger, LargeBinary, Uuid, and_, any_, func, insert, or_, select
+
+from chassis.db import Pool
+from chassis.metrics import AUDIT_SEALED
+from chassis.sql import Statement, param, rows
+from chassis.store import Connection
+from chassis.tables import audit, audit_seal
+from chassis.times import utc_now
+
+POLL_S = 1.0
+BATCH_MAX = 2_000
+GAP_MAX_S = 120.0
+"""A position that has not turned up for so long was rolled back: no transaction lives longer (`chassis.provision`)."""
+GAP_SPAN = 10_000
+"""How far below the last sealed row a sealer that starts looks for rows that committed late."""
+
+_seal_of_row = and_(audit_seal.c.chain_id == audit.c.chain_id, audit_seal.c.position == audit.c.position)
+_unsealed = select(audit).outerjoin(audit_seal, _seal_of_row).where(audit_seal.c.position.is_(None))
+UNSEALED = Statement(
+    _unsealed.where(
+        or_(audit.c.position > param("after", BigInteger), audit.c.position == any_(param("gaps", ARRAY(BigInteger))))
+    )
+    .order_by(audit.c.position)
+    .limit(BATCH_MAX)
+)
+HEADS = Statement(
+    select(audit_seal.c.chain_id, audit_seal.c.sequence, audit_seal.c.hash)
+    .distinct(audit_seal.c.chain_id)
+    .order_by(audit_seal.c.chain_id, audit_seal.c.sequence.desc())
+)
+LAST_SEALED = Statement(select(func.max(audit_seal.c.position)))
+_seal = rows("seal", chain_id=Uuid, sequence=BigInteger, position=BigInteger, hash=LargeBinary)
+SEAL = Statement(
+    insert(audit_seal).from_select(
+        ["chain_id", "sequence", "position", "hash"],
+        select(_seal.c.chain_id, _seal.c.sequence, _seal.c.position, _seal.c.hash),
+    )
+)
+SEALED = Statement(
+    select(audit_seal.c.sequence, audit_seal.c.hash, audit_seal.c.position.label("sealed_position"), audit)
+    .outerjoin(audit, _seal_of_row)
+    .where(audit_seal.c.chain_id == param("chain_id"))
+    .order_by(audit_seal.c.sequence)
+)
+UNSEALED_AGES = Statement(
+    select(audit.c.chain_id, func.count().label("unsealed"))
+    .outerjoin(audit_seal, _seal_of_row)
+    .where(audit_seal.c.position.is_(None))
+    .group_by(audit.c.chain_id)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last seal of a chain of clinics: kept elsewhere, it proves that nothing before it was touched."""
+
+    chain_id: UUID
+    sequence: int
+    hash: bytes
+
+
+class Sealer:
+    """Connects with a role that sees audit rows and seals of every chain, and may add seals. One runs at a time."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._after: int | None = None
+        self._gaps: dict[int, datetime] = {}
+
+    async def run(self) -> None:
+        while True:
+            if await self.seal() < BATCH_MAX:
+                await asyncio.sleep(POLL_S)
+
+    async def seal(self) -> int:
+        """Seals a batch of rows; how many. Rows that commit late, below positions already sealed, are found as gaps."""
+        async with self._pool.acquire() as conn, conn.transaction():
+            after = await self._start(conn) if self._after is None else self._after
+            found = await conn.fetch(UNSEALED.text, *UNSEALED.args({"after": after, "gaps": list(self._gaps)}))
+            if found:
+                await self._add_seals(conn, found)
+        self._remember(after, [row["position"] for row in found])
+        AUDIT_SEALED.inc(len(found))
+        return len(found)
+
+    async def _add_seals(self, conn: Connection, found: Sequence[Record]) -> None:
+        heads = {head.chain_id: head for head in await read_heads(conn)}
+        by_chain = defaultdict(list)
+        for row in found:
+            by_chain[row["chain_id"]].append(row)
+        seals = [seal for chain_id, rows_ in by_chain.items() for seal in _seals(chain_id, heads.get(chain_id), rows_)]
+        columns = [list(column) for column in zip(*seals, strict=True)]
+        names = ("chain_id", "sequence", "position", "hash")
+        await conn.execute(SEAL.text, *SEAL.args(dict(zip(names, columns, strict=True))))
+
+    async def _start(self, conn: Connection) -> int:
+        """Goes on after the last sealed row; what the sealer before this one may have waited for counts as a gap."""
+        last: int = await conn.fetchval(LAST_SEALED.text) or 0
+        self._gaps = dict.fromkeys(range(max(1, last - GAP_SPAN), last), utc_now())
+        return last
+
+    def _remember(self, after: int, positions: list[int]) -> None:
+        now, last = utc_now(), max([after, *positions])
+        seen = set(positions)
+        self._gaps |= dict.fromkeys((n for n in range(after + 1, last) if n not in seen), now)
+        oldest = now - timedelta(seconds=GAP_MAX_S)
+        self._gaps = {n: since for n, since in self._gaps.items() if since > oldest and n not in seen}
+        self._after = last
+
+
+def _seals(
+    chain_id: UUID, head: Head | None, found: Iterable[Record]
+) -> Iterator[tuple[UUID, int, int, bytes]]:
+    sequence, digest = (head.sequence, head.hash) if head else (0, b"")
+    for row in found:
+        sequence, digest = sequence + 1, hash_of(digest, row)
+        yield chain_id, sequence, row["position"], digest
+
+
+def hash_of(previous: bytes, row: Any) -> bytes:
+    """SHA-256 over the previous hash and the row, as JSON with sorted keys."""
+    fields = {
+        "chain_id": str(row["chain_id"]),
+        "position": row["position"],
+        "actor": row["actor"],
+        "method": row["method"],
+        "kind": row["kind"],
+        "cause": row["cause"],
+        "ids": json.loads(row["ids"]),
+        "at": row["at"].isoformat(),
+    }
+    return hashlib.sha256(previous + json.dumps(fields, sort_keys=True).encode()).digest()
+
+
+async def read_heads(conn: Connection) -> list[Head]:
+    return [Head(row["chain_id"], row["sequence"], row["hash"]) for row in await conn.fetch(HEADS.text)]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the audit trail of one chain of clinics looks like."""
+
+    chain_id: UUID
+    sealed: int
+    fault: str  # "" if every seal fits its row and the seal before it.
+
+
+async def verify(conn: Connection, chain_id: UUID, kept: Head | None = None) -> Verdict:
+    """Recomputes every hash of a chain of clinics; `kept` is a head that was exported before."""
+    digest, sequence, fault = b"", 0, ""
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
+        async for row in conn.cursor(SEALED.text, *SEALED.args({"chain_id": chain_id})):
+            sequence += 1
+            if row["position"] is None:
+                fault = f"row {row['sealed_position']} was removed"
+            elif row["sequence"] != sequence:
+                fault = f"seal {sequence} is missing"
+            elif (digest := hash_of(digest, row)) != row["hash"]:
+                fault = f"row {row['sealed_position']} was changed or moved"
+            elif kept and kept.sequence == sequence and kept.hash != digest:
+                fault = f"seal {sequence} is not the one exported before"
+            if fault:
+                return Verdict(chain_id, sequence - 1, fault)
+    if kept and kept.sequence > sequence:
+        fault = f"it ends at seal {sequence}, before the exported {kept.sequence}"
+    return Verdict(chain_id, sequence, fault)

@@ -1,0 +1,199 @@
+"""From a service's parts to its processes: `python -m services.<name> serve | migrate`.
+
+`serve` runs one worker, or spawns several that share the port; each answers calls. One of them is elected to run the
+relay, the consumers, the sealer and the service's jobs.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import nats
+import structlog
+import uvloop
+from google.protobuf.descriptor import ServiceDescriptor
+from nats.js import JetStreamContext
+from nats.js.api import StreamConfig
+
+from chassis.auth import Keys, Tokens
+from chassis.clock import Clock, business_clock
+from chassis.consumer import Consumer, Reads
+from chassis.db import Database, Pool, open_pool
+from chassis.durability import check_durability
+from chassis.election import Work, lead
+from chassis.housekeeping import keep_house
+from chassis.logs import configure_logs
+from chassis.metrics import serve_metrics
+from chassis.migrate import migrate
+from chassis.relay import Relay
+from chassis.sealer import Sealer
+from chassis.server import Server
+from chassis.settings import Settings
+from chassis.store import Store
+
+log = structlog.get_logger()
+
+IMAGE = Path(__file__).parents[1] / "gen" / "image.binpb"
+JOB_POOL_SIZE = 2
+DUPLICATES_S = 120.0
+STREAM_AGE_S = 30 * 24 * 3600.0
+"""Readers that were away for longer ask the outboxes to be replayed."""
+STREAM_WAIT_S = 0.5
+SPAWN = multiprocessing.get_context("spawn")  # Never fork after importing grpc.
+
+Job: TypeAlias = Callable[[Database, Any, Clock], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Service:
+    name: str
+    store_type: type[Store]
+    servicers: Callable[[Database], Mapping[ServiceDescriptor, object]]
+    reads: Mapping[str, Reads] = field(default_factory=dict)
+    jobs: Sequence[Job] = ()
+    settings_type: type[Settings] = Settings
+
+    @property
+    def stream(self) -> str:
+        return self.name.upper()
+
+
+def main(service: Service) -> None:
+    commands = {"serve": serve, "migrate": migrate_service}
+    if len(sys.argv) != 2 or sys.argv[1] not in commands:
+        sys.exit(f"usage: python -m services.{service.name} {' | '.join(commands)}")
+    commands[sys.argv[1]](service)
+
+
+def migrate_service(service: Service) -> None:
+    asyncio.run(migrate(os.environ["ATOLL_OWNER_DATABASE_URL"], service.name))
+
+
+def serve(service: Service) -> None:
+    workers = service.settings_type().workers
+    if workers == 1:
+        work(service)
+        return
+    processes = [SPAWN.Process(target=_run_worker, args=(service.name,)) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: [process.terminate() for process in processes])
+    # One worker that dies takes the service with it: whoever started it starts it again whole.
+    multiprocessing.connection.wait([process.sentinel for process in processes])
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+    sys.exit(max((process.exitcode or 0) for process in processes))
+
+
+def _run_worker(name: str) -> None:
+    import importlib
+
+    work(importlib.import_module(f"services.{name}.__main__").SERVICE)
+
+
+def work(service: Service) -> None:
+    configure_logs(service.name)
+    uvloop.run(_work(service, service.settings_type()))
+
+
+async def _work(service: Service, settings: Settings) -> None:
+    stopped = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+    clock = business_clock(settings)
+    async with AsyncExitStack() as stack:
+        pool = await stack.enter_async_context(open_pool(settings.database_url, size=settings.pool_size))
+        db = Database(pool)
+        nats_client = await _connect_nats(settings)
+        stack.push_async_callback(nats_client.close)
+        js = nats_client.jetstream()
+        if settings.production:
+            await check_durability(pool, js)
+        server = Server(Tokens(Keys(settings.jwks), settings.issuer, settings.audience), clock)
+        for descriptor, servicer in service.servicers(db).items():
+            server.add(descriptor, servicer)
+        if settings.reflects:
+            server.reflect(IMAGE.read_bytes())  # noqa: ASYNC240  # Before anything is served.
+        ports = await server.start(settings.listen, settings.probe_listen)
+        stack.push_async_callback(server.stop)
+        background = asyncio.create_task(_background(service, settings, db, js, clock))
+        stack.push_async_callback(_cancelled, background)
+        log.info("serving", ports=ports, metrics_port=serve_metrics(settings.metrics_listen))
+        await stopped.wait()
+        log.info("stopping")
+
+
+async def _background(service: Service, settings: Settings, db: Database, js: JetStreamContext, clock: Clock) -> None:
+    relay_pool = open_pool(settings.relay_database_url, size=JOB_POOL_SIZE)
+    sealer_pool = open_pool(settings.sealer_database_url, size=1)
+    async with relay_pool, sealer_pool:
+        await ensure_stream(js, service.stream, settings.nats_replicas)
+        await lead(settings.relay_database_url, _elected(service, settings, db, js, clock, relay_pool, sealer_pool))
+
+
+def _elected(
+    service: Service,
+    settings: Settings,
+    db: Database,
+    js: JetStreamContext,
+    clock: Clock,
+    relay_pool: Pool,
+    sealer_pool: Pool,
+) -> Work:
+    work: dict[str, Callable[[], Awaitable[None]]] = {
+        "relay": Relay(relay_pool, js).run,
+        "sealer": Sealer(sealer_pool).run,
+        "housekeeping": partial(keep_house, relay_pool),
+    }
+    for stream, reads in service.reads.items():
+        consumer = Consumer(db, service.name, service.store_type, reads, clock)
+        work[f"consumer of {stream}"] = partial(_consume, consumer, js, stream)
+        work[f"replays of {stream}"] = partial(consumer.run_replays, relay_pool)
+    for job in service.jobs:
+        work[getattr(job, "__name__", str(job))] = partial(job, db, settings, clock)
+    return work
+
+
+async def _consume(consumer: Consumer, js: JetStreamContext, stream: str) -> None:
+    """The producer makes its stream; a reader that starts first waits for it."""
+    while True:
+        try:
+            await js.stream_info(stream)
+            break
+        except nats.js.errors.NotFoundError:
+            await asyncio.sleep(STREAM_WAIT_S)
+    await consumer.run(js, stream)
+
+
+async def ensure_stream(js: JetStreamContext, stream: str, replicas: int = 1) -> None:
+    config = StreamConfig(
+        stream,
+        subjects=[f"{stream.lower()}.>"],
+        max_age=STREAM_AGE_S,
+        duplicate_window=DUPLICATES_S,
+        num_replicas=replicas,
+    )
+    try:
+        await js.add_stream(config)
+    except nats.js.errors.BadRequestError:  # It is there with other settings.
+        await js.update_stream(config)
+
+
+async def _connect_nats(settings: Settings) -> nats.NATS:
+    return await nats.connect(settings.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.5)
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
