@@ -1,0 +1,1 @@
+"""The edge: one public port for gRPC, gRPC-Web and JSON, by Envoy."""

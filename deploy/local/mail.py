@@ -1,0 +1,209 @@
+"""An SMTP server that delivers to nobody: it keeps each message as a file and shows what arrived on a page.
+
+`python -m deploy.local.mail FOLDER SMTP_PORT PAGE_PORT`; runs until SIGTERM. The pages have a JSON twin:
+/messages.json and /messages/<id>.json.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage, MIMEPart
+from functools import lru_cache
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+from uuid import uuid4
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from jinja2 import Environment, FileSystemLoader
+
+from deploy.local.process import HOST, Program, answers_http
+
+MESSAGE_MAX = 1 << 20
+SHOWN_MAX = 500
+PAGE_POLL_S = 0.05
+ENVELOPE = ("X-Received-Time", "X-Sender", "X-Recipients")
+PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+SECURITY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; img-src data:"
+
+
+def mail(folder: Path, smtp_port: int, page_port: int) -> Program:
+    return Program(
+        name="mail",
+        command=(sys.executable, "-m", "deploy.local.mail", str(folder), str(smtp_port), str(page_port)),
+        ready=lambda: answers_http(f"http://{HOST}:{page_port}/healthz"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    id: str
+    received_time: str
+    sender: str
+    recipients: tuple[str, ...]
+    subject: str
+    text: str
+    html: str
+    headers: tuple[tuple[str, str], ...]
+    attachments: tuple[tuple[str, str, str], ...]
+    """Name, type and text of each."""
+
+    @property
+    def summary(self) -> dict[str, object]:
+        return {name: getattr(self, name) for name in ("id", "received_time", "sender", "recipients", "subject")}
+
+
+class Mailbox:
+    """A folder with one .eml file for each message. Files never change, and their names sort by arrival."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def keep(self, sender: str, recipients: list[str], content: bytes) -> None:
+        """On the disk, whole or not at all, before the sender is told that it arrived."""
+        now = datetime.now(UTC)
+        envelope = (
+            f"X-Received-Time: {now.isoformat()}\r\nX-Sender: {sender}\r\nX-Recipients: {', '.join(recipients)}\r\n"
+        )
+        name = f"{now:%Y%m%dT%H%M%S%f}-{uuid4().hex[:8]}"
+        unfinished = self.folder / f"{name}.part"
+        with unfinished.open("wb") as file:
+            file.write(envelope.encode() + content)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.rename(self.folder / f"{name}.eml")
+
+    def messages(self) -> Iterator[Message]:
+        """The latest first."""
+        for path in sorted(self.folder.glob("*.eml"), reverse=True):
+            yield read(path)
+
+    def message(self, id: str) -> Message | None:
+        path = self.folder / f"{id}.eml"
+        return read(path) if path.parent == self.folder and path.is_file() else None
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.folder.glob("*.eml"))
+
+
+@lru_cache(maxsize=2_000)
+def read(path: Path) -> Message:
+    parsed = message_from_bytes(path.read_bytes(), policy=policy.default)
+    assert isinstance(parsed, EmailMessage)
+    recipients = tuple(part for part in str(parsed["X-Recipients"]).split(", ") if part)
+    attachments = tuple(
+        (part.get_filename() or "unnamed", part.get_content_type(), _text(part)) for part in parsed.iter_attachments()
+    )
+    return Message(
+        id=path.stem,
+        received_time=str(parsed["X-Received-Time"]),
+        sender=str(parsed["X-Sender"]),
+        recipients=recipients,
+        subject=str(parsed["Subject"] or ""),
+        text=_text(parsed.get_body(("plain",))),
+        html=_text(parsed.get_body(("html",))),
+        headers=tuple((name, str(value)) for name, value in parsed.items() if name not in ENVELOPE),
+        attachments=attachments,
+    )
+
+
+def _text(part: MIMEPart | None) -> str:
+    if part is None or part.get_content_maintype() not in ("text", "application"):
+        return ""
+    content = part.get_content()
+    return content if isinstance(content, str) else bytes(content).decode(errors="replace")
+
+
+class Door:
+    """aiosmtpd calls it by this name for each message."""
+
+    def __init__(self, mailbox: Mailbox) -> None:
+        self._mailbox = mailbox
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        content = envelope.content
+        assert isinstance(content, bytes)
+        try:
+            await asyncio.to_thread(self._mailbox.keep, envelope.mail_from or "", envelope.rcpt_tos, content)
+        except OSError:
+            return "451 4.3.0 could not be stored; send it again"
+        return "250 2.0.0 kept"
+
+
+class Pages(BaseHTTPRequestHandler):
+    mailbox: Mailbox
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        name, _, extension = path.rpartition(".") if path.endswith(".json") else (path, "", "html")
+        if path == "/healthz":
+            self._answer("text/plain", "ok")
+        elif name in ("/", "/messages"):
+            self._list(extension)
+        elif message := self.mailbox.message(name.removeprefix("/messages/")):
+            self._message(message, extension)
+        else:
+            self._answer("text/plain", "no such message", HTTPStatus.NOT_FOUND)
+
+    def _list(self, extension: str) -> None:
+        if extension == "json":
+            self._json({"messages": [message.summary for message in self.mailbox.messages()]})
+        else:
+            shown = list(islice(self.mailbox.messages(), SHOWN_MAX))
+            self._page(messages=shown, total=len(self.mailbox))
+
+    def _message(self, message: Message, extension: str) -> None:
+        if extension == "json":
+            self._json(asdict(message))
+        else:
+            self._page(message=message)
+
+    def _page(self, **content: object) -> None:
+        self._answer("text/html", PAGES.get_template("mail.html.j2").render(content))
+
+    def _json(self, content: object) -> None:
+        self._answer("application/json", json.dumps(content))
+
+    def _answer(self, kind: str, text: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", SECURITY)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: what arrives is on the page."""
+
+
+async def serve(folder: Path, smtp_port: int, page_port: int) -> None:
+    mailbox, stopped, loop = Mailbox(folder), asyncio.Event(), asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stopped.set)
+    handler = type("Handler", (Pages,), {"mailbox": mailbox})
+    pages = ThreadingHTTPServer((HOST, page_port), handler)
+    threading.Thread(target=pages.serve_forever, args=(PAGE_POLL_S,), daemon=True).start()
+    door = Door(mailbox)
+    server = await loop.create_server(
+        lambda: SMTP(door, data_size_limit=MESSAGE_MAX, enable_SMTPUTF8=True, hostname="mail.atoll.test", loop=loop),
+        HOST,
+        smtp_port,
+    )
+    await stopped.wait()
+    server.close()
+    await server.wait_closed()
+    pages.shutdown()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
