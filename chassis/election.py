@@ -1,6 +1,6 @@
 """One process of a service runs its relay, consumers, sealer and jobs: the one that holds an advisory lock.
 
-The lock lives on a connection of its own, straight to PostgreSQL (a pooler would share the session). When the connection
+The lock lives on a connection of its own, straight to PostgreSQL (a pooler would share the session). When it
 breaks the lock is gone, and so is the leadership: the work is cancelled and the election begins anew.
 """
 

@@ -33,8 +33,8 @@ class Violation:
 class DomainError(Exception):
     """Base of every expected failure. `reason` is API: once released it never changes.
 
-    `message` is constant; what varies goes into violations and metadata, which hold ids, limits and times only: they are
-    logged and sent to callers, so never a name, a note or anything else about a patient.
+    `message` is constant; what varies goes into violations and metadata, which hold ids, limits and times only: they
+    are logged and sent to callers, so never a name, a note or anything else about a patient.
     """
 
     kind: ClassVar[Kind]

@@ -1,4 +1,4 @@
-"""Lists in pages: 50 rows unless asked, 200 at most, and a token that holds for the same caller's same question only."""
+"""Lists in pages: 50 rows unless asked, 200 at most, and a token that holds for the same question only."""
 
 import base64
 import hashlib
@@ -20,7 +20,6 @@ Row = TypeVar("Row")
 class BadPageToken(DomainError):
     kind, reason = Kind.INVALID, "BAD_PAGE_TOKEN"
     message = "page_token is not one that this list handed out for these arguments"
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +65,4 @@ def _key(token: str, question: str) -> list[str]:
         raise BadPageToken() from None
     if asked != question or not all(isinstance(part, str) for part in key):
         raise BadPageToken()
-    return key
+    return [str(part) for part in key]

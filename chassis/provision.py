@@ -1,7 +1,7 @@
 """Makes a service's database and its roles on a PostgreSQL server. The service itself never has these rights.
 
-owner: owns the tables, runs migrations. The service's own role, relay and sealer own nothing, and get by GRANT what each
-needs. None is a superuser or may bypass row-level security.
+owner: owns the tables, runs migrations. The service's own role, relay and sealer own nothing, and get by GRANT what
+each needs. None is a superuser or may bypass row-level security.
 """
 
 from dataclasses import dataclass

@@ -126,9 +126,7 @@ class Sealer:
         self._after = last
 
 
-def _seals(
-    chain_id: UUID, head: Head | None, found: Iterable[Record]
-) -> Iterator[tuple[UUID, int, int, bytes]]:
+def _seals(chain_id: UUID, head: Head | None, found: Iterable[Record]) -> Iterator[tuple[UUID, int, int, bytes]]:
     sequence, digest = (head.sequence, head.hash) if head else (0, b"")
     for row in found:
         sequence, digest = sequence + 1, hash_of(digest, row)

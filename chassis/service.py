@@ -5,7 +5,9 @@ relay, the consumers, the sealer and the service's jobs.
 """
 
 import asyncio
+import importlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
@@ -13,13 +15,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import nats
+import nats.js.errors
 import structlog
 import uvloop
 from google.protobuf.descriptor import ServiceDescriptor
+from nats.aio.client import Client as NATS
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
@@ -86,19 +90,21 @@ def serve(service: Service) -> None:
     for process in processes:
         process.start()
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: [process.terminate() for process in processes])
+        signal.signal(name, lambda *_: _terminate(processes))
     # One worker that dies takes the service with it: whoever started it starts it again whole.
     multiprocessing.connection.wait([process.sentinel for process in processes])
-    for process in processes:
-        process.terminate()
+    _terminate(processes)
     for process in processes:
         process.join()
     sys.exit(max((process.exitcode or 0) for process in processes))
 
 
-def _run_worker(name: str) -> None:
-    import importlib
+def _terminate(processes: list[SpawnProcess]) -> None:
+    for process in processes:
+        process.terminate()
 
+
+def _run_worker(name: str) -> None:
     work(importlib.import_module(f"services.{name}.__main__").SERVICE)
 
 
@@ -119,12 +125,12 @@ async def _work(service: Service, settings: Settings) -> None:
         stack.push_async_callback(nats_client.close)
         js = nats_client.jetstream()
         if settings.production:
-            await check_durability(pool, js)
+            await check_durability(pool, settings.nats_monitor_url)
         server = Server(Tokens(Keys(settings.jwks), settings.issuer, settings.audience), clock)
         for descriptor, servicer in service.servicers(db).items():
             server.add(descriptor, servicer)
         if settings.reflects:
-            server.reflect(IMAGE.read_bytes())  # noqa: ASYNC240  # Before anything is served.
+            server.reflect(IMAGE.read_bytes())  # Before anything is served.
         ports = await server.start(settings.listen, settings.probe_listen)
         stack.push_async_callback(server.stop)
         background = asyncio.create_task(_background(service, settings, db, js, clock))
@@ -190,7 +196,7 @@ async def ensure_stream(js: JetStreamContext, stream: str, replicas: int = 1) ->
         await js.update_stream(config)
 
 
-async def _connect_nats(settings: Settings) -> nats.NATS:
+async def _connect_nats(settings: Settings) -> NATS:
     return await nats.connect(settings.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.5)
 
 

@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     """Connections of one worker to the database."""
 
     nats_url: str
+    nats_monitor_url: str | None = None
+    """NATS's monitoring endpoint, http://host:port; needed in production, where a service asks how it syncs."""
     nats_replicas: int = Field(default=1, ge=1, le=5)
 
     listen: str = "127.0.0.1:0"

@@ -49,9 +49,7 @@ def chain_table(name: str, metadata: MetaData, *items: SchemaItem, append_only: 
 
     Rows of an append-only table are never changed or deleted, by no role of a running service.
     """
-    return Table(
-        name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info={"append_only": append_only}
-    )
+    return Table(name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info={"append_only": append_only})
 
 
 def _now(name: str) -> Column[object]:
@@ -140,8 +138,7 @@ OWN_SITES = (
     "OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ','))"
 )
 OWN_PATIENT = (
-    "'' = coalesce(current_setting('app.patient', true), '') "
-    "OR patient_id::text = current_setting('app.patient', true)"
+    "'' = coalesce(current_setting('app.patient', true), '') OR patient_id::text = current_setting('app.patient', true)"
 )
 NOT_THE_SERVICES = frozenset({"audit_seal"})
 """Tables that the service's own role does not see."""

@@ -1,0 +1,190 @@
+"""One service in this process, on a database of its own, called through its gRPC door."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import grpc
+import pytest
+from google.protobuf import descriptor_pool
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
+from grpc_status import rpc_status
+from joserfc import jwt
+
+from atoll.common.v1.access_pb2 import AUDIT_CHANGE
+from atoll.common.v1.event_meta_pb2 import EventMeta
+from atoll.common.v1.event_meta_pb2 import subject as subject_option
+from chassis.auth import Keys, Tokens
+from chassis.call import Call, Sites
+from chassis.consumer import Consumer, Letter, fact_of
+from chassis.db import Database, Pool, open_pool
+from chassis.ids import new_id, to_wire
+from chassis.provision import DatabaseUrls
+from chassis.server import Server
+from chassis.service import Service
+from chassis.times import to_timestamp
+from deploy.local.issuer import AUDIENCE, NAME, TYPE, Issuer
+from tests.support.servers import as_administrator, clone, drop
+
+NOW = datetime(2027, 3, 1, 16, tzinfo=UTC)  # A Monday, 9:00 in Denver; clocks change on Sunday the 14th.
+
+
+@dataclass
+class Clock:
+    now: datetime
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Running:
+    """A service under test. Another chain and other sites are a `token` away."""
+
+    service: Service
+    urls: DatabaseUrls
+    admin: "asyncpg.Connection[asyncpg.Record]"  # A superuser, who sees past row-level security.
+    pool: Pool
+    db: Database
+    issuer: Issuer
+    clock: Clock
+    server: Server
+    channel: grpc.aio.Channel
+    ports: tuple[int, int]
+    chain_id: UUID = field(default_factory=new_id)
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now
+
+    def token(
+        self,
+        role: str = "ROLE_CHAIN_ADMIN",
+        *,
+        sites: Iterable[UUID] | None = None,
+        chain_id: UUID | None = None,
+        subject: str = "user",
+        typ: str = TYPE,
+        **changes: Any,
+    ) -> str:
+        """`sites` None: every site. `changes` go into the claims."""
+        at = ["*"] if sites is None else [to_wire("site", site) for site in sites]
+        claims = {"iss": NAME, "aud": AUDIENCE, "sub": subject, "exp": int(time.time()) + 3600}
+        claims |= {"chain": to_wire("chain", chain_id or self.chain_id), "grants": {role: at}} | changes
+        return jwt.encode({"alg": "ES256", "typ": typ, "kid": self.issuer.key.kid}, claims, self.issuer.key)
+
+    def stub(self, stub_type: Any) -> Any:
+        return stub_type(self.channel)
+
+    async def call(
+        self, method: Any, request: Message, token: str | None = None, *, within_s: float = 10, **metadata: str
+    ) -> Any:
+        """`token` '' sends none."""
+        token = self.token() if token is None else token
+        pairs = [("authorization", f"Bearer {token}")] if token else []
+        pairs += [(name.replace("_", "-"), value) for name, value in metadata.items()]
+        return await method(request, metadata=pairs, timeout=within_s)
+
+    def inside(self, method: str, request_id: str = "", *, audit: int = AUDIT_CHANGE, sites: Sites = None) -> Call:
+        """What the door would make of a call, for tests that go round it to force an interleaving."""
+        return Call(self.chain_id, sites, "user", method, request_id or str(uuid4()), audit, self.now)  # type: ignore[arg-type]
+
+    async def deliver(self, event: Any, *, chain_id: UUID | None = None, event_id: str = "", version: int = 0) -> None:
+        """Hands `event` to the service's own handler, as if it had come over NATS; errors come out."""
+        chain = to_wire("chain", chain_id or self.chain_id)
+        if not event.HasField("meta"):
+            event.meta.CopyFrom(
+                EventMeta(
+                    event_id=event_id or str(uuid4()),
+                    occur_time=to_timestamp(self.now),
+                    chain_id=chain,
+                    site_id=getattr(event, "site_id", ""),
+                    actor="user",
+                    cause=str(uuid4()),
+                    aggregate_version=version,
+                )
+            )
+        letter = Letter(event.meta.event_id, f"{fact_of(type(event))}.{chain}", event.SerializeToString())
+        for reads in self.service.reads.values():
+            if type(event) in reads:
+                consumer = Consumer(self.db, self.service.name, self.service.store_type, reads, self.clock)
+                await consumer.handle(letter)
+                return
+        raise LookupError(f"{self.service.name} does not read {event.DESCRIPTOR.full_name}")
+
+    async def published(self) -> list[tuple[str, Any]]:
+        """What stands in the outbox, in its order: subject without the chain, and the event."""
+        rows = await self.admin.fetch("SELECT subject, payload FROM outbox ORDER BY position")
+        return [(row["subject"].rpartition(".")[0], _event(row["subject"], row["payload"])) for row in rows]
+
+    async def count(self, table: str) -> int:
+        return int(await self.admin.fetchval(f"SELECT count(*) FROM {table}"))
+
+
+@asynccontextmanager
+async def running(
+    service: Service, server_url: str, folder: Path, *, now: datetime = NOW, pool_size: int = 8
+) -> AsyncIterator[Running]:
+    """`folder` holds the issuer's keys: the test's tmp_path, or one of the session."""
+    urls, issuer, clock = await clone(server_url, service.name), Issuer.open(folder), Clock(now)
+    admin = await asyncpg.connect(as_administrator(server_url, urls))
+    async with open_pool(urls.service, size=pool_size) as pool:
+        db = Database(pool)
+        server = Server(Tokens(Keys(str(issuer.jwks)), NAME, AUDIENCE), clock)
+        for descriptor, servicer in service.servicers(db).items():
+            server.add(descriptor, servicer)
+        ports = await server.start("127.0.0.1:0", "127.0.0.1:0")
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
+            yield Running(service, urls, admin, pool, db, issuer, clock, server, channel, ports)
+        await server.stop()
+    await admin.close()
+    await drop(server_url, urls)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    code: grpc.StatusCode
+    message: str | None
+    reason: str
+    faults: list[tuple[str, str]]  # Field and rule of each violation.
+    metadata: dict[str, str]
+    retry: bool  # Whether it says when to ask again.
+
+
+async def refusal(answer: Awaitable[object]) -> Refusal:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await answer
+    return read_refusal(caught.value)
+
+
+def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # The stubs know the blocking client only.
+    info, faults, retry = ErrorInfo(), list[tuple[str, str]](), False
+    for detail in status.details if status else ():
+        bad, failed = BadRequest(), PreconditionFailure()
+        retry |= detail.Is(RetryInfo.DESCRIPTOR)
+        detail.Unpack(info)
+        if detail.Unpack(bad):
+            faults += [(each.field, each.reason) for each in bad.field_violations]
+        if detail.Unpack(failed):
+            faults += [(each.subject, each.type) for each in failed.violations]
+    return Refusal(error.code(), error.details(), info.reason, faults, dict(info.metadata), retry)
+
+
+def _event(subject: str, payload: bytes) -> Any:
+    """The message whose subject it is, of those that the service's events.proto has."""
+    fact = subject.rpartition(".")[0]
+    events = descriptor_pool.Default().FindFileByName(f"atoll/{fact.partition('.')[0]}/v1/events.proto")
+    for descriptor in events.message_types_by_name.values():
+        event_type: Any = GetMessageClass(descriptor)
+        if descriptor.GetOptions().Extensions[subject_option] == fact:
+            return event_type.FromString(payload)
+    raise LookupError(subject)
