@@ -1,0 +1,159 @@
+"""A patient's account: charges, invoices, payments, and which payment pays which invoice.
+
+Money moves within one site only. What is paid for a course pays that course's invoices only, so that a deposit is still
+there when its course is billed; what is paid for none pays any. Between sites it takes a settlement, which is another
+document.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import IntEnum
+from uuid import UUID
+
+from chassis.errors import DomainError, Kind
+from chassis.money import Money
+from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
+from services.billing.domain.ledger import Tender
+from services.billing.domain.prices import VisitKind
+
+
+class PaymentNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "PAYMENT_NOT_FOUND", "no such payment"
+
+
+class InvoiceNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "INVOICE_NOT_FOUND", "no such invoice"
+
+
+class PaymentMisdirected(DomainError):
+    kind, reason = Kind.INVALID, "PAYMENT_MISDIRECTED"
+    message = "the course or the invoice is not this patient's at this site"
+
+
+class InvoiceEmpty(DomainError):
+    kind, reason, message = Kind.CONFLICT, "INVOICE_EMPTY", "the course has no charge that is not on an invoice"
+
+
+class PaymentKind(IntEnum):
+    """What a payment was when it was taken; numbered as in the proto."""
+
+    DEPOSIT = 1
+    PAYMENT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    id: UUID
+    site_id: UUID
+    patient_id: UUID
+    course_id: UUID
+    visit_id: UUID
+    service_date: date  # In the site's zone.
+    kind: VisitKind  # As it was, not as it was planned.
+    description: str
+    amount: Money
+    price_book_id: UUID
+    price_book_version: int
+    price_item_id: UUID
+    event_id: UUID
+    posted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OpenItem:
+    """An invoice or a payment, of which something is left."""
+
+    id: UUID
+    course_id: UUID | None
+    left: Money
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """So much of a payment pays an invoice."""
+
+    payment_id: UUID
+    invoice_id: UUID
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A share as it was posted."""
+
+    id: UUID
+    share: Share
+    applied_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    id: UUID
+    site_id: UUID
+    patient_id: UUID
+    course_id: UUID | None
+    kind: PaymentKind
+    tender: Tender
+    terminal_reference: str
+    amount: Money
+    business_date: date  # In the site's zone.
+    received_at: datetime
+    unapplied: Money
+    applications: tuple[Application, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    id: UUID
+    site_id: UUID
+    legal_entity_id: UUID
+    number: int
+    patient_id: UUID
+    course_id: UUID
+    charges: tuple[Charge, ...]
+    total: Money
+    balance: Money
+    issued_at: datetime
+
+
+def check_amount(amount: Money, currency: str | None) -> None:
+    """Of a payment. `currency` is that of the site's prices; None while there are none."""
+    if currency and (foreign := of_another_currency(amount, currency, "amount")):
+        raise CurrencyMismatch(*foreign)
+    if wild := out_of_range(amount, "amount", least=1):
+        raise AmountOutOfRange(*wild)
+
+
+def deposit_covered(due: Money | None, paid_minor: int) -> bool:
+    """`due` is None while the site has published no price: then nobody knows what would cover it."""
+    return due is not None and paid_minor >= due.minor
+
+
+def kind_of_payment(due: Money | None, paid_before_minor: int, *, for_course: bool) -> PaymentKind:
+    if for_course and not deposit_covered(due, paid_before_minor):
+        return PaymentKind.DEPOSIT
+    return PaymentKind.PAYMENT
+
+
+def pay(payment: OpenItem, invoices: Sequence[OpenItem], first: UUID | None = None) -> list[Share]:
+    """What `payment` pays: the invoice `first`, if one is named, then the oldest."""
+    payable = [each for each in invoices if payment.course_id in (None, each.course_id)]
+    in_order = sorted(payable, key=lambda invoice: (invoice.id != first, invoice.since, invoice.id))
+    return [Share(payment.id, invoice_id, amount) for invoice_id, amount in _spread(payment.left, in_order)]
+
+
+def settle(invoice: OpenItem, payments: Sequence[OpenItem]) -> list[Share]:
+    """What pays `invoice`: payments for its course, then those for none, each the oldest first."""
+    usable = [each for each in payments if each.course_id in (None, invoice.course_id)]
+    in_order = sorted(usable, key=lambda payment: (payment.course_id is None, payment.since, payment.id))
+    return [Share(payment_id, invoice.id, amount) for payment_id, amount in _spread(invoice.left, in_order)]
+
+
+def _spread(amount: Money, items: Iterable[OpenItem]) -> Iterator[tuple[UUID, Money]]:
+    for item in items:
+        if taken := min(amount.minor, item.left.minor):
+            part = Money(taken, item.left.currency)
+            yield item.id, part
+            amount -= part
