@@ -29,7 +29,7 @@ def envoy(folder: Path, edge: Edge) -> Program:
     return Program(
         name="envoy",
         command=(str(program), "-c", str(config), *options),
-        ready=lambda: answers_http(f"http://{edge.admin}/ready"),
+        ready=lambda pid: answers_http(f"http://{edge.admin}/ready"),
         fault=_fault,
     )
 

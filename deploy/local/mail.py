@@ -25,7 +25,7 @@ from uuid import uuid4
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from jinja2 import Environment, FileSystemLoader
 
-from deploy.local.process import HOST, Program, answers_http
+from deploy.local.process import HOST, PYTHON, Program, answers_http
 
 MESSAGE_MAX = 1 << 20
 SHOWN_MAX = 500
@@ -39,7 +39,8 @@ def mail(folder: Path, smtp_port: int, page_port: int) -> Program:
     return Program(
         name="mail",
         command=(sys.executable, "-m", "deploy.local.mail", str(folder), str(smtp_port), str(page_port)),
-        ready=lambda: answers_http(f"http://{HOST}:{page_port}/healthz"),
+        environment=PYTHON,
+        ready=lambda pid: answers_http(f"http://{HOST}:{page_port}/healthz"),
     )
 
 

@@ -42,7 +42,7 @@ def nats(folder: Path, port: int, monitor_port: int) -> Program:
     return Program(
         name="nats",
         command=(str(program), "-c", str(config)),
-        ready=lambda: answers_http(f"http://{HOST}:{monitor_port}/healthz"),
+        ready=lambda pid: answers_http(f"http://{HOST}:{monitor_port}/healthz"),
         fault=_fault,
     )
 

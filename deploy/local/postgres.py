@@ -65,7 +65,7 @@ def postgres(data: Path, logs: Path) -> Program:
     return Program(
         name="postgres",
         command=(str(programs / "postgres"), "-D", str(data), *options),
-        ready=lambda: _status(data) == "ready",
+        ready=lambda pid: _status(data) == (str(pid), "ready"),
         account=account,
         stop_signal=signal.SIGINT,  # Fast shutdown: ends the sessions, writes everything.
         ready_within_s=60,  # It may have to recover first.
@@ -149,10 +149,11 @@ def _right_to_pass(closed: Path) -> int:
     return ours & wanted
 
 
-def _status(data: Path) -> str | None:
-    """What the server itself writes there, line by line; the eighth is its state."""
+def _status(data: Path) -> tuple[str, str] | None:
+    """The pid and the state that the server itself writes; a killed one leaves its own behind."""
     try:
-        return (data / "postmaster.pid").read_text().splitlines()[7].strip()
+        lines = (data / "postmaster.pid").read_text().splitlines()
+        return lines[0].strip(), lines[7].strip()
     except (OSError, IndexError):
         return None
 

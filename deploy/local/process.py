@@ -7,11 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+ROOT = Path(__file__).parents[2]
+PYTHON = {"PYTHONPATH": f"{ROOT / 'gen'}{os.pathsep}{ROOT}"}
+"""What our own programs need in their environment."""
 LEASH = Path(__file__).with_name("leash.py")
 POLL_S = 0.03
 HOST = "127.0.0.1"
@@ -34,8 +38,8 @@ class Account:
 class Program:
     name: str
     command: tuple[str, ...]
-    ready: Callable[[], bool]
-    """Asked again and again, from a thread, until it says yes. Answers at once; never raises."""
+    ready: Callable[[int], bool] = lambda pid: True
+    """Asked with its pid, again and again, from a thread, until it says yes. Answers at once; never raises."""
     environment: Mapping[str, str] = field(default_factory=dict)
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -62,6 +66,7 @@ class Running:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **program.environment},
+                cwd=ROOT,
                 start_new_session=True,  # Ctrl-C is for the stack, which stops each in its turn.
             )
 
@@ -76,7 +81,7 @@ class Running:
     def wait_until_ready(self) -> None:
         """Blocks. LocalError when the program ends or takes too long."""
         until = time.monotonic() + self.program.ready_within_s
-        while not self.program.ready():
+        while not self.program.ready(self.pid):
             if self.exit_code is not None:
                 raise LocalError(self.fault())
             if time.monotonic() > until:
@@ -95,6 +100,10 @@ class Running:
             text = log.read().decode(errors="replace")
         return self.program.fault(text) or f"{self.program.name} ended with code {self.exit_code}; its log: {self.log}"
 
+    def ending(self) -> str:
+        code = self._process.returncode
+        return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
     def stop(self) -> None:
         """Blocks until it is gone; one that does not heed its signal in time is killed with all that it started."""
         if self.exit_code is None:
@@ -102,8 +111,13 @@ class Running:
         try:
             self._process.wait(self.program.stop_within_s)
         except subprocess.TimeoutExpired:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            self.clear()
             self._process.wait()
+
+    def clear(self) -> None:
+        """Kills it and all that it started and that has not left its group."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def start(program: Program, logs: Path) -> Running:
@@ -119,9 +133,16 @@ def start(program: Program, logs: Path) -> Running:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """Different ones: all are held until the last is found."""
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((HOST, 0))
+        return [int(each.getsockname()[1]) for each in sockets]
 
 
 def require_free(port: int, what: str, setting: str) -> None:

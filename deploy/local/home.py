@@ -1,0 +1,157 @@
+"""The folder where a local stack keeps its data, and what a running stack says about itself there."""
+
+import fcntl
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import psutil
+from pydantic import TypeAdapter, ValidationError
+
+from chassis.provision import DatabaseUrls
+from deploy.local.issuer import Issuer
+from deploy.local.process import ROOT, LocalError
+
+LEFTOVERS_GONE_WITHIN_S = 30.0
+
+
+@dataclass(frozen=True)
+class Home:
+    folder: Path
+
+    @classmethod
+    def default(cls) -> "Home":
+        return cls(Path(os.environ.get("ATOLL_HOME") or ROOT / ".atoll").resolve())
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / "logs"
+
+    @property
+    def postgres_data(self) -> Path:
+        return self.folder / "postgres" / "data"
+
+    @property
+    def service_token(self) -> Path:
+        return self.folder / "service-token"
+
+    @property
+    def stack_file(self) -> Path:
+        return self.folder / "stack.json"
+
+    @property
+    def sites_file(self) -> Path:
+        """Written by the sample: {"chain_id": "chain_…", "sites": {"abq": "site_…"}}."""
+        return self.folder / "sites.json"
+
+    @cached_property
+    def issuer(self) -> Issuer:
+        return Issuer.open(self.folder / "issuer")
+
+    def running(self) -> "StackInfo":
+        """The stack that runs here now, or LocalError."""
+        info = self.recorded()
+        if info is None or not _lives(info.supervisor):
+            raise LocalError(f"no stack runs on {self.folder}: start one with `atoll up`")
+        return info
+
+    def recorded(self) -> "StackInfo | None":
+        """What the last stack left here, be it alive or not."""
+        try:
+            return STACK_INFO.validate_json(self.stack_file.read_bytes())
+        except (FileNotFoundError, ValidationError):
+            return None
+
+    def record(self, info: "StackInfo") -> None:
+        draft = self.stack_file.with_suffix(".draft")
+        draft.touch(mode=0o600)  # It may hold the password of a database.
+        draft.write_bytes(STACK_INFO.dump_json(info, indent=2))
+        draft.replace(self.stack_file)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessInfo:
+    pid: int
+    created: float
+    """With the pid, tells it from a later process that was given the same number."""
+    port: int | None = None
+    restarts: int = 0
+
+    @classmethod
+    def of(cls, pid: int, port: int | None = None, restarts: int = 0) -> "ProcessInfo":
+        return cls(pid, psutil.Process(pid).create_time(), port, restarts)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceInfo:
+    """Addresses are host:port."""
+
+    address: str
+    probe_address: str
+    metrics_address: str
+    databases: DatabaseUrls
+
+
+@dataclass(slots=True)
+class StackInfo:
+    supervisor: ProcessInfo
+    edge_url: str
+    mail_url: str
+    smtp_address: str
+    postgres_url: str
+    """As the server's administrator."""
+    nats_url: str
+    issuer: str
+    services: Mapping[str, ServiceInfo]
+    processes: Mapping[str, ProcessInfo] = field(default_factory=dict)
+    clock: str | None = None
+    """The file that drives business time, if it is not the real one."""
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return {name: process.pid for name, process in self.processes.items()}
+
+
+STACK_INFO = TypeAdapter(StackInfo)
+
+
+class Lock:
+    """Held by the one stack that runs on a folder. Goes with the process, however that ends."""
+
+    def __init__(self, home: Home) -> None:
+        home.folder.mkdir(parents=True, exist_ok=True)
+        self._file = (home.folder / "lock").open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.seek(0)
+            holder = self._file.read().strip()
+            self._file.close()
+            raise LocalError(f"a stack already runs on {home.folder} (process {holder}): stop it first") from error
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def release(self) -> None:
+        self._file.close()
+
+
+def wait_for_leftovers(home: Home) -> None:
+    """A supervisor that was killed takes its processes with it, but they need a moment to end."""
+    info, until = home.recorded(), time.monotonic() + LEFTOVERS_GONE_WITHIN_S
+    for name, process in (info.processes if info else {}).items():
+        while _lives(process):
+            if time.monotonic() > until:
+                raise LocalError(f"{name} of an earlier stack still runs (process {process.pid}): end it first")
+            time.sleep(0.05)
+
+
+def _lives(process: ProcessInfo) -> bool:
+    try:
+        found = psutil.Process(process.pid)
+        return abs(found.create_time() - process.created) < 1 and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,109 @@
+"""The four services as programs of the local stack: their ports, their environment, their health."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2
+
+from chassis.provision import DatabaseUrls
+from deploy.local.process import HOST, PYTHON, Program
+
+SERVICES = ("patients", "scheduling", "billing", "notifications")
+PROBE_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a service finds around it: the same for all."""
+
+    nats_url: str
+    issuer: str
+    jwks: Path
+    service_token: Path
+    smtp_port: int
+    patients_address: str
+    clock: Path | None = None
+
+    def environment(self) -> dict[str, str]:
+        values = {
+            "ATOLL_MODE": "development",
+            "ATOLL_NATS_URL": self.nats_url,
+            "ATOLL_ISSUER": self.issuer,
+            "ATOLL_JWKS": str(self.jwks),
+            "ATOLL_SERVICE_TOKEN_FILE": str(self.service_token),
+        }
+        if self.clock:
+            values["ATOLL_CLOCK"] = str(self.clock)
+        return values
+
+    def of_notifications(self) -> dict[str, str]:
+        return {
+            "ATOLL_PATIENTS_ADDRESS": self.patients_address,
+            "ATOLL_SMTP_HOST": HOST,
+            "ATOLL_SMTP_PORT": str(self.smtp_port),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePorts:
+    calls: int
+    probe: int
+    metrics: int
+
+
+def serve(name: str, ports: ServicePorts, databases: DatabaseUrls, around: Surroundings) -> Program:
+    environment = {
+        **PYTHON,
+        **around.environment(),
+        **(around.of_notifications() if name == "notifications" else {}),
+        "ATOLL_DATABASE_URL": databases.service,
+        "ATOLL_RELAY_DATABASE_URL": databases.relay,
+        "ATOLL_SEALER_DATABASE_URL": databases.sealer,
+        "ATOLL_LISTEN": f"{HOST}:{ports.calls}",
+        "ATOLL_PROBE_LISTEN": f"{HOST}:{ports.probe}",
+        "ATOLL_METRICS_LISTEN": f"{HOST}:{ports.metrics}",
+    }
+    return Program(
+        name=name,
+        command=_command(name, "serve"),
+        ready=lambda pid: serves(f"{HOST}:{ports.probe}"),
+        environment=environment,
+        fault=lambda log: _last_line(name, log),
+    )
+
+
+def migrate(name: str, databases: DatabaseUrls) -> Program:
+    environment: Mapping[str, str] = {**PYTHON, "ATOLL_OWNER_DATABASE_URL": databases.owner}
+    return Program(
+        name=name,
+        command=_command(name, "migrate"),
+        environment=environment,
+        fault=lambda log: _last_line(f"the migration of {name}", log),
+    )
+
+
+def serves(probe_address: str) -> bool:
+    """Its own word, by the standard gRPC health check."""
+    with grpc.insecure_channel(probe_address) as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        try:
+            answer = check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT_S)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _command(name: str, action: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"services.{name}", action)
+
+
+def _last_line(what: str, log: str) -> str | None:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    return f"{what} failed: {lines[-1][:300]}" if lines else None

@@ -1,0 +1,235 @@
+"""The whole system on one machine: PostgreSQL, NATS, a mail sink, Envoy and the four services, each its own process.
+
+    async with Stack(Options.anywhere(folder)) as stack:
+        stack.info.edge_url
+
+Everything it starts ends with it, however it ends; see leash.py.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import asyncpg
+
+from chassis.provision import DatabaseUrls, provision
+from deploy.envoy.config import Edge, Service
+from deploy.local import envoy, issuer, mail, nats, postgres, services
+from deploy.local.home import Home, Lock, ProcessInfo, ServiceInfo, StackInfo, wait_for_leftovers
+from deploy.local.process import HOST, ROOT, LocalError, free_ports, require_free
+from deploy.local.services import SERVICES, ServicePorts, Surroundings
+from deploy.local.supervisor import Report, State, Supervisor, together
+
+EDGE_PORT, MAIL_PORT = 8080, 8025
+IMAGE = ROOT / "gen" / "image.binpb"
+
+
+@dataclass(frozen=True)
+class Options:
+    home: Home
+    edge_port: int | None = None
+    """None: any free one."""
+    mail_port: int | None = None
+    clock: Path | None = None
+    """A file that drives business time in all services; see chassis.clock."""
+    postgres_url: str | None = None
+    """A server to use, as its administrator, instead of the embedded one."""
+    nats_url: str | None = None
+    services: Sequence[str] = SERVICES
+
+    @classmethod
+    def from_environment(cls) -> "Options":
+        return cls(
+            home=Home.default(),
+            edge_port=_port("ATOLL_PORT", EDGE_PORT),
+            mail_port=_port("ATOLL_MAIL_PORT", MAIL_PORT),
+            postgres_url=os.environ.get("ATOLL_POSTGRES_URL") or None,
+            nats_url=os.environ.get("ATOLL_NATS_URL") or None,
+        )
+
+    @classmethod
+    def anywhere(cls, folder: Path, clock: Path | None = None) -> "Options":
+        """On free ports, beside whatever else runs on this machine."""
+        return cls(home=Home(folder.resolve()), clock=clock)
+
+
+@dataclass(frozen=True)
+class Ports:
+    edge: int
+    mail: int
+    smtp: int
+    envoy_admin: int
+    nats: int
+    nats_monitor: int
+    services: dict[str, ServicePorts]
+
+    @classmethod
+    def choose(cls, options: Options) -> "Ports":
+        edge, page, smtp, admin, events, monitor, *rest = free_ports(6 + 3 * len(options.services))
+        threes = (ServicePorts(*rest[start : start + 3]) for start in range(0, len(rest), 3))
+        named = dict(zip(options.services, threes, strict=True))
+        return cls(options.edge_port or edge, options.mail_port or page, smtp, admin, events, monitor, named)
+
+
+class Stack:
+    info: StackInfo
+    """Once it serves."""
+
+    def __init__(self, options: Options, report: Report = lambda name, state, detail: None) -> None:
+        self.options, self.home, self._report = options, options.home, report
+        self._supervisor = Supervisor(self.home.logs, report, self._record)
+        self._lock: Lock | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Of its processes, in the order of start."""
+        embedded = (("postgres", self.options.postgres_url), ("nats", self.options.nats_url))
+        return [name for name, url in embedded if url is None] + ["mail", "envoy", *self.options.services]
+
+    async def __aenter__(self) -> "Stack":
+        try:
+            await self._start()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def _start(self) -> None:
+        options, home, supervisor = self.options, self.home, self._supervisor
+        self._prepare()
+        ports = Ports.choose(options)
+        server_url = await self._start_postgres()
+        nats_url = options.nats_url or nats.nats_url(ports.nats)
+        databases: dict[str, DatabaseUrls] = {}
+        made = (self._database(server_url, name, databases) for name in options.services)
+        await together(self._start_others(ports), *made)
+        self.info = _describe(options, ports, server_url, nats_url, databases)
+        around = Surroundings(
+            nats_url=nats_url,
+            issuer=issuer.NAME,
+            jwks=home.issuer.jwks,
+            service_token=home.service_token,
+            smtp_port=ports.smtp,
+            patients_address=self.info.services["patients"].address if "patients" in self.info.services else "",
+            clock=options.clock,
+        )
+        programs = [services.serve(name, ports.services[name], databases[name], around) for name in options.services]
+        await together(*(supervisor.launch(each, rank=4, port=ports.services[each.name].calls) for each in programs))
+        self._record()
+        supervisor.watch()
+
+    def _prepare(self) -> None:
+        """Whatever can be refused is refused before anything starts."""
+        options, home = self.options, self.home
+        needed = (postgres, options.postgres_url), (nats, options.nats_url), (envoy, None)
+        for module, url in needed:
+            if url is None:
+                module.installed()
+        try:
+            self._lock = Lock(home)
+            home.logs.mkdir(exist_ok=True)
+        except OSError as error:
+            raise LocalError(f"{home.folder} cannot be used: {error.strerror}; set ATOLL_HOME") from error
+        wait_for_leftovers(home)
+        if options.edge_port:
+            require_free(options.edge_port, "the edge", "ATOLL_PORT")
+        if options.mail_port:
+            require_free(options.mail_port, "the mail page", "ATOLL_MAIL_PORT")
+        for name in self.names:
+            log = home.logs / f"{name}.log"
+            if log.exists():
+                log.replace(home.logs / f"{name}.previous.log")
+        home.service_token.touch(mode=0o600)
+        home.service_token.write_text(home.issuer.service_token("services"))
+
+    async def _start_postgres(self) -> str:
+        if url := self.options.postgres_url:
+            await _require_postgres(url)
+            return url
+        self._report("postgres", State.STARTING, "")
+        program = postgres.postgres(self.home.postgres_data, self.home.logs)
+        await self._supervisor.launch(program, rank=1)
+        return postgres.postgres_url(self.home.postgres_data)
+
+    async def _start_others(self, ports: Ports) -> None:
+        """NATS, the mail sink and the edge."""
+        home, supervisor = self.home, self._supervisor
+        if self.options.nats_url is None:
+            program = nats.nats(home.folder / "nats", ports.nats, ports.nats_monitor)
+            await supervisor.launch(program, rank=2, port=ports.nats)
+        await supervisor.launch(mail.mail(home.folder / "mail", ports.smtp, ports.mail), rank=2, port=ports.mail)
+        edge = Edge(
+            services=[Service(name, f"{HOST}:{each.calls}") for name, each in ports.services.items()],
+            listen=f"{HOST}:{ports.edge}",
+            admin=f"{HOST}:{ports.envoy_admin}",
+            issuer=issuer.NAME,
+            jwks=str(home.issuer.jwks),
+            descriptors=str(IMAGE),
+            access_log=str(home.logs / "access.log"),
+        )
+        await supervisor.launch(envoy.envoy(home.folder / "envoy", edge), rank=3, port=ports.edge)
+
+    async def _database(self, server_url: str, name: str, made: dict[str, DatabaseUrls]) -> None:
+        """With the newest schema. Its roles have the administrator's password, if the server asks for one."""
+        self._report(name, State.MIGRATING, "")
+        made[name] = await provision(server_url, name, password=unquote(urlsplit(server_url).password or ""))
+        await self._supervisor.run_once(services.migrate(name, made[name]))
+
+    def _record(self) -> None:
+        running = {
+            name: ProcessInfo.of(process.running.pid, process.port, process.restarts)
+            for name, process in self._supervisor.processes.items()
+            if process.running.exit_code is None
+        }
+        self.info.processes = running
+        self.home.record(self.info)
+
+    async def _stop(self) -> None:
+        await self._supervisor.stop()
+        if self._lock:
+            self.home.stack_file.unlink(missing_ok=True)
+            self._lock.release()
+
+
+def _describe(
+    options: Options, ports: Ports, server_url: str, nats_url: str, databases: dict[str, DatabaseUrls]
+) -> StackInfo:
+    return StackInfo(
+        supervisor=ProcessInfo.of(os.getpid()),
+        edge_url=f"http://{HOST}:{ports.edge}",
+        mail_url=f"http://{HOST}:{ports.mail}",
+        smtp_address=f"{HOST}:{ports.smtp}",
+        postgres_url=server_url,
+        nats_url=nats_url,
+        issuer=issuer.NAME,
+        clock=str(options.clock) if options.clock else None,
+        services={
+            name: ServiceInfo(
+                address=f"{HOST}:{each.calls}",
+                probe_address=f"{HOST}:{each.probe}",
+                metrics_address=f"{HOST}:{each.metrics}",
+                databases=databases[name],
+            )
+            for name, each in ports.services.items()
+        },
+    )
+
+
+async def _require_postgres(url: str) -> None:
+    try:
+        connection = await asyncpg.connect(url, timeout=5)
+        await connection.close()
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+        raise LocalError(f"ATOLL_POSTGRES_URL names a server that cannot be used: {error}") from error
+
+
+def _port(setting: str, default: int) -> int:
+    text = os.environ.get(setting) or str(default)
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise LocalError(f"{setting} is {text!r}, not a port")
+    return int(text)
