@@ -35,6 +35,10 @@ class Home:
         return self.folder / "postgres" / "data"
 
     @property
+    def mail(self) -> Path:
+        return self.folder / "mail"
+
+    @property
     def service_token(self) -> Path:
         return self.folder / "service-token"
 
@@ -104,6 +108,7 @@ class StackInfo:
     postgres_url: str
     """As the server's administrator."""
     nats_url: str
+    nats_monitor_url: str
     issuer: str
     services: Mapping[str, ServiceInfo]
     processes: Mapping[str, ProcessInfo] = field(default_factory=dict)

@@ -55,7 +55,7 @@ def postgres(data: Path, logs: Path) -> Program:
     if os.geteuid() == 0:
         account = _account((programs, data.parent))
     if data.exists():
-        _require_ours(data)
+        require_ours(data)
     else:
         _create(programs, data, account, logs)
     sockets = socket_folder(data)
@@ -85,7 +85,7 @@ def socket_folder(data: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"atoll-{hashlib.sha256(os.fsencode(data)).hexdigest()[:16]}"
 
 
-def _require_ours(data: Path) -> None:
+def require_ours(data: Path) -> None:
     version = data / "PG_VERSION"
     if not version.is_file():
         raise LocalError(f"{data} is not a PostgreSQL data directory (no PG_VERSION): restore it, or move it away")

@@ -162,7 +162,7 @@ class Stack:
         if self.options.nats_url is None:
             program = nats.nats(home.folder / "nats", ports.nats, ports.nats_monitor)
             await supervisor.launch(program, rank=2, port=ports.nats)
-        await supervisor.launch(mail.mail(home.folder / "mail", ports.smtp, ports.mail), rank=2, port=ports.mail)
+        await supervisor.launch(mail.mail(home.mail, ports.smtp, ports.mail), rank=2, port=ports.mail)
         edge = Edge(
             services=[Service(name, f"{HOST}:{each.calls}") for name, each in ports.services.items()],
             listen=f"{HOST}:{ports.edge}",
@@ -206,6 +206,7 @@ def _describe(
         smtp_address=f"{HOST}:{ports.smtp}",
         postgres_url=server_url,
         nats_url=nats_url,
+        nats_monitor_url=f"http://{HOST}:{ports.nats_monitor}",
         issuer=issuer.NAME,
         clock=str(options.clock) if options.clock else None,
         services={

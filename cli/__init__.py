@@ -1,0 +1,1 @@
+"""The `atoll` command: run the local stack, look at it, import, play the demo."""

@@ -1,0 +1,100 @@
+"""Calls the public API through the edge, as one caller of the development issuer."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4, uuid5
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
+from grpc_status import rpc_status
+
+from deploy.local.issuer import Issuer
+
+CALL_S = 20.0
+PATIENCE_S = 60.0
+AGAIN_S = 0.3
+NAMESPACE = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 4122's, for names that are URLs.
+# Sent again with the same request_id, the first two can do no harm; the third says so itself by RetryInfo.
+AGAIN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
+
+
+class Refused(Exception):
+    """What the API answered, in one readable line."""
+
+    def __init__(self, method: str, error: grpc.aio.AioRpcError) -> None:
+        self.code, self.reason, faults = error.code(), "", list[str]()
+        for detail in _details(error):
+            if isinstance(detail, ErrorInfo):
+                self.reason = detail.reason
+            if isinstance(detail, BadRequest):
+                faults += (f"{each.field}: {each.description}" for each in detail.field_violations)
+            if isinstance(detail, PreconditionFailure):
+                faults += (f"{each.subject}: {each.description}" for each in detail.violations)
+        named = f"{self.code.name} {self.reason}".strip()
+        super().__init__("; ".join([f"{method}: {named}: {error.details()}", *faults]))
+
+
+class Client:
+    """One caller. What cannot be answered now is asked again, with the same request_id, for PATIENCE_S."""
+
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        issuer: Issuer,
+        subject: str,
+        chain_id: str,
+        grants: Mapping[str, Sequence[str]],
+    ) -> None:
+        self._channel, self._issuer = channel, issuer
+        self._subject, self._grants, self.chain_id = subject, grants, chain_id
+        self._token, self._renew_at = "", 0.0
+
+    async def call(self, stub_type: Any, method: str, request: Message) -> Any:
+        """`request`'s request_id is filled in if it has the field and leaves it empty."""
+        if "request_id" in request.DESCRIPTOR.fields_by_name and not request.request_id:  # type: ignore[attr-defined]
+            request.request_id = str(uuid4())  # type: ignore[attr-defined]
+        send, until = getattr(stub_type(self._channel), method), time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return await send(request, metadata=self._metadata(), timeout=CALL_S)
+            except grpc.aio.AioRpcError as error:
+                if not _may_ask_again(error) or time.monotonic() > until:
+                    raise Refused(method, error) from error
+            await asyncio.sleep(AGAIN_S)
+
+    def _metadata(self) -> tuple[tuple[str, str], ...]:
+        if time.monotonic() >= self._renew_at:
+            self._token = self._issuer.token(self._subject, self.chain_id, self._grants)
+            self._renew_at = time.monotonic() + 1800
+        return (("authorization", f"Bearer {self._token}"),)
+
+
+@asynccontextmanager
+async def open_channel(edge_url: str) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc.aio.insecure_channel(urlsplit(edge_url).netloc) as channel:
+        yield channel
+
+
+def request_id_for(*names: str) -> str:
+    """The same for the same names: a load that was cut off goes on where it was when it is run again."""
+    return str(uuid5(NAMESPACE, "/".join(names)))
+
+
+def _may_ask_again(error: grpc.aio.AioRpcError) -> bool:
+    return error.code() in AGAIN or any(isinstance(detail, RetryInfo) for detail in _details(error))
+
+
+def _details(error: grpc.aio.AioRpcError) -> list[Message]:
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # The stubs know the blocking client only.
+    found = list[Message]()
+    for packed in status.details if status else ():
+        for kind in (ErrorInfo, BadRequest, PreconditionFailure, RetryInfo):
+            detail = kind()
+            if packed.Unpack(detail):
+                found.append(detail)
+    return found
