@@ -33,6 +33,11 @@ def upgrade() -> None:
         sa.UniqueConstraint("chain_id", "position", name=op.f("audit_seal_chain_id_position_key")),
     )
     op.create_table(
+        "chain",
+        sa.Column("chain_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("chain_id", name=op.f("chain_pkey")),
+    )
+    op.create_table(
         "dead_letter",
         sa.Column("chain_id", sa.Uuid(), nullable=False),
         sa.Column("consumer", sa.Text(), nullable=False),
@@ -100,7 +105,6 @@ def upgrade() -> None:
         sa.Column("chain_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("time_zone", sa.Text(), nullable=False),
-        sa.Column("language", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("chain_id", "id", name=op.f("patient_pkey")),
     )
@@ -156,7 +160,7 @@ def upgrade() -> None:
         sa.CheckConstraint("channel IN ('EMAIL')", name=op.f("message_channel_check")),
         sa.CheckConstraint("kind IN ('VISIT_CONFIRMATION', 'VISIT_REMINDER')", name=op.f("message_kind_check")),
         sa.CheckConstraint(
-            "reason IN ('NO_EMAIL_ADDRESS', 'VISIT_STARTED', 'VISIT_CANCELLED', 'VISIT_MISSED', 'REFUSED', 'ATTEMPTS_EXHAUSTED', 'TEMPLATE_BROKEN', 'NO_ANSWER')",
+            "reason IN ('NO_EMAIL_ADDRESS', 'VISIT_STARTED', 'VISIT_CANCELLED', 'VISIT_MISSED', 'REFUSED', 'ATTEMPTS_EXHAUSTED', 'TEMPLATE_BROKEN', 'NO_ANSWER', 'PATIENT_DECEASED')",
             name=op.f("message_reason_check"),
         ),
         sa.CheckConstraint(
@@ -201,6 +205,15 @@ def upgrade() -> None:
     )
     op.execute("CREATE POLICY every_chain ON audit_seal TO notifications_sealer USING (true)")
     op.execute("GRANT SELECT, INSERT ON audit_seal TO notifications_sealer")
+    op.execute("ALTER TABLE chain ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE chain FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY own_chain ON chain USING (chain_id = nullif(current_setting('app.chain', true), '')::uuid)"
+    )
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON chain TO notifications")
+    op.execute(
+        "CREATE POLICY every_chain ON chain FOR SELECT TO notifications USING (current_setting('app.chain', true) = '00000000-0000-0000-0000-000000000000')"
+    )
     op.execute("ALTER TABLE dead_letter ENABLE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE dead_letter FORCE ROW LEVEL SECURITY")
     op.execute(

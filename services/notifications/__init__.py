@@ -1,0 +1,1 @@
+"""Owns messages to patients: which go out, when, in which words, and what became of each."""

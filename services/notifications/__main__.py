@@ -1,0 +1,20 @@
+"""Wiring. `python -m services.notifications serve | migrate`."""
+
+from chassis.service import Service, main
+from services.notifications import consumers
+from services.notifications.rpc import servicers
+from services.notifications.sender import send_messages
+from services.notifications.settings import NotificationsSettings
+from services.notifications.store import NotificationsStore
+
+SERVICE = Service(
+    name="notifications",
+    store_type=NotificationsStore,
+    servicers=servicers,
+    reads=consumers.READS,
+    jobs=(send_messages,),
+    settings_type=NotificationsSettings,
+)
+
+if __name__ == "__main__":
+    main(SERVICE)

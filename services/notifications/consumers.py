@@ -1,0 +1,74 @@
+"""One function per event that notifications reads. No ack, no dedup, no retry: the chassis does that."""
+
+from collections.abc import Mapping
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from atoll.patients.v1.events_pb2 import PatientRegistered, PatientUpdated
+from atoll.scheduling.v1.events_pb2 import CourseBooked, SiteRegistered, VisitCancelled, VisitMissed
+from chassis.consumer import Reads
+from chassis.ids import from_wire
+from chassis.times import to_instant
+from services.notifications import use_cases
+from services.notifications.domain import Site, Visit, VisitStatus
+from services.notifications.store import NotificationsStore
+
+
+async def keep_site(store: NotificationsStore, event: SiteRegistered) -> None:
+    site_id = from_wire("site", event.site_id)
+    await store.keep_site(Site(site_id, event.discreet_name, ZoneInfo(event.time_zone), event.address, event.phone))
+
+
+async def keep_patient(store: NotificationsStore, event: PatientRegistered | PatientUpdated) -> None:
+    command = use_cases.KeepPatient(
+        patient_id=from_wire("patient", event.patient_id),
+        zone=ZoneInfo(event.time_zone),
+        version=event.meta.aggregate_version,
+    )
+    await use_cases.keep_patient(store, command)
+
+
+async def plan_messages(store: NotificationsStore, event: CourseBooked) -> None:
+    command = use_cases.PlanMessages(
+        site_id=from_wire("site", event.site_id),
+        patient_id=from_wire("patient", event.patient_id),
+        event_id=UUID(event.meta.event_id),
+        visits=tuple(
+            Visit(
+                id=from_wire("visit", visit.visit_id),
+                status=VisitStatus.BOOKED,
+                start=to_instant(visit.start_time),
+                telehealth=visit.telehealth,
+            )
+            for visit in event.visits
+        ),
+    )
+    await use_cases.plan_messages(store, command)
+
+
+async def cancel_visit(store: NotificationsStore, event: VisitCancelled) -> None:
+    await use_cases.call_off(store, _call_off(event, VisitStatus.CANCELLED))
+
+
+async def miss_visit(store: NotificationsStore, event: VisitMissed) -> None:
+    await use_cases.call_off(store, _call_off(event, VisitStatus.MISSED))
+
+
+def _call_off(event: VisitCancelled | VisitMissed, status: VisitStatus) -> use_cases.CallOff:
+    return use_cases.CallOff(
+        visit_id=from_wire("visit", event.visit_id),
+        site_id=from_wire("site", event.site_id),
+        patient_id=from_wire("patient", event.patient_id),
+        status=status,
+    )
+
+
+READS: Mapping[str, Reads] = {
+    "SCHEDULING": {
+        SiteRegistered: keep_site,
+        CourseBooked: plan_messages,
+        VisitCancelled: cancel_visit,
+        VisitMissed: miss_visit,
+    },
+    "PATIENTS": {PatientRegistered: keep_patient, PatientUpdated: keep_patient},
+}

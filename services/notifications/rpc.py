@@ -1,0 +1,107 @@
+"""MessageService: messages in, store, messages out. No rules, no SQL; the chassis has done the rest."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from uuid import UUID
+
+from asyncpg import Record
+from google.protobuf.descriptor import ServiceDescriptor
+
+from atoll.notifications.v1 import message_pb2
+from atoll.notifications.v1 import message_service_pb2 as pb
+from chassis.call import Call
+from chassis.db import Database
+from chassis.ids import from_wire, to_wire
+from chassis.pages import BadPageToken, Page
+from chassis.times import to_instant, to_timestamp
+from services.notifications.domain import Status
+from services.notifications.store import FIRST, NotificationsStore
+
+FOREVER = datetime.max.replace(tzinfo=UTC)
+
+
+class MessageServicer:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def GetMessage(self, request: pb.GetMessageRequest, call: Call) -> pb.GetMessageResponse:
+        message_id = from_wire("message", request.message_id)
+        found = await self._db.read(call, request, NotificationsStore, lambda store: store.message(message_id))
+        return pb.GetMessageResponse(message=_message(found))
+
+    async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> pb.ListMessagesResponse:
+        about = str(request.WhichOneof("about"))
+        about_id = from_wire(about.removesuffix("_id"), getattr(request, about))
+        page, status = Page.of(request, call), _status(request.status)
+        found = await self._db.read(
+            call,
+            request,
+            NotificationsStore,
+            lambda store: store.messages(about, about_id, status, _after(page), page.limit),
+        )
+        shown, token = page.cut(found, key=lambda row: [row["due_at"].isoformat(), str(row["id"])])
+        return pb.ListMessagesResponse(messages=map(_message, shown), next_page_token=token)
+
+    async def CountMessages(self, request: pb.CountMessagesRequest, call: Call) -> pb.CountMessagesResponse:
+        site_id = from_wire("site", request.site_id) if request.site_id else None
+        due_by = to_instant(request.due_by_time) if request.HasField("due_by_time") else FOREVER
+
+        async def work(store: NotificationsStore) -> tuple[dict[Status, int], datetime | None]:
+            return await store.counts(site_id, due_by), await store.next_due(site_id)
+
+        counts, next_due = await self._db.read(call, request, NotificationsStore, work)
+        return pb.CountMessagesResponse(
+            counts=[
+                pb.CountMessagesResponse.Count(status=_wire_status(status), messages=messages)
+                for status, messages in counts.items()
+            ],
+            next_due_time=to_timestamp(next_due) if next_due else None,
+        )
+
+
+def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
+    return {pb.DESCRIPTOR.services_by_name["MessageService"]: MessageServicer(db)}
+
+
+def _after(page: Page) -> tuple[datetime, UUID]:
+    if page.after is None:
+        return FIRST
+    try:
+        due, id = page.after
+        return datetime.fromisoformat(due), UUID(id)
+    except ValueError:
+        raise BadPageToken() from None
+
+
+def _status(wire: message_pb2.MessageStatus.ValueType) -> Status | None:
+    name = message_pb2.MessageStatus.Name(wire).removeprefix("MESSAGE_STATUS_")
+    return Status(name) if wire else None
+
+
+def _wire_status(status: str) -> message_pb2.MessageStatus.ValueType:
+    return message_pb2.MessageStatus.Value(f"MESSAGE_STATUS_{status}")
+
+
+def _message(row: Record) -> message_pb2.Message:
+    return message_pb2.Message(
+        id=to_wire("message", row["id"]),
+        patient_id=to_wire("patient", row["patient_id"]),
+        visit_id=to_wire("visit", row["visit_id"]),
+        site_id=to_wire("site", row["site_id"]),
+        kind=message_pb2.MessageKind.Value(f"MESSAGE_KIND_{row['kind']}"),
+        channel=message_pb2.Channel.Value(f"CHANNEL_{row['channel']}"),
+        due_time=to_timestamp(row["due_at"]),
+        status=_wire_status(row["status"]),
+        reason=message_pb2.MessageReason.Value(f"MESSAGE_REASON_{row['reason'] or 'UNSPECIFIED'}"),
+        attempts=row["attempts"],
+        template=_template(row) if row["template"] else None,
+        event_id=str(row["event_id"]),
+        last_error=row["last_error"] or "",
+        sent_time=to_timestamp(row["sent_at"]) if row["sent_at"] else None,
+    )
+
+
+def _template(row: Record) -> message_pb2.TemplateRef:
+    return message_pb2.TemplateRef(
+        code=row["template"], version=row["template_version"], language=row["template_language"]
+    )

@@ -1,0 +1,191 @@
+"""The job that sends what is due: lease, look up, write, commit the intent, send, settle.
+
+A sender that dies before the intent is committed leaves the message as it was; one that dies after it leaves it
+SENDING, and the kind of message decides whether it is sent again (`domain.RESENT_IN_DOUBT`). What is due is told by
+business time; leases and back-off run on real time.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from time import monotonic
+from uuid import UUID
+
+import structlog
+
+from atoll.common.v1.access_pb2 import AUDIT_NONE
+from chassis.call import Call
+from chassis.client import DEADLINE_S, connect
+from chassis.clock import Clock
+from chassis.db import Database
+from chassis.errors import DomainError
+from chassis.ids import to_wire
+from chassis.tracing import traceparent_of
+from services.notifications import domain, use_cases
+from services.notifications.clients import Patients, PatientsAway
+from services.notifications.domain import Contact, Postpone, Reason, Retry, Send, Settle, Status, Taken
+from services.notifications.mail import TIMEOUT_S, AddressUnusable, Letter, Mailer, compose
+from services.notifications.settings import NotificationsSettings
+from services.notifications.store import NotificationsStore
+from services.notifications.tables import NO_CHAIN
+from services.notifications.wording import BrokenTemplate, Templates, Written, words_of
+
+log = structlog.get_logger()
+
+NAME = "notifications"
+IN_HAND_MAX = 10
+POLL_S = 0.2
+CHAINS_S = 1.0
+RETRY_S = 1.0
+DRAIN_S = 10.0
+"""How long those in hand may take when the job is stopped."""
+LEASE = timedelta(seconds=6 * DEADLINE_S)
+"""Above what it takes to look up and write."""
+SENDING_LEASE = timedelta(seconds=8 * TIMEOUT_S)
+"""Above what the slowest conversation takes."""
+
+
+async def send_messages(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
+    async with connect(settings.patients_address) as channel:
+        mailer = Mailer(settings.smtp_host, settings.smtp_port)
+        await Sender(db, Patients(settings, channel), mailer, Templates(), settings.mail_from, clock).run()
+
+
+class Sender:
+    def __init__(
+        self,
+        db: Database,
+        patients: Patients,
+        mailer: Mailer,
+        templates: Templates,
+        mail_from: str,
+        clock: Clock,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self._db, self._patients, self._mailer, self._templates = db, patients, mailer, templates
+        self._mail_from, self._clock, self._chance = mail_from, clock, chance
+        self._chains, self._chains_until = list[UUID](), 0.0
+
+    async def run(self) -> None:
+        """Until cancelled; those in hand are finished first."""
+        in_hand = set[asyncio.Task[None]]()
+        try:
+            while True:
+                for chain_id, taken in await self._take_or_wait(IN_HAND_MAX - len(in_hand)):
+                    in_hand.add(asyncio.create_task(self._see_to(chain_id, taken)))
+                if in_hand:
+                    _, in_hand = await asyncio.wait(in_hand, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+                else:
+                    await asyncio.sleep(POLL_S)
+        finally:
+            if in_hand:
+                await asyncio.wait(in_hand, timeout=DRAIN_S)
+
+    async def drain(self) -> int:
+        """Sees to everything that is due and not held, and says how many that were."""
+        seen = 0
+        while found := await self.take(IN_HAND_MAX):
+            await asyncio.gather(*(self._see_to(chain_id, taken) for chain_id, taken in found))
+            seen += len(found)
+        return seen
+
+    async def take(self, limit: int) -> list[tuple[UUID, Taken]]:
+        """Up to `limit` due messages of all chains, in no order of chains: none waits for another's backlog."""
+        found = list[tuple[UUID, Taken]]()
+        for chain_id in await self._shuffled_chains():
+            if len(found) < limit:
+                lease = partial(NotificationsStore.take, limit=limit - len(found), hold=LEASE)
+                leased = await self._db.job(self._call(chain_id), NotificationsStore, lease)
+                found += [(chain_id, taken) for taken in leased]
+        return found
+
+    async def _take_or_wait(self, limit: int) -> list[tuple[UUID, Taken]]:
+        if limit <= 0:
+            return []
+        try:
+            return await self.take(limit)
+        except DomainError as error:
+            log.warning("messages.not_taken", error=error.reason)
+            await asyncio.sleep(RETRY_S)
+            return []
+
+    async def _shuffled_chains(self) -> list[UUID]:
+        if monotonic() >= self._chains_until:
+            self._chains = await self._db.job(self._call(NO_CHAIN), NotificationsStore, lambda store: store.chains())
+            self._chains_until = monotonic() + CHAINS_S
+        random.shuffle(self._chains)
+        return self._chains
+
+    async def _see_to(self, chain_id: UUID, taken: Taken) -> None:
+        """One message, to whatever end. A failure of ours leaves it leased until the lease runs out."""
+        message_id = to_wire("message", taken.id)
+        try:
+            end = await self.see_to(chain_id, taken)
+        except Exception as error:
+            log.exception("message.left", message_id=message_id, error=type(error).__name__)
+        else:
+            log.info("message.seen_to", message_id=message_id, end=_told(end))
+
+    async def see_to(self, chain_id: UUID, taken: Taken) -> Settle | Postpone | Retry | None:
+        """What became of a message that is held; None: it was withdrawn, or is another's by now."""
+        call = self._call(chain_id, str(taken.event_id))
+        step = domain.next_step(taken, call.now)
+        end = await self._send(call, taken) if isinstance(step, Send) else step
+        if end:
+            await self._db.job(call, NotificationsStore, lambda store: use_cases.end_step(store, taken, end))
+        return end
+
+    async def _send(self, call: Call, taken: Taken) -> Settle | Retry | None:
+        try:
+            contact = await self._patients.contact(call.chain_id, taken.patient_id, call.traceparent)
+        except PatientsAway as error:
+            return domain.without_contact(taken, error.code, self._chance())
+        if end := domain.unreachable(taken, contact):
+            return end
+        try:
+            written = self._templates.write(taken.kind, contact.language, words_of(taken, contact.given_name))
+            mail = compose(self._letter(call, taken, contact, written))
+        except AddressUnusable:
+            return domain.settle(taken, Status.SUPPRESSED, Reason.NO_EMAIL_ADDRESS, "ADDRESS_UNUSABLE")
+        except (BrokenTemplate, ValueError) as error:
+            return domain.settle(taken, Status.FAILED, Reason.TEMPLATE_BROKEN, type(error).__name__)
+        attempts = await self._db.job(
+            call, NotificationsStore, lambda store: store.begin(taken, written.template, SENDING_LEASE)
+        )
+        if attempts is None:
+            return None
+        answer, code = await self._mailer.send(mail)
+        return domain.after_attempt(replace(taken, attempts=attempts), answer, code, self._chance())
+
+    def _letter(self, call: Call, taken: Taken, contact: Contact, written: Written) -> Letter:
+        assert contact.email is not None
+        return Letter(
+            sender=self._mail_from,
+            sender_name=taken.site.discreet_name,
+            recipient=contact.email,
+            subject=written.subject,
+            text=written.text,
+            message_id=to_wire("message", taken.id),
+            language=written.template.language,
+            written=call.now,
+        )
+
+    def _call(self, chain_id: UUID, cause: str = "") -> Call:
+        return Call(chain_id, None, NAME, f"{NAME}.sender", cause, AUDIT_NONE, self._clock(), traceparent_of(""))
+
+
+def _told(end: Settle | Postpone | Retry | None) -> str:
+    match end:
+        case None:
+            return "LOST"
+        case Postpone():
+            return "POSTPONED"
+        case Settle(status, reason) if reason:
+            return f"{status} {reason}"
+        case Settle(status):
+            return status
+        case Retry(_, _, error):
+            return f"RETRY {error}"

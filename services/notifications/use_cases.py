@@ -1,0 +1,77 @@
+"""What notifications does about what happens elsewhere, and each step of sending. Each function runs in one transaction
+that its caller opened."""
+
+from dataclasses import dataclass, replace
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from services.notifications import domain, events
+from services.notifications.domain import Postpone, Retry, Settle, Settled, Status, Taken, Visit, VisitStatus
+from services.notifications.store import NotificationsStore
+
+
+@dataclass(frozen=True, slots=True)
+class PlanMessages:
+    site_id: UUID
+    patient_id: UUID
+    event_id: UUID
+    visits: tuple[Visit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallOff:
+    visit_id: UUID
+    site_id: UUID
+    patient_id: UUID
+    status: VisitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class KeepPatient:
+    patient_id: UUID
+    zone: ZoneInfo
+    version: int
+
+
+async def plan_messages(store: NotificationsStore, command: PlanMessages) -> None:
+    """The messages of each visit. Those of a visit that was called off before its booking was heard of are kept too:
+    withdrawn, with the reason."""
+    await store.require_site(command.site_id)
+    zone = await store.zone_of_patient(command.patient_id)
+    known = await store.keep_visits(command.site_id, command.patient_id, command.visits)
+    visits = [replace(visit, status=known[visit.id]) for visit in command.visits]
+    planned = [message for visit in visits for message in domain.plan(visit, zone, store.call.now)]
+    for settled in await store.add(command.site_id, command.patient_id, command.event_id, planned):
+        _emit(store, settled)
+
+
+async def call_off(store: NotificationsStore, command: CallOff) -> None:
+    """The visit is remembered as off even where its booking is not known yet; messages being sent go out."""
+    await store.call_off(command.visit_id, command.site_id, command.patient_id, command.status)
+    for settled in await store.withdraw(command.visit_id, domain.WITHDRAWN_BECAUSE[command.status]):
+        _emit(store, settled)
+
+
+async def keep_patient(store: NotificationsStore, command: KeepPatient) -> None:
+    """What is still to go out moves with the patient's zone."""
+    await store.keep_patient(command.patient_id, command.zone, command.version)
+    zone, now = await store.zone_of_patient(command.patient_id), store.call.now
+    scheduled = await store.scheduled_of(command.patient_id)
+    await store.move({id: domain.due(kind, start, zone, now) for id, kind, start in scheduled})
+
+
+async def end_step(store: NotificationsStore, taken: Taken, step: Settle | Postpone | Retry) -> None:
+    """What a sender found out about a message that it holds."""
+    match step:
+        case Settle():
+            settled = await store.settle_message(taken, step)
+            if settled:
+                _emit(store, settled)
+        case Postpone(due):
+            await store.release(taken, Status.SCHEDULED, domain.NO_HOLD, due=due)
+        case Retry(status, hold, error):
+            await store.release(taken, status, hold, error=error)
+
+
+def _emit(store: NotificationsStore, settled: Settled) -> None:
+    store.emit(events.message_settled(settled), about=settled.id)
