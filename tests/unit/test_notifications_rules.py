@@ -1,0 +1,245 @@
+"""When a message is due, what becomes of it, and how long the next attempt waits."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.notifications.domain import (
+    ATTEMPTS_MAX,
+    Answer,
+    Contact,
+    MessageKind,
+    Planned,
+    Postpone,
+    Reason,
+    Retry,
+    Send,
+    Settle,
+    Site,
+    Status,
+    Taken,
+    Visit,
+    VisitStatus,
+    after_attempt,
+    at,
+    back_off,
+    due,
+    health_words,
+    next_step,
+    plan,
+    settle,
+    unreachable,
+    without_contact,
+)
+
+NEW_YORK, DENVER, PHOENIX = ZoneInfo("America/New_York"), ZoneInfo("America/Denver"), ZoneInfo("America/Phoenix")
+LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def local(text: str, zone: ZoneInfo) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=zone).astimezone(UTC)
+
+
+# Clocks of 2027 in the United States: forward on 14 March, back on 7 November.
+REMINDERS = [
+    # (what it shows, zone, visit, reminder), both in the wall time of the zone
+    ("two days before, by the clock", NEW_YORK, "2027-06-10 09:00", "2027-06-08 09:00"),
+    ("48 hours, not two days: in spring an hour earlier", NEW_YORK, "2027-03-15 09:00", "2027-03-13 08:00"),
+    ("over the autumn change an hour later", NEW_YORK, "2027-11-08 09:00", "2027-11-06 10:00"),
+    ("an hour earlier is quiet already: the evening before", NEW_YORK, "2027-03-15 08:30", "2027-03-12 19:00"),
+    ("over the autumn change half past seven is half past eight", NEW_YORK, "2027-11-08 07:30", "2027-11-06 08:30"),
+    ("no change where clocks do not change", PHOENIX, "2027-03-15 09:00", "2027-03-13 09:00"),
+    ("before 8:00: the evening before", DENVER, "2027-06-10 07:59", "2027-06-07 19:00"),
+    ("8:00 is not quiet", DENVER, "2027-06-10 08:00", "2027-06-08 08:00"),
+    ("19:59 is not quiet", DENVER, "2027-06-10 19:59", "2027-06-08 19:59"),
+    ("20:00 is quiet: the same evening", DENVER, "2027-06-10 20:00", "2027-06-08 19:00"),
+    ("midnight belongs to the day that begins", DENVER, "2027-06-10 00:00", "2027-06-07 19:00"),
+    ("the evening before is in the year before", DENVER, "2028-01-03 07:00", "2027-12-31 19:00"),
+    ("the evening before the leap day", DENVER, "2028-03-02 07:00", "2028-02-28 19:00"),
+    ("on the leap day", DENVER, "2028-03-02 09:00", "2028-02-29 09:00"),
+    ("the evening before is the day of the spring change", NEW_YORK, "2027-03-17 07:00", "2027-03-14 19:00"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("shows", "zone", "visit", "reminder"), REMINDERS, ids=[row[0] for row in REMINDERS])
+def test_a_reminder_is_due(shows: str, zone: ZoneInfo, visit: str, reminder: str) -> None:
+    assert due(MessageKind.VISIT_REMINDER, local(visit, zone), zone, LONG_AGO) == local(reminder, zone)
+
+
+def test_quiet_hours_are_those_of_the_recipient_and_not_of_the_site() -> None:
+    start = local("2027-06-10 08:30", NEW_YORK)  # 5:30 in Los Angeles.
+    los_angeles = ZoneInfo("America/Los_Angeles")
+    assert due(MessageKind.VISIT_REMINDER, start, los_angeles, LONG_AGO) == local("2027-06-07 19:00", los_angeles)
+
+
+@pytest.mark.parametrize("now", ["2027-06-08 03:00", "2027-06-09 23:30"])
+def test_a_reminder_whose_hour_has_passed_is_due_at_once_even_at_night(now: str) -> None:
+    start = local("2027-06-10 09:00", DENVER)
+    asleep = local(now, DENVER) + timedelta(hours=6)
+    assert due(MessageKind.VISIT_REMINDER, start, DENVER, asleep) == asleep
+
+
+CONFIRMATIONS = [
+    ("by day at once", DENVER, "2027-06-01 13:07", "2027-06-01 13:07"),
+    ("at 8:00 at once", DENVER, "2027-06-01 08:00", "2027-06-01 08:00"),
+    ("at night in the morning", DENVER, "2027-06-01 03:00", "2027-06-01 08:00"),
+    ("at midnight in the morning of that day", DENVER, "2027-06-01 00:00", "2027-06-01 08:00"),
+    ("at 20:00 the next morning", DENVER, "2027-06-01 20:00", "2027-06-02 08:00"),
+    ("the night that is an hour shorter", NEW_YORK, "2027-03-13 22:00", "2027-03-14 08:00"),
+    ("the night that is an hour longer", NEW_YORK, "2027-11-06 22:00", "2027-11-07 08:00"),
+    ("the night before the leap day", DENVER, "2028-02-28 21:00", "2028-02-29 08:00"),
+    ("the night of the new year", DENVER, "2027-12-31 23:59", "2028-01-01 08:00"),
+]
+
+
+@pytest.mark.parametrize(("shows", "zone", "now", "confirmation"), CONFIRMATIONS, ids=[row[0] for row in CONFIRMATIONS])
+def test_a_confirmation_is_due(shows: str, zone: ZoneInfo, now: str, confirmation: str) -> None:
+    start = local("2028-06-10 09:00", zone)
+    assert due(MessageKind.VISIT_CONFIRMATION, start, zone, local(now, zone)) == local(confirmation, zone)
+
+
+def test_a_confirmation_that_would_come_after_the_visit_is_due_at_once() -> None:
+    now = local("2027-06-01 23:00", DENVER)
+    assert due(MessageKind.VISIT_CONFIRMATION, local("2027-06-02 08:00", DENVER), DENVER, now) == now
+
+
+def test_a_wall_time_that_occurs_twice_is_the_first_and_one_that_is_skipped_is_later_by_the_gap() -> None:
+    assert at(date(2027, 11, 7), time(1, 30), NEW_YORK) == datetime(2027, 11, 7, 5, 30, tzinfo=UTC)
+    assert at(date(2027, 3, 14), time(2, 30), NEW_YORK) == datetime(2027, 3, 14, 7, 30, tzinfo=UTC)
+
+
+START = local("2027-06-10 09:00", DENVER)
+NOON = local("2027-06-08 12:00", DENVER)
+NIGHT = local("2027-06-08 23:00", DENVER)
+MORNING = local("2027-06-09 08:00", DENVER)
+CONFIRMATION, REMINDER = MessageKind.VISIT_CONFIRMATION, MessageKind.VISIT_REMINDER
+
+
+def visit(status: VisitStatus = VisitStatus.BOOKED) -> Visit:
+    return Visit(UUID(int=1), status, START, telehealth=False)
+
+
+def taken(
+    kind: MessageKind = CONFIRMATION,
+    status: Status = Status.SCHEDULED,
+    attempts: int = 0,
+    of: VisitStatus = VisitStatus.BOOKED,
+) -> Taken:
+    site = Site(UUID(int=2), "Harbor Lane", DENVER, "1 Main St, Albuquerque, NM 87101", "+15055550100")
+    one = UUID(int=3)
+    return Taken(one, one, kind, status, attempts, one, one, DENVER, visit(of), site)
+
+
+def test_a_visit_gets_a_confirmation_and_a_reminder() -> None:
+    assert plan(visit(), DENVER, NOON - timedelta(days=7)) == [
+        Planned(UUID(int=1), CONFIRMATION, NOON - timedelta(days=7), Status.SCHEDULED, None),
+        Planned(UUID(int=1), REMINDER, local("2027-06-08 09:00", DENVER), Status.SCHEDULED, None),
+    ]
+
+
+def test_messages_of_a_visit_that_is_off_are_withdrawn_from_the_start() -> None:
+    ends = {(message.status, message.reason) for message in plan(visit(VisitStatus.CANCELLED), DENVER, NOON)}
+    assert ends == {(Status.WITHDRAWN, Reason.VISIT_CANCELLED)}
+
+
+@pytest.mark.parametrize("kind", MessageKind)
+def test_what_is_due_is_sent(kind: MessageKind) -> None:
+    assert next_step(taken(kind), NOON) == Send()
+
+
+def test_a_confirmation_that_was_held_up_into_the_night_waits_for_the_morning_and_a_reminder_does_not() -> None:
+    assert next_step(taken(CONFIRMATION), NIGHT) == Postpone(MORNING)
+    assert next_step(taken(REMINDER), NIGHT) == Send()
+
+
+@pytest.mark.parametrize(
+    ("of", "reason"),
+    [(VisitStatus.CANCELLED, Reason.VISIT_CANCELLED), (VisitStatus.MISSED, Reason.VISIT_MISSED)],
+)
+def test_what_is_due_for_a_visit_that_is_off_is_withdrawn(of: VisitStatus, reason: Reason) -> None:
+    assert next_step(taken(of=of), NOON) == Settle(Status.WITHDRAWN, reason)
+
+
+def test_nothing_goes_out_once_the_visit_has_begun() -> None:
+    assert next_step(taken(REMINDER), START) == Settle(Status.SUPPRESSED, Reason.VISIT_STARTED)
+    assert next_step(taken(REMINDER), START - timedelta(seconds=1)) == Send()
+
+
+IN_DOUBT = Settle(Status.UNKNOWN, Reason.NO_ANSWER)
+
+
+def test_after_a_crash_a_confirmation_is_sent_again_and_a_reminder_is_not() -> None:
+    assert next_step(taken(CONFIRMATION, Status.SENDING, 1), NOON) == Send()
+    assert next_step(taken(REMINDER, Status.SENDING, 1), NOON) == IN_DOUBT
+
+
+def test_what_may_be_out_is_never_said_not_to_be() -> None:
+    for of, now, attempts in (
+        (VisitStatus.CANCELLED, NOON, 1),
+        (VisitStatus.BOOKED, START, 1),
+        (VisitStatus.BOOKED, NOON, ATTEMPTS_MAX),
+    ):
+        assert next_step(taken(CONFIRMATION, Status.SENDING, attempts, of), now) == IN_DOUBT
+    doubtful = taken(CONFIRMATION, Status.SENDING, 1)
+    assert unreachable(doubtful, Contact("Ana", "en", None, deceased=False)) == IN_DOUBT
+    assert settle(doubtful, Status.FAILED, Reason.REFUSED, "SMTP_550") == Settle(
+        Status.UNKNOWN, Reason.NO_ANSWER, "SMTP_550"
+    )
+    assert settle(doubtful, Status.SENT) == Settle(Status.SENT)
+
+
+def test_nobody_without_an_address_and_no_dead_person_is_written_to() -> None:
+    suppressed = Status.SUPPRESSED
+    assert unreachable(taken(), Contact("Ana", "en", "ana@example.org", deceased=False)) is None
+    assert unreachable(taken(), Contact("Ana", "en", None, deceased=False)) == Settle(
+        suppressed, Reason.NO_EMAIL_ADDRESS
+    )
+    assert unreachable(taken(), Contact("Ana", "en", "ana@example.org", deceased=True)) == Settle(
+        suppressed, Reason.PATIENT_DECEASED
+    )
+
+
+AFTER = [
+    (CONFIRMATION, Answer.TAKEN, 1, Settle(Status.SENT)),
+    (CONFIRMATION, Answer.NEVER, 1, Settle(Status.FAILED, Reason.REFUSED, "CODE")),
+    (CONFIRMATION, Answer.NOT_NOW, 1, Retry(Status.SCHEDULED, timedelta(seconds=5), "CODE")),
+    (CONFIRMATION, Answer.NOT_NOW, ATTEMPTS_MAX, Settle(Status.FAILED, Reason.ATTEMPTS_EXHAUSTED, "CODE")),
+    (REMINDER, Answer.NOT_NOW, ATTEMPTS_MAX - 1, Retry(Status.SCHEDULED, timedelta(minutes=15), "CODE")),
+    (CONFIRMATION, Answer.NONE, 1, Retry(Status.SENDING, timedelta(seconds=5), "CODE")),
+    (CONFIRMATION, Answer.NONE, ATTEMPTS_MAX, Settle(Status.UNKNOWN, Reason.NO_ANSWER, "CODE")),
+    (REMINDER, Answer.NONE, 1, Settle(Status.UNKNOWN, Reason.NO_ANSWER, "CODE")),
+]
+
+
+@pytest.mark.parametrize(("kind", "answer", "attempts", "end"), AFTER)
+def test_what_an_attempt_leads_to(kind: MessageKind, answer: Answer, attempts: int, end: Settle | Retry) -> None:
+    assert after_attempt(taken(kind, attempts=attempts), answer, "CODE", chance=1.0) == end
+
+
+def test_waiting_for_contact_details_is_no_attempt_and_changes_nothing() -> None:
+    for status in (Status.SCHEDULED, Status.SENDING):
+        assert without_contact(taken(status=status), "PATIENTS_UNAVAILABLE", chance=0.0) == Retry(
+            status, timedelta(seconds=2.5), "PATIENTS_UNAVAILABLE"
+        )
+
+
+def test_the_delay_doubles_up_to_a_bound_and_is_spread_over_its_second_half() -> None:
+    assert [back_off(n, 1.0).total_seconds() for n in (1, 2, 3, 8, 9, 15)] == [5, 10, 20, 640, 900, 900]
+    assert [back_off(3, chance).total_seconds() for chance in (0.0, 0.5)] == [10, 15]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Ketamine today", "your infusion", "Su clínica", "Terapia", "IV drip", "DOSE", "su tratamiento", "Dr's nurse"],
+)
+def test_a_health_word_is_found(text: str) -> None:
+    assert health_words(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Harbor Lane", "Spain", "See you on Friday", "your appointment", "su cita", "private"]
+)
+def test_a_plain_word_is_no_health_word(text: str) -> None:
+    assert health_words(text) == []
