@@ -1,0 +1,192 @@
+"""The sample chain: five sites, one for each clinic programme, with prices that real clinics publish.
+
+The data stand beside this file: `protocols/` as the API takes them, `sites/` in a shorter form that `load` spells out.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.json_format import ParseDict
+from google.type.date_pb2 import Date
+from google.type.dayofweek_pb2 import DayOfWeek
+from google.type.timeofday_pb2 import TimeOfDay
+
+from atoll.billing.v1.price_book_service_pb2 import CreatePriceBookRequest, PublishPriceBookRequest
+from atoll.billing.v1.price_book_service_pb2_grpc import PriceBookServiceStub
+from atoll.scheduling.v1.chain_service_pb2 import CreateChainRequest
+from atoll.scheduling.v1.chain_service_pb2_grpc import ChainServiceStub
+from atoll.scheduling.v1.hours_pb2 import DayHours
+from atoll.scheduling.v1.legal_entity_service_pb2 import CreateLegalEntityRequest
+from atoll.scheduling.v1.legal_entity_service_pb2_grpc import LegalEntityServiceStub
+from atoll.scheduling.v1.protocol_service_pb2 import (
+    AdoptProtocolVersionRequest,
+    CreateProtocolRequest,
+    PublishProtocolVersionRequest,
+)
+from atoll.scheduling.v1.protocol_service_pb2_grpc import ProtocolServiceStub
+from atoll.scheduling.v1.resource_service_pb2 import CreateResourceRequest
+from atoll.scheduling.v1.resource_service_pb2_grpc import ResourceServiceStub
+from atoll.scheduling.v1.site_service_pb2 import CreateSiteRequest
+from atoll.scheduling.v1.site_service_pb2_grpc import SiteServiceStub
+from chassis.money import Money
+from chassis.money import to_wire as money_to_wire
+from cli.client import Client, request_id_for
+
+FOLDER = Path(__file__).parent
+CHAIN_NAME = "Atoll Sample Clinics"
+DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
+
+@dataclass(frozen=True, slots=True)
+class SampleProtocol:
+    id: str
+    version_id: str
+    code: str
+    template: Mapping[str, Any]  # As in its file.
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSite:
+    id: str
+    code: str
+    legal_entity_id: str
+    time_zone: str
+    courses: Sequence[Mapping[str, Any]]  # Which courses its patients get, in turn.
+    resources: Mapping[str, str]  # Id → display name.
+
+
+@dataclass(frozen=True, slots=True)
+class SampleChain:
+    id: str
+    protocols: Mapping[str, SampleProtocol]
+    sites: Sequence[SampleSite]
+
+
+def site_files() -> dict[str, Any]:
+    return {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("sites/*.json"))}
+
+
+def protocol_files() -> dict[str, Any]:
+    return {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("protocols/*.json"))}
+
+
+async def load_chain(client: Client, today: date) -> SampleChain:
+    """Loads the chain through the public API. Run again it changes nothing and answers the same.
+
+    `today` is the first day on which the prices hold, and must be the same when it is run again.
+    """
+    return await _Load(client, today).chain()
+
+
+class _Load:
+    def __init__(self, client: Client, today: date) -> None:
+        self._client, self._today = client, today
+
+    async def chain(self) -> SampleChain:
+        await self._client.call(
+            ChainServiceStub, "CreateChain", CreateChainRequest(request_id=self._key("chain"), display_name=CHAIN_NAME)
+        )
+        files = site_files()
+        names = sorted({file["legal_entity"] for file in files.values()})
+        entities = dict(zip(names, [await self._legal_entity(name) for name in names], strict=True))
+        protocols = {code: await self._protocol(file) for code, file in protocol_files().items()}
+        sites = await asyncio.gather(*(self._site(code, file, entities, protocols) for code, file in files.items()))
+        return SampleChain(self._client.chain_id, protocols, sites)
+
+    async def _legal_entity(self, name: str) -> str:
+        request = CreateLegalEntityRequest(request_id=self._key("legal entity", name), display_name=name)
+        answer = await self._client.call(LegalEntityServiceStub, "CreateLegalEntity", request)
+        entity_id: str = answer.legal_entity.id
+        return entity_id
+
+    async def _protocol(self, file: Mapping[str, Any]) -> SampleProtocol:
+        code = file["code"]
+        created = await self._client.call(
+            ProtocolServiceStub,
+            "CreateProtocol",
+            CreateProtocolRequest(
+                request_id=self._key("protocol", code), code=code, display_name=file["displayName"]
+            ),
+        )
+        request = PublishProtocolVersionRequest(
+            request_id=self._key("protocol version", code), protocol_id=created.protocol.id
+        )
+        ParseDict(file["template"], request.template)
+        published = await self._client.call(ProtocolServiceStub, "PublishProtocolVersion", request)
+        return SampleProtocol(created.protocol.id, published.protocol_version.id, code, file["template"])
+
+    async def _site(
+        self, code: str, file: Mapping[str, Any], entities: Mapping[str, str], protocols: Mapping[str, SampleProtocol]
+    ) -> SampleSite:
+        request = CreateSiteRequest(
+            request_id=self._key("site", code),
+            legal_entity_id=entities[file["legal_entity"]],
+            code=code,
+            opening_hours=day_hours(file["hours"]),
+        )
+        created = await self._client.call(SiteServiceStub, "CreateSite", ParseDict(file["site"], request))
+        site = created.site
+        resources = {}
+        for number, resource in enumerate(file["resources"]):
+            resources[await self._resource(site.id, number, resource)] = resource["displayName"]
+        for protocol in file["protocols"]:
+            adoption = AdoptProtocolVersionRequest(
+                request_id=self._key("adoption", code, protocol),
+                site_id=site.id,
+                protocol_version_id=protocols[protocol].version_id,
+            )
+            await self._client.call(ProtocolServiceStub, "AdoptProtocolVersion", adoption)
+        await self._price_book(site.id, code, file["price_book"])
+        return SampleSite(site.id, code, site.legal_entity_id, site.time_zone, file["courses"], resources)
+
+    async def _resource(self, site_id: str, number: int, file: Mapping[str, Any]) -> str:
+        request = CreateResourceRequest(request_id=self._key("resource", site_id, str(number)), site_id=site_id)
+        created = await self._client.call(ResourceServiceStub, "CreateResource", ParseDict(file, request))
+        resource_id: str = created.resource.id
+        return resource_id
+
+    async def _price_book(self, site_id: str, code: str, file: Mapping[str, Any]) -> None:
+        today = self._today
+        request = CreatePriceBookRequest(
+            request_id=self._key("price book", code),
+            site_id=site_id,
+            currency_code="USD",
+            effective_date=Date(year=today.year, month=today.month, day=today.day),
+            deposit=dollars(file["deposit"]),
+        )
+        for item in file["items"]:
+            priced = ParseDict({key: item[key] for key in item if key != "unitPrice"}, request.items.add())
+            priced.unit_price.CopyFrom(dollars(item["unitPrice"]))
+        draft = await self._client.call(PriceBookServiceStub, "CreatePriceBook", request)
+        publish = PublishPriceBookRequest(
+            request_id=self._key("price book published", code), price_book_id=draft.price_book.id
+        )
+        await self._client.call(PriceBookServiceStub, "PublishPriceBook", publish)
+
+    def _key(self, *names: str) -> str:
+        return request_id_for(self._client.chain_id, *names)
+
+
+def dollars(text: str) -> Any:
+    """google.type.Money of "590.00"."""
+    return money_to_wire(Money(int(Decimal(text) * 100)))
+
+
+def day_hours(lines: Sequence[str]) -> Iterator[DayHours]:
+    """`MON-FRI 08:00-18:00` is five days."""
+    for line in lines:
+        days, _, hours = line.partition(" ")
+        first, _, last = days.partition("-")
+        start, end = (time.fromisoformat(text) for text in hours.split("-"))
+        for number in range(DAYS.index(first), DAYS.index(last or first) + 1):
+            yield DayHours(
+                day=DayOfWeek.ValueType(number + 1),
+                start_time=TimeOfDay(hours=start.hour, minutes=start.minute),
+                end_time=TimeOfDay(hours=end.hour, minutes=end.minute),
+            )
