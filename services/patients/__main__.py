@@ -1,0 +1,11 @@
+"""Wiring: `python -m services.patients serve | migrate`."""
+
+from chassis.service import Service, main
+from services.patients import consumers
+from services.patients.rpc import servicers
+from services.patients.store import PatientsStore
+
+SERVICE = Service(name="patients", store_type=PatientsStore, servicers=servicers, reads=consumers.READS)
+
+if __name__ == "__main__":
+    main(SERVICE)

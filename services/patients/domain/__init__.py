@@ -1,0 +1,1 @@
+"""Rules of patients, screenings and clearances. Pure: no I/O, no clock; ids, days and instants come in as arguments."""

@@ -1,0 +1,197 @@
+"""What is kept of a patient, and what a record must have."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from enum import StrEnum
+from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
+
+from chassis.errors import DomainError, Kind, Violation
+from services.patients.domain.contacts import ContactPoint, examine_contact_points
+from services.patients.domain.names import search_words
+
+BIRTH_DATE_MIN = date(1900, 1, 1)
+LANGUAGE = "en-US"
+UTC_ZONE = "UTC"  # While the home site is missing.
+TIME_ZONES = frozenset(available_timezones())
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+MRN_DIGITS = 10
+MRN_SYSTEM = "urn:atoll:mrn"
+
+NEVER_KEPT = {
+    "a social security number": re.compile(
+        r"urn:oid:2\.16\.840\.1\.113883\.4\.1|.*(^|[^a-z])(us-?)?ssn([^a-z].*)?|.*social-?security.*"
+    ),
+    "a driver's licence": re.compile(r"urn:oid:2\.16\.840\.1\.113883\.4\.3(\..*)?|.*driver'?s?-?licen[cs]e.*"),
+    "a passport": re.compile(r"urn:oid:2\.16\.840\.1\.113883\.4\.330(\..*)?|.*passport.*"),
+}
+"""Numbers that open doors elsewhere, by the system that gives them out, in lower case."""
+
+
+class PatientNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "PATIENT_NOT_FOUND", "no such patient at the caller's sites"
+
+
+class PatientRefused(DomainError):
+    kind, reason = Kind.INVALID, "PATIENT_REFUSED"
+    message = "something that a patient's record must have is missing or cannot be"
+
+
+class MrnTaken(DomainError):
+    kind, reason, message = Kind.CONFLICT, "MRN_TAKEN", "another patient has this medical record number"
+
+
+class IdentifierTaken(DomainError):
+    kind, reason, message = Kind.CONFLICT, "IDENTIFIER_TAKEN", "another patient has one of these identifiers"
+
+
+class Gender(StrEnum):
+    UNSPECIFIED = "UNSPECIFIED"
+    MALE = "MALE"
+    FEMALE = "FEMALE"
+    OTHER = "OTHER"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Identifier:
+    """What another system calls a patient; `system` is the URI of whoever gives out the values."""
+
+    system: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What is told of a patient. Before `examine` it may lack anything."""
+
+    given_names: tuple[str, ...]
+    family_name: str
+    birth_date: date | None
+    home_site_id: UUID | None
+    prefix: str = ""
+    gender: Gender = Gender.UNSPECIFIED
+    contact_points: tuple[ContactPoint, ...] = ()
+    language: str = ""
+    time_zone: str = ""
+    identifiers: tuple[Identifier, ...] = ()
+    deceased: bool = False
+
+    @property
+    def search_words(self) -> tuple[str, ...]:
+        return search_words(*self.given_names, self.family_name)
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    id: UUID
+    mrn: str
+    person: Person
+    site_ids: frozenset[UUID]  # Of the sites that may see the record, those that the caller may see.
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def birth_date(self) -> date:
+        assert self.person.birth_date is not None
+        return self.person.birth_date
+
+    @property
+    def home_site_id(self) -> UUID:
+        assert self.person.home_site_id is not None
+        return self.person.home_site_id
+
+    @property
+    def own_identifier(self) -> Identifier:
+        """The record number, as unique in the chain as what other systems give out."""
+        return Identifier(MRN_SYSTEM, self.mrn)
+
+
+@dataclass(frozen=True, slots=True)
+class PatientCard:
+    """As much of a patient as it takes to tell two apart."""
+
+    id: UUID
+    mrn: str
+    given_names: tuple[str, ...]
+    family_name: str
+    birth_date: date
+    home_site_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a patient who is searched for fits. What is None or empty, anybody fits."""
+
+    words: tuple[str, ...] = ()  # Each the beginning of one of the patient's own.
+    birth_date: date | None = None
+    phone: str | None = None
+    email: str | None = None
+    identifier: Identifier | None = None
+    mrn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A person as they are kept, and what was found on the way."""
+
+    person: Person
+    faults: tuple[Violation, ...]
+    """Why the person cannot be kept."""
+    left_out: tuple[Violation, ...]
+    """Why a part cannot be kept; `person` lacks it."""
+    notes: tuple[Violation, ...]
+    """What is kept otherwise than it was told."""
+
+
+def examine(person: Person, home_time_zone: str | None, now: datetime) -> Examined:
+    """`home_time_zone` is the home site's: it tells what day it is, and is the default of the person's own."""
+    zone = home_time_zone or UTC_ZONE
+    points, no_points, notes = examine_contact_points(person.contact_points)
+    left_out = [*no_points, *_never_kept(person.identifiers)]
+    examined = replace(
+        person,
+        contact_points=points,
+        identifiers=tuple(each for each in person.identifiers if not never_kept(each)),
+        language=person.language or LANGUAGE,
+        time_zone=person.time_zone or zone,
+    )
+    today = now.astimezone(ZoneInfo(zone)).date()
+    return Examined(examined, tuple(_faults(examined, today)), tuple(left_out), tuple(notes))
+
+
+def _faults(person: Person, today: date) -> Iterator[Violation]:
+    if not person.search_words:
+        yield Violation("family_name", "NAME_MISSING", "a name with a letter in it is needed")
+    if person.birth_date is None:
+        yield Violation("birth_date", "BIRTH_DATE_MISSING", "a birth date is needed")
+    elif person.birth_date < BIRTH_DATE_MIN:
+        yield Violation("birth_date", "BIRTH_DATE_TOO_EARLY", f"is before {BIRTH_DATE_MIN}")
+    elif person.birth_date > today:
+        yield Violation("birth_date", "BIRTH_DATE_IN_FUTURE", "is after today at the home site")
+    if person.home_site_id is None:
+        yield Violation("home_site_id", "HOME_SITE_MISSING", "a home site is needed")
+    if person.time_zone not in TIME_ZONES:
+        yield Violation("time_zone", "TIME_ZONE_UNKNOWN", "is not a zone of the IANA database")
+    if len(set(person.identifiers)) < len(person.identifiers):
+        yield Violation("identifiers", "IDENTIFIER_TWICE", "the same identifier stands there twice")
+
+
+def never_kept(identifier: Identifier) -> str | None:
+    """What kind of number it is, if one that is never kept."""
+    system = identifier.system.lower()
+    return next((kind for kind, pattern in NEVER_KEPT.items() if pattern.fullmatch(system)), None)
+
+
+def _never_kept(identifiers: Sequence[Identifier]) -> Iterator[Violation]:
+    for i, each in enumerate(identifiers):
+        if kind := never_kept(each):
+            yield Violation(f"identifiers[{i}]", "IDENTIFIER_NEVER_KEPT", f"the number of {kind} is never kept")
+
+
+def mrn_of(patient_id: UUID) -> str:
+    """A record number for people to read out: the random end of the id, in digits that are not mistaken for others."""
+    return "".join(CROCKFORD[patient_id.int >> 5 * place & 31] for place in reversed(range(MRN_DIGITS)))
