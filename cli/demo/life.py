@@ -1,0 +1,146 @@
+"""The visits of booked courses, played under a clock that jumps from one instant to the next at which something is due."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from atoll.billing.v1.account_service_pb2 import GetCourseAccountRequest
+from atoll.billing.v1.account_service_pb2_grpc import AccountServiceStub
+from atoll.billing.v1.invoice_service_pb2 import IssueInvoiceRequest
+from atoll.billing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
+from atoll.billing.v1.payment_service_pb2 import TENDER_CASH, RecordPaymentRequest
+from atoll.billing.v1.payment_service_pb2_grpc import PaymentServiceStub
+from atoll.notifications.v1.message_pb2 import MessageStatus
+from atoll.notifications.v1.message_service_pb2 import CountMessagesRequest
+from atoll.notifications.v1.message_service_pb2_grpc import MessageServiceStub
+from atoll.scheduling.v1 import visit_service_pb2 as visits_pb
+from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_PATIENT
+from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, SegmentKind, VisitType
+from atoll.scheduling.v1.visit_service_pb2_grpc import VisitServiceStub
+from chassis.clock import set_clock
+from chassis.times import to_instant, to_timestamp
+from cli.client import Client
+from cli.demo.queues import Queues
+from cli.sample.courses import Booked, Staff
+
+EARLY = timedelta(minutes=5)  # Patients arrive so long before their visit.
+CANCELLED_AHEAD = timedelta(days=3)
+TOGETHER = timedelta(hours=2)  # Messages due within so long of each other go out at one stop of the clock.
+SETTLED_S = 300.0  # A sender that was killed leaves messages leased for a while.
+POLL_S = 0.05
+PENDING = frozenset({MessageStatus.MESSAGE_STATUS_SCHEDULED, MessageStatus.MESSAGE_STATUS_SENDING})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that somebody does at an instant."""
+
+    at: datetime
+    caller: Client
+    method: str
+    request: Any
+
+
+class Life:
+    """Moves the clock. Nothing happens at an instant before all that was due earlier is done."""
+
+    def __init__(self, clock: Path, queues: Queues, watcher: Client) -> None:
+        self._clock, self._queues, self._watcher = clock, queues, watcher
+        self.now: datetime | None = None
+
+    async def play(self, steps: Sequence[Step], on_step: Callable[[datetime], None]) -> None:
+        due = await self._next_due()
+        for step in sorted(steps, key=lambda step: step.at):
+            while due and due <= step.at:
+                self._jump(min(due + TOGETHER, step.at))
+                await self.messages_out()
+                due = await self._next_due()
+            self._jump(step.at)
+            await step.caller.call(VisitServiceStub, step.method, step.request)
+            on_step(step.at)
+        await self._queues.drained()
+
+    async def messages_out(self) -> None:
+        """Until every event has arrived and nothing that is due waits to be sent."""
+        until = time.monotonic() + SETTLED_S
+        while True:
+            await self._queues.drained()
+            if not await self._due_now():
+                return
+            if time.monotonic() > until:
+                raise TimeoutError(f"messages that are due were not settled within {SETTLED_S:.0f} s")
+            await asyncio.sleep(POLL_S)
+
+    def _jump(self, instant: datetime) -> None:
+        if self.now is None or instant > self.now:
+            self.now = instant
+            set_clock(self._clock, instant)
+
+    async def _next_due(self) -> datetime | None:
+        counts = await self._watcher.call(MessageServiceStub, "CountMessages", CountMessagesRequest())
+        return to_instant(counts.next_due_time) if counts.HasField("next_due_time") else None
+
+    async def _due_now(self) -> int:
+        request = CountMessagesRequest()
+        if self.now:
+            request.due_by_time.CopyFrom(to_timestamp(self.now))
+        counts = await self._watcher.call(MessageServiceStub, "CountMessages", request)
+        return sum(count.messages for count in counts.counts if count.status in PENDING)
+
+
+def steps_of(booked: Booked, template: ProtocolTemplate, staff: Staff, *, cancels_last: bool) -> Iterator[Step]:
+    """Every visit confirmed, held and completed as planned; but the last one may be called off."""
+    types = {each.code: each for each in template.visit_types}
+    last = booked.course.visits[-1]
+    for visit in booked.course.visits:
+        start = to_instant(visit.start_time)
+        if cancels_last and visit is last:
+            request = visits_pb.CancelVisitRequest(visit_id=visit.id, reason=CANCELLATION_REASON_PATIENT)
+            yield Step(start - CANCELLED_AHEAD, staff.desk, "CancelVisit", request)
+        else:
+            yield from _visit_steps(visit.id, start, types[visit.visit_type_code], staff)
+
+
+def _visit_steps(visit_id: str, start: datetime, visit_type: VisitType, staff: Staff) -> Iterator[Step]:
+    yield Step(
+        start - timedelta(hours=20), staff.desk, "ConfirmVisit", visits_pb.ConfirmVisitRequest(visit_id=visit_id)
+    )
+    yield Step(start - EARLY, staff.desk, "CheckInVisit", visits_pb.CheckInVisitRequest(visit_id=visit_id))
+    at, doses = start, False
+    for segment in visit_type.segments:
+        if segment.kind == SegmentKind.SEGMENT_KIND_ADMINISTRATION:
+            doses = True
+            yield Step(at, staff.nurse, "StartTreatment", visits_pb.StartTreatmentRequest(visit_id=visit_id))
+        if segment.kind == SegmentKind.SEGMENT_KIND_OBSERVATION:
+            yield Step(at, staff.nurse, "StartObservation", visits_pb.StartObservationRequest(visit_id=visit_id))
+        if segment.kind != SegmentKind.SEGMENT_KIND_TURNOVER:
+            at += timedelta(minutes=segment.minutes)
+    who = staff.nurse if doses else staff.clinician
+    yield Step(at, who, "CompleteVisit", visits_pb.CompleteVisitRequest(visit_id=visit_id))
+
+
+async def settle(booked: Booked, staff: Staff) -> Any:
+    """The course is invoiced, and what the deposit left open is paid; the course's account as it is then."""
+    issued = await staff.billing.call(
+        InvoiceServiceStub, "IssueInvoice", IssueInvoiceRequest(course_id=booked.course.id)
+    )
+    if issued.invoice.balance.units or issued.invoice.balance.nanos:
+        await staff.desk.call(
+            PaymentServiceStub,
+            "RecordPayment",
+            RecordPaymentRequest(
+                site_id=booked.site.id,
+                patient_id=booked.patient_id,
+                invoice_id=issued.invoice.id,
+                amount=issued.invoice.balance,
+                tender=TENDER_CASH,
+            ),
+        )
+    account = await staff.billing.call(
+        AccountServiceStub, "GetCourseAccount", GetCourseAccountRequest(course_id=booked.course.id)
+    )
+    return account.course_account
