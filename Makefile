@@ -41,6 +41,10 @@ lint: setup  ## ruff, import contracts, own rules, buf
 	$(BIN)/buf lint gen/image.binpb --config buf.yaml
 	$(BIN)/buf format --diff --exit-code protos
 	$(PY) -m tools.breaking
+	$(PY) -m tools.docs --check
+
+docs: setup  ## docs/events.md from the protos
+	$(PY) -m tools.docs
 
 types: setup  ## mypy --strict
 	$(RUN) $(BIN)/mypy
@@ -65,4 +69,4 @@ bench: setup  ## Speed as a ratio to what PostgreSQL alone can take; writes benc
 clean:  ## Remove what was installed, generated and stored
 	rm -rf .venv gen .atoll .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup lock gen run demo fmt lint types check test test-e2e test-long mutants bench clean
+.PHONY: help setup lock gen run demo fmt lint docs types check test test-e2e test-long mutants bench clean
