@@ -15,6 +15,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TIMEOUT_S = 30
+BODY_MAX = 1 << 20
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 UNTOUCHED = f'{{ {TRANSCODER}: {{ "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true }} }}'
 """What a route says so that the transcoder leaves it alone."""
@@ -85,6 +86,7 @@ def render(edge: Edge, image: bytes) -> str:
         issuer_address=f"{issuer.hostname}:{issuer.port or 443}",
         status_codes=STATUS_CODES,
         timeout_s=TIMEOUT_S,
+        body_max=BODY_MAX,
         transcoder=TRANSCODER,
         untouched=UNTOUCHED,
         address=_address,

@@ -25,7 +25,15 @@ def envoy(folder: Path, edge: Edge) -> Program:
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "envoy.yaml"
     config.write_text(render(edge, image.read_bytes()))
-    options = ("--disable-hot-restart", "--concurrency", str(CONCURRENCY), "--log-level", "warning")
+    options = (
+        "--disable-hot-restart",
+        "--concurrency",
+        str(CONCURRENCY),
+        "--log-level",
+        "warning",
+        "--file-flush-interval-msec",
+        "200",
+    )
     return Program(
         name="envoy",
         command=(str(program), "-c", str(config), *options),

@@ -229,8 +229,9 @@ async def _require_postgres(url: str) -> None:
         raise LocalError(f"ATOLL_POSTGRES_URL names a server that cannot be used: {error}") from error
 
 
-def _port(setting: str, default: int) -> int:
+def _port(setting: str, default: int) -> int | None:
+    """0 is any free one."""
     text = os.environ.get(setting) or str(default)
-    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+    if not text.isdecimal() or int(text) >= 1 << 16:
         raise LocalError(f"{setting} is {text!r}, not a port")
-    return int(text)
+    return int(text) or None

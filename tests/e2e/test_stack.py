@@ -1,0 +1,241 @@
+"""The whole local stack: what it starts, what it answers, what it does when something dies, what it leaves."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import smtplib
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from email.message import EmailMessage
+from pathlib import Path
+
+import asyncpg
+import grpc
+import httpx
+import psutil
+import pytest
+import pytest_asyncio
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from chassis.ids import new_id, to_wire
+from cli.status import Backlog, backlogs, is_healthy, pss
+from deploy.local.process import PYTHON, ROOT, LocalError
+from deploy.local.services import SERVICES
+from deploy.local.stack import Options, Stack
+from deploy.local.supervisor import State
+
+PROCESSES = ["postgres", "nats", "mail", "envoy", *SERVICES]
+STARTED_WITHIN_S = 15
+TOGETHER_MAX = 1_000_000_000
+COURSE = "/v1/courses/course_01h455vb4pex5vsknk084sn02q"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest_asyncio.fixture(scope="module")
+async def stack(home: Path) -> AsyncIterator[Stack]:
+    seen: list[tuple[str, State]] = []
+    started = time.monotonic()
+    async with Stack(Options.anywhere(home), lambda name, state, detail: seen.append((name, state))) as stack:
+        stack.seen, stack.took_s = seen, time.monotonic() - started  # type: ignore[attr-defined]
+        yield stack
+
+
+async def test_it_serves_from_nothing_in_time(stack: Stack) -> None:
+    assert stack.took_s < STARTED_WITHIN_S  # type: ignore[attr-defined]
+    assert list(stack.info.pids) == PROCESSES
+    assert [name for name in PROCESSES if not is_healthy(stack.info, name)] == []
+
+
+async def test_it_starts_the_database_then_the_events_then_the_edge_then_the_services(stack: Stack) -> None:
+    ready = [name for name, state in stack.seen if state is State.READY][: len(PROCESSES)]  # type: ignore[attr-defined]
+    assert ready[:4] == ["postgres", "nats", "mail", "envoy"]
+    assert set(ready[4:]) == set(SERVICES)
+
+
+async def test_all_processes_together_stay_small(stack: Stack) -> None:
+    sizes = {name: pss(process) for name, process in stack.info.processes.items()}
+    assert sum(sizes.values()) < TOGETHER_MAX, sizes
+
+
+async def test_the_database_keeps_what_it_acknowledged(stack: Stack) -> None:
+    connection = await asyncpg.connect(stack.info.postgres_url)
+    shown = [await connection.fetchval(f"SHOW {name}") for name in ("fsync", "synchronous_commit", "full_page_writes")]
+    await connection.close()
+    assert shown == ["on", "on", "on"]
+
+
+async def test_without_a_token_nobody_gets_in(stack: Stack) -> None:
+    async with httpx.AsyncClient(base_url=stack.info.edge_url) as client:
+        answer = await client.get(COURSE)
+        assert (await client.get("/healthz")).status_code == 200
+    assert (answer.status_code, answer.json()["code"]) == (401, 16)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(stack, "/atoll.scheduling.v1.CourseService/GetCourse")
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+async def test_what_is_not_there_is_not_found_with_its_reason(stack: Stack) -> None:
+    answer = await get(stack, COURSE)
+    assert (answer.status_code, answer.json()["details"][0]["reason"]) == (404, "COURSE_NOT_FOUND")
+
+
+async def test_every_call_can_be_discovered(stack: Stack) -> None:
+    async with grpc.aio.insecure_channel(stack.info.edge_url.removeprefix("http://")) as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[no-untyped-call]
+        asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        async for answer in stub.ServerReflectionInfo(asked):
+            names = {service.name for service in answer.list_services_response.service}
+    for package in SERVICES:
+        assert [name for name in names if name.startswith(f"atoll.{package}.v1.")]
+
+
+async def test_a_second_stack_on_the_same_folder_is_refused(stack: Stack, home: Path) -> None:
+    with pytest.raises(LocalError) as caught:
+        async with Stack(Options.anywhere(home)):
+            pass
+    assert str(caught.value) == f"a stack already runs on {home} (process {os.getpid()}): stop it first"
+    assert is_healthy(stack.info, "envoy")
+
+
+@pytest.mark.parametrize("name", PROCESSES)
+async def test_what_is_killed_comes_back(stack: Stack, name: str) -> None:
+    killed = stack.home.running().processes[name]
+    os.kill(killed.pid, signal.SIGKILL)
+    await eventually(lambda: stack.home.running().processes[name].restarts == killed.restarts + 1, 30)
+    assert stack.home.running().pids[name] != killed.pid
+    await eventually(lambda: is_healthy(stack.home.running(), name), 10)
+    await eventually_answers(stack)
+
+
+async def test_mail_is_kept_and_shown(stack: Stack) -> None:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = "clinic@atoll.test", "jo@example.org", "Your visit"
+    message.set_content("Tuesday at 10:00.")
+    host, _, port = stack.info.smtp_address.rpartition(":")
+    with smtplib.SMTP(host, int(port)) as smtp:
+        smtp.send_message(message)
+    async with httpx.AsyncClient(base_url=stack.info.mail_url) as client:
+        (listed,) = (await client.get("/messages.json")).json()["messages"]
+        shown = (await client.get(f"/messages/{listed['id']}.json")).json()
+        page = (await client.get("/")).text
+    assert (listed["recipients"], listed["subject"]) == (["jo@example.org"], "Your visit")
+    assert shown["text"].strip() == "Tuesday at 10:00."
+    assert "Your visit" in page
+
+
+async def test_status_counts_what_waits_in_every_service(stack: Stack) -> None:
+    assert await backlogs(stack.info) == dict.fromkeys(SERVICES, Backlog(0, None, 0))
+
+
+def test_up_serves_says_where_and_stops_on_ctrl_c(tmp_path: Path) -> None:
+    """Twice on the same data, and the second time it is another start of the same."""
+    for _ in range(2):
+        with up(tmp_path) as process:
+            text = read_until(process, "State")
+            pids = json.loads((tmp_path / "stack.json").read_text())["processes"]
+            processes = [psutil.Process(each["pid"]) for each in pids.values()]
+            api = re.search(r"API\s+(http://\S+)", text)
+            assert api
+            assert httpx.get(f"{api[1]}/healthz").text == "ok\n"
+            process.send_signal(signal.SIGINT)
+            rest, _ = process.communicate(timeout=60)
+        assert process.returncode == 0, rest
+        assert [each for each in processes if each.is_running()] == []
+        assert not (tmp_path / "stack.json").exists()
+
+
+def test_nothing_is_left_when_up_itself_is_killed(tmp_path: Path) -> None:
+    with up(tmp_path) as process:
+        read_until(process, "State")
+        recorded = json.loads((tmp_path / "stack.json").read_text())["processes"]
+        processes = [psutil.Process(each["pid"]) for each in recorded.values()]
+        everything = [child for each in processes for child in (each, *each.children(recursive=True))]
+        process.kill()
+    until = time.monotonic() + 20
+    while left := [each for each in everything if lives(each)]:
+        assert time.monotonic() < until, left
+        time.sleep(0.1)
+
+
+def test_a_port_in_use_is_one_line_and_a_1(stack: Stack, tmp_path: Path) -> None:
+    taken = stack.info.edge_url.rpartition(":")[2]
+    with up(tmp_path, ATOLL_PORT=taken) as process:
+        text, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert text == f"atoll: port {taken} (the edge) is in use; stop what uses it, or set ATOLL_PORT\n"
+
+
+def test_a_broken_data_directory_is_one_line_and_a_1(tmp_path: Path) -> None:
+    (tmp_path / "postgres" / "data").mkdir(parents=True)
+    with up(tmp_path) as process:
+        text, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert text == (
+        f"atoll: {tmp_path}/postgres/data is not a PostgreSQL data directory (no PG_VERSION): restore it, or move it away\n"
+    )
+
+
+def up(home: Path, **settings: str) -> "subprocess.Popen[str]":
+    environment = {
+        **os.environ,
+        **PYTHON,
+        "ATOLL_HOME": str(home),
+        "ATOLL_PORT": "0",
+        "ATOLL_MAIL_PORT": "0",
+        **settings,
+    }
+    command = [sys.executable, "-m", "cli", "up"]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT)
+
+
+def read_until(process: "subprocess.Popen[str]", word: str) -> str:
+    text = ""
+    assert process.stdout
+    for line in process.stdout:
+        text += line
+        if word in line:
+            return text
+    raise AssertionError(text)
+
+
+def lives(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def token(stack: Stack) -> str:
+    return stack.home.issuer.token("jo", to_wire("chain", new_id()), {"ROLE_FRONT_DESK": ["*"]})
+
+
+async def get(stack: Stack, path: str) -> httpx.Response:
+    async with httpx.AsyncClient(base_url=stack.info.edge_url, timeout=30) as client:
+        return await client.get(path, headers={"authorization": f"Bearer {token(stack)}"})
+
+
+async def call(stack: Stack, method: str) -> None:
+    async with grpc.aio.insecure_channel(stack.info.edge_url.removeprefix("http://")) as channel:
+        await channel.unary_unary(method)(b"", timeout=10)  # type: ignore[misc]
+
+
+async def eventually_answers(stack: Stack) -> None:
+    """Through every service, from the edge to its database."""
+    until = time.monotonic() + 20
+    for path in (COURSE, "/v1/patients/patient_01h455vb4pex5vsknk084sn02q"):
+        while (answer := await get(stack, path)).status_code != 404:
+            assert time.monotonic() < until, answer.text
+            await asyncio.sleep(0.2)
+
+
+async def eventually(condition: Callable[[], bool], seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        await asyncio.sleep(0.1)

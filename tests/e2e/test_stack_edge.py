@@ -1,0 +1,276 @@
+"""The edge by itself: a real Envoy before a stand-in that answers for the services as they would."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+import pytest_asyncio
+from google.rpc import code_pb2, status_pb2
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_status import rpc_status
+
+from atoll.notifications.v1 import message_service_pb2 as messages
+from atoll.patients.v1 import patient_service_pb2 as patients
+from deploy.envoy.config import Edge, Service
+from deploy.local.envoy import envoy
+from deploy.local.issuer import NAME, Issuer
+from deploy.local.process import Running, free_ports, start
+from deploy.local.stack import IMAGE
+
+GET = "/atoll.notifications.v1.MessageService/GetMessage"
+MISSING = "message_missing"
+
+
+@dataclass
+class StandIn:
+    """Answers with what it was asked, and remembers how."""
+
+    asked: list[Any] = field(default_factory=list)
+    seconds_left: list[float | None] = field(default_factory=list)
+
+    async def get(self, request: messages.GetMessageRequest, context: Any) -> messages.GetMessageResponse:
+        self.asked.append(request)
+        self.seconds_left.append(context.time_remaining())
+        if request.message_id == MISSING:
+            status = status_pb2.Status(code=code_pb2.NOT_FOUND, message="there is no such message")
+            status.details.add().Pack(ErrorInfo(reason="MESSAGE_NOT_FOUND", domain="atoll"))
+            await context.abort_with_status(rpc_status.to_status(status))
+        response = messages.GetMessageResponse()
+        response.message.id = request.message_id
+        return response
+
+    async def list(self, request: messages.ListMessagesRequest, context: Any) -> messages.ListMessagesResponse:
+        self.asked.append(request)
+        return messages.ListMessagesResponse()
+
+    async def search(self, request: Any, context: Any) -> patients.SearchPatientsResponse:
+        self.asked.append(request)
+        return patients.SearchPatientsResponse()
+
+    async def serve(self, port: int) -> grpc.aio.Server:
+        server = grpc.aio.server(options=[("grpc.max_receive_message_length", 1 << 20)])
+        offered: list[tuple[str, Any, dict[str, Any]]] = [
+            ("atoll.notifications.v1.MessageService", messages, {"GetMessage": self.get, "ListMessages": self.list}),
+            ("atoll.patients.v1.PatientService", patients, {"SearchPatients": self.search}),
+        ]
+        for service, module, handlers in offered:
+            wrapped: dict[str, Any] = {
+                name: grpc.unary_unary_rpc_method_handler(
+                    handler,
+                    request_deserializer=getattr(module, f"{name}Request").FromString,
+                    response_serializer=lambda response: response.SerializeToString(),
+                )
+                for name, handler in handlers.items()
+            }
+            server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, wrapped)])
+        server.add_insecure_port(f"127.0.0.1:{port}")
+        await server.start()
+        return server
+
+
+@dataclass
+class Door:
+    port: int
+    service_port: int
+    access_log: Path
+    issuer: Issuer
+    envoy: Running
+
+    def headers(self, **claims: Any) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.issuer.token('jo', 'chain_1', {'ROLE_NURSE': ['*']}, **claims)}"}
+
+    async def http(self, method: str, path: str, *, token: bool = True, **options: Any) -> httpx.Response:
+        headers = {**(self.headers() if token else {}), **options.pop("headers", {})}
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30) as client:
+            return await client.request(method, path, headers=headers, **options)
+
+    async def grpc(self, method: str, request: bytes, metadata: Mapping[str, str]) -> bytes:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{self.port}") as channel:
+            call: Any = channel.unary_unary(method)
+            answer = await call(request, metadata=tuple(metadata.items()), timeout=20)
+        assert isinstance(answer, bytes)
+        return answer
+
+
+@pytest_asyncio.fixture(scope="module")
+async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
+    folder = tmp_path_factory.mktemp("edge")
+    issuer, (port, admin, service_port) = Issuer.open(folder / "issuer"), free_ports(3)
+    edge = Edge(
+        services=[Service(name, f"127.0.0.1:{service_port}") for name in ("patients", "notifications")],
+        listen=f"127.0.0.1:{port}",
+        admin=f"127.0.0.1:{admin}",
+        issuer=NAME,
+        jwks=str(issuer.jwks),
+        descriptors=str(IMAGE),
+        access_log=str(folder / "access.log"),
+    )
+    running = start(envoy(folder, edge), folder / "logs")
+    yield Door(port, service_port, folder / "access.log", issuer, running)
+    running.stop()
+
+
+@pytest_asyncio.fixture
+async def stand_in(door: Door) -> AsyncIterator[StandIn]:
+    stand_in = StandIn()
+    server = await stand_in.serve(door.service_port)
+    yield stand_in
+    await server.stop(None)
+
+
+async def test_a_call_can_be_made_in_json(door: Door, stand_in: StandIn) -> None:
+    answer = await door.http("GET", "/v1/messages/message_1")
+    assert (answer.status_code, answer.json()["message"]["id"]) == (200, "message_1")
+    assert answer.headers["x-request-id"]
+
+
+async def test_what_is_not_set_is_there_as_its_zero(door: Door, stand_in: StandIn) -> None:
+    answer = await door.http("GET", "/v1/messages", params={"siteId": "site_1"})
+    assert answer.json() == {"messages": [], "nextPageToken": ""}
+    assert stand_in.asked == [messages.ListMessagesRequest(site_id="site_1")]
+
+
+async def test_a_refusal_has_its_details_in_json(door: Door, stand_in: StandIn) -> None:
+    answer = await door.http("GET", f"/v1/messages/{MISSING}")
+    assert (answer.status_code, answer.json()) == (
+        404,
+        {
+            "code": 5,
+            "message": "there is no such message",
+            "details": [
+                {
+                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                    "reason": "MESSAGE_NOT_FOUND",
+                    "domain": "atoll",
+                    "metadata": {},
+                }
+            ],
+        },
+    )
+
+
+async def test_without_a_token_nothing_is_asked_of_a_service(door: Door, stand_in: StandIn) -> None:
+    answer = await door.http("GET", "/v1/messages/message_1", token=False)
+    assert (answer.status_code, answer.json()) == (401, {"code": 16, "message": "Jwt is missing", "details": []})
+    assert answer.headers["content-type"] == "application/json"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await door.grpc(GET, b"", {})
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert stand_in.asked == []
+
+
+async def test_an_expired_token_is_none(door: Door, stand_in: StandIn) -> None:
+    expired = door.headers(expires_in_s=-120)
+    answer = await door.http("GET", "/v1/messages/message_1", token=False, headers=expired)
+    assert (answer.status_code, answer.json()["code"]) == (401, 16)
+    assert stand_in.asked == []
+
+
+async def test_another_issuers_token_is_none(door: Door, stand_in: StandIn, tmp_path: Path) -> None:
+    forged = Issuer.open(tmp_path).token("jo", "chain_1", {"ROLE_NURSE": ["*"]})
+    headers = {"authorization": f"Bearer {forged}"}
+    answer = await door.http("GET", "/v1/messages/message_1", token=False, headers=headers)
+    assert answer.status_code == 401
+    assert stand_in.asked == []
+
+
+async def test_a_query_that_the_call_does_not_know_is_refused(door: Door, stand_in: StandIn) -> None:
+    answer = await door.http("GET", "/v1/messages", params={"siteId": "site_1", "nope": "1"})
+    assert (answer.status_code, answer.json()["code"]) == (400, 3)
+    assert stand_in.asked == []
+
+
+async def test_a_call_that_nobody_offers_is_not_found(door: Door, stand_in: StandIn) -> None:
+    answer = await door.http("GET", "/v1/nothing")
+    assert (answer.status_code, answer.json()["code"]) == (404, 5)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await door.grpc("/atoll.nowhere.v1.No/Nothing", b"", door.headers())
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_body_over_a_mebibyte_is_refused(door: Door, stand_in: StandIn) -> None:
+    answer = await door.http("POST", "/v1/patients:search", json={"name": "x" * (1 << 20)})
+    assert (answer.status_code, answer.json()["code"]) == (413, 8)
+    assert stand_in.asked == []
+
+
+async def test_a_call_from_json_has_a_deadline(door: Door, stand_in: StandIn) -> None:
+    await door.http("GET", "/v1/messages/message_1")
+    (left,) = stand_in.seconds_left
+    assert left is not None
+    assert 25 < left <= 30
+
+
+async def test_a_callers_own_deadline_is_kept(door: Door, stand_in: StandIn) -> None:
+    await door.grpc(GET, messages.GetMessageRequest(message_id="m").SerializeToString(), door.headers())
+    (left,) = stand_in.seconds_left
+    assert left is not None
+    assert 15 < left <= 20
+
+
+async def test_a_page_of_this_machine_may_call_and_no_other(door: Door, stand_in: StandIn) -> None:
+    ask = {"access-control-request-method": "GET", "access-control-request-headers": "authorization"}
+    for origin, allowed in (("http://localhost:3000", "http://localhost:3000"), ("https://evil.example", None)):
+        preflight = await door.http("OPTIONS", "/v1/messages/m", token=False, headers={"origin": origin, **ask})
+        answer = await door.http("GET", "/v1/messages/m", headers={"origin": origin})
+        assert preflight.headers.get("access-control-allow-origin") == allowed
+        assert answer.headers.get("access-control-allow-origin") == allowed
+
+
+async def test_grpc_web_is_spoken_on_the_same_port(door: Door, stand_in: StandIn) -> None:
+    request = messages.GetMessageRequest(message_id="m").SerializeToString()
+    frame = b"\0" + len(request).to_bytes(4, "big") + request
+    answer = await door.http("POST", GET, content=frame, headers={"content-type": "application/grpc-web+proto"})
+    length = int.from_bytes(answer.content[1:5], "big")
+    assert messages.GetMessageResponse.FromString(answer.content[5 : 5 + length]).message.id == "m"
+    assert answer.content[5 + length] == 0x80  # The trailers' frame.
+    assert b"grpc-status:0" in answer.content[5 + length :]
+
+
+async def test_health_is_open_to_all(door: Door) -> None:
+    answer = await door.http("GET", "/healthz", token=False)
+    assert (answer.status_code, answer.text) == (200, "ok\n")
+
+
+async def test_a_service_that_is_away_for_a_moment_is_waited_for(door: Door) -> None:
+    call = asyncio.create_task(door.http("GET", "/v1/messages/message_1"))
+    await asyncio.sleep(0.3)
+    server = await StandIn().serve(door.service_port)
+    answer = await call
+    await server.stop(None)
+    assert answer.status_code == 200
+
+
+async def test_a_service_that_stays_away_is_unavailable(door: Door) -> None:
+    answer = await door.http("GET", "/v1/messages/message_1")
+    assert (answer.status_code, answer.json()["code"]) == (503, 14)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await door.grpc(GET, b"", door.headers())
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_the_access_log_names_calls_and_never_what_a_caller_typed(door: Door, stand_in: StandIn) -> None:
+    await door.http("GET", "/v1/messages/message_1")
+    await door.http("GET", "/v1/patients-called/Jane-Roe", params={"born": "1970-01-01"})
+    await door.http("GET", "/v1/messages", params={"siteId": "Jane-Roe", "born": "1970-01-01"})
+    await door.http("GET", "/v1/messages/Jane-Roe", token=False)
+    for _ in range(100):
+        text = door.access_log.read_text()
+        lines = [json.loads(line) for line in text.splitlines()][-4:]
+        if len(lines) == 4 and lines[-1]["status"] == 401:
+            break
+        await asyncio.sleep(0.05)
+    assert [(line["call"], line["status"]) for line in lines] == [
+        ("atoll.notifications.v1.MessageService/GetMessage", 200),
+        ("unknown", 404),
+        ("unknown", 400),
+        ("unknown", 401),
+    ]
+    assert "Jane-Roe" not in text
+    assert "1970" not in text
