@@ -1,8 +1,8 @@
 """Business time. Whatever a rule calls "now" comes from here by way of `Call.now`.
 
 Timeouts, leases, token expiry and housekeeping stay on real time. In development ATOLL_CLOCK may name a file that
-drives business time in all processes at once: `2027-03-01T16:00:00+00:00 60` is an instant and a rate, in seconds of business
-time per second since the file was written; rate 0 stands still.
+drives business time in all processes at once: `2027-03-01T16:00:00+00:00 60` is an instant and a rate, in seconds of
+business time per second since the file was written; rate 0 stands still.
 """
 
 from collections.abc import Callable

@@ -25,11 +25,9 @@ RETRYABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 AWAY = (
     OSError,
     asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.TooManyConnectionsError,
+    asyncpg.OperatorInterventionError,  # It stops, starts, crashed, or cancelled a statement at its timeout.
+    asyncpg.InsufficientResourcesError,  # Connections, memory or disk.
     asyncpg.LockNotAvailableError,
-    asyncpg.QueryCanceledError,
 )
 
 S = TypeVar("S", bound=Store)
@@ -58,16 +56,17 @@ class Database:
         """BEGIN and who may see what, which row-level security asks for, go in one round trip."""
         sites = "*" if call.sites is None else ",".join(map(str, call.sites))
         async with self._pool.acquire(timeout=ACQUIRE_S) as conn:
-            await conn.execute(
-                f"BEGIN {'READ ONLY' if read_only else ''}; SELECT set_config('app.chain', '{call.chain_id}', true), "
-                f"set_config('app.sites', '{sites}', true), set_config('app.patient', '{call.patient_id or ''}', true)"
-            )
-            try:
+            try:  # Around BEGIN and COMMIT too: who is cancelled there may leave a transaction open.
+                await conn.execute(
+                    f"BEGIN {'READ ONLY' if read_only else ''}; SELECT "
+                    f"set_config('app.chain', '{call.chain_id}', true), set_config('app.sites', '{sites}', true), "
+                    f"set_config('app.patient', '{call.patient_id or ''}', true)"
+                )
                 yield conn
+                await conn.execute("COMMIT")
             except BaseException:
                 await _roll_back(conn)
                 raise
-            await conn.execute("COMMIT")
 
     async def once(
         self,
@@ -80,9 +79,10 @@ class Database:
         locks: Iterable[UUID] = (),
     ) -> M:
         """The answer of `work`, done once per request_id while no other call holds one of `locks`."""
+        ordered = sorted(set(locks))  # Here, since each attempt takes them anew.
 
         async def steps(store: S) -> M:
-            earlier = await store.claim(request, locks)
+            earlier = await store.claim(request, ordered)
             if earlier is not None:
                 return response_type.FromString(earlier)
             response = await work(store)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias
 from uuid import UUID
 
@@ -129,14 +129,14 @@ class Store:
         )
         self._events.append((event_id, about, f"{fact}.{chain}", event.SerializeToString()))
 
-    async def claim(self, request: Message, locks: Iterable[UUID]) -> bytes | None:
-        """The answer this request already had, or None: it is ours, and so are the locks, taken in one fixed order.
+    async def claim(self, request: Message, locks: Sequence[UUID]) -> bytes | None:
+        """The answer this request already had, or None: it is ours, and so are the locks, taken in the order given.
 
         The insert waits for a rival with the same request_id. If the rival commits we read its answer; if it rolls back
         the claim is ours, so that a refusal is never remembered.
         """
-        digest, ordered = _digest(request), sorted(set(locks))
-        claimed = await self.row(CLAIM_AND_LOCK, **self._request_key(), request_hash=digest, lock_id=ordered)
+        digest = _digest(request)
+        claimed = await self.row(CLAIM_AND_LOCK, **self._request_key(), request_hash=digest, lock_id=locks)
         if claimed and claimed["ours"]:
             return None
         earlier = await self.row(EARLIER, **self._request_key())
