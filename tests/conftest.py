@@ -9,7 +9,8 @@ import pytest_asyncio
 
 from tests.support.servers import create_template, nats_server, postgres_server
 
-SERVICES = os.environ.get("ATOLL_TEST_SERVICES", "patients,scheduling,billing,notifications").split(",")
+NAMES = os.environ.get("ATOLL_TEST_SERVICES", "patients,scheduling,billing,notifications")
+SERVICES = [name for name in NAMES.split(",") if name]
 
 
 @pytest_asyncio.fixture(scope="session")
