@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol, TypeAlias
 from uuid import UUID
 
+import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 from google.protobuf.message import Message
@@ -22,7 +23,7 @@ from chassis.sql import Statement, param, params, rows
 from chassis.tables import audit, dead_letter, idempotency, inbox, outbox
 from chassis.times import to_timestamp
 
-Connection: TypeAlias = "PoolConnectionProxy[Record]"
+Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 KEY = ("chain_id", "actor", "method", "request_id")
 
 

@@ -10,24 +10,21 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from google.protobuf.json_format import ParseDict
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from atoll.notifications.v1.message_pb2 import MessageStatus
+from atoll.notifications.v1.message_pb2 import Message, MessageReason, MessageStatus
 from atoll.notifications.v1.message_service_pb2 import ListMessagesRequest
 from atoll.notifications.v1.message_service_pb2_grpc import MessageServiceStub
-from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate
 from chassis.clock import set_clock
-from cli.client import Client, open_channel
+from cli.client import open_channel
 from cli.demo.checks import Check, run_checks
-from cli.demo.life import Life, settle, steps_of
+from cli.demo.life import Life, Step, settle, steps_of
 from cli.demo.queues import Queues, open_queues
 from cli.demo.tables import checks_table, courses_table, messages_table, money_table
 from cli.display import Display
 from cli.sample import Sample
 from cli.up import stop_on_signals
-from deploy.local.home import Home
 from deploy.local.stack import Options, Stack
 
 OPENING = datetime(2027, 2, 8, 15, tzinfo=UTC)  # A Monday. Clocks change on 14 March, in the midst of the courses.
@@ -44,15 +41,16 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Play one patient's whole course at five sites, and check what came of it. Exit 0 only if all checks hold."""
         with tempfile.TemporaryDirectory(prefix="atoll-demo-") as folder:
-            holds = asyncio.run(run(Console(highlight=False), keep or Path(folder), patients))
+            home = keep or Path(folder)
+            home.mkdir(parents=True, exist_ok=True)
+            home.chmod(0o755)  # PostgreSQL may run as another user.
+            holds = asyncio.run(run(Console(highlight=False), home, patients))
         sys.exit(0 if holds else 1)
 
 
 async def run(console: Console, folder: Path, patients: Path | None) -> bool:
     started = time.monotonic()
     stop_on_signals()
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)  # PostgreSQL may run as another user.
     clock = folder / "clock"
     set_clock(clock, OPENING)
     display = Display(console)
@@ -76,8 +74,7 @@ class Story:
     def __init__(self, console: Console, sample: Sample, queues: Queues, clock: Path) -> None:
         self._console, self._sample, self._queues = console, sample, queues
         watcher = sample.client("demo-watcher", {"ROLE_CHAIN_ADMIN": ["*"]})
-        self._life = Life(clock, queues, watcher)
-        self._watcher = watcher
+        self._life, self._watcher = Life(clock, queues, watcher), watcher
 
     async def tell(self, patients: Path | None) -> list[Check]:
         with _progress(self._console) as progress:
@@ -90,18 +87,17 @@ class Story:
                 accounts[each.course.id] = await settle(each, self._sample.staff[each.site.code])
                 progress.advance(settling)
             await self._queues.drained()
-            await asyncio.sleep(0)
         self._console.print(self._sample.report)
         self._console.print(courses_table(booked))
         self._console.print(money_table(booked, accounts))
-        self._console.print(messages_table(await self._messages(self._watcher)))
+        self._console.print(messages_table(await self._messages()))
         return await self._checked()
 
     async def _live(self, progress: Progress) -> None:
         """At each site one patient calls off the last visit."""
-        steps, cancels = [], set[str]()
+        steps, cancels = list[Step](), set[str]()
         for each in self._sample.booked:
-            template = ParseDict(each.protocol.template, ProtocolTemplate())
+            template = each.protocol.template
             cancels_last = each.site.code not in cancels
             cancels.add(each.site.code)
             steps += steps_of(each, template, self._sample.staff[each.site.code], cancels_last=cancels_last)
@@ -112,13 +108,13 @@ class Story:
 
         await self._life.play(steps, on_step)
 
-    async def _messages(self, watcher: Client) -> list[tuple[str, str, str, int]]:
+    async def _messages(self) -> list[tuple[str, str, str, int]]:
         rows = []
         for site in self._sample.chain.sites:
             counts = Counter[tuple[str, str]]()
             request = ListMessagesRequest(site_id=site.id, page_size=200)
             while True:
-                page = await watcher.call(MessageServiceStub, "ListMessages", request)
+                page = await self._watcher.call(MessageServiceStub, "ListMessages", request)
                 counts.update((_outcome(message), _why(message)) for message in page.messages)
                 if not page.next_page_token:
                     break
@@ -136,13 +132,13 @@ class Story:
             await asyncio.sleep(0.5)
 
 
-def _outcome(message: object) -> str:
-    name = MessageStatus.Name(message.status)  # type: ignore[attr-defined]
-    return name.removeprefix("MESSAGE_STATUS_").lower()
+def _outcome(message: Message) -> str:
+    return MessageStatus.Name(message.status).removeprefix("MESSAGE_STATUS_").lower()
 
 
-def _why(message: object) -> str:
-    return ""
+def _why(message: Message) -> str:
+    name = MessageReason.Name(message.reason).removeprefix("MESSAGE_REASON_")
+    return "" if name == "UNSPECIFIED" else name.lower().replace("_", " ")
 
 
 def _progress(console: Console) -> Progress:

@@ -7,9 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 from zoneinfo import ZoneInfo
 
 import asyncpg
-from google.protobuf.json_format import ParseDict
 
-from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate
 from chassis.ids import from_wire
 from chassis.sealer import verify
 from chassis.times import to_instant
@@ -125,8 +123,7 @@ def spacing(booked: Sequence[Booked]) -> Check:
     """Recomputed from the plan's file and the visits' instants, in the site's local days."""
     broken = gaps = 0
     for each in booked:
-        template = ParseDict(each.protocol.template, ProtocolTemplate())
-        phases, zone = {phase.code: phase for phase in template.phases}, ZoneInfo(each.site.time_zone)
+        phases, zone = {phase.code: phase for phase in each.protocol.template.phases}, ZoneInfo(each.site.time_zone)
         days = [(visit, to_instant(visit.start_time).astimezone(zone).date()) for visit in each.course.visits]
         for (_, day), (visit, next_day) in pairwise(days):
             phase, gap = phases[visit.phase_code], (next_day - day).days

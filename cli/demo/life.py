@@ -1,4 +1,4 @@
-"""The visits of booked courses, played under a clock that jumps from one instant to the next at which something is due."""
+"""The visits of booked courses, played under a clock that jumps from one instant that matters to the next."""
 
 import asyncio
 import time

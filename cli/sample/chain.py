@@ -24,6 +24,7 @@ from atoll.scheduling.v1.chain_service_pb2_grpc import ChainServiceStub
 from atoll.scheduling.v1.hours_pb2 import DayHours
 from atoll.scheduling.v1.legal_entity_service_pb2 import CreateLegalEntityRequest
 from atoll.scheduling.v1.legal_entity_service_pb2_grpc import LegalEntityServiceStub
+from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate
 from atoll.scheduling.v1.protocol_service_pb2 import (
     AdoptProtocolVersionRequest,
     CreateProtocolRequest,
@@ -48,7 +49,7 @@ class SampleProtocol:
     id: str
     version_id: str
     code: str
-    template: Mapping[str, Any]  # As in its file.
+    template: ProtocolTemplate
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,24 +106,22 @@ class _Load:
         entity_id: str = answer.legal_entity.id
         return entity_id
 
-    async def _protocol(self, file: Mapping[str, Any]) -> SampleProtocol:
+    async def _protocol(self, file: dict[str, Any]) -> SampleProtocol:
         code = file["code"]
         created = await self._client.call(
             ProtocolServiceStub,
             "CreateProtocol",
-            CreateProtocolRequest(
-                request_id=self._key("protocol", code), code=code, display_name=file["displayName"]
-            ),
+            CreateProtocolRequest(request_id=self._key("protocol", code), code=code, display_name=file["displayName"]),
         )
         request = PublishProtocolVersionRequest(
             request_id=self._key("protocol version", code), protocol_id=created.protocol.id
         )
         ParseDict(file["template"], request.template)
         published = await self._client.call(ProtocolServiceStub, "PublishProtocolVersion", request)
-        return SampleProtocol(created.protocol.id, published.protocol_version.id, code, file["template"])
+        return SampleProtocol(created.protocol.id, published.protocol_version.id, code, request.template)
 
     async def _site(
-        self, code: str, file: Mapping[str, Any], entities: Mapping[str, str], protocols: Mapping[str, SampleProtocol]
+        self, code: str, file: dict[str, Any], entities: Mapping[str, str], protocols: Mapping[str, SampleProtocol]
     ) -> SampleSite:
         request = CreateSiteRequest(
             request_id=self._key("site", code),
@@ -145,13 +144,13 @@ class _Load:
         await self._price_book(site.id, code, file["price_book"])
         return SampleSite(site.id, code, site.legal_entity_id, site.time_zone, file["courses"], resources)
 
-    async def _resource(self, site_id: str, number: int, file: Mapping[str, Any]) -> str:
+    async def _resource(self, site_id: str, number: int, file: dict[str, Any]) -> str:
         request = CreateResourceRequest(request_id=self._key("resource", site_id, str(number)), site_id=site_id)
         created = await self._client.call(ResourceServiceStub, "CreateResource", ParseDict(file, request))
         resource_id: str = created.resource.id
         return resource_id
 
-    async def _price_book(self, site_id: str, code: str, file: Mapping[str, Any]) -> None:
+    async def _price_book(self, site_id: str, code: str, file: dict[str, Any]) -> None:
         today = self._today
         request = CreatePriceBookRequest(
             request_id=self._key("price book", code),

@@ -1,4 +1,4 @@
-"""What happens to a patient of the sample before the first visit: screened, cleared, estimated, booked, deposit paid."""
+"""What happens to a patient of the sample before the first visit: clearance, estimate, booking, deposit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from datetime import date, time, timedelta
 from typing import Any
 
 import grpc
-from google.protobuf.json_format import ParseDict
 from google.type.timeofday_pb2 import TimeOfDay
 
 from atoll.billing.v1.estimate_service_pb2 import CreateEstimateRequest
@@ -65,7 +64,7 @@ async def book(staff: Staff, chain: SampleChain, site: SampleSite, patient_id: s
     wish = site.courses[turn % len(site.courses)]
     protocol = chain.protocols[wish["protocol"]]
     await _clear(staff, site, protocol, wish["route"], patient_id, today)
-    template = ParseDict(protocol.template, ProtocolTemplate())
+    template = protocol.template
     for attempt in range(PLANS_MAX):
         planned = await staff.desk.call(
             CourseServiceStub, "PlanCourse", _plan_request(site, protocol, template, wish, patient_id, today, attempt)
