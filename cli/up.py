@@ -63,6 +63,6 @@ def addresses(stack: Stack) -> Table:
     table.add_row("API", f"[bold cyan]{info.edge_url}[/]", "gRPC, gRPC-Web and JSON")
     table.add_row("Mail", f"[bold cyan]{info.mail_url}[/]", "what was sent, delivered to nobody")
     table.add_row("Token", token, 'then: curl -H "Authorization: Bearer $TOKEN" …')
-    table.add_row("Calls", f"buf curl --http2-prior-knowledge --list-methods {info.edge_url}", "by reflection")
+    table.add_row("Calls", f"buf curl --list-methods {info.edge_url}", "by reflection")
     table.add_row("State", "./atoll status", f"logs in {stack.home.logs}")
     return table

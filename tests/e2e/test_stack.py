@@ -10,8 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import grpc
@@ -39,23 +41,40 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("stack")
 
 
+@dataclass(frozen=True)
+class Start:
+    stack: Stack
+    ready: list[str]
+    """In this order."""
+    took_s: float
+
+
 @pytest_asyncio.fixture(scope="module")
-async def stack(home: Path) -> AsyncIterator[Stack]:
-    seen: list[tuple[str, State]] = []
-    started = time.monotonic()
-    async with Stack(Options.anywhere(home), lambda name, state, detail: seen.append((name, state))) as stack:
-        stack.seen, stack.took_s = seen, time.monotonic() - started  # type: ignore[attr-defined]
-        yield stack
+async def start(home: Path) -> AsyncIterator[Start]:
+    ready: list[str] = []
+
+    def report(name: str, state: State, detail: str) -> None:
+        if state is State.READY:
+            ready.append(name)
+
+    began = time.monotonic()
+    async with Stack(Options.anywhere(home), report) as stack:
+        yield Start(stack, list(ready), time.monotonic() - began)
 
 
-async def test_it_serves_from_nothing_in_time(stack: Stack) -> None:
-    assert stack.took_s < STARTED_WITHIN_S  # type: ignore[attr-defined]
-    assert list(stack.info.pids) == PROCESSES
-    assert [name for name in PROCESSES if not is_healthy(stack.info, name)] == []
+@pytest.fixture(scope="module")
+def stack(start: Start) -> Stack:
+    return start.stack
 
 
-async def test_it_starts_the_database_then_the_events_then_the_edge_then_the_services(stack: Stack) -> None:
-    ready = [name for name, state in stack.seen if state is State.READY][: len(PROCESSES)]  # type: ignore[attr-defined]
+async def test_it_serves_from_nothing_in_time(start: Start) -> None:
+    assert start.took_s < STARTED_WITHIN_S
+    assert list(start.stack.info.pids) == PROCESSES
+    assert [name for name in PROCESSES if not is_healthy(start.stack.info, name)] == []
+
+
+async def test_it_starts_the_database_then_the_events_then_the_edge_then_the_services(start: Start) -> None:
+    ready = start.ready
     assert ready[:4] == ["postgres", "nats", "mail", "envoy"]
     assert set(ready[4:]) == set(SERVICES)
 
@@ -89,7 +108,7 @@ async def test_what_is_not_there_is_not_found_with_its_reason(stack: Stack) -> N
 
 async def test_every_call_can_be_discovered(stack: Stack) -> None:
     async with grpc.aio.insecure_channel(stack.info.edge_url.removeprefix("http://")) as channel:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[no-untyped-call]
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(channel)  # type: ignore[arg-type]  # Typed for blocking channels.
         asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
         async for answer in stub.ServerReflectionInfo(asked):
             names = {service.name for service in answer.list_services_response.service}
@@ -178,9 +197,8 @@ def test_a_broken_data_directory_is_one_line_and_a_1(tmp_path: Path) -> None:
     with up(tmp_path) as process:
         text, _ = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert text == (
-        f"atoll: {tmp_path}/postgres/data is not a PostgreSQL data directory (no PG_VERSION): restore it, or move it away\n"
-    )
+    why = "is not a PostgreSQL data directory (no PG_VERSION): restore it, or move it away"
+    assert text == f"atoll: {tmp_path}/postgres/data {why}\n"
 
 
 def up(home: Path, **settings: str) -> "subprocess.Popen[str]":
@@ -222,7 +240,8 @@ async def get(stack: Stack, path: str) -> httpx.Response:
 
 async def call(stack: Stack, method: str) -> None:
     async with grpc.aio.insecure_channel(stack.info.edge_url.removeprefix("http://")) as channel:
-        await channel.unary_unary(method)(b"", timeout=10)  # type: ignore[misc]
+        unary: Any = channel.unary_unary(method)
+        await unary(b"", timeout=10)
 
 
 async def eventually_answers(stack: Stack) -> None:
