@@ -24,8 +24,12 @@ class Mailbox:
     """Takes the next message and breaks the line without a word."""
     on_data: Callable[[], Awaitable[object]] | None = None
     """Awaited when a message has arrived, before it is answered."""
+    on_rcpt: Callable[[], Awaitable[object]] | None = None
+    """Awaited before a recipient is answered."""
 
     async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, _: list[str]) -> str:
+        if self.on_rcpt:
+            await self.on_rcpt()
         if self.rcpt_answer.startswith("250"):
             envelope.rcpt_tos.append(address)
         return self.rcpt_answer
