@@ -1,0 +1,11 @@
+"""Wiring: `python -m services.scheduling serve | migrate`."""
+
+from chassis.service import Service, main
+from services.scheduling.consumers import READS
+from services.scheduling.rpc import servicers
+from services.scheduling.store import SchedulingStore
+
+SERVICE = Service(name="scheduling", store_type=SchedulingStore, servicers=servicers, reads=READS)
+
+if __name__ == "__main__":
+    main(SERVICE)

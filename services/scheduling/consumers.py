@@ -1,0 +1,45 @@
+"""One function per event that scheduling reads. No ack, no dedup, no retry: the chassis does that."""
+
+from collections.abc import Mapping
+
+from atoll.patients.v1.events_pb2 import ClearanceGranted, ClearanceRevoked, PatientRegistered
+from chassis.consumer import Reads
+from chassis.ids import from_wire
+from chassis.times import from_date
+from services.scheduling.domain.courses import Clearance
+from services.scheduling.store import SchedulingStore
+
+
+async def keep_patient(store: SchedulingStore, event: PatientRegistered) -> None:
+    await store.keep_patient(from_wire("patient", event.patient_id))
+
+
+async def keep_clearance(store: SchedulingStore, event: ClearanceGranted) -> None:
+    await store.grant(
+        from_wire("clearance", event.clearance_id),
+        from_wire("patient", event.patient_id),
+        from_wire("protocol", event.protocol_id),
+        Clearance(
+            frozenset(event.route_codes),
+            from_date(event.effective_date, "effective_date"),
+            from_date(event.expire_date, "expire_date"),
+        ),
+    )
+
+
+async def revoke_clearance(store: SchedulingStore, event: ClearanceRevoked) -> None:
+    """Also before it was granted, if events come in that order: then it is revoked from the start."""
+    await store.revoke(
+        from_wire("clearance", event.clearance_id),
+        from_wire("patient", event.patient_id),
+        from_wire("protocol", event.protocol_id),
+    )
+
+
+READS: Mapping[str, Reads] = {
+    "PATIENTS": {
+        PatientRegistered: keep_patient,
+        ClearanceGranted: keep_clearance,
+        ClearanceRevoked: revoke_clearance,
+    }
+}

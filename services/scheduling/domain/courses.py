@@ -1,0 +1,364 @@
+"""Booking a course: every rule it must keep, and which lanes its visits take."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from itertools import pairwise
+from uuid import UUID
+
+from chassis.errors import DomainError, Kind, Violation
+from chassis.ids import to_wire
+from services.scheduling.domain.hours import MINUTE, Hours, Slot
+from services.scheduling.domain.protocols import Phase, Template, VisitType
+from services.scheduling.domain.resources import Resource, ResourceNotFound
+from services.scheduling.domain.visits import Visit
+
+
+class CourseNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "COURSE_NOT_FOUND", "no such course"
+
+
+class ProtocolNotAdopted(DomainError):
+    kind, reason, message = Kind.CONFLICT, "PROTOCOL_NOT_ADOPTED", "the site does not treat by this version"
+
+
+class RouteUnknown(DomainError):
+    kind, reason, message = Kind.INVALID, "ROUTE_UNKNOWN", "the version has no such route"
+
+
+class PhasesOutsideProtocol(DomainError):
+    kind, reason = Kind.INVALID, "PHASES_OUTSIDE_PROTOCOL"
+    message = "a phase is not of the version, out of its order, or has fewer or more visits than it allows"
+
+
+class RequirementsNotMet(DomainError):
+    kind, reason = Kind.INVALID, "REQUIREMENTS_NOT_MET"
+    message = "a visit does not name one resource for each requirement of its type"
+
+
+class ResourceUnsuitable(DomainError):
+    kind, reason = Kind.CONFLICT, "RESOURCE_UNSUITABLE"
+    message = "a resource is of another kind, lacks the capability, or has too few lanes"
+
+
+class StartNotOnMinute(DomainError):
+    kind, reason, message = Kind.INVALID, "START_NOT_ON_MINUTE", "a visit does not start on a whole minute"
+
+
+class VisitInPast(DomainError):
+    kind, reason, message = Kind.INVALID, "VISIT_IN_PAST", "a visit starts in the past"
+
+
+class VisitsOutOfOrder(DomainError):
+    kind, reason, message = Kind.INVALID, "VISITS_OUT_OF_ORDER", "a visit starts before the one before it ends"
+
+
+class SpacingOutsideProtocol(DomainError):
+    kind, reason = Kind.INVALID, "SPACING_OUTSIDE_PROTOCOL"
+    message = "visits are fewer or more days apart than the protocol version allows"
+
+
+class OutsideHours(DomainError):
+    kind, reason, message = Kind.CONFLICT, "OUTSIDE_HOURS", "the site is closed, or a resource not at work, at a visit"
+
+
+class ClearanceMissing(DomainError):
+    kind, reason = Kind.CONFLICT, "CLEARANCE_MISSING"
+    message = "the patient's clearance is revoked, or does not cover the route or the day of a visit"
+
+
+class GatePending(DomainError):
+    kind, reason = Kind.NOT_YET, "GATE_PENDING"
+    message = "no clearance of the patient for the protocol was heard of yet"
+
+
+class VisitsConflict(DomainError):
+    kind, reason, message = Kind.CONFLICT, "VISITS_CONFLICT", "a resource or the patient is taken when a visit is"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """When one visit starts and whom and what it takes, as asked for."""
+
+    phase_code: str
+    start: datetime
+    resources: tuple[tuple[str, UUID], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clearance:
+    route_codes: frozenset[str]
+    effective: date
+    expire: date
+
+    def covers(self, route_code: str, day: date) -> bool:
+        return route_code in self.route_codes and self.effective <= day <= self.expire
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One lane of a resource, or a patient (who has lane 0 only), is taken for a while."""
+
+    holder_id: UUID
+    lane: int
+    slot: Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    id: UUID
+    site_id: UUID
+    patient_id: UUID
+    protocol_version_id: UUID
+    route_code: str
+    booked_at: datetime
+    visits: tuple[Visit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A visit as asked for, with what the protocol says of it."""
+
+    phase: Phase
+    type: VisitType
+    stay: Slot
+    """While the patient is there."""
+    hold: Slot
+    """Until the turnover is over."""
+    resources: Mapping[str, UUID]
+    """By requirement key, in the order of the requirements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the site, its resources, the pinned version and the patient's clearances allow a course."""
+
+    site: Hours
+    protocol_id: UUID
+    template: Template
+    resources: Mapping[UUID, Resource]
+    """Of the site, those asked for."""
+    clearances: Sequence[Clearance] | None
+    """Valid ones for the protocol; None while none was ever heard of."""
+
+    def lay_out(self, route_code: str, choices: Sequence[Choice], now: datetime) -> list[Layout]:
+        """The visits, or a refusal for the first rule that any breaks, naming every visit that breaks it."""
+        if route_code not in self.template.route_codes:
+            raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", RouteUnknown.message))
+        refuse(PhasesOutsideProtocol, phase_faults(self.template, [choice.phase_code for choice in choices]))
+        layouts = [self._layout(choice) for choice in choices]
+        refuse(RequirementsNotMet, _each(choices, layouts, _requirement_faults))
+        refuse(ResourceNotFound, _each(choices, layouts, self._absent))
+        refuse(ResourceUnsuitable, _each(choices, layouts, self._unsuitable))
+        self._check_times(layouts, now)
+        refuse(OutsideHours, self._outside_hours(choices, layouts))
+        self._check_clearance(route_code, layouts)
+        return layouts
+
+    def place(
+        self, patient_id: UUID, choices: Sequence[Choice], layouts: Sequence[Layout], taken: Iterable[Taken]
+    ) -> list[list[Taken]]:
+        """For each visit the lanes it takes; or a refusal that names every conflict of every visit."""
+        by_holder: dict[UUID, list[Taken]] = {}
+        for each in taken:
+            by_holder.setdefault(each.holder_id, []).append(each)
+        placed, conflicts = list[list[Taken]](), list[Violation]()
+        for i, (choice, layout) in enumerate(zip(choices, layouts, strict=True)):
+            if any(each.slot.overlaps(layout.stay) for each in by_holder.get(patient_id, ())):
+                conflicts.append(Violation(f"visits[{i}]", "PATIENT_TAKEN", "the patient has another visit then"))
+            lanes = list[Taken]()
+            for n, (key, resource_id) in enumerate(choice.resources):
+                held = by_holder.setdefault(resource_id, [])
+                found = _lanes(layout, key, self.resources[resource_id], held)
+                if found is None:
+                    text = f"{to_wire('resource', resource_id)} has no lane free then"
+                    conflicts.append(Violation(f"visits[{i}].resources[{n}]", "RESOURCE_TAKEN", text))
+                    continue
+                lanes += found
+                held += found  # Another visit of this course may be on the same day.
+            placed.append(lanes)
+        if conflicts:
+            raise VisitsConflict(*conflicts)
+        return placed
+
+    def day(self, slot: Slot) -> date:
+        """Days are the site's: late on Monday in New York is Tuesday in UTC."""
+        return slot.start.astimezone(self.site.zone).date()
+
+    def _layout(self, choice: Choice) -> Layout:
+        phase = self.template.phase(choice.phase_code)
+        visit_type = self.template.visit_type(phase.visit_type_code)
+        chosen = dict(choice.resources)
+        return Layout(
+            phase,
+            visit_type,
+            Slot(choice.start, choice.start + visit_type.stay_minutes * MINUTE),
+            Slot(choice.start, choice.start + visit_type.minutes * MINUTE),
+            {each.key: chosen[each.key] for each in visit_type.requirements if each.key in chosen},
+        )
+
+    def _absent(self, i: int, choice: Choice, layout: Layout) -> Iterator[Violation]:
+        for n, (_, resource_id) in enumerate(choice.resources):
+            if resource_id not in self.resources:
+                field = f"visits[{i}].resources[{n}].resource_id"
+                yield Violation(field, "RESOURCE_NOT_FOUND", ResourceNotFound.message)
+
+    def _unsuitable(self, i: int, choice: Choice, layout: Layout) -> Iterator[Violation]:
+        positions = {key: n for n, (key, _) in enumerate(choice.resources)}
+        for wanted in layout.type.requirements:
+            resource = self.resources[layout.resources[wanted.key]]
+            field = f"visits[{i}].resources[{positions[wanted.key]}].resource_id"
+            if resource.kind is not wanted.kind:
+                yield Violation(field, "WRONG_KIND", "is of another kind than the requirement")
+            elif wanted.capability and wanted.capability not in resource.capabilities:
+                yield Violation(field, "LACKS_CAPABILITY", f"lacks {wanted.capability}")
+            elif resource.lane_count < max(need.lane_count for need in layout.type.needs[wanted.key]):
+                yield Violation(field, "TOO_FEW_LANES", f"has {resource.lane_count} lanes only")
+
+    def _check_times(self, layouts: Sequence[Layout], now: datetime) -> None:
+        """Gaps are counted in the site's calendar days: nine o'clock to nine o'clock a week later is seven days, though
+        167 or 169 hours lie between when clocks change. Starts are instants, so none is skipped or doubled."""
+        starts = [layout.stay.start for layout in layouts]
+        refuse(
+            StartNotOnMinute, _at(StartNotOnMinute, ((i, s) for i, s in enumerate(starts) if s.second or s.microsecond))
+        )
+        refuse(VisitInPast, _at(VisitInPast, ((i, start) for i, start in enumerate(starts) if start < now)))
+        pairs = list(enumerate(pairwise(layouts), start=1))
+        early = ((i, other.stay.start) for i, (one, other) in pairs if other.stay.start < one.stay.end)
+        refuse(VisitsOutOfOrder, _at(VisitsOutOfOrder, early))
+        refuse(SpacingOutsideProtocol, self._spacing_faults(pairs))
+
+    def _spacing_faults(self, pairs: Iterable[tuple[int, tuple[Layout, Layout]]]) -> Iterator[Violation]:
+        for i, (one, other) in pairs:
+            days, phase = (self.day(other.stay) - self.day(one.stay)).days, other.phase
+            if not phase.gap_days_min <= days <= phase.gap_days_max:
+                text = f"{days} days after the visit before it, not {phase.gap_days_min} to {phase.gap_days_max}"
+                yield Violation(f"visits[{i}].start_time", "SPACING_OUTSIDE_PROTOCOL", text)
+
+    def _outside_hours(self, choices: Sequence[Choice], layouts: Sequence[Layout]) -> Iterator[Violation]:
+        """A visit in person is within the site's hours; each resource within its own, while it is held."""
+        hours = {id: resource.hours(self.site) for id, resource in self.resources.items()}
+        for i, (choice, layout) in enumerate(zip(choices, layouts, strict=True)):
+            if not layout.type.telehealth and not self.site.hold(layout.hold):
+                yield Violation(f"visits[{i}].start_time", "SITE_CLOSED", "the site is closed during the visit")
+                continue
+            for n, (key, resource_id) in enumerate(choice.resources):
+                inherited = hours[resource_id] is self.site and not layout.type.telehealth
+                if not inherited and not all(hours[resource_id].hold(slot) for slot, _ in held(layout, key)):
+                    text = f"{to_wire('resource', resource_id)} is not at work then"
+                    yield Violation(f"visits[{i}].resources[{n}]", "NOT_AT_WORK", text)
+
+    def _check_clearance(self, route_code: str, layouts: Sequence[Layout]) -> None:
+        gated = [(i, layout) for i, layout in enumerate(layouts) if layout.phase.needs_clearance]
+        if gated and self.clearances is None:
+            fields = (f"visits[{i}].phase_code" for i, _ in gated)
+            raise GatePending(*(Violation(field, "GATE_PENDING", "awaits a clearance") for field in fields))
+        valid = self.clearances or ()
+        refuse(
+            ClearanceMissing,
+            (
+                Violation(f"visits[{i}].start_time", "CLEARANCE_MISSING", "no clearance covers its route and day")
+                for i, layout in gated
+                if not any(clearance.covers(route_code, self.day(layout.stay)) for clearance in valid)
+            ),
+        )
+
+
+def booked(terms: Terms, course: Course, layouts: Sequence[Layout], ids: Iterable[UUID]) -> Course:
+    """The course with its visits, as it is booked."""
+    visits = (
+        Visit(
+            id=id,
+            course_id=course.id,
+            site_id=course.site_id,
+            patient_id=course.patient_id,
+            phase_code=layout.phase.code,
+            visit_type_code=layout.type.code,
+            route_code=course.route_code if layout.type.administers else "",
+            band_code=layout.type.planned_band_code,
+            telehealth=layout.type.telehealth,
+            slot=layout.stay,
+            resources=tuple(layout.resources.items()),
+        )
+        for id, layout in zip(ids, layouts, strict=True)
+    )
+    return replace(course, visits=tuple(visits))
+
+
+Rule = Callable[[int, Choice, Layout], Iterator[Violation]]
+
+
+def refuse(error: type[DomainError], faults: Iterable[Violation]) -> None:
+    """Raises `error` if there are faults."""
+    if violations := list(faults):
+        raise error(*violations)
+
+
+def phase_faults(template: Template, codes: Sequence[str]) -> Iterator[Violation]:
+    """Phases go in the version's order and may be left out; one that is there has its number of visits."""
+    counts, order, before = Counter(codes), template.order, -1
+    for i, code in enumerate(codes):
+        field = f"visits[{i}].phase_code"
+        if code not in order:
+            yield Violation(field, "UNKNOWN", "the version has no such phase")
+            continue
+        if order[code] < before:
+            yield Violation(field, "OUT_OF_ORDER", "comes before a phase above it")
+        before, phase = max(before, order[code]), template.phase(code)
+        if not phase.visits_min <= counts[code] <= phase.visits_max:
+            text = f"{counts[code]} visits, not {phase.visits_min} to {phase.visits_max}"
+            yield Violation(field, "VISIT_COUNT", text)
+
+
+def held(layout: Layout, key: str) -> Iterator[tuple[Slot, int]]:
+    """When the visit holds the resource of a requirement, and how many of its lanes."""
+    start = layout.stay.start
+    for need in layout.type.needs[key]:
+        yield Slot(start + need.start * MINUTE, start + need.end * MINUTE), need.lane_count
+
+
+def _lanes(layout: Layout, key: str, resource: Resource, taken: Sequence[Taken]) -> list[Taken] | None:
+    """The lowest free lanes for each segment, those held before first; one row per lane and contiguous stretch."""
+    rows: dict[int, Taken] = {}  # The stretch that each lane is in.
+    done = list[Taken]()
+    for slot, count in held(layout, key):
+        busy = {each.lane for each in taken if each.slot.overlaps(slot)}
+        going = {lane for lane, row in rows.items() if row.slot.end == slot.start}
+        free = sorted(
+            (lane for lane in range(resource.lane_count) if lane not in busy), key=lambda n: (n not in going, n)
+        )
+        if len(free) < count:
+            return None
+        for lane in free[:count]:
+            if lane in going:
+                rows[lane] = Taken(resource.id, lane, Slot(rows[lane].slot.start, slot.end))
+            else:
+                done += [rows[lane]] if lane in rows else []
+                rows[lane] = Taken(resource.id, lane, slot)
+    return done + [rows[lane] for lane in sorted(rows)]
+
+
+def _requirement_faults(i: int, choice: Choice, layout: Layout) -> Iterator[Violation]:
+    wanted = {requirement.key for requirement in layout.type.requirements}
+    keys, ids = [key for key, _ in choice.resources], [id for _, id in choice.resources]
+    for n, key in enumerate(keys):
+        field = f"visits[{i}].resources[{n}]"
+        if key not in wanted:
+            yield Violation(f"{field}.requirement_key", "REQUIREMENT_UNKNOWN", "the visit type has no such requirement")
+        elif key in keys[:n]:
+            yield Violation(f"{field}.requirement_key", "REQUIREMENT_TWICE", "stands above already")
+        elif ids[n] in ids[:n]:
+            yield Violation(f"{field}.resource_id", "RESOURCE_TWICE", "meets another requirement already")
+    for key in sorted(wanted.difference(keys)):
+        yield Violation(f"visits[{i}].resources", "REQUIREMENT_MISSING", f"names no resource for {key}")
+
+
+def _each(choices: Sequence[Choice], layouts: Sequence[Layout], faults: Rule) -> Iterator[Violation]:
+    for i, (choice, layout) in enumerate(zip(choices, layouts, strict=True)):
+        yield from faults(i, choice, layout)
+
+
+def _at(error: type[DomainError], starts: Iterable[tuple[int, datetime]]) -> Iterator[Violation]:
+    for i, start in starts:
+        yield Violation(f"visits[{i}].start_time", error.reason, start.isoformat())

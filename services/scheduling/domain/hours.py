@@ -1,0 +1,146 @@
+"""Time as clinics keep it: weekly hours by the wall clock and days off, and what they mean in instants."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from chassis.errors import DomainError, Kind, Violation
+
+DAY = timedelta(days=1)
+MINUTE = timedelta(minutes=1)
+DAY_MINUTES = 24 * 60
+WEEK_MINUTES = 7 * DAY_MINUTES
+
+
+class HoursInvalid(DomainError):
+    kind, reason = Kind.INVALID, "HOURS_INVALID"
+    message = "hours overlap, are no time of day, or end before they start"
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Half-open: back-to-back slots do not overlap."""
+
+    start: datetime
+    end: datetime
+
+    def overlaps(self, other: "Slot") -> bool:
+        return self.start < other.end and other.start < self.end
+
+    def holds(self, other: "Slot") -> bool:
+        return self.start <= other.start and other.end <= self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """Once a week, in minutes after local midnight of `weekday`, 0 being Monday. An end beyond 24 h is a day later."""
+
+    weekday: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """From the first local day to the last, both included."""
+
+    first: date
+    last: date
+
+
+Off = Slot | Days
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """When a site is open or a resource at work: weekly shifts less what is off."""
+
+    zone: ZoneInfo
+    shifts: tuple[Shift, ...]
+    off: tuple[Off, ...] = ()
+
+    def hold(self, slot: Slot) -> bool:
+        return any(span.holds(slot) for span in self.spans(slot))
+
+    def spans(self, slot: Slot) -> list[Slot]:
+        """The open stretches around `slot`, in order and apart. A shift over midnight begins on the day before."""
+        first = slot.start.astimezone(self.zone).date() - DAY
+        last = slot.end.astimezone(self.zone).date()
+        spans = joined(self._shifts(first, last))
+        for off in self.off:
+            spans = list(_without(spans, span_of(off, self.zone)))
+        return spans
+
+    def _shifts(self, first: date, last: date) -> Iterator[Slot]:
+        for n in range((last - first).days + 1):
+            day = first + n * DAY
+            weekday = day.weekday()
+            for shift in self.shifts:
+                if shift.weekday == weekday:
+                    start, end = (instant(self.zone, day, minute) for minute in (shift.start, shift.end))
+                    if start < end:  # Not so for a shift within a skipped hour.
+                        yield Slot(start, end)
+
+
+@lru_cache(maxsize=100_000)
+def instant(zone: ZoneInfo, day: date, minute: int) -> datetime:
+    """The instant at which clocks show `minute` minutes after midnight of `day`; beyond 24 h, on the next day.
+
+    Of a doubled hour the first; of a skipped one, the instant at which clocks jump over it.
+    """
+    wall = datetime.combine(day, time()) + minute * MINUTE
+    shown = wall.replace(tzinfo=zone).astimezone(UTC)
+    if shown.astimezone(zone).replace(tzinfo=None) == wall:
+        return shown
+    earlier, offset = wall.replace(tzinfo=zone, fold=1).astimezone(UTC), shown.astimezone(zone).utcoffset()
+    steps = (earlier + n * MINUTE for n in range((shown - earlier) // MINUTE + 1))
+    return next(step for step in steps if step.astimezone(zone).utcoffset() == offset)
+
+
+def span_of(off: Off, zone: ZoneInfo) -> Slot:
+    if isinstance(off, Slot):
+        return off
+    return Slot(instant(zone, off.first, 0), instant(zone, off.last, DAY_MINUTES))
+
+
+def joined(slots: Iterable[Slot]) -> list[Slot]:
+    """What touches or overlaps, made one."""
+    spans = list[Slot]()
+    for slot in sorted(slots, key=lambda slot: slot.start):
+        if spans and slot.start <= spans[-1].end:
+            spans[-1] = Slot(spans[-1].start, max(spans[-1].end, slot.end))
+        else:
+            spans.append(slot)
+    return spans
+
+
+def check_shifts(shifts: Sequence[Shift], field: str) -> None:
+    """Shifts of one week may touch but not overlap, Sunday's with Monday's included."""
+    order = sorted(range(len(shifts)), key=lambda n: _minute_of_week(shifts[n]))
+    following = [*pairwise(order), (order[-1], order[0])] if len(order) > 1 else []
+    faults = []
+    for one, other in following:
+        end = _minute_of_week(shifts[one]) + shifts[one].end - shifts[one].start
+        next_start = _minute_of_week(shifts[other]) + (WEEK_MINUTES if other == order[0] else 0)
+        if end > next_start:
+            faults.append(Violation(f"{field}[{other}]", "OVERLAP", "overlaps another stretch of the week"))
+    if faults:
+        raise HoursInvalid(*faults)
+
+
+def _minute_of_week(shift: Shift) -> int:
+    return shift.weekday * DAY_MINUTES + shift.start
+
+
+def _without(spans: Iterable[Slot], off: Slot) -> Iterator[Slot]:
+    for span in spans:
+        if not span.overlaps(off):
+            yield span
+            continue
+        if span.start < off.start:
+            yield Slot(span.start, off.start)
+        if off.end < span.end:
+            yield Slot(off.end, span.end)

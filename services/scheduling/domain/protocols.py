@@ -1,0 +1,280 @@
+"""Protocols: what a visit is made of, how many there are and how far apart. Field names are those of the protos."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from chassis.errors import DomainError, Kind, Violation
+from services.scheduling.domain.hours import DAY_MINUTES
+from services.scheduling.domain.resources import ResourceKind
+
+VISITS_MAX = 60
+"""Of one course, which is booked at once."""
+
+
+class ProtocolNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "PROTOCOL_NOT_FOUND", "no such protocol"
+
+
+class ProtocolCodeTaken(DomainError):
+    kind, reason, message = Kind.CONFLICT, "PROTOCOL_CODE_TAKEN", "another protocol of the chain has this code"
+
+
+class ProtocolVersionNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "PROTOCOL_VERSION_NOT_FOUND", "no such protocol version"
+
+
+class ProtocolTemplateInvalid(DomainError):
+    kind, reason = Kind.INVALID, "PROTOCOL_TEMPLATE_INVALID"
+    message = "the template names what it does not have, or its numbers do not fit together"
+
+
+class SegmentKind(StrEnum):
+    PREPARATION = "SEGMENT_KIND_PREPARATION"
+    ADMINISTRATION = "SEGMENT_KIND_ADMINISTRATION"
+    OBSERVATION = "SEGMENT_KIND_OBSERVATION"
+    TURNOVER = "SEGMENT_KIND_TURNOVER"
+    CONSULTATION = "SEGMENT_KIND_CONSULTATION"
+
+
+class PhaseKind(StrEnum):
+    ASSESSMENT = "PHASE_KIND_ASSESSMENT"
+    INDUCTION = "PHASE_KIND_INDUCTION"
+    MAINTENANCE = "PHASE_KIND_MAINTENANCE"
+    FOLLOW_UP = "PHASE_KIND_FOLLOW_UP"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    code: str
+    display_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    key: str
+    kind: ResourceKind
+    capability: str
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    requirement_key: str
+    lane_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    kind: SegmentKind
+    minutes: int
+    uses: tuple[Use, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DurationBand:
+    code: str
+    max_minutes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """So many lanes of one resource, in minutes after a visit's start."""
+
+    start: int
+    end: int
+    lane_count: int
+
+
+@dataclass(frozen=True)
+class VisitType:
+    code: str
+    display_name: str
+    requirements: tuple[Requirement, ...]
+    segments: tuple[Segment, ...]
+    bands: tuple[DurationBand, ...]
+    telehealth: bool
+
+    @cached_property
+    def minutes(self) -> int:
+        """Until everything it holds is free again."""
+        return sum(segment.minutes for segment in self.segments)
+
+    @cached_property
+    def stay_minutes(self) -> int:
+        """Until the patient may leave."""
+        return sum(segment.minutes for segment in self.attended)
+
+    @cached_property
+    def attended(self) -> tuple[Segment, ...]:
+        """Segments with the patient there."""
+        return tuple(segment for segment in self.segments if segment.kind is not SegmentKind.TURNOVER)
+
+    @cached_property
+    def administers(self) -> bool:
+        return any(segment.kind is SegmentKind.ADMINISTRATION for segment in self.segments)
+
+    @cached_property
+    def needs(self) -> Mapping[str, tuple[Need, ...]]:
+        """What each requirement holds, segment by segment."""
+        needs: dict[str, list[Need]] = {requirement.key: [] for requirement in self.requirements}
+        start = 0
+        for segment in self.segments:
+            for use in segment.uses:
+                needs[use.requirement_key].append(Need(start, start + segment.minutes, use.lane_count))
+            start += segment.minutes
+        return {key: tuple(each) for key, each in needs.items()}
+
+    def band_code(self, minutes: Iterable[tuple[SegmentKind, int]]) -> str:
+        """The first band that holds the minutes of administration or, of a visit without, of consultation."""
+        priced = SegmentKind.ADMINISTRATION if self.administers else SegmentKind.CONSULTATION
+        total = sum(each for kind, each in minutes if kind is priced)
+        return next(band.code for band in self.bands if total <= band.max_minutes or not band.max_minutes)
+
+    @cached_property
+    def planned_band_code(self) -> str:
+        return self.band_code((segment.kind, segment.minutes) for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    code: str
+    kind: PhaseKind
+    visit_type_code: str
+    visits_min: int
+    visits_default: int
+    visits_max: int
+    gap_days_min: int
+    gap_days_preferred: int
+    gap_days_max: int
+    needs_clearance: bool
+
+
+@dataclass(frozen=True)
+class Template:
+    routes: tuple[Route, ...]
+    visit_types: tuple[VisitType, ...]
+    phases: tuple[Phase, ...]
+
+    @cached_property
+    def route_codes(self) -> frozenset[str]:
+        return frozenset(route.code for route in self.routes)
+
+    @cached_property
+    def order(self) -> Mapping[str, int]:
+        """Where each phase stands."""
+        return {phase.code: n for n, phase in enumerate(self.phases)}
+
+    @cached_property
+    def _types(self) -> Mapping[str, VisitType]:
+        return {each.code: each for each in self.visit_types}
+
+    def phase(self, code: str) -> Phase:
+        return self.phases[self.order[code]]
+
+    def visit_type(self, code: str) -> VisitType:
+        return self._types[code]
+
+    def check(self) -> None:
+        if faults := list(_faults(self)):
+            raise ProtocolTemplateInvalid(*faults)
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    id: UUID
+    code: str
+    display_name: str
+    latest_version_id: UUID | None = None
+    latest_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolVersion:
+    id: UUID
+    protocol_id: UUID
+    version: int
+    template: Template
+    published_at: datetime
+
+
+def template_of(data: Mapping[str, Any]) -> Template:
+    """From plain data, as `dataclasses.asdict` makes it and as the proto's JSON is."""
+    return Template(
+        routes=tuple(Route(**route) for route in data["routes"]),
+        visit_types=tuple(_visit_type(each) for each in data["visit_types"]),
+        phases=tuple(Phase(**each | {"kind": PhaseKind(each["kind"])}) for each in data["phases"]),
+    )
+
+
+def _visit_type(data: dict[str, Any]) -> VisitType:
+    requirements = (Requirement(**each | {"kind": ResourceKind(each["kind"])}) for each in data["requirements"])
+    segments = (
+        Segment(SegmentKind(each["kind"]), each["minutes"], tuple(Use(**use) for use in each["uses"]))
+        for each in data["segments"]
+    )
+    bands = tuple(DurationBand(**band) for band in data["bands"])
+    return VisitType(**data | {"requirements": tuple(requirements), "segments": tuple(segments), "bands": bands})
+
+
+def _faults(template: Template) -> Iterator[Violation]:
+    yield from _repeated("template.routes", "code", [route.code for route in template.routes])
+    yield from _repeated("template.visit_types", "code", [each.code for each in template.visit_types])
+    yield from _repeated("template.phases", "code", [phase.code for phase in template.phases])
+    for n, visit_type in enumerate(template.visit_types):
+        yield from _visit_type_faults(f"template.visit_types[{n}]", visit_type)
+    types = {each.code for each in template.visit_types}
+    for n, phase in enumerate(template.phases):
+        yield from _phase_faults(f"template.phases[{n}]", phase, types)
+    if sum(phase.visits_default for phase in template.phases) > VISITS_MAX:
+        yield Violation("template.phases", "TOO_MANY_VISITS", f"a course has at most {VISITS_MAX} visits by default")
+
+
+def _visit_type_faults(path: str, visit_type: VisitType) -> Iterator[Violation]:
+    keys = [requirement.key for requirement in visit_type.requirements]
+    yield from _repeated(f"{path}.requirements", "key", keys)
+    yield from _repeated(f"{path}.bands", "code", [band.code for band in visit_type.bands])
+    for n, requirement in enumerate(visit_type.requirements):
+        if not any(use.requirement_key == requirement.key for segment in visit_type.segments for use in segment.uses):
+            yield Violation(f"{path}.requirements[{n}].key", "NEVER_USED", "no segment uses it")
+        if visit_type.telehealth and requirement.kind is ResourceKind.ROOM:
+            yield Violation(f"{path}.requirements[{n}].kind", "ROOM_OF_TELEHEALTH", "a telehealth visit has no room")
+    for n, segment in enumerate(visit_type.segments):
+        used = [use.requirement_key for use in segment.uses]
+        yield from _repeated(f"{path}.segments[{n}].uses", "requirement_key", used)
+        for k, key in enumerate(used):
+            if key not in keys:
+                yield Violation(f"{path}.segments[{n}].uses[{k}].requirement_key", "UNKNOWN", "no such requirement")
+        if segment.kind is SegmentKind.TURNOVER and (n == 0 or n < len(visit_type.segments) - 1):
+            yield Violation(f"{path}.segments[{n}].kind", "TURNOVER_NOT_LAST", "turnover comes after all else")
+    if visit_type.minutes > DAY_MINUTES:
+        yield Violation(f"{path}.segments", "TOO_LONG", "a visit takes at most 24 hours")
+    yield from _band_faults(path, visit_type.bands)
+
+
+def _band_faults(path: str, bands: Sequence[DurationBand]) -> Iterator[Violation]:
+    below = 0
+    for n, band in enumerate(bands[:-1]):
+        if band.max_minutes <= below:
+            yield Violation(f"{path}.bands[{n}].max_minutes", "NOT_ASCENDING", "bands go from short to long")
+        below = band.max_minutes
+    if bands[-1].max_minutes:
+        yield Violation(f"{path}.bands[{len(bands) - 1}].max_minutes", "NOT_OPEN", "the last band has no upper bound")
+
+
+def _phase_faults(path: str, phase: Phase, types: set[str]) -> Iterator[Violation]:
+    if phase.visit_type_code not in types:
+        yield Violation(f"{path}.visit_type_code", "UNKNOWN", "no such visit type")
+    if not phase.visits_min <= phase.visits_default <= phase.visits_max:
+        yield Violation(f"{path}.visits_default", "OUT_OF_BOUNDS", "visits_min ≤ visits_default ≤ visits_max")
+    if not phase.gap_days_min <= phase.gap_days_preferred <= phase.gap_days_max:
+        yield Violation(f"{path}.gap_days_preferred", "OUT_OF_BOUNDS", "gap_days_min ≤ preferred ≤ gap_days_max")
+
+
+def _repeated(path: str, field: str, values: Sequence[str]) -> Iterator[Violation]:
+    for n, value in enumerate(values):
+        if value in values[:n]:
+            yield Violation(f"{path}[{n}].{field}", "REPEATED", "stands above already")

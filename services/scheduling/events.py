@@ -1,0 +1,146 @@
+"""Domain objects as the facts that other services read. Their subjects stand in the .proto."""
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.json_format import ParseDict
+
+from atoll.scheduling.v1 import events_pb2 as pb
+from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, ResourceKind, SegmentKind
+from chassis.ids import to_wire
+from chassis.times import to_timestamp
+from services.scheduling.domain.courses import Course
+from services.scheduling.domain.protocols import Protocol, ProtocolVersion, Template, VisitType
+from services.scheduling.domain.resources import Resource
+from services.scheduling.domain.sites import Chain, LegalEntity, Site
+from services.scheduling.domain.visits import Visit
+
+
+def template_to_wire(template: Template) -> ProtocolTemplate:
+    """The domain's field names are those of the proto."""
+    return ParseDict(asdict(template), ProtocolTemplate())
+
+
+def chain_registered(chain: Chain) -> pb.ChainRegistered:
+    return pb.ChainRegistered(chain_id=to_wire("chain", chain.id), display_name=chain.display_name)
+
+
+def legal_entity_registered(entity: LegalEntity) -> pb.LegalEntityRegistered:
+    return pb.LegalEntityRegistered(legal_entity_id=to_wire("legalentity", entity.id), display_name=entity.display_name)
+
+
+def site_registered(site: Site) -> pb.SiteRegistered:
+    return pb.SiteRegistered(
+        site_id=to_wire("site", site.id),
+        legal_entity_id=to_wire("legalentity", site.legal_entity_id),
+        code=site.code,
+        display_name=site.display_name,
+        discreet_name=site.discreet_name,
+        time_zone=site.time_zone,
+        state=site.state,
+        address=site.address_line,
+        phone=site.phone,
+    )
+
+
+def resource_registered(resource: Resource) -> pb.ResourceRegistered:
+    return pb.ResourceRegistered(
+        resource_id=to_wire("resource", resource.id),
+        site_id=to_wire("site", resource.site_id),
+        kind=ResourceKind.Value(resource.kind),
+        display_name=resource.display_name,
+        credential=resource.credential,
+        npi=resource.npi,
+    )
+
+
+def protocol_version_published(protocol: Protocol, version: ProtocolVersion) -> pb.ProtocolVersionPublished:
+    return pb.ProtocolVersionPublished(
+        protocol_version_id=to_wire("protocolversion", version.id),
+        protocol_id=to_wire("protocol", protocol.id),
+        protocol_code=protocol.code,
+        display_name=protocol.display_name,
+        version=version.version,
+        template=template_to_wire(version.template),
+    )
+
+
+def protocol_version_adopted(site_id: UUID, version_id: UUID) -> pb.ProtocolVersionAdopted:
+    return pb.ProtocolVersionAdopted(
+        site_id=to_wire("site", site_id), protocol_version_id=to_wire("protocolversion", version_id)
+    )
+
+
+def course_booked(course: Course, protocol_id: UUID) -> pb.CourseBooked:
+    return pb.CourseBooked(
+        course_id=to_wire("course", course.id),
+        site_id=to_wire("site", course.site_id),
+        patient_id=to_wire("patient", course.patient_id),
+        protocol_id=to_wire("protocol", protocol_id),
+        protocol_version_id=to_wire("protocolversion", course.protocol_version_id),
+        route_code=course.route_code,
+        visits=[_booked_visit(visit) for visit in course.visits],
+    )
+
+
+def visit_confirmed(visit: Visit) -> pb.VisitConfirmed:
+    return pb.VisitConfirmed(**_ids(visit))
+
+
+def visit_checked_in(visit: Visit) -> pb.VisitCheckedIn:
+    return pb.VisitCheckedIn(**_ids(visit))
+
+
+def visit_completed(
+    visit: Visit, visit_type: VisitType, version_id: UUID, began: datetime, ended: datetime
+) -> pb.VisitCompleted:
+    rendering_id = visit.rendering_id(visit_type)
+    return pb.VisitCompleted(
+        **_ids(visit),
+        protocol_version_id=to_wire("protocolversion", version_id),
+        visit_type_code=visit.visit_type_code,
+        route_code=visit.route_code,
+        band_code=visit.band_code,
+        start_time=to_timestamp(began),
+        end_time=to_timestamp(ended),
+        segments=[segment_to_wire(kind, minutes) for kind, minutes in visit.segment_minutes],
+        rendering_resource_id=to_wire("resource", rendering_id) if rendering_id else "",
+        place_of_service=visit.place_of_service,
+    )
+
+
+def visit_cancelled(visit: Visit) -> pb.VisitCancelled:
+    assert visit.cancellation_reason
+    return pb.VisitCancelled(**_ids(visit), reason=pb.CancellationReason.Value(visit.cancellation_reason))
+
+
+def visit_missed(visit: Visit) -> pb.VisitMissed:
+    return pb.VisitMissed(**_ids(visit))
+
+
+def segment_to_wire(kind: str, minutes: int) -> pb.SegmentMinutes:
+    return pb.SegmentMinutes(kind=SegmentKind.Value(kind), minutes=minutes)
+
+
+def _booked_visit(visit: Visit) -> pb.BookedVisit:
+    return pb.BookedVisit(
+        visit_id=to_wire("visit", visit.id),
+        phase_code=visit.phase_code,
+        visit_type_code=visit.visit_type_code,
+        route_code=visit.route_code,
+        band_code=visit.band_code,
+        start_time=to_timestamp(visit.slot.start),
+        end_time=to_timestamp(visit.slot.end),
+        telehealth=visit.telehealth,
+    )
+
+
+def _ids(visit: Visit) -> dict[str, Any]:
+    return {
+        "visit_id": to_wire("visit", visit.id),
+        "course_id": to_wire("course", visit.course_id),
+        "site_id": to_wire("site", visit.site_id),
+        "patient_id": to_wire("patient", visit.patient_id),
+    }

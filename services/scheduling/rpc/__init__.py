@@ -1,0 +1,34 @@
+"""The gRPC door: messages in, use case or store, messages out. No rules, no SQL; the chassis has done the rest."""
+
+from collections.abc import Mapping
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from atoll.scheduling.v1 import (
+    chain_service_pb2,
+    course_service_pb2,
+    legal_entity_service_pb2,
+    protocol_service_pb2,
+    resource_service_pb2,
+    site_service_pb2,
+    visit_service_pb2,
+)
+from chassis.db import Database
+from services.scheduling.rpc.chains import ChainServicer, LegalEntityServicer
+from services.scheduling.rpc.courses import CourseServicer
+from services.scheduling.rpc.protocols import ProtocolServicer
+from services.scheduling.rpc.resources import ResourceServicer
+from services.scheduling.rpc.sites import SiteServicer
+from services.scheduling.rpc.visits import VisitServicer
+
+
+def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
+    return {
+        chain_service_pb2.DESCRIPTOR.services_by_name["ChainService"]: ChainServicer(db),
+        legal_entity_service_pb2.DESCRIPTOR.services_by_name["LegalEntityService"]: LegalEntityServicer(db),
+        site_service_pb2.DESCRIPTOR.services_by_name["SiteService"]: SiteServicer(db),
+        resource_service_pb2.DESCRIPTOR.services_by_name["ResourceService"]: ResourceServicer(db),
+        protocol_service_pb2.DESCRIPTOR.services_by_name["ProtocolService"]: ProtocolServicer(db),
+        course_service_pb2.DESCRIPTOR.services_by_name["CourseService"]: CourseServicer(db),
+        visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: VisitServicer(db),
+    }

@@ -1,0 +1,33 @@
+"""All SQL of scheduling: statements, compiled at import, and the store that turns rows into domain objects."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from chassis.errors import DomainError
+from services.scheduling.domain.courses import VisitsConflict
+from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotFound, ProtocolVersionNotFound
+from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
+from services.scheduling.domain.visits import VisitStatusConflict
+from services.scheduling.store.courses import CourseStore
+from services.scheduling.store.patients import PatientStore
+from services.scheduling.store.planning import PlanningStore
+from services.scheduling.store.protocols import ProtocolStore
+from services.scheduling.store.resources import ResourceStore
+from services.scheduling.store.sites import SiteStore
+from services.scheduling.store.visits import VisitStore
+
+
+class SchedulingStore(SiteStore, ResourceStore, ProtocolStore, PatientStore, PlanningStore, CourseStore, VisitStore):
+    refusals: ClassVar[Mapping[str, type[DomainError]]] = {
+        "chain_pkey": ChainExists,
+        "site_chain_id_legal_entity_id_fkey": LegalEntityNotFound,
+        "site_code_key": SiteCodeTaken,
+        "resource_chain_id_site_id_fkey": SiteNotFound,
+        "protocol_code_key": ProtocolCodeTaken,
+        "protocol_version_chain_id_protocol_id_fkey": ProtocolNotFound,
+        "adoption_chain_id_site_id_fkey": SiteNotFound,
+        "adoption_chain_id_protocol_version_id_fkey": ProtocolVersionNotFound,
+        "allocation_never_twice": VisitsConflict,
+        "presence_never_twice": VisitsConflict,
+        "visit_status_change_pkey": VisitStatusConflict,
+    }

@@ -1,0 +1,322 @@
+"""Courses: what their booking must know, and the one statement that writes one."""
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from itertools import groupby
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from asyncpg import Record
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    ColumnElement,
+    Integer,
+    ScalarSelect,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    cast,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from chassis.errors import NotYetKnown
+from chassis.ids import to_wire
+from chassis.pages import Page
+from chassis.sql import Statement, param, rows
+from chassis.store import Store, settling
+from chassis.tables import Instant
+from services.scheduling.domain.courses import (
+    Clearance,
+    Course,
+    CourseNotFound,
+    Layout,
+    ProtocolNotAdopted,
+    Taken,
+    Terms,
+)
+from services.scheduling.domain.hours import DAY, Days, Hours, Slot
+from services.scheduling.domain.protocols import ProtocolVersion
+from services.scheduling.domain.sites import SiteNotFound
+from services.scheduling.store.columns import shifts_of
+from services.scheduling.store.resources import resource_of
+from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
+from services.scheduling.store.visits import visit_of
+from services.scheduling.tables import (
+    adoption,
+    allocation,
+    clearance,
+    course,
+    patient,
+    presence,
+    resource,
+    site,
+    visit,
+    visit_status_change,
+)
+
+SITE, COURSE, PATIENT = param("site_id", Uuid), param("course_id", Uuid), param("patient_id", Uuid)
+PROTOCOL, VERSION = param("protocol_id", Uuid), param("protocol_version_id", Uuid)
+
+_adopted = exists().where(
+    adoption.c.chain_id == CHAIN, adoption.c.site_id == SITE, adoption.c.protocol_version_id == VERSION
+)
+of_site = and_(resource.c.chain_id == CHAIN, resource.c.site_id == SITE)
+site_terms = select(site.c.time_zone, site.c.opening_hours, site.c.closed_dates, _adopted.label("adopted")).where(
+    site.c.chain_id == CHAIN, site.c.id == SITE
+)
+
+
+def as_json(table: Table, *where: ColumnElement[bool]) -> ScalarSelect[Any]:
+    """The rows of a table as one JSON list, or NULL when there are none."""
+    return select(func.jsonb_agg(func.to_jsonb(table.table_valued()))).where(*where).scalar_subquery()
+
+
+_is_known = exists().where(patient.c.chain_id == CHAIN, patient.c.patient_id == PATIENT)
+_cleared = [clearance.c.chain_id == CHAIN, clearance.c.patient_id == PATIENT, clearance.c.protocol_id == PROTOCOL]
+TERMS = Statement(
+    site_terms.add_columns(
+        as_json(resource, of_site, resource.c.id == any_(param("resource_ids", ARRAY(Uuid)))).label("resources"),
+        _is_known.label("patient_known"),
+        as_json(clearance, *_cleared).label("clearances"),
+    )
+)
+
+_wanted = rows("wanted", holder_id=Uuid, start_at=Instant, end_at=Instant)
+
+
+def _while_wanted(table: Table, holder: str) -> ColumnElement[bool]:
+    """Nothing lasts longer than a day: the index is read no further than that beyond what is wanted."""
+    overlaps = and_(table.c.start_at < _wanted.c.end_at, table.c.end_at > _wanted.c.start_at)
+    near = table.c.end_at < _wanted.c.end_at + DAY
+    return and_(table.c.chain_id == CHAIN, table.c[holder] == _wanted.c.holder_id, overlaps, near)
+
+
+TAKEN = Statement(
+    union_all(
+        select(
+            allocation.c.resource_id.label("holder_id"), allocation.c.lane, allocation.c.start_at, allocation.c.end_at
+        ).join(_wanted, _while_wanted(allocation, "resource_id")),
+        select(presence.c.patient_id, literal(0, SmallInteger), presence.c.start_at, presence.c.end_at).join(
+            _wanted, _while_wanted(presence, "patient_id")
+        ),
+    )
+)
+
+_visit = rows(
+    "new_visit",
+    visit_id=Uuid,
+    phase_code=Text,
+    visit_type_code=Text,
+    visit_route_code=Text,
+    band_code=Text,
+    telehealth=Boolean,
+    start_at=Instant,
+    end_at=Instant,
+    resources=Text,
+)
+_lane = rows(
+    "new_lane",
+    lane_visit_id=Uuid,
+    resource_id=Uuid,
+    lane=SmallInteger,
+    lane_start_at=Instant,
+    lane_end_at=Instant,
+)
+_v, _a = _visit.c, _lane.c
+NOW, STATUS = param("at", Instant), param("status", Text)
+_new_course = insert(course).from_select(
+    ["chain_id", "id", "site_id", "patient_id", "protocol_version_id", "route_code", "booked_at", "version"],
+    select(CHAIN, COURSE, SITE, PATIENT, VERSION, param("route_code", Text), NOW, literal(1, Integer)),
+)
+_visit_values: dict[str, ColumnElement[Any]] = {
+    "chain_id": CHAIN,
+    "id": _v.visit_id,
+    "course_id": COURSE,
+    "site_id": SITE,
+    "patient_id": PATIENT,
+    "phase_code": _v.phase_code,
+    "visit_type_code": _v.visit_type_code,
+    "route_code": _v.visit_route_code,
+    "band_code": _v.band_code,
+    "telehealth": _v.telehealth,
+    "start_at": _v.start_at,
+    "end_at": _v.end_at,
+    "resources": cast(_v.resources, JSONB),
+    "status": STATUS,
+    "segment_minutes": cast(literal("[]", Text), JSONB),
+}
+_new_visits = insert(visit).from_select(list(_visit_values), select(*_visit_values.values()))
+_new_changes = insert(visit_status_change).from_select(
+    ["chain_id", "visit_id", "status", "site_id", "at", "actor"],
+    select(CHAIN, _v.visit_id, STATUS, SITE, NOW, param("actor", Text)),
+)
+_new_presences = insert(presence).from_select(
+    ["chain_id", "visit_id", "patient_id", "start_at", "end_at"],
+    select(CHAIN, _v.visit_id, PATIENT, _v.start_at, _v.end_at),
+)
+_new_allocations = insert(allocation).from_select(
+    ["chain_id", "visit_id", "site_id", "resource_id", "lane", "start_at", "end_at"],
+    select(CHAIN, _a.lane_visit_id, SITE, _a.resource_id, _a.lane, _a.lane_start_at, _a.lane_end_at),
+)
+# `at` and `actor` are those of the audit row.
+ADD_COURSE = settling(
+    _new_course.cte("new_course"),
+    _new_visits.cte("new_visits"),
+    _new_changes.cte("new_changes"),
+    _new_presences.cte("new_presences"),
+    _new_allocations.cte("new_allocations"),
+)
+
+_of_course = and_(visit.c.chain_id == course.c.chain_id, visit.c.course_id == course.c.id)
+_of_the_course = [
+    course.c.protocol_version_id,
+    course.c.route_code.label("course_route_code"),
+    course.c.booked_at,
+]
+_with_visits = (
+    select(visit, *_of_the_course)
+    .join_from(course, visit, _of_course)
+    .order_by(course.c.id, visit.c.start_at, visit.c.id)
+)
+GET_COURSE = Statement(_with_visits.where(course.c.chain_id == CHAIN, course.c.id == COURSE))
+
+
+def _courses(*filters: str) -> Statement:
+    """A page of courses with their visits. One statement for each set of filters, so that each has its own plan."""
+    chosen = select(course.c.id).where(course.c.chain_id == CHAIN, course.c.id > param("after", Uuid))
+    chosen = chosen.where(*(course.c[name] == param(name, Uuid) for name in filters)).order_by(course.c.id)
+    return Statement(_with_visits.where(course.c.chain_id == CHAIN, course.c.id.in_(chosen.limit(LIMIT))))
+
+
+COURSES: dict[tuple[str, ...], Statement] = {
+    names: _courses(*names) for names in ((), ("site_id",), ("patient_id",), ("site_id", "patient_id"))
+}
+
+
+class CourseStore(Store):
+    async def terms(self, site_id: UUID, version: ProtocolVersion, patient_id: UUID, resource_ids: set[UUID]) -> Terms:
+        row = await self.row(
+            TERMS,
+            site_id=site_id,
+            protocol_version_id=version.id,
+            protocol_id=version.protocol_id,
+            patient_id=patient_id,
+            resource_ids=list(resource_ids),
+        )
+        hours = site_hours(row, site_id, version.id)
+        assert row
+        if not row["patient_known"]:
+            raise NotYetKnown("patient", patient_id)
+        found = [resource_of(each) for each in json.loads(row["resources"] or "[]")]
+        return Terms(
+            site=hours,
+            protocol_id=version.protocol_id,
+            template=version.template,
+            resources={each.id: each for each in found},
+            clearances=_clearances(row["clearances"]),
+        )
+
+    async def taken(self, patient_id: UUID, layouts: Sequence[Layout]) -> list[Taken]:
+        """Whatever overlaps a visit, of the resources that it wants and of the patient."""
+        wanted = [(id, each.hold) for each in layouts for id in each.resources.values()]
+        wanted += [(patient_id, each.stay) for each in layouts]
+        found = await self.rows(
+            TAKEN,
+            holder_id=[id for id, _ in wanted],
+            start_at=[slot.start for _, slot in wanted],
+            end_at=[slot.end for _, slot in wanted],
+        )
+        return [Taken(row["holder_id"], row["lane"], Slot(row["start_at"], row["end_at"])) for row in found]
+
+    def add_course(self, new: Course, placed: Sequence[Sequence[Taken]]) -> None:
+        """Written with what the chassis writes last."""
+        lanes = [
+            (visit.id, each) for visit, each_placed in zip(new.visits, placed, strict=True) for each in each_placed
+        ]
+        self.write_last(
+            ADD_COURSE,
+            course_id=new.id,
+            site_id=new.site_id,
+            patient_id=new.patient_id,
+            protocol_version_id=new.protocol_version_id,
+            route_code=new.route_code,
+            status=new.visits[0].status,
+            visit_id=[visit.id for visit in new.visits],
+            phase_code=[visit.phase_code for visit in new.visits],
+            visit_type_code=[visit.visit_type_code for visit in new.visits],
+            visit_route_code=[visit.route_code for visit in new.visits],
+            band_code=[visit.band_code for visit in new.visits],
+            telehealth=[visit.telehealth for visit in new.visits],
+            start_at=[visit.slot.start for visit in new.visits],
+            end_at=[visit.slot.end for visit in new.visits],
+            resources=[json.dumps(visit.resources, default=str) for visit in new.visits],
+            lane_visit_id=[visit_id for visit_id, _ in lanes],
+            resource_id=[each.holder_id for _, each in lanes],
+            lane=[each.lane for _, each in lanes],
+            lane_start_at=[each.slot.start for _, each in lanes],
+            lane_end_at=[each.slot.end for _, each in lanes],
+        )
+
+    async def course(self, id: UUID) -> Course:
+        found = await self.rows(GET_COURSE, course_id=id)
+        if not found:
+            raise CourseNotFound(course_id=to_wire("course", id))
+        return _course(found)
+
+    async def courses(self, site_id: UUID | None, patient_id: UUID | None, page: Page) -> list[Course]:
+        given = {"site_id": site_id, "patient_id": patient_id}
+        filters = {name: id for name, id in given.items() if id is not None}
+        after = UUID(page.after[0]) if page.after else NO_ID
+        found = await self.rows(COURSES[tuple(filters)], **filters, after=after, limit=page.limit)
+        return [_course(list(visits)) for _, visits in groupby(found, key=lambda row: row["course_id"])]
+
+
+def site_hours(row: Record | None, site_id: UUID, version_id: UUID) -> Hours:
+    """Of the columns of `site_terms`; refused where there is no site, or it does not treat by the version."""
+    if row is None:
+        raise SiteNotFound(site_id=to_wire("site", site_id))
+    if not row["adopted"]:
+        ids = {"site_id": to_wire("site", site_id), "protocol_version_id": to_wire("protocolversion", version_id)}
+        raise ProtocolNotAdopted(**ids)
+    closed = tuple(Days(day, day) for day in row["closed_dates"])
+    return Hours(ZoneInfo(row["time_zone"]), shifts_of(json.loads(row["opening_hours"])), closed)
+
+
+def _clearances(text: str | None) -> list[Clearance] | None:
+    """The valid ones; None where none was ever heard of."""
+    if text is None:
+        return None
+    return [
+        Clearance(
+            frozenset(each["route_codes"]),
+            date.fromisoformat(each["effective_date"]),
+            date.fromisoformat(each["expire_date"]),
+        )
+        for each in json.loads(text)
+        if not each["revoked"]
+    ]
+
+
+def _course(found: Sequence[Record]) -> Course:
+    first = found[0]
+    return Course(
+        id=first["course_id"],
+        site_id=first["site_id"],
+        patient_id=first["patient_id"],
+        protocol_version_id=first["protocol_version_id"],
+        route_code=first["course_route_code"],
+        booked_at=first["booked_at"],
+        visits=tuple(visit_of(row) for row in found),
+    )

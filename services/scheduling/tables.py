@@ -1,0 +1,225 @@
+"""Scheduling's tables, with the last line of each invariant. The chassis adds its own, and row-level security."""
+
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    column,
+    func,
+)
+from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
+from sqlalchemy.schema import SchemaItem
+
+from chassis.tables import Instant, chain_table, service_metadata
+
+metadata = service_metadata()
+
+
+def _id(name: str = "id", *, key: bool = False) -> Column[UUID]:
+    return Column(name, Uuid, primary_key=key, nullable=False)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False)
+
+
+def _json(name: str) -> Column[object]:
+    return Column(name, JSONB, nullable=False)
+
+
+def _belongs_to(table: str, column: str) -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(["chain_id", column], [f"{table}.chain_id", f"{table}.id"])
+
+
+def _time_of(table: str, *holder: str, key: bool = False) -> list[SchemaItem]:
+    """[start_at, end_at) of a row whose holder is never taken twice, and the index by which it is looked up.
+
+    Look-ups compare the plain columns: row-level security keeps `&&` on ranges, which is not leakproof, from any index.
+    Nothing lasts longer than a day, so that a look-up reads no further than that.
+    """
+    during = func.tstzrange(column("start_at"), column("end_at"))
+    never_twice = ((name, "=") for name in ("chain_id", *holder))
+    return [
+        Column("start_at", Instant, primary_key=key, nullable=False),
+        Column("end_at", Instant, nullable=False),
+        CheckConstraint("start_at < end_at AND end_at <= start_at + interval '24 hours'", name="a_day_at_most"),
+        ExcludeConstraint(*never_twice, (during, "&&"), name=f"{table}_never_twice"),
+        Index(f"{table}_by_time", "chain_id", holder[0], "end_at"),
+    ]
+
+
+chain = chain_table("chain", metadata, _text("display_name"))
+
+legal_entity = chain_table("legal_entity", metadata, _id(key=True), _text("display_name"))
+
+site = chain_table(
+    "site",
+    metadata,
+    _id(key=True),
+    _id("legal_entity_id"),
+    _text("code"),
+    _text("display_name"),
+    _text("discreet_name"),
+    _json("address"),
+    _text("state"),
+    _text("time_zone"),
+    _text("phone"),
+    _json("opening_hours"),
+    Column("closed_dates", ARRAY(Date), nullable=False),
+    _belongs_to("legal_entity", "legal_entity_id"),
+    UniqueConstraint("chain_id", "code", name="site_code_key"),
+)
+
+resource = chain_table(
+    "resource",
+    metadata,
+    _id(key=True),
+    _id("site_id"),
+    _text("kind"),
+    _text("display_name"),
+    Column("capabilities", ARRAY(Text), nullable=False),
+    Column("lane_count", SmallInteger, nullable=False),
+    _json("working_hours"),
+    _json("time_off"),
+    _text("credential"),
+    _text("npi"),
+    _belongs_to("site", "site_id"),
+    CheckConstraint("lane_count > 0", name="lanes"),
+    Index("resource_by_site", "chain_id", "site_id", "id"),
+)
+
+protocol = chain_table(
+    "protocol",
+    metadata,
+    _id(key=True),
+    _text("code"),
+    _text("display_name"),
+    UniqueConstraint("chain_id", "code", name="protocol_code_key"),
+)
+
+protocol_version = chain_table(
+    "protocol_version",
+    metadata,
+    _id(key=True),
+    _id("protocol_id"),
+    Column("version", Integer, nullable=False),
+    _json("template"),
+    Column("published_at", Instant, nullable=False),
+    _belongs_to("protocol", "protocol_id"),
+    UniqueConstraint("chain_id", "protocol_id", "version", name="protocol_version_version_key"),
+    append_only=True,
+)
+
+adoption = chain_table(
+    "adoption",
+    metadata,
+    _id("site_id", key=True),
+    _id("protocol_version_id", key=True),
+    Column("adopted_at", Instant, nullable=False),
+    _belongs_to("site", "site_id"),
+    _belongs_to("protocol_version", "protocol_version_id"),
+)
+
+# What events told of patients. No site: a patient may be treated at any site of the chain.
+patient = chain_table("patient", metadata, _id("patient_id", key=True))
+
+clearance = chain_table(
+    "clearance",
+    metadata,
+    _id(key=True),
+    _id("patient_id"),
+    _id("protocol_id"),
+    Column("route_codes", ARRAY(Text), nullable=False),
+    Column("effective_date", Date),  # Unknown of a clearance whose end was heard of before its beginning.
+    Column("expire_date", Date),
+    Column("revoked", Boolean, nullable=False),
+    Index("clearance_by_patient", "chain_id", "patient_id", "protocol_id"),
+)
+
+course = chain_table(
+    "course",
+    metadata,
+    _id(key=True),
+    _id("site_id"),
+    _id("patient_id"),
+    _id("protocol_version_id"),
+    _text("route_code"),
+    Column("booked_at", Instant, nullable=False),
+    Column("version", Integer, nullable=False),  # Counts the events about the course, its visits' among them.
+    _belongs_to("site", "site_id"),
+    _belongs_to("protocol_version", "protocol_version_id"),
+    Index("course_by_site", "chain_id", "site_id", "id"),
+    Index("course_by_patient", "chain_id", "patient_id", "id"),
+)
+
+visit = chain_table(
+    "visit",
+    metadata,
+    _id(key=True),
+    _id("course_id"),
+    _id("site_id"),
+    _id("patient_id"),
+    _text("phase_code"),
+    _text("visit_type_code"),
+    _text("route_code"),
+    _text("band_code"),
+    Column("telehealth", Boolean, nullable=False),
+    Column("start_at", Instant, nullable=False),
+    Column("end_at", Instant, nullable=False),
+    _json("resources"),
+    _text("status"),
+    _json("segment_minutes"),
+    Column("cancellation_reason", Text),
+    _belongs_to("course", "course_id"),
+    CheckConstraint("start_at < end_at AND end_at <= start_at + interval '24 hours'", name="a_day_at_most"),
+    Index("visit_by_course", "chain_id", "course_id"),
+    Index("visit_by_site", "chain_id", "site_id", "start_at"),
+)
+
+# A visit reaches each status once.
+visit_status_change = chain_table(
+    "visit_status_change",
+    metadata,
+    _id("visit_id", key=True),
+    Column("status", Text, primary_key=True),
+    _id("site_id"),
+    Column("at", Instant, nullable=False),
+    _text("actor"),
+    _belongs_to("visit", "visit_id"),
+    append_only=True,
+)
+
+# What is taken now. Rows of visits that will not take place are deleted.
+# Capacity above one is lanes: a nurse who may observe two patients has lanes 0 and 1, each never taken twice.
+allocation = chain_table(
+    "allocation",
+    metadata,
+    _id("visit_id", key=True),
+    _id("site_id"),
+    _id("resource_id", key=True),
+    Column("lane", SmallInteger, primary_key=True),
+    *_time_of("allocation", "resource_id", "lane", key=True),
+    _belongs_to("visit", "visit_id"),
+    _belongs_to("resource", "resource_id"),
+)
+
+# When a patient is somewhere. Without a site, so that every site of the chain sees it and none books them twice.
+presence = chain_table(
+    "presence",
+    metadata,
+    _id("visit_id", key=True),
+    _id("patient_id"),
+    *_time_of("presence", "patient_id"),
+    _belongs_to("visit", "visit_id"),
+)

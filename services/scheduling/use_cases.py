@@ -1,0 +1,151 @@
+"""What scheduling can do: a command and a function for each change. Each runs in one transaction its caller opened."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.ids import new_id
+from chassis.store import Event
+from services.scheduling import events
+from services.scheduling.domain.courses import Choice, Course, booked
+from services.scheduling.domain.protocols import ProtocolVersion, Template
+from services.scheduling.domain.resources import Resource
+from services.scheduling.domain.sites import Chain, LegalEntity, Site
+from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
+from services.scheduling.store import SchedulingStore
+from services.scheduling.store.visits import VisitToChange
+
+
+async def register_chain(store: SchedulingStore, chain: Chain) -> None:
+    await store.add_chain(chain)
+    store.emit(events.chain_registered(chain), about=chain.id, version=1)
+
+
+async def register_legal_entity(store: SchedulingStore, entity: LegalEntity) -> None:
+    await store.add_legal_entity(entity)
+    store.emit(events.legal_entity_registered(entity), about=entity.id, version=1)
+
+
+async def register_site(store: SchedulingStore, site: Site) -> None:
+    site.check()
+    await store.add_site(site)
+    store.emit(events.site_registered(site), about=site.id, version=1)
+
+
+async def register_resource(store: SchedulingStore, resource: Resource) -> None:
+    resource.check()
+    await store.add_resource(resource)
+    store.emit(events.resource_registered(resource), about=resource.id, version=1)
+
+
+async def publish(store: SchedulingStore, protocol_id: UUID, template: Template) -> ProtocolVersion:
+    """With the protocol's id locked, two versions never get the same number; else the unique key refuses the second."""
+    template.check()
+    protocol = await store.protocol(protocol_id)
+    version = ProtocolVersion(new_id(), protocol.id, protocol.latest_version + 1, template, store.call.now)
+    await store.add_version(version)
+    store.emit(events.protocol_version_published(protocol, version), about=protocol.id, version=version.version)
+    return version
+
+
+async def adopt(store: SchedulingStore, site_id: UUID, version_id: UUID) -> datetime:
+    """Since when the site treats by the version."""
+    if not await store.adopt(site_id, version_id):
+        return await store.adopted_at(site_id, version_id)
+    store.emit(events.protocol_version_adopted(site_id, version_id), about=version_id)
+    return store.call.now
+
+
+@dataclass(frozen=True, slots=True)
+class BookCourse:
+    site_id: UUID
+    patient_id: UUID
+    protocol_version_id: UUID
+    route_code: str
+    visits: tuple[Choice, ...]
+
+    @property
+    def resource_ids(self) -> set[UUID]:
+        return {id for visit in self.visits for _, id in visit.resources}
+
+    @property
+    def contended_ids(self) -> set[UUID]:
+        """What two bookings may not reach for at once."""
+        return self.resource_ids | {self.patient_id}
+
+
+async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
+    """Books every visit or none.
+
+    With `contended_ids` locked, what is read as free stays free until the commit. Should a caller forget the locks,
+    the exclusion constraints still refuse a second booking; but then without naming the visits.
+    """
+    version = await store.version(command.protocol_version_id)
+    terms = await store.terms(command.site_id, version, command.patient_id, command.resource_ids)
+    layouts = terms.lay_out(command.route_code, command.visits, store.call.now)
+    taken = await store.taken(command.patient_id, layouts)
+    placed = terms.place(command.patient_id, command.visits, layouts, taken)
+    empty = Course(
+        id=new_id(),
+        site_id=command.site_id,
+        patient_id=command.patient_id,
+        protocol_version_id=version.id,
+        route_code=command.route_code,
+        booked_at=store.call.now,
+        visits=(),
+    )
+    course = booked(terms, empty, layouts, [new_id() for _ in layouts])
+    store.add_course(course, placed)
+    store.emit(events.course_booked(course, version.protocol_id), about=course.id, version=1)
+    return course
+
+
+async def confirm_visit(store: SchedulingStore, visit_id: UUID) -> Visit:
+    found = await store.visit_to_change(visit_id)
+    changed = found.visit.moved_to(Status.CONFIRMED)
+    return _told(store, found, changed, events.visit_confirmed(changed))
+
+
+async def check_in_visit(store: SchedulingStore, visit_id: UUID) -> Visit:
+    found = await store.visit_to_change(visit_id)
+    changed = found.visit.moved_to(Status.CHECKED_IN)
+    return _told(store, found, changed, events.visit_checked_in(changed))
+
+
+async def advance_visit(store: SchedulingStore, visit_id: UUID, status: Status) -> Visit:
+    """Into treatment or observation, of which nobody else needs to know."""
+    found = await store.visit_to_change(visit_id)
+    changed = found.visit.moved_to(status)
+    store.change_visit(changed, found.course_version)
+    return changed
+
+
+async def complete_visit(store: SchedulingStore, visit_id: UUID, given: SegmentMinutes) -> Visit:
+    """With the minutes given or, without any, those between the recorded instants."""
+    found, now = await store.visit_to_change(visit_id), store.call.now
+    version = await store.version(found.protocol_version_id)
+    visit_type = version.template.visit_type(found.visit.visit_type_code)
+    changes = await store.status_changes(visit_id)
+    changed = found.visit.completed(visit_type, changes, given, now)
+    began = next(change.at for change in changes if change.status is Status.CHECKED_IN)
+    return _told(store, found, changed, events.visit_completed(changed, visit_type, version.id, began, now))
+
+
+async def cancel_visit(store: SchedulingStore, visit_id: UUID, reason: CancellationReason) -> Visit:
+    found = await store.visit_to_change(visit_id)
+    changed = found.visit.cancelled(reason)
+    return _told(store, found, changed, events.visit_cancelled(changed))
+
+
+async def miss_visit(store: SchedulingStore, visit_id: UUID) -> Visit:
+    found = await store.visit_to_change(visit_id)
+    changed = found.visit.missed(store.call.now)
+    return _told(store, found, changed, events.visit_missed(changed))
+
+
+def _told(store: SchedulingStore, found: VisitToChange, changed: Visit, event: Event) -> Visit:
+    """Keeps the change and tells of it, in the order of the course's other changes."""
+    version = found.course_version + 1
+    store.change_visit(changed, version)
+    store.emit(event, about=changed.course_id, version=version)
+    return changed
