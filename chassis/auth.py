@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from joserfc.jwk import KeySet
 
 from atoll.common.v1.access_pb2 import ROLE_PATIENT, SCOPE_CHAIN, SCOPE_SELF, Access, Role
 from chassis.call import Sites
-from chassis.errors import DomainError, Kind
+from chassis.errors import DomainError, Kind, TryAgain
 from chassis.ids import from_wire
 
 log = structlog.get_logger()
@@ -29,8 +30,8 @@ LEEWAY_S = 30
 CACHED_MAX = 10_000
 CACHED_S = 60
 EVERY = "*"
-KEYS_FRESH_S = 300  # A key set is read anew at this age,
-KEYS_AGAIN_S = 10  # and for a token of an unknown key, but no more often than this.
+KEYS_FRESH_S = 300.0  # A key set is read anew at this age,
+KEYS_AGAIN_S = 10.0  # and for a token of an unknown key, but no more often than this.
 FETCH_S = 5.0
 
 
@@ -73,26 +74,31 @@ class Caller:
 class Keys:
     """An issuer's published keys (JWKS): from a file or an https URL, read anew as they age.
 
-    While the issuer cannot be reached, the keys read last stay good.
+    While the issuer cannot be reached, or takes long, the keys read last stay good.
     """
 
     def __init__(self, source: str) -> None:
-        self._source, self._read_at, self._set = source, 0.0, KeySet([])
-        self._reading = asyncio.Lock()
+        self._source, self._read_at, self._set = source, -math.inf, KeySet([])
+        self._reading: asyncio.Task[None] | None = None
 
     async def current(self, *, unknown_key: bool = False) -> KeySet:
-        age_max = KEYS_AGAIN_S if unknown_key else KEYS_FRESH_S
-        async with self._reading:
-            if time.monotonic() - self._read_at >= age_max or not self._set.keys:
-                await self._read()
+        """Waits for the issuer only where there is nothing better to do; TryAgain while it has never answered."""
+        waits = unknown_key or not self._set.keys
+        if time.monotonic() - self._read_at >= (KEYS_AGAIN_S if waits else KEYS_FRESH_S):
+            self._read_at, self._reading = time.monotonic(), asyncio.create_task(self._read())
+        if waits and self._reading:
+            await asyncio.shield(self._reading)  # It is not this call's alone.
+        if not self._set.keys:
+            raise TryAgain()
         return self._set
 
     async def _read(self) -> None:
         try:
-            self._set = KeySet.import_key_set(await self._fetch())
-        except (OSError, ValueError, JoseError, httpx.HTTPError) as error:
+            found = KeySet.import_key_set(await self._fetch())
+        except (OSError, ValueError, TypeError, KeyError, JoseError, httpx.HTTPError) as error:
             log.warning("keys.unreadable", error=type(error).__name__)
-        self._read_at = time.monotonic()
+        else:
+            self._set = found if found.keys else self._set
 
     async def _fetch(self) -> Any:
         if not self._source.startswith("https://"):
@@ -102,7 +108,7 @@ class Keys:
 
 
 class Tokens:
-    """Verifies callers. A revoked key lives on for CACHED_S at most."""
+    """Verifies callers. A key that the issuer takes back lives on for KEYS_FRESH_S and CACHED_S at most."""
 
     def __init__(self, keys: Keys, issuer: str, audience: str) -> None:
         self._keys = keys
@@ -128,9 +134,10 @@ class Tokens:
         scheme, _, text = authorization.partition(" ")
         if scheme.lower() != "bearer" or not text:
             raise TokenRefused()
+        keys = await self._keys.current()
         try:
             try:
-                token = jwt.decode(text, await self._keys.current(), algorithms=ALGORITHMS)
+                token = jwt.decode(text, keys, algorithms=ALGORITHMS)
             except (JoseError, ValueError):  # A key that we have not read yet? joserfc raises either.
                 token = jwt.decode(text, await self._keys.current(unknown_key=True), algorithms=ALGORITHMS)
             self._claims.validate(token.claims)
