@@ -20,7 +20,6 @@ import structlog
 from asyncpg import Record
 from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
-from nats.errors import TimeoutError as NothingYet
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig
 from sqlalchemy import delete, select, update
@@ -114,7 +113,7 @@ class Consumer:
         while True:
             try:
                 messages = await asyncio.wait_for(pull.fetch(BATCH_MAX, timeout=FETCH_S), timeout=5 * FETCH_S)
-            except NothingYet:
+            except TimeoutError:  # Nothing yet; nats-py raises its own and asyncio's, which is the base of it.
                 continue
             for msg in messages:
                 await self._receive_or_leave(msg)

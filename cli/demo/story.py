@@ -1,0 +1,125 @@
+"""The story from an empty folder to checked books: a fresh stack, the sample, its visits, and what must hold."""
+
+import asyncio
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from atoll.notifications.v1.message_pb2 import Message, MessageReason, MessageStatus
+from atoll.notifications.v1.message_service_pb2 import ListMessagesRequest
+from atoll.notifications.v1.message_service_pb2_grpc import MessageServiceStub
+from chassis.clock import set_clock
+from cli.client import open_channel
+from cli.demo.checks import Check, run_checks
+from cli.demo.life import Life, Step, settle, steps_of
+from cli.demo.queues import Queues, open_queues
+from cli.demo.tables import checks_table, courses_table, messages_table, money_table
+from cli.display import Display
+from cli.sample.load import Sample
+from cli.up import stop_on_signals
+from deploy.local.stack import Options, Stack
+
+OPENING = datetime(2027, 2, 8, 15, tzinfo=UTC)  # A Monday. Clocks change on 14 March, in the midst of the courses.
+SEALED_S = 10.0
+
+
+async def run(console: Console, folder: Path, patients: Path | None) -> bool:
+    started = time.monotonic()
+    stop_on_signals()
+    clock = folder / "clock"
+    set_clock(clock, OPENING)
+    display = Display(console)
+    stack = Stack(Options.anywhere(folder / "home", clock), display.report)
+    display.expect(stack.names)
+    with display:
+        await stack.__aenter__()
+    try:
+        async with open_channel(stack.info.edge_url) as channel, open_queues(stack.info) as queues:
+            sample = Sample(stack.home, stack.info, channel, OPENING.date())
+            story = Story(console, sample, queues, clock)
+            checks = await story.tell(patients)
+    finally:
+        await stack.__aexit__(None, None, None)
+    console.print(checks_table(checks))
+    console.print(f"{time.monotonic() - started:.0f} s")
+    return all(check.holds for check in checks)
+
+
+class Story:
+    def __init__(self, console: Console, sample: Sample, queues: Queues, clock: Path) -> None:
+        self._console, self._sample, self._queues = console, sample, queues
+        watcher = sample.client("demo-watcher", {"ROLE_CHAIN_ADMIN": ["*"]})
+        self._life, self._watcher = Life(clock, queues, watcher), watcher
+
+    async def tell(self, patients: Path | None) -> list[Check]:
+        with _progress(self._console) as progress:
+            booked = await self._sample.load(patients, progress)
+            await self._life.messages_out()
+            await self._live(progress)
+            settling = progress.add_task("Invoices and payments", total=len(booked))
+            accounts = {}
+            for each in booked:
+                accounts[each.course.id] = await settle(each, self._sample.staff[each.site.code])
+                progress.advance(settling)
+            await self._queues.drained()
+        self._console.print(self._sample.report)
+        self._console.print(courses_table(booked))
+        self._console.print(money_table(booked, accounts))
+        self._console.print(messages_table(await self._messages()))
+        return await self._checked()
+
+    async def _live(self, progress: Progress) -> None:
+        """At each site one patient calls off the last visit."""
+        steps, cancels = list[Step](), set[str]()
+        for each in self._sample.booked:
+            template = each.protocol.template
+            cancels_last = each.site.code not in cancels
+            cancels.add(each.site.code)
+            steps += steps_of(each, template, self._sample.staff[each.site.code], cancels_last=cancels_last)
+        task = progress.add_task("Visits", total=len(steps))
+
+        def on_step(at: datetime) -> None:
+            progress.update(task, advance=1, description=f"Visits, {at:%d %B %Y}")
+
+        await self._life.play(steps, on_step)
+
+    async def _messages(self) -> list[tuple[str, str, str, int]]:
+        rows = []
+        for site in self._sample.chain.sites:
+            counts = Counter[tuple[str, str]]()
+            request = ListMessagesRequest(site_id=site.id, page_size=200)
+            while True:
+                page = await self._watcher.call(MessageServiceStub, "ListMessages", request)
+                counts.update((_outcome(message), _why(message)) for message in page.messages)
+                if not page.next_page_token:
+                    break
+                request.page_token = page.next_page_token
+            rows += [(site.code, outcome, why, count) for (outcome, why), count in sorted(counts.items())]
+        return rows
+
+    async def _checked(self) -> list[Check]:
+        """The audit trail is sealed every second: what was written last may take so long."""
+        until = time.monotonic() + SEALED_S
+        while True:
+            checks = await run_checks(self._sample.info, self._sample.chain.id, self._sample.booked)
+            if all(check.holds for check in checks) or time.monotonic() > until:
+                return checks
+            await asyncio.sleep(0.5)
+
+
+def _outcome(message: Message) -> str:
+    return MessageStatus.Name(message.status).removeprefix("MESSAGE_STATUS_").lower()
+
+
+def _why(message: Message) -> str:
+    name = MessageReason.Name(message.reason).removeprefix("MESSAGE_REASON_")
+    return "" if name == "UNSPECIFIED" else name.lower().replace("_", " ")
+
+
+def _progress(console: Console) -> Progress:
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console)

@@ -1,0 +1,106 @@
+"""The sample: a chain of five sites, its patients imported, each with a whole course booked. Loaded by the public API.
+
+Loaded once for a home. A load that was cut off is finished when it is run again: the chain is loaded under request ids
+that follow from its names, an import adds nobody twice, and a patient who has a course gets no other.
+"""
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import grpc
+from rich.console import RenderableType
+from rich.progress import Progress
+
+from atoll.scheduling.v1.course_service_pb2 import ListCoursesRequest
+from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
+from chassis.ids import new_id, to_wire
+from cli.client import Client
+from cli.importing import Assignment, ImportedPatient, Report, import_fhir
+from cli.sample.chain import SampleChain, load_chain
+from cli.sample.courses import Booked, Staff, book
+from cli.sample.patients import write_patients
+from deploy.local.home import Home, StackInfo
+
+EMAIL_DOMAIN = "example.org"
+
+
+@dataclass
+class Sample:
+    home: Home
+    info: StackInfo
+    channel: grpc.aio.Channel
+    today: date
+    chain: SampleChain = field(init=False)
+    staff: Mapping[str, Staff] = field(init=False)
+    booked: Sequence[Booked] = ()
+    imported: Report = field(init=False)
+
+    def __post_init__(self) -> None:
+        """The chain's id is chosen once for a home, before anything is loaded."""
+        if not self.home.sites_file.exists():
+            self._remember(to_wire("chain", new_id()), {})
+        self.chain_id: str = json.loads(self.home.sites_file.read_text())["chain_id"]
+
+    @property
+    def report(self) -> RenderableType:
+        """What the import took and what it did not, and why."""
+        return self.imported.table()
+
+    def client(self, subject: str, grants: Mapping[str, Sequence[str]]) -> Client:
+        return Client(self.channel, self.home.issuer, subject, self.chain_id, grants)
+
+    async def load(self, patients: Path | None, progress: Progress) -> Sequence[Booked]:
+        """`patients`: a file or folder of FHIR resources; generated ones, if None."""
+        admin = self.client("sample-admin", {"ROLE_CHAIN_ADMIN": ["*"], "ROLE_BILLING": ["*"]})
+        task = progress.add_task("Chain, sites, protocols, prices", total=1)
+        self.chain = await load_chain(admin, self.today)
+        self._remember(self.chain_id, {site.code: site.id for site in self.chain.sites})
+        progress.advance(task)
+        self.staff = {
+            site.code: Staff.of(self.channel, self.home.issuer, self.chain_id, site) for site in self.chain.sites
+        }
+        await self._import(admin, patients, progress)
+        await self._book(progress)
+        return self.booked
+
+    async def _import(self, admin: Client, patients: Path | None, progress: Progress) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            source = patients or write_patients(Path(folder))
+            self.imported = await import_fhir(admin, [source], assign=self._assign, progress=progress)
+
+    def _assign(self, number: int, patient: ImportedPatient) -> Assignment:
+        """Round the sites. Each site's last patient of the first round has no email address: messages say so."""
+        sites = self.chain.sites
+        site = sites[number % len(sites)]
+        email = "" if number < len(sites) else f"patient-{number:03d}@{EMAIL_DOMAIN}"
+        return Assignment(home_site_id=site.id, time_zone=site.time_zone, email=email)
+
+    async def _book(self, progress: Progress) -> None:
+        """Sites at the same time, the patients of a site one after another, as at its front desk."""
+        sites, patient_ids = self.chain.sites, self.imported.patient_ids
+        task = progress.add_task("Courses cleared, estimated, planned, booked", total=len(patient_ids))
+        lines = await asyncio.gather(
+            *(
+                self._book_at(number, patient_ids[number :: len(sites)], lambda: progress.advance(task))
+                for number in range(len(sites))
+            )
+        )
+        self.booked = [booked for line in lines for booked in line]
+
+    async def _book_at(self, number: int, patient_ids: Sequence[str], on_booked: Callable[[], None]) -> list[Booked]:
+        site = self.chain.sites[number]
+        staff, booked = self.staff[site.code], list[Booked]()
+        for turn, patient_id in enumerate(patient_ids):
+            request = ListCoursesRequest(patient_id=patient_id)
+            if not (await staff.desk.call(CourseServiceStub, "ListCourses", request)).courses:
+                booked.append(await book(staff, self.chain, site, patient_id, turn, self.today))
+            on_booked()
+        return booked
+
+    def _remember(self, chain_id: str, sites: Mapping[str, str]) -> None:
+        self.home.sites_file.write_text(json.dumps({"chain_id": chain_id, "sites": sites}, indent=2))
