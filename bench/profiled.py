@@ -1,0 +1,60 @@
+"""The scheduling service with a sampler in it: `python -m bench.profiled FILE` serves, and writes FILE when it stops.
+
+Each millisecond of CPU the stack of the main thread is looked at; the innermost frame that belongs to a layer names the
+layer. C code counts for the Python frame that called it.
+"""
+
+import atexit
+import json
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+from types import FrameType
+
+from chassis.service import work
+from services.scheduling.__main__ import SERVICE
+
+EVERY_S = 0.001
+LAYERS = (
+    ("asyncpg/", "asyncpg"),
+    ("grpc", "gRPC"),
+    ("structlog/", "logs"),
+    ("prometheus_client/", "metrics"),
+    ("protovalidate/", "field rules"),
+    ("joserfc/", "tokens"),
+    ("nats/", "relay"),
+    ("chassis/relay", "relay"),
+    ("chassis/", "chassis"),
+    ("services/", "service"),
+    ("typeid", "ids"),
+    ("uuid_utils/", "ids"),
+    ("google/protobuf", "protobuf"),
+)
+REST = "event loop and gRPC core"
+
+
+def main(file: Path) -> None:
+    samples = Counter[str]()
+
+    def sample(_: int, frame: FrameType | None) -> None:
+        samples[layer_of(frame)] += 1
+
+    signal.signal(signal.SIGPROF, sample)
+    signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
+    atexit.register(lambda: file.write_text(json.dumps(samples)))
+    work(SERVICE)
+
+
+def layer_of(frame: FrameType | None) -> str:
+    while frame:
+        path = frame.f_code.co_filename
+        for part, layer in LAYERS:
+            if part in path:
+                return layer
+        frame = frame.f_back
+    return REST
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
