@@ -69,7 +69,7 @@ def confused(notes: Running) -> str:
     return f"{text}.{base64.urlsafe_b64encode(signature).decode().rstrip('=')}"
 
 
-def strangers(notes: Running, **header: str) -> str:
+def strangers(notes: Running, **header: Any) -> str:
     key = ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True)
     claims = jwt.decode(staff(notes), notes.issuer.key).claims
     return jwt.encode({"alg": "ES256", "typ": "at+jwt", "kid": key.kid} | header, claims, key)
