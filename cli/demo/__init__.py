@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
         patients: Annotated[
             Path | None, typer.Option(help="Folder or file of FHIR bundles to import; generated ones, if not given.")
         ] = None,
+        count: Annotated[int, typer.Option(help="How many patients to generate.", min=1, max=200)] = 40,
         keep: Annotated[Path | None, typer.Option(help="Folder to keep the stack's data in.")] = None,
     ) -> None:
         """Play one patient's whole course at five sites, and check what came of it. Exit 0 only if all checks hold."""
@@ -25,5 +26,5 @@ def register(app: typer.Typer) -> None:
             home = keep or Path(folder)
             home.mkdir(parents=True, exist_ok=True)
             home.chmod(0o755)  # PostgreSQL may run as another user.
-            holds = asyncio.run(run(Console(highlight=False), home, patients))
+            holds = asyncio.run(run(Console(highlight=False), home, patients, count))
         sys.exit(0 if holds else 1)

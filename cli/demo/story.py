@@ -27,7 +27,7 @@ OPENING = datetime(2027, 2, 8, 15, tzinfo=UTC)  # A Monday. Clocks change on 14 
 SEALED_S = 10.0
 
 
-async def run(console: Console, folder: Path, patients: Path | None) -> bool:
+async def run(console: Console, folder: Path, patients: Path | None, count: int) -> bool:
     started = time.monotonic()
     stop_on_signals()
     clock = folder / "clock"
@@ -39,7 +39,7 @@ async def run(console: Console, folder: Path, patients: Path | None) -> bool:
         await stack.__aenter__()
     try:
         async with open_channel(stack.info.edge_url) as channel, open_queues(stack.info) as queues:
-            sample = Sample(stack.home, stack.info, channel, OPENING.date())
+            sample = Sample(stack.home, stack.info, channel, OPENING.date(), count)
             story = Story(console, sample, queues, clock)
             checks = await story.tell(patients)
     finally:

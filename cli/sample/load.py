@@ -23,7 +23,7 @@ from cli.client import Client
 from cli.importing import Assignment, ImportedPatient, Report, import_fhir
 from cli.sample.chain import SampleChain, load_chain
 from cli.sample.courses import Booked, Staff, book
-from cli.sample.patients import write_patients
+from cli.sample.patients import COUNT, write_patients
 from deploy.local.home import Home, StackInfo
 
 EMAIL_DOMAIN = "example.org"
@@ -35,6 +35,7 @@ class Sample:
     info: StackInfo
     channel: grpc.aio.Channel
     today: date
+    count: int = COUNT  # Of patients, where they are generated.
     chain: SampleChain = field(init=False)
     staff: Mapping[str, Staff] = field(init=False)
     booked: Sequence[Booked] = ()
@@ -70,7 +71,7 @@ class Sample:
 
     async def _import(self, admin: Client, patients: Path | None, progress: Progress) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            source = patients or write_patients(Path(folder))
+            source = patients or write_patients(Path(folder), self.count)
             self.imported = await import_fhir(admin, [source], assign=self._assign, progress=progress)
 
     def _assign(self, number: int, patient: ImportedPatient) -> Assignment:
