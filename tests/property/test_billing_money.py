@@ -120,7 +120,7 @@ def test_which_price_applies_does_not_depend_on_the_order_of_the_items(
     def found(items: list[PriceItem]) -> PriceItem | None:
         book = PriceBook(UUID(int=1), UUID(int=2), date(2026, 1, 1), Money(0), tuple(items), NOW, 1, NOW)
         priced = price([book], kind)
-        return priced and priced.item
+        return priced.item if priced else None
 
     assert found(items) == found(items[::-1]) == found(sorted(items, key=lambda item: item.unit_price))
     covering = [item for item in items if item.route_code in ("", route) and item.band_code in ("", band)]

@@ -119,7 +119,7 @@ def test_versions_count_from_one() -> None:
 
 def test_a_price_book_is_published_once() -> None:
     with pytest.raises(PriceBookPublished):
-        next_version(book(), [book()])
+        next_version(replace(DRAFT, id=book().id, effective_date=date(2027, 1, 1)), [book(), book(version=2)])
 
 
 @pytest.mark.parametrize("days", [0, -1])

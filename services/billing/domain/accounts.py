@@ -5,7 +5,7 @@ there when its course is billed; what is paid for none pays any. Between sites i
 document.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
@@ -16,6 +16,7 @@ from chassis.money import Money
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
 from services.billing.domain.ledger import Tender
 from services.billing.domain.prices import VisitKind
+from services.billing.domain.sites import VisitStatus
 
 
 class PaymentNotFound(DomainError):
@@ -33,6 +34,21 @@ class PaymentMisdirected(DomainError):
 
 class InvoiceEmpty(DomainError):
     kind, reason, message = Kind.CONFLICT, "INVOICE_EMPTY", "the course has no charge that is not on an invoice"
+
+
+class ItemKind(IntEnum):
+    """What an open item is left of."""
+
+    PAYMENT = 1
+    INVOICE = 2
+
+
+class DocumentKind(IntEnum):
+    """What a line of an account is; numbered as in the proto."""
+
+    CHARGE = 1
+    INVOICE = 2
+    PAYMENT = 3
 
 
 class PaymentKind(IntEnum):
@@ -116,6 +132,87 @@ class Invoice:
     total: Money
     balance: Money
     issued_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One line of an account."""
+
+    kind: DocumentKind
+    id: UUID
+    site_id: UUID
+    course_id: UUID | None
+    at: datetime
+    amount: Money
+    open: Money  # Of an invoice still to pay, of a payment not applied, of a charge not invoiced.
+    invoice_number: int
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The sums of an account in one currency."""
+
+    charged: Money
+    invoiced: Money
+    paid: Money
+    unapplied: Money
+    due: Money
+
+    @property
+    def balance(self) -> Money:
+        """What the patient owes; below zero, what the sites owe the patient."""
+        return self.charged - self.paid
+
+
+class BillingStatus(IntEnum):
+    """What became of a visit; numbered as in the proto."""
+
+    BOOKED = 1
+    CANCELLED = 2
+    MISSED = 3
+    UNPRICED = 4
+    CHARGED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class CourseVisit:
+    id: UUID
+    status: BillingStatus
+
+
+@dataclass(frozen=True, slots=True)
+class CourseAccount:
+    """Amounts are None while the site has published no price."""
+
+    course_id: UUID
+    site_id: UUID
+    patient_id: UUID
+    price_book_id: UUID | None
+    price_book_version: int
+    estimate_id: UUID | None
+    estimated: Money | None
+    deposit_due: Money | None
+    deposit_covered: bool
+    charged: Money | None
+    invoiced: Money | None
+    paid: Money | None
+    due: Money | None
+
+
+def balance(currency: str, totals: Mapping[DocumentKind, tuple[int, int]]) -> Balance:
+    """`totals` are minor units, in all and open, of each kind of document that there is."""
+    charged, _ = totals.get(DocumentKind.CHARGE, (0, 0))
+    invoiced, due = totals.get(DocumentKind.INVOICE, (0, 0))
+    paid, unapplied = totals.get(DocumentKind.PAYMENT, (0, 0))
+    return Balance(*(Money(minor, currency) for minor in (charged, invoiced, paid, unapplied, due)))
+
+
+def billing_status(scheduled: VisitStatus, *, rendered: bool, charged: bool) -> BillingStatus:
+    """A visit that took place took place, whatever was said of it before."""
+    if not rendered:
+        return BillingStatus(scheduled)
+    return BillingStatus.CHARGED if charged else BillingStatus.UNPRICED
 
 
 def check_amount(amount: Money, currency: str | None) -> None:

@@ -110,8 +110,8 @@ class Price:
 
 def next_version(draft: PriceBook, published: Sequence[PriceBook]) -> int:
     """The version that `draft` gets, or why it gets none. `published` are the site's, in order of version."""
-    if draft.version:
-        raise PriceBookPublished(version=draft.version)
+    if version := next((book.version for book in published if book.id == draft.id), None):
+        raise PriceBookPublished(version=version)
     if not published:
         return 1
     last = published[-1]

@@ -1,0 +1,103 @@
+"""One function per event that billing reads. No ack, no dedup, no retry: the chassis does that."""
+
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from atoll.patients.v1.events_pb2 import PatientRegistered
+from atoll.scheduling.v1.events_pb2 import (
+    CourseBooked,
+    LegalEntityRegistered,
+    ProtocolVersionPublished,
+    SiteRegistered,
+    VisitCancelled,
+    VisitCompleted,
+    VisitMissed,
+)
+from chassis.consumer import Reads
+from chassis.ids import from_wire
+from chassis.times import to_instant
+from services.billing.domain.prices import VisitKind
+from services.billing.domain.sites import Course, RenderedVisit, Site, VisitStatus
+from services.billing.store import BillingStore
+from services.billing.use_cases.charges import render
+from services.billing.use_cases.estimates import BookedVisit, open_course
+
+
+async def keep_legal_entity(store: BillingStore, event: LegalEntityRegistered) -> None:
+    await store.keep_legal_entity(from_wire("legalentity", event.legal_entity_id), event.display_name)
+
+
+async def keep_site(store: BillingStore, event: SiteRegistered) -> None:
+    legal_entity_id = from_wire("legalentity", event.legal_entity_id)
+    await store.keep_site(Site(from_wire("site", event.site_id), legal_entity_id, ZoneInfo(event.time_zone)))
+
+
+async def keep_visit_types(store: BillingStore, event: ProtocolVersionPublished) -> None:
+    names = {each.code: each.display_name for each in event.template.visit_types}
+    await store.keep_visit_types(from_wire("protocolversion", event.protocol_version_id), names)
+
+
+async def keep_patient(store: BillingStore, event: PatientRegistered) -> None:
+    await store.keep_patient(from_wire("patient", event.patient_id))
+
+
+async def estimate_course(store: BillingStore, event: CourseBooked) -> None:
+    course = Course(
+        id=from_wire("course", event.course_id),
+        site_id=from_wire("site", event.site_id),
+        patient_id=from_wire("patient", event.patient_id),
+        protocol_version_id=from_wire("protocolversion", event.protocol_version_id),
+        booked_at=to_instant(event.meta.occur_time),
+    )
+    visits = [
+        BookedVisit(
+            from_wire("visit", visit.visit_id),
+            VisitKind(visit.visit_type_code, visit.route_code, visit.band_code),
+            to_instant(visit.start_time),
+        )
+        for visit in event.visits
+    ]
+    await open_course(store, course, visits)
+
+
+async def charge_visit(store: BillingStore, event: VisitCompleted) -> None:
+    site_id, course_id = from_wire("site", event.site_id), from_wire("course", event.course_id)
+    await store.lock([site_id])
+    site, course = await store.site(site_id), await store.course(course_id)
+    visit = RenderedVisit(
+        id=from_wire("visit", event.visit_id),
+        site_id=course.site_id,
+        patient_id=course.patient_id,
+        course_id=course_id,
+        kind=VisitKind(event.visit_type_code, event.route_code, event.band_code),
+        service_date=site.day(to_instant(event.start_time)),
+        event_id=UUID(event.meta.event_id),
+    )
+    await render(store, visit)
+
+
+async def mark_cancelled(store: BillingStore, event: VisitCancelled) -> None:
+    await _mark(store, event.course_id, event.visit_id, VisitStatus.CANCELLED)
+
+
+async def mark_missed(store: BillingStore, event: VisitMissed) -> None:
+    await _mark(store, event.course_id, event.visit_id, VisitStatus.MISSED)
+
+
+async def _mark(store: BillingStore, course_id: str, visit_id: str, status: VisitStatus) -> None:
+    await store.course(from_wire("course", course_id))
+    await store.mark_visit(from_wire("visit", visit_id), status)
+
+
+READS: dict[str, Reads] = {
+    "SCHEDULING": {
+        LegalEntityRegistered: keep_legal_entity,
+        SiteRegistered: keep_site,
+        ProtocolVersionPublished: keep_visit_types,
+        CourseBooked: estimate_course,
+        VisitCompleted: charge_visit,
+        VisitCancelled: mark_cancelled,
+        VisitMissed: mark_missed,
+    },
+    "PATIENTS": {PatientRegistered: keep_patient},
+}

@@ -1,0 +1,50 @@
+"""What billing keeps of other services' facts: sites, and the courses booked there."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import IntEnum
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from services.billing.domain.prices import VisitKind
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    id: UUID
+    legal_entity_id: UUID
+    zone: ZoneInfo
+    currency: str | None = None  # Of its published prices; None while there are none.
+
+    def day(self, instant: datetime) -> date:
+        return instant.astimezone(self.zone).date()
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    id: UUID
+    site_id: UUID
+    patient_id: UUID
+    protocol_version_id: UUID
+    booked_at: datetime
+
+
+class VisitStatus(IntEnum):
+    """What scheduling says of a visit; numbered as in the proto."""
+
+    BOOKED = 1
+    CANCELLED = 2
+    MISSED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedVisit:
+    """A visit that took place, as it was."""
+
+    id: UUID
+    site_id: UUID
+    patient_id: UUID
+    course_id: UUID
+    kind: VisitKind
+    service_date: date  # In the site's zone.
+    event_id: UUID  # Of the event that said so.

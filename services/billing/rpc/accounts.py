@@ -1,0 +1,102 @@
+"""Accounts of patients and of courses."""
+
+from collections.abc import Sequence
+
+from atoll.billing.v1 import account_service_pb2 as pb
+from chassis.call import Call
+from chassis.db import Database
+from chassis.ids import from_wire, to_wire
+from chassis.money import to_wire as money_to_wire
+from chassis.times import to_timestamp
+from services.billing.domain.accounts import Balance, Charge, CourseAccount, CourseVisit, Document, DocumentKind
+from services.billing.rpc.common import some_id, some_money
+from services.billing.rpc.invoices import charge_to_wire
+from services.billing.store import BillingStore
+
+PREFIXES = {
+    DocumentKind.CHARGE: "charge",
+    DocumentKind.INVOICE: "invoice",
+    DocumentKind.PAYMENT: "payment",
+}
+
+
+class AccountServicer:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def GetAccount(self, request: pb.GetAccountRequest, call: Call) -> pb.GetAccountResponse:
+        patient_id = from_wire("patient", request.patient_id)
+
+        async def work(store: BillingStore) -> tuple[list[Balance], list[Document]]:
+            balances, documents = await store.account(patient_id)
+            if not documents:
+                await store.need_patient(patient_id)
+            return balances, documents
+
+        balances, documents = await self._db.read(call, request, BillingStore, work)
+        account = pb.Account(
+            patient_id=request.patient_id,
+            balances=[_balance(balance) for balance in balances],
+            documents=[_document(document) for document in documents],
+        )
+        return pb.GetAccountResponse(account=account)
+
+    async def GetCourseAccount(self, request: pb.GetCourseAccountRequest, call: Call) -> pb.GetCourseAccountResponse:
+        course_id = from_wire("course", request.course_id)
+
+        async def work(store: BillingStore) -> pb.CourseAccount:
+            account = await store.course_account(course_id)
+            charges, visits = await store.charges_of_course(course_id), await store.course_visits(course_id)
+            return _course_account(account, charges, visits)
+
+        return pb.GetCourseAccountResponse(course_account=await self._db.read(call, request, BillingStore, work))
+
+
+def _balance(balance: Balance) -> pb.Account.Balance:
+    return pb.Account.Balance(
+        charged=money_to_wire(balance.charged),
+        invoiced=money_to_wire(balance.invoiced),
+        paid=money_to_wire(balance.paid),
+        unapplied=money_to_wire(balance.unapplied),
+        due=money_to_wire(balance.due),
+        balance=money_to_wire(balance.balance),
+    )
+
+
+def _document(document: Document) -> pb.Account.Document:
+    return pb.Account.Document(
+        kind=pb.DocumentKind.ValueType(document.kind),
+        id=to_wire(PREFIXES[document.kind], document.id),
+        site_id=to_wire("site", document.site_id),
+        course_id=some_id("course", document.course_id),
+        time=to_timestamp(document.at),
+        amount=money_to_wire(document.amount),
+        open=money_to_wire(document.open),
+        invoice_number=document.invoice_number,
+        description=document.description,
+    )
+
+
+def _course_account(
+    account: CourseAccount, charges: Sequence[Charge], visits: Sequence[CourseVisit]
+) -> pb.CourseAccount:
+    return pb.CourseAccount(
+        course_id=to_wire("course", account.course_id),
+        site_id=to_wire("site", account.site_id),
+        patient_id=to_wire("patient", account.patient_id),
+        price_book_id=some_id("pricebook", account.price_book_id),
+        price_book_version=account.price_book_version,
+        estimate_id=some_id("estimate", account.estimate_id),
+        estimated=some_money(account.estimated),
+        deposit_due=some_money(account.deposit_due),
+        deposit_covered=account.deposit_covered,
+        charged=some_money(account.charged),
+        invoiced=some_money(account.invoiced),
+        paid=some_money(account.paid),
+        due=some_money(account.due),
+        charges=[charge_to_wire(charge) for charge in charges],
+        visits=[
+            pb.CourseVisit(visit_id=to_wire("visit", visit.id), status=pb.BillingStatus.ValueType(visit.status))
+            for visit in visits
+        ],
+    )

@@ -1,0 +1,197 @@
+"""How a patient and a course stand: one statement each."""
+
+from collections import defaultdict
+from typing import Any
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy import (
+    BigInteger,
+    Select,
+    SmallInteger,
+    Text,
+    Uuid,
+    and_,
+    case,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    union_all,
+)
+
+from chassis.errors import NotYetKnown
+from chassis.money import Money
+from chassis.sql import Statement, param
+from chassis.store import Store
+from chassis.tables import Instant
+from services.billing.domain.accounts import (
+    Balance,
+    CourseAccount,
+    Document,
+    DocumentKind,
+    balance,
+    deposit_covered,
+)
+from services.billing.tables import charge, course, estimate, invoice, invoice_line, open_item, payment, pin
+
+CHAIN, COURSE, PATIENT = (param(name, Uuid) for name in ("chain_id", "course_id", "patient_id"))
+DOCUMENTS_MAX = 500
+
+_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
+_not_invoiced = case((invoice_line.c.charge_id.is_(None), charge.c.amount_minor), else_=0)
+_its_rest = {
+    table: and_(open_item.c.chain_id == table.c.chain_id, open_item.c.id == table.c.id) for table in (invoice, payment)
+}
+_nothing, _no_number = literal("", Text), literal(0, BigInteger)
+
+
+def _lines(kind: DocumentKind, table: Any, at: Any, amount: Any, left: Any, number: Any, text: Any) -> Select[Any]:
+    return select(
+        literal(kind.value, SmallInteger).label("kind"),
+        table.c.id,
+        table.c.site_id,
+        table.c.course_id,
+        at.label("at"),
+        table.c.currency,
+        amount.label("amount_minor"),
+        left.label("open_minor"),
+        number.label("number"),
+        text.label("description"),
+    ).where(table.c.chain_id == CHAIN, table.c.patient_id == PATIENT)
+
+
+_charges = _lines(
+    DocumentKind.CHARGE,
+    charge,
+    charge.c.posted_at,
+    charge.c.amount_minor,
+    _not_invoiced,
+    _no_number,
+    charge.c.description,
+).outerjoin(invoice_line, _on_line)
+_invoices = _lines(
+    DocumentKind.INVOICE,
+    invoice,
+    invoice.c.issued_at,
+    invoice.c.total_minor,
+    open_item.c.left_minor,
+    invoice.c.number,
+    _nothing,
+).join(open_item, _its_rest[invoice])
+_payments = _lines(
+    DocumentKind.PAYMENT,
+    payment,
+    payment.c.received_at,
+    payment.c.amount_minor,
+    open_item.c.left_minor,
+    _no_number,
+    _nothing,
+).join(open_item, _its_rest[payment])
+_documents = union_all(_charges, _invoices, _payments).cte("documents")
+_newest = select(_documents).order_by(_documents.c.at.desc(), _documents.c.id.desc()).limit(DOCUMENTS_MAX)
+_totals = select(
+    _documents.c.kind,
+    cast(null(), Uuid).label("id"),
+    cast(null(), Uuid).label("site_id"),
+    cast(null(), Uuid).label("course_id"),
+    cast(null(), Instant).label("at"),
+    _documents.c.currency,
+    cast(func.sum(_documents.c.amount_minor), BigInteger),
+    cast(func.sum(_documents.c.open_minor), BigInteger),
+    _no_number,
+    _nothing,
+).group_by(_documents.c.kind, _documents.c.currency)
+ACCOUNT = Statement(union_all(_totals, _newest.subquery("newest").select()))  # A row without an id is a total.
+
+
+def _sum(table: Any, amount: Any, joined: Any = None) -> Any:
+    of_course = select(cast(func.coalesce(func.sum(amount), 0), BigInteger)).where(
+        table.c.chain_id == CHAIN, table.c.course_id == COURSE
+    )
+    return of_course.join(open_item, joined) if joined is not None else of_course
+
+
+_latest = (
+    select(estimate)
+    .where(estimate.c.chain_id == CHAIN, estimate.c.course_id == COURSE)
+    .order_by(estimate.c.version.desc())
+    .limit(1)
+    .subquery("latest")
+)
+_currency_paid = (
+    select(payment.c.currency).where(payment.c.chain_id == CHAIN, payment.c.course_id == COURSE).limit(1)
+).scalar_subquery()
+COURSE_ACCOUNT = Statement(
+    select(
+        course.c.id,
+        course.c.site_id,
+        course.c.patient_id,
+        pin.c.price_book_id,
+        pin.c.version,
+        _latest.c.id.label("estimate_id"),
+        func.coalesce(_latest.c.currency, _currency_paid).label("currency"),
+        _latest.c.total_minor,
+        _latest.c.deposit_minor,
+        _sum(charge, charge.c.amount_minor).scalar_subquery().label("charged"),
+        _sum(invoice, invoice.c.total_minor).scalar_subquery().label("invoiced"),
+        _sum(invoice, open_item.c.left_minor, _its_rest[invoice]).scalar_subquery().label("due"),
+        _sum(payment, payment.c.amount_minor).scalar_subquery().label("named"),
+        _sum(payment, open_item.c.left_minor, _its_rest[payment]).scalar_subquery().label("unapplied"),
+    )
+    .outerjoin(pin, and_(pin.c.chain_id == course.c.chain_id, pin.c.course_id == course.c.id))
+    .outerjoin(_latest, _latest.c.course_id == course.c.id)
+    .where(course.c.chain_id == CHAIN, course.c.id == COURSE)
+)
+
+
+class AccountStore(Store):
+    async def account(self, patient_id: UUID) -> tuple[list[Balance], list[Document]]:
+        """By currency, of all documents; and the newest DOCUMENTS_MAX of them, the newest first."""
+        found = await self.rows(ACCOUNT, patient_id=patient_id)
+        totals = defaultdict[str, dict[DocumentKind, tuple[int, int]]](dict)
+        for row in found:
+            if row["id"] is None:
+                totals[row["currency"]][DocumentKind(row["kind"])] = row["amount_minor"], row["open_minor"]
+        documents = sorted((row for row in found if row["id"]), key=lambda row: (row["at"], row["id"]), reverse=True)
+        return [balance(*each) for each in sorted(totals.items())], [_document(row) for row in documents]
+
+    async def course_account(self, course_id: UUID) -> CourseAccount:
+        row = await self.row(COURSE_ACCOUNT, course_id=course_id)
+        if row is None:
+            raise NotYetKnown("course", course_id)
+
+        def money(minor: int | None) -> Money | None:
+            return None if minor is None or row["currency"] is None else Money(minor, row["currency"])
+
+        deposit_due = money(row["deposit_minor"])
+        return CourseAccount(
+            course_id=row["id"],
+            site_id=row["site_id"],
+            patient_id=row["patient_id"],
+            price_book_id=row["price_book_id"],
+            price_book_version=row["version"] or 0,
+            estimate_id=row["estimate_id"],
+            estimated=money(row["total_minor"]),
+            deposit_due=deposit_due,
+            deposit_covered=deposit_covered(deposit_due, row["named"]),
+            charged=money(row["charged"]),
+            invoiced=money(row["invoiced"]),
+            paid=money(row["invoiced"] - row["due"] + row["unapplied"]),
+            due=money(row["due"]),
+        )
+
+
+def _document(row: Record) -> Document:
+    return Document(
+        kind=DocumentKind(row["kind"]),
+        id=row["id"],
+        site_id=row["site_id"],
+        course_id=row["course_id"],
+        at=row["at"],
+        amount=Money(row["amount_minor"], row["currency"]),
+        open=Money(row["open_minor"], row["currency"]),
+        invoice_number=row["number"],
+        description=row["description"],
+    )

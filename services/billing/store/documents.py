@@ -1,0 +1,388 @@
+"""Charges, payments, invoices, and what is left of them."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy import BigInteger, Date, Integer, Select, SmallInteger, Uuid, and_, cast, func, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from chassis.ids import to_wire
+from chassis.money import Money
+from chassis.sql import Statement, param, params, rows
+from chassis.store import settling
+from chassis.tables import Instant
+from services.billing.domain.accounts import (
+    Application,
+    Charge,
+    Invoice,
+    InvoiceNotFound,
+    ItemKind,
+    OpenItem,
+    Payment,
+    PaymentKind,
+    PaymentNotFound,
+    Share,
+)
+from services.billing.domain.ledger import Entry, Tender
+from services.billing.store.copies import kind_of
+from services.billing.store.ledger import NEW_ENTRIES, LedgerStore, posted
+from services.billing.tables import (
+    application,
+    charge,
+    estimate,
+    invoice,
+    invoice_line,
+    invoice_series,
+    open_item,
+    payment,
+)
+
+CHAIN, ID, SITE, COURSE, PATIENT = (
+    param(name, Uuid) for name in ("chain_id", "id", "site_id", "course_id", "patient_id")
+)
+LEGAL_ENTITY = param("legal_entity_id", Uuid)
+
+# Writes. Names of parameters differ where chassis.store.SETTLE has them already.
+
+ADD_CHARGE = Statement(insert(charge).values(params(*charge.c.keys())).add_cte(*NEW_ENTRIES))
+
+_new_application = rows(
+    "new_application",
+    application_id=Uuid,
+    applied_payment_id=Uuid,
+    applied_invoice_id=Uuid,
+    applied_minor=BigInteger,
+)
+_new_applications = insert(application).from_select(
+    ["chain_id", "id", "site_id", "payment_id", "invoice_id", "currency", "amount_minor", "applied_at"],
+    select(
+        CHAIN,
+        _new_application.c.application_id,
+        SITE,
+        _new_application.c.applied_payment_id,
+        _new_application.c.applied_invoice_id,
+        param("currency", open_item.c.currency.type),
+        _new_application.c.applied_minor,
+        param("posted_at", Instant),
+    ),
+)
+_new_open_item = insert(open_item).values(
+    params("chain_id", "site_id", "patient_id", "course_id", "currency", "left_minor")
+    | {"id": ID, "kind": param("item_kind"), "since": param("posted_at")}
+)
+_taken = rows("taken", taken_id=Uuid, taken_minor=BigInteger)
+_less_left = (
+    update(open_item)
+    .where(open_item.c.chain_id == CHAIN, open_item.c.id == _taken.c.taken_id)
+    .values(left_minor=open_item.c.left_minor - _taken.c.taken_minor)
+)
+_APPLIED = (
+    _new_applications.cte("new_applications"),
+    _new_open_item.cte("new_open_item"),
+    _less_left.cte("less_left"),
+    *NEW_ENTRIES,
+)
+_new_payment = insert(payment).values(
+    params("chain_id", "id", "site_id", "patient_id", "course_id", "tender", "terminal_reference", "currency")
+    | params("amount_minor", "business_date")
+    | {"kind": param("payment_kind"), "received_at": param("posted_at")}
+)
+RECORD_PAYMENT = settling(_new_payment.cte("new_payment"), *_APPLIED)
+_new_invoice = insert(invoice).values(
+    params("chain_id", "id", "site_id", "legal_entity_id", "number", "patient_id", "course_id", "currency")
+    | params("total_minor")
+    | {"issued_at": param("posted_at")}
+)
+_new_line = rows("new_line", charge_id=Uuid)
+_new_lines = insert(invoice_line).from_select(
+    ["chain_id", "charge_id", "site_id", "invoice_id"], select(CHAIN, _new_line.c.charge_id, SITE, ID)
+)
+ISSUE_INVOICE = settling(_new_invoice.cte("new_invoice"), _new_lines.cte("new_lines"), *_APPLIED)
+_series = pg_insert(invoice_series).values(params("chain_id", "legal_entity_id") | {"last_number": 1})
+NEXT_NUMBER = Statement(
+    _series.on_conflict_do_update(
+        index_elements=["chain_id", "legal_entity_id"], set_={"last_number": invoice_series.c.last_number + 1}
+    ).returning(invoice_series.c.last_number)
+)
+
+# Reads.
+
+_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
+_charges = select(charge).where(charge.c.chain_id == CHAIN).order_by(charge.c.service_date, charge.c.id)
+CHARGES_OF_COURSE = Statement(_charges.where(charge.c.course_id == COURSE))
+CHARGES_TO_INVOICE = Statement(
+    _charges.outerjoin(invoice_line, _on_line).where(charge.c.course_id == COURSE, invoice_line.c.charge_id.is_(None))
+)
+CHARGES_OF_INVOICE = Statement(_charges.join(invoice_line, _on_line).where(invoice_line.c.invoice_id == ID))
+OPEN_ITEMS = Statement(
+    select(open_item).where(
+        open_item.c.chain_id == CHAIN,
+        open_item.c.patient_id == PATIENT,
+        open_item.c.site_id == SITE,
+        open_item.c.kind == param("kind", SmallInteger),
+        open_item.c.currency == param("currency"),
+        open_item.c.left_minor > 0,
+    )
+)
+_latest_estimate = (
+    select(estimate)
+    .where(estimate.c.chain_id == CHAIN, estimate.c.course_id == COURSE)
+    .order_by(estimate.c.version.desc())
+    .limit(1)
+    .subquery("latest_estimate")
+)
+_paid_for_course = (
+    select(cast(func.coalesce(func.sum(payment.c.amount_minor), 0), BigInteger).label("paid_minor"))
+    .where(payment.c.chain_id == CHAIN, payment.c.course_id == COURSE)
+    .subquery("paid_for_course")
+)
+DEPOSIT = Statement(
+    select(_paid_for_course.c.paid_minor, _latest_estimate.c.deposit_minor, _latest_estimate.c.currency).outerjoin_from(
+        _paid_for_course, _latest_estimate, _latest_estimate.c.chain_id == CHAIN
+    )
+)
+
+
+def _with_applications(found: Select[Any]) -> Statement:
+    page = found.subquery("page")
+    of_it = and_(application.c.chain_id == page.c.chain_id, application.c.payment_id == page.c.id)
+    its_rest = and_(open_item.c.chain_id == page.c.chain_id, open_item.c.id == page.c.id)
+    return Statement(
+        select(
+            page,
+            open_item.c.left_minor,
+            application.c.id.label("application_id"),
+            application.c.invoice_id,
+            application.c.amount_minor.label("applied_minor"),
+            application.c.applied_at,
+        )
+        .join(open_item, its_rest)
+        .outerjoin(application, of_it)
+        .order_by(page.c.id, application.c.id)
+    )
+
+
+_of_chain = select(payment).where(payment.c.chain_id == CHAIN)
+_page = _of_chain.where(payment.c.id > param("after_id", Uuid)).order_by(payment.c.id).limit(param("limit", Integer))
+PAYMENT = _with_applications(_of_chain.where(payment.c.id == ID))
+PAYMENTS_OF_PATIENT = _with_applications(_page.where(payment.c.patient_id == PATIENT))
+PAYMENTS_OF_DAY = _with_applications(
+    _page.where(payment.c.site_id == SITE, payment.c.business_date == param("business_date", Date))
+)
+_rest = and_(open_item.c.chain_id == invoice.c.chain_id, open_item.c.id == invoice.c.id)
+_invoices = select(invoice, open_item.c.left_minor).join(open_item, _rest).where(invoice.c.chain_id == CHAIN)
+INVOICE = Statement(_invoices.where(invoice.c.id == ID))
+INVOICE_LISTINGS = {
+    about: Statement(
+        _invoices.where(invoice.c[about] == param("about_id", Uuid), invoice.c.id < param("before_id", Uuid))
+        .order_by(invoice.c.id.desc())
+        .limit(param("limit", Integer))
+    )
+    for about in ("patient_id", "course_id", "site_id")
+}
+
+
+class DocumentStore(LedgerStore):
+    async def add_charge(self, new: Charge, legal_entity_id: UUID, entries: Sequence[Entry]) -> None:
+        await self.rows(
+            ADD_CHARGE,
+            id=new.id,
+            site_id=new.site_id,
+            patient_id=new.patient_id,
+            course_id=new.course_id,
+            visit_id=new.visit_id,
+            service_date=new.service_date,
+            visit_type_code=new.kind.visit_type_code,
+            route_code=new.kind.route_code,
+            band_code=new.kind.band_code,
+            description=new.description,
+            currency=new.amount.currency,
+            amount_minor=new.amount.minor,
+            price_book_id=new.price_book_id,
+            price_book_version=new.price_book_version,
+            price_item_id=new.price_item_id,
+            event_id=new.event_id,
+            posted_at=new.posted_at,
+            legal_entity_id=legal_entity_id,
+            **posted(entries),
+        )
+
+    def record_payment(self, new: Payment, legal_entity_id: UUID, entries: Sequence[Entry]) -> None:
+        """Written last, with what it pays."""
+        self.write_last(
+            RECORD_PAYMENT,
+            id=new.id,
+            site_id=new.site_id,
+            legal_entity_id=legal_entity_id,
+            patient_id=new.patient_id,
+            course_id=new.course_id,
+            payment_kind=new.kind,
+            tender=new.tender,
+            terminal_reference=new.terminal_reference,
+            currency=new.amount.currency,
+            amount_minor=new.amount.minor,
+            business_date=new.business_date,
+            posted_at=new.received_at,
+            item_kind=ItemKind.PAYMENT,
+            left_minor=new.unapplied.minor,
+            **_applied(new.applications, "invoice_id"),
+            **posted(entries),
+        )
+
+    def issue_invoice(self, new: Invoice, applications: Sequence[Application], entries: Sequence[Entry]) -> None:
+        """Written last, with what pays it."""
+        self.write_last(
+            ISSUE_INVOICE,
+            id=new.id,
+            site_id=new.site_id,
+            legal_entity_id=new.legal_entity_id,
+            number=new.number,
+            patient_id=new.patient_id,
+            course_id=new.course_id,
+            currency=new.total.currency,
+            total_minor=new.total.minor,
+            posted_at=new.issued_at,
+            charge_id=[each.id for each in new.charges],
+            item_kind=ItemKind.INVOICE,
+            left_minor=new.balance.minor,
+            **_applied(applications, "payment_id"),
+            **posted(entries),
+        )
+
+    async def next_invoice_number(self, legal_entity_id: UUID) -> int:
+        """Without a gap: the next one waits for this transaction, and gets the same number if it is rolled back."""
+        row = await self.row(NEXT_NUMBER, legal_entity_id=legal_entity_id)
+        assert row
+        return int(row["last_number"])
+
+    async def charges_of_course(self, course_id: UUID) -> list[Charge]:
+        return [_charge(row) for row in await self.rows(CHARGES_OF_COURSE, course_id=course_id)]
+
+    async def charges_to_invoice(self, course_id: UUID) -> list[Charge]:
+        """Those that are on no invoice yet."""
+        return [_charge(row) for row in await self.rows(CHARGES_TO_INVOICE, course_id=course_id)]
+
+    async def open_items(self, kind: ItemKind, patient_id: UUID, site_id: UUID, currency: str) -> list[OpenItem]:
+        """Invoices or payments of a patient at a site, of which something is left."""
+        found = await self.rows(OPEN_ITEMS, kind=kind, patient_id=patient_id, site_id=site_id, currency=currency)
+        return [
+            OpenItem(row["id"], row["course_id"], Money(row["left_minor"], row["currency"]), row["since"])
+            for row in found
+        ]
+
+    async def deposit(self, course_id: UUID) -> tuple[Money | None, int]:
+        """What the course's latest estimate asks for, None without a price book; and what was paid for it so far."""
+        row = await self.row(DEPOSIT, course_id=course_id)
+        assert row
+        asked = None if row["deposit_minor"] is None else Money(row["deposit_minor"], row["currency"])
+        return asked, row["paid_minor"]
+
+    async def payment(self, payment_id: UUID) -> Payment:
+        found = await self.rows(PAYMENT, id=payment_id)
+        if not found:
+            raise PaymentNotFound(payment_id=to_wire("payment", payment_id))
+        return _payment(found)
+
+    async def payments_of_patient(self, patient_id: UUID, after_id: UUID, limit: int) -> list[Payment]:
+        """In the order of time."""
+        return _payments(await self.rows(PAYMENTS_OF_PATIENT, patient_id=patient_id, after_id=after_id, limit=limit))
+
+    async def payments_of_day(self, site_id: UUID, day: date, after_id: UUID, limit: int) -> list[Payment]:
+        """What a site took on a day of its own, in the order of time."""
+        about = {"site_id": site_id, "business_date": day}
+        return _payments(await self.rows(PAYMENTS_OF_DAY, **about, after_id=after_id, limit=limit))
+
+    async def invoice(self, invoice_id: UUID) -> Invoice:
+        row = await self.row(INVOICE, id=invoice_id)
+        if row is None:
+            raise InvoiceNotFound(invoice_id=to_wire("invoice", invoice_id))
+        charges = await self.rows(CHARGES_OF_INVOICE, id=invoice_id)
+        return _invoice(row, tuple(map(_charge, charges)))
+
+    async def invoices(self, about: str, about_id: UUID, before_id: UUID, limit: int) -> list[Invoice]:
+        """Without their charges. `about` is one of INVOICE_LISTINGS. The newest first."""
+        found = await self.rows(INVOICE_LISTINGS[about], about_id=about_id, before_id=before_id, limit=limit)
+        return [_invoice(row, ()) for row in found]
+
+
+def _applied(applications: Sequence[Application], other: str) -> Mapping[str, list[Any]]:
+    """The parameters of applications, and of what they take from the documents that were there before."""
+    return {
+        "application_id": [each.id for each in applications],
+        "applied_payment_id": [each.share.payment_id for each in applications],
+        "applied_invoice_id": [each.share.invoice_id for each in applications],
+        "applied_minor": [each.share.amount.minor for each in applications],
+        "taken_id": [getattr(each.share, other) for each in applications],
+        "taken_minor": [each.share.amount.minor for each in applications],
+    }
+
+
+def _charge(row: Record) -> Charge:
+    return Charge(
+        id=row["id"],
+        site_id=row["site_id"],
+        patient_id=row["patient_id"],
+        course_id=row["course_id"],
+        visit_id=row["visit_id"],
+        service_date=row["service_date"],
+        kind=kind_of(row),
+        description=row["description"],
+        amount=Money(row["amount_minor"], row["currency"]),
+        price_book_id=row["price_book_id"],
+        price_book_version=row["price_book_version"],
+        price_item_id=row["price_item_id"],
+        event_id=row["event_id"],
+        posted_at=row["posted_at"],
+    )
+
+
+def _payments(found: Sequence[Record]) -> list[Payment]:
+    return [_payment(list(of_one)) for _, of_one in groupby(found, key=itemgetter("id"))]
+
+
+def _payment(found: Sequence[Record]) -> Payment:
+    row = found[0]
+    currency = row["currency"]
+    applications = tuple(
+        Application(
+            each["application_id"],
+            Share(each["id"], each["invoice_id"], Money(each["applied_minor"], currency)),
+            each["applied_at"],
+        )
+        for each in found
+        if each["application_id"]
+    )
+    return Payment(
+        id=row["id"],
+        site_id=row["site_id"],
+        patient_id=row["patient_id"],
+        course_id=row["course_id"],
+        kind=PaymentKind(row["kind"]),
+        tender=Tender(row["tender"]),
+        terminal_reference=row["terminal_reference"],
+        amount=Money(row["amount_minor"], currency),
+        business_date=row["business_date"],
+        received_at=row["received_at"],
+        unapplied=Money(row["left_minor"], currency),
+        applications=applications,
+    )
+
+
+def _invoice(row: Record, charges: tuple[Charge, ...]) -> Invoice:
+    return Invoice(
+        id=row["id"],
+        site_id=row["site_id"],
+        legal_entity_id=row["legal_entity_id"],
+        number=row["number"],
+        patient_id=row["patient_id"],
+        course_id=row["course_id"],
+        charges=charges,
+        total=Money(row["total_minor"], row["currency"]),
+        balance=Money(row["left_minor"], row["currency"]),
+        issued_at=row["issued_at"],
+    )

@@ -1,0 +1,44 @@
+"""Charges: one for each visit that took place, at the price of the price book that its course is pinned to."""
+
+from chassis.ids import new_id
+from services.billing import events
+from services.billing.domain import ledger
+from services.billing.domain.accounts import Charge
+from services.billing.domain.prices import price
+from services.billing.domain.sites import RenderedVisit, Site
+from services.billing.store import BillingStore
+from services.billing.use_cases.estimates import books_of
+
+
+async def render(store: BillingStore, visit: RenderedVisit) -> None:
+    """Keeps what took place and charges it, once."""
+    site = await store.site(visit.site_id)
+    if await store.keep_rendered(visit):
+        await charge(store, site, visit)
+
+
+async def charge(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
+    """If there is a price: else the visit waits for the price book that has one."""
+    books = await books_of(store, site, await store.course(visit.course_id))
+    found = price(books, visit.kind)
+    if found is None:
+        return
+    posted = Charge(
+        id=new_id(),
+        site_id=visit.site_id,
+        patient_id=visit.patient_id,
+        course_id=visit.course_id,
+        visit_id=visit.id,
+        service_date=visit.service_date,
+        kind=visit.kind,
+        description=found.item.description,
+        amount=found.item.unit_price,
+        price_book_id=found.book.id,
+        price_book_version=found.book.version,
+        price_item_id=found.item.id,
+        event_id=visit.event_id,
+        posted_at=store.call.now,
+    )
+    entry = ledger.of_charge(posted.id, posted.amount)
+    await store.add_charge(posted, site.legal_entity_id, [entry] if entry else [])
+    store.emit(events.charge_posted(posted), about=posted.course_id)

@@ -1,0 +1,343 @@
+"""One chain as billing knows it: a legal entity, a site, a protocol, a patient, all told by events; and its calls."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from google.type.money_pb2 import Money
+
+from atoll.billing.v1 import (
+    account_service_pb2,
+    estimate_service_pb2,
+    invoice_service_pb2,
+    ledger_service_pb2,
+    payment_service_pb2,
+    price_book_service_pb2,
+)
+from atoll.billing.v1.account_service_pb2_grpc import AccountServiceStub
+from atoll.billing.v1.estimate_service_pb2_grpc import EstimateServiceStub
+from atoll.billing.v1.invoice_service_pb2_grpc import InvoiceServiceStub
+from atoll.billing.v1.ledger_service_pb2_grpc import LedgerServiceStub
+from atoll.billing.v1.payment_service_pb2_grpc import PaymentServiceStub
+from atoll.billing.v1.price_book_service_pb2_grpc import PriceBookServiceStub
+from atoll.patients.v1.events_pb2 import PatientRegistered
+from atoll.scheduling.v1.events_pb2 import (
+    BookedVisit,
+    CourseBooked,
+    LegalEntityRegistered,
+    ProtocolVersionPublished,
+    SiteRegistered,
+    VisitCancelled,
+    VisitCompleted,
+    VisitMissed,
+)
+from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, VisitType
+from chassis.ids import from_wire, new_id, to_wire
+from chassis.times import to_date, to_timestamp
+from services.billing.__main__ import SERVICE
+from tests.support.service import NOW, Running, running
+
+TODAY = date(2027, 3, 1)  # In Denver.
+FIRST_VISIT = NOW + timedelta(days=21)  # More than ten business days ahead, and after clocks have changed.
+ASSESSMENT = ("assessment", "", "standard")
+INFUSION = ("infusion", "iv", "up_to_60")
+LONG_INFUSION = ("infusion", "iv", "over_60")
+THERAPY = ("therapy", "", "standard")
+COURSE = (ASSESSMENT, INFUSION, INFUSION)
+ITEMS = (
+    ("assessment", "", "", 300, "Evaluation"),
+    ("infusion", "iv", "", 590, "IV infusion"),
+    ("infusion", "iv", "over_60", 800, "Long IV infusion"),
+)
+DEPOSIT = 150
+Kind = tuple[str, str, str]
+Item = tuple[str, str, str, float, str]
+
+
+def usd(dollars: float) -> Money:
+    cents = round(dollars * 100)
+    sign = -1 if cents < 0 else 1
+    return Money(currency_code="USD", units=sign * (abs(cents) // 100), nanos=sign * (abs(cents) % 100) * 10_000_000)
+
+
+def dollars(money: Money) -> float | None:
+    """None where an amount is not set."""
+    return money.units + money.nanos / 1e9 if money.currency_code else None
+
+
+@dataclass(frozen=True)
+class BookedCourse:
+    id: str
+    site_id: str
+    patient_id: str
+    event: CourseBooked
+
+    @property
+    def visits(self) -> Sequence[BookedVisit]:
+        return self.event.visits
+
+
+@dataclass
+class Billing:
+    svc: Running
+    legal_entity_id: str = field(default_factory=lambda: to_wire("legalentity", new_id()))
+    site_id: str = field(default_factory=lambda: to_wire("site", new_id()))
+    protocol_version_id: str = field(default_factory=lambda: to_wire("protocolversion", new_id()))
+    patient_id: str = field(default_factory=lambda: to_wire("patient", new_id()))
+
+    def __post_init__(self) -> None:
+        self.price_books = self.svc.stub(PriceBookServiceStub)
+        self.estimates = self.svc.stub(EstimateServiceStub)
+        self.payments = self.svc.stub(PaymentServiceStub)
+        self.invoices = self.svc.stub(InvoiceServiceStub)
+        self.accounts = self.svc.stub(AccountServiceStub)
+        self.ledger = self.svc.stub(LedgerServiceStub)
+
+    # What other services tell.
+
+    async def register(self) -> None:
+        await self.register_legal_entity(self.legal_entity_id)
+        await self.svc.deliver(self.site_event(self.site_id))
+        await self.svc.deliver(self.protocol_event())
+        await self.register_patient(self.patient_id)
+
+    async def register_legal_entity(self, legal_entity_id: str) -> None:
+        await self.svc.deliver(LegalEntityRegistered(legal_entity_id=legal_entity_id, display_name="Reef Clinics LLC"))
+
+    async def register_patient(self, patient_id: str | None = None) -> str:
+        patient_id = patient_id or to_wire("patient", new_id())
+        await self.svc.deliver(PatientRegistered(patient_id=patient_id, time_zone="America/Denver"))
+        return patient_id
+
+    async def register_site(self, **changes: str) -> str:
+        event = self.site_event(to_wire("site", new_id()), **changes)
+        await self.svc.deliver(event)
+        return event.site_id
+
+    def site_event(self, site_id: str, **changes: str) -> SiteRegistered:
+        fields = {"legal_entity_id": self.legal_entity_id, "time_zone": "America/Denver", "code": "abq"} | changes
+        return SiteRegistered(site_id=site_id, **fields)
+
+    def protocol_event(self) -> ProtocolVersionPublished:
+        names = {"assessment": "Assessment", "infusion": "Infusion", "therapy": "Therapy hour"}
+        template = ProtocolTemplate(visit_types=[VisitType(code=c, display_name=n) for c, n in names.items()])
+        return ProtocolVersionPublished(protocol_version_id=self.protocol_version_id, version=1, template=template)
+
+    def course_event(
+        self,
+        kinds: Sequence[Kind] = COURSE,
+        *,
+        first: datetime = FIRST_VISIT,
+        site_id: str | None = None,
+        patient_id: str | None = None,
+    ) -> CourseBooked:
+        """Visits a week apart."""
+        return CourseBooked(
+            course_id=to_wire("course", new_id()),
+            site_id=site_id or self.site_id,
+            patient_id=patient_id or self.patient_id,
+            protocol_id=to_wire("protocol", new_id()),
+            protocol_version_id=self.protocol_version_id,
+            route_code="iv",
+            visits=[
+                BookedVisit(
+                    visit_id=to_wire("visit", new_id()),
+                    phase_code="induction",
+                    visit_type_code=visit_type_code,
+                    route_code=route_code,
+                    band_code=band_code,
+                    start_time=to_timestamp(first + timedelta(days=7 * n)),
+                    end_time=to_timestamp(first + timedelta(days=7 * n, minutes=60)),
+                )
+                for n, (visit_type_code, route_code, band_code) in enumerate(kinds)
+            ],
+        )
+
+    async def book(self, kinds: Sequence[Kind] = COURSE, **changes: Any) -> BookedCourse:
+        event = self.course_event(kinds, **changes)
+        await self.svc.deliver(event)
+        return BookedCourse(event.course_id, event.site_id, event.patient_id, event)
+
+    def completed(self, course: BookedCourse, n: int, **changes: Any) -> VisitCompleted:
+        visit = course.visits[n]
+        fields = {
+            "visit_id": visit.visit_id,
+            "course_id": course.id,
+            "site_id": course.site_id,
+            "patient_id": course.patient_id,
+            "protocol_version_id": self.protocol_version_id,
+            "visit_type_code": visit.visit_type_code,
+            "route_code": visit.route_code,
+            "band_code": visit.band_code,
+            "start_time": visit.start_time,
+            "end_time": visit.end_time,
+            "rendering_resource_id": to_wire("resource", new_id()),
+            "place_of_service": "11",
+        }
+        return VisitCompleted(**fields | changes)
+
+    async def complete(self, course: BookedCourse, *numbers: int, **changes: Any) -> None:
+        """Every visit, or those named."""
+        for n in numbers or range(len(course.visits)):
+            await self.svc.deliver(self.completed(course, n, **changes))
+
+    async def cancel(self, course: BookedCourse, n: int) -> None:
+        await self.svc.deliver(VisitCancelled(**self._visit(course, n)))
+
+    async def miss(self, course: BookedCourse, n: int) -> None:
+        await self.svc.deliver(VisitMissed(**self._visit(course, n)))
+
+    def _visit(self, course: BookedCourse, n: int) -> dict[str, str]:
+        ids = {"course_id": course.id, "site_id": course.site_id, "patient_id": course.patient_id}
+        return {"visit_id": course.visits[n].visit_id, **ids}
+
+    # What staff does.
+
+    def price_book_request(
+        self,
+        items: Sequence[Item] = ITEMS,
+        *,
+        effective: date = TODAY,
+        deposit: float = DEPOSIT,
+        site_id: str | None = None,
+        **changes: Any,
+    ) -> price_book_service_pb2.CreatePriceBookRequest:
+        fields = {
+            "request_id": str(uuid4()),
+            "site_id": site_id or self.site_id,
+            "currency_code": "USD",
+            "effective_date": to_date(effective),
+            "deposit": usd(deposit),
+            "items": [
+                price_book_service_pb2.CreatePriceBookRequest.Item(
+                    visit_type_code=visit_type_code,
+                    route_code=route_code,
+                    band_code=band_code,
+                    unit_price=usd(price),
+                    description=description,
+                )
+                for visit_type_code, route_code, band_code, price, description in items
+            ],
+        }
+        return price_book_service_pb2.CreatePriceBookRequest(**fields | changes)
+
+    async def draft(self, items: Sequence[Item] = ITEMS, **changes: Any) -> price_book_service_pb2.PriceBook:
+        request = self.price_book_request(items, **changes)
+        return (await self.svc.call(self.price_books.CreatePriceBook, request)).price_book
+
+    async def publish(
+        self, draft: price_book_service_pb2.PriceBook, token: str | None = None
+    ) -> price_book_service_pb2.PriceBook:
+        request = price_book_service_pb2.PublishPriceBookRequest(request_id=str(uuid4()), price_book_id=draft.id)
+        return (await self.svc.call(self.price_books.PublishPriceBook, request, token)).price_book
+
+    async def price(self, items: Sequence[Item] = ITEMS, **changes: Any) -> price_book_service_pb2.PriceBook:
+        return await self.publish(await self.draft(items, **changes))
+
+    def payment_request(self, amount: float, **changes: Any) -> payment_service_pb2.RecordPaymentRequest:
+        fields = {
+            "request_id": str(uuid4()),
+            "site_id": self.site_id,
+            "patient_id": self.patient_id,
+            "amount": usd(amount),
+            "tender": payment_service_pb2.TENDER_CASH,
+        }
+        return payment_service_pb2.RecordPaymentRequest(**fields | changes)
+
+    async def pay(self, amount: float, token: str | None = None, **changes: Any) -> payment_service_pb2.Payment:
+        request = self.payment_request(amount, **changes)
+        return (await self.svc.call(self.payments.RecordPayment, request, token)).payment
+
+    async def issue(self, course: BookedCourse, token: str | None = None) -> invoice_service_pb2.Invoice:
+        request = invoice_service_pb2.IssueInvoiceRequest(request_id=str(uuid4()), course_id=course.id)
+        return (await self.svc.call(self.invoices.IssueInvoice, request, token)).invoice
+
+    async def course_account(self, course: BookedCourse) -> account_service_pb2.CourseAccount:
+        request = account_service_pb2.GetCourseAccountRequest(course_id=course.id)
+        return (await self.svc.call(self.accounts.GetCourseAccount, request)).course_account
+
+    async def account(self, patient_id: str | None = None, token: str | None = None) -> account_service_pb2.Account:
+        request = account_service_pb2.GetAccountRequest(patient_id=patient_id or self.patient_id)
+        return (await self.svc.call(self.accounts.GetAccount, request, token)).account
+
+    async def estimates_of(self, course: BookedCourse) -> list[estimate_service_pb2.Estimate]:
+        """The latest first."""
+        request = estimate_service_pb2.ListEstimatesRequest(course_id=course.id)
+        return list((await self.svc.call(self.estimates.ListEstimates, request)).estimates)
+
+    async def trial_balance(self, token: str | None = None) -> dict[str, tuple[float | None, float | None]]:
+        """Debit and credit by account."""
+        request = ledger_service_pb2.GetTrialBalanceRequest(legal_entity_id=self.legal_entity_id)
+        totals = (await self.svc.call(self.ledger.GetTrialBalance, request, token)).totals
+        name = ledger_service_pb2.LedgerAccount.Name
+        return {
+            name(each.account).removeprefix("LEDGER_ACCOUNT_"): (dollars(each.debit), dollars(each.credit))
+            for each in totals
+        }
+
+    async def facts(self, *leaving_out: str) -> list[str]:
+        """What was published, in its order: `payment.received`."""
+        subjects = [subject.removeprefix("billing.v1.") for subject, _ in await self.svc.published()]
+        return [subject for subject in subjects if subject not in leaving_out]
+
+    async def fact(self, name: str) -> Any:
+        """The latest event of that name."""
+        return [event for subject, event in await self.svc.published() if subject == f"billing.v1.{name}"][-1]
+
+    async def books_agree(self) -> None:
+        """The ledger, the documents and what is left of them tell the same story."""
+        assert await self.svc.admin.fetch(UNBALANCED) == []
+        assert await self.svc.admin.fetch(WRONGLY_LEFT) == []
+        sums = await self.svc.admin.fetchrow(SUMS)
+        assert sums
+        assert sums["receivable"] == sums["charged"] - sums["applied"]
+        assert sums["deposits"] == sums["applied"] - sums["paid"]
+        assert sums["revenue"] == -sums["charged"]
+        assert sums["money"] == sums["paid"]
+
+    async def someone_waits(self) -> None:
+        """Returns once a statement waits for a lock."""
+        database = await self.svc.admin.fetchval("SELECT current_database()")
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'"
+        for _ in range(500):
+            if await self.svc.admin.fetchval(waiting, database):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("nobody waits")
+
+    def at(self, site_id: str, role: str = "ROLE_BILLING") -> str:
+        """A token for one site only."""
+        return self.svc.token(role, sites=[from_wire("site", site_id)])
+
+
+UNBALANCED = "SELECT entry_id FROM posting GROUP BY entry_id, currency HAVING sum(amount_minor) <> 0"
+WRONGLY_LEFT = """
+    SELECT id FROM open_item
+    LEFT JOIN (SELECT id, total_minor AS whole FROM invoice UNION ALL SELECT id, amount_minor FROM payment) AS document
+        USING (id)
+    WHERE whole - left_minor IS DISTINCT FROM (
+        SELECT coalesce(sum(amount_minor), 0) FROM application WHERE open_item.id IN (payment_id, invoice_id)
+    )
+"""
+SUMS = """
+    SELECT (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account IN (1, 2)) AS money,
+        (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 3) AS receivable,
+        (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 4) AS deposits,
+        (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 5) AS revenue,
+        (SELECT coalesce(sum(amount_minor), 0) FROM charge) AS charged,
+        (SELECT coalesce(sum(amount_minor), 0) FROM payment) AS paid,
+        (SELECT coalesce(sum(amount_minor), 0) FROM application) AS applied
+"""
+
+
+@asynccontextmanager
+async def open_billing(server_url: str, folder: Path) -> AsyncIterator[Billing]:
+    async with running(SERVICE, server_url, folder) as svc:
+        billing = Billing(svc)
+        await billing.register()
+        yield billing
