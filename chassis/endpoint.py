@@ -9,7 +9,8 @@ from __future__ import annotations  # grpc's context is generic in its stubs onl
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from typing import Any, NoReturn
 
 import grpc
@@ -37,10 +38,11 @@ DEADLINE_MAX_S = 30.0  # For a caller who sets none, or a longer one.
 ANSWER_S = 0.02  # Kept back to be able to answer.
 WORK_MIN_S = 0.05  # With less left than this, work is refused.
 STREAM_AGE_MAX_S = 3600.0  # Then the stream ends with OK, and the reader opens it again from its resume token.
-STREAM_WRITE_S = 10.0  # A reader that takes nothing for so long is dropped.
+STREAM_WRITE_S = 10.0  # A reader that takes nothing for so long is dropped,
+REFUSAL_S = 1.0  # and told why if it takes that.
 
 Handler = Callable[[Any, Call], Awaitable[Message]]
-StreamHandler = Callable[[Any, Call], AsyncIterator[Message]]
+StreamHandler = Callable[[Any, Call], AsyncGenerator[Message, None]]
 Context = grpc.aio.ServicerContext[bytes, Message]
 _validator = Validator()
 
@@ -60,6 +62,9 @@ class Endpoint:
         code = grpc.StatusCode.OK
         try:
             return await self._answer(raw, context, ids)
+        except asyncio.CancelledError:  # The caller went away, or the server's grace is over.
+            code = grpc.StatusCode.CANCELLED
+            raise
         except TimeoutError:
             code = grpc.StatusCode.DEADLINE_EXCEEDED
             await self._refuse(TooLate(), context, ids)
@@ -113,9 +118,12 @@ class Endpoint:
             raise BadRequest() from None
 
     async def _refuse(self, error: DomainError, context: Context, ids: dict[str, str]) -> NoReturn:
+        """The status waits behind messages that are not taken: then the stream is cut off without one."""
         log.info("rpc.refused", method=self._name, reason=error.reason, **ids)
-        await context.abort_with_status(rpc_status.to_status(status_of(error)))
-        raise AssertionError("abort raises")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REFUSAL_S):
+                await context.abort_with_status(rpc_status.to_status(status_of(error)))
+        raise asyncio.CancelledError
 
 
 class StreamEndpoint(Endpoint):
@@ -124,25 +132,30 @@ class StreamEndpoint(Endpoint):
     async def _answer(self, raw: bytes, context: Context, ids: dict[str, str]) -> None:
         async with asyncio.timeout(_work_seconds(context)):
             request, call, caller = await self._open(raw, context, ids)
-        messages = aiter(self._handler(request, call))
-        age_left = STREAM_AGE_MAX_S if (left := context.time_remaining()) is None else left - ANSWER_S
+        left: float | None = context.time_remaining()
+        age_left = STREAM_AGE_MAX_S if left is None else min(STREAM_AGE_MAX_S, left - ANSWER_S)
         token_left = caller.expires - time.time()
+        bound = asyncio.timeout(min(age_left, token_left))
         try:
-            async with asyncio.timeout(min(age_left, token_left, STREAM_AGE_MAX_S)):
+            async with bound, aclosing(self._handler(request, call)) as messages:
                 async for message in messages:
                     await _write(context, message)
         except TimeoutError:
-            if token_left <= min(age_left, STREAM_AGE_MAX_S):
+            if not bound.expired():
+                raise
+            if token_left <= age_left:
                 raise TokenExpired() from None
 
 
 async def _write(context: Context, message: Message) -> None:
-    writing = asyncio.ensure_future(context.write(message))
-    done, _ = await asyncio.wait({writing}, timeout=STREAM_WRITE_S)
-    if not done:
-        writing.cancel()
-        raise Overloaded()
-    await writing
+    patience = asyncio.timeout(STREAM_WRITE_S)
+    try:
+        async with patience:
+            await context.write(message)
+    except TimeoutError:
+        if patience.expired():
+            raise Overloaded() from None
+        raise
 
 
 def _work_seconds(context: Context) -> float:
