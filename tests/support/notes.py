@@ -10,7 +10,7 @@ import importlib
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 from uuid import UUID, uuid4
@@ -173,7 +173,7 @@ class NoteServicer:
 
         return await self._db.read(call, request, NoteStore, work)
 
-    async def WatchNotes(self, request: Any, call: Call) -> AsyncIterator[Any]:
+    async def WatchNotes(self, request: Any, call: Call) -> AsyncGenerator[Any, None]:
         try:
             for n in range(request.count):
                 title = str(n).rjust(request.title_size, ".")
