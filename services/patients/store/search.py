@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import ColumnElement, Date, Text, Uuid, and_, exists, literal, select, tuple_
+from sqlalchemy import ColumnElement, Date, Text, Uuid, and_, exists, literal, select, true, tuple_
 
 from chassis.sql import Statement, param
 from chassis.store import Store
@@ -69,9 +69,10 @@ def _after(first: Any) -> ColumnElement[bool]:
 
 
 def _has_word(n: int) -> ColumnElement[bool]:
+    """As a subselect of its own: joined, PostgreSQL might read all of a common word before the first patient."""
     other = patient_name.alias(f"name_{n}")
     begins = and_(other.c.word >= param(f"from_{n}", Text), other.c.word < param(f"until_{n}", Text))
-    return exists(select(other.c.word).where(_of_patient(other), begins))
+    return select(true()).where(_of_patient(other), begins).limit(1).scalar_subquery()
 
 
 def _has_word_before(first: Any) -> ColumnElement[bool]:

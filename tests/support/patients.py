@@ -1,0 +1,143 @@
+"""The patients service, running in this process, with two sites that it has heard of."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest_asyncio
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from atoll.patients.v1 import clearance_service_pb2 as clearance_pb
+from atoll.patients.v1 import patient_service_pb2 as pb
+from atoll.patients.v1 import screening_service_pb2 as screening_pb
+from atoll.patients.v1.clearance_service_pb2_grpc import ClearanceServiceStub
+from atoll.patients.v1.patient_pb2 import Patient
+from atoll.patients.v1.patient_service_pb2_grpc import PatientServiceStub
+from atoll.patients.v1.screening_service_pb2_grpc import ScreeningServiceStub
+from atoll.scheduling.v1.events_pb2 import SiteRegistered
+from chassis.ids import new_id, to_wire
+from services.patients.__main__ import SERVICE
+from tests.support.service import Running, running
+
+ZONE, OTHER_ZONE = "America/Denver", "America/Phoenix"
+
+
+@dataclass
+class Desk:
+    """Whoever calls: a chain's admin unless a token says otherwise."""
+
+    service: Running
+    site_id: UUID = field(default_factory=new_id)
+    other_site_id: UUID = field(default_factory=new_id)
+
+    async def open(self) -> None:
+        self.patients: Any = self.service.stub(PatientServiceStub)
+        self.screenings: Any = self.service.stub(ScreeningServiceStub)
+        self.clearances: Any = self.service.stub(ClearanceServiceStub)
+        for site_id, zone in ((self.site_id, ZONE), (self.other_site_id, OTHER_ZONE)):
+            await self.service.deliver(SiteRegistered(site_id=to_wire("site", site_id), time_zone=zone))
+
+    def told(self, **changes: Any) -> Patient:
+        """Ana Ruiz, who lives near the first site."""
+        fields: dict[str, Any] = {
+            "given_names": ["Ana"],
+            "family_name": "Ruiz",
+            "birth_date": {"year": 1980, "month": 5, "day": 17},
+            "home_site_id": to_wire("site", self.site_id),
+        }
+        return Patient(**fields | changes)
+
+    async def create(self, token: str | None = None, *, request_id: str = "", **changes: Any) -> Patient:
+        request = pb.CreatePatientRequest(request_id=request_id or str(uuid4()), patient=self.told(**changes))
+        created: Patient = (await self.service.call(self.patients.CreatePatient, request, token)).patient
+        return created
+
+    async def get(self, patient_id: str, token: str | None = None) -> Patient:
+        request = pb.GetPatientRequest(patient_id=patient_id)
+        got: Patient = (await self.service.call(self.patients.GetPatient, request, token)).patient
+        return got
+
+    async def update(self, seen: Patient, token: str | None = None, *, request_id: str = "", **changes: Any) -> Patient:
+        request = pb.UpdatePatientRequest(
+            request_id=request_id or str(uuid4()),
+            patient=Patient(id=seen.id, etag=seen.etag, **changes),
+            update_mask=FieldMask(paths=list(changes)),
+        )
+        changed: Patient = (await self.service.call(self.patients.UpdatePatient, request, token)).patient
+        return changed
+
+    async def search(self, token: str | None = None, **asked: Any) -> pb.SearchPatientsResponse:
+        found: pb.SearchPatientsResponse = await self.service.call(
+            self.patients.SearchPatients, pb.SearchPatientsRequest(**asked), token
+        )
+        return found
+
+    async def found(self, name: str) -> list[str]:
+        """Given names of those whom a search for `name` finds."""
+        return [" ".join(card.given_names) for card in (await self.search(name=name)).cards]
+
+    async def import_rows(self, *rows: Patient, token: str | None = None, request_id: str = "") -> list[Any]:
+        request = pb.ImportPatientsRequest(request_id=request_id or str(uuid4()), rows=rows)
+        return list((await self.service.call(self.patients.ImportPatients, request, token)).results)
+
+    async def screen(self, patient_id: str, token: str | None = None, **changes: Any) -> screening_pb.Screening:
+        fields: dict[str, Any] = {
+            "request_id": str(uuid4()),
+            "patient_id": patient_id,
+            "protocol_id": to_wire("protocol", new_id()),
+            "site_id": to_wire("site", self.site_id),
+            "answers": [{"question_code": "psychosis", "bool_value": False}],
+        }
+        request = screening_pb.RecordScreeningRequest(**fields | changes)
+        token = token or self.clinician()
+        recorded: screening_pb.Screening = (
+            await self.service.call(self.screenings.RecordScreening, request, token)
+        ).screening
+        return recorded
+
+    async def clear(self, patient_id: str, token: str | None = None, **changes: Any) -> clearance_pb.Clearance:
+        fields: dict[str, Any] = {
+            "request_id": str(uuid4()),
+            "patient_id": patient_id,
+            "protocol_id": to_wire("protocol", new_id()),
+            "site_id": to_wire("site", self.site_id),
+            "route_codes": ["iv"],
+            "effective_date": {"year": 2027, "month": 3, "day": 1},
+            "expire_date": {"year": 2027, "month": 9, "day": 1},
+        }
+        request = clearance_pb.GrantClearanceRequest(**fields | changes)
+        granted: clearance_pb.Clearance = (
+            await self.service.call(self.clearances.GrantClearance, request, token or self.clinician())
+        ).clearance
+        return granted
+
+    async def revoke(self, clearance_id: str, token: str | None = None) -> clearance_pb.Clearance:
+        request = clearance_pb.RevokeClearanceRequest(request_id=str(uuid4()), clearance_id=clearance_id)
+        revoked: clearance_pb.Clearance = (
+            await self.service.call(self.clearances.RevokeClearance, request, token or self.clinician())
+        ).clearance
+        return revoked
+
+    def clinician(self) -> str:
+        return self.service.token("ROLE_CLINICIAN", subject="dr")
+
+    def at_other_site(self, role: str = "ROLE_FRONT_DESK") -> str:
+        return self.service.token(role, sites=[self.other_site_id])
+
+    def of_other_chain(self, role: str = "ROLE_CHAIN_ADMIN") -> str:
+        return self.service.token(role, chain_id=new_id())
+
+    async def facts(self) -> list[str]:
+        """Subjects of what was published."""
+        return [subject for subject, _ in await self.service.published()]
+
+
+@pytest_asyncio.fixture
+async def desk(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Desk]:
+    """To be imported by the tests that sit at it."""
+    async with running(SERVICE, postgres_url, issuer_folder) as service:
+        desk = Desk(service)
+        await desk.open()
+        yield desk
