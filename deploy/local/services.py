@@ -1,5 +1,6 @@
 """The four services as programs of the local stack: their ports, their environment, their health."""
 
+import json
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -68,20 +69,20 @@ def serve(name: str, ports: ServicePorts, databases: DatabaseUrls, around: Surro
     }
     return Program(
         name=name,
-        command=_command(name, "serve"),
+        command=(sys.executable, "-m", f"services.{name}", "serve"),
         ready=lambda pid: serves(f"{HOST}:{ports.probe}"),
         environment=environment,
-        fault=lambda log: _last_line(name, log),
+        fault=lambda log: f"{name} failed: {_last_line(log)}",
     )
 
 
-def migrate(name: str, databases: DatabaseUrls) -> Program:
-    environment: Mapping[str, str] = {**PYTHON, "ATOLL_OWNER_DATABASE_URL": databases.owner}
+def migrate(databases: Mapping[str, DatabaseUrls]) -> Program:
+    owners = {name: urls.owner for name, urls in databases.items()}
     return Program(
-        name=name,
-        command=_command(name, "migrate"),
-        environment=environment,
-        fault=lambda log: _last_line(f"the migration of {name}", log),
+        name="migrate",
+        command=(sys.executable, "-m", "deploy.local.migrate"),
+        environment={**PYTHON, "ATOLL_OWNER_DATABASE_URLS": json.dumps(owners)},
+        fault=_last_line,
     )
 
 
@@ -100,10 +101,6 @@ def serves(probe_address: str) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _command(name: str, action: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", f"services.{name}", action)
-
-
-def _last_line(what: str, log: str) -> str | None:
+def _last_line(log: str) -> str | None:
     lines = [line.strip() for line in log.splitlines() if line.strip()]
-    return f"{what} failed: {lines[-1][:300]}" if lines else None
+    return lines[-1][:300] if lines else None

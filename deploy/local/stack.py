@@ -106,8 +106,7 @@ class Stack:
         server_url = await self._start_postgres()
         nats_url = options.nats_url or nats.nats_url(ports.nats)
         databases: dict[str, DatabaseUrls] = {}
-        made = (self._database(server_url, name, databases) for name in options.services)
-        await together(self._start_others(ports), *made)
+        await together(self._make_databases(server_url, databases), self._start_others(ports))
         self.info = _describe(options, ports, server_url, nats_url, databases)
         around = Surroundings(
             nats_url=nats_url,
@@ -140,7 +139,7 @@ class Stack:
             require_free(options.edge_port, "the edge", "ATOLL_PORT")
         if options.mail_port:
             require_free(options.mail_port, "the mail page", "ATOLL_MAIL_PORT")
-        for name in self.names:
+        for name in (*self.names, "migrate"):
             log = home.logs / f"{name}.log"
             if log.exists():
                 log.replace(home.logs / f"{name}.previous.log")
@@ -174,11 +173,15 @@ class Stack:
         )
         await supervisor.launch(envoy.envoy(home.folder / "envoy", edge), rank=3, port=ports.edge)
 
-    async def _database(self, server_url: str, name: str, made: dict[str, DatabaseUrls]) -> None:
-        """With the newest schema. Its roles have the administrator's password, if the server asks for one."""
-        self._report(name, State.MIGRATING, "")
-        made[name] = await provision(server_url, name, password=unquote(urlsplit(server_url).password or ""))
-        await self._supervisor.run_once(services.migrate(name, made[name]))
+    async def _make_databases(self, server_url: str, made: dict[str, DatabaseUrls]) -> None:
+        """Each with the newest schema. Their roles have the administrator's password, if the server asks for one."""
+        names = self.options.services
+        for name in names:
+            self._report(name, State.MIGRATING, "")
+        password = unquote(urlsplit(server_url).password or "")
+        urls = await together(*(provision(server_url, name, password=password) for name in names))
+        made.update(zip(names, urls, strict=True))
+        await self._supervisor.run_once(services.migrate(made))
 
     def _record(self) -> None:
         running = {
