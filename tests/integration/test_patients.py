@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from grpc import StatusCode
 
 from atoll.patients.v1 import patient_service_pb2 as pb
@@ -35,7 +36,7 @@ def email(value: str) -> dict[str, Any]:
 
 
 async def test_a_patient_is_kept_as_told(desk: Desk) -> None:
-    told = {
+    told: dict[str, Any] = {
         "given_names": ["José", "Luis"],
         "family_name": "Andrade",
         "prefix": "Dr.",
@@ -313,9 +314,8 @@ async def test_an_update_may_not_take_anothers_identifier_but_keep_its_own(desk:
 @pytest.mark.parametrize("path", ["mrn", "site_ids", "etag", "contact_points.value", "nonsense"])
 async def test_a_mask_names_whole_fields_that_can_be_changed(desk: Desk, path: str) -> None:
     created = await desk.create()
-    request = pb.UpdatePatientRequest(
-        request_id=str(uuid4()), patient={"id": created.id, "etag": created.etag}, update_mask={"paths": [path]}
-    )
+    seen, mask = Patient(id=created.id, etag=created.etag), FieldMask(paths=[path])
+    request = pb.UpdatePatientRequest(request_id=str(uuid4()), patient=seen, update_mask=mask)
     refused = await refusal(desk.service.call(desk.patients.UpdatePatient, request))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
 

@@ -91,11 +91,12 @@ async def test_screenings_come_the_latest_first_in_pages(desk: Desk) -> None:
 async def test_nobody_is_screened_where_their_record_does_not_open(desk: Desk) -> None:
     patient = await desk.create()
     elsewhere = {"site_id": to_wire("site", desk.other_site_id)}
-    for patient_id, changes, token in (
+    attempts: list[tuple[str, dict[str, Any], str]] = [
         (patient.id, elsewhere, desk.clinician()),
         (to_wire("patient", new_id()), {}, desk.clinician()),
         (patient.id, {}, desk.of_other_chain("ROLE_CLINICIAN")),
-    ):
+    ]
+    for patient_id, changes, token in attempts:
         refused = await refusal(desk.screen(patient_id, token, **changes))
         assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "PATIENT_NOT_FOUND")
     assert await desk.service.count("screening") == 0
@@ -150,7 +151,7 @@ async def test_the_same_request_grants_one_clearance(desk: Desk) -> None:
     ],
 )
 async def test_days_that_clear_nothing_are_refused(desk: Desk, days: dict[str, Any], reason: str) -> None:
-    dates = {name: dict(zip(("year", "month", "day"), day, strict=True)) for name, day in days.items()}
+    dates: dict[str, Any] = {name: dict(zip(("year", "month", "day"), day, strict=True)) for name, day in days.items()}
     refused = await refusal(desk.clear((await desk.create()).id, **dates))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, reason)
     assert await desk.service.count("clearance") == 0

@@ -117,7 +117,7 @@ async def test_pages_hold_everybody_once_in_the_order_of_the_name(desk: Desk) ->
 
 async def test_pages_without_a_name_hold_everybody_once(desk: Desk) -> None:
     made = [(await desk.create()).id for _ in range(3)]
-    asked = {"birth_date": {"year": 1980, "month": 5, "day": 17}}
+    asked: dict[str, Any] = {"birth_date": {"year": 1980, "month": 5, "day": 17}}
     first = await desk.search(page_size=2, **asked)
     second = await desk.search(page_size=2, page_token=first.next_page_token, **asked)
     assert [card.patient_id for page in (first, second) for card in page.cards] == made
