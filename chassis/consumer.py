@@ -52,6 +52,9 @@ DELIVERIES_MAX = 100  # NATS's own bound, above ours.
 REPLAY_POLL_S = 1.0
 REPLAY_BATCH_MAX = 50
 
+FOR_GOOD = frozenset({Kind.INVALID, Kind.DENIED, Kind.NOT_FOUND, Kind.CONFLICT})
+"""Refusals that the same event would meet again."""
+
 Handler: TypeAlias = Callable[[Any, Any], Awaitable[None]]
 Reads: TypeAlias = Mapping[type[Message], Handler]
 
@@ -73,7 +76,7 @@ UNBURY = Statement(delete(dead_letter).where(*_one))
 TO_REPLAY = Statement(
     select(dead_letter)
     .where(dead_letter.c.replay_at.is_not(None), dead_letter.c.consumer == param("consumer"))
-    .order_by(dead_letter.c.replay_at)
+    .order_by(dead_letter.c.replay_at, dead_letter.c.buried_at)
     .limit(REPLAY_BATCH_MAX)
 )
 ASK_REPLAY = Statement(update(dead_letter).where(*_one).values(replay_at=param("replay_at")))
@@ -216,7 +219,7 @@ def _delay_s(error: Exception, deliveries: int, age: Any) -> float | None:
 
 def _is_final(error: Exception) -> bool:
     if isinstance(error, DomainError):
-        return error.kind is not Kind.UNAVAILABLE
+        return error.kind in FOR_GOOD
     return isinstance(error, DecodeError)
 
 

@@ -1,5 +1,6 @@
 """Ids: UUIDv7 inside, TypeID on the wire (`course_01h…`), so that an id of one kind never passes for another."""
 
+import re
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -8,6 +9,9 @@ from typeid import base32
 from uuid_utils.compat import uuid7
 
 from chassis.errors import DomainError, Kind
+
+TYPE_ID = re.compile(r"[a-z]+_[0-7][0-9a-hjkmnp-tv-z]{25}")
+ID = re.compile(rf"{TYPE_ID.pattern}|[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}")
 
 
 class BadId(DomainError):
@@ -43,9 +47,15 @@ def ids_of(message: Message, path: str = "") -> Iterator[tuple[str, str]]:
             continue
         if field.message_type:
             yield from ids_of(value, f"{path}{field.name}.")
-        elif (field.name == "id" or field.name.endswith("_id")) and _is_id(value):
+        elif (field.name == "id" or field.name.endswith("_id")) and isinstance(value, str) and ID.fullmatch(value):
             yield path + field.name, value
 
 
-def _is_id(text: object) -> bool:
-    return isinstance(text, str) and (len(text.rpartition("_")[2]) == 26 or len(text) == 36) and " " not in text
+def all_ids(message: Message) -> Iterator[str]:
+    """Every TypeID that stands anywhere in a message."""
+    for field, found in message.ListFields():
+        for value in found if field.is_repeated else [found]:
+            if isinstance(value, Message):
+                yield from all_ids(value)
+            elif isinstance(value, str) and TYPE_ID.fullmatch(value):
+                yield value

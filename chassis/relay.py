@@ -1,10 +1,14 @@
 """Outbox to NATS: at least once. `Nats-Msg-Id` and the readers' inboxes drop the copies."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 
 import structlog
+from asyncpg import Record
 from nats.js import JetStreamContext
+from nats.js.api import PubAck
+from nats.js.errors import NoStreamResponseError
 from sqlalchemy import ARRAY, Uuid, any_, func, select, update
 
 from chassis.db import Pool
@@ -49,11 +53,16 @@ class Relay:
         self._pool, self._js = pool, js
 
     async def run(self) -> None:
-        """Until cancelled. While NATS or PostgreSQL is away, events wait in the outbox."""
+        """Until cancelled, or until the stream is gone, which whoever runs it makes anew.
+
+        While NATS or PostgreSQL is away, events wait in the outbox.
+        """
         while True:
             try:
                 if await self.drain() < BATCH_MAX:
                     await asyncio.sleep(POLL_S)
+            except NoStreamResponseError:
+                raise
             except Exception as error:
                 log.warning("relay.retry", error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
@@ -65,19 +74,22 @@ class Relay:
             OUTBOX_BACKLOG.set(len(batch))
             if not batch:
                 return 0
-            acks = [
-                await self._js.publish_async(
-                    row["subject"],
-                    row["payload"],
-                    headers={"Nats-Msg-Id": str(row["event_id"]), "traceparent": row["traceparent"]},
-                )
-                for row in batch
-            ]
-            await asyncio.gather(*acks)
+            await self._publish(batch)
             event_ids = [row["event_id"] for row in batch]
             await conn.execute(PUBLISHED.text, *PUBLISHED.args({"event_ids": event_ids}))
         EVENTS_PUBLISHED.inc(len(batch))
         return len(batch)
+
+    async def _publish(self, batch: Sequence[Record]) -> None:
+        acks = list[asyncio.Future[PubAck]]()
+        try:
+            for row in batch:
+                headers = {"Nats-Msg-Id": str(row["event_id"]), "traceparent": row["traceparent"]}
+                acks.append(await self._js.publish_async(row["subject"], row["payload"], headers=headers))
+            await asyncio.gather(*acks)
+        finally:
+            for ack in acks:  # Else those that never come fill the client's count of what it may wait for.
+                ack.cancel()
 
 
 async def publish_again(pool: Pool, since: datetime) -> int:

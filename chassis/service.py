@@ -32,7 +32,7 @@ from chassis.clock import Clock, business_clock
 from chassis.consumer import Consumer, Reads
 from chassis.db import Database, Pool, open_pool
 from chassis.durability import check_durability
-from chassis.election import Work, lead
+from chassis.election import Work, kept_running, lead
 from chassis.housekeeping import keep_house
 from chassis.logs import configure_logs
 from chassis.metrics import serve_metrics
@@ -121,9 +121,6 @@ async def _work(service: Service, settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(settings.database_url, size=settings.pool_size))
         db = Database(pool)
-        nats_client = await _connect_nats(settings)
-        stack.push_async_callback(nats_client.close)
-        js = nats_client.jetstream()
         if settings.production:
             await check_durability(pool, settings.nats_monitor_url)
         server = Server(Tokens(Keys(settings.jwks), settings.issuer, settings.audience), clock)
@@ -133,18 +130,23 @@ async def _work(service: Service, settings: Settings) -> None:
             server.reflect(IMAGE.read_bytes())  # Before anything is served.
         ports = await server.start(settings.listen, settings.probe_listen)
         stack.push_async_callback(server.stop)
-        background = asyncio.create_task(_background(service, settings, db, js, clock))
+        background = asyncio.create_task(kept_running("background", partial(_background, service, settings, db, clock)))
         stack.push_async_callback(_cancelled, background)
         log.info("serving", ports=ports, metrics_port=serve_metrics(settings.metrics_listen))
         await stopped.wait()
         log.info("stopping")
 
 
-async def _background(service: Service, settings: Settings, db: Database, js: JetStreamContext, clock: Clock) -> None:
+async def _background(service: Service, settings: Settings, db: Database, clock: Clock) -> None:
+    """Calls are answered without it: what it would do waits in the database until NATS is there."""
     relay_pool = open_pool(settings.relay_database_url, size=JOB_POOL_SIZE)
     sealer_pool = open_pool(settings.sealer_database_url, size=1)
-    async with relay_pool, sealer_pool:
-        await ensure_stream(js, service.stream, settings.nats_replicas)
+    async with AsyncExitStack() as stack:
+        nats_client = await _connect_nats(settings)
+        stack.push_async_callback(nats_client.close)
+        await stack.enter_async_context(relay_pool)
+        await stack.enter_async_context(sealer_pool)
+        js = nats_client.jetstream()
         await lead(settings.relay_database_url, _elected(service, settings, db, js, clock, relay_pool, sealer_pool))
 
 
@@ -158,17 +160,25 @@ def _elected(
     sealer_pool: Pool,
 ) -> Work:
     work: dict[str, Callable[[], Awaitable[None]]] = {
-        "relay": Relay(relay_pool, js).run,
+        "relay": partial(_publish, service, settings, js, Relay(relay_pool, js)),
         "sealer": Sealer(sealer_pool).run,
         "housekeeping": partial(keep_house, relay_pool),
     }
     for stream, reads in service.reads.items():
         consumer = Consumer(db, service.name, service.store_type, reads, clock)
         work[f"consumer of {stream}"] = partial(_consume, consumer, js, stream)
-        work[f"replays of {stream}"] = partial(consumer.run_replays, relay_pool)
+    every = {event_type: handle for reads in service.reads.values() for event_type, handle in reads.items()}
+    replays = Consumer(db, service.name, service.store_type, every, clock)
+    work["replays"] = partial(replays.run_replays, relay_pool)
     for job in service.jobs:
         work[getattr(job, "__name__", str(job))] = partial(job, db, settings, clock)
     return work
+
+
+async def _publish(service: Service, settings: Settings, js: JetStreamContext, relay: Relay) -> None:
+    """Makes the stream, also when NATS has lost it."""
+    await ensure_stream(js, service.stream, settings.nats_replicas)
+    await relay.run()
 
 
 async def _consume(consumer: Consumer, js: JetStreamContext, stream: str) -> None:

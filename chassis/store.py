@@ -18,7 +18,7 @@ from atoll.common.v1.access_pb2 import Audit
 from atoll.common.v1.event_meta_pb2 import EventMeta, subject
 from chassis.call import Call
 from chassis.errors import DomainError, Kind
-from chassis.ids import ids_of, new_id, to_wire
+from chassis.ids import all_ids, ids_of, new_id, to_wire
 from chassis.sql import Statement, param, params, rows
 from chassis.tables import audit, dead_letter, idempotency, inbox, outbox
 from chassis.times import to_timestamp
@@ -161,7 +161,7 @@ class Store:
     async def settle_event(self, event: Message) -> None:
         """Events that a handler emitted leave; letters that waited for something this event names are tried again."""
         await self.settle_job()
-        await self.rows(REPLAY_WAITING, consumer=self.call.method, ids=[id for _, id in ids_of(event)])
+        await self.rows(REPLAY_WAITING, consumer=self.call.method, ids=sorted(set(all_ids(event))))
 
     async def settle_job(self) -> None:
         if self._events:
