@@ -60,8 +60,10 @@ class Display:
         row, now = self._rows.setdefault(name, _Row()), time.monotonic()
         if row.state not in BUSY and state in BUSY:
             row.since, row.took = now, None
-        if state in (State.READY, State.DIED):
+        if state is State.READY:
             row.took = now - row.since
+        if state is State.DIED:
+            row.since, row.took = now, None
         changed, row.state = row.state is not state, state
         if not self._live and changed and state not in BUSY:
             took = f" [dim]{row.took:.1f} s[/]" if state is State.READY and row.took is not None else ""

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from cli.display import Display
 from deploy.local.stack import Options, Stack
@@ -37,7 +36,7 @@ async def run(options: Options, console: Console, *, sample: bool) -> None:
             if sample and not stack.home.sites_file.exists():
                 await load_sample(stack)
             console.print(f"\nServing after {time.monotonic() - started:.1f} s. Ctrl-C stops it.\n")
-            console.print(addresses(stack))
+            print_addresses(console, stack)
             await asyncio.Event().wait()
     except asyncio.CancelledError:
         console.print("Stopped. The data is kept.")
@@ -57,12 +56,15 @@ async def load_sample(stack: Stack) -> None:
         await loaded
 
 
-def addresses(stack: Stack) -> Table:
-    info, table = stack.info, Table(box=None, padding=(0, 2), show_header=False)
-    token = "./atoll token --role FRONT_DESK"  # noqa: S105  # A command that prints one.
-    table.add_row("API", f"[bold cyan]{info.edge_url}[/]", "gRPC, gRPC-Web and JSON")
-    table.add_row("Mail", f"[bold cyan]{info.mail_url}[/]", "what was sent, delivered to nobody")
-    table.add_row("Token", token, 'then: curl -H "Authorization: Bearer $TOKEN" …')
-    table.add_row("Calls", f"buf curl --list-methods {info.edge_url}", "by reflection")
-    table.add_row("State", "./atoll status", f"logs in {stack.home.logs}")
-    return table
+def print_addresses(console: Console, stack: Stack) -> None:
+    """One line each, never broken, so that they can be copied."""
+    info = stack.info
+    for name, text, remark in (
+        ("API", f"[bold cyan]{info.edge_url}[/]", "gRPC, gRPC-Web, Connect and JSON"),
+        ("Mail", f"[bold cyan]{info.mail_url}[/]", "what was sent, delivered to nobody"),
+        ("Token", "TOKEN=$(./atoll token --role FRONT_DESK)", "--help names the roles"),
+        ("JSON", f'curl -H "Authorization: Bearer $TOKEN" {info.edge_url}/v1/sites', ""),
+        ("Calls", f"buf curl --list-methods {info.edge_url}", "by reflection"),
+        ("State", "./atoll status", f"logs in {stack.home.logs}"),
+    ):
+        console.print(f"  [dim]{name:<6}[/] {text}{f'   [dim]{remark}[/]' if remark else ''}", soft_wrap=True)
