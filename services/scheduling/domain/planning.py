@@ -309,18 +309,23 @@ class _Planner:
                 yield day, starts[0]
 
     def _lacking(self, phase: Phase, visit_type: VisitType, days: Sequence[int]) -> Iterator[Violation]:
-        """What is lacking on most days comes first; then the days on which everything is there, but not at one time."""
-        grid, starts = self._grid(), self._starts[visit_type.code]
-        lacking = {
-            need: [day for day, found in enumerate(self._split(bits & grid)) if day in days and not found]
-            for need, bits in starts.by_need.items()
-        }
+        """What each day lacks while the site is open, most days first; then the days that lack nothing but one time."""
+        by_need = dict(self._starts[visit_type.code].by_need)
+        during = self._grid() & by_need.pop("site", -1)
+        open_days = self._found(during, days)
+        lacking = {"site": sorted(set(days) - open_days)}
+        lacking |= {need: sorted(open_days - self._found(bits & during, days)) for need, bits in by_need.items()}
         rules = {"start_time": "IN_PAST", "patient": "PATIENT_TAKEN", "site": "SITE_CLOSED"}
         for need, without in sorted(lacking.items(), key=lambda each: -len(each[1])):
             if without:
                 yield Violation(f"{phase.code}.{need}", rules.get(need, "NOBODY_FREE"), self._named(without))
-        if together := sorted(set(days) - {day for without in lacking.values() for day in without}):
+        if together := sorted(set(days).difference(*lacking.values())):
             yield Violation(phase.code, "NO_COMMON_TIME", self._named(together))
+
+    def _found(self, bits: int, days: Sequence[int]) -> set[int]:
+        """Those of `days` on which a bit is set."""
+        by_day = self._split(bits)
+        return {day for day in days if by_day[day]}
 
     def _named(self, days: Sequence[int]) -> str:
         names = ", ".join(self._days[day].isoformat() for day in days[:DAYS_NAMED_MAX])

@@ -131,4 +131,5 @@ def _is_possible(phone: str) -> bool:
 
 @cache
 def _time_zones() -> set[str]:
-    return available_timezones()
+    """Names of the form Area/Location: others are what a machine calls its own, or old."""
+    return {name for name in available_timezones() if "/" in name}

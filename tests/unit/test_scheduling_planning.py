@@ -1,0 +1,241 @@
+"""Fitting a course into a calendar: which plans are found, and what is said when there is none."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from services.scheduling.domain.courses import PhasesOutsideProtocol, RouteUnknown
+from services.scheduling.domain.hours import Days, Hours, Shift, Slot
+from services.scheduling.domain.planning import (
+    Calendar,
+    Plan,
+    PlanNotFound,
+    PlanTooLong,
+    PlanWindowInvalid,
+    Wish,
+    last_day,
+    plan,
+    visits_of,
+)
+from services.scheduling.domain.resources import Resource, ResourceKind
+from tests.support.scheduling import DENVER, TEMPLATE, domain_template, local, phase
+
+NOW = local(3, 1, 7)
+ORIGIN = datetime(2027, 2, 28, tzinfo=UTC)
+SITE, ROOM, NURSE, SECOND, DOCTOR = (UUID(int=n) for n in range(1, 6))
+WEEKDAYS = tuple(Shift(day, 8 * 60, 18 * 60) for day in range(5))
+WORKING = Resource(NURSE, SITE, ResourceKind.STAFF, "", frozenset({"infusion"}), 2)
+RESOURCES = (
+    Resource(ROOM, SITE, ResourceKind.ROOM, "", frozenset(), 1),
+    WORKING,
+    Resource(DOCTOR, SITE, ResourceKind.STAFF, "", frozenset({"prescriber"}), 1),
+)
+CALENDAR = Calendar(Hours(DENVER, WEEKDAYS), RESOURCES, ORIGIN, {}, ())
+WISH = Wish("iv", (("induction", 3),), date(2027, 3, 2), date(2027, 3, 5))
+
+
+def with_(*changed: Resource, **changes: Any) -> Calendar:
+    by_id = {each.id: each for each in (*RESOURCES, *changed)}
+    return replace(CALENDAR, **{"resources": tuple(by_id.values())} | changes)
+
+
+def minutes(*spans: tuple[datetime, datetime]) -> list[tuple[int, int]]:
+    return [((start - ORIGIN) // timedelta(minutes=1), (end - ORIGIN) // timedelta(minutes=1)) for start, end in spans]
+
+
+def plans(calendar: Calendar = CALENDAR, now: datetime = NOW, template: Any = TEMPLATE, **wish: Any) -> list[Plan]:
+    return plan(domain_template(template), calendar, replace(WISH, **wish), now)
+
+
+def walls(found: Plan) -> list[str]:
+    return [visit.slot.start.astimezone(DENVER).strftime("%m-%d %H:%M") for visit in found]
+
+
+def lacking(calendar: Calendar, **wish: Any) -> list[tuple[str, str, str]]:
+    with pytest.raises(PlanNotFound) as refused:
+        plans(calendar, **wish)
+    return [(each.field, each.rule, each.description) for each in refused.value.violations]
+
+
+def test_an_empty_clinic_gives_the_preferred_gaps_from_the_first_day_on() -> None:
+    best, *others = plans()
+    assert walls(best) == ["03-02 08:00", "03-05 08:00", "03-08 08:00"]
+    assert [walls(each)[0] for each in others] == ["03-05 08:00", "03-03 08:00"]
+    assert best[0].resources == (("nurse", NURSE), ("room", ROOM))
+    assert best[0].slot.end - best[0].slot.start == timedelta(minutes=80)
+
+
+def test_the_preferred_time_and_weekdays_are_kept_where_they_can_be() -> None:
+    best = plans(minute_of_day=14 * 60, weekdays=frozenset({1, 3}))[0]
+    assert walls(best) == ["03-02 14:00", "03-04 14:00", "03-09 14:00"]
+
+
+def test_local_time_is_kept_when_clocks_change() -> None:
+    best = plans(earliest=date(2027, 3, 12), latest=date(2027, 3, 12), minute_of_day=10 * 60)[0]
+    assert walls(best) == ["03-12 10:00", "03-15 10:00", "03-18 10:00"]
+    assert best[1].slot.start - best[0].slot.start == timedelta(hours=71)
+
+
+def test_what_is_taken_is_kept_clear_of_to_the_minute() -> None:
+    taken = {(ROOM, 0): minutes((local(3, 2, 8), local(3, 2, 10, 1)))}
+    best = plans(with_(taken=taken), latest=date(2027, 3, 2))[0]
+    assert walls(best)[0] == "03-02 10:15"
+
+
+def test_a_nurse_in_observation_may_prepare_but_not_dose_another_patient() -> None:
+    """One lane taken from 8:00 to 8:25: at 8:15 preparation can begin, dosing with both lanes at 8:25."""
+    for end, start in ((local(3, 2, 8, 25), "03-02 08:15"), (local(3, 2, 8, 26), "03-02 08:30")):
+        taken = {(NURSE, 1): minutes((local(3, 2, 8), end))}
+        assert walls(plans(with_(taken=taken), latest=date(2027, 3, 2))[0])[0] == start
+
+
+def test_the_patients_other_visits_are_kept_clear_of_and_turnover_is_not_theirs() -> None:
+    patient = minutes((local(3, 2, 9, 20), local(3, 2, 18)))
+    assert walls(plans(with_(patient=patient), latest=date(2027, 3, 2))[0])[0] == "03-02 08:00"
+    patient = minutes((local(3, 2, 9, 19), local(3, 2, 17)))
+    assert lacking(with_(patient=patient), latest=date(2027, 3, 2))[0][:2] == ("induction.patient", "PATIENT_TAKEN")
+
+
+def test_two_requirements_never_get_the_same_person() -> None:
+    """Doctor and nurse can both be the one; then the other must be somebody else, and there is nobody."""
+    both = replace(WORKING, capabilities=frozenset({"infusion", "prescriber"}))
+    alone = tuple(each for each in (*RESOURCES, both) if each.id in (ROOM, NURSE) and each is not WORKING)
+    visit_type = {
+        **TEMPLATE["visit_types"][1],
+        "requirements": [
+            *TEMPLATE["visit_types"][1]["requirements"],
+            {"key": "prescriber", "kind": "RESOURCE_KIND_STAFF", "capability": "prescriber"},
+        ],
+        "segments": [
+            {
+                "kind": "SEGMENT_KIND_PREPARATION",
+                "minutes": 10,
+                "uses": [{"requirement_key": key, "lane_count": 1} for key in ("nurse", "room", "prescriber")],
+            }
+        ],
+    }
+    template = {**TEMPLATE, "visit_types": [TEMPLATE["visit_types"][0], visit_type]}
+    with pytest.raises(PlanNotFound) as refused:
+        plans(replace(CALENDAR, resources=alone), template=template)
+    assert {each.rule for each in refused.value.violations} == {"NO_COMMON_TIME"}
+    found = plans(replace(CALENDAR, resources=(*alone, RESOURCES[2])), template=template)
+    assert dict(found[0][0].resources) == {"nurse": NURSE, "room": ROOM, "prescriber": DOCTOR}
+
+
+def test_the_nurse_of_the_visit_before_stays_where_they_can() -> None:
+    second = replace(WORKING, id=SECOND)
+    taken = {(NURSE, lane): minutes((local(3, 2, 8), local(3, 2, 18))) for lane in (0, 1)}
+    best = plans(with_(second, taken=taken), latest=date(2027, 3, 2))[0]
+    assert [dict(visit.resources)["nurse"] for visit in best] == [SECOND, SECOND, SECOND]
+
+
+def test_a_visit_of_the_same_day_begins_when_everything_of_the_one_before_is_free() -> None:
+    same_day = [phase("induction", "INDUCTION", "treatment", (1, 2, 6), (0, 0, 0))]
+    best = plans(template={**TEMPLATE, "phases": same_day}, phases=())[0]
+    assert walls(best) == ["03-02 08:00", "03-02 09:30"]
+
+
+def test_a_visit_over_midnight_pushes_the_next_days_back() -> None:
+    night = Hours(DENVER, tuple(Shift(day, 22 * 60, 28 * 60) for day in range(7)))
+    daily = [phase("induction", "INDUCTION", "treatment", (1, 2, 6), (1, 1, 1))]
+    template = {**TEMPLATE, "phases": daily}
+    found = plans(replace(CALENDAR, site=night), template=template, phases=(), minute_of_day=23 * 60 + 45)
+    assert walls(found[0]) == ["03-02 23:45", "03-03 23:45"]
+    wished = plans(replace(CALENDAR, site=night), template=template, phases=(), minute_of_day=0)
+    assert walls(wished[0]) == ["03-02 00:00", "03-03 00:00"]
+
+
+def test_starts_are_on_quarters_of_the_sites_hours_whatever_its_zone() -> None:
+    kathmandu = replace(CALENDAR.site, zone=ZoneInfo("Asia/Kathmandu"))  # UTC+5:45.
+    start = plans(replace(CALENDAR, site=kathmandu))[0][0].slot.start.astimezone(kathmandu.zone)
+    assert (start.hour, start.minute) == (8, 0)
+
+
+def test_nothing_is_planned_in_the_past() -> None:
+    assert walls(plans(now=local(3, 2, 11, 1), latest=date(2027, 3, 2))[0])[0] == "03-02 11:15"
+    assert lacking_in_past() == [("induction.start_time", "IN_PAST", "on 2027-03-02")]
+
+
+def lacking_in_past() -> list[tuple[str, str, str]]:
+    with pytest.raises(PlanNotFound) as refused:
+        plans(now=local(3, 3, 0), latest=date(2027, 3, 2))
+    return [(each.field, each.rule, each.description) for each in refused.value.violations]
+
+
+def test_a_refusal_names_the_requirement_that_binds_and_the_days() -> None:
+    away = replace(WORKING, time_off=(Days(date(2027, 3, 2), date(2027, 3, 5)),))
+    assert lacking(with_(away)) == [
+        ("induction.nurse", "NOBODY_FREE", "on 2027-03-02, 2027-03-03, 2027-03-04, 2027-03-05")
+    ]
+
+
+def test_a_refusal_is_about_the_visit_that_cannot_be_reached() -> None:
+    """The nurse leaves after Tuesday: the second visit would be on 4 to 7 March, of which the weekend is closed too."""
+    away = replace(WORKING, time_off=(Days(date(2027, 3, 3), date(2027, 6, 1)),))
+    found = lacking(with_(away), latest=date(2027, 3, 2))
+    assert found == [
+        ("induction.site", "SITE_CLOSED", "on 2027-03-06, 2027-03-07"),
+        ("induction.nurse", "NOBODY_FREE", "on 2027-03-04, 2027-03-05"),
+    ]
+
+
+def test_a_refusal_says_when_all_are_there_but_never_together() -> None:
+    early = replace(WORKING, working_hours=(Shift(1, 8 * 60, 11 * 60),))
+    late = replace(RESOURCES[0], working_hours=(Shift(1, 11 * 60, 18 * 60),))
+    found = lacking(with_(early, late), latest=date(2027, 3, 2))
+    assert found == [("induction", "NO_COMMON_TIME", "on 2027-03-02")]
+
+
+def test_without_phases_every_phase_is_planned_with_its_default() -> None:
+    template = domain_template()
+    assert [each.code for each in visits_of(template, replace(WISH, phases=()))] == [
+        "assessment", *["induction"] * 6, "follow_up"
+    ]  # fmt: skip
+    assert len(plans(phases=())[0]) == 8
+
+
+@pytest.mark.parametrize(
+    ("phases", "field"),
+    [
+        ((("booster", 1),), "phases[0].phase_code"),
+        ((("induction", 1), ("assessment", 1)), "phases[1].phase_code"),
+        ((("induction", 1), ("induction", 1)), "phases[1].phase_code"),
+        ((("induction", 7),), "phases[0].visit_count"),
+    ],
+)
+def test_a_wish_outside_the_protocol_is_refused(phases: Sequence[tuple[str, int]], field: str) -> None:
+    with pytest.raises(PhasesOutsideProtocol) as refused:
+        visits_of(domain_template(), replace(WISH, phases=tuple(phases)))
+    assert [each.field for each in refused.value.violations] == [field]
+
+
+def test_a_wish_has_a_route_and_a_window_that_can_be_searched() -> None:
+    template = domain_template()
+    with pytest.raises(RouteUnknown):
+        visits_of(template, replace(WISH, route_code="im"))
+    for latest in (date(2027, 3, 1), date(2037, 3, 2), date(2027, 6, 3)):
+        with pytest.raises(PlanWindowInvalid):
+            visits_of(template, replace(WISH, latest=latest))
+    assert visits_of(template, replace(WISH, latest=date(2027, 6, 2)))
+
+
+def test_a_course_that_is_longer_than_can_be_planned_is_refused() -> None:
+    yearly = [phase("booster", "MAINTENANCE", "talk", (1, 3, 60), (201, 201, 201))]
+    with pytest.raises(PlanTooLong):
+        visits_of(domain_template({**TEMPLATE, "phases": yearly}), replace(WISH, phases=()))
+
+
+def test_the_calendar_reaches_as_far_as_the_course_can() -> None:
+    phases = visits_of(domain_template(), WISH)
+    assert last_day(phases, WISH) == date(2027, 3, 5) + timedelta(days=10)
+    slot = plans()[0][-1].slot
+    assert slot.end < Slot(slot.start, local(3, 16, 0)).end
+
+
+def test_the_same_question_has_the_same_answer() -> None:
+    assert plans() == plans()

@@ -1,0 +1,213 @@
+"""Rules of protocol templates, and the five clinic programmes expressed as templates."""
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from services.scheduling.domain.protocols import ProtocolTemplateInvalid, SegmentKind, template_of
+from services.scheduling.events import template_to_wire
+from tests.support.scheduling import TEMPLATE, bands, domain_template, phase, requirement, segment
+
+TALKING = segment("CONSULTATION", 45, therapist=1)
+TELEHEALTH = {
+    "code": "telehealth",
+    "display_name": "Talk",
+    "requirements": [requirement("therapist", "STAFF", "therapist")],
+    "segments": [TALKING],
+    "bands": bands(any=0),
+    "telehealth": True,
+}
+
+
+def infusion(minutes: int, observed: int, *, code: str = "infusion", **more: int) -> dict[str, Any]:
+    return {
+        "code": code,
+        "display_name": "Infusion",
+        "requirements": [
+            requirement("nurse", "STAFF", "infusion"),
+            requirement("room", "ROOM", "private"),
+            requirement("monitor", "EQUIPMENT"),
+        ],
+        "segments": [
+            segment("PREPARATION", 15, nurse=1, room=1),
+            segment("ADMINISTRATION", minutes, nurse=2, room=1, monitor=1),
+            segment("OBSERVATION", observed, nurse=1, room=1, monitor=1),
+            segment("TURNOVER", 10, room=1),
+        ],
+        "bands": bands(**more or {"any": 0}),
+    }
+
+
+IV = [{"code": "iv", "display_name": "Infusion"}]
+CLEARED = {"needs_clearance": True}
+PROGRAMMES: Mapping[str, Mapping[str, Any]] = {
+    "P1": {
+        "routes": [*IV, {"code": "nasal", "display_name": "Spray"}, {"code": "oral", "display_name": "Lozenge"}],
+        "visit_types": [infusion(45, 30), TELEHEALTH],
+        "phases": [
+            phase("induction", "INDUCTION", "infusion", (1, 6, 12), (10, 14, 18), **CLEARED),
+            phase("talk", "FOLLOW_UP", "telehealth", (1, 2, 12), (0, 7, 14)),
+        ],
+    },
+    "P1 alongside": {
+        "routes": IV,
+        "visit_types": [TELEHEALTH],
+        "phases": [phase("talk", "MAINTENANCE", "telehealth", (1, 12, 60), (5, 7, 21))],
+    },
+    "P2": {
+        "routes": IV,
+        "visit_types": [infusion(40, 30)],
+        "phases": [phase("induction", "INDUCTION", "infusion", (1, 4, 20), (2, 7, 21), **CLEARED)],
+    },
+    "P3": {
+        "routes": [*IV, {"code": "nasal", "display_name": "Spray"}],
+        "visit_types": [TELEHEALTH, infusion(60, 30)],
+        "phases": [
+            phase("assessment", "ASSESSMENT", "telehealth", (1, 1, 1), (0, 0, 0)),
+            phase("induction", "INDUCTION", "infusion", (4, 8, 10), (2, 3, 5), **CLEARED),
+        ],
+    },
+    "P4": {
+        "routes": [*IV, {"code": "im", "display_name": "Injection"}],
+        "visit_types": [infusion(60, 60, up_to_40=40, up_to_60=60, longer=0)],
+        "phases": [phase("induction", "INDUCTION", "infusion", (1, 6, 6), (2, 4, 14), **CLEARED)],
+    },
+    "P5": {
+        "routes": IV,
+        "visit_types": [infusion(40, 20), TELEHEALTH],
+        "phases": [
+            phase("induction", "INDUCTION", "infusion", (6, 6, 6), (2, 3, 4), **CLEARED),
+            phase("follow_up", "FOLLOW_UP", "telehealth", (1, 1, 3), (7, 14, 30)),
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("programme", PROGRAMMES)
+def test_each_of_the_five_programmes_is_a_valid_template(programme: str) -> None:
+    template = domain_template(PROGRAMMES[programme])
+    template.check()
+    assert template_of(asdict(template)) == template
+
+
+def test_a_template_survives_the_wire_and_plain_data() -> None:
+    template = domain_template()
+    wire = template_to_wire(template)
+    assert wire.phases[1].needs_clearance
+    assert wire.visit_types[1].segments[1].uses[0].lane_count == 2
+    assert template_of(asdict(template)) == template
+
+
+def test_a_visit_type_knows_what_it_holds_and_how_long() -> None:
+    treatment = domain_template().visit_type("treatment")
+    assert (treatment.minutes, treatment.stay_minutes) == (90, 80)
+    assert [(need.start, need.end, need.lane_count) for need in treatment.needs["nurse"]] == [
+        (0, 10, 1),
+        (10, 50, 2),
+        (50, 80, 1),
+    ]
+    assert treatment.planned_band_code == "short"
+
+
+@pytest.mark.parametrize(("minutes", "band"), [(40, "up_to_40"), (41, "up_to_60"), (60, "up_to_60"), (61, "longer")])
+def test_a_band_holds_the_minutes_of_administration_up_to_its_bound(minutes: int, band: str) -> None:
+    visit_type = domain_template(PROGRAMMES["P4"]).visit_type("infusion")
+    whole = ((SegmentKind.OBSERVATION, 500), (SegmentKind.ADMINISTRATION, minutes))
+    assert visit_type.band_code(whole) == band
+
+
+def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+    data = deepcopy(dict(TEMPLATE))
+    change(data)
+    return data
+
+
+TALK, TREATMENT = 0, 1  # Where the visit types stand.
+
+
+@pytest.mark.parametrize(
+    ("change", "faults"),
+    [
+        (lambda t: t["routes"].append(t["routes"][0]), [("template.routes[2].code", "REPEATED")]),
+        (
+            lambda t: t["visit_types"].append(t["visit_types"][TALK]),
+            [("template.visit_types[2].code", "REPEATED")],
+        ),
+        (lambda t: t["phases"].append(t["phases"][0]), [("template.phases[3].code", "REPEATED")]),
+        (
+            lambda t: t["visit_types"][TREATMENT]["requirements"].append(requirement("room", "ROOM")),
+            [("template.visit_types[1].requirements[2].key", "REPEATED")],
+        ),
+        (
+            lambda t: t["visit_types"][TREATMENT]["requirements"].append(requirement("pump", "EQUIPMENT")),
+            [("template.visit_types[1].requirements[2].key", "NEVER_USED")],
+        ),
+        (
+            lambda t: t["visit_types"][TREATMENT]["segments"][0]["uses"].append(
+                {"requirement_key": "pump", "lane_count": 1}
+            ),
+            [("template.visit_types[1].segments[0].uses[2].requirement_key", "UNKNOWN")],
+        ),
+        (
+            lambda t: t["visit_types"][TREATMENT]["segments"][0]["uses"].append(
+                {"requirement_key": "room", "lane_count": 1}
+            ),
+            [("template.visit_types[1].segments[0].uses[2].requirement_key", "REPEATED")],
+        ),
+        (
+            lambda t: t["visit_types"][TREATMENT]["segments"].insert(0, segment("TURNOVER", 5)),
+            [("template.visit_types[1].segments[0].kind", "TURNOVER_NOT_LAST")],
+        ),
+        (
+            lambda t: t["visit_types"][TALK].update(
+                segments=[segment("TURNOVER", 5, prescriber=1)],
+            ),
+            [("template.visit_types[0].segments[0].kind", "TURNOVER_NOT_LAST")],
+        ),
+        (
+            lambda t: t["visit_types"][TREATMENT]["segments"][1].update(minutes=24 * 60),
+            [("template.visit_types[1].segments", "TOO_LONG")],
+        ),
+        (
+            lambda t: t["visit_types"][TREATMENT].update(telehealth=True),
+            [("template.visit_types[1].requirements[1].kind", "ROOM_OF_TELEHEALTH")],
+        ),
+        (
+            lambda t: t["visit_types"][TREATMENT].update(bands=bands(one=60, two=60, three=0)),
+            [("template.visit_types[1].bands[1].max_minutes", "NOT_ASCENDING")],
+        ),
+        (
+            lambda t: t["visit_types"][TREATMENT].update(bands=bands(one=0, two=0)),
+            [("template.visit_types[1].bands[0].max_minutes", "NOT_ASCENDING")],
+        ),
+        (
+            lambda t: t["visit_types"][TREATMENT].update(bands=bands(one=60)),
+            [("template.visit_types[1].bands[0].max_minutes", "NOT_OPEN")],
+        ),
+        (
+            lambda t: t["phases"][1].update(visit_type_code="drip"),
+            [("template.phases[1].visit_type_code", "UNKNOWN")],
+        ),
+        (
+            lambda t: t["phases"][1].update(visits_default=7),
+            [("template.phases[1].visits_default", "OUT_OF_BOUNDS")],
+        ),
+        (
+            lambda t: t["phases"][1].update(gap_days_min=4),
+            [("template.phases[1].gap_days_preferred", "OUT_OF_BOUNDS")],
+        ),
+        (
+            lambda t: t["phases"][1].update(visits_default=59, visits_max=60),
+            [("template.phases", "TOO_MANY_VISITS")],
+        ),
+    ],
+)
+def test_a_fault_is_named_with_its_path(
+    change: Callable[[dict[str, Any]], object], faults: list[tuple[str, str]]
+) -> None:
+    with pytest.raises(ProtocolTemplateInvalid) as refused:
+        domain_template(changed(change)).check()
+    assert [(each.field, each.rule) for each in refused.value.violations] == faults
