@@ -9,7 +9,8 @@ import ctypes
 import os
 import sys
 
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 28, 47, 2
+KEEP_CAPABILITIES, EVEN_FOR_ACCESS = 1 << 4, 1 << 2
 CAPABILITY_VERSION_3 = 0x20080522
 PARENT_GONE = 3
 
@@ -19,7 +20,8 @@ def main() -> None:
     program = sys.argv[6:]
     libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
     if uid >= 0:
-        if libc and capabilities:
+        # access(2), by which initdb looks for its sibling, heeds capabilities only if told so; not every root may.
+        if libc and capabilities and libc.prctl(PR_SET_SECUREBITS, KEEP_CAPABILITIES | EVEN_FOR_ACCESS, 0, 0, 0) < 0:
             call(libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0))
         os.setgroups([])
         os.setresgid(gid, gid, gid)
