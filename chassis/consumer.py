@@ -31,7 +31,7 @@ from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database, Pool
 from chassis.errors import DomainError, Kind, NotYetKnown
-from chassis.ids import from_wire
+from chassis.ids import BadId, from_wire
 from chassis.metrics import EVENTS_HANDLED
 from chassis.sql import Statement, param, params
 from chassis.store import Store
@@ -166,7 +166,10 @@ class Consumer:
             "waits_for": getattr(error, "waits_for", None),
             "attempts": 1,
         }
-        await self._in_letters_chain(letter, BURY, values)
+        try:
+            await self._in_letters_chain(letter, BURY, values)
+        except BadId:  # Its subject names no chain whose letter it could be.
+            log.error("event.of_no_chain", consumer=self._name, message_id=letter.message_id)
 
     async def replay(self, letter: Letter) -> bool:
         """Tries a dead letter again; whether it is handled now."""

@@ -81,6 +81,8 @@ class Relay:
         return len(batch)
 
     async def _publish(self, batch: Sequence[Record]) -> None:
+        if not self._js._nc.is_connected:  # Else the client would keep one copy for each time we try.
+            raise ConnectionError
         acks = list[asyncio.Future[PubAck]]()
         try:
             for row in batch:

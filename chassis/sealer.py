@@ -17,6 +17,7 @@ from uuid import UUID
 
 from asyncpg import Record
 from sqlalchemy import ARRAY, BigInteger, LargeBinary, Uuid, and_, any_, func, insert, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from chassis.db import Pool
 from chassis.metrics import AUDIT_SEALED
@@ -43,7 +44,7 @@ UNSEALED = Statement(
 )
 HEADS = Statement(
     select(audit_seal.c.chain_id, audit_seal.c.sequence, audit_seal.c.hash)
-    .distinct(audit_seal.c.chain_id)
+    .ext(distinct_on(audit_seal.c.chain_id))
     .order_by(audit_seal.c.chain_id, audit_seal.c.sequence.desc())
 )
 LAST_SEALED = Statement(select(func.max(audit_seal.c.position)))
