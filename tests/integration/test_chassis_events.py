@@ -1,0 +1,694 @@
+"""From the outbox over NATS to a handler: at least once on the wire, once in effect."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from nats.js import JetStreamContext
+from nats.js.api import ConsumerConfig, RawStreamMsg, StreamConfig
+from prometheus_client import REGISTRY
+
+from atoll.common.v1.access_pb2 import AUDIT_NONE
+from chassis.call import Call
+from chassis.consumer import ACK_WAIT_S, ATTEMPTS_MAX, Consumer, letter_of
+from chassis.errors import DomainError, Kind, Overloaded, TryAgain
+from chassis.ids import new_id, to_wire
+from chassis.provision import DatabaseUrls
+from chassis.relay import Relay, publish_again
+from chassis.service import _elected, ensure_stream
+from chassis.settings import Settings
+from tests.integration.conftest import DUPLICATES_S
+from tests.support.notes import (
+    SERVICE,
+    NoteFiled,
+    NoteNotFound,
+    NoteStore,
+    NoteTaken,
+    ShelvesOpened,
+    create_request,
+    file_note,
+    open_shelves,
+    pb,
+    pb_grpc,
+)
+from tests.support.service import Running
+
+SITE = new_id()
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+Handle = Callable[[NoteStore, Any], Awaitable[None]]
+
+
+async def take_note(notes: Running, title: str = "", **metadata: Any) -> Any:
+    stub = notes.stub(pb_grpc.NoteServiceStub)
+    request = create_request(SITE, **({"title": title} if title else {}))
+    answer = await notes.call(stub.CreateNote, request, notes.token("ROLE_FRONT_DESK"), **metadata)
+    return request, answer.note
+
+
+async def emit(notes: Running, event: Any, about: UUID | None = None, chain_id: UUID | None = None) -> None:
+    async def work(store: NoteStore) -> None:
+        store.emit(event, about=about or new_id(), version=1)
+
+    call = Call(chain_id or notes.chain_id, None, "user", "job", str(uuid4()), AUDIT_NONE, notes.now)
+    await notes.db.job(call, NoteStore, work)
+
+
+def note_taken(shelf_id: UUID | None = None) -> Any:
+    shelf = to_wire("shelf", shelf_id) if shelf_id else ""
+    return NoteTaken(note_id=to_wire("note", new_id()), site_id=to_wire("site", SITE), shelf_id=shelf)
+
+
+def shelves(*ids: UUID) -> Any:
+    return ShelvesOpened(shelves=[{"id": to_wire("shelf", id)} for id in ids])
+
+
+@dataclass
+class Reader:
+    notes: Running
+    js: JetStreamContext
+    pulls: dict[str, Any]
+    handled: list[str] = field(default_factory=list)
+
+    def consumer(self, handle: Handle = file_note) -> Consumer:
+        async def counted(store: NoteStore, event: Any) -> None:
+            self.handled.append(event.meta.event_id)
+            await handle(store, event)
+
+        reads = {NoteTaken: counted, ShelvesOpened: open_shelves}
+        return Consumer(self.notes.db, "notes", NoteStore, reads, self.notes.clock)
+
+    async def receive(self, handle: Handle = file_note, stream: str = "NOTES") -> int:
+        """Takes one message to `handle`; the number of its deliveries."""
+        [msg] = await self.pulls[stream].fetch(1, timeout=3)
+        await self.consumer(handle).receive(msg)
+        return int(msg.metadata.num_delivered)
+
+    async def nothing_left(self, stream: str = "NOTES") -> bool:
+        """Whether every message is done with, within two seconds."""
+        for _ in range(40):
+            info = await self.pulls[stream].consumer_info()
+            if (info.num_pending, info.num_ack_pending) == (0, 0):
+                return True
+            await asyncio.sleep(0.05)
+        return False
+
+    async def letters(self) -> list[tuple[Any, ...]]:
+        rows = await self.notes.admin.fetch("SELECT reason, waits_for, attempts, replay_at FROM dead_letter")
+        return [tuple(row) for row in rows]
+
+    async def replay_all(self, handle: Handle = file_note) -> list[bool]:
+        rows = await self.notes.admin.fetch("SELECT * FROM dead_letter ORDER BY buried_at")
+        return [await self.consumer(handle).replay(letter_of(row)) for row in rows]
+
+
+@pytest_asyncio.fixture
+async def reader(notes: Running, js: JetStreamContext) -> Reader:
+    pulls = {}
+    for stream, fact in (("NOTES", "notes.v1.note.taken.*"), ("SHELVES", "shelves.v1.shelf.opened.*")):
+        await js.add_consumer(stream, ConsumerConfig(ack_wait=ACK_WAIT_S, filter_subjects=[fact]), durable_name="notes")
+        pulls[stream] = await js.pull_subscribe_bind(consumer="notes", stream=stream)
+    return Reader(notes, js, pulls)
+
+
+@pytest_asyncio.fixture
+async def elsewhere(js: JetStreamContext) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+    """Publishes an event of another service, as its relay would."""
+
+    async def publish(event: Any, chain_id: UUID) -> None:
+        chain, event_id = to_wire("chain", chain_id), str(uuid4())
+        event.meta.event_id, event.meta.chain_id = event_id, chain
+        headers = {"Nats-Msg-Id": event_id}
+        await js.publish(f"shelves.v1.shelf.opened.{chain}", event.SerializeToString(), headers=headers)
+
+    yield publish
+
+
+async def stored(js: JetStreamContext, stream: str = "NOTES") -> list[RawStreamMsg]:
+    count = (await js.stream_info(stream)).state.messages
+    return [await js.get_msg(stream, seq=n) for n in range(1, count + 1)]
+
+
+async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 5) -> None:
+    for _ in range(int(within_s / 0.02)):
+        if await holds():
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("it never came about")
+
+
+# The way out
+
+
+async def test_what_a_change_emits_is_published_once(notes: Running, relay: Relay, js: JetStreamContext) -> None:
+    _, note = await take_note(notes)
+    assert [await relay.drain(), await relay.drain()] == [1, 0]
+    [msg] = await stored(js)
+    event = NoteTaken.FromString(msg.data)
+    assert (msg.subject, event.note_id) == (f"notes.v1.note.taken.{to_wire('chain', notes.chain_id)}", note.id)
+    assert msg.headers is not None
+    assert msg.headers["Nats-Msg-Id"] == event.meta.event_id
+
+
+async def test_an_event_says_who_caused_it_when_where_and_how_often_its_thing_changed(
+    notes: Running, relay: Relay, js: JetStreamContext
+) -> None:
+    request, _ = await take_note(notes, traceparent=TRACE)
+    await relay.drain()
+    [msg] = await stored(js)
+    meta = NoteTaken.FromString(msg.data).meta
+    assert UUID(meta.event_id)
+    assert meta.occur_time.ToDatetime(tzinfo=UTC) == notes.now
+    assert (meta.chain_id, meta.site_id) == (to_wire("chain", notes.chain_id), request.site_id)
+    assert (meta.actor, meta.cause, meta.aggregate_version) == ("user", request.request_id, 1)
+    assert meta.traceparent.split("-")[1] == TRACE.split("-")[1]
+    assert msg.headers is not None
+    assert msg.headers["traceparent"] == meta.traceparent
+
+
+async def test_events_leave_in_the_order_in_which_they_were_recorded(
+    notes: Running, relay: Relay, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.relay.BATCH_MAX", 3)
+    about, events = new_id(), [note_taken() for _ in range(10)]
+
+    async def work(store: NoteStore) -> None:
+        for event in events:
+            store.emit(event, about=about)
+
+    await notes.db.job(notes.inside("job"), NoteStore, work)
+    while await relay.drain():
+        continue
+    assert [NoteTaken.FromString(msg.data).note_id for msg in await stored(js)] == [each.note_id for each in events]
+
+
+async def test_an_event_that_commits_after_a_later_one_is_published_all_the_same(
+    notes: Running, relay: Relay, js: JetStreamContext
+) -> None:
+    """Its position is the lower one: a relay that goes by "after the last position" would never see it."""
+    recorded, commit = asyncio.Event(), asyncio.Event()
+
+    async def slowly(store: NoteStore) -> None:
+        store.emit(note_taken(), about=new_id())
+        await store.settle_job()
+        store._events.clear()
+        recorded.set()
+        await commit.wait()
+
+    slow = asyncio.create_task(notes.db.job(notes.inside("job"), NoteStore, slowly))
+    await recorded.wait()
+    await emit(notes, note_taken())
+    assert await relay.drain() == 1
+    commit.set()
+    await slow
+    assert await relay.drain() == 1
+    assert len(await stored(js)) == 2
+
+
+async def test_two_relays_never_publish_the_same_row(notes: Running, relay: Relay) -> None:
+    await emit(notes, note_taken())
+    async with relay._pool.acquire() as conn, conn.transaction():
+        assert await conn.fetch("SELECT FROM outbox FOR UPDATE")  # A relay in the midst of its batch.
+        assert await asyncio.wait_for(relay.drain(), timeout=2) == 0
+    assert await relay.drain() == 1
+
+
+async def test_events_that_nats_does_not_acknowledge_stay_in_the_outbox_and_are_not_waited_for_for_ever(
+    notes: Running, relay: Relay, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.relay.ACKS_S", 0.2)
+    await emit(notes, note_taken())
+
+    async def ignored(*_: Any, **__: Any) -> None:
+        await asyncio.sleep(0)
+
+    with monkeypatch.context() as deaf:
+        deaf.setattr(js._nc, "publish", ignored)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                await relay.drain()
+    assert js.publish_async_pending() == 0
+    assert await relay.drain() == 1
+
+
+async def test_events_wait_in_the_outbox_while_nats_is_away(
+    notes: Running, relay: Relay, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.relay.RETRY_S", 0.05)
+    await emit(notes, note_taken())
+    with monkeypatch.context() as away:
+        away.setattr(type(js._nc), "is_connected", property(lambda _: False))
+        running = asyncio.create_task(relay.run())
+        await asyncio.sleep(0.3)
+        assert await notes.admin.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 1
+        assert js._nc.pending_data_size == 0
+    await until(lambda: all_published(notes))
+    running.cancel()
+    assert len(await stored(js)) == 1
+
+
+async def all_published(notes: Running) -> bool:
+    return not await notes.admin.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL")
+
+
+async def test_events_recorded_since_an_instant_are_published_again_on_demand(
+    notes: Running, relay: Relay, js: JetStreamContext
+) -> None:
+    await emit(notes, note_taken())
+    await relay.drain()
+    await notes.admin.execute("UPDATE outbox SET created_at = now() - interval '2 hours'")
+    await emit(notes, note_taken())
+    await relay.drain()
+    await emit(notes, note_taken())  # Not published yet: nothing to put back.
+    await asyncio.sleep(2 * DUPLICATES_S)
+    assert await publish_again(relay._pool, datetime.now(UTC) - timedelta(hours=1)) == 1
+    assert await relay.drain() == 2
+    assert len(await stored(js)) == 4
+
+
+# The way in
+
+
+async def test_a_published_event_reaches_its_handler_and_is_done_with(
+    notes: Running, relay: Relay, reader: Reader, js: JetStreamContext
+) -> None:
+    await take_note(notes)
+    await relay.drain()
+    consuming = asyncio.create_task(reader.consumer().run(js, "NOTES"))
+    assert await reader.nothing_left()
+    consuming.cancel()
+    assert len(reader.handled) == 1
+    assert await notes.count("filing") == 1
+
+
+async def test_an_event_delivered_twice_is_handled_once(notes: Running, relay: Relay, reader: Reader) -> None:
+    await emit(notes, note_taken())
+    await relay.drain()
+    await asyncio.sleep(2 * DUPLICATES_S)  # Past the stream's duplicate window, as after a long outage of the relay.
+    await notes.admin.execute("UPDATE outbox SET published_at = NULL")
+    assert await relay.drain() == 1
+    for _ in range(2):
+        await reader.receive()
+    assert len(reader.handled) == 1
+    assert await notes.count("filing") == 1
+    assert await reader.nothing_left()
+
+
+async def test_copies_handled_at_once_have_their_effect_once(notes: Running, relay: Relay, reader: Reader) -> None:
+    """The second waits for the receipt of the first, which has not committed yet."""
+    await emit(notes, note_taken())
+    await relay.drain()
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def slow(store: NoteStore, event: Any) -> None:
+        entered.set()
+        await leave.wait()
+        await file_note(store, event)
+
+    [msg] = await reader.pulls["NOTES"].fetch(1, timeout=3)
+    letter = letter_of({"message_id": "x", "subject": msg.subject, "payload": msg.data})  # type: ignore[arg-type]
+    first = asyncio.create_task(reader.consumer(slow).handle(letter))
+    await entered.wait()
+    second = asyncio.create_task(reader.consumer().handle(letter))
+    await asyncio.sleep(0.2)
+    assert not second.done()
+    leave.set()
+    await asyncio.gather(first, second)
+    assert len(reader.handled) == 1
+
+
+async def test_an_effect_and_its_receipt_and_its_events_commit_together_or_not_at_all(
+    notes: Running, relay: Relay, reader: Reader
+) -> None:
+    async def fail(store: NoteStore, event: Any) -> None:
+        await file_note(store, event)
+        raise OSError
+
+    await emit(notes, note_taken())
+    await relay.drain()
+    await reader.receive(fail)
+    assert [await notes.count(table) for table in ("filing", "inbox", "outbox")] == [0, 0, 1]
+
+
+async def test_a_trace_runs_from_the_rpc_through_the_event_to_what_its_handler_emits(
+    notes: Running, relay: Relay, reader: Reader
+) -> None:
+    calls = list[Call]()
+
+    async def handle(store: NoteStore, event: Any) -> None:
+        calls.append(store.call)
+        await file_note(store, event)
+
+    await take_note(notes, traceparent=TRACE)
+    await relay.drain()
+    await reader.receive(handle)
+    (_, taken), (_, filed) = await notes.published()
+    assert isinstance(filed, NoteFiled)
+    spans = [TRACE, taken.meta.traceparent, calls[0].traceparent]
+    assert {span.split("-")[1] for span in spans} == {TRACE.split("-")[1]}
+    assert len({span.split("-")[2] for span in spans}) == 3
+    assert filed.meta.traceparent == calls[0].traceparent
+    assert (filed.meta.cause, filed.meta.actor) == (taken.meta.event_id, "notes")
+
+
+async def test_a_handler_sees_every_site_of_the_events_chain_and_business_time(
+    notes: Running, relay: Relay, reader: Reader
+) -> None:
+    calls, theirs = list[Call](), new_id()
+
+    async def handle(store: NoteStore, event: Any) -> None:
+        calls.append(store.call)
+
+    await emit(notes, note_taken(), chain_id=theirs)
+    await relay.drain()
+    await reader.receive(handle)
+    [call] = calls
+    assert (call.chain_id, call.sites, call.actor, call.method) == (theirs, None, "notes", "notes")
+    assert call.now == notes.now
+
+
+async def test_an_event_that_a_rule_refuses_is_buried_and_not_tried_again(
+    notes: Running, relay: Relay, reader: Reader
+) -> None:
+    async def refuse(store: NoteStore, event: Any) -> None:
+        await file_note(store, event)
+        raise NoteNotFound()
+
+    await emit(notes, note_taken())
+    await relay.drain()
+    await reader.receive(refuse)
+    assert await reader.letters() == [("NOTE_NOT_FOUND", None, 1, None)]
+    assert await notes.count("filing") == 0
+    assert await reader.nothing_left()
+
+
+async def test_what_cannot_be_decoded_is_buried(notes: Running, reader: Reader, js: JetStreamContext) -> None:
+    await js.publish(f"notes.v1.note.taken.{to_wire('chain', notes.chain_id)}", b"\xff\xff")
+    await reader.receive()
+    assert await reader.letters() == [("DecodeError", None, 1, None)]
+    assert await reader.nothing_left()
+
+
+async def test_an_event_that_does_not_say_of_which_chain_it_is_is_buried(
+    notes: Running, reader: Reader, js: JetStreamContext
+) -> None:
+    await js.publish(f"notes.v1.note.taken.{to_wire('chain', notes.chain_id)}", b"")
+    await reader.receive()
+    assert await reader.letters() == [("BAD_ID", None, 1, None)]
+    assert await reader.nothing_left()
+
+
+async def test_a_message_of_a_chain_that_is_none_is_given_up(reader: Reader, js: JetStreamContext) -> None:
+    """There is no chain whose dead letter it could be."""
+    await js.publish("notes.v1.note.taken.nonsense", b"\xff\xff")
+    await reader.receive()
+    assert await reader.nothing_left()
+
+
+class Stale(DomainError):
+    kind, reason, message = Kind.STALE, "STALE", "for the test"
+
+
+Stale.__module__ = "tests"
+
+
+@pytest.mark.parametrize("failure", [OSError(), TryAgain(), Overloaded(), Stale(), ZeroDivisionError()], ids=repr)
+async def test_what_fails_for_now_comes_again_and_is_buried_in_the_end(
+    notes: Running, relay: Relay, reader: Reader, failure: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.consumer.RETRY_DELAYS_S", (0.01,) * (ATTEMPTS_MAX - 1))
+
+    async def fail(store: NoteStore, event: Any) -> None:
+        raise failure
+
+    await emit(notes, note_taken())
+    await relay.drain()
+    assert [await reader.receive(fail) for _ in range(ATTEMPTS_MAX)] == list(range(1, ATTEMPTS_MAX + 1))
+    assert await notes.count("dead_letter") == 1
+    assert await reader.nothing_left()
+
+
+async def test_what_names_something_not_yet_known_comes_again_after_a_growing_while(
+    notes: Running, relay: Relay, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.consumer.WAIT_DELAYS_S", (0.2, 0.6))
+    await emit(notes, note_taken(shelf_id=new_id()))
+    await relay.drain()
+    loop, times = asyncio.get_running_loop(), list[float]()
+    for _ in range(4):
+        await reader.receive()
+        times.append(loop.time())
+    waits = [later - earlier for earlier, later in pairwise(times)]
+    assert 0.15 < waits[0] < 0.55 < waits[1]
+    assert waits[2] > 0.55  # The last one repeats.
+    assert await reader.letters() == []
+
+
+async def wait_too_long(reader: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chassis.consumer.WAIT_MAX_S", 0.0)
+    await reader.receive()
+
+
+async def test_what_waits_too_long_is_buried_under_what_it_waits_for(
+    notes: Running, relay: Relay, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = new_id()
+    await emit(notes, note_taken(shelf))
+    await relay.drain()
+    await wait_too_long(reader, monkeypatch)
+    assert await reader.letters() == [("NOT_YET_KNOWN", to_wire("shelf", shelf), 1, None)]
+    assert await reader.nothing_left()
+
+
+def settings_of(urls: DatabaseUrls, nats_url: str) -> Settings:
+    return Settings(
+        mode="development",
+        database_url=urls.service,
+        relay_database_url=urls.relay,
+        sealer_database_url=urls.sealer,
+        nats_url=nats_url,
+        issuer="x",
+        jwks="x",
+    )
+
+
+async def test_a_letter_is_replayed_by_itself_when_an_event_that_names_what_it_waits_for_is_handled(
+    notes: Running,
+    relay: Relay,
+    reader: Reader,
+    js: JetStreamContext,
+    nats_url: str,
+    elsewhere: Callable[..., Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the work of the elected process, in which two streams are read; the shelf is one of several."""
+    shelf = new_id()
+    await emit(notes, note_taken(shelf))
+    await relay.drain()
+    await wait_too_long(reader, monkeypatch)
+    work = _elected(SERVICE, settings_of(notes.urls, nats_url), notes.db, js, notes.clock, relay._pool, relay._pool)
+    parts = [name for name in work if name.startswith(("consumer", "replays"))]
+    assert len(parts) == 3
+    running = [asyncio.ensure_future(work[name]()) for name in parts]
+    await elsewhere(shelves(new_id()), notes.chain_id)  # Not the one.
+    await elsewhere(shelves(shelf), new_id())  # Not the chain.
+    await until(lambda: nothing_at(reader, "SHELVES"))
+    assert len(await reader.letters()) == 1
+    await elsewhere(shelves(new_id(), shelf), notes.chain_id)
+    await until(partial(no_letters, reader))
+    for task in running:
+        assert not task.done()
+        task.cancel()
+    assert await notes.count("filing") == 1
+
+
+async def nothing_at(reader: Reader, stream: str) -> bool:
+    return await reader.nothing_left(stream)
+
+
+async def no_letters(reader: Reader) -> bool:
+    return await reader.letters() == []
+
+
+async def test_a_replayed_letter_that_is_handled_is_no_letter_any_more(
+    notes: Running, relay: Relay, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = new_id()
+    await emit(notes, note_taken(shelf))
+    await relay.drain()
+    await wait_too_long(reader, monkeypatch)
+    await notes.deliver(shelves(shelf))
+    assert await notes.count("dead_letter") == 1
+    assert await reader.replay_all() == [True]
+    assert await reader.letters() == []
+    assert await notes.count("filing") == 1
+
+
+async def test_a_replayed_letter_that_fails_again_stays_with_one_more_attempt(
+    notes: Running, relay: Relay, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(store: NoteStore, event: Any) -> None:
+        raise NoteNotFound()
+
+    shelf = new_id()
+    await emit(notes, note_taken(shelf))
+    await relay.drain()
+    await wait_too_long(reader, monkeypatch)
+    await notes.admin.execute("UPDATE dead_letter SET replay_at = now()")
+    assert await reader.replay_all() == [False]
+    assert await reader.letters() == [("NOT_YET_KNOWN", to_wire("shelf", shelf), 2, None)]
+    assert await reader.replay_all(refuse) == [False]
+    assert await reader.letters() == [("NOTE_NOT_FOUND", None, 3, None)]
+
+
+async def test_letters_are_replayed_when_asked_for_and_not_before(notes: Running, relay: Relay, reader: Reader) -> None:
+    async def refuse(store: NoteStore, event: Any) -> None:
+        raise NoteNotFound()
+
+    for _ in range(2):
+        await emit(notes, note_taken())
+    await relay.drain()
+    for _ in range(2):
+        await reader.receive(refuse)
+    replaying = asyncio.create_task(reader.consumer().run_replays(relay._pool))
+    await asyncio.sleep(0.2)
+    assert len(await reader.letters()) == 2
+    asked = "UPDATE dead_letter SET replay_at = now() WHERE message_id = (SELECT min(message_id) FROM dead_letter)"
+    await relay._pool.execute(asked)
+    await until(partial(letters_left, reader, 1))
+    replaying.cancel()
+    assert await notes.count("filing") == 1
+
+
+async def letters_left(reader: Reader, count: int) -> bool:
+    return len(await reader.letters()) == count
+
+
+async def test_a_poisoned_message_does_not_hold_up_others(
+    notes: Running, relay: Relay, reader: Reader, js: JetStreamContext
+) -> None:
+    events = [note_taken(shelf_id=new_id()), note_taken(), note_taken()]
+    for event in events:
+        await emit(notes, event)
+    await relay.drain()
+    consuming = asyncio.create_task(reader.consumer().run(js, "NOTES"))
+    await until(partial(filings_are, notes, 2), within_s=3)
+    consuming.cancel()
+    assert await reader.letters() == []
+
+
+async def filings_are(notes: Running, count: int) -> bool:
+    return await notes.count("filing") == count
+
+
+async def test_what_can_be_neither_handled_nor_buried_is_left_and_others_go_on(
+    notes: Running, relay: Relay, reader: Reader, js: JetStreamContext
+) -> None:
+    """As with a database that refuses the letter: the message comes again after ACK_WAIT_S."""
+    await notes.admin.execute("ALTER TABLE dead_letter ADD CHECK (reason <> 'NOTE_NOT_FOUND')")
+    poisoned, well = note_taken(), note_taken()
+
+    async def handle(store: NoteStore, event: Any) -> None:
+        if event.note_id == poisoned.note_id:
+            raise NoteNotFound()
+        await file_note(store, event)
+
+    await emit(notes, poisoned)
+    await emit(notes, well)
+    await relay.drain()
+    consuming = asyncio.create_task(reader.consumer(handle).run(js, "NOTES"))
+    await until(partial(filings_are, notes, 1), within_s=3)
+    assert not consuming.done()
+    consuming.cancel()
+    assert (await reader.pulls["NOTES"].consumer_info()).num_ack_pending == 1
+
+
+async def test_the_loss_of_the_whole_jetstream_store_is_made_good_from_the_outbox_and_changes_nothing_twice(
+    notes: Running, relay: Relay, js: JetStreamContext, nats_url: str
+) -> None:
+    """With the elected process running all the while: the store goes under its hands."""
+    for _ in range(3):
+        await emit(notes, note_taken())
+    settings = settings_of(notes.urls, nats_url)
+    work = _elected(SERVICE, settings, notes.db, js, notes.clock, relay._pool, relay._pool)
+    parts = [work["relay"], work["consumer of NOTES"]]
+
+    async def kept(start: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await start()
+            except Exception:
+                await asyncio.sleep(0.05)
+
+    running = [asyncio.create_task(kept(part)) for part in parts]
+    await until(partial(filings_are, notes, 3))
+    await js.delete_stream("NOTES")
+    await emit(notes, note_taken())  # Finds no stream.
+    await until(partial(filings_are, notes, 4), within_s=15)
+    assert await publish_again(relay._pool, datetime.now(UTC) - timedelta(hours=1)) >= 4
+    await until(lambda: all_published(notes))
+    info = partial(js.consumer_info, "NOTES", "notes")
+
+    async def all_read() -> bool:
+        state = await info()
+        return (state.num_pending, state.num_ack_pending) == (0, 0)
+
+    await until(all_read)
+    for task in running:
+        task.cancel()
+    assert await notes.count("filing") == 4
+    assert await notes.count("dead_letter") == 0
+
+
+async def test_a_stream_that_is_there_with_other_settings_is_brought_to_ours(js: JetStreamContext) -> None:
+    await ensure_stream(js, "NOTES")
+    await ensure_stream(js, "NOTES")
+    config = (await js.stream_info("NOTES")).config
+    assert (config.duplicate_window, config.max_age) == (120.0, 30 * 24 * 3600.0)
+    await js.update_stream(StreamConfig("NOTES", subjects=["notes.>"], duplicate_window=DUPLICATES_S))
+
+
+async def test_what_was_handled_and_buried_is_counted(notes: Running, relay: Relay, reader: Reader) -> None:
+    def handled(outcome: str) -> float:
+        labels = {"consumer": "notes", "outcome": outcome}
+        return REGISTRY.get_sample_value("atoll_events_handled_total", labels) or 0.0
+
+    async def refuse(store: NoteStore, event: Any) -> None:
+        raise NoteNotFound()
+
+    before = {outcome: handled(outcome) for outcome in ("done", "buried", "retry")}
+    for handle in (file_note, refuse):
+        await emit(notes, note_taken())
+        await relay.drain()
+        await reader.receive(handle)
+    assert {outcome: handled(outcome) - count for outcome, count in before.items()} == {
+        "done": 1,
+        "buried": 1,
+        "retry": 0,
+    }
+
+
+async def test_an_event_without_a_subject_is_refused_when_it_is_emitted(notes: Running) -> None:
+    with pytest.raises(AssertionError, match=r"atoll\.notes\.v1\.Note lacks"):
+        await emit(notes, pb.Note())
+
+
+async def test_a_letter_is_seen_by_its_chain_only(notes: Running, relay: Relay, reader: Reader) -> None:
+    async def refuse(store: NoteStore, event: Any) -> None:
+        raise NoteNotFound()
+
+    await emit(notes, note_taken())
+    await relay.drain()
+    await reader.receive(refuse)
+    conn = await asyncpg.connect(notes.urls.service)
+    assert await conn.fetchval("SELECT count(*) FROM dead_letter") == 0
+    await conn.execute("SELECT set_config('app.chain', $1, false)", str(notes.chain_id))
+    assert await conn.fetchval("SELECT count(*) FROM dead_letter") == 1
+    await conn.close()
