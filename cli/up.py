@@ -1,8 +1,6 @@
 """`atoll up`: the whole stack in the foreground."""
 
 import asyncio
-import importlib
-import inspect
 import signal
 import time
 from contextlib import AsyncExitStack
@@ -33,8 +31,8 @@ async def run(options: Options, console: Console, *, sample: bool) -> None:
             display.expect(stack.names)
             with display:
                 await exits.enter_async_context(stack)
-            if sample and not stack.home.sites_file.exists():
-                await load_sample(stack)
+            if sample:
+                await load_sample(stack, console)
             console.print(f"\nServing after {time.monotonic() - started:.1f} s. Ctrl-C stops it.\n")
             print_addresses(console, stack)
             await asyncio.Event().wait()
@@ -50,10 +48,11 @@ def stop_on_signals() -> None:
         asyncio.get_running_loop().add_signal_handler(name, task.cancel)
 
 
-async def load_sample(stack: Stack) -> None:
-    loaded = importlib.import_module("cli.sample").load(stack)
-    if inspect.isawaitable(loaded):
-        await loaded
+async def load_sample(stack: Stack, console: Console) -> None:
+    """Once for a home: what is there is not loaded again."""
+    from cli.sample.load import load_once  # Imports all the services' APIs: plain `up` need not wait for that.
+
+    await load_once(stack, console)
 
 
 def print_addresses(console: Console, stack: Stack) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from atoll.notifications.v1.message_pb2 import Message, MessageReason, MessageStatus
 from atoll.notifications.v1.message_service_pb2 import ListMessagesRequest
@@ -19,7 +19,7 @@ from cli.demo.life import Life, Step, settle, steps_of
 from cli.demo.queues import Queues, open_queues
 from cli.demo.tables import checks_table, courses_table, messages_table, money_table
 from cli.display import Display
-from cli.sample.load import Sample
+from cli.sample.load import Sample, progress_display
 from cli.up import stop_on_signals
 from deploy.local.stack import Options, Stack
 
@@ -56,7 +56,7 @@ class Story:
         self._life, self._watcher = Life(clock, queues, watcher), watcher
 
     async def tell(self, patients: Path | None) -> list[Check]:
-        with _progress(self._console) as progress:
+        with progress_display(self._console) as progress:
             booked = await self._sample.load(patients, progress)
             await self._life.messages_out()
             await self._live(progress)
@@ -118,8 +118,3 @@ def _outcome(message: Message) -> str:
 def _why(message: Message) -> str:
     name = MessageReason.Name(message.reason).removeprefix("MESSAGE_REASON_")
     return "" if name == "UNSPECIFIED" else name.lower().replace("_", " ")
-
-
-def _progress(console: Console) -> Progress:
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=console)

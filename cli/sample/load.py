@@ -9,24 +9,50 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import grpc
-from rich.console import RenderableType
-from rich.progress import Progress
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from atoll.scheduling.v1.course_service_pb2 import ListCoursesRequest
 from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
 from chassis.ids import new_id, to_wire
-from cli.client import Client
+from chassis.times import utc_now
+from cli.client import Client, open_channel
 from cli.importing import Assignment, ImportedPatient, Report, import_fhir
 from cli.sample.chain import SampleChain, load_chain
 from cli.sample.courses import Booked, Staff, book
 from cli.sample.patients import COUNT, write_patients
 from deploy.local.home import Home, StackInfo
+from deploy.local.stack import Stack
 
 EMAIL_DOMAIN = "example.org"
+
+
+async def load_once(stack: Stack, console: Console) -> None:
+    """For a stack that goes on serving: the visits lie ahead."""
+    marker = stack.home.folder / "sample-loaded"
+    if marker.exists():
+        return
+    async with open_channel(stack.info.edge_url) as channel:
+        sample = Sample(stack.home, stack.info, channel, westernmost_day(utc_now()))
+        with progress_display(console) as progress:
+            booked = await sample.load(None, progress)
+    marker.touch()
+    console.print(f"The sample is loaded: {len(sample.chain.sites)} sites, {len(booked)} courses booked.")
+
+
+def progress_display(console: Console) -> Progress:
+    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    return Progress(*columns, console=console)
+
+
+def westernmost_day(now: datetime) -> date:
+    """A day that has begun at every site of the sample: prices that hold from it hold now."""
+    return now.astimezone(ZoneInfo("America/Los_Angeles")).date()
 
 
 @dataclass

@@ -1,0 +1,124 @@
+"""The sample chain on the whole stack, asked through the public edge by every protocol that it speaks."""
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+import pytest_asyncio
+from google.protobuf import json_format
+from rich.progress import Progress
+
+from atoll.billing.v1.account_service_pb2 import GetCourseAccountRequest
+from atoll.billing.v1.account_service_pb2_grpc import AccountServiceStub
+from atoll.scheduling.v1.course_service_pb2 import Course, GetCourseRequest, ListCoursesRequest
+from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
+from chassis.ids import new_id, to_wire
+from chassis.times import utc_now
+from cli.client import open_channel
+from cli.demo.queues import open_queues
+from cli.sample.chain import protocol_files
+from cli.sample.load import Sample, westernmost_day
+from deploy.local.stack import Options, Stack
+
+PATIENTS = 5  # One at each site.
+
+
+@dataclass
+class Loaded:
+    stack: Stack
+    sample: Sample
+    channel: grpc.aio.Channel
+
+    def token(self, role: str = "ROLE_FRONT_DESK", *, chain_id: str | None = None, site: str = "*") -> str:
+        return self.stack.home.issuer.token("somebody", chain_id or self.sample.chain_id, {role: [site]})
+
+
+@pytest_asyncio.fixture(scope="module")
+async def loaded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Loaded]:
+    home = tmp_path_factory.mktemp("sample")
+    async with Stack(Options.anywhere(home)) as stack, open_channel(stack.info.edge_url) as channel:
+        sample = Sample(stack.home, stack.info, channel, westernmost_day(utc_now()), PATIENTS)
+        await sample.load(None, Progress(disable=True))
+        async with open_queues(stack.info) as queues:
+            await queues.drained()
+        yield Loaded(stack, sample, channel)
+
+
+async def test_each_site_has_a_course_of_its_own_programme(loaded: Loaded) -> None:
+    booked = {each.site.code: each.protocol.code for each in loaded.sample.booked}
+    assert booked == {"abq": "p1", "phx": "p2", "nyc": "p3_iv", "chi": "p4", "sea": "p5"}
+
+
+async def test_json_and_grpc_show_the_same_course(loaded: Loaded) -> None:
+    course_id, token = loaded.sample.booked[0].course.id, loaded.token()
+    async with httpx.AsyncClient(base_url=loaded.stack.info.edge_url) as client:
+        answer = await client.get(f"/v1/courses/{course_id}", headers={"authorization": f"Bearer {token}"})
+    by_json = json_format.ParseDict(answer.json()["course"], Course())
+    by_grpc = await CourseServiceStub(loaded.channel).GetCourse(
+        GetCourseRequest(course_id=course_id), metadata=(("authorization", f"Bearer {token}"),), timeout=10
+    )
+    assert by_json == by_grpc.course == loaded.sample.booked[0].course
+
+
+async def test_buf_curl_finds_the_course_by_reflection_alone(loaded: Loaded) -> None:
+    course_id, url = loaded.sample.booked[0].course.id, loaded.stack.info.edge_url
+    command = [
+        str(Path(sys.executable).with_name("buf")), "curl", "--protocol", "grpc", "--http2-prior-knowledge",
+        "--header", f"authorization: Bearer {loaded.token()}", "--data", json.dumps({"courseId": course_id}),
+        f"{url}/atoll.scheduling.v1.CourseService/GetCourse",
+    ]  # fmt: skip
+    ended = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["course"]["id"] == course_id
+
+
+@pytest.mark.parametrize(
+    ("caller", "status", "code", "reason"),
+    [
+        ("nobody", 401, 16, ""),
+        ("another chain", 404, 5, "COURSE_NOT_FOUND"),
+        ("another site", 404, 5, "COURSE_NOT_FOUND"),
+    ],
+)
+async def test_a_course_is_shown_to_nobody_else(
+    loaded: Loaded, caller: str, status: int, code: int, reason: str
+) -> None:
+    elsewhere = loaded.sample.chain.sites[1].id
+    headers = {
+        "nobody": {},
+        "another chain": {"authorization": f"Bearer {loaded.token(chain_id=to_wire('chain', new_id()))}"},
+        "another site": {"authorization": f"Bearer {loaded.token(site=elsewhere)}"},
+    }[caller]
+    async with httpx.AsyncClient(base_url=loaded.stack.info.edge_url) as client:
+        answer = await client.get(f"/v1/courses/{loaded.sample.booked[0].course.id}", headers=headers)
+    reasons = [detail["reason"] for detail in answer.json()["details"] if "reason" in detail]
+    assert (answer.status_code, answer.json()["code"], reasons) == (status, code, [reason] if reason else [])
+
+
+async def test_billing_heard_of_the_course_and_of_its_deposit(loaded: Loaded) -> None:
+    booked = loaded.sample.booked[0]
+    account = await loaded.sample.staff[booked.site.code].billing.call(
+        AccountServiceStub, "GetCourseAccount", GetCourseAccountRequest(course_id=booked.course.id)
+    )
+    assert account.course_account.estimated == booked.estimated
+    assert account.course_account.deposit_covered
+
+
+async def test_loading_again_changes_nothing(loaded: Loaded) -> None:
+    again = Sample(loaded.stack.home, loaded.stack.info, loaded.channel, westernmost_day(utc_now()), PATIENTS)
+    await again.load(None, Progress(disable=True))
+    assert [site.id for site in again.chain.sites] == [site.id for site in loaded.sample.chain.sites]
+    desk = loaded.sample.client("demo", {"ROLE_CHAIN_ADMIN": ["*"]})
+    courses = await desk.call(CourseServiceStub, "ListCourses", ListCoursesRequest())
+    assert len(courses.courses) == PATIENTS
+
+
+def test_every_protocol_that_ships_is_a_programme_of_a_site() -> None:
+    assert set(protocol_files()) == {"p1", "p2", "p3_iv", "p3_spravato", "p4", "p5"}
