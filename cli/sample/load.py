@@ -68,10 +68,12 @@ class Sample:
     imported: Report = field(init=False)
 
     def __post_init__(self) -> None:
-        """The chain's id is chosen once for a home, before anything is loaded."""
+        """The chain's id and first day are chosen once for a home, before anything is loaded."""
         if not self.home.sites_file.exists():
             self._remember(to_wire("chain", new_id()), {})
-        self.chain_id: str = json.loads(self.home.sites_file.read_text())["chain_id"]
+        remembered = json.loads(self.home.sites_file.read_text())
+        self.chain_id: str = remembered["chain_id"]
+        self.today = date.fromisoformat(remembered["opened"])
 
     @property
     def report(self) -> RenderableType:
@@ -130,4 +132,5 @@ class Sample:
         return booked
 
     def _remember(self, chain_id: str, sites: Mapping[str, str]) -> None:
-        self.home.sites_file.write_text(json.dumps({"chain_id": chain_id, "sites": sites}, indent=2))
+        remembered = {"chain_id": chain_id, "opened": self.today.isoformat(), "sites": sites}
+        self.home.sites_file.write_text(json.dumps(remembered, indent=2))
