@@ -36,12 +36,12 @@ class Issuer:
         folder.mkdir(parents=True, exist_ok=True)
         private, public = folder / "issuer-key.json", folder / "jwks.json"
         if not private.exists():
-            _write(private, ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True).as_dict(private=True))
+            _write(private, ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True).as_dict(private=True), 0o600)
         try:
             key = ECKey.import_key(json.loads(private.read_text()))
         except (JoseError, ValueError, KeyError) as error:
             raise LocalError(f"{private} holds no key: remove it, and a new one is made") from error
-        _write(public, KeySet([key]).as_dict(private=False))
+        _write(public, KeySet([key]).as_dict(private=False), 0o644)
         return cls(key, public)
 
     def token(
@@ -67,6 +67,6 @@ class Issuer:
         return self.token(subject, EVERYTHING, grants, expires_in_s=SERVICE_EXPIRES_IN_S)
 
 
-def _write(path: Path, content: object) -> None:
-    path.touch(mode=0o600)
+def _write(path: Path, content: object, mode: int) -> None:
+    path.touch(mode)
     path.write_text(json.dumps(content))

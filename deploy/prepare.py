@@ -1,0 +1,52 @@
+"""What must be there before the containers of deploy/compose.yaml serve; may be run again and again.
+
+Databases and roles, their newest schema, the development issuer's keys, the services' token, the edge's configuration.
+Reads ATOLL_POSTGRES_URL, whose password the roles get too, and ATOLL_EDGE_SERVICES: `patients=host:port …`.
+"""
+
+import asyncio
+import os
+import shutil
+from urllib.parse import unquote, urlsplit
+
+from chassis.provision import provision
+from deploy.envoy.config import Edge, Service, render
+from deploy.local import issuer
+from deploy.local.home import Home
+from deploy.local.migrate import migrate_all
+from deploy.local.services import SERVICES
+from deploy.local.stack import IMAGE
+
+
+def main() -> None:
+    asyncio.run(make_databases(os.environ["ATOLL_POSTGRES_URL"]))
+    configure_edge(Home.default(), os.environ["ATOLL_EDGE_SERVICES"])
+
+
+async def make_databases(server_url: str) -> None:
+    password = unquote(urlsplit(server_url).password or "")
+    made = {name: await provision(server_url, name, password=password) for name in SERVICES}
+    await migrate_all({name: urls.owner for name, urls in made.items()})
+
+
+def configure_edge(home: Home, addresses: str) -> None:
+    folder = home.folder / "edge"
+    folder.mkdir(exist_ok=True)
+    descriptors = folder / IMAGE.name
+    shutil.copyfile(IMAGE, descriptors)
+    home.service_token.touch(mode=0o600)
+    home.service_token.write_text(home.issuer.service_token("services"))
+    edge = Edge(
+        services=[Service(*each.split("=", 1)) for each in addresses.split()],
+        listen="0.0.0.0:8080",  # In a container of its own.
+        admin="127.0.0.1:9901",
+        issuer=issuer.NAME,
+        jwks=str(home.issuer.jwks),
+        descriptors=str(descriptors),
+        access_log="/dev/stdout",
+    )
+    (folder / "envoy.yaml").write_text(render(edge, IMAGE.read_bytes()))
+
+
+if __name__ == "__main__":
+    main()
