@@ -68,7 +68,7 @@ def postgres(data: Path, logs: Path) -> Program:
         ready=lambda pid: _status(data) == (str(pid), "ready"),
         account=account,
         stop_signal=signal.SIGINT,  # Fast shutdown: ends the sessions, writes everything.
-        ready_within_s=60,  # It may have to recover first.
+        ready_within_s=300,  # It may have to recover first.
         stop_within_s=60,
         fault=_fault,
     )

@@ -43,7 +43,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
-    ready_within_s: float = 30
+    ready_within_s: float = 90
     stop_within_s: float = 15
     fault: Callable[[str], str | None] = lambda log: None
     """Finds in the log why it ended, in words for a person."""

