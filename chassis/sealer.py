@@ -16,7 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import ARRAY, BigInteger, LargeBinary, Uuid, and_, any_, func, insert, or_, select
+from sqlalchemy import ARRAY, BigInteger, LargeBinary, Uuid, and_, any_, func, insert, or_, select, union
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from chassis.db import Pool
@@ -61,12 +61,19 @@ SEALED = Statement(
     .where(audit_seal.c.chain_id == param("chain_id"))
     .order_by(audit_seal.c.sequence)
 )
-UNSEALED_AGES = Statement(
-    select(audit.c.chain_id, func.count().label("unsealed"))
+_all_seals = audit_seal.alias("all_seals")
+_last_of_chain = select(func.max(_all_seals.c.position)).where(_all_seals.c.chain_id == audit.c.chain_id)
+UNSEALED_OF_CHAIN = Statement(
+    select(
+        func.count().label("unsealed"),
+        func.min(audit.c.at).label("oldest"),
+        func.count().filter(audit.c.position < _last_of_chain.scalar_subquery()).label("late"),
+    )
+    .select_from(audit)
     .outerjoin(audit_seal, _seal_of_row)
-    .where(audit_seal.c.position.is_(None))
-    .group_by(audit.c.chain_id)
+    .where(audit.c.chain_id == param("chain_id"), audit_seal.c.position.is_(None))
 )
+CHAINS = Statement(union(select(audit.c.chain_id), select(audit_seal.c.chain_id)).order_by("chain_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,10 @@ def hash_of(previous: bytes, row: Any) -> bytes:
     return hashlib.sha256(previous + json.dumps(fields, sort_keys=True).encode()).digest()
 
 
+async def read_chains(conn: Connection) -> list[UUID]:
+    return [row["chain_id"] for row in await conn.fetch(CHAINS.text)]
+
+
 async def read_heads(conn: Connection) -> list[Head]:
     return [Head(row["chain_id"], row["sequence"], row["hash"]) for row in await conn.fetch(HEADS.text)]
 
@@ -160,24 +171,35 @@ class Verdict:
     chain_id: UUID
     sealed: int
     fault: str  # "" if every seal fits its row and the seal before it.
+    unsealed: int = 0
+    oldest_unsealed: datetime | None = None  # In business time.
+    late: int = 0
+    """Unsealed rows below a sealed one: committed late, which the sealer makes good at once, or put in by somebody."""
 
 
 async def verify(conn: Connection, chain_id: UUID, kept: Head | None = None) -> Verdict:
     """Recomputes every hash of a chain of clinics; `kept` is a head that was exported before."""
-    digest, sequence, fault = b"", 0, ""
     async with conn.transaction(isolation="repeatable_read", readonly=True):
-        async for row in conn.cursor(SEALED.text, *SEALED.args({"chain_id": chain_id})):
-            sequence += 1
-            if row["position"] is None:
-                fault = f"row {row['sealed_position']} was removed"
-            elif row["sequence"] != sequence:
-                fault = f"seal {sequence} is missing"
-            elif (digest := hash_of(digest, row)) != row["hash"]:
-                fault = f"row {row['sealed_position']} was changed or moved"
-            elif kept and kept.sequence == sequence and kept.hash != digest:
-                fault = f"seal {sequence} is not the one exported before"
-            if fault:
-                return Verdict(chain_id, sequence - 1, fault)
+        sealed, fault = await _verify_seals(conn, chain_id, kept)
+        row = await conn.fetchrow(UNSEALED_OF_CHAIN.text, *UNSEALED_OF_CHAIN.args({"chain_id": chain_id}))
+        assert row
+    return Verdict(chain_id, sealed, fault, row["unsealed"], row["oldest"], row["late"])
+
+
+async def _verify_seals(conn: Connection, chain_id: UUID, kept: Head | None) -> tuple[int, str]:
+    digest, sequence = b"", 0
+    async for row in conn.cursor(SEALED.text, *SEALED.args({"chain_id": chain_id})):
+        sequence, fault = sequence + 1, ""
+        if row["position"] is None:
+            fault = f"row {row['sealed_position']} was removed"
+        elif row["sequence"] != sequence:
+            fault = f"seal {sequence} is missing"
+        elif (digest := hash_of(digest, row)) != row["hash"]:
+            fault = f"row {row['sealed_position']} was changed or moved"
+        elif kept and kept.sequence == sequence and kept.hash != digest:
+            fault = f"seal {sequence} is not the one exported before"
+        if fault:
+            return sequence - 1, fault
     if kept and kept.sequence > sequence:
-        fault = f"it ends at seal {sequence}, before the exported {kept.sequence}"
-    return Verdict(chain_id, sequence, fault)
+        return sequence, f"it ends at seal {sequence}, before the exported {kept.sequence}"
+    return sequence, ""
