@@ -18,16 +18,21 @@ from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date
 from services.billing.store import BillingStore
 from services.billing.use_cases import prices
-from tests.support.billing import TODAY, Billing, dollars, open_billing, usd
-from tests.support.service import NOW, refusal
+from tests.support.billing import TODAY, Billing, dollars, open_billing, open_chain, usd
+from tests.support.service import NOW, Running, refusal
 
 DAY = timedelta(days=1)
 
 
+@pytest_asyncio.fixture(scope="module")
+async def service(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Running]:
+    async with open_billing(postgres_url, issuer_folder) as svc:
+        yield svc
+
+
 @pytest_asyncio.fixture
-async def billing(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Billing]:
-    async with open_billing(postgres_url, issuer_folder) as billing:
-        yield billing
+async def billing(service: Running) -> Billing:
+    return await open_chain(service)
 
 
 async def explain(
@@ -56,7 +61,7 @@ async def test_a_draft_is_read_back_with_its_items_in_order(billing: Billing) ->
         ("therapy", "", 200),
     ]
     assert (draft.version, draft.HasField("publish_time"), dollars(draft.deposit)) == (0, False, 150)
-    assert await billing.facts() == []
+    assert await billing.fact_names() == []
 
 
 async def test_versions_count_what_a_site_published_and_say_so(billing: Billing) -> None:
@@ -66,7 +71,7 @@ async def test_versions_count_what_a_site_published_and_say_so(billing: Billing)
     elsewhere = await billing.price(site_id=await billing.register_site())
     assert [first.version, second.version, elsewhere.version] == [1, 2, 1]
     assert first.publish_time.ToDatetime() == NOW.replace(tzinfo=None)
-    assert await billing.facts() == ["price_book.published"] * 3
+    assert await billing.fact_names() == ["price_book.published"] * 3
     assert [book.id for book in await listed(billing)] == [second.id, first.id, unused.id]
 
 
@@ -87,7 +92,7 @@ async def test_a_price_book_is_published_once(billing: Billing) -> None:
     refused = await refusal(billing.publish(book))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "PRICE_BOOK_PUBLISHED")
     assert refused.metadata == {"version": "1"}
-    assert await billing.facts() == ["price_book.published"]
+    assert await billing.fact_names() == ["price_book.published"]
 
 
 async def test_a_publication_that_is_sent_again_is_answered_again(billing: Billing) -> None:
@@ -95,7 +100,7 @@ async def test_a_publication_that_is_sent_again_is_answered_again(billing: Billi
     request = pb.PublishPriceBookRequest(request_id=str(uuid4()), price_book_id=draft.id)
     answers = [await billing.svc.call(billing.price_books.PublishPriceBook, request) for _ in range(2)]
     assert answers[0] == answers[1]
-    assert await billing.facts() == ["price_book.published"]
+    assert await billing.fact_names() == ["price_book.published"]
 
 
 @pytest.mark.parametrize("days", [0, -1])
@@ -104,7 +109,7 @@ async def test_a_price_book_takes_effect_after_those_published_before(billing: B
     refused = await refusal(billing.publish(await billing.draft(effective=TODAY + days * DAY)))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "EFFECTIVE_DATE_TOO_EARLY")
     assert refused.metadata == {"version": "1", "effective_date": "2027-03-01"}
-    assert await billing.svc.count("publication") == 1
+    assert await billing.count("publication") == 1
 
 
 async def test_two_items_for_the_same_visits_are_refused(billing: Billing) -> None:
@@ -112,7 +117,7 @@ async def test_two_items_for_the_same_visits_are_refused(billing: Billing) -> No
     refused = await refusal(billing.draft(items))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "PRICE_ITEM_REPEATED")
     assert refused.faults == [("items[2]", "PRICE_ITEM_REPEATED")]
-    assert await billing.svc.count("price_book") == 0
+    assert await billing.count("price_book") == 0
 
 
 async def test_a_negative_or_huge_price_is_refused(billing: Billing) -> None:
@@ -256,11 +261,9 @@ async def test_two_publications_at_once_get_two_versions(billing: Billing) -> No
 @pytest.mark.parametrize("table", ["price_book", "price_item", "publication"])
 async def test_no_role_of_the_service_may_change_a_price(billing: Billing, table: str) -> None:
     await billing.price()
-    call = billing.svc.inside("Test")
     for change in (f"UPDATE {table} SET site_id = site_id", f"DELETE FROM {table}"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            async with billing.svc.db.transaction(call) as conn:
-                await conn.execute(change)
+            await billing.execute(change)
 
 
 async def test_the_database_refuses_a_further_item_of_a_published_price_book(billing: Billing) -> None:
@@ -274,11 +277,9 @@ async def test_the_database_refuses_a_further_item_of_a_published_price_book(bil
         (billing.svc.chain_id, new_id(), from_wire("site", each.site_id), from_wire("pricebook", each.id))
         for each in (drafted, book)
     ]
-    async with billing.svc.db.transaction(billing.svc.inside("Test")) as conn:
-        await conn.execute(add, *ids[0])
+    await billing.execute(add, *ids[0])
     with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
-        async with billing.svc.db.transaction(billing.svc.inside("Test")) as conn:
-            await conn.execute(add, *ids[1])
+        await billing.execute(add, *ids[1])
     assert refused.value.constraint_name == "published_price_book_stays"
 
 

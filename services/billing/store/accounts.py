@@ -98,10 +98,10 @@ _totals = select(
     cast(null(), Uuid).label("course_id"),
     cast(null(), Instant).label("at"),
     _documents.c.currency,
-    cast(func.sum(_documents.c.amount_minor), BigInteger),
-    cast(func.sum(_documents.c.open_minor), BigInteger),
-    _no_number,
-    _nothing,
+    cast(func.sum(_documents.c.amount_minor), BigInteger).label("amount_minor"),
+    cast(func.sum(_documents.c.open_minor), BigInteger).label("open_minor"),
+    _no_number.label("number"),
+    _nothing.label("description"),
 ).group_by(_documents.c.kind, _documents.c.currency)
 ACCOUNT = Statement(union_all(_totals, _newest.subquery("newest").select()))  # A row without an id is a total.
 
