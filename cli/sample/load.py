@@ -7,6 +7,7 @@ that follow from its names, an import adds nobody twice, and a patient who has a
 import asyncio
 import json
 import tempfile
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -23,7 +24,7 @@ from chassis.ids import new_id, to_wire
 from chassis.times import utc_now
 from cli.client import Client, open_channel
 from cli.importing import Assignment, ImportedPatient, Report, import_fhir
-from cli.sample.chain import SampleChain, load_chain
+from cli.sample.chain import SampleChain, SampleSite, load_chain
 from cli.sample.courses import Booked, Staff, book
 from cli.sample.patients import COUNT, write_patients
 from deploy.local.home import Home, StackInfo
@@ -111,18 +112,20 @@ class Sample:
 
     async def _book(self, progress: Progress) -> None:
         """Sites at the same time, the patients of a site one after another, as at its front desk."""
-        sites, patient_ids = self.chain.sites, self.imported.patient_ids
-        task = progress.add_task("Courses cleared, estimated, planned, booked", total=len(patient_ids))
+        patients = defaultdict(list)
+        for entry in self.imported.entries:
+            if entry.patient_id:
+                patients[entry.home_site_id].append(entry.patient_id)
+        total = len(self.imported.patient_ids)
+        task = progress.add_task("Courses cleared, estimated, planned, booked", total=total)
         lines = await asyncio.gather(
-            *(
-                self._book_at(number, patient_ids[number :: len(sites)], lambda: progress.advance(task))
-                for number in range(len(sites))
-            )
+            *(self._book_at(site, patients[site.id], lambda: progress.advance(task)) for site in self.chain.sites)
         )
         self.booked = [booked for line in lines for booked in line]
 
-    async def _book_at(self, number: int, patient_ids: Sequence[str], on_booked: Callable[[], None]) -> list[Booked]:
-        site = self.chain.sites[number]
+    async def _book_at(
+        self, site: SampleSite, patient_ids: Sequence[str], on_booked: Callable[[], None]
+    ) -> list[Booked]:
         staff, booked = self.staff[site.code], list[Booked]()
         for turn, patient_id in enumerate(patient_ids):
             request = ListCoursesRequest(patient_id=patient_id)
