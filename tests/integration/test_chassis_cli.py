@@ -1,0 +1,175 @@
+"""`atoll events` and `atoll audit`, against a stack that is one service's database."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from chassis.consumer import Consumer, Letter
+from chassis.db import open_pool
+from chassis.errors import NotYetKnown
+from chassis.ids import new_id, to_wire
+from chassis.sealer import Sealer
+from cli.app import build
+from deploy.local.home import Home, ProcessInfo, ServiceInfo, StackInfo
+from tests.support.notes import NoteStore, NoteTaken, create_request, file_note, pb_grpc
+from tests.support.service import Running
+
+
+@pytest.fixture
+def home(notes: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A stack as it describes itself."""
+    monkeypatch.setenv("ATOLL_HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "250")
+    home, nowhere = Home.default(), "127.0.0.1:1"
+    services = {"notes": ServiceInfo(nowhere, nowhere, nowhere, notes.urls)}
+    described: dict[str, Any] = {name: "" for name in StackInfo.__dataclass_fields__}
+    described |= {"supervisor": ProcessInfo.of(os.getpid()), "services": services, "processes": {}}
+    home.record(StackInfo(**described))
+    return home
+
+
+async def atoll(*arguments: str) -> Result:
+    return await asyncio.to_thread(CliRunner().invoke, build(), arguments)
+
+
+async def bury(notes: Running, message_id: str, payload: bytes | None = None) -> None:
+    chain = to_wire("chain", notes.chain_id)
+    event = NoteTaken(note_id=to_wire("note", new_id()))
+    event.meta.chain_id, event.meta.event_id = chain, str(uuid4())
+    letter = Letter(
+        message_id, f"notes.v1.note.taken.{chain}", event.SerializeToString() if payload is None else payload
+    )
+    consumer = Consumer(notes.db, "notes", NoteStore, {NoteTaken: file_note}, notes.clock)
+    await consumer.bury(letter, NotYetKnown("shelf", new_id()))
+
+
+async def look(notes: Running, times: int = 1) -> None:
+    for _ in range(times):
+        stub, token = notes.stub(pb_grpc.NoteServiceStub), notes.token("ROLE_FRONT_DESK")
+        await notes.call(stub.CreateNote, create_request(new_id()), token)
+
+
+async def seal(notes: Running) -> None:
+    async with open_pool(notes.urls.sealer, size=1) as pool:
+        await Sealer(pool).seal()
+
+
+async def test_dead_letters_are_listed_with_what_they_wait_for(notes: Running, home: Home) -> None:
+    assert "There are none." in (await atoll("events", "dead-letters", "list")).output
+    await bury(notes, "letter-1")
+    output = (await atoll("events", "dead-letters", "list")).output
+    for word in ("notes", "letter-1", "notes.v1.note.taken", "NOT_YET_KNOWN", "shelf_"):
+        assert word in output
+
+
+async def test_a_dead_letter_is_shown_with_what_it_holds(notes: Running, home: Home) -> None:
+    await bury(notes, "letter-1")
+    await bury(notes, "letter-2", b"\xff")
+    assert '"note_id": "note_' in (await atoll("events", "dead-letters", "show", "letter-1")).output
+    assert (
+        "1 bytes that are no atoll.notes.v1.NoteTaken"
+        in (await atoll("events", "dead-letters", "show", "letter-2")).output
+    )
+    assert (await atoll("events", "dead-letters", "show", "letter-3")).exit_code == 1
+
+
+async def asked_for(notes: Running) -> list[str]:
+    rows = await notes.admin.fetch("SELECT message_id FROM dead_letter WHERE replay_at IS NOT NULL ORDER BY 1")
+    return [row["message_id"] for row in rows]
+
+
+async def test_a_named_dead_letter_or_all_of_them_are_asked_to_be_tried_again(notes: Running, home: Home) -> None:
+    for n in (1, 2, 3):
+        await bury(notes, f"letter-{n}")
+    assert (await atoll("events", "dead-letters", "replay")).exit_code == 1
+    assert (await atoll("events", "dead-letters", "replay", "letter-2", "--all")).exit_code == 1
+    assert await asked_for(notes) == []
+    assert (await atoll("events", "dead-letters", "replay", "letter-2")).exit_code == 0
+    assert await asked_for(notes) == ["letter-2"]
+    assert (await atoll("events", "dead-letters", "replay", "letter-9")).exit_code == 1
+    assert "3 letters" in (await atoll("events", "dead-letters", "replay", "--all")).output
+    assert await asked_for(notes) == ["letter-1", "letter-2", "letter-3"]
+
+
+async def test_a_service_that_does_not_exist_is_named(notes: Running, home: Home) -> None:
+    result = await atoll("events", "dead-letters", "list", "--service", "nots")
+    assert str(result.exception) == "no service nots: there are notes"
+
+
+@pytest.mark.parametrize(("since", "again"), [("2h", 1), ("1d", 2), ("30m", 0), ("2000-01-01", 2)])
+async def test_events_recorded_since_then_are_published_again(
+    notes: Running, home: Home, since: str, again: int
+) -> None:
+    await look(notes, times=2)
+    await notes.admin.execute(
+        "UPDATE outbox SET published_at = now(), created_at = now() - interval '1 hour' * position"
+    )
+    await notes.admin.execute("UPDATE outbox SET created_at = now() - interval '5 h' WHERE position = 2")
+    result = await atoll("events", "replay", "--since", since)
+    assert result.exit_code == 0
+    assert await notes.admin.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL") == again
+
+
+async def test_a_while_that_is_none_is_refused(home: Home) -> None:
+    result = await atoll("events", "replay", "--since", "yesterday")
+    assert str(result.exception) == "'yesterday' is neither an instant nor a while ago, as 2h or 3d"
+
+
+async def test_an_intact_trail_is_said_to_be_so(notes: Running, home: Home) -> None:
+    await look(notes, times=2)
+    await seal(notes)
+    await look(notes)
+    result = await atoll("audit", "verify")
+    assert result.exit_code == 0
+    assert "intact" in result.output
+    row = next(line for line in result.output.splitlines() if line.strip().startswith("notes")).split()
+    assert row[2:4] == ["2", "1"]  # Sealed, and not yet.
+
+
+async def test_a_trail_that_was_touched_ends_the_command_with_one(notes: Running, home: Home) -> None:
+    await look(notes, times=3)
+    await seal(notes)
+    await notes.admin.execute("UPDATE audit SET actor = 'another' WHERE position = 2")
+    result = await atoll("audit", "verify")
+    assert result.exit_code == 1
+    assert "row 2 was changed or moved" in result.output
+
+
+async def test_a_row_that_the_sealer_leaves_alone_ends_the_command_with_one(
+    notes: Running, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.audit.LATE_S", 0.01)
+    await look(notes, times=2)
+    await seal(notes)
+    await notes.admin.execute("DELETE FROM audit_seal WHERE sequence = 1; UPDATE audit_seal SET sequence = 1")
+    result = await atoll("audit", "verify")
+    assert result.exit_code == 1
+
+
+async def test_a_trail_whose_end_was_cut_off_is_found_by_the_heads_that_were_kept(
+    notes: Running, home: Home, tmp_path: Path
+) -> None:
+    await look(notes, times=3)
+    await seal(notes)
+    kept = tmp_path / "heads"
+    kept.write_text((await atoll("audit", "heads")).output)
+    [head] = map(json.loads, kept.read_text().splitlines())
+    assert (head["service"], head["chain"], head["sequence"]) == ("notes", to_wire("chain", notes.chain_id), 3)
+    assert (await atoll("audit", "verify", "--heads", str(kept))).exit_code == 0
+    await notes.admin.execute("DELETE FROM audit_seal; DELETE FROM audit")
+    assert (await atoll("audit", "verify")).exit_code == 0
+    result = await atoll("audit", "verify", "--heads", str(kept))
+    assert result.exit_code == 1
+    assert "it ends at seal 0, before the exported 3" in result.output
+
+
+async def test_heads_that_are_none_are_refused(home: Home, tmp_path: Path) -> None:
+    (tmp_path / "heads").write_text("nonsense\n")
+    result = await atoll("audit", "verify", "--heads", str(tmp_path / "heads"))
+    assert str(result.exception).startswith("line 1 of the heads is none")
