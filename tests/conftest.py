@@ -1,23 +1,16 @@
-"""One PostgreSQL and one NATS for the whole run, with a migrated template database per service."""
+"""One PostgreSQL and one NATS for the whole run."""
 
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
-from tests.support.servers import create_template, nats_server, postgres_server
-
-NAMES = os.environ.get("ATOLL_TEST_SERVICES", "patients,scheduling,billing,notifications")
-SERVICES = [name for name in NAMES.split(",") if name]
+from tests.support.servers import nats_server, postgres_server
 
 
-@pytest_asyncio.fixture(scope="session")
-async def postgres_url() -> AsyncIterator[str]:
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
     with postgres_server() as url:
-        for service in SERVICES:
-            await create_template(url, service)
         yield url
 
 

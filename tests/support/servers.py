@@ -4,6 +4,7 @@ The servers are those that ATOLL_POSTGRES_URL and ATOLL_NATS_URL name; with ATOL
 else the embedded ones.
 """
 
+import importlib.util
 import os
 import tempfile
 import uuid
@@ -84,8 +85,18 @@ async def create_template(server_url: str, service: str) -> None:
     await migrate(urls.owner, service)
 
 
+_templates: set[tuple[str, str]] = set()
+"""Server and service, of the templates that this run made."""
+
+
 async def clone(server_url: str, service: str) -> DatabaseUrls:
-    """A fresh database made from the service's template, in about 30 ms. Settings of a database are not cloned."""
+    """A fresh database made from the service's template, in about 30 ms. Settings of a database are not cloned.
+
+    The template is made when a run first asks for it: a run of one service's tests migrates no other.
+    """
+    if (server_url, service) not in _templates and importlib.util.find_spec(f"services.{service}"):
+        await create_template(server_url, service)
+        _templates.add((server_url, service))
     name = f"{service}_{uuid.uuid4().hex[:12]}"
     await _execute(
         server_url,
