@@ -34,7 +34,7 @@ from chassis.times import to_date, to_timestamp
 from services.scheduling.__main__ import SERVICE
 from services.scheduling.domain.protocols import Template
 from services.scheduling.rpc.protocols import template_from_wire
-from tests.support.service import Running, running
+from tests.support.service import NOW, Running, running
 
 DENVER = ZoneInfo("America/Denver")
 DAY = timedelta(days=1)
@@ -242,6 +242,19 @@ class Clinic:
         course: courses.Course = (await self.svc.call(self.courses.BookCourse, request, token)).course
         return course
 
+    async def count(self, table: str) -> int:
+        return int(
+            await self.svc.admin.fetchval(f"SELECT count(*) FROM {table} WHERE chain_id = $1", self.svc.chain_id)
+        )
+
+    async def counts(self, *tables: str) -> list[int]:
+        return [await self.count(table) for table in tables]
+
+    async def published(self) -> list[tuple[str, Any]]:
+        """Subject and event, of this chain."""
+        chain = to_wire("chain", self.svc.chain_id)
+        return [(subject, event) for subject, event in await self.svc.published() if event.meta.chain_id == chain]
+
     def token(self, role: str = "ROLE_FRONT_DESK", site_id: str = "", **changes: Any) -> str:
         """Of somebody at this site only."""
         return self.svc.token(role, sites=[from_wire("site", site_id or self.site_id)], **changes)
@@ -258,8 +271,14 @@ def visit_choice(phase_code: str, start: datetime, **resources: str) -> courses.
 
 
 @asynccontextmanager
-async def open_clinic(server_url: str, folder: Path) -> AsyncIterator[Clinic]:
+async def open_scheduling(server_url: str, folder: Path) -> AsyncIterator[Running]:
     async with running(SERVICE, server_url, folder) as svc:
-        clinic = Clinic(svc)
-        await clinic.open()
-        yield clinic
+        yield svc
+
+
+async def open_clinic(svc: Running) -> Clinic:
+    """In a chain of its own, which keeps it apart from what other tests left in the database."""
+    svc.chain_id, svc.clock.now = new_id(), NOW
+    clinic = Clinic(svc)
+    await clinic.open()
+    return clinic
