@@ -227,6 +227,13 @@ estimate = chain_table(
     Index("estimate_of_site_idx", "chain_id", "site_id", "id"),
     append_only=True,
 )
+Index(
+    "estimate_unpriced_idx",
+    estimate.c.chain_id,
+    estimate.c.site_id,
+    estimate.c.id,
+    postgresql_where=estimate.c.total_minor.is_(None),
+)
 
 estimate_line = chain_table(
     "estimate_line",

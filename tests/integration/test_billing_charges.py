@@ -12,6 +12,7 @@ import pytest_asyncio
 from atoll.billing.v1 import account_service_pb2 as pb
 from chassis.errors import NotYetKnown
 from chassis.times import to_date, to_timestamp
+from services.billing.use_cases import prices
 from tests.support.billing import (
     ASSESSMENT,
     FIRST_VISIT,
@@ -166,6 +167,21 @@ async def test_a_visit_without_a_price_waits_for_one(billing: Billing) -> None:
     assert [(dollars(charge.amount), charge.price_book_version) for charge in charges] == [(590, 1), (200, 2)]
     assert (await billing.fact_names()).count("charge.posted") == 2
     await billing.books_agree()
+
+
+async def test_one_publication_prices_so_much_those_first_that_wait_longest(
+    billing: Billing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "WAITING_MAX", 1)
+    early, late = await billing.book([INFUSION]), await billing.book([INFUSION], first=FIRST_VISIT + DAY)
+    await billing.complete(late)
+    await billing.complete(early)
+    await billing.price()
+    assert [await statuses(billing, course) for course in (early, late)] == [["CHARGED"], ["UNPRICED"]]
+    assert [len(await billing.estimates_of(course)) for course in (early, late)] == [2, 1]
+    await billing.price(effective=TODAY + DAY)
+    assert await statuses(billing, late) == ["CHARGED"]
+    assert [len(await billing.estimates_of(course)) for course in (early, late)] == [2, 2]
 
 
 async def test_a_free_visit_is_charged_and_posts_nothing(billing: Billing) -> None:

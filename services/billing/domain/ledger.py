@@ -1,6 +1,7 @@
 """Double-entry bookkeeping: what each document posts. A debit is above zero, a credit below."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
@@ -58,6 +59,27 @@ class Entry:
             totals[currency] = totals.get(currency, 0) + posting.amount.minor
         if not totals or any(totals.values()) or not all(posting.amount.minor for posting in self.postings):
             raise Unbalanced(self.source.name)
+
+
+@dataclass(frozen=True, slots=True)
+class PostedEntry:
+    """An entry as it stands in the journal."""
+
+    id: UUID
+    site_id: UUID
+    legal_entity_id: UUID
+    patient_id: UUID
+    entry: Entry
+    posted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTotal:
+    """What was posted to one account in one currency, each side above zero."""
+
+    account: Account
+    debit: Money
+    credit: Money
 
 
 def of_payment(payment_id: UUID, tender: Tender, amount: Money) -> Entry:

@@ -7,10 +7,9 @@ from chassis.ids import from_wire, to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_timestamp
-from services.billing.domain.ledger import Source
+from services.billing.domain.ledger import AccountTotal, PostedEntry, Source
 from services.billing.rpc.common import about, before_id
 from services.billing.store import BillingStore
-from services.billing.store.ledger import AccountTotal, PostedEntry
 
 
 class LedgerServicer:

@@ -6,7 +6,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import SmallInteger, Text, Uuid, and_, select, true, update
+from sqlalchemy import Integer, SmallInteger, Text, Uuid, and_, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.errors import NotYetKnown
@@ -88,7 +88,8 @@ UNCHARGED = Statement(
     select(rendered_visit)
     .outerjoin(charge, _its_charge)
     .where(rendered_visit.c.chain_id == CHAIN, rendered_visit.c.site_id == SITE, charge.c.id.is_(None))
-    .order_by(rendered_visit.c.course_id, rendered_visit.c.id)
+    .order_by(rendered_visit.c.service_date, rendered_visit.c.id)
+    .limit(param("limit", Integer))
 )
 COURSE_VISITS = Statement(
     select(
@@ -179,9 +180,9 @@ class CopyStore(Store):
             raise NotYetKnown("protocolversion", protocol_version_id)
         return {row["code"]: row["display_name"] for row in found}
 
-    async def uncharged(self, site_id: UUID) -> list[RenderedVisit]:
-        """Visits of a site that took place and have no price yet."""
-        return [_rendered(row) for row in await self.rows(UNCHARGED, site_id=site_id)]
+    async def uncharged(self, site_id: UUID, limit: int) -> list[RenderedVisit]:
+        """Visits of a site that took place and have no price yet; those that wait longest."""
+        return [_rendered(row) for row in await self.rows(UNCHARGED, site_id=site_id, limit=limit)]
 
     async def course_visits(self, course_id: UUID) -> list[CourseVisit]:
         """In the order in which they start."""

@@ -8,7 +8,21 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import BigInteger, Date, Integer, Select, SmallInteger, Uuid, and_, cast, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    Integer,
+    Select,
+    SmallInteger,
+    Uuid,
+    and_,
+    cast,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
@@ -126,7 +140,7 @@ OPEN_ITEMS = Statement(
         open_item.c.site_id == SITE,
         open_item.c.kind == param("kind", SmallInteger),
         open_item.c.currency == param("currency"),
-        open_item.c.left_minor > 0,
+        open_item.c.left_minor > literal_column("0"),  # As in the index, in any plan.
     )
 )
 _latest_estimate = (
@@ -230,7 +244,7 @@ class DocumentStore(LedgerStore):
             posted_at=new.received_at,
             item_kind=ItemKind.PAYMENT,
             left_minor=new.unapplied.minor,
-            **_applied(new.applications, "invoice_id"),
+            **_applied(new.applications, [each.share.invoice_id for each in new.applications]),
             **posted(entries),
         )
 
@@ -250,7 +264,7 @@ class DocumentStore(LedgerStore):
             charge_id=[each.id for each in new.charges],
             item_kind=ItemKind.INVOICE,
             left_minor=new.balance.minor,
-            **_applied(applications, "payment_id"),
+            **_applied(applications, [each.share.payment_id for each in applications]),
             **posted(entries),
         )
 
@@ -310,14 +324,14 @@ class DocumentStore(LedgerStore):
         return [_invoice(row, ()) for row in found]
 
 
-def _applied(applications: Sequence[Application], other: str) -> Mapping[str, list[Any]]:
-    """The parameters of applications, and of what they take from the documents that were there before."""
+def _applied(applications: Sequence[Application], taken_from: list[UUID]) -> Mapping[str, list[Any]]:
+    """The parameters of applications, and of what each takes from the document that was there before."""
     return {
         "application_id": [each.id for each in applications],
         "applied_payment_id": [each.share.payment_id for each in applications],
         "applied_invoice_id": [each.share.invoice_id for each in applications],
         "applied_minor": [each.share.amount.minor for each in applications],
-        "taken_id": [getattr(each.share, other) for each in applications],
+        "taken_id": taken_from,
         "taken_minor": [each.share.amount.minor for each in applications],
     }
 

@@ -89,7 +89,11 @@ LISTINGS = {
     )
     for about in ("patient_id", "course_id", "site_id")
 }
-UNPRICED = _with_lines(_of_chain.where(estimate.c.site_id == SITE, estimate.c.course_id.is_not(None), _unpriced))
+UNPRICED = _with_lines(
+    _of_chain.where(estimate.c.site_id == SITE, estimate.c.course_id.is_not(None), _unpriced)
+    .order_by(estimate.c.id)
+    .limit(param("limit", Integer))
+)
 
 
 class EstimateStore(Store):
@@ -134,9 +138,9 @@ class EstimateStore(Store):
         place = {"before_id": before_id, "limit": limit, "unpriced_only": unpriced_only}
         return _estimates(await self.rows(LISTINGS[about], about_id=about_id, **place))
 
-    async def unpriced_estimates(self, site_id: UUID) -> list[Estimate]:
-        """Of each course of a site the latest, if a line of it has no price."""
-        return _estimates(await self.rows(UNPRICED, site_id=site_id))
+    async def unpriced_estimates(self, site_id: UUID, limit: int) -> list[Estimate]:
+        """Of each course of a site the latest, if a line of it has no price; those that wait longest."""
+        return _estimates(await self.rows(UNPRICED, site_id=site_id, limit=limit))
 
 
 def _estimates(found: Sequence[Record]) -> list[Estimate]:

@@ -1,8 +1,6 @@
 """The ledger: the entries that other statements post, and what was posted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -16,7 +14,7 @@ from chassis.money import Money
 from chassis.sql import Statement, param, rows
 from chassis.store import Store
 from chassis.tables import Instant
-from services.billing.domain.ledger import Account, Entry, Posting, Source
+from services.billing.domain.ledger import Account, AccountTotal, Entry, PostedEntry, Posting, Source
 from services.billing.tables import entry, posting
 
 CHAIN, SITE, LEGAL_ENTITY, PATIENT = (
@@ -96,25 +94,6 @@ def _listing(about: str) -> Statement:
 
 
 LISTINGS = {about: _listing(about) for about in ("site_id", "patient_id")}
-
-
-@dataclass(frozen=True, slots=True)
-class PostedEntry:
-    """An entry as it stands in the journal."""
-
-    id: UUID
-    site_id: UUID
-    legal_entity_id: UUID
-    patient_id: UUID
-    entry: Entry
-    posted_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class AccountTotal:
-    account: Account
-    debit: Money
-    credit: Money
 
 
 def posted(entries: Sequence[Entry]) -> Mapping[str, list[Any]]:

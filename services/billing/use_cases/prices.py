@@ -21,6 +21,9 @@ from services.billing.store import BillingStore
 from services.billing.use_cases.charges import charge
 from services.billing.use_cases.estimates import price_again
 
+WAITING_MAX = 500
+"""So many estimates, and so many visits, are priced in the transaction of one publication."""
+
 
 @dataclass(frozen=True, slots=True)
 class CreatePriceBook:
@@ -69,7 +72,7 @@ async def explain_price(store: BillingStore, site_id: UUID, kind: VisitKind, day
 
 async def _price_what_waits(store: BillingStore, site_id: UUID) -> None:
     site = await store.site(site_id)
-    for estimate in await store.unpriced_estimates(site_id):
+    for estimate in await store.unpriced_estimates(site_id, WAITING_MAX):
         await price_again(store, site, estimate)
-    for visit in await store.uncharged(site_id):
+    for visit in await store.uncharged(site_id, WAITING_MAX):
         await charge(store, site, visit)

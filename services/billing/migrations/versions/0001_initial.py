@@ -205,6 +205,13 @@ def upgrade() -> None:
     )
     op.create_index("estimate_of_patient_idx", "estimate", ["chain_id", "patient_id", "id"], unique=False)
     op.create_index("estimate_of_site_idx", "estimate", ["chain_id", "site_id", "id"], unique=False)
+    op.create_index(
+        "estimate_unpriced_idx",
+        "estimate",
+        ["chain_id", "site_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("total_minor IS NULL"),
+    )
     op.create_table(
         "posting",
         sa.Column("chain_id", sa.Uuid(), nullable=False),
