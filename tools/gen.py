@@ -20,6 +20,7 @@ from protovalidate._gen.buf.validate import validate_pb
 
 ROOT = Path(__file__).parents[1]
 GEN = ROOT / "gen"
+DRAFT = ROOT / "gen.draft"  # Takes the place of gen/ in one step.
 STAMP = GEN / "stamp"
 VALIDATE = "buf/validate/validate.proto"
 ERROR_DETAILS = "google/rpc/error_details.proto"  # Else the edge leaves the details of errors empty in JSON.
@@ -29,11 +30,13 @@ def main() -> None:
     stamp = digest(sources())
     if STAMP.exists() and STAMP.read_text() == stamp:
         return
-    shutil.rmtree(GEN, ignore_errors=True)
-    GEN.mkdir()
+    shutil.rmtree(DRAFT, ignore_errors=True)
+    DRAFT.mkdir()
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # protoc's plugins.
     generate()
-    STAMP.write_text(stamp)
+    (DRAFT / STAMP.name).write_text(stamp)
+    shutil.rmtree(GEN, ignore_errors=True)
+    DRAFT.rename(GEN)
 
 
 def sources() -> Iterator[Path]:
@@ -47,7 +50,7 @@ def digest(files: Iterable[Path]) -> str:
 
 
 def generate() -> None:
-    validate = GEN / "validate.binpb"
+    validate = DRAFT / "validate.binpb"
     validate.write_bytes(validate_descriptors())
     ours = sorted(str(path.relative_to(ROOT / "protos")) for path in ROOT.glob("protos/**/*.proto"))
     services = [path for path in ours if path.endswith("_service.proto")]
@@ -58,10 +61,10 @@ def generate() -> None:
         f"-I{google_api}",
         f"-I{well_known}",
     )
-    run(*inputs, f"--python_out={GEN}", f"--mypy_out=quiet:{GEN}", VALIDATE, *ours)
+    run(*inputs, f"--python_out={DRAFT}", f"--mypy_out=quiet:{DRAFT}", VALIDATE, *ours)
     if services:
-        run(*inputs, f"--grpc_python_out={GEN}", f"--mypy_grpc_out=quiet:{GEN}", *services)
-    image = f"--descriptor_set_out={GEN / 'image.binpb'}"
+        run(*inputs, f"--grpc_python_out={DRAFT}", f"--mypy_grpc_out=quiet:{DRAFT}", *services)
+    image = f"--descriptor_set_out={DRAFT / 'image.binpb'}"
     run(*inputs, image, "--include_imports", "--include_source_info", ERROR_DETAILS, *ours)
 
 
