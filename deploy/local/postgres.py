@@ -9,12 +9,14 @@ import hashlib
 import importlib.util
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -25,6 +27,7 @@ SUPERUSER = "postgres"
 ACCOUNTS = ("postgres", "nobody")  # Who runs the server when we are root: the first that exists.
 SOCKET_PATH_MAX = 90  # The system takes 107 bytes, of which the socket's own name needs some.
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
+FATAL = re.compile(r"(?:FATAL|PANIC): +")
 SETTINGS = {
     "listen_addresses": "",
     "fsync": "on",
@@ -70,7 +73,7 @@ def postgres(data: Path, logs: Path) -> Program:
         stop_signal=signal.SIGINT,  # Fast shutdown: ends the sessions, writes everything.
         ready_within_s=300,  # It may have to recover first.
         stop_within_s=60,
-        fault=_fault,
+        fault=partial(_fault, data),
     )
 
 
@@ -158,9 +161,9 @@ def _status(data: Path) -> tuple[str, str] | None:
         return None
 
 
-def _fault(log: str) -> str | None:
-    fatal = [line.partition("FATAL:")[2].strip() for line in log.splitlines() if "FATAL:" in line]
-    return f"PostgreSQL did not start: {fatal[-1]}" if fatal else None
+def _fault(data: Path, log: str) -> str | None:
+    last = [line for line in log.splitlines() if FATAL.search(line)][-1:]
+    return f"PostgreSQL did not start on {data}: {FATAL.split(last[0])[-1]}" if last else None
 
 
 def _last_line(text: str) -> str:

@@ -8,11 +8,13 @@ Everything it starts ends with it, however it ends; see leash.py.
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import asyncpg
+import psutil
 
 from chassis.provision import DatabaseUrls, provision
 from deploy.envoy.config import Edge, Service
@@ -184,11 +186,10 @@ class Stack:
         await self._supervisor.run_once(services.migrate(made))
 
     def _record(self) -> None:
-        running = {
-            name: ProcessInfo.of(process.running.pid, process.port, process.restarts)
-            for name, process in self._supervisor.processes.items()
-            if process.running.exit_code is None
-        }
+        running = dict[str, ProcessInfo]()
+        for name, process in self._supervisor.processes.items():
+            with suppress(psutil.NoSuchProcess):  # It will be recorded when it has been started again.
+                running[name] = ProcessInfo.of(process.running.pid, process.port, process.restarts)
         self.info.processes = running
         self.home.record(self.info)
 

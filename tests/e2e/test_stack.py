@@ -25,7 +25,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from chassis.ids import new_id, to_wire
 from cli.status import Backlog, backlogs, is_healthy, pss
+from deploy.local.postgres import postgres
 from deploy.local.process import PYTHON, ROOT, LocalError
+from deploy.local.process import start as start_program
 from deploy.local.services import SERVICES
 from deploy.local.stack import Options, Stack
 from deploy.local.supervisor import State
@@ -129,9 +131,9 @@ async def test_a_second_stack_on_the_same_folder_is_refused(stack: Stack, home: 
 async def test_what_is_killed_comes_back(stack: Stack, name: str) -> None:
     killed = stack.home.running().processes[name]
     os.kill(killed.pid, signal.SIGKILL)
-    await eventually(lambda: stack.home.running().processes[name].restarts == killed.restarts + 1, 30)
+    await eventually(lambda: stack.home.running().processes[name].restarts == killed.restarts + 1, 60)
     assert stack.home.running().pids[name] != killed.pid
-    await eventually(lambda: is_healthy(stack.home.running(), name), 10)
+    await eventually(lambda: is_healthy(stack.home.running(), name), 30)
     await eventually_answers(stack)
 
 
@@ -179,7 +181,7 @@ def test_nothing_is_left_when_up_itself_is_killed(tmp_path: Path) -> None:
         processes = [psutil.Process(each["pid"]) for each in recorded.values()]
         everything = [child for each in processes for child in (each, *each.children(recursive=True))]
         process.kill()
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while left := [each for each in everything if lives(each)]:
         assert time.monotonic() < until, left
         time.sleep(0.1)
@@ -188,7 +190,7 @@ def test_nothing_is_left_when_up_itself_is_killed(tmp_path: Path) -> None:
 def test_a_port_in_use_is_one_line_and_a_1(stack: Stack, tmp_path: Path) -> None:
     taken = stack.info.edge_url.rpartition(":")[2]
     with up(tmp_path, ATOLL_PORT=taken) as process:
-        text, _ = process.communicate(timeout=30)
+        text, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert text == f"atoll: port {taken} (the edge) is in use; stop what uses it, or set ATOLL_PORT\n"
 
@@ -196,10 +198,31 @@ def test_a_port_in_use_is_one_line_and_a_1(stack: Stack, tmp_path: Path) -> None
 def test_a_broken_data_directory_is_one_line_and_a_1(tmp_path: Path) -> None:
     (tmp_path / "postgres" / "data").mkdir(parents=True)
     with up(tmp_path) as process:
-        text, _ = process.communicate(timeout=30)
+        text, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     why = "is not a PostgreSQL data directory (no PG_VERSION): restore it, or move it away"
     assert text == f"atoll: {tmp_path}/postgres/data {why}\n"
+
+
+def test_a_damaged_data_directory_is_one_line_that_names_the_damage(tmp_path: Path) -> None:
+    data, logs = tmp_path / "data", tmp_path / "logs"
+    start_program(postgres(data, logs), logs).stop()
+    (data / "global" / "pg_control").write_bytes(b"")
+    with pytest.raises(LocalError) as caught:
+        start_program(postgres(data, logs), logs)
+    why = 'could not read file "global/pg_control": read 0 of '
+    assert str(caught.value).startswith(f"PostgreSQL did not start on {data}: {why}")
+
+
+def test_a_killed_database_is_not_taken_for_ready_by_what_it_left(tmp_path: Path) -> None:
+    data, logs = tmp_path / "data", tmp_path / "logs"
+    killed = start_program(postgres(data, logs), logs)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert (data / "postmaster.pid").read_text().splitlines()[7].strip() == "ready"
+    program = postgres(data, logs)
+    assert not program.ready(os.getpid())
+    start_program(program, logs).stop()
 
 
 def up(home: Path, **settings: str) -> "subprocess.Popen[str]":
@@ -247,7 +270,7 @@ async def call(stack: Stack, method: str) -> None:
 
 async def eventually_answers(stack: Stack) -> None:
     """Through every service, from the edge to its database."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     for path in (COURSE, "/v1/patients/patient_01h455vb4pex5vsknk084sn02q"):
         while (answer := await get(stack, path)).status_code != 404:
             assert time.monotonic() < until, answer.text
