@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,7 @@ import structlog
 
 from atoll.patients.v1.patient_pb2 import CONTACT_SYSTEM_EMAIL, CONTACT_USE_OLD, ContactPoint
 from chassis.ids import new_id, to_wire
+from services.notifications.domain import Settle, Status, Taken
 from services.notifications.sender import Sender
 from tests.support.notifications import FIRST, Office, open_office
 from tests.support.service import NOW
@@ -309,21 +311,40 @@ async def test_a_sender_in_the_midst_of_taking_hides_what_it_takes(office: Offic
 
 
 async def test_a_sender_that_lost_its_lease_sends_nothing(office: Office) -> None:
-    """The first is held up while it looks up the address; the second takes over and sends; then the first goes on."""
+    """The first is held up while it looks up the address; the second takes over; then the first goes on."""
     await only(office, "VISIT_CONFIRMATION")
+    second = list[tuple[UUID, Taken]]()
 
-    async def second_sender() -> None:
+    async def take_over() -> None:
         office.patients.before_answer = None
         await office.end_holds()
-        assert await office.sender().drain() == 1
+        second.extend(await office.sender().take(10))
 
-    office.patients.before_answer = second_sender
-    first = office.sender()
-    [(chain_id, taken)] = await first.take(10)
-    assert await first.see_to(chain_id, taken) is None
+    office.patients.before_answer = take_over
+    [(chain_id, taken)] = await office.sender().take(10)
+    assert await office.sender().see_to(chain_id, taken) is None
+    assert office.mailbox.arrived == []
+    [(chain_id, taken)] = second
+    assert await office.sender().see_to(chain_id, taken) == Settle(Status.SENT)
     assert len(office.mailbox.arrived) == 1
     assert (await office.rows())[0]["attempts"] == 1
     assert await office.outcomes() == ["SENT"]
+
+
+async def test_a_sender_that_lost_its_lease_while_it_sent_writes_nothing_down(office: Office) -> None:
+    """The first is on the line for too long; the second takes over; then the first hears that it was sent."""
+    await only(office, "VISIT_CONFIRMATION")
+
+    async def take_over() -> None:
+        office.mailbox.on_data = None
+        await office.end_holds()
+        assert len(await office.sender().take(10)) == 1
+
+    office.mailbox.on_data = take_over
+    await office.sender().drain()
+    [row] = await office.rows()
+    assert (row["status"], row["attempts"]) == ("SENDING", 1)
+    assert await office.outcomes() == []
 
 
 async def test_a_visit_cancelled_while_the_address_is_looked_up_is_not_confirmed(office: Office) -> None:
