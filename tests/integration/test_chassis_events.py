@@ -416,9 +416,6 @@ class Stale(DomainError):
     kind, reason, message = Kind.STALE, "STALE", "for the test"
 
 
-Stale.__module__ = "tests"
-
-
 @pytest.mark.parametrize("failure", [OSError(), TryAgain(), Overloaded(), Stale(), ZeroDivisionError()], ids=repr)
 async def test_what_fails_for_now_comes_again_and_is_buried_in_the_end(
     notes: Running, relay: Relay, reader: Reader, failure: Exception, monkeypatch: pytest.MonkeyPatch
