@@ -1,0 +1,125 @@
+"""How often a call goes to PostgreSQL, and how PostgreSQL finds its rows for the service's own role."""
+
+from collections.abc import AsyncIterator, Awaitable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from atoll.scheduling.v1 import course_service_pb2 as pb
+from atoll.scheduling.v1 import visit_service_pb2
+from chassis.ids import from_wire, new_id
+from chassis.sql import Statement
+from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
+from services.scheduling.store.planning import CALENDAR
+from services.scheduling.store.sites import NO_ID
+from services.scheduling.store.visits import VISIT_TO_CHANGE, VISITS
+from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling
+from tests.support.service import Running
+
+FIRST = local(3, 2, 9)
+BOOK = 6  # begin, claim and locks, terms, taken, everything written, commit
+CONFIRM = 5  # begin, claim, visit, everything written, commit
+GET = 4  # begin, course, audit, commit
+STEPS = (0, 3, 7, 10, 14, 17)  # Days on which a course of six is, none of them a weekend.
+
+YEARS_OF_USE = """
+    WITH past AS (SELECT gen_random_uuid() AS course_id, gen_random_uuid() AS visit_id, gen_random_uuid() AS patient_id,
+                         id AS resource_id, $3::timestamptz - n * interval '1 h' AS start_at
+                  FROM resource CROSS JOIN generate_series(1, 6000) AS n WHERE chain_id = $1),
+         new_courses AS (INSERT INTO course SELECT $1, course_id, $2, patient_id, $4, 'iv', start_at, 1 FROM past),
+         new_visits AS (
+             INSERT INTO visit
+             SELECT $1, visit_id, course_id, $2, patient_id, 'induction', 'treatment', 'iv', 'short', false, start_at,
+                    start_at + interval '50 min', '[]', 'VISIT_STATUS_COMPLETED', '[]', NULL FROM past),
+         new_presences AS (
+             INSERT INTO presence SELECT $1, visit_id, patient_id, start_at, start_at + interval '50 min' FROM past)
+    INSERT INTO allocation SELECT $1, visit_id, $2, resource_id, 0, start_at, start_at + interval '50 min' FROM past
+"""
+MORE_ROOMS = """
+    INSERT INTO resource SELECT $1, gen_random_uuid(), $2, 'RESOURCE_KIND_ROOM', 'Room', '{}', 1, '[]', '[]', '', ''
+    FROM generate_series(1, 13)
+"""
+
+
+@pytest_asyncio.fixture(scope="module")
+async def svc(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Running]:
+    async with open_scheduling(postgres_url, issuer_folder) as svc:
+        yield svc
+
+
+@pytest_asyncio.fixture
+async def clinic(svc: Running) -> Clinic:
+    return await open_clinic(svc)
+
+
+async def round_trips(clinic: Clinic, answer: Awaitable[object]) -> int:
+    queries: list[str] = []
+
+    def note(query: Any) -> None:
+        queries.append(query.query)
+
+    async with clinic.svc.pool.acquire() as conn:  # The connection that the next call takes: the pool is a stack.
+        conn.add_query_logger(note)
+    await answer
+    async with clinic.svc.pool.acquire() as conn:
+        conn.remove_query_logger(note)
+    return len(queries)
+
+
+@pytest.mark.parametrize("visits", [1, 6])
+async def test_each_call_keeps_its_budget_of_round_trips_whatever_the_number_of_visits(
+    clinic: Clinic, visits: int
+) -> None:
+    warm = await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST + 2 * DAY])))
+    starts = [FIRST + days * DAY for days in STEPS[:visits]]
+    request = clinic.request(await clinic.add_patient(), clinic.treatments(starts, clinic.nurses[1], clinic.rooms[1]))
+    assert await round_trips(clinic, clinic.book(request)) == BOOK
+    get = pb.GetCourseRequest(course_id=warm.id)
+    await clinic.svc.call(clinic.courses.GetCourse, get)
+    assert await round_trips(clinic, clinic.svc.call(clinic.courses.GetCourse, get)) == GET
+    confirm = visit_service_pb2.ConfirmVisitRequest(request_id=request.request_id, visit_id=warm.visits[0].id)
+    assert await round_trips(clinic, clinic.svc.call(clinic.visits.ConfirmVisit, confirm)) == CONFIRM
+
+
+@pytest.mark.timeout(300)  # On a busy machine the history alone takes a minute.
+async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) -> None:
+    """Row-level security leaves leakproof operators only to the indexes: with 100,000 allocations that would show."""
+    admin, chain, site = clinic.svc.admin, clinic.svc.chain_id, clinic.site_uuid
+    await admin.execute(MORE_ROOMS, chain, site)
+    version = from_wire("protocolversion", clinic.version_id)
+    await admin.execute("SET session_replication_role = replica")  # Without foreign keys: they are sound as they are.
+    await admin.execute(YEARS_OF_USE, chain, site, FIRST, version)
+    await admin.execute("RESET session_replication_role")
+    await admin.execute("ANALYZE")
+    assert await clinic.count("allocation") > 100_000
+    room = from_wire("resource", clinic.rooms[0])
+    pinned = {"site_id": site, "protocol_version_id": version}
+    slot = {"start_at": [FIRST - DAY], "end_at": [FIRST - DAY + timedelta(hours=1)]}
+    ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY}
+    board = {"site_id": site, "start_time": FIRST - DAY, "end_time": FIRST, "after": FIRST - 2 * DAY}
+    for statement, values, index in (
+        (TAKEN, {"holder_id": [room], **slot}, "allocation_by_time"),
+        (TAKEN, {"holder_id": [room], **slot}, "presence_by_time"),
+        (TERMS, {**pinned, "patient_id": new_id(), "protocol_id": new_id(), "resource_ids": [room]}, "site_pkey"),
+        (CALENDAR, {**pinned, "patient_id": new_id(), **ahead}, "allocation_by_time"),
+        (VISITS, {**board, "after_id": NO_ID, "limit": 51}, "visit_by_site"),
+        (GET_COURSE, {"course_id": new_id()}, "visit_by_course"),
+        (VISIT_TO_CHANGE, {"visit_id": new_id()}, "visit_pkey"),
+        (COURSES["patient_id",], {"patient_id": new_id(), "after": NO_ID, "limit": 51}, "course_by_patient"),
+        (COURSES["site_id",], {"site_id": site, "after": NO_ID, "limit": 51}, "course_by_site"),
+    ):
+        plan = await explained(clinic, statement, values)
+        assert index in plan, plan
+        for table in ("allocation", "presence", "visit", "course"):
+            assert f"Seq Scan on {table}" not in plan, plan
+
+
+async def explained(clinic: Clinic, statement: Statement, values: dict[str, Any]) -> str:
+    """As the service's role, at one site."""
+    call = clinic.svc.inside("Explain", sites=frozenset({clinic.site_uuid}))
+    arguments = statement.args({"chain_id": clinic.svc.chain_id, **values})
+    async with clinic.svc.db.transaction(call) as conn:
+        return "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN {statement.text}", *arguments))
