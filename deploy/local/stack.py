@@ -141,7 +141,7 @@ class Stack:
             require_free(options.edge_port, "the edge", "ATOLL_PORT")
         if options.mail_port:
             require_free(options.mail_port, "the mail page", "ATOLL_MAIL_PORT")
-        for name in (*self.names, "migrate"):
+        for name in (*self.names, "migrate", "access"):
             log = home.logs / f"{name}.log"
             if log.exists():
                 log.replace(home.logs / f"{name}.previous.log")
