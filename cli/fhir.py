@@ -117,7 +117,7 @@ class Reading:
 def read_document(content: bytes) -> Found:
     """A resource, or a bundle of them; raises NotFhir."""
     document = _parse(content)
-    if not isinstance(document, dict) or not _TYPE.fullmatch(str(document.get("resourceType"))):
+    if not isinstance(document, dict) or not _TYPE.fullmatch(_text(document.get("resourceType"))):
         raise NotFhir("NOT_FHIR", "is no FHIR resource: it has no resourceType")
     if document["resourceType"] != "Bundle":
         return _sorted([(document, "")])
@@ -139,7 +139,7 @@ def _parse(content: bytes) -> Any:
 
 
 def _sorted(resources: list[tuple[dict[str, Any], str]]) -> Found:
-    types = [str(resource.get("resourceType")) for resource, _ in resources]
+    types = [_text(resource.get("resourceType")) for resource, _ in resources]
     patients = tuple(each for each, type_ in zip(resources, types, strict=True) if type_ == "Patient")
     return Found(patients, Counter(type_ if _TYPE.fullmatch(type_) else "?" for type_ in types if type_ != "Patient"))
 

@@ -34,7 +34,7 @@ async def list_clearances(desk: Desk, patient_id: str, token: str | None = None,
 
 async def test_a_screening_keeps_its_answers(desk: Desk) -> None:
     patient = await desk.create()
-    answers = [
+    answers: list[dict[str, Any]] = [
         {"question_code": "failed_antidepressants", "int_value": 0},
         {"question_code": "psychosis", "bool_value": False},
         {"question_code": "medication", "text_value": ""},

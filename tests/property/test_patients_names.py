@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.patients.domain.contacts import read_email, read_phone
@@ -16,6 +16,7 @@ def fits(asked: str, words: tuple[str, ...]) -> bool:
     return all(any(each <= word < each + AFTER_EVERYTHING for word in words) for each in search_words(asked))
 
 
+@settings(deadline=None)
 @given(st.lists(NAMES, min_size=1, max_size=4))
 def test_a_name_is_found_by_itself_in_any_case_and_form(names: list[str]) -> None:
     words = search_words(*names)
@@ -26,12 +27,14 @@ def test_a_name_is_found_by_itself_in_any_case_and_form(names: list[str]) -> Non
         assert fits(name.casefold(), words)
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(categories=("Lu", "Ll")), min_size=1, max_size=20), st.integers(1, 20))
 def test_a_name_is_found_by_each_beginning_of_it(name: str, length: int) -> None:
     words = search_words(name)
     assert fits(words[0][:length], words)
 
 
+@settings(deadline=None)
 @given(NAMES)
 def test_words_are_words_of_themselves(name: str) -> None:
     words = search_words(name)
@@ -39,11 +42,13 @@ def test_words_are_words_of_themselves(name: str) -> None:
     assert all(word < AFTER_EVERYTHING and " " not in word for word in words)
 
 
+@settings(deadline=None)
 @given(NAMES, NAMES)
 def test_the_order_of_names_does_not_matter(one: str, other: str) -> None:
     assert set(search_words(one, other)) == set(search_words(other, one))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300))
 def test_no_text_makes_reading_an_email_or_a_phone_fail(text: str) -> None:
     email, phone = read_email(text), read_phone(text)

@@ -84,10 +84,10 @@ def test_the_same_identifier_twice_is_a_fault_and_the_same_value_of_two_systems_
         ("HTTP://HL7.org/fhir/sid/US-SSN", "a social security number"),
         ("urn:oid:2.16.840.1.113883.4.1", "a social security number"),
         ("urn:example:social-security", "a social security number"),
-        ("urn:oid:2.16.840.1.113883.4.3.25", "a driver's licence"),
-        ("https://example.org/DriversLicense", "a driver's licence"),
-        ("urn:oid:2.16.840.1.113883.4.330.840", "a passport"),
-        ("http://standardhealthrecord.org/fhir/StructureDefinition/passportNumber", "a passport"),
+        ("urn:oid:2.16.840.1.113883.4.3.25", "a driver's licence number"),
+        ("https://example.org/DriversLicense", "a driver's licence number"),
+        ("urn:oid:2.16.840.1.113883.4.330.840", "a passport number"),
+        ("http://standardhealthrecord.org/fhir/StructureDefinition/passportNumber", "a passport number"),
         ("urn:oid:2.16.840.1.113883.4.10", None),
         ("urn:oid:2.16.840.1.113883.4.33", None),
         ("https://example.org/classnumber", None),
@@ -181,8 +181,8 @@ def test_however_many_identifiers_take_a_bounded_number_of_locks() -> None:
 
 
 def clearance(effective: date, expire: date) -> Clearance:
-    ids = [UUID(int=n) for n in range(4)]
-    return Clearance(*ids, ("iv",), effective, expire, None, "dr", NOW)
+    id, patient_id, protocol_id, site_id = (UUID(int=n) for n in range(4))
+    return Clearance(id, patient_id, protocol_id, site_id, ("iv",), effective, expire, None, "dr", NOW)
 
 
 def test_a_clearance_may_end_today_at_the_site_and_not_before() -> None:

@@ -24,8 +24,8 @@ NEVER_KEPT = {
     "a social security number": re.compile(
         r"urn:oid:2\.16\.840\.1\.113883\.4\.1|.*(^|[^a-z])(us-?)?ssn([^a-z].*)?|.*social-?security.*"
     ),
-    "a driver's licence": re.compile(r"urn:oid:2\.16\.840\.1\.113883\.4\.3(\..*)?|.*driver'?s?-?licen[cs]e.*"),
-    "a passport": re.compile(r"urn:oid:2\.16\.840\.1\.113883\.4\.330(\..*)?|.*passport.*"),
+    "a driver's licence number": re.compile(r"urn:oid:2\.16\.840\.1\.113883\.4\.3(\..*)?|.*driver'?s?-?licen[cs]e.*"),
+    "a passport number": re.compile(r"urn:oid:2\.16\.840\.1\.113883\.4\.330(\..*)?|.*passport.*"),
 }
 """Numbers that open doors elsewhere, by the system that gives them out, in lower case."""
 
@@ -189,7 +189,7 @@ def never_kept(identifier: Identifier) -> str | None:
 def _never_kept(identifiers: Sequence[Identifier]) -> Iterator[Violation]:
     for i, each in enumerate(identifiers):
         if kind := never_kept(each):
-            yield Violation(f"identifiers[{i}]", "IDENTIFIER_NEVER_KEPT", f"the number of {kind} is never kept")
+            yield Violation(f"identifiers[{i}]", "IDENTIFIER_NEVER_KEPT", f"{kind} is never kept")
 
 
 def mrn_of(patient_id: UUID) -> str:
