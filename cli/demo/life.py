@@ -48,9 +48,8 @@ class Step:
 class Life:
     """Moves the clock. Nothing happens at an instant before all that was due earlier is done."""
 
-    def __init__(self, clock: Path, queues: Queues, watcher: Client) -> None:
-        self._clock, self._queues, self._watcher = clock, queues, watcher
-        self.now: datetime | None = None
+    def __init__(self, clock: Path, now: datetime, queues: Queues, watcher: Client) -> None:
+        self._clock, self._now, self._queues, self._watcher = clock, now, queues, watcher
 
     async def play(self, steps: Sequence[Step], on_step: Callable[[datetime], None]) -> None:
         due = await self._next_due()
@@ -76,8 +75,8 @@ class Life:
             await asyncio.sleep(POLL_S)
 
     def _jump(self, instant: datetime) -> None:
-        if self.now is None or instant > self.now:
-            self.now = instant
+        if instant > self._now:
+            self._now = instant
             set_clock(self._clock, instant)
 
     async def _next_due(self) -> datetime | None:
@@ -85,9 +84,7 @@ class Life:
         return to_instant(counts.next_due_time) if counts.HasField("next_due_time") else None
 
     async def _due_now(self) -> int:
-        request = CountMessagesRequest()
-        if self.now:
-            request.due_by_time.CopyFrom(to_timestamp(self.now))
+        request = CountMessagesRequest(due_by_time=to_timestamp(self._now))
         counts = await self._watcher.call(MessageServiceStub, "CountMessages", request)
         return sum(count.messages for count in counts.counts if count.status in PENDING)
 

@@ -53,7 +53,7 @@ class Story:
     def __init__(self, console: Console, sample: Sample, queues: Queues, clock: Path) -> None:
         self._console, self._sample, self._queues = console, sample, queues
         watcher = sample.client("demo-watcher", {"ROLE_CHAIN_ADMIN": ["*"]})
-        self._life, self._watcher = Life(clock, queues, watcher), watcher
+        self._life, self._watcher = Life(clock, OPENING, queues, watcher), watcher
 
     async def tell(self, patients: Path | None) -> list[Check]:
         with progress_display(self._console) as progress:
