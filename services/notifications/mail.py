@@ -13,8 +13,8 @@ import aiosmtplib
 
 from services.notifications.domain import Answer
 
-TIMEOUT_S = 15.0
-"""Of each answer of the server: six are waited for."""
+TIMEOUT_S = 30.0
+"""Of each answer of the server."""
 QUIT_S = 1.0
 ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 """As HTML has it: what every server carries, none of the RFC's rarer forms."""

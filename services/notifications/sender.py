@@ -18,7 +18,7 @@ import structlog
 
 from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
-from chassis.client import DEADLINE_S, connect
+from chassis.client import connect
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
@@ -27,7 +27,7 @@ from chassis.tracing import traceparent_of
 from services.notifications import domain, use_cases
 from services.notifications.clients import Patients, PatientsAway
 from services.notifications.domain import Contact, Postpone, Reason, Retry, Send, Settle, Status, Taken
-from services.notifications.mail import TIMEOUT_S, AddressUnusable, Letter, Mailer, compose
+from services.notifications.mail import AddressUnusable, Letter, Mailer, compose
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
 from services.notifications.tables import NO_CHAIN
@@ -42,10 +42,9 @@ CHAINS_S = 1.0
 RETRY_S = 1.0
 DRAIN_S = 10.0
 """How long those in hand may take when the job is stopped."""
-LEASE = timedelta(seconds=6 * DEADLINE_S)
-"""Above what it takes to look up and write."""
-SENDING_LEASE = timedelta(seconds=8 * TIMEOUT_S)
-"""Above what the slowest conversation takes."""
+LEASE = timedelta(seconds=15)
+"""How long after its sender died a message is taken up by another. A sender that lives renews it."""
+RENEW_S = 5.0
 
 
 async def send_messages(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
@@ -123,11 +122,21 @@ class Sender:
         """One message, to whatever end. A failure of ours leaves it leased until the lease runs out."""
         message_id = to_wire("message", taken.id)
         try:
-            end = await self.see_to(chain_id, taken)
+            work = asyncio.create_task(self.see_to(chain_id, taken))
+            while not (await asyncio.wait([work], timeout=RENEW_S))[0]:
+                await self._renew(chain_id, taken)
+            end = work.result()
         except Exception as error:
             log.exception("message.left", message_id=message_id, error=type(error).__name__)
         else:
             log.info("message.seen_to", message_id=message_id, end=_told(end))
+
+    async def _renew(self, chain_id: UUID, taken: Taken) -> None:
+        call = self._call(chain_id, str(taken.event_id))
+        try:
+            await self._db.job(call, NotificationsStore, lambda store: store.renew(taken, LEASE))
+        except DomainError as error:
+            log.warning("message.not_renewed", message_id=to_wire("message", taken.id), error=error.reason)
 
     async def see_to(self, chain_id: UUID, taken: Taken) -> Settle | Postpone | Retry | None:
         """What became of a message that is held; None: it was withdrawn, or is another's by now."""
@@ -153,7 +162,7 @@ class Sender:
         except (BrokenTemplate, ValueError) as error:
             return domain.settle(taken, Status.FAILED, Reason.TEMPLATE_BROKEN, type(error).__name__)
         attempts = await self._db.job(
-            call, NotificationsStore, lambda store: store.begin(taken, written.template, SENDING_LEASE)
+            call, NotificationsStore, lambda store: store.begin(taken, written.template, LEASE)
         )
         if attempts is None:
             return None

@@ -178,9 +178,8 @@ _held = (
     message.c.chain_id == CHAIN,
     message.c.id == ID,
     message.c.lease_id == param("lease_id", Uuid),
-    UNSENT,
 )
-"""Whoever lost the lease, or the message to a withdrawal, changes nothing."""
+"""Whoever lost the lease, be it to another sender or to a withdrawal, changes nothing."""
 BEGIN = Statement(
     update(message)
     .where(*_held)
@@ -193,6 +192,7 @@ BEGIN = Statement(
     .returning(message.c.attempts)
 )
 _last_error = func.coalesce(param("last_error", Text), message.c.last_error)
+RENEW = Statement(update(message).where(*_held).values(held_until=_real_now + param("hold", Interval)))
 SETTLE = Statement(
     update(message)
     .where(*_held)
@@ -326,6 +326,9 @@ class NotificationsStore(Store):
             template_language=template.language,
         )
         return row["attempts"] if row else None
+
+    async def renew(self, taken: Taken, hold: timedelta) -> None:
+        await self.rows(RENEW, id=taken.id, lease_id=taken.lease_id, hold=hold)
 
     async def settle_message(self, taken: Taken, end: Settle) -> Settled | None:
         """None: it was no longer ours to settle."""

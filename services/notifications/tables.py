@@ -106,6 +106,7 @@ message = chain_table(
     _one_of("channel", Channel),
     _one_of("status", Status),
     _one_of("reason", Reason),
+    CheckConstraint("lease_id IS NULL OR status IN ('SCHEDULED', 'SENDING')", name="lease"),
     CheckConstraint("(status = 'SENT') = (sent_at IS NOT NULL)", name="sent"),
     CheckConstraint(
         "(status IN ('SUPPRESSED', 'WITHDRAWN', 'FAILED', 'UNKNOWN')) = (reason IS NOT NULL)", name="has_reason"

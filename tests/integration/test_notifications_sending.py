@@ -13,6 +13,7 @@ import structlog
 
 from atoll.patients.v1.patient_pb2 import CONTACT_SYSTEM_EMAIL, CONTACT_USE_OLD, ContactPoint
 from chassis.ids import new_id, to_wire
+from services.notifications import sender
 from services.notifications.domain import Settle, Status, Taken
 from services.notifications.sender import Sender
 from tests.support.notifications import FIRST, Office, open_office
@@ -205,10 +206,10 @@ async def mute_server() -> AsyncIterator[tuple[int, asyncio.Event]]:
         server.close()
 
 
-async def start(sender: Sender) -> "asyncio.Task[object]":
+async def start(starting: Sender) -> "asyncio.Task[object]":
     """A sender that has taken the one message that is due and is about to see to it."""
-    [(chain_id, taken)] = await sender.take(10)
-    return asyncio.create_task(sender.see_to(chain_id, taken))
+    [(chain_id, taken)] = await starting.take(10)
+    return asyncio.create_task(starting.see_to(chain_id, taken))
 
 
 async def kill(task: "asyncio.Task[object]") -> None:
@@ -345,6 +346,22 @@ async def test_a_sender_that_lost_its_lease_while_it_sent_writes_nothing_down(of
     [row] = await office.rows()
     assert (row["status"], row["attempts"]) == ("SENDING", 1)
     assert await office.outcomes() == []
+
+
+async def test_a_sender_that_lives_keeps_its_lease_however_long_the_server_takes(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await only(office, "VISIT_CONFIRMATION")
+    monkeypatch.setattr(sender, "RENEW_S", 0.1)
+    monkeypatch.setattr(sender, "LEASE", timedelta(seconds=1))
+
+    async def take_over() -> None:
+        await asyncio.sleep(2)
+        assert await office.sender().take(10) == []
+
+    office.mailbox.on_data = take_over
+    await office.sender().drain()
+    assert (await office.rows())[0]["status"] == "SENT"
 
 
 async def test_a_visit_cancelled_while_the_address_is_looked_up_is_not_confirmed(office: Office) -> None:

@@ -159,6 +159,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("channel IN ('EMAIL')", name=op.f("message_channel_check")),
         sa.CheckConstraint("kind IN ('VISIT_CONFIRMATION', 'VISIT_REMINDER')", name=op.f("message_kind_check")),
+        sa.CheckConstraint("lease_id IS NULL OR status IN ('SCHEDULED', 'SENDING')", name=op.f("message_lease_check")),
         sa.CheckConstraint(
             "reason IN ('NO_EMAIL_ADDRESS', 'VISIT_STARTED', 'VISIT_CANCELLED', 'VISIT_MISSED', 'REFUSED', 'ATTEMPTS_EXHAUSTED', 'TEMPLATE_BROKEN', 'NO_ANSWER', 'PATIENT_DECEASED')",
             name=op.f("message_reason_check"),
