@@ -1,7 +1,7 @@
 """Payments and invoices: what is taken, what is billed, and which pays which."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -315,31 +315,17 @@ async def test_numbers_run_per_legal_entity(billing: Billing) -> None:
     assert numbers == [1, 2, 1]
 
 
-async def test_numbers_have_no_gap_when_an_issue_is_rolled_back_while_others_wait_for_it(billing: Billing) -> None:
-    """The first has taken number 1 and is held open, the second waits; then the first fails."""
+def issuing(course: BookedCourse) -> tuple[pb.IssueInvoiceRequest, Callable[[BillingStore], Awaitable[object]]]:
+    """A request, and the work that it asks for, to be held open."""
+    request = pb.IssueInvoiceRequest(request_id=str(uuid4()), course_id=course.id)
+    return request, lambda store: invoices.issue_invoice(store, from_wire("course", course.id))
+
+
+async def test_numbers_have_no_gap_when_an_issue_is_rolled_back_while_another_waits_for_it(billing: Billing) -> None:
     first, second = await treated(billing), await treated(billing, patient_id=await billing.register_patient())
-    taken, fail = asyncio.Event(), asyncio.Event()
-
-    class Interrupted(Exception):
-        pass
-
-    async def issue_and_fail(store: BillingStore) -> pb.IssueInvoiceResponse:
-        assert (await invoices.issue_invoice(store, from_wire("course", first.id))).number == 1
-        taken.set()
-        await fail.wait()
-        raise Interrupted
-
-    request = pb.IssueInvoiceRequest(request_id=str(uuid4()), course_id=first.id)
-    inside = billing.svc.inside("IssueInvoice", request.request_id)
-    failing = asyncio.create_task(
-        billing.svc.db.once(inside, request, pb.IssueInvoiceResponse, BillingStore, issue_and_fail)
-    )
-    await taken.wait()
-    waiting = asyncio.create_task(billing.issue(second))
-    await billing.someone_waits()
-    fail.set()
-    with pytest.raises(Interrupted):
-        await failing
+    async with billing.held_open(*issuing(first), rolled_back=True):
+        waiting = asyncio.create_task(billing.issue(second))
+        await billing.someone_waits()
     assert (await waiting).number == 1
     assert (await billing.issue(first)).number == 2
 
@@ -352,79 +338,32 @@ async def test_many_invoices_at_once_get_numbers_without_gap_or_double(billing: 
 
 
 async def test_two_invoices_of_one_course_at_once_share_no_charge(billing: Billing) -> None:
-    """The first is held open after it has read the charges; the second waits and finds them gone."""
+    """The second waits for the first, and then finds the charges gone."""
     course = await treated(billing)
-    read, commit = asyncio.Event(), asyncio.Event()
-
-    async def issue_and_wait(store: BillingStore) -> pb.IssueInvoiceResponse:
-        await invoices.issue_invoice(store, from_wire("course", course.id))
-        read.set()
-        await commit.wait()
-        return pb.IssueInvoiceResponse()
-
-    request = pb.IssueInvoiceRequest(request_id=str(uuid4()), course_id=course.id)
-    inside = billing.svc.inside("IssueInvoice", request.request_id)
-    first = asyncio.create_task(
-        billing.svc.db.once(inside, request, pb.IssueInvoiceResponse, BillingStore, issue_and_wait)
-    )
-    await read.wait()
-    second = asyncio.create_task(refusal(billing.issue(course)))
-    await billing.someone_waits()
-    commit.set()
-    await first
+    async with billing.held_open(*issuing(course)):
+        second = asyncio.create_task(refusal(billing.issue(course)))
+        await billing.someone_waits()
     assert (await second).reason == "INVOICE_EMPTY"
     assert await billing.count("invoice") == 1
 
 
 async def test_two_payments_at_once_pay_an_invoice_once(billing: Billing) -> None:
-    """The first is held open with the patient locked; the second waits, and is left over."""
+    """Both wait for the patient; the one that comes second is left over."""
     invoice = await billing.issue(await treated(billing, 1))
-    locked, commit = asyncio.Event(), asyncio.Event()
-
-    async def pay_and_wait(store: BillingStore) -> payment_pb.RecordPaymentResponse:
-        locked.set()
-        await commit.wait()
-        return payment_pb.RecordPaymentResponse()
-
-    request = billing.payment_request(590)
-    inside = billing.svc.inside("RecordPayment", request.request_id)
     patient_id = from_wire("patient", billing.patient_id)
-    first = asyncio.create_task(
-        billing.svc.db.once(
-            inside, request, payment_pb.RecordPaymentResponse, BillingStore, pay_and_wait, locks=[patient_id]
-        )
-    )
-    await locked.wait()
-    others = [asyncio.create_task(billing.pay(590)) for _ in range(2)]
-    await billing.someone_waits()
-    commit.set()
-    await first
-    left = sorted(dollars(payment.unapplied) or 0 for payment in await asyncio.gather(*others))
-    assert left == [0, 590]
+    async with billing.held_open(billing.payment_request(1), lambda store: store.lock([patient_id])):
+        both = [asyncio.create_task(billing.pay(590)) for _ in range(2)]
+        await billing.someone_waits()
+    assert sorted(dollars(payment.unapplied) or 0 for payment in await asyncio.gather(*both)) == [0, 590]
     assert dollars((await read_invoice(billing, invoice.id)).balance) == 0
     await billing.books_agree()
 
 
 async def test_a_payment_waits_while_an_invoice_of_its_patient_is_issued(billing: Billing) -> None:
     course = await treated(billing, 1)
-    issued, commit = asyncio.Event(), asyncio.Event()
-
-    async def issue_and_wait(store: BillingStore) -> pb.IssueInvoiceResponse:
-        await invoices.issue_invoice(store, from_wire("course", course.id))
-        issued.set()
-        await commit.wait()
-        return pb.IssueInvoiceResponse()
-
-    request = pb.IssueInvoiceRequest(request_id=str(uuid4()), course_id=course.id)
-    inside = billing.svc.inside("IssueInvoice", request.request_id)
-    issuing = asyncio.create_task(
-        billing.svc.db.once(inside, request, pb.IssueInvoiceResponse, BillingStore, issue_and_wait)
-    )
-    await issued.wait()
-    paying = asyncio.create_task(billing.pay(590))
-    await billing.someone_waits()
-    commit.set()
-    await issuing
+    async with billing.held_open(*issuing(course)):
+        paying = asyncio.create_task(billing.pay(590))
+        await billing.someone_waits()
     assert dollars((await paying).unapplied) == 0
 
 

@@ -16,7 +16,6 @@ from atoll.billing.v1 import price_book_service_pb2 as pb
 from chassis import money
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date
-from services.billing.store import BillingStore
 from services.billing.use_cases import prices
 from tests.support.billing import TODAY, Billing, dollars, open_billing, open_chain, usd
 from tests.support.service import NOW, Running, refusal
@@ -235,26 +234,13 @@ async def test_roles_and_sites_are_kept(billing: Billing) -> None:
 
 
 async def test_two_publications_at_once_get_two_versions(billing: Billing) -> None:
-    """The first is held open after it has taken its version; the second waits for it and then sees it."""
+    """The second waits for the first, and then sees it."""
     drafts = [await billing.draft(effective=TODAY + n * DAY) for n in range(2)]
-    published, commit = asyncio.Event(), asyncio.Event()
-
-    async def publish_and_wait(store: BillingStore) -> pb.PublishPriceBookResponse:
-        await prices.publish_price_book(store, from_wire("pricebook", drafts[0].id))
-        published.set()
-        await commit.wait()
-        return pb.PublishPriceBookResponse()
-
+    ids = [from_wire("pricebook", draft.id) for draft in drafts]
     request = pb.PublishPriceBookRequest(request_id=str(uuid4()), price_book_id=drafts[0].id)
-    inside = billing.svc.inside("PublishPriceBook", request.request_id)
-    first = asyncio.create_task(
-        billing.svc.db.once(inside, request, pb.PublishPriceBookResponse, BillingStore, publish_and_wait)
-    )
-    await published.wait()
-    second = asyncio.create_task(billing.publish(drafts[1]))
-    await billing.someone_waits()
-    commit.set()
-    await first
+    async with billing.held_open(request, lambda store: prices.publish_price_book(store, ids[0])):
+        second = asyncio.create_task(billing.publish(drafts[1]))
+        await billing.someone_waits()
     assert (await second).version == 2
 
 

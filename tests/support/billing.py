@@ -1,8 +1,8 @@
 """One chain as billing knows it: a legal entity, a site, a protocol, a patient, all told by events; and its calls."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -41,6 +41,7 @@ from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, VisitType
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date, to_timestamp
 from services.billing.__main__ import SERVICE
+from services.billing.store import BillingStore
 from tests.support.service import NOW, Running, running
 
 TODAY = date(2027, 3, 1)  # In Denver.
@@ -69,6 +70,10 @@ def usd(dollars: float) -> Money:
 def dollars(money: Money) -> float | None:
     """None where an amount is not set."""
     return money.units + money.nanos / 1e9 if money.currency_code else None
+
+
+class Interrupted(Exception):
+    """What a change is rolled back by."""
 
 
 @dataclass(frozen=True)
@@ -327,6 +332,33 @@ class Billing:
         assert sums["deposits"] == sums["applied"] - sums["paid"]
         assert sums["revenue"] == -sums["charged"]
         assert sums["money"] == sums["paid"]
+
+    @asynccontextmanager
+    async def held_open(
+        self, request: Any, work: Callable[[BillingStore], Awaitable[object]], *, rolled_back: bool = False
+    ) -> AsyncIterator[None]:
+        """Round the door: a change that has done its `work`, and ends when the block does."""
+        worked, end = asyncio.Event(), asyncio.Event()
+
+        async def work_and_wait(store: BillingStore) -> Any:
+            await work(store)
+            worked.set()
+            await end.wait()
+            if rolled_back:
+                raise Interrupted
+            return type(request)()
+
+        inside = self.svc.inside("Test", request.request_id)
+        change = asyncio.create_task(self.svc.db.once(inside, request, type(request), BillingStore, work_and_wait))
+        waiting = asyncio.create_task(worked.wait())
+        await asyncio.wait([change, waiting], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            yield
+        finally:
+            end.set()
+            waiting.cancel()
+            with suppress(Interrupted):
+                await change
 
     async def someone_waits(self) -> None:
         """Returns once a statement waits for a lock."""
