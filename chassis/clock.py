@@ -27,15 +27,16 @@ class FileClock:
     """Follows the file from one reading to the next: a changed file is seen at once."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._seen = path, -1
+        self._path, self._seen = path, (-1, -1)
         self._instant, self._rate, self._written = utc_now(), 1.0, utc_now()
 
     def __call__(self) -> datetime:
-        seen = self._path.stat().st_mtime_ns
+        status = self._path.stat()
+        seen = status.st_mtime_ns, status.st_ino  # A file system's clock may stand still between two changes.
         if seen != self._seen:
             instant, rate = self._path.read_text().split()
             self._instant, self._rate = datetime.fromisoformat(instant), float(rate)
-            self._written = datetime.fromtimestamp(seen / 1e9, tz=self._instant.tzinfo)
+            self._written = datetime.fromtimestamp(status.st_mtime_ns / 1e9, tz=self._instant.tzinfo)
             self._seen = seen
         return self._instant + self._rate * max(utc_now() - self._written, timedelta())
 

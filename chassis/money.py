@@ -1,6 +1,7 @@
 """Money: integer minor units and a currency inside, google.type.Money on the wire. No floats anywhere."""
 
 from dataclasses import dataclass
+from functools import total_ordering
 from typing import Self
 
 from google.type import money_pb2
@@ -10,9 +11,12 @@ from chassis.errors import BadRequest, Violation
 NANOS = 1_000_000_000
 MINOR_DIGITS = {"USD": 2}
 """ISO 4217 exponents of the currencies that are handled."""
+MINOR_MAX = 10**14
+"""Above it no sum is taken from outside: far above any price, far below what a column holds."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@total_ordering
+@dataclass(frozen=True, slots=True)
 class Money:
     minor: int
     currency: str = "USD"
@@ -30,9 +34,13 @@ class Money:
     def __mul__(self, count: int) -> Self:
         return type(self)(self.minor * count, self.currency)
 
+    def __lt__(self, other: Self) -> bool:
+        self._same_currency(other)
+        return self.minor < other.minor
+
     def _same_currency(self, other: Self) -> None:
         if self.currency != other.currency:
-            raise ValueError(f"{self.currency} and {other.currency} cannot be added")
+            raise ValueError(f"{self.currency} and {other.currency} have no common measure")
 
 
 def to_wire(money: Money) -> money_pb2.Money:
@@ -52,8 +60,10 @@ def from_wire(wire: money_pb2.Money, field: str) -> Money:
         raise BadRequest(Violation(f"{field}.nanos", "money.minor_units", "is not a whole number of minor units"))
     if wire.units * wire.nanos < 0:
         raise BadRequest(Violation(f"{field}.nanos", "money.sign", "has another sign than units"))
-    sign = -1 if wire.units < 0 or wire.nanos < 0 else 1
-    return Money(sign * (abs(wire.units) * per_unit + minor), wire.currency_code)
+    sign, total = -1 if wire.units < 0 or wire.nanos < 0 else 1, abs(wire.units) * per_unit + minor
+    if total > MINOR_MAX:
+        raise BadRequest(Violation(f"{field}.units", "money.max", "is more than is handled here"))
+    return Money(sign * total, wire.currency_code)
 
 
 def _minor_per_unit(currency: str) -> int:

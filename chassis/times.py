@@ -13,13 +13,18 @@ def utc_now() -> datetime:
 
 
 def to_timestamp(instant: datetime) -> Timestamp:
+    assert instant.tzinfo, "an instant has a zone"
     timestamp = Timestamp()
     timestamp.FromDatetime(instant)
     return timestamp
 
 
 def to_instant(timestamp: Timestamp) -> datetime:
-    return timestamp.ToDatetime(tzinfo=UTC)
+    """Refuses what is no instant between the years 1 and 9999. What is finer than a microsecond is cut off."""
+    try:
+        return timestamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise BadRequest() from None
 
 
 def to_date(day: date) -> Date:
