@@ -17,6 +17,7 @@ log = structlog.get_logger()
 
 RETRY_S = 1.0
 HEARTBEAT_S = 2.0
+HEARTBEAT_ANSWER_S = 5.0  # A connection that is silent for so long is as good as broken.
 LOCK = 0x61746F6C6C  # One per database: each service has its own.
 
 Work: TypeAlias = Mapping[str, Callable[[], Awaitable[None]]]
@@ -43,7 +44,7 @@ async def _lead_once(dsn: str, work: Work) -> None:
             try:
                 while True:
                     await asyncio.sleep(HEARTBEAT_S)
-                    await conn.execute("SELECT")
+                    await conn.execute("SELECT", timeout=HEARTBEAT_ANSWER_S)
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 log.warning("election.lost")
                 for task in running:

@@ -13,8 +13,8 @@ AUDIT_SEALED = Counter("atoll_audit_sealed_total", "Audit rows that were sealed.
 JOB_FAILURES = Counter("atoll_job_failures_total", "Background jobs that were started again.", ["job"])
 
 
-def serve_metrics(address: str) -> int:
-    """The port that was bound."""
+def serve_metrics(address: str, offset: int = 0) -> int:
+    """The port that was bound: `offset` above that of the address, unless that is 0, which takes any free one."""
     host, _, port = address.rpartition(":")
-    server, _ = start_http_server(int(port), addr=host, registry=REGISTRY)
+    server, _ = start_http_server(int(port) and int(port) + offset, addr=host, registry=REGISTRY)
     return int(server.server_port)

@@ -86,7 +86,7 @@ def serve(service: Service) -> None:
     if workers == 1:
         work(service)
         return
-    processes = [SPAWN.Process(target=_run_worker, args=(service.name,)) for _ in range(workers)]
+    processes = [SPAWN.Process(target=_run_worker, args=(service.name, number)) for number in range(workers)]
     for process in processes:
         process.start()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -96,7 +96,7 @@ def serve(service: Service) -> None:
     _terminate(processes)
     for process in processes:
         process.join()
-    sys.exit(max((process.exitcode or 0) for process in processes))
+    sys.exit(any(process.exitcode for process in processes))
 
 
 def _terminate(processes: list[SpawnProcess]) -> None:
@@ -104,19 +104,22 @@ def _terminate(processes: list[SpawnProcess]) -> None:
         process.terminate()
 
 
-def _run_worker(name: str) -> None:
-    work(importlib.import_module(f"services.{name}.__main__").SERVICE)
+def _run_worker(name: str, number: int) -> None:
+    work(importlib.import_module(f"services.{name}.__main__").SERVICE, number)
 
 
-def work(service: Service) -> None:
+def work(service: Service, number: int = 0) -> None:
+    """One worker. Each has a metrics port of its own, since each counts for itself."""
     configure_logs(service.name)
-    uvloop.run(_work(service, service.settings_type()))
+    uvloop.run(_work(service, service.settings_type(), number))
 
 
-async def _work(service: Service, settings: Settings) -> None:
-    stopped = asyncio.Event()
+async def _work(service: Service, settings: Settings, number: int) -> None:
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+        loop.add_signal_handler(name, stopped.set)
+    if parent := multiprocessing.parent_process():
+        loop.add_reader(parent.sentinel, stopped.set)  # Who started it is gone, however that happened.
     clock = business_clock(settings)
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(settings.database_url, size=settings.pool_size))
@@ -132,7 +135,7 @@ async def _work(service: Service, settings: Settings) -> None:
         stack.push_async_callback(server.stop)
         background = asyncio.create_task(kept_running("background", partial(_background, service, settings, db, clock)))
         stack.push_async_callback(_cancelled, background)
-        log.info("serving", ports=ports, metrics_port=serve_metrics(settings.metrics_listen))
+        log.info("serving", ports=ports, metrics_port=serve_metrics(settings.metrics_listen, number))
         await stopped.wait()
         log.info("stopping")
 

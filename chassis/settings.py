@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     probe_listen: str = "127.0.0.1:0"
     """host:port for gRPC health checks."""
     metrics_listen: str = "127.0.0.1:0"
-    """host:port for Prometheus, over HTTP."""
+    """host:port for Prometheus, over HTTP. With several workers the second has the next port, and so on."""
     workers: int = Field(default=1, ge=1, le=64)
 
     issuer: str
