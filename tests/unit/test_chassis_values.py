@@ -135,7 +135,7 @@ def test_money_that_is_none_is_refused_by_field(fields: dict[str, Any], fault: t
 def test_money_adds_up_in_one_currency_only() -> None:
     assert Money(100) + Money(50) - Money(30) == Money(120)
     assert (Money(100) * 3, -Money(5)) == (Money(300), Money(-5))
-    assert Money(1) < Money(2) <= Money(2)
+    assert max(Money(1), Money(3), Money(2)) == Money(3)
     for mixed in (Money.__add__, Money.__sub__, Money.__lt__):
         with pytest.raises(ValueError, match="no common measure"):
             mixed(Money(1), Money(1, "EUR"))
@@ -185,6 +185,10 @@ def test_what_is_no_etag_is_stale(text: str) -> None:
         from_etag(text)
 
 
+def encoded(content: bytes) -> str:
+    return base64.urlsafe_b64encode(content).decode()
+
+
 def page(call: Call = CALL, **fields: Any) -> Page:
     return Page.of(pb.ListNotesRequest(**fields), call)
 
@@ -219,9 +223,7 @@ def test_a_token_holds_for_the_same_question_only() -> None:
 
 @pytest.mark.parametrize(
     "token",
-    ["x", "é", "====", base64.urlsafe_b64encode(b"\xff\xff").decode(), "e30=", "W10=", "MQ==", "bnVsbA==", "W1tbW1tb"]
-    + [base64.urlsafe_b64encode(b"[" * 750).decode()]
-    + [base64.urlsafe_b64encode(json.dumps([1, "a"]).encode()).decode()],
+    ["x", "é", "====", *map(encoded, (b"\xff\xff", b"{}", b"[]", b"1", b"null", b"[" * 750, b'[1, "a"]'))],
 )
 def test_what_is_no_page_token_is_refused(token: str) -> None:
     with pytest.raises(BadPageToken):
@@ -236,7 +238,7 @@ def test_a_token_of_keys_that_are_no_texts_is_refused() -> None:
 
 def test_a_statement_takes_exactly_the_parameters_that_it_names() -> None:
     statement = Statement(select(param("chain_id"), param("a"), literal(7), param("a")))
-    assert statement.args({"chain_id": 1, "a": 2}) == [1, 2, 7] or statement.args({"chain_id": 1, "a": 2})[:2] == [1, 2]
+    assert statement.args({"chain_id": 1, "a": 2})[:2] == [1, 2]
     for values in ({"chain_id": 1}, {"chain_id": 1, "a": 2, "b": 3}, {}):
         with pytest.raises(TypeError, match="parameters are"):
             statement.args(values)
