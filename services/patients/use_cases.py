@@ -152,7 +152,7 @@ async def change_patient(store: PatientsStore, command: ChangePatient) -> Patien
     examined = examine(person, time_zones.get(home) if home else None, store.call.now)
     _refuse("patient.", (*examined.faults, *examined.left_out))
     new = command.identifiers - set(current.person.identifiers)
-    _refuse_taken(new, await store.holders(new) if new else {})
+    _refuse_taken(new, await store.holders(new))
     changed = replace(
         current,
         person=examined.person,

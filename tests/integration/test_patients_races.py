@@ -1,7 +1,7 @@
 """Two at once, held at the point where it matters: one waits for the other, or the database refuses it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -46,7 +46,7 @@ async def test_of_two_that_both_saw_a_number_free_the_database_refuses_one(
     both_have_read = asyncio.Barrier(2)
 
     class Hesitant(PatientsStore):
-        async def holders(self, identifiers: Iterable[Identifier]) -> dict[Identifier, UUID]:
+        async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, UUID]:
             found = await super().holders(identifiers)
             await both_have_read.wait()
             return found

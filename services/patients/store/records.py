@@ -1,7 +1,7 @@
 """SQL of sites and of patients' records, of one and of many at once."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -186,8 +186,10 @@ class RecordStore(Store):
             return zone
         raise NotYetKnown("site", site_id)
 
-    async def holders(self, identifiers: Iterable[Identifier]) -> dict[Identifier, UUID]:
+    async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, UUID]:
         """The patients who have one of them."""
+        if not identifiers:
+            return {}
         others = [each for each in identifiers if each.system != MRN_SYSTEM]
         mrns = [each.value for each in identifiers if each.system == MRN_SYSTEM]
         systems, values = [each.system for each in others], [each.value for each in others]

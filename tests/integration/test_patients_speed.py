@@ -1,0 +1,125 @@
+"""How often a call goes to PostgreSQL, and how PostgreSQL finds rows for the service's own role."""
+
+import json
+from collections.abc import Awaitable
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from chassis.sql import Statement
+from services.patients.domain.names import AFTER_EVERYTHING
+from services.patients.store.clearances import CLEARANCES, SCREENINGS
+from services.patients.store.records import HOLDERS, RECORD
+from services.patients.store.search import search_statement
+from tests.support.patients import Desk, desk
+
+__all__ = ["desk"]
+
+IDENTIFIERS = [{"system": "urn:old", "value": "1"}]
+ROWS_LOOKED_AT_MAX = 1200
+MANY = """
+    WITH made AS (INSERT INTO patient SELECT $1, gen_random_uuid(), 'M' || n, ARRAY['Given' || n % 1000], 'Family' || n,
+                  '', date '1950-01-01' + n % 20000, 'FEMALE', 'en-US', 'America/Denver', $2, false, 1, now(), now()
+                  FROM generate_series(1, 100000) AS n RETURNING id, mrn, given_names, family_name),
+         called AS (INSERT INTO patient_name SELECT $1, lower(name), id
+                    FROM made, unnest(given_names || family_name) AS name),
+         known AS (INSERT INTO patient_identifier SELECT $1, 'urn:old', mrn, id, 0 FROM made),
+         seen AS (INSERT INTO patient_site SELECT $1, id, $2 FROM made),
+         asked AS (INSERT INTO screening SELECT $1, gen_random_uuid(), id, id, $2, '[]', 'dr', now() FROM made),
+         cleared AS (INSERT INTO clearance SELECT $1, gen_random_uuid(), id, id, $2, '{iv}', '2027-03-01', '2027-09-01',
+                     NULL, 'dr', now() FROM made)
+    INSERT INTO contact_point SELECT $1, id, 0, 'PHONE', '+1505' || family_name, 'HOME', 1, false FROM made
+"""
+
+
+async def round_trips(desk: Desk, answer: Awaitable[object]) -> int:
+    queries = list[str]()
+
+    def note(query: Any) -> None:
+        queries.append(query.query)
+
+    async with desk.service.pool.acquire() as conn:  # The connection that the next call takes: the pool is a stack.
+        conn.add_query_logger(note)
+    await answer
+    async with desk.service.pool.acquire() as conn:
+        conn.remove_query_logger(note)
+    return len(queries)
+
+
+async def test_each_call_keeps_its_budget_of_round_trips(desk: Desk) -> None:
+    created = await desk.create(identifiers=IDENTIFIERS)  # Types are introspected once for each connection.
+    await desk.import_rows(desk.told(identifiers=IDENTIFIERS))
+    await desk.get(created.id)
+    rows = [desk.told(identifiers=[{"system": "urn:new", "value": str(n)}]) for n in range(200)]
+    granted = await desk.clear(created.id)
+    budget = {
+        "create": (desk.create(), 5),
+        "create with an identifier": (desk.create(identifiers=[{"system": "urn:new", "value": "x"}]), 6),
+        "get": (desk.get(created.id), 4),
+        "update": (desk.update(created, prefix="Dr."), 7),
+        "search": (desk.search(name="ana"), 4),
+        "import of 200": (desk.import_rows(*rows), 6),
+        "screen": (desk.screen(created.id), 4),
+        "clear": (desk.clear(created.id), 5),
+        "revoke": (desk.revoke(granted.id), 5),
+    }
+    taken = {name: await round_trips(desk, answer) for name, (answer, _) in budget.items()}
+    assert taken == {name: trips for name, (_, trips) in budget.items()}
+
+
+@pytest.mark.timeout(300)  # On a busy machine the patients alone take a minute.
+async def test_rows_are_found_by_index_among_100_000_and_few_are_looked_at(desk: Desk) -> None:
+    """Row-level security leaves leakproof operators only to the indexes."""
+    await desk.service.admin.execute(MANY, desk.service.chain_id, desk.site_id)
+    await desk.service.admin.execute("ANALYZE")
+    one: UUID = await desk.service.admin.fetchval("SELECT id FROM patient LIMIT 1")
+    last = UUID(int=2**128 - 1)
+    for statement, values, index in (
+        (*named("family777"), "patient_name_pkey"),
+        (*named("f"), "patient_name_pkey"),
+        (*named("family777", "given7"), "patient_name_pkey"),
+        (*named("family", "given"), "patient_name_pkey"),
+        (*exactly(phone="+1505Family777"), "contact_point_value_idx"),
+        (*exactly(mrn="M777"), "patient_chain_id_mrn_key"),
+        (*exactly(birth_date=date(1950, 1, 8)), "patient_birth_date_idx"),
+        (*exactly(identifier_value="M777", identifier_system="urn:old"), "patient_identifier_pkey"),
+        (RECORD, {"patient_id": one}, "patient_pkey"),
+        (RECORD, {"patient_id": one}, "patient_site_pkey"),
+        (HOLDERS, {"asked_system": ["urn:old"], "asked_value": ["M1"], "mrns": ["M2"]}, "patient_identifier_pkey"),
+        (SCREENINGS, {"patient_id": one, "before": last, "limit": 51}, "screening_chain_id_patient_id_id_key"),
+        (CLEARANCES, {"patient_id": one, "before": last, "limit": 51}, "clearance_patient_idx"),
+    ):
+        plan = await explained(desk, statement, values)
+        assert plan["Actual Rows"] >= 1, index
+        assert index in json.dumps(plan)
+        assert "Seq Scan" not in json.dumps(plan), index
+        assert most_rows(plan) <= ROWS_LOOKED_AT_MAX, index
+
+
+def named(*words: str) -> tuple[Statement, dict[str, Any]]:
+    values: dict[str, Any] = {"after_id": UUID(int=0), "after_word": words[0], "limit": 51}
+    for n, word in enumerate(words):
+        values |= {f"from_{n}": word, f"until_{n}": word + AFTER_EVERYTHING}
+    return search_statement(len(words), frozenset()), values
+
+
+def exactly(**values: Any) -> tuple[Statement, dict[str, Any]]:
+    statement = search_statement(0, frozenset(values.keys() - {"identifier_system"}))
+    return statement, {"after_id": UUID(int=0), "limit": 51} | values
+
+
+async def explained(desk: Desk, statement: Statement, values: dict[str, Any]) -> dict[str, Any]:
+    call = desk.service.inside("Explain", sites=frozenset({desk.site_id}))
+    async with desk.service.db.transaction(call, read_only=True) as conn:
+        sql = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}"
+        [(plan,)] = await conn.fetch(sql, *statement.args(values | {"chain_id": call.chain_id}))
+    found: dict[str, Any] = json.loads(plan)[0]["Plan"]
+    return found
+
+
+def most_rows(plan: dict[str, Any]) -> float:
+    """Of any step, the rows that it looked at."""
+    own = (plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)) * plan["Actual Loops"]
+    return float(max([own, *(most_rows(step) for step in plan.get("Plans", ()))]))
