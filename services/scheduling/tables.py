@@ -43,11 +43,7 @@ def _belongs_to(table: str, column: str) -> ForeignKeyConstraint:
 
 
 def _time_of(table: str, *holder: str, key: bool = False) -> list[SchemaItem]:
-    """[start_at, end_at) of a row whose holder is never taken twice, and the index by which it is looked up.
-
-    Look-ups compare the plain columns: row-level security keeps `&&` on ranges, which is not leakproof, from any index.
-    Nothing lasts longer than a day, so that a look-up reads no further than that.
-    """
+    """[start_at, end_at) of a row whose holder is never taken twice. Nothing lasts longer than a day."""
     during = func.tstzrange(column("start_at"), column("end_at"))
     never_twice = ((name, "=") for name in ("chain_id", *holder))
     return [
@@ -55,7 +51,6 @@ def _time_of(table: str, *holder: str, key: bool = False) -> list[SchemaItem]:
         Column("end_at", Instant, nullable=False),
         CheckConstraint("start_at < end_at AND end_at <= start_at + interval '24 hours'", name="a_day_at_most"),
         ExcludeConstraint(*never_twice, (during, "&&"), name=f"{table}_never_twice"),
-        Index(f"{table}_by_time", "chain_id", holder[0], "end_at"),
     ]
 
 
@@ -212,9 +207,12 @@ allocation = chain_table(
     *_time_of("allocation", "resource_id", "lane", key=True),
     _belongs_to("visit", "visit_id"),
     _belongs_to("resource", "resource_id"),
+    # Look-ups compare the plain columns: row-level security keeps `&&`, which is not leakproof, from any index.
+    Index("allocation_by_time", "chain_id", "resource_id", "end_at"),
 )
 
-# When a patient is somewhere. Without a site, so that every site of the chain sees it and none books them twice.
+# When a patient is somewhere, found by the exclusion constraint's index: one patient has few. Without a site, so that
+# every site of the chain sees it and none books them twice.
 presence = chain_table(
     "presence",
     metadata,

@@ -93,13 +93,16 @@ TERMS = Statement(
     )
 )
 
-_wanted = rows("wanted", holder_id=Uuid, start_at=Instant, end_at=Instant)
+_wanted = rows("wanted", holder_id=Uuid, start_at=Instant, end_at=Instant, near_at=Instant)
 
 
 def _while_wanted(table: Table, holder: str) -> ColumnElement[bool]:
-    """Nothing lasts longer than a day: the index is read no further than that beyond what is wanted."""
+    """What overlaps. Nothing lasts longer than a day: the index is read no further than `near_at`, a day beyond.
+
+    `near_at` comes from outside since reckoning it here is not leakproof, which would keep it from the index.
+    """
     overlaps = and_(table.c.start_at < _wanted.c.end_at, table.c.end_at > _wanted.c.start_at)
-    near = table.c.end_at < _wanted.c.end_at + DAY
+    near = table.c.end_at < _wanted.c.near_at
     return and_(table.c.chain_id == CHAIN, table.c[holder] == _wanted.c.holder_id, overlaps, near)
 
 
@@ -237,6 +240,7 @@ class CourseStore(Store):
             holder_id=[id for id, _ in wanted],
             start_at=[slot.start for _, slot in wanted],
             end_at=[slot.end for _, slot in wanted],
+            near_at=[slot.end + DAY for _, slot in wanted],
         )
         return [Taken(row["holder_id"], row["lane"], Slot(row["start_at"], row["end_at"])) for row in found]
 

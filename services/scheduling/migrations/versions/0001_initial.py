@@ -301,7 +301,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("chain_id", "visit_id", name=op.f("presence_pkey")),
     )
-    op.create_index("presence_by_time", "presence", ["chain_id", "patient_id", "end_at"], unique=False)
     op.create_table(
         "visit_status_change",
         sa.Column("chain_id", sa.Uuid(), nullable=False),
