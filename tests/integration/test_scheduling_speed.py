@@ -111,7 +111,6 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (GET_COURSE, {"course_id": new_id()}, "visit_by_course"),
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "visit_pkey"),
         (COURSES["patient_id",], {"patient_id": new_id(), "after": NO_ID, "limit": 51}, "course_by_patient"),
-        (COURSES["site_id",], {"site_id": site, "after": NO_ID, "limit": 51}, "course_by_site"),
     ):
         plan = await explained(clinic, statement, values)
         assert index in plan, plan
