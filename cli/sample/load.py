@@ -104,10 +104,10 @@ class Sample:
             self.imported = await import_fhir(admin, [source], assign=self._assign, progress=progress)
 
     def _assign(self, number: int, patient: ImportedPatient) -> Assignment:
-        """Round the sites. Each site's last patient of the first round has no email address: messages say so."""
+        """Round the sites. Each site's second patient is given no email address: the messages say so."""
         sites = self.chain.sites
         site = sites[number % len(sites)]
-        email = "" if number < len(sites) else f"patient-{number:03d}@{EMAIL_DOMAIN}"
+        email = "" if number // len(sites) == 1 else f"patient-{number:03d}@{EMAIL_DOMAIN}"
         return Assignment(home_site_id=site.id, time_zone=site.time_zone, email=email)
 
     async def _book(self, progress: Progress) -> None:
