@@ -415,6 +415,8 @@ async def test_messages_of_every_chain_go_out(office: Office) -> None:
 
 
 async def test_a_call_of_one_chain_does_not_see_which_others_there_are(office: Office) -> None:
+    await office.svc.deliver(office.site_registered(new_id()), chain_id=new_id())
+    assert await office.svc.count("chain") == 2
     async with office.svc.db.transaction(office.svc.inside("anything")) as conn:
         assert [row["chain_id"] for row in await conn.fetch("SELECT chain_id FROM chain")] == [office.svc.chain_id]
 
