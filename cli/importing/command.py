@@ -1,10 +1,9 @@
 """The command, around the import."""
 
 import asyncio
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -107,7 +106,7 @@ async def _run(source: Source, paths: Sequence[Path], rule: Rule, report: TextIO
             return rule.assignment(number, sites)
 
         def tell(entry: Entry) -> None:
-            report.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+            report.write(entry.line())
 
         with Progress(*columns, console=console) as progress:
             return await import_fhir(client, paths, assign=assign, progress=progress, tell=tell)

@@ -1,8 +1,9 @@
 """What became of each row of an import, for files and for the screen."""
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -35,6 +36,11 @@ class Entry:
     faults: Sequence[Remark] = ()
     notes: Sequence[Remark] = ()
     others: Mapping[str, int] = field(default_factory=dict)  # Resources of other types in the document.
+
+    def line(self) -> str:
+        """For the report file."""
+        told = asdict(replace(self, others=dict(self.others)))
+        return json.dumps({name: value for name, value in told.items() if value}, ensure_ascii=False) + "\n"
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -190,8 +189,9 @@ async def test_each_entry_is_told_in_its_order_and_can_be_written_as_json(desk: 
     told = list[Entry]()
     report = await import_fhir(client(desk), [tmp_path], assign=at_first_site(desk), tell=told.append)
     assert told == report.entries
-    first = json.loads(json.dumps(asdict(told[0])))
+    first, second = json.loads(told[0].line()), json.loads(told[1].line())
     assert (first["row"], first["outcome"], first["patient_id"]) == (1, "created", report.patient_ids[0])
+    assert (second["row"], second["outcome"], second["others"]) == (2, "skipped", {"Slot": 1})
     assert sorted((note["field"], note["rule"]) for note in first["notes"]) == [
         ("telecom[0].value", "PHONE_NOT_VALID"),
         ("telecom[1].value", "PHONE_NOT_POSSIBLE"),
