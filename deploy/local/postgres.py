@@ -71,6 +71,7 @@ def postgres(data: Path, logs: Path) -> Program:
         ready=lambda pid: _status(data) == (str(pid), "ready"),
         account=account,
         stop_signal=signal.SIGINT,  # Fast shutdown: ends the sessions, writes everything.
+        orphan_signal=signal.SIGINT,
         ready_within_s=300,  # It may have to recover first.
         stop_within_s=60,
         fault=partial(_fault, data),

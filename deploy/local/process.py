@@ -43,6 +43,8 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict)
     account: Account | None = None
     stop_signal: signal.Signals = signal.SIGTERM
+    orphan_signal: signal.Signals = signal.SIGKILL
+    """What it gets when whoever started it was killed. Nothing may be left, so it has no choice by default."""
     ready_within_s: float = 90
     stop_within_s: float = 15
     fault: Callable[[str], str | None] = lambda log: None
@@ -57,7 +59,7 @@ class Running:
         self.started = time.monotonic()
         self._log_start = log.stat().st_size if log.exists() else 0
         account = program.account or Account(-1, -1)
-        numbers = os.getpid(), int(program.stop_signal), account.uid, account.gid, account.capabilities
+        numbers = os.getpid(), int(program.orphan_signal), account.uid, account.gid, account.capabilities
         command = [sys.executable, "-I", "-S", str(LEASH), *map(str, numbers), *program.command]
         with log.open("ab") as output:
             self._process = subprocess.Popen(

@@ -31,6 +31,7 @@ from deploy.local.process import PYTHON, LocalError, Program, free_ports, requir
 from deploy.local.stack import IMAGE, Options
 from deploy.local.supervisor import State, Supervisor, together
 
+STUBBORN = (sys.executable, "-c", "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)")
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
 
 
@@ -162,7 +163,7 @@ def test_one_that_ignores_its_signal_is_killed_with_its_children(tmp_path: Path)
 def test_processes_end_with_their_starter_even_when_that_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from deploy.local.process import Program, start;"
-        f"running = start(Program('stand-in', {SLEEP!r}), Path({str(tmp_path)!r}));"
+        f"running = start(Program('stand-in', {STUBBORN!r}), Path({str(tmp_path)!r}));"
         "print(running.pid, flush=True); time.sleep(60)"
     )
     environment = {**os.environ, **PYTHON}
