@@ -346,3 +346,34 @@ async def test_a_site_that_moves_to_another_zone_is_followed(desk: Desk) -> None
     site_id = to_wire("site", desk.site_id)
     await desk.service.deliver(SiteRegistered(site_id=site_id, time_zone="America/Chicago"))
     assert (await desk.create()).time_zone == "America/Chicago"
+
+
+async def test_nothing_that_tells_who_a_patient_is_leaves_by_events_logs_audit_or_refusals(
+    desk: Desk, capfd: pytest.CaptureFixture[str]
+) -> None:
+    canary = "zyxwvut"
+    secrets: dict[str, Any] = {
+        "given_names": [canary],
+        "family_name": canary,
+        "prefix": canary,
+        "mrn": canary.upper(),
+        "birth_date": {"year": 1901, "month": 1, "day": 1},
+        "contact_points": [email(f"{canary}@example.org"), {"system": CONTACT_SYSTEM_POSTAL, "value": canary}],
+        "identifiers": [{"system": f"urn:{canary}", "value": canary}],
+    }
+    created = await desk.create(**secrets)
+    await desk.update(created, language="es", prefix=f"{canary}.")
+    await desk.search(name=canary, email=f"{canary}@example.org", mrn=canary.upper())
+    await desk.import_rows(desk.told(**secrets | {"mrn": ""}), desk.told(**secrets | {"birth_date": None}))
+    refusals = [
+        await refusal(desk.create(**secrets)),
+        await refusal(desk.create(**secrets | {"mrn": ""})),
+        await refusal(desk.create(**secrets | {"birth_date": None, "time_zone": canary, "mrn": f"{canary}!"})),
+        await refusal(desk.create(**secrets | {"home_site_id": canary})),
+    ]
+    assert [each.reason for each in refusals] == ["MRN_TAKEN", "IDENTIFIER_TAKEN", "BAD_REQUEST", "BAD_REQUEST"]
+    payloads = "SELECT encode(payload, 'escape') FROM outbox UNION ALL SELECT ids::text FROM audit"
+    left = [row[0] for row in await desk.service.admin.fetch(payloads)]
+    logs = "".join(capfd.readouterr())
+    assert (len(left), logs.count("rpc.done"), logs.count("rpc.refused")) == (2 + 4, 4, 4)
+    assert not [each for each in (logs, str(refusals), *left) if canary in each.lower() or "1901" in each]
