@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import lru_cache
 from itertools import pairwise
 from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
 from chassis.ids import to_wire
 from services.scheduling.domain.hours import MINUTE, Hours, Slot
-from services.scheduling.domain.protocols import Phase, Template, VisitType
+from services.scheduling.domain.protocols import Need, Phase, Template, VisitType
 from services.scheduling.domain.resources import Resource, ResourceNotFound
 from services.scheduling.domain.visits import Visit
 
@@ -193,8 +194,8 @@ class Terms:
         return Layout(
             phase,
             visit_type,
-            Slot(choice.start, choice.start + visit_type.stay_minutes * MINUTE),
-            Slot(choice.start, choice.start + visit_type.minutes * MINUTE),
+            Slot(choice.start, choice.start + visit_type.stay),
+            Slot(choice.start, choice.start + visit_type.length),
             {each.key: chosen[each.key] for each in visit_type.requirements if each.key in chosen},
         )
 
@@ -213,7 +214,7 @@ class Terms:
                 yield Violation(field, "WRONG_KIND", "is of another kind than the requirement")
             elif wanted.capability and wanted.capability not in resource.capabilities:
                 yield Violation(field, "LACKS_CAPABILITY", f"lacks {wanted.capability}")
-            elif resource.lane_count < max(need.lane_count for need in layout.type.needs[wanted.key]):
+            elif resource.lane_count < layout.type.lane_counts[wanted.key]:
                 yield Violation(field, "TOO_FEW_LANES", f"has {resource.lane_count} lanes only")
 
     def _check_times(self, layouts: Sequence[Layout], now: datetime) -> None:
@@ -319,24 +320,42 @@ def held(layout: Layout, key: str) -> Iterator[tuple[Slot, int]]:
 
 
 def _lanes(layout: Layout, key: str, resource: Resource, taken: Sequence[Taken]) -> list[Taken] | None:
-    """The lowest free lanes for each segment, those held before first; one row per lane and contiguous stretch."""
-    rows: dict[int, Taken] = {}  # The stretch that each lane is in.
-    done = list[Taken]()
-    for slot, count in held(layout, key):
-        busy = {each.lane for each in taken if each.slot.overlaps(slot)}
-        going = {lane for lane, row in rows.items() if row.slot.end == slot.start}
-        free = sorted(
-            (lane for lane in range(resource.lane_count) if lane not in busy), key=lambda n: (n not in going, n)
-        )
-        if len(free) < count:
+    start = layout.stay.start
+    busy = tuple(
+        (each.lane, (each.slot.start - start) // MINUTE, -((start - each.slot.end) // MINUTE))
+        for each in taken
+        if each.slot.overlaps(layout.hold)
+    )
+    stretches = lane_stretches(layout.type.needs[key], resource.lane_count, busy)
+    if stretches is None:
+        return None
+    return [Taken(resource.id, n, Slot(start + of * MINUTE, start + to * MINUTE)) for n, of, to in stretches]
+
+
+Stretch = tuple[int, int, int]
+"""A lane, and from and to in minutes after a visit's start."""
+
+
+@lru_cache(maxsize=10_000)
+def lane_stretches(needs: tuple[Need, ...], lane_count: int, busy: tuple[Stretch, ...]) -> tuple[Stretch, ...] | None:
+    """The lowest free lanes for each segment, those held before first; one stretch per lane for as long as it lasts.
+
+    None where a segment finds too few. Kept, since most visits find nobody busy.
+    """
+    current: dict[int, tuple[int, int]] = {}
+    done = list[Stretch]()
+    for need in needs:
+        taken = {lane for lane, start, end in busy if start < need.end and need.start < end}
+        going = {lane for lane, (_, end) in current.items() if end == need.start}
+        free = sorted((n for n in range(lane_count) if n not in taken), key=lambda n: (n not in going, n))
+        if len(free) < need.lane_count:
             return None
-        for lane in free[:count]:
-            if lane in going:
-                rows[lane] = Taken(resource.id, lane, Slot(rows[lane].slot.start, slot.end))
-            else:
-                done += [rows[lane]] if lane in rows else []
-                rows[lane] = Taken(resource.id, lane, slot)
-    return done + [rows[lane] for lane in sorted(rows)]
+        for lane in free[: need.lane_count]:
+            start = current[lane][0] if lane in going else need.start
+            if lane in current and lane not in going:
+                done.append((lane, *current[lane]))
+            current[lane] = start, need.end
+    return (*done, *((lane, *span) for lane, span in sorted(current.items())))
 
 
 def _requirement_faults(i: int, choice: Choice, layout: Layout) -> Iterator[Violation]:

@@ -224,7 +224,7 @@ class _Planner:
             start = self._instant(step.start)
             resources = self._match(visit_type, step.start, chosen)
             chosen |= resources
-            stay = Slot(start, start + visit_type.stay_minutes * MINUTE)
+            stay = Slot(start, start + visit_type.stay)
             visits.append(PlannedVisit(phase.code, visit_type.code, stay, tuple(resources.items())))
             step = step.next
         return tuple(visits)

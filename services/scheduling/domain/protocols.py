@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
@@ -104,9 +104,17 @@ class VisitType:
         return sum(segment.minutes for segment in self.segments)
 
     @cached_property
+    def length(self) -> timedelta:
+        return timedelta(minutes=self.minutes)
+
+    @cached_property
     def stay_minutes(self) -> int:
         """Until the patient may leave."""
         return sum(segment.minutes for segment in self.attended)
+
+    @cached_property
+    def stay(self) -> timedelta:
+        return timedelta(minutes=self.stay_minutes)
 
     @cached_property
     def attended(self) -> tuple[Segment, ...]:
@@ -127,6 +135,11 @@ class VisitType:
                 needs[use.requirement_key].append(Need(start, start + segment.minutes, use.lane_count))
             start += segment.minutes
         return {key: tuple(each) for key, each in needs.items()}
+
+    @cached_property
+    def lane_counts(self) -> Mapping[str, int]:
+        """The most lanes that each requirement holds at once."""
+        return {key: max(need.lane_count for need in needs) for key, needs in self.needs.items()}
 
     def band_code(self, minutes: Iterable[tuple[SegmentKind, int]]) -> str:
         """The first band that holds the minutes of administration or, of a visit without, of consultation."""
