@@ -1,7 +1,6 @@
 """The whole local stack: what it starts, what it answers, what it does when something dies, what it leaves."""
 
 import asyncio
-import json
 import os
 import re
 import signal
@@ -25,8 +24,9 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from chassis.ids import new_id, to_wire
 from cli.status import Backlog, backlogs, is_healthy, pss
+from deploy.local.home import Home
 from deploy.local.postgres import postgres
-from deploy.local.process import PYTHON, ROOT, LocalError
+from deploy.local.process import PYTHON, ROOT, LocalError, answers_http
 from deploy.local.process import start as start_program
 from deploy.local.services import SERVICES
 from deploy.local.stack import Options, Stack
@@ -157,34 +157,25 @@ async def test_status_counts_what_waits_in_every_service(stack: Stack) -> None:
     assert await backlogs(stack.info) == dict.fromkeys(SERVICES, Backlog(0, None, 0))
 
 
-def test_up_serves_says_where_and_stops_on_ctrl_c(tmp_path: Path) -> None:
-    """Twice on the same data, and the second time it is another start of the same."""
-    for _ in range(2):
-        with up(tmp_path) as process:
-            text = read_until(process, "State")
-            pids = json.loads((tmp_path / "stack.json").read_text())["processes"]
-            processes = [psutil.Process(each["pid"]) for each in pids.values()]
-            api = re.search(r"API\s+(http://\S+)", text)
-            assert api
-            assert httpx.get(f"{api[1]}/healthz").text == "ok\n"
-            process.send_signal(signal.SIGINT)
-            rest, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, rest
-        assert [each for each in processes if each.is_running()] == []
-        assert not (tmp_path / "stack.json").exists()
-
-
-def test_nothing_is_left_when_up_itself_is_killed(tmp_path: Path) -> None:
+async def test_up_stops_on_ctrl_c_goes_on_where_it_was_and_leaves_nothing_when_killed(tmp_path: Path) -> None:
+    with up(tmp_path) as process:
+        text = read_until(process, "State")
+        api = re.search(r"API\s+(http://\S+)", text)
+        assert api
+        assert answers_http(f"{api[1]}/healthz")
+        await in_database(tmp_path, "CREATE TABLE mark AS SELECT 1")
+        processes = processes_of(tmp_path)
+        process.send_signal(signal.SIGINT)
+        rest, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, rest
+    assert [each for each in processes if lives(each)] == []
+    assert not (tmp_path / "stack.json").exists()
     with up(tmp_path) as process:
         read_until(process, "State")
-        recorded = json.loads((tmp_path / "stack.json").read_text())["processes"]
-        processes = [psutil.Process(each["pid"]) for each in recorded.values()]
-        everything = [child for each in processes for child in (each, *each.children(recursive=True))]
+        await in_database(tmp_path, "DROP TABLE mark")
+        processes = processes_of(tmp_path)
         process.kill()
-    until = time.monotonic() + 60
-    while left := [each for each in everything if lives(each)]:
-        assert time.monotonic() < until, left
-        time.sleep(0.1)
+    await eventually(lambda: not any(lives(each) for each in processes), 60)
 
 
 def test_a_port_in_use_is_one_line_and_a_1(stack: Stack, tmp_path: Path) -> None:
@@ -237,6 +228,17 @@ def up(home: Path, **settings: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "cli", "up"]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT)
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    recorded = Home(home).running().pids.values()
+    return [each for pid in recorded for each in (psutil.Process(pid), *psutil.Process(pid).children(recursive=True))]
+
+
+async def in_database(home: Path, statement: str) -> None:
+    connection = await asyncpg.connect(Home(home).running().postgres_url)
+    await connection.execute(statement)
+    await connection.close()
 
 
 def read_until(process: "subprocess.Popen[str]", word: str) -> str:
