@@ -98,6 +98,12 @@ async def test_rows_are_found_by_index_among_100_000_and_few_are_looked_at(desk:
         assert most_rows(plan) <= ROWS_LOOKED_AT_MAX, index
 
 
+async def test_names_are_kept_in_the_order_of_code_points_whatever_the_databases_language(desk: Desk) -> None:
+    column = "table_name = 'patient_name' AND column_name = 'word'"
+    collation = f"SELECT collation_name FROM information_schema.columns WHERE {column}"
+    assert await desk.service.admin.fetchval(collation) == "C"
+
+
 def named(*words: str) -> tuple[Statement, dict[str, Any]]:
     values: dict[str, Any] = {"after_id": UUID(int=0), "after_word": words[0], "limit": 51}
     for n, word in enumerate(words):

@@ -20,8 +20,7 @@ def search_words(*names: str) -> tuple[str, ...]:
 
 
 def _unaccented(text: str) -> str:
-    folded = unicodedata.normalize("NFKD", text).casefold().translate(_SILENT).translate(_SPELT_OUT)
-    return unicodedata.normalize("NFKD", folded)
+    return unicodedata.normalize("NFKD", text).casefold().translate(_SILENT).translate(_SPELT_OUT)
 
 
 def _as_searched(character: str) -> str:
