@@ -146,6 +146,12 @@ TALK, TREATMENT = 0, 1  # Where the visit types stand.
             [("template.visit_types[1].requirements[2].key", "NEVER_USED")],
         ),
         (
+            lambda t: t["visit_types"][TALK].update(
+                requirements=[requirement("patient", "STAFF")], segments=[segment("CONSULTATION", 30, patient=1)]
+            ),
+            [("template.visit_types[0].requirements[0].key", "RESERVED")],
+        ),
+        (
             lambda t: t["visit_types"][TREATMENT]["segments"][0]["uses"].append(
                 {"requirement_key": "pump", "lane_count": 1}
             ),

@@ -12,6 +12,8 @@ from chassis.errors import DomainError, Kind, Violation
 from services.scheduling.domain.hours import DAY_MINUTES
 from services.scheduling.domain.resources import ResourceKind
 
+RESERVED_KEYS = frozenset({"patient", "site", "start_time"})
+"""Not for requirements: planning tells by these names what a day lacks."""
 VISITS_MAX = 60
 """Of one course, which is booked at once."""
 
@@ -251,6 +253,8 @@ def _visit_type_faults(path: str, visit_type: VisitType) -> Iterator[Violation]:
     yield from _repeated(f"{path}.requirements", "key", keys)
     yield from _repeated(f"{path}.bands", "code", [band.code for band in visit_type.bands])
     for n, requirement in enumerate(visit_type.requirements):
+        if requirement.key in RESERVED_KEYS:
+            yield Violation(f"{path}.requirements[{n}].key", "RESERVED", "is not for requirements")
         if not any(use.requirement_key == requirement.key for segment in visit_type.segments for use in segment.uses):
             yield Violation(f"{path}.requirements[{n}].key", "NEVER_USED", "no segment uses it")
         if visit_type.telehealth and requirement.kind is ResourceKind.ROOM:
