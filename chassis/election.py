@@ -18,6 +18,7 @@ log = structlog.get_logger()
 RETRY_S = 1.0
 HEARTBEAT_S = 2.0
 HEARTBEAT_ANSWER_S = 5.0  # A connection that is silent for so long is as good as broken.
+CANCEL_AGAIN_S = 2.0
 LOCK = 0x61746F6C6C  # One per database: each service has its own.
 
 Work: TypeAlias = Mapping[str, Callable[[], Awaitable[None]]]
@@ -39,18 +40,25 @@ async def _lead_once(dsn: str, work: Work) -> None:
         if not await conn.fetchval("SELECT pg_try_advisory_lock($1)", LOCK):
             return
         log.info("election.won")
-        async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(kept_running(name, start), name=name) for name, start in work.items()]
-            try:
-                while True:
-                    await asyncio.sleep(HEARTBEAT_S)
-                    await conn.execute("SELECT", timeout=HEARTBEAT_ANSWER_S)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                log.warning("election.lost")
-                for task in running:
-                    task.cancel()
+        running = [asyncio.create_task(kept_running(name, start), name=name) for name, start in work.items()]
+        try:
+            while True:
+                await asyncio.sleep(HEARTBEAT_S)
+                await conn.execute("SELECT", timeout=HEARTBEAT_ANSWER_S)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            log.warning("election.lost")
+        finally:
+            await cancelled(*running)
     finally:
         conn.terminate()
+
+
+async def cancelled(*tasks: asyncio.Task[None]) -> None:
+    """Cancels until all are over: asyncpg may turn a cancellation into an error, as any other trouble to a loop."""
+    while waiting := [task for task in tasks if not task.done()]:
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
 
 
 async def kept_running(name: str, start: Callable[[], Awaitable[None]]) -> None:

@@ -53,7 +53,7 @@ class Server:
         for file in files.file:
             pool.AddSerializedFile(file.SerializeToString())
             names += (f"{file.package}.{service.name}" for service in file.service)
-        reflection.enable_server_reflection([*names, reflection.SERVICE_NAME], self._calls, pool)
+        reflection.enable_server_reflection(names, self._calls, pool)
 
     def _tracked(self, endpoint: Endpoint) -> Any:
         async def call(raw: bytes, context: Any) -> Any:

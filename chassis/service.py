@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -32,11 +31,10 @@ from chassis.clock import Clock, business_clock
 from chassis.consumer import Consumer, Reads
 from chassis.db import Database, Pool, open_pool
 from chassis.durability import check_durability
-from chassis.election import Work, kept_running, lead
+from chassis.election import Work, cancelled, kept_running, lead
 from chassis.housekeeping import keep_house
 from chassis.logs import configure_logs
 from chassis.metrics import serve_metrics
-from chassis.migrate import migrate
 from chassis.relay import Relay
 from chassis.sealer import Sealer
 from chassis.server import Server
@@ -78,6 +76,8 @@ def main(service: Service) -> None:
 
 
 def migrate_service(service: Service) -> None:
+    from chassis.migrate import migrate  # With Alembic, which a process that serves need not load.
+
     asyncio.run(migrate(os.environ["ATOLL_OWNER_DATABASE_URL"], service.name))
 
 
@@ -89,19 +89,23 @@ def serve(service: Service) -> None:
     processes = [SPAWN.Process(target=_run_worker, args=(service.name, number)) for number in range(workers)]
     for process in processes:
         process.start()
+    asked = False
+
+    def stop(*_: object) -> None:
+        nonlocal asked
+        if not asked:  # Once: a worker that has stopped, and is about to end, would be killed by it.
+            asked = True
+            for process in processes:
+                process.terminate()
+
     for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: _terminate(processes))
+        signal.signal(name, stop)
     # One worker that dies takes the service with it: whoever started it starts it again whole.
     multiprocessing.connection.wait([process.sentinel for process in processes])
-    _terminate(processes)
+    stop()
     for process in processes:
         process.join()
     sys.exit(any(process.exitcode for process in processes))
-
-
-def _terminate(processes: list[SpawnProcess]) -> None:
-    for process in processes:
-        process.terminate()
 
 
 def _run_worker(name: str, number: int) -> None:
@@ -134,7 +138,7 @@ async def _work(service: Service, settings: Settings, number: int) -> None:
         ports = await server.start(settings.listen, settings.probe_listen)
         stack.push_async_callback(server.stop)
         background = asyncio.create_task(kept_running("background", partial(_background, service, settings, db, clock)))
-        stack.push_async_callback(_cancelled, background)
+        stack.push_async_callback(cancelled, background)
         log.info("serving", ports=ports, metrics_port=serve_metrics(settings.metrics_listen, number))
         await stopped.wait()
         log.info("stopping")
@@ -211,8 +215,3 @@ async def ensure_stream(js: JetStreamContext, stream: str, replicas: int = 1) ->
 
 async def _connect_nats(settings: Settings) -> NATS:
     return await nats.connect(settings.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.5)
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
