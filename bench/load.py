@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import cast
 
 import grpc
-from hpack import Decoder, Encoder, NeverIndexedHeaderTuple
+from hpack import Decoder, Encoder
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
@@ -180,8 +180,7 @@ class _Connection(asyncio.Protocol):
         self._window, self._stream_window = DEFAULT_WINDOW, DEFAULT_WINDOW
         self._frame_max, self._streams_max, self._table = 16_384, 2**31, DEFAULT_TABLE
         self._unread = 0
-        self._blocks: Iterator[bytes] = iter(())
-        self._block = b""
+        self._block = self._next_block = b""
         self._decoder = Decoder()
         self._decoder.max_allowed_table_size = self._decoder.header_table_size = 0
         self._remembered: dict[bytes, str | None] = {}
@@ -199,8 +198,7 @@ class _Connection(asyncio.Protocol):
 
     def begin(self) -> None:
         """The first calls: the server has told its settings."""
-        self._block, *later = _header_blocks(self._caller.headers, self._table)
-        self._blocks = iter(later)
+        self._block, self._next_block = _header_blocks(self._caller.headers, self._table)
         self._caller.open.add(self)
         self._fill()
         self._flush()
@@ -214,7 +212,7 @@ class _Connection(asyncio.Protocol):
                 break
             stream_id, self._next_id = self._next_id, self._next_id + 2
             self._out += _frame(HEADERS, END_HEADERS, stream_id, self._block)
-            self._block = next(self._blocks, self._block)
+            self._block = self._next_block
             stream = _Stream(memoryview(struct.pack(">BI", 0, len(body)) + body), self._stream_window)
             self.streams[stream_id] = stream
             self._send_body(stream_id, stream)
@@ -380,17 +378,16 @@ def _unpadded(payload: bytes, flags: int) -> bytes:
     return payload[start + (5 if flags & PRIORITY else 0) : len(payload) - padding]
 
 
-def _header_blocks(headers: list[tuple[str, str]], table: int) -> list[bytes]:
-    """The block of the first call, which fills the server's table, and that of all others, which only points into it.
+def _header_blocks(headers: list[tuple[str, str]], table: int) -> tuple[bytes, bytes]:
+    """The block of the first call, which fills the server's table, and that of all others.
 
-    Where the table does not hold them all, one block that leaves it alone.
+    The second leaves the table as it found it: it points into it, or, where not all of them fit, turns it over once.
     """
     encoder = Encoder()
     encoder.header_table_size = table
     first, second, third = (encoder.encode(headers) for _ in range(3))
-    if second == third:
-        return [first, second]
-    return [Encoder().encode([NeverIndexedHeaderTuple(name, value) for name, value in headers])]
+    assert second == third, "the blocks never settle"
+    return first, second
 
 
 def _outcome(told: dict[str, str]) -> str | None:
