@@ -12,7 +12,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from chassis.auth import Keys, Tokens
 from chassis.durability import NotDurable, check_durability
-from chassis.election import lead
+from chassis.election import cancelled, lead
 from chassis.ids import new_id
 from chassis.metrics import serve_metrics
 from chassis.server import Server
@@ -205,6 +205,27 @@ async def test_a_part_that_fails_is_started_again_and_stops_none_of_the_others(
     leading.cancel()
     await asyncio.wait([leading])
     assert leading.cancelled()
+
+
+async def test_work_that_takes_a_cancellation_for_an_error_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As nats-py and asyncpg make of one now and then, in a loop that goes on after errors."""
+    monkeypatch.setattr("chassis.election.CANCEL_AGAIN_S", 0.05)
+    begun, survived = asyncio.Event(), list[str]()
+
+    async def stubborn() -> None:
+        for _ in range(3):
+            try:
+                begun.set()
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                survived.append("once")
+        await asyncio.sleep(3600)
+
+    task = asyncio.create_task(stubborn())
+    await begun.wait()
+    await asyncio.wait_for(cancelled(task), timeout=5)
+    assert task.cancelled()
+    assert len(survived) == 3
 
 
 async def until(holds: Any, within_s: float = 5) -> None:
