@@ -94,11 +94,9 @@ class Keys:
 
     async def _read(self) -> None:
         try:
-            found = KeySet.import_key_set(await self._fetch())
+            self._set = KeySet.import_key_set(await self._fetch())  # Which refuses a set without keys.
         except (OSError, ValueError, TypeError, KeyError, JoseError, httpx.HTTPError) as error:
             log.warning("keys.unreadable", error=type(error).__name__)
-        else:
-            self._set = found if found.keys else self._set
 
     async def _fetch(self) -> Any:
         if not self._source.startswith("https://"):
