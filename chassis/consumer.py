@@ -129,7 +129,8 @@ class Consumer:
 
     async def receive(self, msg: Msg) -> None:
         """Acked after the commit."""
-        message_id = (msg.headers or {}).get("Nats-Msg-Id", str(msg.metadata.sequence.stream))
+        place = f"{msg.metadata.stream} {msg.metadata.sequence.stream}"
+        message_id = (msg.headers or {}).get("Nats-Msg-Id", place)
         letter = Letter(message_id, msg.subject, msg.data)
         try:
             await self.handle(letter)

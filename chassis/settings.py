@@ -2,9 +2,9 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     """Answer gRPC reflection. Default: in development only."""
     clock: Path | None = None
     """A file that drives business time in development; see chassis.clock."""
+
+    @model_validator(mode="after")
+    def _workers_share_a_port(self) -> Self:
+        if self.workers > 1 and self.listen.endswith(":0"):
+            raise ValueError("several workers share one port, so ATOLL_LISTEN must name it")
+        return self
 
     @cached_property
     def production(self) -> bool:
