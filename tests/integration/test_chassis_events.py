@@ -652,6 +652,46 @@ async def test_a_stream_that_is_there_with_other_settings_is_brought_to_ours(js:
     await js.update_stream(StreamConfig("NOTES", subjects=["notes.>"], duplicate_window=DUPLICATES_S))
 
 
+async def test_a_reader_that_begins_to_read_another_fact_goes_on_where_it_was(
+    notes: Running, relay: Relay, js: JetStreamContext
+) -> None:
+    """Its durable consumer is there already, for fewer subjects."""
+    taken, filed = list[str](), list[str]()
+
+    async def on_taken(store: NoteStore, event: Any) -> None:
+        taken.append(event.note_id)
+
+    async def on_filed(store: NoteStore, event: Any) -> None:
+        filed.append(event.note_id)
+
+    async def published(count: int) -> bool:
+        return len(taken) + len(filed) == count
+
+    first, second = {NoteTaken: on_taken}, {NoteTaken: on_taken, NoteFiled: on_filed}
+    for count, reads in ((1, first), (3, second)):
+        await emit(notes, note_taken())
+        if reads is second:
+            await emit(notes, NoteFiled(note_id=to_wire("note", new_id())))
+        await relay.drain()
+        consumer = Consumer(notes.db, "notes", NoteStore, reads, notes.clock)
+        consuming = asyncio.create_task(consumer.run(js, "NOTES"))
+        await until(partial(published, count))
+        consuming.cancel()
+    assert (len(taken), len(filed)) == (2, 1)
+
+
+async def test_messages_without_an_id_are_told_apart_by_their_place(
+    notes: Running, reader: Reader, js: JetStreamContext
+) -> None:
+    chain = to_wire("chain", notes.chain_id)
+    await js.publish(f"notes.v1.note.taken.{chain}", b"\xff")
+    await js.publish(f"shelves.v1.shelf.opened.{chain}", b"\xff")
+    await reader.receive()
+    await reader.receive(stream="SHELVES")
+    rows = await notes.admin.fetch("SELECT message_id FROM dead_letter ORDER BY 1")
+    assert [row["message_id"] for row in rows] == ["NOTES 1", "SHELVES 1"]
+
+
 async def test_what_was_handled_and_buried_is_counted(notes: Running, relay: Relay, reader: Reader) -> None:
     def handled(outcome: str) -> float:
         labels = {"consumer": "notes", "outcome": outcome}

@@ -325,6 +325,12 @@ def test_production_is_what_a_service_runs_in_unless_told_otherwise(monkeypatch:
     assert Settings.model_fields["mode"].default == "production"
 
 
+def test_several_workers_are_refused_without_a_port_to_share() -> None:
+    assert settings(workers=2, listen="127.0.0.1:9000").workers == 2
+    with pytest.raises(ValueError, match="ATOLL_LISTEN must name it"):
+        settings(workers=2)
+
+
 # Log lines
 
 
