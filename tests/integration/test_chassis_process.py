@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,15 @@ class Served:
     port: int
     probe: int
     metrics: int
+    known: set[psutil.Process] = field(default_factory=set)
+    """Workers that were seen, to be ended with the test whatever became of who started them."""
 
     @property
     def workers(self) -> list[psutil.Process]:
         children = psutil.Process(self.process.pid).children()
-        return [child for child in children if any("spawn_main" in part for part in child.cmdline())]
+        found = [child for child in children if any("spawn_main" in part for part in child.cmdline())]
+        self.known |= set(found)
+        return found
 
     async def wait(self) -> int:
         return await asyncio.to_thread(self.process.wait, 30)
@@ -87,10 +91,10 @@ async def serve(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[Se
 
     yield serve
     for each in started:
-        if each.process.poll() is None:
-            for worker in each.workers:
+        each.process.kill()
+        for worker in each.known:
+            if worker.is_running():
                 worker.kill()
-            each.process.kill()
         each.process.wait()
 
 
