@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from uuid import UUID
 
+from asyncpg.pgproto.pgproto import UUID as FastUUID  # A uuid.UUID in C, an eighth of its cost.
 from google.protobuf.message import Message
 from typeid import base32
-from uuid_utils.compat import uuid7
+from uuid_utils import uuid7
 
 from chassis.errors import DomainError, Kind
 
@@ -20,7 +21,7 @@ class BadId(DomainError):
 
 def new_id() -> UUID:
     """In the order of their making, so that index pages fill one after another."""
-    return uuid7()
+    return FastUUID(uuid7().bytes)
 
 
 def to_wire(kind: str, id: UUID) -> str:
@@ -32,7 +33,7 @@ def from_wire(kind: str, text: str) -> UUID:
     try:
         if prefix != kind or suffix[:1] > "7":  # 26 letters hold 130 bits: the codec would drop two.
             raise ValueError(text)
-        return UUID(bytes=bytes(base32.decode(suffix)))
+        return FastUUID(bytes(base32.decode(suffix)))
     except (ValueError, RuntimeError):  # The codec raises the second.
         raise BadId(wanted=kind) from None
 

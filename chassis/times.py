@@ -1,11 +1,17 @@
-"""Instants, in UTC inside and Timestamp on the wire; days, as google.type.Date."""
+"""Instants, in UTC inside and Timestamp on the wire; days, as google.type.Date.
 
-from datetime import UTC, date, datetime
+Timestamp's own conversions are Python and take five times as long: a booking of six visits makes forty.
+"""
+
+from datetime import UTC, date, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
 from chassis.errors import BadRequest, Violation
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_S, NANOS = 86_400, 1_000_000_000
 
 
 def utc_now() -> datetime:
@@ -14,15 +20,16 @@ def utc_now() -> datetime:
 
 def to_timestamp(instant: datetime) -> Timestamp:
     assert instant.tzinfo, "an instant has a zone"
-    timestamp = Timestamp()
-    timestamp.FromDatetime(instant)
-    return timestamp
+    since = instant - EPOCH
+    return Timestamp(seconds=since.days * DAY_S + since.seconds, nanos=since.microseconds * 1000)
 
 
 def to_instant(timestamp: Timestamp) -> datetime:
     """Refuses what is no instant between the years 1 and 9999. What is finer than a microsecond is cut off."""
     try:
-        return timestamp.ToDatetime(tzinfo=UTC)
+        if not 0 <= timestamp.nanos < NANOS:
+            raise ValueError(timestamp.nanos)
+        return EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
     except (ValueError, OverflowError):
         raise BadRequest() from None
 
