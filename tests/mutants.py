@@ -21,9 +21,10 @@ from tests.support.servers import nats_server, postgres_server
 
 ROOT = Path(__file__).parents[1]
 LANES = 2
-TIMEOUT_S = 40
-PASSED, FAILED, BROKE_OFF = 0, 1, 2
-"""What pytest exits with; a module that cannot be imported any more breaks it off."""
+TEST_S, ROW_S = 40, 120
+"""A mutant may hang; that is red as well."""
+OUTCOMES = {0: "SURVIVES", 1: "red", 2: "red"}
+"""By what pytest exits with; 2 is a module that cannot be imported any more. Anything else is a row that names no test."""
 
 ACCESS, AWAY, CLI, EVENTS, HOUSEKEEPING, ONCE, PROCESS, SCHEMA, SEALER, SERVER, STREAM = (
     f"tests/integration/test_chassis_{name}.py"
@@ -117,7 +118,7 @@ CHASSIS = [
     Mutant("chassis/store.py", '"method": self.call.method, "request_id"', '"method": "", "request_id"', ONCE, "its_method"),
     Mutant("chassis/store.py", "_locks.where(_ours).scalar_subquery()", "_locks.scalar_subquery()", ONCE, "replay_takes_no"),
     Mutant("chassis/store.py", '        assert self._last[0] is SETTLE, "one last write"\n', "", ONCE, "last_write"),
-    Mutant("chassis/db.py", "ordered = sorted(set(locks))", "ordered = list(locks)[::-1]", ONCE, "one_order"),
+    Mutant("chassis/db.py", "ordered = sorted(set(locks))", "ordered = list(locks)", ONCE, "one_order"),
     Mutant("chassis/db.py", "earlier = await store.claim(request, ordered)", "earlier = await store.claim(request, [])", ONCE, "rival"),
     Mutant("chassis/db.py", "            except RETRYABLE:\n                continue\n", "", ONCE, "three_times"),
     Mutant("chassis/db.py", "range(ATTEMPTS_MAX)", "range(2 * ATTEMPTS_MAX)", ONCE, "three_times"),
@@ -245,10 +246,21 @@ class Lane(threading.Thread):
         if source.count(mutant.guard) != 1:
             return "ABSENT" if mutant.guard not in source else "TWICE"
         (self._copy / mutant.file).write_text(source.replace(mutant.guard, mutant.instead))
-        command = [sys.executable, "-m", "pytest", "-x", "--timeout", str(TIMEOUT_S), mutant.tests, "-k", mutant.words]
-        done = subprocess.run(command, cwd=self._copy, env=environment, capture_output=True)
+        command = [sys.executable, "-m", "pytest", "-x", "--timeout", str(TEST_S), mutant.tests, "-k", mutant.words]
+        for _ in range(
+            2
+        ):  # Python 3.11 fails to parse a file now and then ("AST constructor recursion depth mismatch").
+            done = self._run(command, environment)
+            if done.returncode in OUTCOMES and b"AST constructor" not in done.stdout + done.stderr:
+                break
         (self._copy / mutant.file).write_text(source)
-        return {PASSED: "SURVIVES", FAILED: "red", BROKE_OFF: "red"}.get(done.returncode, f"EXIT {done.returncode}")
+        return OUTCOMES.get(done.returncode, f"EXIT {done.returncode}")
+
+    def _run(self, command: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[bytes]":
+        try:
+            return subprocess.run(command, cwd=self._copy, env=environment, capture_output=True, timeout=ROW_S)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, 1, b"", b"")
 
 
 def main(*paths: str) -> None:

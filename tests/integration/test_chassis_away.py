@@ -54,9 +54,10 @@ async def test_an_exhausted_pool_asks_to_come_again_and_recovers(
 ) -> None:
     monkeypatch.setattr("chassis.db.ACQUIRE_S", 0.1)
     held = [await notes.pool.acquire() for _ in range(notes.pool.get_size())]
-    assert asks_to_come_again(await refusal(create(notes)))
+    refused = await refusal(create(notes, within_s=2))
     for conn in held:
         await notes.pool.release(conn)
+    assert asks_to_come_again(refused)
     assert (await create(notes)).note.id
 
 
