@@ -10,10 +10,16 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
-from chassis.db import AWAY
+from chassis.db import AWAY, open_pool
 from chassis.errors import TryAgain
 from chassis.ids import new_id
-from chassis.provision import DEADLOCK_TIMEOUT, IDLE_IN_TRANSACTION_TIMEOUT, LOCK_TIMEOUT, STATEMENT_TIMEOUT
+from chassis.provision import (
+    DEADLOCK_TIMEOUT,
+    IDLE_IN_TRANSACTION_TIMEOUT,
+    LOCK_TIMEOUT,
+    STATEMENT_TIMEOUT,
+    provision,
+)
 from deploy.local.postgres import postgres, postgres_url
 from deploy.local.process import Program, start
 from tests.support.notes import SERVICE, NoteStore, create_notes_template, create_request, pb, pb_grpc
@@ -99,14 +105,16 @@ def test_a_mistake_of_ours_is_not_taken_for_a_server_that_is_away(error: type[Ex
     assert not issubclass(error, AWAY)
 
 
-async def test_the_services_role_is_bounded_in_what_it_waits_for(notes: Running) -> None:
+async def test_the_services_role_is_bounded_in_what_it_waits_for(notes: Running, notes_server: str) -> None:
+    await notes.admin.execute("ALTER ROLE notes RESET ALL")  # Roles outlive a run on a server that is not ours.
+    await provision(notes_server, "notes", database="notes_template")
     wanted = {
         "lock_timeout": LOCK_TIMEOUT,
         "statement_timeout": STATEMENT_TIMEOUT,
         "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT.replace("60s", "1min"),
         "deadlock_timeout": DEADLOCK_TIMEOUT,
     }
-    async with notes.pool.acquire() as conn:
+    async with open_pool(notes.urls.service, size=1) as pool, pool.acquire() as conn:
         assert {name: await conn.fetchval(f"SHOW {name}") for name in wanted} == wanted
 
 
