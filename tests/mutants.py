@@ -152,7 +152,7 @@ CHASSIS = [
     Mutant("chassis/relay.py", "    .order_by(outbox.c.position)\n", "    .order_by(outbox.c.position.desc())\n", EVENTS, "in_the_order"),
     Mutant("chassis/relay.py", "skip_locked=True", "", EVENTS, "two_relays"),
     Mutant("chassis/relay.py", "            await asyncio.gather(*acks)\n", "", EVENTS, "not_acknowledge"),
-    Mutant("chassis/relay.py", "                ack.cancel()\n", "                pass\n", EVENTS, "not_acknowledge"),
+    Mutant("chassis/relay.py", "                ack.cancel()\n", "                pass\n", EVENTS, "breaks_off"),
     Mutant("chassis/relay.py", "if not self._js._nc.is_connected:", "if False:", EVENTS, "nats_is_away"),
     Mutant("chassis/relay.py", "outbox.c.created_at >= param", "outbox.c.created_at <= param", EVENTS, "on_demand"),
     Mutant("chassis/relay.py", ", outbox.c.published_at.is_not(None))", ")", EVENTS, "on_demand"),

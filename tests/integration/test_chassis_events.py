@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
+from nats.errors import OutboundBufferLimitError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, RawStreamMsg, StreamConfig
 from prometheus_client import REGISTRY
@@ -236,6 +237,29 @@ async def test_events_that_nats_does_not_acknowledge_stay_in_the_outbox_and_are_
                 await relay.drain()
     assert js.publish_async_pending() == 0
     assert await relay.drain() == 1
+
+
+async def test_a_batch_that_breaks_off_leaves_nothing_to_wait_for(
+    notes: Running, relay: Relay, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client takes no more once it waits for too many, and one more for each batch would add up."""
+    for _ in range(3):
+        await emit(notes, note_taken())
+    published = 0
+
+    async def full(*_: Any, **__: Any) -> None:
+        nonlocal published
+        published += 1
+        if published == 3:
+            raise OutboundBufferLimitError
+
+    with monkeypatch.context() as filled:
+        filled.setattr(js._nc, "publish", full)
+        with pytest.raises(OutboundBufferLimitError):
+            await relay.drain()
+    await asyncio.sleep(0)
+    assert js.publish_async_pending() == 1  # The one that it refused, which it does not take back itself.
+    assert await relay.drain() == 3
 
 
 async def test_events_wait_in_the_outbox_while_nats_is_away(
