@@ -41,7 +41,7 @@ CONCURRENCY, CONNECTIONS, WORKERS = 16, 16, 2
 PATH = "/atoll.scheduling.v1.CourseService/BookCourse"
 NAMES = {1: "book one visit", 6: "book a course of six"}
 HERE = Path(__file__).parent
-READY_S = 30.0
+READY_S = 120.0
 BOOKINGS_PER_S_MAX = 2_000
 
 

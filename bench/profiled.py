@@ -16,6 +16,7 @@ from chassis.service import work
 from services.scheduling.__main__ import SERVICE
 
 EVERY_S = 0.001
+REST = "event loop and gRPC core"
 LAYERS = (
     ("asyncpg/", "asyncpg"),
     ("grpc", "gRPC"),
@@ -25,13 +26,13 @@ LAYERS = (
     ("joserfc/", "tokens"),
     ("nats/", "relay"),
     ("chassis/relay", "relay"),
+    ("chassis/service", REST),  # Under everything: nothing above it is Python.
     ("chassis/", "chassis"),
     ("services/", "service"),
     ("typeid", "ids"),
     ("uuid_utils/", "ids"),
     ("google/protobuf", "protobuf"),
 )
-REST = "event loop and gRPC core"
 
 
 def main(file: Path) -> None:
