@@ -47,7 +47,7 @@ IMAGE = Path(__file__).parents[1] / "gen" / "image.binpb"
 JOB_POOL_SIZE = 2
 DUPLICATES_S = 120.0
 STREAM_AGE_S = 30 * 24 * 3600.0
-"""Readers that were away for longer ask the outboxes to be replayed."""
+"""Longer than any reader may be away. Outboxes keep their events for less: see `chassis.housekeeping`."""
 STREAM_WAIT_S = 0.5
 SPAWN = multiprocessing.get_context("spawn")  # Never fork after importing grpc.
 
