@@ -223,9 +223,9 @@ def _refuse(path: str, faults: Sequence[Violation]) -> None:
 
 
 def _refuse_taken(identifiers: Iterable[Identifier], holders: Mapping[Identifier, UUID]) -> None:
-    taken = [each for each in identifiers if each in holders]
+    taken = {each.system for each in identifiers if each in holders}
     if taken:
-        raise MrnTaken() if taken[0].system == MRN_SYSTEM else IdentifierTaken()
+        raise MrnTaken() if MRN_SYSTEM in taken else IdentifierTaken()
 
 
 def _registered(command: RegisterPatient, examined: Examined, call: Call) -> Patient:
