@@ -1,0 +1,49 @@
+"""The guards of billing."""
+
+from tests.mutants.mutant import Mutant
+
+U_BILLING_BUSINESS_DAYS = "tests/unit/test_billing_business_days.py"
+U_BILLING_ESTIMATES = "tests/unit/test_billing_estimates.py"
+U_BILLING_PRICES = "tests/unit/test_billing_prices.py"
+U_BILLING_ACCOUNTS = "tests/unit/test_billing_accounts.py"
+I_BILLING_CHARGES = "tests/integration/test_billing_charges.py"
+I_BILLING_PRICES = "tests/integration/test_billing_prices.py"
+I_BILLING_ESTIMATES = "tests/integration/test_billing_estimates.py"
+I_BILLING_INVOICES = "tests/integration/test_billing_invoices.py"
+I_BILLING_PLANS = "tests/integration/test_billing_plans.py"
+I_BILLING_ACCOUNTS = "tests/integration/test_billing_accounts.py"
+
+BILLING = [
+    Mutant("services/billing/domain/business_days.py", '{SATURDAY: -DAY, SUNDAY: DAY}', '{SUNDAY: DAY}', U_BILLING_BUSINESS_DAYS),
+    Mutant("services/billing/domain/business_days.py", ' | federal_holidays(day.year + 1)', '', U_BILLING_BUSINESS_DAYS),
+    Mutant("services/billing/domain/estimates.py", 'booked_day <= business_days_before(service_day, 3)', 'booked_day < business_days_before(service_day, 3)', U_BILLING_BUSINESS_DAYS),
+    Mutant("services/billing/domain/estimates.py", 'if self.priced else None', 'if amounts else None', U_BILLING_ESTIMATES),
+    Mutant("services/billing/domain/prices.py", 'return bool(self.route_code), bool(self.band_code)', 'return bool(self.band_code), bool(self.route_code)', U_BILLING_PRICES),
+    Mutant("services/billing/domain/prices.py", ' and book.published_at <= known_at', '', U_BILLING_PRICES),
+    Mutant("services/billing/domain/prices.py", 'draft.effective_date <= last.effective_date', 'draft.effective_date < last.effective_date', U_BILLING_PRICES),
+    Mutant("services/billing/domain/prices.py", 'if book.id == draft.id), None)', 'if False), None)', U_BILLING_PRICES),
+    Mutant("services/billing/domain/accounts.py", '[each for each in invoices if payment.course_id in (None, each.course_id)]', 'list(invoices)', U_BILLING_ACCOUNTS),
+    Mutant("services/billing/domain/accounts.py", '[each for each in payments if each.course_id in (None, invoice.course_id)]', 'list(payments)', U_BILLING_ACCOUNTS),
+    Mutant("services/billing/domain/accounts.py", '(payment.course_id is None, payment.since, payment.id)', '(payment.since, payment.id)', U_BILLING_ACCOUNTS),
+    Mutant("services/billing/domain/accounts.py", 'return due is not None and paid_minor', 'return due is None or paid_minor', U_BILLING_ACCOUNTS),
+    Mutant("services/billing/domain/ledger.py", 'or any(totals.values())', 'or sum(totals.values())', U_BILLING_ACCOUNTS),
+    Mutant("services/billing/domain/sites.py", 'instant.astimezone(self.zone).date()', 'instant.date()', I_BILLING_CHARGES),
+    Mutant("services/billing/use_cases/prices.py", '    await store.lock([draft.site_id])\n', '', I_BILLING_PRICES),
+    Mutant("services/billing/use_cases/prices.py", 'store.uncharged(site_id, WAITING_MAX)', 'store.uncharged(site_id, 500)', I_BILLING_CHARGES),
+    Mutant("services/billing/use_cases/estimates.py", 'if estimate.total is not None:', 'if True:', I_BILLING_ESTIMATES),
+    Mutant("services/billing/use_cases/estimates.py", '    if better != estimate:\n', '    if True:\n', I_BILLING_ESTIMATES),
+    Mutant("services/billing/use_cases/charges.py", '    if await store.keep_rendered(visit):\n', '    await store.keep_rendered(visit)\n    if True:\n', I_BILLING_CHARGES),
+    Mutant("services/billing/use_cases/payments.py", 'if (whose, where) != (command.patient_id, command.site_id):', 'if False:', I_BILLING_INVOICES),
+    Mutant("services/billing/use_cases/payments.py", 'if invoice.left == paid.get(invoice.id):', 'if invoice.id in paid:', I_BILLING_INVOICES),
+    Mutant("services/billing/use_cases/invoices.py", '    await store.lock([course.patient_id])\n', '', I_BILLING_INVOICES),
+    Mutant("services/billing/rpc/payments.py", 'locks = [command.patient_id]', 'locks = []', I_BILLING_INVOICES),
+    Mutant("services/billing/consumers.py", '    await store.course(from_wire("course", course_id))\n', '', I_BILLING_CHARGES),
+    Mutant("services/billing/store/estimates.py", 'and_(estimate.c.total_minor.is_(None), _latest)', 'estimate.c.total_minor.is_(None)', I_BILLING_ESTIMATES),
+    Mutant("services/billing/store/documents.py", 'open_item.c.left_minor > literal_column("0")', 'open_item.c.left_minor >= literal_column("0")', I_BILLING_PLANS),
+    Mutant("services/billing/migrations/versions/0001_initial.py", 'HAVING sum(amount_minor) <> 0', 'HAVING false', I_BILLING_ACCOUNTS),
+    Mutant("services/billing/migrations/versions/0001_initial.py", 'IF NOT EXISTS (SELECT FROM posting WHERE', 'IF false AND NOT EXISTS (SELECT FROM posting WHERE', I_BILLING_ACCOUNTS),
+    Mutant("services/billing/migrations/versions/0001_initial.py", 'GRANT SELECT, INSERT ON posting TO billing', 'GRANT SELECT, INSERT, UPDATE, DELETE ON posting TO billing', I_BILLING_ACCOUNTS),
+    Mutant("services/billing/migrations/versions/0001_initial.py", 'CREATE TRIGGER published_price_book_stays BEFORE INSERT ON price_item', 'CREATE TRIGGER published_price_book_stays BEFORE DELETE ON price_item', I_BILLING_PRICES),
+    Mutant("services/billing/migrations/versions/0001_initial.py", '"left_minor >= 0"', '"left_minor >= -100000"', I_BILLING_ACCOUNTS),
+    Mutant("services/billing/migrations/versions/0001_initial.py", 'CREATE POLICY own_sites ON charge AS RESTRICTIVE USING (', 'CREATE POLICY own_sites ON charge AS RESTRICTIVE USING (true OR ', I_BILLING_ACCOUNTS),
+]  # fmt: skip
