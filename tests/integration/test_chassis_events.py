@@ -137,7 +137,7 @@ async def stored(js: JetStreamContext, stream: str = "NOTES") -> list[RawStreamM
     return [await js.get_msg(stream, seq=n) for n in range(1, count + 1)]
 
 
-async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 5) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], within_s: float = 30) -> None:
     for _ in range(int(within_s / 0.02)):
         if await holds():
             return
