@@ -61,9 +61,7 @@ class Lane(threading.Thread):
             return "ABSENT" if mutant.guard not in source else "TWICE"
         (self._copy / mutant.file).write_text(source.replace(mutant.guard, mutant.instead))
         command = [sys.executable, "-m", "pytest", "-x", "--timeout", str(TEST_S), mutant.tests, "-k", mutant.words]
-        for _ in range(
-            2
-        ):  # Python 3.11 fails to parse a file now and then ("AST constructor recursion depth mismatch").
+        for _ in range(2):  # Python 3.11 now and then fails to parse a file that is well: then once more.
             done = self._run(command, environment)
             if done.returncode in OUTCOMES and b"AST constructor" not in done.stdout + done.stderr:
                 break
