@@ -146,10 +146,12 @@ async def test_a_row_that_the_sealer_leaves_alone_ends_the_command_with_one(
 ) -> None:
     monkeypatch.setattr("cli.audit.LATE_S", 0.01)
     await look(notes, times=2)
+    await notes.admin.execute("CREATE TABLE kept AS SELECT * FROM audit; DELETE FROM audit WHERE position = 1")
     await seal(notes)
-    await notes.admin.execute("DELETE FROM audit_seal WHERE sequence = 1; UPDATE audit_seal SET sequence = 1")
+    await notes.admin.execute("INSERT INTO audit OVERRIDING SYSTEM VALUE SELECT * FROM kept WHERE position = 1")
     result = await atoll("audit", "verify")
     assert result.exit_code == 1
+    assert "1 rows were put in below the seals" in result.output
 
 
 async def test_a_trail_whose_end_was_cut_off_is_found_by_the_heads_that_were_kept(
