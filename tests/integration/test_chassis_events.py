@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,11 +16,12 @@ import pytest_asyncio
 from nats.errors import OutboundBufferLimitError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, RawStreamMsg, StreamConfig
+from nats.js.errors import NotFoundError
 from prometheus_client import REGISTRY
 
 from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
-from chassis.consumer import ACK_WAIT_S, ATTEMPTS_MAX, Consumer, letter_of
+from chassis.consumer import ACK_WAIT_S, ATTEMPTS_MAX, FETCH_S, Consumer, letter_of
 from chassis.errors import DomainError, Kind, Overloaded, TryAgain
 from chassis.ids import new_id, to_wire
 from chassis.provision import DatabaseUrls
@@ -680,7 +682,7 @@ async def test_a_stream_that_is_there_with_other_settings_is_brought_to_ours(js:
 async def test_a_reader_that_begins_to_read_another_fact_goes_on_where_it_was(
     notes: Running, relay: Relay, js: JetStreamContext
 ) -> None:
-    """Its durable consumer is there already, for fewer subjects."""
+    """Its durable consumer is there already, for fewer subjects; of the other fact it hears from then on."""
     taken, filed = list[str](), list[str]()
 
     async def on_taken(store: NoteStore, event: Any) -> None:
@@ -692,16 +694,23 @@ async def test_a_reader_that_begins_to_read_another_fact_goes_on_where_it_was(
     async def published(count: int) -> bool:
         return len(taken) + len(filed) == count
 
+    async def asks_for(subjects: int) -> bool:
+        with suppress(NotFoundError):
+            return len((await js.consumer_info("NOTES", "notes")).config.filter_subjects or ()) == subjects
+        return False
+
     first, second = {NoteTaken: on_taken}, {NoteTaken: on_taken, NoteFiled: on_filed}
     for count, reads in ((1, first), (3, second)):
+        consumer = Consumer(notes.db, "notes", NoteStore, reads, notes.clock)
+        consuming = asyncio.create_task(consumer.run(js, "NOTES"))
+        await until(partial(asks_for, len(reads)))
         await emit(notes, note_taken())
         if reads is second:
             await emit(notes, NoteFiled(note_id=to_wire("note", new_id())))
         await relay.drain()
-        consumer = Consumer(notes.db, "notes", NoteStore, reads, notes.clock)
-        consuming = asyncio.create_task(consumer.run(js, "NOTES"))
         await until(partial(published, count))
         consuming.cancel()
+        await asyncio.sleep(FETCH_S)  # What it had asked for last would still be sent to it.
     assert (len(taken), len(filed)) == (2, 1)
 
 
