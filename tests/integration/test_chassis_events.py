@@ -22,6 +22,7 @@ from prometheus_client import REGISTRY
 from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.consumer import ACK_WAIT_S, ATTEMPTS_MAX, FETCH_S, Consumer, letter_of
+from chassis.election import cancelled
 from chassis.errors import DomainError, Kind, Overloaded, TryAgain
 from chassis.ids import new_id, to_wire
 from chassis.provision import DatabaseUrls
@@ -691,8 +692,9 @@ async def test_a_reader_that_begins_to_read_another_fact_goes_on_where_it_was(
     async def on_filed(store: NoteStore, event: Any) -> None:
         filed.append(event.note_id)
 
-    async def published(count: int) -> bool:
-        return len(taken) + len(filed) == count
+    async def all_read(count: int) -> bool:
+        state = await js.consumer_info("NOTES", "notes")
+        return len(taken) + len(filed) == count and (state.num_pending, state.num_ack_pending) == (0, 0)
 
     async def asks_for(subjects: int) -> bool:
         with suppress(NotFoundError):
@@ -708,8 +710,8 @@ async def test_a_reader_that_begins_to_read_another_fact_goes_on_where_it_was(
         if reads is second:
             await emit(notes, NoteFiled(note_id=to_wire("note", new_id())))
         await relay.drain()
-        await until(partial(published, count))
-        consuming.cancel()
+        await until(partial(all_read, count))
+        await cancelled(consuming)
         await asyncio.sleep(FETCH_S)  # What it had asked for last would still be sent to it.
     assert (len(taken), len(filed)) == (2, 1)
 
