@@ -162,7 +162,7 @@ CHASSIS = [
     Mutant("chassis/sql.py", "if values.keys() != self._wanted:", "if False:", VALUES, "statement"),
     Mutant("chassis/ids.py", ' or suffix[:1] > "7":', ":", VALUES, "no_id_of_the_kind"),
     Mutant("chassis/ids.py", "if prefix != kind", "if False", VALUES, "no_id_of_the_kind"),
-    Mutant("chassis/ids.py", "isinstance(value, str) and ID.fullmatch(value):", "isinstance(value, str):", VALUES, "place_of_an_id"),
+    Mutant("chassis/ids.py", "if value and ID.fullmatch(value):", "if value:", VALUES, "place_of_an_id"),
     Mutant("chassis/money.py", "if fraction or abs(wire.nanos) >= NANOS:", "if False:", VALUES, "money_that_is_none"),
     Mutant("chassis/money.py", "if wire.units * wire.nanos < 0:", "if False:", VALUES, "money_that_is_none"),
     Mutant("chassis/money.py", "if total > MINOR_MAX:", "if False:", VALUES, "money_that_is_none"),

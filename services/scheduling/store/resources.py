@@ -8,7 +8,7 @@ from uuid import UUID
 from asyncpg import Record
 from sqlalchemy import Uuid, insert, select
 
-from chassis.ids import to_wire
+from chassis.ids import read_id, to_wire
 from chassis.pages import Page
 from chassis.sql import Statement, param, params
 from chassis.store import Store
@@ -58,8 +58,8 @@ def _from_row(row: Record) -> Resource:
 def resource_of(data: Mapping[str, Any]) -> Resource:
     """From plain values: those of a row, or of a row as JSON."""
     return Resource(
-        id=data["id"] if isinstance(data["id"], UUID) else UUID(data["id"]),
-        site_id=data["site_id"] if isinstance(data["site_id"], UUID) else UUID(data["site_id"]),
+        id=data["id"] if isinstance(data["id"], UUID) else read_id(data["id"]),
+        site_id=data["site_id"] if isinstance(data["site_id"], UUID) else read_id(data["site_id"]),
         kind=ResourceKind(data["kind"]),
         display_name=data["display_name"],
         capabilities=frozenset(data["capabilities"]),
