@@ -18,8 +18,8 @@ from cli.demo.checks import Check, run_checks
 from cli.demo.life import Life, Step, settle, steps_of
 from cli.demo.queues import Queues, open_queues
 from cli.demo.tables import checks_table, courses_table, messages_table, money_table
-from cli.display import Display
-from cli.sample.load import Sample, progress_display
+from cli.display import Display, progress_display
+from cli.sample.load import Sample
 from cli.up import stop_on_signals
 from deploy.local.stack import Options, Stack
 

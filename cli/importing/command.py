@@ -10,11 +10,11 @@ from typing import Annotated, TextIO
 import grpc
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from atoll.scheduling.v1.site_service_pb2 import ListSitesRequest, Site
 from atoll.scheduling.v1.site_service_pb2_grpc import SiteServiceStub
 from cli.client import Client, Refused, open_channel
+from cli.display import progress_display
 from cli.importing.batches import Assignment, ImportedPatient, import_fhir
 from cli.importing.report import Entry, Outcome, Report
 from cli.token import Sample
@@ -97,7 +97,6 @@ class Rule:
 
 
 async def _run(source: Source, paths: Sequence[Path], rule: Rule, report: TextIO, console: Console) -> Report:
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     async with open_channel(source.edge) as channel:
         client = source.client(channel)
         sites = await find_sites(client, rule.home_sites)
@@ -108,7 +107,7 @@ async def _run(source: Source, paths: Sequence[Path], rule: Rule, report: TextIO
         def tell(entry: Entry) -> None:
             report.write(entry.line())
 
-        with Progress(*columns, console=console) as progress:
+        with progress_display(console) as progress:
             return await import_fhir(client, paths, assign=assign, progress=progress, tell=tell)
 
 

@@ -16,13 +16,14 @@ from zoneinfo import ZoneInfo
 
 import grpc
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress
 
 from atoll.scheduling.v1.course_service_pb2 import ListCoursesRequest
 from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
 from chassis.ids import new_id, to_wire
 from chassis.times import utc_now
 from cli.client import Client, open_channel
+from cli.display import progress_display
 from cli.importing import Assignment, ImportedPatient, Report, import_fhir
 from cli.sample.chain import SampleChain, SampleSite, load_chain
 from cli.sample.courses import Booked, Staff, book
@@ -44,11 +45,6 @@ async def load_once(stack: Stack, console: Console) -> None:
             booked = await sample.load(None, progress)
     marker.touch()
     console.print(f"The sample is loaded: {len(sample.chain.sites)} sites, {len(booked)} courses booked.")
-
-
-def progress_display(console: Console) -> Progress:
-    columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=console)
 
 
 def westernmost_day(now: datetime) -> date:
