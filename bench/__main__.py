@@ -55,6 +55,7 @@ class Result:
     p99_ms: float
     cpu_us: float  # Of the server's processes, relay and logs included, per call.
     limit_per_second: float
+    limit_p99_ms: float  # What a hundredth of pgbench's own transactions waited for: the disk, and its turn on the cores.
     ratio: float
     layers_us: dict[str, float]  # cpu_us by layer, from a run of its own under a sampler.
 
@@ -94,8 +95,9 @@ class Bench:
             p95_ms=round(load.percentile(0.95) * 1e3, 2),
             p99_ms=round(load.percentile(0.99) * 1e3, 2),
             cpu_us=round(cpu_us),
-            limit_per_second=round(limit, 1),
-            ratio=round(load.per_second / limit, 3),
+            limit_per_second=round(limit.per_second, 1),
+            limit_p99_ms=round(limit.percentile(0.99) * 1e3, 2),
+            ratio=round(load.per_second / limit.per_second, 3),
             layers_us=await self._layers(clinic, visits, cpu_us),
         )
 
@@ -109,8 +111,8 @@ class Bench:
             await admin.close()
         return self._clinic
 
-    def _limit(self, clinic: Clinic, visits: int) -> float:
-        """Transactions per second of the same writes by pgbench."""
+    def _limit(self, clinic: Clinic, visits: int) -> Load:
+        """The same writes by pgbench."""
         named = {
             "last": visits - 1,
             "teams": TEAMS,
@@ -119,12 +121,16 @@ class Bench:
             "protocol_version": clinic.protocol_version_id,
         }
         given = [part for name, value in named.items() for part in ("-D", f"{name}={value}")]
-        options = ["-n", "-M", "prepared", "-c", str(CONCURRENCY), "-j", "2", "-T", str(round(SECONDS))]
-        command = [str(installed() / "pgbench"), *options, *given, "-f", str(HERE / "limit.sql"), self._urls.service]
-        ended = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert ended.returncode == 0, ended.stderr[-2000:]
+        with tempfile.TemporaryDirectory() as folder:
+            options = ["-n", "-M", "prepared", "-c", str(CONCURRENCY), "-j", "2", "-T", str(round(SECONDS)), "--log"]
+            command = [str(installed() / "pgbench"), *options, *given, "-f", str(HERE / "limit.sql"), self._urls.service]
+            ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+            assert ended.returncode == 0, ended.stderr[-2000:]
+            latencies = [
+                int(line.split()[2]) / 1e6 for file in Path(folder).iterdir() for line in file.read_text().splitlines()
+            ]
         [line] = [line for line in ended.stdout.splitlines() if line.startswith("tps")]
-        return float(line.split()[2])
+        return Load(seconds=len(latencies) / float(line.split()[2]), latencies=sorted(latencies))
 
     async def _load(self, address: str, clinic: Clinic, visits: int, seconds: float) -> Load:
         """Bodies are made before the clock starts; what one run leaves over the next one uses."""
@@ -196,10 +202,11 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 def show(results: list[Result]) -> None:
     console, table = Console(), Table(title=f"{CONCURRENCY} callers, {WORKERS} workers")
-    for column in ("operation", "per second", "p50 ms", "p95 ms", "p99 ms", "CPU µs a call", "limit", "ratio"):
+    for column in ("operation", "per second", "p50 ms", "p95 ms", "p99 ms", "CPU µs a call", "limit", "its p99", "ratio"):
         table.add_column(column, justify="left" if column == "operation" else "right")
     for each in results:
-        figures = (each.per_second, each.p50_ms, each.p95_ms, each.p99_ms, each.cpu_us, each.limit_per_second)
+        latencies = (each.p50_ms, each.p95_ms, each.p99_ms)
+        figures = (each.per_second, *latencies, each.cpu_us, each.limit_per_second, each.limit_p99_ms)
         table.add_row(each.name, *map(str, figures), f"{each.ratio:.2f}")
     console.print(table)
     for each in results:
