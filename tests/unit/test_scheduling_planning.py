@@ -230,6 +230,16 @@ def test_a_course_that_is_longer_than_can_be_planned_is_refused() -> None:
         visits_of(domain_template({**TEMPLATE, "phases": yearly}), replace(WISH, phases=()))
 
 
+def test_a_refusal_looks_no_further_than_is_planned_though_gaps_may_be_longer() -> None:
+    seasonal = domain_template(
+        {**TEMPLATE, "phases": [phase("booster", "MAINTENANCE", "talk", (1, 3, 3), (100, 150, 300))]}
+    )
+    gone = replace(RESOURCES[2], time_off=(Days(WISH.earliest + timedelta(days=150), date(2100, 1, 1)),))
+    with pytest.raises(PlanNotFound) as refused:
+        plan(seasonal, with_(gone), replace(WISH, phases=(), latest=WISH.earliest), NOW)
+    assert refused.value.metadata == {"visit": "2", "first_day": "2027-09-18", "last_day": "2028-04-05"}
+
+
 def test_the_calendar_reaches_as_far_as_the_course_can() -> None:
     phases = visits_of(domain_template(), WISH)
     assert last_day(phases, WISH) == date(2027, 3, 5) + timedelta(days=10)
