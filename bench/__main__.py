@@ -55,7 +55,7 @@ class Result:
     p99_ms: float
     cpu_us: float  # Of the server's processes, relay and logs included, per call.
     limit_per_second: float
-    limit_p99_ms: float  # What a hundredth of pgbench's own transactions waited for: the disk, and its turn on the cores.
+    limit_p99_ms: float  # Of pgbench's own transactions: they wait for the disk and the cores, too.
     ratio: float
     layers_us: dict[str, float]  # cpu_us by layer, from a run of its own under a sampler.
 
@@ -123,7 +123,14 @@ class Bench:
         given = [part for name, value in named.items() for part in ("-D", f"{name}={value}")]
         with tempfile.TemporaryDirectory() as folder:
             options = ["-n", "-M", "prepared", "-c", str(CONCURRENCY), "-j", "2", "-T", str(round(SECONDS)), "--log"]
-            command = [str(installed() / "pgbench"), *options, *given, "-f", str(HERE / "limit.sql"), self._urls.service]
+            command = [
+                str(installed() / "pgbench"),
+                *options,
+                *given,
+                "-f",
+                str(HERE / "limit.sql"),
+                self._urls.service,
+            ]
             ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
             assert ended.returncode == 0, ended.stderr[-2000:]
             latencies = [
@@ -202,11 +209,21 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 def show(results: list[Result]) -> None:
     console, table = Console(), Table(title=f"{CONCURRENCY} callers, {WORKERS} workers")
-    for column in ("operation", "per second", "p50 ms", "p95 ms", "p99 ms", "CPU µs a call", "limit", "its p99", "ratio"):
+    for column in (
+        "operation",
+        "per second",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "CPU µs a call",
+        "limit",
+        "its p99",
+        "ratio",
+    ):
         table.add_column(column, justify="left" if column == "operation" else "right")
     for each in results:
-        latencies = (each.p50_ms, each.p95_ms, each.p99_ms)
-        figures = (each.per_second, *latencies, each.cpu_us, each.limit_per_second, each.limit_p99_ms)
+        ours = (each.per_second, each.p50_ms, each.p95_ms, each.p99_ms, each.cpu_us)
+        figures = (*ours, each.limit_per_second, each.limit_p99_ms)
         table.add_row(each.name, *map(str, figures), f"{each.ratio:.2f}")
     console.print(table)
     for each in results:

@@ -11,12 +11,12 @@ from atoll.patients.v1 import clearance_service_pb2 as clearance_pb
 from atoll.patients.v1 import patient_service_pb2 as pb
 from chassis.etags import StaleEtag
 from chassis.ids import from_wire
-from services.patients import use_cases
 from services.patients.domain.clearances import ClearanceRevoked
 from services.patients.domain.patients import Identifier, IdentifierTaken, MrnTaken, Person
 from services.patients.rpc.patients import register_command
 from services.patients.store import PatientsStore
-from services.patients.use_cases import ChangePatient
+from services.patients.use_cases import clearances, records
+from services.patients.use_cases.records import ChangePatient
 from tests.support.patients import Desk, desk
 
 __all__ = ["desk"]
@@ -53,7 +53,7 @@ async def test_of_two_that_both_saw_a_number_free_the_database_refuses_one(
 
     command = register_command(desk.told(**same), "")
     answers = await asyncio.gather(
-        *(once(desk, lambda store: use_cases.register_patient(store, command), Hesitant) for _ in range(2)),
+        *(once(desk, lambda store: records.register_patient(store, command), Hesitant) for _ in range(2)),
         return_exceptions=True,
     )
     assert [type(answer) for answer in answers if answer] == [error]
@@ -64,14 +64,14 @@ async def test_a_change_waits_for_another_and_then_sees_that_it_is_stale(desk: D
     created = await desk.create()
     told = Person(("Bea",), "Ruiz", None, None)
     command = ChangePatient(from_wire("patient", created.id), 1, told, frozenset({"given_names"}))
-    await second_waits_for_first(desk, lambda store: use_cases.change_patient(store, command), StaleEtag)
+    await second_waits_for_first(desk, lambda store: records.change_patient(store, command), StaleEtag)
     assert [(await desk.get(created.id)).given_names, await desk.service.count("patient_name")] == [["Bea"], 2]
 
 
 async def test_a_revocation_waits_for_another_and_then_sees_that_it_is_late(desk: Desk) -> None:
     granted = await desk.clear((await desk.create()).id)
     clearance_id = from_wire("clearance", granted.id)
-    await second_waits_for_first(desk, lambda store: use_cases.revoke_clearance(store, clearance_id), ClearanceRevoked)
+    await second_waits_for_first(desk, lambda store: clearances.revoke_clearance(store, clearance_id), ClearanceRevoked)
     request = clearance_pb.GetClearanceRequest(clearance_id=granted.id)
     assert (await desk.service.call(desk.clearances.GetClearance, request)).clearance.revoked_by == "user"
 

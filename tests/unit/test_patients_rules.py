@@ -16,7 +16,7 @@ from services.patients.domain.clearances import (
 from services.patients.domain.contacts import ContactPoint, ContactSystem, read_email, read_phone
 from services.patients.domain.names import search_words
 from services.patients.domain.patients import Identifier, Person, examine, mrn_of, never_kept
-from services.patients.use_cases import IDENTITY_LOCKS, identity_locks
+from services.patients.use_cases.records import IDENTITY_LOCKS, identity_locks
 
 DENVER = "America/Denver"
 NOW = datetime(2027, 3, 2, 5, tzinfo=UTC)  # Still the first of March in Denver.

@@ -9,10 +9,10 @@ from chassis.db import Database
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.pages import Page
 from chassis.times import from_date, to_date, to_timestamp
-from services.patients import use_cases
 from services.patients.domain.clearances import Clearance, Screening
 from services.patients.store import PatientsStore
-from services.patients.use_cases import GrantClearance
+from services.patients.use_cases import clearances as use_cases
+from services.patients.use_cases.clearances import GrantClearance
 
 
 class ScreeningServicer:

@@ -13,12 +13,13 @@ from chassis.etags import from_etag, to_etag
 from chassis.ids import from_wire, to_wire
 from chassis.pages import Page
 from chassis.times import from_date, to_date, to_timestamp
-from services.patients import use_cases
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse, read_phone
 from services.patients.domain.names import search_words
 from services.patients.domain.patients import Gender, Identifier, Patient, PatientCard, Person, Wanted
 from services.patients.store import PatientsStore
-from services.patients.use_cases import ChangePatient, Imported, RegisterPatient, identity_locks
+from services.patients.use_cases import imports, records
+from services.patients.use_cases.imports import Imported
+from services.patients.use_cases.records import ChangePatient, RegisterPatient, identity_locks
 
 QUERY_WORDS_MAX = 8
 
@@ -33,7 +34,7 @@ class PatientServicer:
         command = register_command(request.patient, "patient.")
 
         async def work(store: PatientsStore) -> pb.CreatePatientResponse:
-            return pb.CreatePatientResponse(patient=to_patient(await use_cases.register_patient(store, command)))
+            return pb.CreatePatientResponse(patient=to_patient(await records.register_patient(store, command)))
 
         locks = identity_locks(call.chain_id, command.identifiers)
         return await self._db.once(call, request, pb.CreatePatientResponse, PatientsStore, work, locks=locks)
@@ -52,7 +53,7 @@ class PatientServicer:
         )
 
         async def work(store: PatientsStore) -> pb.UpdatePatientResponse:
-            return pb.UpdatePatientResponse(patient=to_patient(await use_cases.change_patient(store, command)))
+            return pb.UpdatePatientResponse(patient=to_patient(await records.change_patient(store, command)))
 
         locks = identity_locks(call.chain_id, command.identifiers)
         return await self._db.once(call, request, pb.UpdatePatientResponse, PatientsStore, work, locks=locks)
@@ -68,7 +69,7 @@ class PatientServicer:
         rows = [_row(row) for row in request.rows]
 
         async def work(store: PatientsStore) -> pb.ImportPatientsResponse:
-            imported = await use_cases.import_patients(store, rows)
+            imported = await imports.import_patients(store, rows)
             return pb.ImportPatientsResponse(results=[_result(each) for each in imported])
 
         readable = [row for row in rows if isinstance(row, RegisterPatient)]

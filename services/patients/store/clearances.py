@@ -10,7 +10,7 @@ from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Store, settling
 from services.patients.domain.clearances import Clearance, ClearanceNotFound, Screening, ScreeningNotFound
-from services.patients.tables import clearance, screening
+from services.patients.tables.clearances import clearance, screening
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
 LAST_ID = UUID(int=2**128 - 1)

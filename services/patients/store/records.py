@@ -37,7 +37,14 @@ from chassis.store import Store, settling
 from chassis.tables import Instant
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse
 from services.patients.domain.patients import MRN_SYSTEM, Gender, Identifier, Patient, PatientNotFound, Person
-from services.patients.tables import contact_point, patient, patient_identifier, patient_name, patient_site, site
+from services.patients.tables.records import (
+    contact_point,
+    patient,
+    patient_identifier,
+    patient_name,
+    patient_site,
+    site,
+)
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
 LINE = "\n"  # Parts the given names of one patient in an array of many patients': no name holds one.

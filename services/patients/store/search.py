@@ -16,7 +16,7 @@ from chassis.store import Store
 from services.patients.domain.contacts import ContactSystem
 from services.patients.domain.names import AFTER_EVERYTHING
 from services.patients.domain.patients import PatientCard, Wanted
-from services.patients.tables import contact_point, patient, patient_identifier, patient_name
+from services.patients.tables.records import contact_point, patient, patient_identifier, patient_name
 
 CHAIN = param("chain_id", Uuid)
 FIRST_ID = UUID(int=0)

@@ -1,0 +1,86 @@
+"""Records, and what they are found by.
+
+A patient's own row has no site, so that a search reaches the whole chain; who may open it stands in `patient_site`,
+whose rows the database hides from calls of other sites.
+"""
+
+from sqlalchemy import ARRAY, Boolean, Column, Date, Index, Integer, SmallInteger, Text, UniqueConstraint
+
+from chassis.tables import Instant, chain_table
+from services.patients.domain.contacts import ContactSystem, ContactUse
+from services.patients.domain.patients import Gender
+from services.patients.tables.base import belongs_to, id_, metadata, one_of
+
+# What scheduling told of a site.
+site = chain_table("site", metadata, id_(key=True), Column("time_zone", Text, nullable=False))
+
+patient = chain_table(
+    "patient",
+    metadata,
+    id_(key=True),
+    Column("mrn", Text, nullable=False),
+    Column("given_names", ARRAY(Text), nullable=False),
+    Column("family_name", Text, nullable=False),
+    Column("prefix", Text, nullable=False),
+    Column("birth_date", Date, nullable=False),
+    Column("gender", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("time_zone", Text, nullable=False),
+    id_("home_site_id"),
+    Column("deceased", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    UniqueConstraint("chain_id", "mrn"),
+    belongs_to("site", "home_site_id"),
+    one_of("gender", Gender),
+    Index("patient_birth_date_idx", "chain_id", "birth_date"),
+)
+
+patient_site = chain_table(
+    "patient_site",
+    metadata,
+    id_("patient_id", key=True),
+    id_("site_id", key=True),
+    belongs_to("patient", "patient_id"),
+    belongs_to("site", "site_id"),
+)
+
+contact_point = chain_table(
+    "contact_point",
+    metadata,
+    id_("patient_id", key=True),
+    Column("place", SmallInteger, primary_key=True, autoincrement=False),
+    Column("system", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("use", Text, nullable=False),
+    Column("rank", SmallInteger, nullable=False),
+    Column("verified", Boolean, nullable=False),
+    belongs_to("patient", "patient_id"),
+    one_of("system", ContactSystem),
+    one_of("use", ContactUse),
+    Index("contact_point_value_idx", "chain_id", "system", "value"),
+)
+
+# One system gives one value to one patient of the chain: what an import run twice is stopped by.
+patient_identifier = chain_table(
+    "patient_identifier",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    id_("patient_id"),
+    Column("place", SmallInteger, nullable=False),
+    belongs_to("patient", "patient_id"),
+    Index("patient_identifier_patient_idx", "chain_id", "patient_id"),
+)
+
+# The words of a patient's names as a search sees them. In the order of code points, whatever the database's language:
+# so a prefix is a range, compared by operators that row-level security lets reach the index.
+patient_name = chain_table(
+    "patient_name",
+    metadata,
+    Column("word", Text(collation="C"), primary_key=True),
+    id_("patient_id", key=True),
+    belongs_to("patient", "patient_id"),
+    Index("patient_name_patient_idx", "chain_id", "patient_id", "word"),
+)

@@ -1,0 +1,142 @@
+"""Records: registering and changing a patient."""
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid5
+
+from chassis.auth import AccessDenied
+from chassis.call import Call
+from chassis.errors import NotYetKnown, Violation
+from chassis.etags import StaleEtag
+from chassis.ids import new_id
+from services.patients import events
+from services.patients.domain.patients import (
+    MRN_SYSTEM,
+    Examined,
+    Identifier,
+    IdentifierTaken,
+    MrnTaken,
+    Patient,
+    PatientRefused,
+    Person,
+    examine,
+    mrn_of,
+    never_kept,
+)
+from services.patients.store import PatientsStore
+
+IDENTITY_LOCKS = 256
+"""An import of many patients takes no more locks than this, whatever it has of identifiers."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterPatient:
+    person: Person
+    other_site_ids: frozenset[UUID] = frozenset()
+    mrn: str = ""  # Made if empty.
+
+    @property
+    def site_ids(self) -> frozenset[UUID]:
+        home = self.person.home_site_id
+        return self.other_site_ids if home is None else self.other_site_ids | {home}
+
+    @property
+    def identifiers(self) -> frozenset[Identifier]:
+        """By which the patient would be known: no other may have one of them."""
+        kept = {each for each in self.person.identifiers if not never_kept(each)}
+        return frozenset(kept | {Identifier(MRN_SYSTEM, self.mrn)} if self.mrn else kept)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePatient:
+    patient_id: UUID
+    version: int  # As the caller saw it.
+    told: Person
+    fields: frozenset[str]  # Of `told`, those that are meant.
+
+    @property
+    def identifiers(self) -> frozenset[Identifier]:
+        return frozenset(self.told.identifiers if "identifiers" in self.fields else ())
+
+
+def identity_locks(chain_id: UUID, identifiers: Iterable[Identifier]) -> set[UUID]:
+    """What two registrations that share an identifier may not hold at once."""
+    buckets = {zlib.crc32(f"{each.system}|{each.value}".encode()) % IDENTITY_LOCKS for each in identifiers}
+    return {uuid5(chain_id, f"identity {bucket}") for bucket in buckets}
+
+
+async def register_patient(store: PatientsStore, command: RegisterPatient) -> Patient:
+    """With the command's `identity_locks` held, what is free stays free; else the unique keys refuse, too."""
+    examined = examine_told(command, await store.time_zones(command.site_ids), store.call)
+    refuse("patient.", (*examined.faults, *examined.left_out))
+    refuse_taken(command.identifiers, await store.holders(command.identifiers))
+    patient = registered(command, examined, store.call)
+    store.add_patients([patient])
+    store.emit(events.patient_registered(patient), about=patient.id, version=patient.version)
+    return patient
+
+
+async def change_patient(store: PatientsStore, command: ChangePatient) -> Patient:
+    current = await store.patient_to_change(command.patient_id)
+    if current.version != command.version:
+        raise StaleEtag()
+    person = replace(current.person, **{name: getattr(command.told, name) for name in command.fields})
+    home = person.home_site_id
+    moving = frozenset({home} if home and home != current.person.home_site_id else ())
+    time_zones = await store.time_zones([home] if home else [])
+    check_sites(moving, time_zones, store.call)
+    examined = examine(person, time_zones.get(home) if home else None, store.call.now)
+    refuse("patient.", (*examined.faults, *examined.left_out))
+    new = command.identifiers - set(current.person.identifiers)
+    refuse_taken(new, await store.holders(new))
+    changed = replace(
+        current,
+        person=examined.person,
+        site_ids=current.site_ids | moving,
+        version=current.version + 1,
+        updated_at=store.call.now,
+    )
+    await store.change_patient(changed)
+    if events.patient_updated(changed) != events.patient_updated(current):
+        store.emit(events.patient_updated(changed), about=changed.id, version=changed.version)
+    return changed
+
+
+def examine_told(command: RegisterPatient, time_zones: Mapping[UUID, str], call: Call) -> Examined:
+    check_sites(command.site_ids, time_zones, call)
+    home = command.person.home_site_id
+    return examine(command.person, time_zones[home] if home else None, call.now)
+
+
+def check_sites(site_ids: Iterable[UUID], time_zones: Mapping[UUID, str], call: Call) -> None:
+    """A record is made, or moves, at the caller's own sites only."""
+    for site_id in sorted(site_ids):
+        if call.sites is not None and site_id not in call.sites:
+            raise AccessDenied()
+        if site_id not in time_zones:
+            raise NotYetKnown("site", site_id)
+
+
+def refuse(path: str, faults: Sequence[Violation]) -> None:
+    if faults:
+        raise PatientRefused(*(replace(each, field=path + each.field) for each in faults))
+
+
+def refuse_taken(identifiers: Iterable[Identifier], holders: Mapping[Identifier, UUID]) -> None:
+    taken = {each.system for each in identifiers if each in holders}
+    if taken:
+        raise MrnTaken() if MRN_SYSTEM in taken else IdentifierTaken()
+
+
+def registered(command: RegisterPatient, examined: Examined, call: Call) -> Patient:
+    patient_id = new_id()
+    return Patient(
+        id=patient_id,
+        mrn=command.mrn or mrn_of(patient_id),
+        person=examined.person,
+        site_ids=command.site_ids,
+        version=1,
+        created_at=call.now,
+        updated_at=call.now,
+    )
