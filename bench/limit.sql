@@ -2,7 +2,7 @@
 -- and policies. -D last=0 books one visit, last=5 six; each visit takes three resources.
 \set n random(0, 2000000000)
 BEGIN;
-SELECT set_config('app.chain', :chain::text, true), set_config('app.sites', '*', true), set_config('app.patient', '', true);
+SELECT set_config('app.chain', :chain::text, true), set_config('app.sites', '*', true), set_config('app.patient', '', true), set_config('app.actor', 'pgbench', true);
 WITH claim AS (
     INSERT INTO idempotency (chain_id, actor, method, request_id, request_hash)
     VALUES (:chain::uuid, 'pgbench', 'BookCourse', md5('r' || :n::bigint)::uuid, decode(md5('h'), 'hex'))

@@ -27,6 +27,7 @@ log = structlog.get_logger()
 ALGORITHMS = ["ES256", "RS256", "EdDSA"]
 TYPE = "at+jwt"  # An access token: an identity token of the same issuer does not pass.
 LEEWAY_S = 30
+SUBJECT_MAX = 200
 CACHED_MAX = 10_000
 CACHED_S = 60
 EVERY = "*"
@@ -153,7 +154,15 @@ def _caller(claims: Mapping[str, Any]) -> Caller:
         raise TokenRefused()
     chain_id = None if is_service else from_wire("chain", claims["chain"])
     patient_id = from_wire("patient", claims["patient"]) if "patient" in claims else None
-    return Caller(str(claims["sub"]), chain_id, grants, patient_id, float(claims["exp"]))
+    return Caller(_subject(claims["sub"]), chain_id, grants, patient_id, float(claims["exp"]))
+
+
+def _subject(claim: Any) -> str:
+    """Goes into audit rows and into the settings of a transaction."""
+    subject = str(claim)
+    if not 0 < len(subject) <= SUBJECT_MAX or not subject.isprintable():
+        raise TokenRefused()
+    return subject
 
 
 def _sites(wire: list[str]) -> Sites:

@@ -55,12 +55,14 @@ class Database:
     async def transaction(self, call: Call, *, read_only: bool = False) -> AsyncIterator[Connection]:
         """BEGIN and who may see what, which row-level security asks for, go in one round trip."""
         sites = "*" if call.sites is None else ",".join(map(str, call.sites))
+        actor = call.actor.replace("'", "''")  # Whatever an issuer calls its users; `chassis.auth` refuses a NUL.
         async with self._pool.acquire(timeout=ACQUIRE_S) as conn:
             try:  # Around BEGIN and COMMIT too: who is cancelled there may leave a transaction open.
                 await conn.execute(
                     f"BEGIN {'READ ONLY' if read_only else ''}; SELECT "
                     f"set_config('app.chain', '{call.chain_id}', true), set_config('app.sites', '{sites}', true), "
-                    f"set_config('app.patient', '{call.patient_id or ''}', true)"
+                    f"set_config('app.patient', '{call.patient_id or ''}', true), "
+                    f"set_config('app.actor', '{actor}', true)"
                 )
                 yield conn
                 await conn.execute("COMMIT")

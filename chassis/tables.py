@@ -36,6 +36,16 @@ NAMING = {
 """PostgreSQL's own habits, spelt out, so that a constraint has the same name everywhere."""
 
 
+OWN_CHAIN = "chain_id = nullif(current_setting('app.chain', true), '')::uuid"
+OWN_SITES = (
+    "'*' = current_setting('app.sites', true) "
+    "OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ','))"
+)
+OWN_PATIENT = (
+    "'' = coalesce(current_setting('app.patient', true), '') OR patient_id::text = current_setting('app.patient', true)"
+)
+
+
 def service_metadata() -> MetaData:
     """Metadata of a service, with the chassis's tables in it."""
     metadata = MetaData(naming_convention=NAMING)
@@ -44,12 +54,16 @@ def service_metadata() -> MetaData:
     return metadata
 
 
-def chain_table(name: str, metadata: MetaData, *items: SchemaItem, append_only: bool = False) -> Table:
+def chain_table(
+    name: str, metadata: MetaData, *items: SchemaItem, append_only: bool = False, own_sites: str | None = None
+) -> Table:
     """A table whose key starts with the chain, so that PostgreSQL can partition or shard by it later.
 
-    Rows of an append-only table are never changed or deleted, by no role of a running service.
+    Rows of an append-only table are never changed or deleted, by no role of a running service. A row with a site is
+    seen by calls of its site, unless `own_sites` (SQL) says by whom else.
     """
-    return Table(name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info={"append_only": append_only})
+    info = {"append_only": append_only, "own_sites": own_sites or OWN_SITES}
+    return Table(name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info=info)
 
 
 def _now(name: str) -> Column[object]:
@@ -132,14 +146,6 @@ audit_seal = chain_table(
     append_only=True,
 )
 
-OWN_CHAIN = "chain_id = nullif(current_setting('app.chain', true), '')::uuid"
-OWN_SITES = (
-    "'*' = current_setting('app.sites', true) "
-    "OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ','))"
-)
-OWN_PATIENT = (
-    "'' = coalesce(current_setting('app.patient', true), '') OR patient_id::text = current_setting('app.patient', true)"
-)
 NOT_THE_SERVICES = frozenset({"audit_seal"})
 """Tables that the service's own role does not see."""
 HOUSEKEEPING = {"outbox": "published_at", "idempotency": "created_at", "inbox": "received_at"}
@@ -152,7 +158,10 @@ def security(table: Table, service: str) -> Iterator[str]:
     yield f"ALTER TABLE {table.name} FORCE ROW LEVEL SECURITY"
     yield f"CREATE POLICY own_chain ON {table.name} USING ({OWN_CHAIN})"
     if "site_id" in table.c:
-        yield f"CREATE POLICY own_sites ON {table.name} AS RESTRICTIVE USING ({OWN_SITES})"
+        yield f"CREATE POLICY own_sites ON {table.name} AS RESTRICTIVE USING ({table.info['own_sites']})"
+        if table.info["own_sites"] != OWN_SITES:
+            policy = f"CREATE POLICY written_at_own_sites ON {table.name} AS RESTRICTIVE"
+            yield f"{policy} FOR INSERT WITH CHECK ({OWN_SITES})"
     if "patient_id" in table.c:
         yield f"CREATE POLICY own_patient ON {table.name} AS RESTRICTIVE USING ({OWN_PATIENT})"
     if table.name not in NOT_THE_SERVICES:

@@ -5,6 +5,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -102,6 +103,9 @@ REFUSED: dict[str, Callable[[Running], str]] = {
     "of sites that are none": lambda notes: staff(notes, grants={"ROLE_FRONT_DESK": ["site_1"]}),
     "of grants that are a list": lambda notes: staff(notes, grants=["ROLE_FRONT_DESK"]),
     "of a patient that is none": lambda notes: staff(notes, patient="7"),
+    "of nobody": lambda notes: staff(notes, subject=""),
+    "of a name that is no text": lambda notes: staff(notes, subject="user\0"),
+    "of a name without end": lambda notes: staff(notes, subject="u" * 201),
 }
 
 
@@ -286,6 +290,14 @@ async def test_the_database_shows_no_row_of_another_chain_even_to_sql_without_a_
             await conn.execute("SELECT set_config('app.chain', $1, true), set_config('app.sites', '*', true)", chain)
             for table in tables:
                 assert bool(await conn.fetchval(f"SELECT count(*) FROM {table}")) is sees, table
+
+
+async def test_a_transaction_knows_its_actor_whatever_the_issuer_calls_them(notes: Running) -> None:
+    name = "o'brien', true), set_config('app.chain', 'x"
+    call = replace(notes.inside("test"), actor=name)
+    async with notes.db.transaction(call) as conn:
+        assert await conn.fetchval("SELECT current_setting('app.actor')") == name
+        assert await conn.fetchval("SELECT current_setting('app.chain')") == str(notes.chain_id)
 
 
 async def test_the_database_takes_no_row_of_another_chain_site_or_patient(notes: Running) -> None:

@@ -3,12 +3,13 @@
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from grpc import StatusCode
 
 from atoll.patients.v1 import clearance_service_pb2 as pb
 from atoll.patients.v1 import screening_service_pb2 as screening_pb
-from chassis.ids import new_id, to_wire
+from chassis.ids import from_wire, new_id, to_wire
 from tests.support.patients import Desk, desk
 from tests.support.service import refusal
 
@@ -234,3 +235,27 @@ async def test_clearances_come_the_latest_first_in_pages_revoked_ones_too(desk: 
     second = await list_clearances(desk, patient.id, page_size=2, page_token=first.next_page_token)
     assert [each.id for page in (first, second) for each in page.clearances] == made[::-1]
     assert second.next_page_token == ""
+
+
+async def test_every_site_of_a_record_sees_what_the_others_wrote_and_no_other_site_does(desk: Desk) -> None:
+    both = await desk.create(site_ids=[to_wire("site", desk.other_site_id)])
+    alone = await desk.create()
+    seen, unseen = await desk.clear(both.id), await desk.clear(alone.id)
+    there = desk.at_other_site("ROLE_CLINICIAN")
+    assert await get_clearance(desk, seen.id, there) == seen
+    assert (await desk.revoke(seen.id, there)).revoked_by == "user"
+    assert (await refusal(get_clearance(desk, unseen.id, there))).reason == "CLEARANCE_NOT_FOUND"
+
+
+async def test_the_database_lets_no_site_write_in_the_name_of_another(desk: Desk) -> None:
+    """What the endpoint refuses by `site_id` would not pass either if it came by another way."""
+    patient = await desk.create(site_ids=[to_wire("site", desk.other_site_id)])
+    call = desk.service.inside("test", sites=frozenset({desk.other_site_id}))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        async with desk.service.db.transaction(call) as conn:
+            await conn.execute(
+                "INSERT INTO screening SELECT $1, gen_random_uuid(), $2, $2, $3, '[]', 'dr', now()",
+                desk.service.chain_id,
+                from_wire("patient", patient.id),
+                desk.site_id,
+            )

@@ -94,6 +94,8 @@ CHASSIS = [
     Mutant("chassis/db.py", "            await store.settle_job()\n", "", ONCE, "job_commits"),
     Mutant("chassis/db.py", "set_config('app.chain', '{call.chain_id}', true)", "set_config('app.chain', '{call.chain_id}', false)", ONCE, "gone_with_it"),
     Mutant("chassis/db.py", "set_config('app.patient', '{call.patient_id or ''}', true)", "set_config('app.patient', '', true)", ACCESS, "patient_sees"),
+    Mutant("chassis/db.py", 'call.actor.replace("\'", "\'\'")', 'call.actor', ACCESS, "actor"),
+    Mutant("chassis/auth.py", ' or not subject.isprintable()', '', ACCESS, "bad_one"),
     Mutant("chassis/db.py", "set_config('app.sites', '{sites}', true)", "set_config('app.sites', '*', true)", ACCESS, "absent"),
     Mutant("chassis/store.py", "await self.rows(LOCK, lock_id=sorted(set(ids)))", "await self.rows(LOCK, lock_id=[])", ONCE, "no_claim"),
     # Away.

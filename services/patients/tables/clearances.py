@@ -3,12 +3,11 @@
 from sqlalchemy import ARRAY, CheckConstraint, Column, Date, ForeignKeyConstraint, Index, Text, UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.tables import Instant, chain_table
-from services.patients.tables.base import id_, metadata, seen_at_its_site
+from chassis.tables import Instant
+from services.patients.tables.base import id_, record_table, seen_at_its_site
 
-screening = chain_table(
+screening = record_table(
     "screening",
-    metadata,
     id_(key=True),
     id_("patient_id"),
     id_("protocol_id"),
@@ -21,9 +20,8 @@ screening = chain_table(
     append_only=True,
 )
 
-clearance = chain_table(
+clearance = record_table(
     "clearance",
-    metadata,
     id_(key=True),
     id_("patient_id"),
     id_("protocol_id"),

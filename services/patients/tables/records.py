@@ -4,7 +4,18 @@ A patient's own row has no site, so that a search reaches the whole chain; who m
 whose rows the database hides from calls of other sites.
 """
 
-from sqlalchemy import ARRAY, Boolean, Column, Date, Index, Integer, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Date,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+)
 
 from chassis.tables import Instant, chain_table
 from services.patients.domain.contacts import ContactSystem, ContactUse
@@ -44,6 +55,24 @@ patient_site = chain_table(
     id_("site_id", key=True),
     belongs_to("patient", "patient_id"),
     belongs_to("site", "site_id"),
+)
+
+# Staff of a site that may not see a record opened it for a while, with a reason. Real time, since it is about access.
+break_glass = chain_table(
+    "break_glass",
+    metadata,
+    id_(key=True),
+    id_("patient_id"),
+    id_("site_id"),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("expire_at", Instant, nullable=False),
+    belongs_to("patient", "patient_id"),
+    belongs_to("site", "site_id"),
+    CheckConstraint("started_at < expire_at AND expire_at <= started_at + interval '60 minutes'", name="minutes"),
+    Index("break_glass_patient_idx", "chain_id", "patient_id", "actor", "expire_at"),
+    append_only=True,
 )
 
 contact_point = chain_table(
