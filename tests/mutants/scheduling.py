@@ -43,7 +43,7 @@ SCHEDULING = [
     Mutant("services/scheduling/domain/protocols.py", 'total <= band.max_minutes', 'total < band.max_minutes', U_SCHEDULING_PROTOCOLS),
     Mutant("services/scheduling/domain/planning.py", 'everywhere >> past << past', 'everywhere', U_SCHEDULING_PLANNING),
     Mutant("services/scheduling/domain/planning.py", 'if day + gap < len(self._days)', 'if True', U_SCHEDULING_PLANNING),
-    Mutant("services/scheduling/domain/planning.py", 'together &= _each_their_own(', 'together &= -1 | _each_their_own(', P_SCHEDULING),
+    Mutant("services/scheduling/domain/planning.py", 'together &= _each_their_own(', 'together &= -1 | _each_their_own(', U_SCHEDULING_PLANNING),
     Mutant("services/scheduling/domain/planning.py", 'reached[n] |= reached[n - 1] & row', 'reached[n] |= row', P_SCHEDULING),
     Mutant("services/scheduling/domain/planning.py", 'bisect_left(starts, release)', '0', P_SCHEDULING),
     Mutant("services/scheduling/domain/planning.py", 'yield there & ~self._bits(', 'yield there | 0 * self._bits(', P_SCHEDULING),
