@@ -1,15 +1,22 @@
 """Domain objects as the facts that other services read. Ids, zone and language only: who a patient is stays here."""
 
+from typing import Any
+
 from atoll.patients.v1.events_pb2 import (
     ClearanceGranted,
     ClearanceRevoked,
+    MeasureRecorded,
+    MeasureRetracted,
     PatientRegistered,
     PatientUpdated,
+    SafetyFlagAcknowledged,
+    SafetyFlagRaised,
     ScreeningRecorded,
 )
 from chassis.ids import to_wire
 from chassis.times import to_date
 from services.patients.domain.clearances import Clearance, Screening
+from services.patients.domain.measures import Measure, SafetyFlag
 from services.patients.domain.patients import Patient
 
 
@@ -58,4 +65,33 @@ def clearance_revoked(clearance: Clearance) -> ClearanceRevoked:
         patient_id=to_wire("patient", clearance.patient_id),
         protocol_id=to_wire("protocol", clearance.protocol_id),
         site_id=to_wire("site", clearance.site_id),
+    )
+
+
+def measure_recorded(measure: Measure) -> MeasureRecorded:
+    return MeasureRecorded(**_of_measure(measure))
+
+
+def measure_retracted(measure: Measure) -> MeasureRetracted:
+    return MeasureRetracted(**_of_measure(measure))
+
+
+def _of_measure(measure: Measure) -> dict[str, Any]:
+    return {
+        "measure_id": to_wire("measure", measure.id),
+        "patient_id": to_wire("patient", measure.patient_id),
+        "site_id": to_wire("site", measure.site_id),
+        "course_id": to_wire("course", measure.course_id) if measure.course_id else "",
+    }
+
+
+def safety_flag_raised(flag: SafetyFlag, measure: Measure) -> SafetyFlagRaised:
+    return SafetyFlagRaised(safety_flag_id=to_wire("safetyflag", flag.id), **_of_measure(measure))
+
+
+def safety_flag_acknowledged(flag: SafetyFlag) -> SafetyFlagAcknowledged:
+    return SafetyFlagAcknowledged(
+        safety_flag_id=to_wire("safetyflag", flag.id),
+        patient_id=to_wire("patient", flag.patient_id),
+        site_id=to_wire("site", flag.site_id),
     )

@@ -259,3 +259,13 @@ async def test_the_database_lets_no_site_write_in_the_name_of_another(desk: Desk
                 from_wire("patient", patient.id),
                 desk.site_id,
             )
+
+
+async def test_staff_of_a_site_that_may_not_see_the_record_write_nothing_into_it(desk: Desk) -> None:
+    patient, there = await desk.create(), to_wire("site", desk.other_site_id)
+    for written in (
+        desk.screen(patient.id, desk.at_other_site("ROLE_NURSE"), site_id=there),
+        desk.clear(patient.id, desk.at_other_site("ROLE_CLINICIAN"), site_id=there),
+    ):
+        assert (await refusal(written)).reason == "PATIENT_NOT_FOUND"
+    assert [await desk.service.count("screening"), await desk.service.count("clearance")] == [0, 0]

@@ -12,6 +12,8 @@ P_PATIENTS_NAMES = "tests/property/test_patients_names.py"
 U_PATIENTS_RULES = "tests/unit/test_patients_rules.py"
 U_FHIR = "tests/unit/test_fhir.py"
 I_IMPORT_FHIR = "tests/integration/test_import_fhir.py"
+U_MEASURES = "tests/unit/test_patients_measures.py"
+I_MEASURES = "tests/integration/test_patients_measures.py"
 
 PATIENTS = [
     Mutant("services/patients/use_cases/records.py", 'if call.sites is not None and site_id not in call.sites:', 'if False:', I_PATIENTS),
@@ -42,4 +44,19 @@ PATIENTS = [
     Mutant("cli/fhir.py", 'next((NEVER_KEPT[code] for code in _codes(identifier.get("type")) if code in NEVER_KEPT), None)', '""', U_FHIR),
     Mutant("cli/importing/batches.py", ' or self._bytes + size > BATCH_BYTES_MAX', '', I_IMPORT_FHIR),
     Mutant("cli/importing/batches.py", '            waiting = [i for i in waiting if any(fault.rule == "NOT_YET_KNOWN" for fault in results[i].faults)]\n', '            waiting = []\n', I_IMPORT_FHIR),
+    Mutant("services/patients/migrations/versions/0002_who_sees_a_record_sees_all_of_it.py", 'ON clearance AS RESTRICTIVE USING (\'*\' = current_setting(\'app.sites\', true) OR (SELECT true FROM patient_site', 'ON clearance AS RESTRICTIVE USING (true OR (SELECT true FROM patient_site', I_PATIENTS_CLEARANCES),
+    Mutant("services/patients/domain/measures.py", 'if len(self.item_scores) != scale.items:', 'if False:', U_MEASURES),
+    Mutant("services/patients/domain/measures.py", 'if not 0 <= score <= scale.item_max:', 'if False:', U_MEASURES),
+    Mutant("services/patients/domain/measures.py", 'low <= value <= high', 'low < value < high', U_MEASURES),
+    Mutant("services/patients/domain/measures.py", 'for value, (low, high) in values if value)', 'for value, (low, high) in values)', U_MEASURES),
+    Mutant("services/patients/domain/measures.py", 'if self.taken_at > self.recorded_at:', 'if False:', U_MEASURES),
+    Mutant("services/patients/domain/measures.py", 'baseline > 0 and total * 2 <= baseline', 'total * 2 <= baseline', U_MEASURES),
+    Mutant("services/patients/domain/measures.py", 'baseline - total >= PCL_5_RESPONSE', 'baseline - total > PCL_5_RESPONSE', U_MEASURES),
+    Mutant("services/patients/domain/measures.py", 'if self.acknowledged_at is not None:', 'if False:', U_MEASURES),
+    Mutant("services/patients/domain/measures.py", 'if self.retracted_at is not None:', 'if False:', U_MEASURES),
+    Mutant("services/patients/store/measures.py", 'MEASURE_TO_CHANGE = Statement(_measure.with_for_update())', 'MEASURE_TO_CHANGE = Statement(_measure)', I_MEASURES),
+    Mutant("services/patients/store/measures.py", 'FLAG_TO_CHANGE = Statement(_flag.with_for_update())', 'FLAG_TO_CHANGE = Statement(_flag)', I_MEASURES),
+    Mutant("services/patients/store/measures.py", '        measure.c.retracted_at.is_(None),\n', '', I_MEASURES),
+    Mutant("services/patients/store/measures.py", '        safety_flag.c.acknowledged_at.is_(None),\n', '', I_MEASURES),
+    Mutant("services/patients/store/__init__.py", '        "measure_chain_id_patient_id_site_id_fkey": PatientNotFound,\n', '', I_MEASURES),
 ]  # fmt: skip

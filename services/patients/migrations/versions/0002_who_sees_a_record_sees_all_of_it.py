@@ -49,14 +49,14 @@ def upgrade() -> None:
     op.execute("GRANT SELECT, INSERT ON break_glass TO patients")
     op.execute("DROP POLICY own_sites ON screening")
     op.execute(
-        "CREATE POLICY own_sites ON screening AS RESTRICTIVE USING ('*' = current_setting('app.sites', true) OR (SELECT true FROM patient_site AS seen WHERE seen.chain_id = screening.chain_id AND seen.patient_id = screening.patient_id LIMIT 1) OR (SELECT true FROM break_glass AS seen WHERE seen.chain_id = screening.chain_id AND seen.patient_id = screening.patient_id AND seen.actor = current_setting('app.actor', true) AND seen.expire_at > clock_timestamp() LIMIT 1))"
+        "CREATE POLICY own_sites ON screening AS RESTRICTIVE USING ('*' = current_setting('app.sites', true) OR (SELECT true FROM patient_site AS seen WHERE seen.chain_id = screening.chain_id AND seen.patient_id = screening.patient_id LIMIT 1) OR (SELECT true FROM break_glass AS seen WHERE seen.chain_id = screening.chain_id AND seen.patient_id = screening.patient_id AND seen.actor = current_setting('app.actor', true) AND seen.expire_at > clock_timestamp() LIMIT 1)) WITH CHECK (true)"
     )
     op.execute(
         "CREATE POLICY written_at_own_sites ON screening AS RESTRICTIVE FOR INSERT WITH CHECK ('*' = current_setting('app.sites', true) OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ',')))"
     )
     op.execute("DROP POLICY own_sites ON clearance")
     op.execute(
-        "CREATE POLICY own_sites ON clearance AS RESTRICTIVE USING ('*' = current_setting('app.sites', true) OR (SELECT true FROM patient_site AS seen WHERE seen.chain_id = clearance.chain_id AND seen.patient_id = clearance.patient_id LIMIT 1) OR (SELECT true FROM break_glass AS seen WHERE seen.chain_id = clearance.chain_id AND seen.patient_id = clearance.patient_id AND seen.actor = current_setting('app.actor', true) AND seen.expire_at > clock_timestamp() LIMIT 1))"
+        "CREATE POLICY own_sites ON clearance AS RESTRICTIVE USING ('*' = current_setting('app.sites', true) OR (SELECT true FROM patient_site AS seen WHERE seen.chain_id = clearance.chain_id AND seen.patient_id = clearance.patient_id LIMIT 1) OR (SELECT true FROM break_glass AS seen WHERE seen.chain_id = clearance.chain_id AND seen.patient_id = clearance.patient_id AND seen.actor = current_setting('app.actor', true) AND seen.expire_at > clock_timestamp() LIMIT 1)) WITH CHECK (true)"
     )
     op.execute(
         "CREATE POLICY written_at_own_sites ON clearance AS RESTRICTIVE FOR INSERT WITH CHECK ('*' = current_setting('app.sites', true) OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ',')))"
