@@ -3,8 +3,13 @@
 from typing import Any
 
 from atoll.patients.v1.events_pb2 import (
+    AdverseEventRegraded,
+    AdverseEventReported,
+    AdverseEventResolved,
     ClearanceGranted,
     ClearanceRevoked,
+    DiagnosisRecorded,
+    DiagnosisRetracted,
     MeasureRecorded,
     MeasureRetracted,
     PatientRegistered,
@@ -12,10 +17,13 @@ from atoll.patients.v1.events_pb2 import (
     SafetyFlagAcknowledged,
     SafetyFlagRaised,
     ScreeningRecorded,
+    TreatmentAllowed,
 )
 from chassis.ids import to_wire
 from chassis.times import to_date
+from services.patients.domain.adverse_events import AdverseEvent
 from services.patients.domain.clearances import Clearance, Screening
+from services.patients.domain.diagnoses import Diagnosis
 from services.patients.domain.measures import Measure, SafetyFlag
 from services.patients.domain.patients import Patient
 
@@ -95,3 +103,45 @@ def safety_flag_acknowledged(flag: SafetyFlag) -> SafetyFlagAcknowledged:
         patient_id=to_wire("patient", flag.patient_id),
         site_id=to_wire("site", flag.site_id),
     )
+
+
+def adverse_event_reported(event: AdverseEvent) -> AdverseEventReported:
+    return AdverseEventReported(**_of_adverse_event(event), grade=event.grade)
+
+
+def adverse_event_regraded(event: AdverseEvent) -> AdverseEventRegraded:
+    return AdverseEventRegraded(**_of_adverse_event(event), grade=event.grade)
+
+
+def adverse_event_resolved(event: AdverseEvent) -> AdverseEventResolved:
+    return AdverseEventResolved(**_of_adverse_event(event), treatment_allowed=event.allowed_at is not None)
+
+
+def treatment_allowed(event: AdverseEvent) -> TreatmentAllowed:
+    return TreatmentAllowed(**_of_adverse_event(event))
+
+
+def _of_adverse_event(event: AdverseEvent) -> dict[str, Any]:
+    return {
+        "adverse_event_id": to_wire("adverseevent", event.id),
+        "patient_id": to_wire("patient", event.patient_id),
+        "site_id": to_wire("site", event.site_id),
+        "course_id": to_wire("course", event.course_id) if event.course_id else "",
+    }
+
+
+def diagnosis_recorded(diagnosis: Diagnosis) -> DiagnosisRecorded:
+    return DiagnosisRecorded(**_of_diagnosis(diagnosis))
+
+
+def diagnosis_retracted(diagnosis: Diagnosis) -> DiagnosisRetracted:
+    return DiagnosisRetracted(**_of_diagnosis(diagnosis))
+
+
+def _of_diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
+    return {
+        "diagnosis_id": to_wire("diagnosis", diagnosis.id),
+        "patient_id": to_wire("patient", diagnosis.patient_id),
+        "site_id": to_wire("site", diagnosis.site_id),
+        "course_id": to_wire("course", diagnosis.course_id) if diagnosis.course_id else "",
+    }

@@ -2,7 +2,14 @@
 
 from collections.abc import Mapping
 
-from atoll.patients.v1.events_pb2 import ClearanceGranted, ClearanceRevoked, PatientRegistered
+from atoll.patients.v1.events_pb2 import (
+    AdverseEventReported,
+    AdverseEventResolved,
+    ClearanceGranted,
+    ClearanceRevoked,
+    PatientRegistered,
+    TreatmentAllowed,
+)
 from chassis.consumer import Reads
 from chassis.ids import from_wire
 from chassis.times import from_date
@@ -36,10 +43,37 @@ async def revoke_clearance(store: SchedulingStore, event: ClearanceRevoked) -> N
     )
 
 
+async def pause(store: SchedulingStore, event: AdverseEventReported) -> None:
+    await _keep_adverse_event(store, event, pausing=True)
+
+
+async def resolve(store: SchedulingStore, event: AdverseEventResolved) -> None:
+    await _keep_adverse_event(store, event, pausing=not event.treatment_allowed)
+
+
+async def resume(store: SchedulingStore, event: TreatmentAllowed) -> None:
+    await _keep_adverse_event(store, event, pausing=False)
+
+
+async def _keep_adverse_event(
+    store: SchedulingStore, event: AdverseEventReported | AdverseEventResolved | TreatmentAllowed, *, pausing: bool
+) -> None:
+    await store.keep_adverse_event(
+        from_wire("adverseevent", event.adverse_event_id),
+        from_wire("patient", event.patient_id),
+        from_wire("course", event.course_id) if event.course_id else None,
+        pausing=pausing,
+        version=event.meta.aggregate_version,
+    )
+
+
 READS: Mapping[str, Reads] = {
     "PATIENTS": {
         PatientRegistered: keep_patient,
         ClearanceGranted: keep_clearance,
         ClearanceRevoked: revoke_clearance,
+        AdverseEventReported: pause,
+        AdverseEventResolved: resolve,
+        TreatmentAllowed: resume,
     }
 }

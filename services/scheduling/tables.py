@@ -129,6 +129,18 @@ adoption = chain_table(
 # What events told of patients. No site: a patient may be treated at any site of the chain.
 patient = chain_table("patient", metadata, _id("patient_id", key=True))
 
+# While it is pausing, no treatment of the course that it names begins; without one, none of the patient's.
+adverse_event = chain_table(
+    "adverse_event",
+    metadata,
+    _id(key=True),
+    _id("patient_id"),
+    Column("course_id", Uuid),
+    Column("pausing", Boolean, nullable=False),
+    Column("version", Integer, nullable=False),
+    Index("adverse_event_pausing_idx", "chain_id", "patient_id", postgresql_where=column("pausing")),
+)
+
 clearance = chain_table(
     "clearance",
     metadata,

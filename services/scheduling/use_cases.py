@@ -109,6 +109,7 @@ async def confirm_visit(store: SchedulingStore, visit_id: UUID) -> Visit:
 async def check_in_visit(store: SchedulingStore, visit_id: UUID) -> Visit:
     found = await store.visit_to_change(visit_id)
     changed = found.visit.moved_to(Status.CHECKED_IN)
+    found.check_not_paused()
     return _told(store, found, changed, events.visit_checked_in(changed))
 
 
@@ -116,6 +117,8 @@ async def advance_visit(store: SchedulingStore, visit_id: UUID, status: Status) 
     """Into treatment or observation, of which nobody else needs to know."""
     found = await store.visit_to_change(visit_id)
     changed = found.visit.moved_to(status)
+    if status is Status.IN_TREATMENT:
+        found.check_not_paused()
     store.change_visit(changed, found.course_version)
     return changed
 

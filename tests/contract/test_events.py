@@ -21,7 +21,7 @@ REFERENCE = {
 }
 """Events about clinics, staff and protocols: they may name drug, route and address, never a patient."""
 IDENTIFYING = re.compile(
-    r"name|birth|email|phone|address|contact|text|comment|description|diagnos|icd|drug|medication|ssn|mrn|gender|sex"
+    r"name|birth|email|phone|address|contact|text|comment|description|diagnos(?!is_id$)|icd|drug|medication|ssn|mrn|gender|sex"
 )
 SUBJECT = re.compile(r"[a-z]+\.v1\.[a-z][a-z_]*\.[a-z][a-z_]*")
 

@@ -14,6 +14,9 @@ U_FHIR = "tests/unit/test_fhir.py"
 I_IMPORT_FHIR = "tests/integration/test_import_fhir.py"
 U_MEASURES = "tests/unit/test_patients_measures.py"
 I_MEASURES = "tests/integration/test_patients_measures.py"
+U_ADVERSE = "tests/unit/test_patients_adverse_events.py"
+I_ADVERSE = "tests/integration/test_patients_adverse_events.py"
+I_DIAGNOSES = "tests/integration/test_patients_diagnoses.py"
 
 PATIENTS = [
     Mutant("services/patients/use_cases/records.py", 'if call.sites is not None and site_id not in call.sites:', 'if False:', I_PATIENTS),
@@ -59,4 +62,19 @@ PATIENTS = [
     Mutant("services/patients/store/measures.py", '        measure.c.retracted_at.is_(None),\n', '', I_MEASURES),
     Mutant("services/patients/store/measures.py", '        safety_flag.c.acknowledged_at.is_(None),\n', '', I_MEASURES),
     Mutant("services/patients/store/__init__.py", '        "measure_chain_id_patient_id_site_id_fkey": PatientNotFound,\n', '', I_MEASURES),
+    Mutant("services/patients/domain/adverse_events.py", 'if allowed and outcome is Outcome.FATAL:', 'if False:', U_ADVERSE),
+    Mutant("services/patients/domain/adverse_events.py", 'if self.outcome is Outcome.FATAL:', 'if False:', U_ADVERSE),
+    Mutant("services/patients/domain/adverse_events.py", 'if self.allowed_at is not None:', 'if False:', U_ADVERSE),
+    Mutant("services/patients/domain/adverse_events.py", 'if self.resolved_at is not None:', 'if False:', U_ADVERSE),
+    Mutant("services/patients/domain/adverse_events.py", 'if version != self.version:', 'if False:', U_ADVERSE),
+    Mutant("services/patients/domain/adverse_events.py", 'if allowed and not self.allowed_at else changed', 'if allowed else changed', U_ADVERSE),
+    Mutant("services/patients/store/adverse_events.py", 'select(adverse_event).where(*_this).with_for_update()', 'select(adverse_event).where(*_this)', I_ADVERSE),
+    Mutant("services/patients/store/adverse_events.py", '        text(OPEN),\n', '', I_ADVERSE),
+    Mutant("services/patients/domain/diagnoses.py", 'if self.effective > today(self.recorded_at, time_zone):', 'if self.effective > self.recorded_at.date():', U_ADVERSE),
+    Mutant("services/patients/domain/diagnoses.py", 'if self.retracted_at is not None:', 'if False:', U_ADVERSE),
+    Mutant("services/patients/store/diagnoses.py", 'select(diagnosis).where(*_this).with_for_update()', 'select(diagnosis).where(*_this)', I_DIAGNOSES),
+    Mutant("services/patients/store/diagnoses.py", '        diagnosis.c.effective <= param("day", Date),\n', '        param("day", Date).is_not(None),\n', I_DIAGNOSES),
+    Mutant("services/patients/store/diagnoses.py", '        diagnosis.c.retracted_at.is_(None),\n', '', I_DIAGNOSES),
+    Mutant("services/patients/store/__init__.py", '        "diagnosis_standing_key": DiagnosisRecorded,\n', '', I_DIAGNOSES),
+    Mutant("services/patients/migrations/versions/0004_adverse_events_and_diagnoses.py", 'postgresql_nulls_not_distinct=True', 'postgresql_nulls_not_distinct=False', I_DIAGNOSES),
 ]  # fmt: skip

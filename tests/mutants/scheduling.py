@@ -13,6 +13,7 @@ I_SCHEDULING_RACES = "tests/integration/test_scheduling_races.py"
 I_SCHEDULING_VISITS = "tests/integration/test_scheduling_visits.py"
 I_SCHEDULING_REFERENCE = "tests/integration/test_scheduling_reference.py"
 I_SCHEDULING_COURSES = "tests/integration/test_scheduling_courses.py"
+I_SCHEDULING_PAUSES = "tests/integration/test_scheduling_pauses.py"
 
 SCHEDULING = [
     Mutant("services/scheduling/domain/courses.py", 'if s.second or s.microsecond', 'if False', U_SCHEDULING_COURSES),
@@ -66,4 +67,11 @@ SCHEDULING = [
     Mutant("services/scheduling/store/courses.py", 'if not row["adopted"]:', 'if False:', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'if not row["patient_known"]:', 'if False:', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/planning.py", 'presence.c.patient_id == PATIENT, ', '', I_SCHEDULING_COURSES),
+    Mutant("services/scheduling/store/patients.py", '        where=adverse_event.c.version < _heard.excluded.version,\n', '', I_SCHEDULING_PAUSES),
+    Mutant("services/scheduling/domain/courses.py", 'if self.paused and layout.type.administers:', 'if self.paused:', I_SCHEDULING_PAUSES),
+    Mutant("services/scheduling/domain/courses.py", '        refuse(CoursePaused, self._paused(layouts))\n', '', I_SCHEDULING_PAUSES),
+    Mutant("services/scheduling/store/visits.py", 'if self.paused and self.visit.route_code:', 'if self.paused:', I_SCHEDULING_PAUSES),
+    Mutant("services/scheduling/store/visits.py", 'or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == visit.c.course_id),', 'adverse_event.c.course_id == visit.c.course_id,', I_SCHEDULING_PAUSES),
+    Mutant("services/scheduling/use_cases.py", '    if status is Status.IN_TREATMENT:\n', '    if False:\n', I_SCHEDULING_PAUSES),
+    Mutant("services/scheduling/consumers.py", 'pausing=not event.treatment_allowed', 'pausing=False', I_SCHEDULING_PAUSES),
 ]  # fmt: skip

@@ -4,9 +4,18 @@ from collections.abc import Mapping
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from atoll.patients.v1 import clearance_service_pb2, measure_service_pb2, patient_service_pb2, screening_service_pb2
+from atoll.patients.v1 import (
+    adverse_event_service_pb2,
+    clearance_service_pb2,
+    diagnosis_service_pb2,
+    measure_service_pb2,
+    patient_service_pb2,
+    screening_service_pb2,
+)
 from chassis.db import Database
+from services.patients.rpc.adverse_events import AdverseEventServicer
 from services.patients.rpc.clearances import ClearanceServicer, ScreeningServicer
+from services.patients.rpc.diagnoses import DiagnosisServicer
 from services.patients.rpc.measures import MeasureServicer
 from services.patients.rpc.patients import PatientServicer
 
@@ -17,4 +26,6 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         screening_service_pb2.DESCRIPTOR.services_by_name["ScreeningService"]: ScreeningServicer(db),
         clearance_service_pb2.DESCRIPTOR.services_by_name["ClearanceService"]: ClearanceServicer(db),
         measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"]: MeasureServicer(db),
+        adverse_event_service_pb2.DESCRIPTOR.services_by_name["AdverseEventService"]: AdverseEventServicer(db),
+        diagnosis_service_pb2.DESCRIPTOR.services_by_name["DiagnosisService"]: DiagnosisServicer(db),
     }

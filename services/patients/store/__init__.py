@@ -5,14 +5,17 @@ from typing import ClassVar
 
 from chassis.errors import DomainError
 from services.patients.domain.clearances import ScreeningNotFound
+from services.patients.domain.diagnoses import DiagnosisRecorded
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
+from services.patients.store.adverse_events import AdverseEventStore
 from services.patients.store.clearances import ClearanceStore
+from services.patients.store.diagnoses import DiagnosisStore
 from services.patients.store.measures import MeasureStore
 from services.patients.store.records import RecordStore
 from services.patients.store.search import SearchStore
 
 
-class PatientsStore(RecordStore, SearchStore, ClearanceStore, MeasureStore):
+class PatientsStore(RecordStore, SearchStore, ClearanceStore, MeasureStore, AdverseEventStore, DiagnosisStore):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,
         "patient_identifier_pkey": IdentifierTaken,
@@ -20,4 +23,7 @@ class PatientsStore(RecordStore, SearchStore, ClearanceStore, MeasureStore):
         "clearance_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_screening_id_fkey": ScreeningNotFound,
         "measure_chain_id_patient_id_site_id_fkey": PatientNotFound,
+        "adverse_event_chain_id_patient_id_site_id_fkey": PatientNotFound,
+        "diagnosis_chain_id_patient_id_site_id_fkey": PatientNotFound,
+        "diagnosis_standing_key": DiagnosisRecorded,
     }

@@ -74,6 +74,11 @@ class GatePending(DomainError):
     message = "no clearance of the patient for the protocol was heard of yet"
 
 
+class CoursePaused(DomainError):
+    kind, reason = Kind.CONFLICT, "COURSE_PAUSED"
+    message = "an adverse event of the patient awaits a clinician, who has not allowed treatment yet"
+
+
 class VisitsConflict(DomainError):
     kind, reason, message = Kind.CONFLICT, "VISITS_CONFLICT", "a resource or the patient is taken when a visit is"
 
@@ -115,6 +120,7 @@ class Course:
     route_code: str
     booked_at: datetime
     visits: tuple[Visit, ...]
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,8 @@ class Terms:
     """Of the site, those asked for."""
     clearances: Sequence[Clearance] | None
     """Valid ones for the protocol; None while none was ever heard of."""
+    paused: bool = False
+    """An adverse event of the patient keeps treatment from going on."""
 
     def lay_out(self, route_code: str, choices: Sequence[Choice], now: datetime) -> list[Layout]:
         """The visits, or a refusal for the first rule that any breaks, naming every visit that breaks it."""
@@ -155,6 +163,7 @@ class Terms:
         self._check_times(layouts, now)
         refuse(OutsideHours, self._outside_hours(choices, layouts))
         self._check_clearance(route_code, layouts)
+        refuse(CoursePaused, self._paused(layouts))
         return layouts
 
     def place(
@@ -249,6 +258,12 @@ class Terms:
                 if not inherited and not all(hours[resource_id].hold(slot) for slot, _ in held(layout, key)):
                     text = f"{to_wire('resource', resource_id)} is not at work then"
                     yield Violation(f"visits[{i}].resources[{n}]", "NOT_AT_WORK", text)
+
+    def _paused(self, layouts: Sequence[Layout]) -> Iterator[Violation]:
+        """Consultations go on: that is where the adverse event is talked over."""
+        for i, layout in enumerate(layouts):
+            if self.paused and layout.type.administers:
+                yield Violation(f"visits[{i}].phase_code", "COURSE_PAUSED", CoursePaused.message)
 
     def _check_clearance(self, route_code: str, layouts: Sequence[Layout]) -> None:
         gated = [(i, layout) for i, layout in enumerate(layouts) if layout.phase.needs_clearance]

@@ -130,4 +130,5 @@ def _course(course: Course) -> pb.Course:
         route_code=course.route_code,
         visits=map(visit_to_wire, course.visits),
         book_time=to_timestamp(course.booked_at),
+        paused=course.paused,
     )

@@ -26,6 +26,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     union_all,
 )
@@ -50,11 +51,13 @@ from services.scheduling.domain.hours import DAY, Days, Hours, Slot
 from services.scheduling.domain.protocols import ProtocolVersion
 from services.scheduling.domain.sites import SiteNotFound
 from services.scheduling.store.columns import shifts_of
+from services.scheduling.store.patients import is_paused
 from services.scheduling.store.resources import resource_of
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
 from services.scheduling.store.visits import visit_of
 from services.scheduling.tables import (
     adoption,
+    adverse_event,
     allocation,
     clearance,
     course,
@@ -90,6 +93,7 @@ TERMS = Statement(
         as_json(resource, of_site, resource.c.id == any_(param("resource_ids", ARRAY(Uuid)))).label("resources"),
         _is_known.label("patient_known"),
         as_json(clearance, *_cleared).label("clearances"),
+        is_paused(adverse_event.c.chain_id == CHAIN, adverse_event.c.patient_id == PATIENT),
     )
 )
 
@@ -187,6 +191,11 @@ _of_the_course = [
     course.c.protocol_version_id,
     course.c.route_code.label("course_route_code"),
     course.c.booked_at,
+    is_paused(
+        adverse_event.c.chain_id == course.c.chain_id,
+        adverse_event.c.patient_id == course.c.patient_id,
+        or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == course.c.id),
+    ),
 ]
 _with_visits = (
     select(visit, *_of_the_course)
@@ -229,6 +238,7 @@ class CourseStore(Store):
             template=version.template,
             resources={each.id: each for each in found},
             clearances=_clearances(row["clearances"]),
+            paused=row["paused"],
         )
 
     async def taken(self, patient_id: UUID, layouts: Sequence[Layout]) -> list[Taken]:
@@ -323,4 +333,5 @@ def _course(found: Sequence[Record]) -> Course:
         route_code=first["course_route_code"],
         booked_at=first["booked_at"],
         visits=tuple(visit_of(row) for row in found),
+        paused=first["paused"],
     )

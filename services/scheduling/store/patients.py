@@ -1,14 +1,15 @@
-"""What events told of patients: that they exist, and what they are cleared for."""
+"""What events told of patients: that they exist, and what they are cleared for, what went wrong."""
 
 from datetime import date
 from uuid import UUID
 
+from sqlalchemy import ColumnElement, exists
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.sql import Statement, params
 from chassis.store import Store
 from services.scheduling.domain.courses import Clearance
-from services.scheduling.tables import clearance, patient
+from services.scheduling.tables import adverse_event, clearance, patient
 
 KEEP_PATIENT = Statement(insert(patient).values(params("chain_id", "patient_id")).on_conflict_do_nothing())
 _new = insert(clearance).values(params(*clearance.c.keys()))
@@ -17,6 +18,21 @@ _key = [clearance.c.chain_id, clearance.c.id]
 # Whichever comes first, a clearance that was revoked stays revoked.
 GRANT = Statement(_new.on_conflict_do_update(index_elements=_key, set_=_told))
 REVOKE = Statement(_new.on_conflict_do_update(index_elements=_key, set_={"revoked": True}))
+_heard = insert(adverse_event).values(params(*adverse_event.c.keys()))
+_state = {name: _heard.excluded[name] for name in ("pausing", "version")}
+# What it came to last counts, whichever is heard first.
+KEEP_ADVERSE_EVENT = Statement(
+    _heard.on_conflict_do_update(
+        index_elements=[adverse_event.c.chain_id, adverse_event.c.id],
+        set_=_state,
+        where=adverse_event.c.version < _heard.excluded.version,
+    )
+)
+
+
+def is_paused(*of: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether an adverse event that fits keeps treatment from going on."""
+    return exists().where(adverse_event.c.pausing, *of).label("paused")
 
 
 class PatientStore(Store):
@@ -46,4 +62,11 @@ class PatientStore(Store):
             effective_date=unknown,
             expire_date=unknown,
             revoked=True,
+        )
+
+    async def keep_adverse_event(
+        self, id: UUID, patient_id: UUID, course_id: UUID | None, *, pausing: bool, version: int
+    ) -> None:
+        await self.rows(
+            KEEP_ADVERSE_EVENT, id=id, patient_id=patient_id, course_id=course_id, pausing=pausing, version=version
         )

@@ -15,11 +15,13 @@ from chassis.pages import Page
 from chassis.sql import Statement, param
 from chassis.store import Store, settling
 from chassis.tables import Instant
+from services.scheduling.domain.courses import CoursePaused
 from services.scheduling.domain.hours import DAY, Slot
 from services.scheduling.domain.protocols import SegmentKind
 from services.scheduling.domain.visits import FREEING, CancellationReason, Status, StatusChange, Visit, VisitNotFound
+from services.scheduling.store.patients import is_paused
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
-from services.scheduling.tables import allocation, course, presence, visit, visit_status_change
+from services.scheduling.tables import adverse_event, allocation, course, presence, visit, visit_status_change
 
 VISIT, STATUS = param("visit_id", Uuid), param("status", Text)
 _this = [visit.c.chain_id == CHAIN, visit.c.id == VISIT]
@@ -27,7 +29,16 @@ GET_VISIT = Statement(select(visit).where(*_this))
 _course_of_visit = and_(course.c.chain_id == visit.c.chain_id, course.c.id == visit.c.course_id)
 # Waits for whoever changes another visit of the course: each change has a number of its own, and sees the one before.
 VISIT_TO_CHANGE = Statement(
-    select(visit, course.c.protocol_version_id, course.c.version.label("course_version"))
+    select(
+        visit,
+        course.c.protocol_version_id,
+        course.c.version.label("course_version"),
+        is_paused(
+            adverse_event.c.chain_id == visit.c.chain_id,
+            adverse_event.c.patient_id == visit.c.patient_id,
+            or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == visit.c.course_id),
+        ),
+    )
     .join_from(visit, course, _course_of_visit)
     .where(*_this)
     .with_for_update()
@@ -94,6 +105,12 @@ class VisitToChange:
     visit: Visit
     protocol_version_id: UUID
     course_version: int
+    paused: bool
+
+    def check_not_paused(self) -> None:
+        """A visit at which nothing is given goes on."""
+        if self.paused and self.visit.route_code:
+            raise CoursePaused(course_id=to_wire("course", self.visit.course_id))
 
 
 class VisitStore(Store):
@@ -125,7 +142,7 @@ class VisitStore(Store):
         row = await self.row(VISIT_TO_CHANGE, visit_id=id)
         if row is None:
             raise VisitNotFound(visit_id=to_wire("visit", id))
-        return VisitToChange(visit_of(row), row["protocol_version_id"], row["course_version"])
+        return VisitToChange(visit_of(row), row["protocol_version_id"], row["course_version"], row["paused"])
 
     def change_visit(self, changed: Visit, course_version: int) -> None:
         """Written with what the chassis writes last."""
