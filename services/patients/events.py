@@ -1,9 +1,13 @@
 """Domain objects as the facts that other services read. Ids, zone and language only: who a patient is stays here."""
 
+from uuid import UUID
+
 from atoll.patients.v1.events_pb2 import (
     ClearanceGranted,
     ClearanceRevoked,
     PatientRegistered,
+    PatientSiteAdded,
+    PatientSiteRemoved,
     PatientUpdated,
     ScreeningRecorded,
 )
@@ -59,3 +63,11 @@ def clearance_revoked(clearance: Clearance) -> ClearanceRevoked:
         protocol_id=to_wire("protocol", clearance.protocol_id),
         site_id=to_wire("site", clearance.site_id),
     )
+
+
+def patient_site_added(patient_id: UUID, site_id: UUID) -> PatientSiteAdded:
+    return PatientSiteAdded(patient_id=to_wire("patient", patient_id), site_id=to_wire("site", site_id))
+
+
+def patient_site_removed(patient_id: UUID, site_id: UUID) -> PatientSiteRemoved:
+    return PatientSiteRemoved(patient_id=to_wire("patient", patient_id), site_id=to_wire("site", site_id))

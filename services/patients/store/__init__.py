@@ -5,17 +5,21 @@ from typing import ClassVar
 
 from chassis.errors import DomainError
 from services.patients.domain.clearances import ScreeningNotFound
+from services.patients.domain.patient_sites import PatientSiteThere
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
+from services.patients.store.changes import ChangeStore
 from services.patients.store.clearances import ClearanceStore
+from services.patients.store.patient_sites import PatientSiteStore
 from services.patients.store.records import RecordStore
 from services.patients.store.search import SearchStore
 
 
-class PatientsStore(RecordStore, SearchStore, ClearanceStore):
+class PatientsStore(RecordStore, SearchStore, ClearanceStore, ChangeStore, PatientSiteStore):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,
         "patient_identifier_pkey": IdentifierTaken,
         "screening_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_screening_id_fkey": ScreeningNotFound,
+        "patient_site_pkey": PatientSiteThere,
     }
