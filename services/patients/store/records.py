@@ -255,7 +255,7 @@ class RecordStore(Store):
 
     async def patient(self, patient_id: UUID) -> Patient:
         """Also for whoever broke the glass for it."""
-        return _found(await self.row(RECORD, patient_id=patient_id, actor=self.call.actor), patient_id)
+        return _found(await self.row(RECORD, patient_id=patient_id), patient_id)
 
     async def patient_to_change(self, patient_id: UUID) -> Patient:
         """Nobody else changes it until the transaction ends."""
