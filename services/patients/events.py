@@ -1,6 +1,7 @@
 """Domain objects as the facts that other services read. Ids, zone and language only: who a patient is stays here."""
 
 from typing import Any
+from uuid import UUID
 
 from atoll.patients.v1.events_pb2 import (
     AdverseEventRegraded,
@@ -13,6 +14,8 @@ from atoll.patients.v1.events_pb2 import (
     MeasureRecorded,
     MeasureRetracted,
     PatientRegistered,
+    PatientSiteAdded,
+    PatientSiteRemoved,
     PatientUpdated,
     SafetyFlagAcknowledged,
     SafetyFlagRaised,
@@ -145,3 +148,11 @@ def _of_diagnosis(diagnosis: Diagnosis) -> dict[str, Any]:
         "site_id": to_wire("site", diagnosis.site_id),
         "course_id": to_wire("course", diagnosis.course_id) if diagnosis.course_id else "",
     }
+
+
+def patient_site_added(patient_id: UUID, site_id: UUID) -> PatientSiteAdded:
+    return PatientSiteAdded(patient_id=to_wire("patient", patient_id), site_id=to_wire("site", site_id))
+
+
+def patient_site_removed(patient_id: UUID, site_id: UUID) -> PatientSiteRemoved:
+    return PatientSiteRemoved(patient_id=to_wire("patient", patient_id), site_id=to_wire("site", site_id))

@@ -29,6 +29,7 @@ MANY = """
          seen AS (INSERT INTO patient_site SELECT $1, id, $2 FROM made),
          opened AS (INSERT INTO break_glass SELECT $1, gen_random_uuid(), id, $2, 'dr', 'asleep',
                     now() - interval '1 day', now() - interval '23 hours' FROM made),
+         related AS (INSERT INTO related_person SELECT $1, id, 0, 'GUARANTOR', 'Eva', '', '', '', '' FROM made),
          asked AS (INSERT INTO screening SELECT $1, gen_random_uuid(), id, id, $2, '[]', 'dr', now() FROM made),
          cleared AS (INSERT INTO clearance SELECT $1, gen_random_uuid(), id, id, $2, '{iv}', '2027-03-01', '2027-09-01',
                      NULL, 'dr', now() FROM made)
@@ -120,7 +121,7 @@ def exactly(**values: Any) -> tuple[Statement, dict[str, Any]]:
 
 async def explained(desk: Desk, statement: Statement, values: dict[str, Any]) -> dict[str, Any]:
     call = desk.service.inside("Explain", sites=frozenset({desk.site_id}))
-    async with desk.service.db.transaction(call, read_only=True) as conn:
+    async with desk.service.db.transaction(call) as conn:
         sql = f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}"
         [(plan,)] = await conn.fetch(sql, *statement.args(values | {"chain_id": call.chain_id}))
     found: dict[str, Any] = json.loads(plan)[0]["Plan"]

@@ -9,14 +9,18 @@ from atoll.patients.v1 import (
     clearance_service_pb2,
     diagnosis_service_pb2,
     measure_service_pb2,
+    patient_change_service_pb2,
     patient_service_pb2,
+    patient_site_service_pb2,
     screening_service_pb2,
 )
 from chassis.db import Database
 from services.patients.rpc.adverse_events import AdverseEventServicer
+from services.patients.rpc.changes import PatientChangeServicer
 from services.patients.rpc.clearances import ClearanceServicer, ScreeningServicer
 from services.patients.rpc.diagnoses import DiagnosisServicer
 from services.patients.rpc.measures import MeasureServicer
+from services.patients.rpc.patient_sites import PatientSiteServicer
 from services.patients.rpc.patients import PatientServicer
 
 
@@ -25,7 +29,9 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         patient_service_pb2.DESCRIPTOR.services_by_name["PatientService"]: PatientServicer(db),
         screening_service_pb2.DESCRIPTOR.services_by_name["ScreeningService"]: ScreeningServicer(db),
         clearance_service_pb2.DESCRIPTOR.services_by_name["ClearanceService"]: ClearanceServicer(db),
-        measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"]: MeasureServicer(db),
         adverse_event_service_pb2.DESCRIPTOR.services_by_name["AdverseEventService"]: AdverseEventServicer(db),
+        patient_change_service_pb2.DESCRIPTOR.services_by_name["PatientChangeService"]: PatientChangeServicer(db),
         diagnosis_service_pb2.DESCRIPTOR.services_by_name["DiagnosisService"]: DiagnosisServicer(db),
+        measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"]: MeasureServicer(db),
+        patient_site_service_pb2.DESCRIPTOR.services_by_name["PatientSiteService"]: PatientSiteServicer(db),
     }

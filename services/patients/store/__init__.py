@@ -4,18 +4,31 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from chassis.etags import StaleEtag
 from services.patients.domain.clearances import ScreeningNotFound
 from services.patients.domain.diagnoses import DiagnosisRecorded
+from services.patients.domain.patient_sites import PatientSiteThere
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
 from services.patients.store.adverse_events import AdverseEventStore
+from services.patients.store.changes import ChangeStore
 from services.patients.store.clearances import ClearanceStore
 from services.patients.store.diagnoses import DiagnosisStore
 from services.patients.store.measures import MeasureStore
+from services.patients.store.patient_sites import PatientSiteStore
 from services.patients.store.records import RecordStore
 from services.patients.store.search import SearchStore
 
 
-class PatientsStore(RecordStore, SearchStore, ClearanceStore, MeasureStore, AdverseEventStore, DiagnosisStore):
+class PatientsStore(
+    RecordStore,
+    SearchStore,
+    ClearanceStore,
+    MeasureStore,
+    AdverseEventStore,
+    DiagnosisStore,
+    ChangeStore,
+    PatientSiteStore,
+):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,
         "patient_identifier_pkey": IdentifierTaken,
@@ -26,4 +39,6 @@ class PatientsStore(RecordStore, SearchStore, ClearanceStore, MeasureStore, Adve
         "adverse_event_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "diagnosis_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "diagnosis_standing_key": DiagnosisRecorded,
+        "patient_site_pkey": PatientSiteThere,
+        "patient_change_pkey": StaleEtag,
     }
