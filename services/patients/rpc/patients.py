@@ -16,6 +16,8 @@ from chassis.times import from_date, to_date, to_timestamp
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse, read_phone
 from services.patients.domain.names import search_words
 from services.patients.domain.patients import Gender, Identifier, Patient, PatientCard, Person, Wanted
+from services.patients.domain.permissions import Present, present
+from services.patients.rpc.permissions import to_present
 from services.patients.store import PatientsStore
 from services.patients.use_cases import imports, records
 from services.patients.use_cases.imports import Imported
@@ -78,7 +80,11 @@ class PatientServicer:
 
     async def GetContactDetails(self, request: pb.GetContactDetailsRequest, call: Call) -> pb.GetContactDetailsResponse:
         patient_id = from_wire("patient", request.patient_id)
-        patient = await self._db.read(call, request, PatientsStore, lambda store: store.patient(patient_id))
+
+        async def work(store: PatientsStore) -> tuple[Patient, list[Present]]:
+            return await store.patient(patient_id), present(await store.last_words(patient_id))
+
+        patient, permissions = await self._db.read(call, request, PatientsStore, work)
         person = patient.person
         details = pb.ContactDetails(
             patient_id=request.patient_id,
@@ -87,6 +93,7 @@ class PatientServicer:
             language=person.language,
             time_zone=person.time_zone,
             deceased=person.deceased,
+            permissions=[to_present(each) for each in permissions],
         )
         return pb.GetContactDetailsResponse(contact_details=details)
 
