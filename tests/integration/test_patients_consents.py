@@ -19,13 +19,6 @@ __all__ = ["desk"]
 
 STAFF = ("ROLE_CHAIN_ADMIN", "ROLE_SITE_MANAGER", "ROLE_FRONT_DESK", "ROLE_CLINICIAN", "ROLE_NURSE")
 SIGNING = (*STAFF, "ROLE_INTEGRATION")
-    "ROLE_CHAIN_ADMIN",
-    "ROLE_SITE_MANAGER",
-    "ROLE_FRONT_DESK",
-    "ROLE_CLINICIAN",
-    "ROLE_NURSE",
-    "ROLE_INTEGRATION",
-)
 READING = (*SIGNING, "ROLE_BILLING", "ROLE_AUDITOR")
 MAY = date(2027, 5, 1)
 MINOR = {"birth_date": {"year": 2009, "month": 3, "day": 2}}  # Of age on 2 March 2027.
