@@ -144,12 +144,15 @@ async def test_two_patients_sign_a_document_without_waiting_for_each_other(desk:
     one, other, version = await desk.create(), await desk.create(), await desk.published()
     both_have_worked = asyncio.Barrier(2)
 
-    async def work(store: PatientsStore, patient_id: str) -> None:
-        await signs(desk, patient_id, version.id)(store)
-        await both_have_worked.wait()
+    def signs_and_waits(patient_id: str) -> Work:
+        async def work(store: PatientsStore) -> None:
+            await signs(desk, patient_id, version.id)(store)
+            await both_have_worked.wait()
+
+        return work
 
     async with asyncio.timeout(5):
-        await asyncio.gather(*(once(desk, lambda store, id=each.id: work(store, id)) for each in (one, other)))
+        await asyncio.gather(*(once(desk, signs_and_waits(each.id)) for each in (one, other)))
     assert await desk.service.count("consent") == 2
 
 

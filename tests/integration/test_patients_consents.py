@@ -21,7 +21,7 @@ STAFF = ("ROLE_CHAIN_ADMIN", "ROLE_SITE_MANAGER", "ROLE_FRONT_DESK", "ROLE_CLINI
 SIGNING = (*STAFF, "ROLE_INTEGRATION")
 READING = (*SIGNING, "ROLE_BILLING", "ROLE_AUDITOR")
 MAY = date(2027, 5, 1)
-MINOR = {"birth_date": {"year": 2009, "month": 3, "day": 2}}  # Of age on 2 March 2027.
+MINOR: dict[str, Any] = {"birth_date": {"year": 2009, "month": 3, "day": 2}}  # Of age on 2 March 2027.
 SELF, PARENT, GUARANTOR = (
     pb.SIGNER_RELATIONSHIP_SELF,
     pb.SIGNER_RELATIONSHIP_PARENT,
@@ -33,7 +33,6 @@ VERBAL, PAPER = pb.CONSENT_METHOD_VERBAL, pb.CONSENT_METHOD_PAPER
 async def test_a_signature_is_kept_with_what_was_signed(desk: ConsentDesk) -> None:
     patient = await desk.create()
     version = await desk.publish((await desk.document()).id, texts=[text("en-US"), text("es-MX", "Acepto.")])
-    told = desk.service.now - timedelta(seconds=0)
     signed = await desk.sign(
         patient.id,
         version.id,
@@ -41,7 +40,7 @@ async def test_a_signature_is_kept_with_what_was_signed(desk: ConsentDesk) -> No
         signer_name="  Ana Ruíz ",
         method=VERBAL,
         witness_name=" Bo ",
-        sign_time=to_timestamp(told),
+        sign_time=to_timestamp(desk.service.now),
     )
     assert (signed.patient_id, signed.site_id) == (patient.id, to_wire("site", desk.site_id))
     assert (signed.consent_document_id, signed.document_code) == (version.consent_document_id, "TREATMENT")
@@ -239,7 +238,7 @@ async def test_a_withdrawn_consent_can_be_given_again(desk: ConsentDesk) -> None
     patient, version = await desk.create(), await desk.published()
     first = await desk.sign(patient.id, version.id)
     desk.service.clock.now += timedelta(hours=1)
-    withdrawn = await desk.withdraw(first, reason=" no longer ", **{})
+    withdrawn = await desk.withdraw(first, reason=" no longer ")
     assert (withdrawn.withdraw_reason, withdrawn.withdrawn_by) == ("no longer", "user")
     assert withdrawn.withdraw_time == to_timestamp(desk.service.now)
     assert withdrawn.withdraw_site_id == to_wire("site", desk.site_id)
@@ -523,7 +522,7 @@ async def test_nothing_is_signed_before_what_was_signed_or_withdrawn_last(desk: 
     signed = await desk.sign(patient.id, version.id)
     desk.service.clock.now += timedelta(hours=1)
     await desk.withdraw(signed)
-    late = {"method": PAPER, "sign_time": to_timestamp(start + timedelta(hours=1, minutes=59))}
+    late: dict[str, Any] = {"method": PAPER, "sign_time": to_timestamp(start + timedelta(hours=1, minutes=59))}
     refused = await refusal(desk.sign(patient.id, version.id, **late))
     assert (refused.reason, refused.faults) == ("SIGNATURE_REFUSED", [("sign_time", "SIGN_TIME_BEFORE_LAST")])
     assert await desk.stands(patient.id) == {"TREATMENT": "WITHDRAWN"}

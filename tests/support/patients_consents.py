@@ -145,7 +145,7 @@ class ConsentDesk(Desk):
         return self.service.token("ROLE_PATIENT", subject="the-patient", patient=patient_id)
 
     @property
-    def there(self) -> dict[str, str]:
+    def there(self) -> dict[str, Any]:
         return {"site_id": to_wire("site", self.other_site_id)}
 
 
