@@ -327,7 +327,7 @@ async def test_a_site_without_a_state_is_not_yet_known_until_it_is_told_again(de
     """As one that was heard of before its state was kept."""
     patient, version = await desk.create(), await desk.published()
     await desk.service.admin.execute("UPDATE site SET state = DEFAULT")
-    unheard = {"site_id": to_wire("site", new_id())}
+    unheard: dict[str, Any] = {"site_id": to_wire("site", new_id())}
     for answer in (
         desk.sign(patient.id, version.id),
         desk.status(patient.id),
