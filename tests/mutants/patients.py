@@ -57,7 +57,7 @@ PATIENTS = [
     Mutant("services/patients/domain/consents.py", '        return "RETIRED"\n', '        return None\n', I_PATIENTS_CONSENTS, 'retired'),
     Mutant("services/patients/domain/consents.py", '        return "NOT_YET_IN_EFFECT"\n', '        return None\n', U_PATIENTS_CONSENTS),
     Mutant("services/patients/domain/consents.py", '        return "STATE_HAS_ITS_OWN"\n', '        return None\n', I_PATIENTS_CONSENTS, 'states_own'),
-    Mutant("services/patients/domain/consents.py", 'ours.in_effect(signed_on) != version or not ours.still_good(version.number, today)', 'not ours.still_good(version.number, today)', I_PATIENTS_CONSENTS, 'outdated or taken'),
+    Mutant("services/patients/domain/consents.py", 'ours.in_effect(signed_on) != version or not ours.still_good(version.number, today)', 'not ours.still_good(version.number, today)', U_PATIENTS_CONSENTS),
     Mutant("services/patients/domain/consents.py", '    if age < ADULT_YEARS and relationship not in MAY_SIGN_FOR_A_MINOR:\n', '    if False:\n', U_PATIENTS_CONSENTS),
     Mutant("services/patients/domain/consents.py", '    elif relationship is Relationship.GUARANTOR and not document.guarantor_may_sign:\n', '    elif False:\n', U_PATIENTS_CONSENTS),
     Mutant("services/patients/domain/consents.py", '    if signing.by_patient and relationship is not Relationship.SELF:\n', '    if False:\n', I_PATIENTS_CONSENTS, 'alone'),

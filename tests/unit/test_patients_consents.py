@@ -159,9 +159,11 @@ def test_a_version_signed_further_east_holds_where_it_has_not_begun() -> None:
     ("version", "signed_on", "rule"),
     [(0, TODAY, "OUTDATED"), (2, TODAY, "NOT_YET_IN_EFFECT"), (1, TODAY - timedelta(days=1), "NOT_YET_IN_EFFECT")],
 )
-def test_of_three_versions_the_one_in_effect_is_signed(version: int, signed_on: date, rule: str) -> None:
+@pytest.mark.parametrize("good", ["", "23"])
+def test_of_three_versions_the_one_in_effect_is_signed(version: int, signed_on: date, rule: str, good: str) -> None:
+    """Even where an earlier signature would stay good."""
     days = (TODAY - timedelta(days=1), TODAY, TODAY + timedelta(days=1))
-    document = published("TREATMENT", "", *days)
+    document = published("TREATMENT", "", *days, good=good)
     found = check_version_current([document], document.versions[1].id, SITE, TODAY, TODAY)
     assert found == (document, document.versions[1])
     with pytest.raises(ConsentVersionNotCurrent) as caught:
