@@ -43,7 +43,7 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: ConsentDesk) -> N
         "status": (desk.status(patient.id), 7),
         "list": (desk.list_consents(patient.id), 4),
         "permit": (desk.permit(patient.id), 5),
-        "list permissions": (desk.list_permissions(patient.id), 4),
+        "list permissions": (desk.list_permissions(patient.id), 5),
         "publish": (desk.publish(version.consent_document_id), 6),
         "retire": (desk.retire(version.consent_document_id), 6),
     }

@@ -229,6 +229,7 @@ async def test_contact_details_hold_what_was_told_last(desk: ConsentDesk) -> Non
     refused = await desk.permit(patient.id, permitted=False)
     assert await present(desk, patient.id) == [("SMS", "APPOINTMENT", CONTACT_USE_UNSPECIFIED, False)]
     assert (await details(desk, patient.id)).permissions[0].tell_time == refused.tell_time
+    assert (await desk.list_permissions(patient.id)).present == (await details(desk, patient.id)).permissions
     await desk.permit(patient.id, tell_time=to_timestamp(start + timedelta(hours=1)))  # Written down late.
     assert await present(desk, patient.id) == [("SMS", "APPOINTMENT", CONTACT_USE_UNSPECIFIED, False)]
     await desk.permit(patient.id)

@@ -221,11 +221,44 @@ def test_the_nearest_language_is_a_wider_one_then_a_sister_then_english_then_any
     assert nearest_language(there, wanted) == nearest_language(there[::-1], wanted) == found
 
 
+def said(
+    use: ContactUse, permitted: bool, hours: int, purpose: Purpose = Purpose.APPOINTMENT, *, companion: bool = False
+) -> Said:
+    return Said(Channel.SMS, purpose, use, companion, permitted, NOW + timedelta(hours=hours))
+
+
+ALL, MOBILE = ContactUse.UNSPECIFIED, ContactUse.MOBILE
+
+
+@pytest.mark.parametrize(
+    ("words", "holds"),
+    [
+        ([said(ALL, True, 1)], {ALL: True}),
+        ([said(MOBILE, True, 1)], {MOBILE: True}),
+        ([said(ALL, True, 1), said(MOBILE, False, 2)], {ALL: True, MOBILE: False}),
+        ([said(ALL, True, 2), said(MOBILE, False, 1)], {ALL: True, MOBILE: False}),
+        ([said(ALL, False, 1), said(MOBILE, True, 2)], {ALL: False, MOBILE: True}),
+        ([said(ALL, False, 2), said(MOBILE, True, 1)], {ALL: False, MOBILE: False}),
+        ([said(ALL, False, 1), said(MOBILE, True, 1)], {ALL: False, MOBILE: False}),
+    ],
+)
+def test_who_refuses_all_takes_back_what_they_permitted_one_before(
+    words: list[Said], holds: dict[ContactUse, bool]
+) -> None:
+    for order in (words, words[::-1]):
+        assert {each.use: each.permitted for each in present(order)} == holds
+
+
+def test_what_a_companion_permits_of_one_use_meets_what_the_patient_permits_of_all() -> None:
+    patients = said(ALL, True, 1, Purpose.COMPANION)
+    companions = said(MOBILE, True, 2, Purpose.COMPANION, companion=True)
+    assert {each.use: each.permitted for each in present([patients, companions])} == {ALL: False, MOBILE: True}
+    refused = said(ALL, False, 3, Purpose.COMPANION)
+    assert not any(each.permitted for each in present([refused, companions]))
+
+
 def test_the_instant_of_what_holds_for_a_companion_is_the_later_of_both() -> None:
-    words = [
-        Said(Channel.SMS, Purpose.COMPANION, ContactUse.UNSPECIFIED, by_companion, True, NOW + timedelta(hours=hours))
-        for by_companion, hours in ((True, 2), (False, 1))
-    ]
+    words = [said(ALL, True, 2, Purpose.COMPANION, companion=True), said(ALL, True, 1, Purpose.COMPANION)]
     [both] = present(words)
     assert (both.permitted, both.told_at) == (True, NOW + timedelta(hours=2))
     assert [each.permitted for each in present(words[:1])] == [False]

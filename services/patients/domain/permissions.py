@@ -1,6 +1,6 @@
 """By which channel a patient may be told what: facts with a date, of which the one told last holds."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -117,12 +117,28 @@ class Said:
 
 def present(last_words: Iterable[Said]) -> list[Present]:
     """Messages to a companion take the word of both sides."""
-    sides = dict[tuple[Channel, Purpose, ContactUse], list[Said]]()
-    for said in last_words:
-        sides.setdefault((said.channel, said.purpose, said.use), []).append(said)
+    words = {(each.channel, each.purpose, each.use, each.by_companion): each for each in last_words}
     found = list[Present]()
-    for (channel, purpose, use), words in sorted(sides.items()):
-        agreed = len(words) == (2 if purpose is Purpose.COMPANION else 1)
-        permitted = agreed and all(said.permitted for said in words)
-        found.append(Present(channel, purpose, use, permitted, max(said.told_at for said in words)))
+    for channel, purpose, use in sorted({key[:3] for key in words}):
+        sides = (False, True) if purpose is Purpose.COMPANION else (False,)
+        said = [_of_side(words, channel, purpose, use, by_companion=side) for side in sides]
+        spoken = [each for each in said if each]
+        permitted = len(spoken) == len(sides) and all(each.permitted for each in spoken)
+        found.append(Present(channel, purpose, use, permitted, max(each.told_at for each in spoken)))
     return found
+
+
+def _of_side(
+    words: Mapping[tuple[Channel, Purpose, ContactUse, bool], Said],
+    channel: Channel,
+    purpose: Purpose,
+    use: ContactUse,
+    *,
+    by_companion: bool,
+) -> Said | None:
+    """What was said of the use, else of all; but who refuses all takes back what they permitted one before."""
+    of_use = words.get((channel, purpose, use, by_companion))
+    of_all = words.get((channel, purpose, ContactUse.UNSPECIFIED, by_companion))
+    if of_use is None or (of_all and not of_all.permitted and of_all.told_at >= of_use.told_at):
+        return of_all
+    return of_use

@@ -11,7 +11,7 @@ from chassis.ids import from_wire, new_id, to_wire
 from chassis.pages import Page
 from chassis.times import to_instant, to_timestamp
 from services.patients.domain.contacts import ContactUse
-from services.patients.domain.permissions import Channel, Giver, Permission, PermissionMethod, Present, Purpose
+from services.patients.domain.permissions import Channel, Giver, Permission, PermissionMethod, Present, Purpose, present
 from services.patients.store import PatientsStore
 from services.patients.use_cases import permissions as use_cases
 
@@ -34,11 +34,17 @@ class PermissionServicer:
     async def ListPermissions(self, request: pb.ListPermissionsRequest, call: Call) -> pb.ListPermissionsResponse:
         patient_id, page = from_wire("patient", request.patient_id), Page.of(request, call)
         before = UUID(page.after[0]) if page.after else None
-        found = await self._db.read(
-            call, request, PatientsStore, lambda store: store.permissions(patient_id, before, page.limit)
-        )
+
+        async def work(store: PatientsStore) -> tuple[list[Permission], list[Present]]:
+            return await store.permissions(patient_id, before, page.limit), present(await store.last_words(patient_id))
+
+        found, holding = await self._db.read(call, request, PatientsStore, work)
         kept, token = page.cut(found, key=lambda each: [str(each.id)])
-        return pb.ListPermissionsResponse(permissions=[_permission(each) for each in kept], next_page_token=token)
+        return pb.ListPermissionsResponse(
+            permissions=[_permission(each) for each in kept],
+            next_page_token=token,
+            present=[to_present(each) for each in holding],
+        )
 
 
 def _read_permission(request: pb.RecordPermissionRequest, call: Call) -> Permission:
@@ -61,13 +67,13 @@ def _read_permission(request: pb.RecordPermissionRequest, call: Call) -> Permiss
     )
 
 
-def to_present(present: Present) -> shared_pb.PresentPermission:
+def to_present(holding: Present) -> shared_pb.PresentPermission:
     return shared_pb.PresentPermission(
-        channel=shared_pb.MessageChannel.Value(f"MESSAGE_CHANNEL_{present.channel}"),
-        purpose=shared_pb.MessagePurpose.Value(f"MESSAGE_PURPOSE_{present.purpose}"),
-        use=WireUse.Value(f"CONTACT_USE_{present.use}"),
-        permitted=present.permitted,
-        tell_time=to_timestamp(present.told_at),
+        channel=shared_pb.MessageChannel.Value(f"MESSAGE_CHANNEL_{holding.channel}"),
+        purpose=shared_pb.MessagePurpose.Value(f"MESSAGE_PURPOSE_{holding.purpose}"),
+        use=WireUse.Value(f"CONTACT_USE_{holding.use}"),
+        permitted=holding.permitted,
+        tell_time=to_timestamp(holding.told_at),
     )
 
 
