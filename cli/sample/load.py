@@ -26,6 +26,7 @@ from cli.client import Client, open_channel
 from cli.display import progress_display
 from cli.importing import Assignment, ImportedPatient, Report, import_fhir
 from cli.sample.chain import SampleChain, SampleSite, load_chain
+from cli.sample.consents import load_documents, sign_documents
 from cli.sample.courses import Booked, Staff, book
 from cli.sample.patients import COUNT, write_patients
 from deploy.local.home import Home, StackInfo
@@ -83,8 +84,9 @@ class Sample:
     async def load(self, patients: Path | None, progress: Progress) -> Sequence[Booked]:
         """`patients`: a file or folder of FHIR resources; generated ones, if None."""
         admin = self.client("sample-admin", {"ROLE_CHAIN_ADMIN": ["*"], "ROLE_BILLING": ["*"]})
-        task = progress.add_task("Chain, sites, protocols, prices", total=1)
+        task = progress.add_task("Chain, sites, protocols, prices, consents", total=1)
         self.chain = await load_chain(admin, self.today)
+        await load_documents(admin, self.today)
         self._remember(self.chain_id, {site.code: site.id for site in self.chain.sites})
         progress.advance(task)
         self.staff = {
@@ -113,7 +115,7 @@ class Sample:
             if entry.patient_id:
                 patients[entry.home_site_id].append(entry.patient_id)
         total = len(self.imported.patient_ids)
-        task = progress.add_task("Courses cleared, estimated, planned, booked", total=total)
+        task = progress.add_task("Consents signed, courses cleared, estimated, planned, booked", total=total)
         lines = await asyncio.gather(
             *(self._book_at(site, patients[site.id], lambda: progress.advance(task)) for site in self.chain.sites)
         )
@@ -124,6 +126,7 @@ class Sample:
     ) -> list[Booked]:
         staff, booked = self.staff[site.code], list[Booked]()
         for turn, patient_id in enumerate(patient_ids):
+            await sign_documents(staff.desk, site.id, patient_id, self.today)
             request = ListCoursesRequest(patient_id=patient_id)
             if not (await staff.desk.call(CourseServiceStub, "ListCourses", request)).courses:
                 booked.append(await book(staff, self.chain, site, patient_id, turn, self.today))

@@ -7,7 +7,7 @@ from services.patients.store import PatientsStore
 
 
 async def keep_site(store: PatientsStore, event: SiteRegistered) -> None:
-    await store.keep_site(from_wire("site", event.site_id), event.time_zone)
+    await store.keep_site(from_wire("site", event.site_id), event.time_zone, event.state)
 
 
 READS: dict[str, Reads] = {"SCHEDULING": {SiteRegistered: keep_site}}

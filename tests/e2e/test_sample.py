@@ -17,6 +17,8 @@ from rich.progress import Progress
 
 from atoll.billing.v1.account_service_pb2 import GetCourseAccountRequest
 from atoll.billing.v1.account_service_pb2_grpc import AccountServiceStub
+from atoll.patients.v1.consent_service_pb2 import CONSENT_STATUS_CURRENT, GetConsentStatusRequest
+from atoll.patients.v1.consent_service_pb2_grpc import ConsentServiceStub
 from atoll.scheduling.v1.course_service_pb2 import Course, GetCourseRequest, ListCoursesRequest
 from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
 from chassis.ids import new_id, to_wire
@@ -109,6 +111,17 @@ async def test_billing_heard_of_the_course_and_of_its_deposit(loaded: Loaded) ->
     )
     assert account.course_account.estimated == booked.estimated
     assert account.course_account.deposit_covered
+
+
+async def test_each_patient_signed_what_applies_at_the_site_in_new_mexico_its_own(loaded: Loaded) -> None:
+    for booked in loaded.sample.booked:
+        desk = loaded.sample.staff[booked.site.code].desk
+        request = GetConsentStatusRequest(patient_id=booked.patient_id, site_id=booked.site.id)
+        documents = (await desk.call(ConsentServiceStub, "GetConsentStatus", request)).documents
+        assert [(each.document_code, each.state_code, each.status) for each in documents] == [
+            ("PRIVACY_PRACTICES", "", CONSENT_STATUS_CURRENT),
+            ("TREATMENT", "NM" if booked.site.code == "abq" else "", CONSENT_STATUS_CURRENT),
+        ]
 
 
 async def test_loading_again_changes_nothing(loaded: Loaded) -> None:

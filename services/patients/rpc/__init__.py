@@ -7,21 +7,27 @@ from google.protobuf.descriptor import ServiceDescriptor
 from atoll.patients.v1 import (
     adverse_event_service_pb2,
     clearance_service_pb2,
+    consent_document_service_pb2,
+    consent_service_pb2,
     diagnosis_service_pb2,
     measure_service_pb2,
     patient_change_service_pb2,
     patient_service_pb2,
     patient_site_service_pb2,
+    permission_service_pb2,
     screening_service_pb2,
 )
 from chassis.db import Database
 from services.patients.rpc.adverse_events import AdverseEventServicer
 from services.patients.rpc.changes import PatientChangeServicer
 from services.patients.rpc.clearances import ClearanceServicer, ScreeningServicer
+from services.patients.rpc.consents import ConsentServicer
 from services.patients.rpc.diagnoses import DiagnosisServicer
+from services.patients.rpc.documents import ConsentDocumentServicer
 from services.patients.rpc.measures import MeasureServicer
 from services.patients.rpc.patient_sites import PatientSiteServicer
 from services.patients.rpc.patients import PatientServicer
+from services.patients.rpc.permissions import PermissionServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -31,7 +37,10 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         clearance_service_pb2.DESCRIPTOR.services_by_name["ClearanceService"]: ClearanceServicer(db),
         adverse_event_service_pb2.DESCRIPTOR.services_by_name["AdverseEventService"]: AdverseEventServicer(db),
         patient_change_service_pb2.DESCRIPTOR.services_by_name["PatientChangeService"]: PatientChangeServicer(db),
+        consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"]: ConsentServicer(db),
         diagnosis_service_pb2.DESCRIPTOR.services_by_name["DiagnosisService"]: DiagnosisServicer(db),
+        consent_document_service_pb2.DESCRIPTOR.services_by_name["ConsentDocumentService"]: ConsentDocumentServicer(db),
         measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"]: MeasureServicer(db),
         patient_site_service_pb2.DESCRIPTOR.services_by_name["PatientSiteService"]: PatientSiteServicer(db),
+        permission_service_pb2.DESCRIPTOR.services_by_name["PermissionService"]: PermissionServicer(db),
     }

@@ -28,8 +28,10 @@ from services.patients.domain.patients import (
     Person,
     Wanted,
 )
+from services.patients.domain.permissions import Present, present
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
+from services.patients.rpc.permissions import to_present
 from services.patients.store import PatientsStore
 from services.patients.use_cases import imports, records
 from services.patients.use_cases.imports import Imported
@@ -114,7 +116,11 @@ class PatientServicer:
 
     async def GetContactDetails(self, request: pb.GetContactDetailsRequest, call: Call) -> pb.GetContactDetailsResponse:
         patient_id = from_wire("patient", request.patient_id)
-        patient = await self._db.read(call, request, PatientsStore, lambda store: store.patient(patient_id))
+
+        async def work(store: PatientsStore) -> tuple[Patient, list[Present]]:
+            return await store.patient(patient_id), present(await store.last_words(patient_id))
+
+        patient, permissions = await self._db.read(call, request, PatientsStore, work)
         person = patient.person
         details = pb.ContactDetails(
             patient_id=request.patient_id,
@@ -124,6 +130,7 @@ class PatientServicer:
             time_zone=person.time_zone,
             deceased=person.deceased,
             related_persons=[_related_person(each) for each in person.persons_to_tell],
+            permissions=[to_present(each) for each in permissions],
         )
         return pb.GetContactDetailsResponse(contact_details=details)
 

@@ -6,15 +6,20 @@ from typing import ClassVar
 from chassis.errors import DomainError
 from chassis.etags import StaleEtag
 from services.patients.domain.clearances import ScreeningNotFound
+from services.patients.domain.consents import ConsentAlreadyGiven, ConsentNotStanding
 from services.patients.domain.diagnoses import DiagnosisRecorded
+from services.patients.domain.documents import ConsentDocumentNotFound, ConsentDocumentTaken
 from services.patients.domain.patient_sites import PatientSiteThere
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
 from services.patients.store.adverse_events import AdverseEventStore
 from services.patients.store.changes import ChangeStore
 from services.patients.store.clearances import ClearanceStore
+from services.patients.store.consents import ConsentStore
 from services.patients.store.diagnoses import DiagnosisStore
+from services.patients.store.documents import DocumentStore
 from services.patients.store.measures import MeasureStore
 from services.patients.store.patient_sites import PatientSiteStore
+from services.patients.store.permissions import PermissionStore
 from services.patients.store.records import RecordStore
 from services.patients.store.search import SearchStore
 
@@ -28,6 +33,9 @@ class PatientsStore(
     DiagnosisStore,
     ChangeStore,
     PatientSiteStore,
+    DocumentStore,
+    ConsentStore,
+    PermissionStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,
@@ -41,4 +49,11 @@ class PatientsStore(
         "diagnosis_standing_key": DiagnosisRecorded,
         "patient_site_pkey": PatientSiteThere,
         "patient_change_pkey": StaleEtag,
+        "consent_document_chain_id_code_state_key": ConsentDocumentTaken,
+        "consent_chain_id_patient_id_site_id_fkey": PatientNotFound,
+        "consent_chain_id_patient_id_document_id_sequence_key": ConsentAlreadyGiven,
+        "consent_withdrawal_chain_id_patient_id_site_id_fkey": PatientNotFound,
+        "consent_withdrawal_pkey": ConsentNotStanding,
+        "permission_chain_id_patient_id_site_id_fkey": PatientNotFound,
+        "permission_chain_id_version_id_fkey": ConsentDocumentNotFound,
     }

@@ -67,8 +67,8 @@ LINE = "\n"  # Parts the given names of one patient in an array of many patients
 
 KEEP_SITE = Statement(
     pg_insert(site)
-    .values(params("chain_id", "id", "time_zone"))
-    .on_conflict_do_update(index_elements=["chain_id", "id"], set_={"time_zone": param("time_zone")})
+    .values(params("chain_id", "id", "time_zone", "state"))
+    .on_conflict_do_update(index_elements=["chain_id", "id"], set_=params("time_zone", "state"))
 )
 TIME_ZONES = Statement(
     select(site.c.id, site.c.time_zone).where(site.c.chain_id == CHAIN, site.c.id == any_(param("ids", ARRAY(Uuid))))
@@ -218,8 +218,8 @@ FORGET_BELONGINGS = Statement(
 
 
 class RecordStore(Store):
-    async def keep_site(self, site_id: UUID, time_zone: str) -> None:
-        await self.rows(KEEP_SITE, id=site_id, time_zone=time_zone)
+    async def keep_site(self, site_id: UUID, time_zone: str, state: str) -> None:
+        await self.rows(KEEP_SITE, id=site_id, time_zone=time_zone, state=state)
 
     async def time_zones(self, site_ids: Iterable[UUID]) -> dict[UUID, str]:
         """Of the sites among them that the chain has."""

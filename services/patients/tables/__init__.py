@@ -1,6 +1,25 @@
 """Patients' tables, by noun, with the last line of each invariant. The chassis adds its own, and row-level security."""
 
-from services.patients.tables import adverse_events, changes, clearances, diagnoses, measures, records
+from services.patients.tables import (
+    adverse_events,
+    changes,
+    clearances,
+    consents,
+    diagnoses,
+    measures,
+    permissions,
+    records,
+)
 from services.patients.tables.base import metadata
 
-__all__ = ["adverse_events", "changes", "clearances", "diagnoses", "measures", "metadata", "records"]
+__all__ = [
+    "adverse_events",
+    "changes",
+    "clearances",
+    "consents",
+    "diagnoses",
+    "measures",
+    "metadata",
+    "permissions",
+    "records",
+]

@@ -26,8 +26,14 @@ from services.patients.domain.related_persons import RelatedPersonRole
 from services.patients.domain.self_pay import SelfPayBasis
 from services.patients.tables.base import belongs_to, id_, metadata, one_of
 
-# What scheduling told of a site.
-site = chain_table("site", metadata, id_(key=True), Column("time_zone", Text, nullable=False))
+# What scheduling told of a site. `state` is empty while it was told by an event from before there was a column for it.
+site = chain_table(
+    "site",
+    metadata,
+    id_(key=True),
+    Column("time_zone", Text, nullable=False),
+    Column("state", Text, nullable=False, server_default=""),
+)
 
 patient = chain_table(
     "patient",

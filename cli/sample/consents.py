@@ -1,0 +1,84 @@
+"""What the sample's patients sign: documents of the chain, one of them a state's own, and their signatures on paper."""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.json_format import ParseDict
+from google.type.date_pb2 import Date
+
+from atoll.patients.v1.consent_document_service_pb2 import (
+    CreateConsentDocumentRequest,
+    GetConsentDocumentVersionRequest,
+    PublishConsentDocumentVersionRequest,
+)
+from atoll.patients.v1.consent_document_service_pb2_grpc import ConsentDocumentServiceStub
+from atoll.patients.v1.consent_service_pb2 import (
+    CONSENT_METHOD_PAPER,
+    CONSENT_STATUS_CURRENT,
+    SIGNER_RELATIONSHIP_PARENT,
+    SIGNER_RELATIONSHIP_SELF,
+    GetConsentStatusRequest,
+    SignConsentRequest,
+)
+from atoll.patients.v1.consent_service_pb2_grpc import ConsentServiceStub
+from atoll.patients.v1.patient_service_pb2 import GetPatientRequest
+from atoll.patients.v1.patient_service_pb2_grpc import PatientServiceStub
+from chassis.times import to_date
+from cli.client import Client, request_id_for
+
+FOLDER = Path(__file__).parent / "documents"
+ADULT_YEARS = 18
+
+
+def document_files() -> Mapping[str, Any]:
+    return {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+
+
+async def load_documents(client: Client, today: date) -> None:
+    """`today` is the first day of each version, and must be the same when it is run again: then nothing changes."""
+    for name, file in document_files().items():
+        create = CreateConsentDocumentRequest(request_id=request_id_for(client.chain_id, "consent document", name))
+        created = await client.call(
+            ConsentDocumentServiceStub, "CreateConsentDocument", ParseDict(file["document"], create)
+        )
+        publish = PublishConsentDocumentVersionRequest(
+            request_id=request_id_for(client.chain_id, "consent document version", name),
+            consent_document_id=created.consent_document.id,
+            effective_date=to_date(today),
+        )
+        await client.call(
+            ConsentDocumentServiceStub, "PublishConsentDocumentVersion", ParseDict(file["version"], publish)
+        )
+
+
+async def sign_documents(desk: Client, site_id: str, patient_id: str, today: date) -> None:
+    """At the front desk, on paper: whatever applies at the site and is not signed yet."""
+    got = await desk.call(PatientServiceStub, "GetPatient", GetPatientRequest(patient_id=patient_id))
+    patient = got.patient
+    status = GetConsentStatusRequest(patient_id=patient_id, site_id=site_id)
+    for each in (await desk.call(ConsentServiceStub, "GetConsentStatus", status)).documents:
+        if each.status == CONSENT_STATUS_CURRENT:
+            continue
+        version_id = each.consent_document_version_id
+        read = GetConsentDocumentVersionRequest(consent_document_version_id=version_id, language_code=patient.language)
+        version = await desk.call(ConsentDocumentServiceStub, "GetConsentDocumentVersion", read)
+        signature = SignConsentRequest(
+            patient_id=patient_id,
+            site_id=site_id,
+            consent_document_version_id=version_id,
+            language_code=version.text.language_code,
+            signer_name=" ".join([*patient.given_names, patient.family_name]),
+            relationship=SIGNER_RELATIONSHIP_SELF,
+            method=CONSENT_METHOD_PAPER,
+        )
+        if not of_age(patient.birth_date, today):
+            signature.relationship, signature.signer_name = SIGNER_RELATIONSHIP_PARENT, "A parent"
+        await desk.call(ConsentServiceStub, "SignConsent", signature)
+
+
+def of_age(birth_date: Date, today: date) -> bool:
+    born = birth_date.year + ADULT_YEARS, birth_date.month, birth_date.day
+    return born <= (today.year, today.month, today.day)

@@ -1,0 +1,180 @@
+"""SQL of signatures and withdrawals."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy import ColumnElement, Select, Uuid, and_, insert, select
+from sqlalchemy.dialects.postgresql import distinct_on
+
+from chassis.ids import to_wire
+from chassis.sql import Statement, param, params
+from chassis.store import Store, settling
+from chassis.tables import Instant
+from services.patients.domain.consents import (
+    Consent,
+    ConsentNotFound,
+    KeptConsent,
+    Method,
+    Relationship,
+    Withdrawal,
+)
+from services.patients.tables.consents import (
+    consent,
+    consent_document,
+    consent_document_version,
+    consent_text,
+    consent_withdrawal,
+)
+
+CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
+LAST_ID = UUID(int=2**128 - 1)
+
+_told = [column.name for column in consent.c if column.name != "method"]
+# The audit row has a `method`, too.
+ADD_CONSENT = settling(
+    insert(consent).inline().values(params(*_told) | {"method": param("consent_method")}).cte("new_consent")
+)
+ADD_WITHDRAWAL = settling(
+    insert(consent_withdrawal).inline().values(params(*consent_withdrawal.c.keys())).cte("new_withdrawal")
+)
+
+
+def _kept(*withdrawn: ColumnElement[bool]) -> Select[Any]:
+    """A patient's consents with what they were given to, and with their withdrawals, if they are `withdrawn`."""
+    taken_back = and_(
+        consent_withdrawal.c.chain_id == CHAIN, consent_withdrawal.c.consent_id == consent.c.id, *withdrawn
+    )
+    document = and_(consent_document.c.chain_id == CHAIN, consent_document.c.id == consent.c.document_id)
+    version = and_(consent_document_version.c.chain_id == CHAIN, consent_document_version.c.id == consent.c.version_id)
+    text = and_(
+        consent_text.c.chain_id == CHAIN,
+        consent_text.c.version_id == consent.c.version_id,
+        consent_text.c.language == consent.c.language,
+    )
+    return (
+        select(
+            consent,
+            consent_document.c.code,
+            consent_document.c.state,
+            consent_document_version.c.number,
+            consent_document_version.c.effective_date,
+            consent_document_version.c.earlier_signatures_stay_good,
+            consent_text.c.content_hash,
+            consent_withdrawal.c.site_id.label("withdrawal_site_id"),
+            consent_withdrawal.c.reason,
+            consent_withdrawal.c.withdrawn_by,
+            consent_withdrawal.c.withdrawn_at,
+        )
+        .join(consent_document, document)
+        .join(consent_document_version, version)
+        .join(consent_text, text)
+        .outerjoin(consent_withdrawal, taken_back)
+        .where(consent.c.chain_id == CHAIN, consent.c.patient_id == PATIENT)
+    )
+
+
+CONSENTS = Statement(
+    _kept().where(consent.c.id < param("before", Uuid)).order_by(consent.c.id.desc()).limit(param("limit"))
+)
+CONSENT = Statement(_kept().where(consent.c.id == param("consent_id", Uuid)))
+LAST_CONSENT = Statement(
+    _kept().where(consent.c.document_id == param("document_id", Uuid)).order_by(consent.c.sequence.desc()).limit(1)
+)
+UNTIL = param("until", Instant)
+LAST_CONSENTS = Statement(
+    _kept(consent_withdrawal.c.withdrawn_at < UNTIL)
+    .ext(distinct_on(consent.c.document_id))
+    .where(consent.c.signed_at < UNTIL)
+    .order_by(consent.c.document_id, consent.c.sequence.desc())
+)
+
+
+class ConsentStore(Store):
+    def add_consent(self, new: Consent) -> None:
+        """The caller holds the patient's lock: `sequence` is the next."""
+        self.write_last(
+            ADD_CONSENT,
+            id=new.id,
+            patient_id=new.patient_id,
+            site_id=new.site_id,
+            document_id=new.document_id,
+            version_id=new.version_id,
+            sequence=new.sequence,
+            language=new.language,
+            signer_name=new.signer_name,
+            relationship=new.relationship,
+            consent_method=new.method,
+            witness_name=new.witness_name,
+            signed_at=new.signed_at,
+            recorded_by=new.recorded_by,
+            recorded_at=new.recorded_at,
+        )
+
+    def add_withdrawal(self, withdrawn: Consent) -> None:
+        withdrawal = withdrawn.withdrawal
+        assert withdrawal
+        self.write_last(
+            ADD_WITHDRAWAL,
+            consent_id=withdrawn.id,
+            patient_id=withdrawn.patient_id,
+            site_id=withdrawal.site_id,
+            reason=withdrawal.reason,
+            withdrawn_by=withdrawal.withdrawn_by,
+            withdrawn_at=withdrawal.withdrawn_at,
+        )
+
+    async def consent(self, patient_id: UUID, consent_id: UUID) -> KeptConsent:
+        if row := await self.row(CONSENT, patient_id=patient_id, consent_id=consent_id):
+            return _kept_consent(row)
+        raise ConsentNotFound(consent_id=to_wire("consent", consent_id))
+
+    async def last_consent(self, patient_id: UUID, document_id: UUID) -> Consent | None:
+        row = await self.row(LAST_CONSENT, patient_id=patient_id, document_id=document_id)
+        return _consent(row) if row else None
+
+    async def last_consents(self, patient_id: UUID, until: datetime) -> dict[UUID, KeptConsent]:
+        """By document, as it was just before `until`."""
+        found = await self.rows(LAST_CONSENTS, patient_id=patient_id, until=until)
+        return {row["document_id"]: _kept_consent(row) for row in found}
+
+    async def consents(self, patient_id: UUID, before: UUID | None, limit: int) -> list[KeptConsent]:
+        """The latest first: ids are in the order of their making."""
+        found = await self.rows(CONSENTS, patient_id=patient_id, before=before or LAST_ID, limit=limit)
+        return [_kept_consent(row) for row in found]
+
+
+def _kept_consent(row: Record) -> KeptConsent:
+    return KeptConsent(
+        consent=_consent(row),
+        document_code=row["code"],
+        state=row["state"],
+        version_number=row["number"],
+        effective_date=row["effective_date"],
+        earlier_signatures_stay_good=row["earlier_signatures_stay_good"],
+        content_hash=row["content_hash"],
+    )
+
+
+def _consent(row: Record) -> Consent:
+    withdrawal = None
+    if row["withdrawn_at"] is not None:
+        withdrawal = Withdrawal(row["withdrawal_site_id"], row["reason"], row["withdrawn_by"], row["withdrawn_at"])
+    return Consent(
+        id=row["id"],
+        patient_id=row["patient_id"],
+        site_id=row["site_id"],
+        document_id=row["document_id"],
+        version_id=row["version_id"],
+        sequence=row["sequence"],
+        language=row["language"],
+        signer_name=row["signer_name"],
+        relationship=Relationship(row["relationship"]),
+        method=Method(row["method"]),
+        witness_name=row["witness_name"],
+        signed_at=row["signed_at"],
+        recorded_by=row["recorded_by"],
+        recorded_at=row["recorded_at"],
+        withdrawal=withdrawal,
+    )
