@@ -4,18 +4,22 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
-from services.patients.domain.clearances import ScreeningNotFound
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
+from services.patients.domain.questionnaires import QuestionnaireCodeTaken
+from services.patients.domain.screenings import ScreeningNotFound
 from services.patients.store.clearances import ClearanceStore
+from services.patients.store.questionnaires import QuestionnaireStore
 from services.patients.store.records import RecordStore
+from services.patients.store.screenings import ScreeningStore
 from services.patients.store.search import SearchStore
 
 
-class PatientsStore(RecordStore, SearchStore, ClearanceStore):
+class PatientsStore(RecordStore, SearchStore, ClearanceStore, ScreeningStore, QuestionnaireStore):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,
         "patient_identifier_pkey": IdentifierTaken,
         "screening_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_screening_id_fkey": ScreeningNotFound,
+        "questionnaire_chain_id_code_key": QuestionnaireCodeTaken,
     }
