@@ -1,4 +1,4 @@
-"""Screenings and clearances through the gRPC door."""
+"""Clearances through the gRPC door."""
 
 from typing import Any
 from uuid import uuid4
@@ -8,18 +8,11 @@ import pytest
 from grpc import StatusCode
 
 from atoll.patients.v1 import clearance_service_pb2 as pb
-from atoll.patients.v1 import screening_service_pb2 as screening_pb
 from chassis.ids import from_wire, new_id, to_wire
 from tests.support.patients import Desk, desk
 from tests.support.service import refusal
 
 __all__ = ["desk"]
-
-
-async def get_screening(desk: Desk, screening_id: str, token: str) -> screening_pb.Screening:
-    request = screening_pb.GetScreeningRequest(screening_id=screening_id)
-    got: screening_pb.Screening = (await desk.service.call(desk.screenings.GetScreening, request, token)).screening
-    return got
 
 
 async def get_clearance(desk: Desk, clearance_id: str, token: str | None = None) -> pb.Clearance:
@@ -31,85 +24,6 @@ async def get_clearance(desk: Desk, clearance_id: str, token: str | None = None)
 async def list_clearances(desk: Desk, patient_id: str, token: str | None = None, **page: Any) -> Any:
     request = pb.ListClearancesRequest(patient_id=patient_id, **page)
     return await desk.service.call(desk.clearances.ListClearances, request, token)
-
-
-async def test_a_screening_keeps_its_answers(desk: Desk) -> None:
-    patient = await desk.create()
-    answers: list[dict[str, Any]] = [
-        {"question_code": "failed_antidepressants", "int_value": 0},
-        {"question_code": "psychosis", "bool_value": False},
-        {"question_code": "medication", "text_value": ""},
-        {"question_code": "pregnant", "bool_value": True},
-        {"question_code": "weight", "int_value": -(2**63)},
-    ]
-    recorded = await desk.screen(patient.id, answers=answers)
-    assert list(recorded.answers) == [screening_pb.Answer(**answer) for answer in answers]
-    assert (recorded.patient_id, recorded.recorded_by) == (patient.id, "dr")
-    assert recorded.create_time.ToDatetime(tzinfo=desk.service.now.tzinfo) == desk.service.now
-    assert await get_screening(desk, recorded.id, desk.clinician()) == recorded
-
-
-async def test_a_screening_is_published_without_its_answers(desk: Desk) -> None:
-    patient = await desk.create()
-    recorded = await desk.screen(patient.id, answers=[{"question_code": "medication", "text_value": "lithium"}])
-    subject, event = (await desk.service.published())[-1]
-    assert (subject, event.screening_id, event.patient_id) == (
-        "patients.v1.screening.recorded", recorded.id, patient.id,
-    )  # fmt: skip
-    assert (event.protocol_id, event.site_id) == (recorded.protocol_id, recorded.site_id)
-    assert b"lithium" not in event.SerializeToString()
-    assert b"medication" not in event.SerializeToString()
-
-
-@pytest.mark.parametrize(
-    ("answers", "rule"),
-    [
-        ([], "repeated.min_items"),
-        ([{"question_code": "age", "int_value": 1}, {"question_code": "age", "int_value": 2}],
-         "answers.one_for_each_question"),
-        ([{"question_code": "Age!", "int_value": 1}], "string.pattern"),
-        ([{"question_code": "age"}], "required"),
-        ([{"question_code": "note", "text_value": "a\x00b"}], "string.pattern"),
-    ],
-)  # fmt: skip
-async def test_answers_are_one_value_for_each_question(desk: Desk, answers: list[Any], rule: str) -> None:
-    refused = await refusal(desk.screen((await desk.create()).id, answers=answers))
-    assert (refused.code, [fault for _, fault in refused.faults]) == (StatusCode.INVALID_ARGUMENT, [rule])
-
-
-async def test_screenings_come_the_latest_first_in_pages(desk: Desk) -> None:
-    patient = await desk.create()
-    made = [(await desk.screen(patient.id)).id for _ in range(3)]
-    await desk.screen((await desk.create()).id)
-    request = screening_pb.ListScreeningsRequest(patient_id=patient.id, page_size=2)
-    first = await desk.service.call(desk.screenings.ListScreenings, request, desk.clinician())
-    request.page_token = first.next_page_token
-    second = await desk.service.call(desk.screenings.ListScreenings, request, desk.clinician())
-    assert [each.id for page in (first, second) for each in page.screenings] == made[::-1]
-    assert second.next_page_token == ""
-
-
-async def test_nobody_is_screened_where_their_record_does_not_open(desk: Desk) -> None:
-    patient = await desk.create()
-    elsewhere = {"site_id": to_wire("site", desk.other_site_id)}
-    attempts: list[tuple[str, dict[str, Any], str]] = [
-        (patient.id, elsewhere, desk.clinician()),
-        (to_wire("patient", new_id()), {}, desk.clinician()),
-        (patient.id, {}, desk.of_other_chain("ROLE_CLINICIAN")),
-    ]
-    for patient_id, changes, token in attempts:
-        refused = await refusal(desk.screen(patient_id, token, **changes))
-        assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "PATIENT_NOT_FOUND")
-    assert await desk.service.count("screening") == 0
-
-
-async def test_a_screening_is_read_at_its_own_site_and_by_those_who_treat(desk: Desk) -> None:
-    recorded = await desk.screen((await desk.create()).id)
-    for token in (desk.at_other_site("ROLE_CLINICIAN"), desk.of_other_chain("ROLE_CLINICIAN")):
-        refused = await refusal(get_screening(desk, recorded.id, token))
-        assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "SCREENING_NOT_FOUND")
-    for role in ("ROLE_FRONT_DESK", "ROLE_BILLING", "ROLE_CHAIN_ADMIN"):
-        assert (await refusal(get_screening(desk, recorded.id, desk.service.token(role)))).reason == "ACCESS_DENIED"
 
 
 async def test_a_clearance_is_kept_as_granted(desk: Desk) -> None:
