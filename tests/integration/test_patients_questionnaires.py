@@ -1,6 +1,7 @@
 """Questionnaires through the gRPC door."""
 
 import asyncio
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -16,14 +17,31 @@ from chassis.ids import from_wire, new_id, to_wire
 from chassis.store import Store
 from services.patients.domain.questionnaires import content_of
 from services.patients.store import PatientsStore
+from services.patients.store.questionnaires import (
+    QUESTIONNAIRE_BY_ID,
+    QUESTIONNAIRES,
+    VERSION,
+    VERSION_OF_PROTOCOL,
+    VERSIONS,
+)
+from services.patients.store.screenings import ASKED
 from services.patients.use_cases import questionnaires
 from tests.integration.test_patients_races import once, until_a_lock_is_awaited
+from tests.integration.test_patients_speed import explained, most_rows, read_through
 from tests.support.patients import Desk, desk
 from tests.support.patients_questionnaires import KETAMINE, condition, content, group, question, rule
 from tests.support.service import refusal
 
 __all__ = ["desk"]
 
+MANY = """
+    WITH made AS (INSERT INTO questionnaire SELECT $1, gen_random_uuid(), 'q' || n, 'Many', now(), NULL
+                  FROM generate_series(1, 5000) AS n RETURNING id),
+         published AS (INSERT INTO questionnaire_version
+                       SELECT $1, gen_random_uuid(), id, n, '{"rules": []}', now(), 'x'
+                       FROM made, generate_series(1, 5) AS n)
+    INSERT INTO protocol_questionnaire SELECT $1, id, id, now(), 'x' FROM made
+"""
 WRITERS = {"ROLE_CHAIN_ADMIN", "ROLE_CLINICIAN"}
 
 
@@ -98,7 +116,7 @@ async def test_the_database_never_changes_a_published_version(desk: Desk) -> Non
 
 
 async def test_the_same_request_makes_one_questionnaire_and_one_version(desk: Desk) -> None:
-    same = {"request_id": str(uuid4())}
+    same: dict[str, Any] = {"request_id": str(uuid4())}
     created = await create(desk, **same)
     assert await create(desk, **same) == created
     assert await desk.publish(created.id, **same) == await desk.publish(created.id, **same)
@@ -317,3 +335,25 @@ async def test_without_the_lock_the_database_refuses_a_second_version_of_one_num
     )  # fmt: skip
     assert [type(answer) for answer in answers if answer] == [asyncpg.UniqueViolationError]
     assert await desk.service.count("questionnaire_version") == 1
+
+
+async def test_questionnaires_are_found_by_index_among_many(desk: Desk) -> None:
+    await desk.service.admin.execute(MANY, desk.service.chain_id)
+    await desk.service.admin.execute("ANALYZE")
+    one = await desk.service.admin.fetchval("SELECT id FROM questionnaire LIMIT 1")
+    version = await desk.service.admin.fetchval("SELECT id FROM questionnaire_version LIMIT 1")
+    asked = {"patient_id": one, "protocol_id": one, "site_id": one, "version_id": version}
+    for statement, values, index in (
+        (QUESTIONNAIRE_BY_ID, {"questionnaire_id": one}, "questionnaire_pkey"),
+        (QUESTIONNAIRES, {"after": "q5", "limit": 51}, "questionnaire_chain_id_code_key"),
+        (VERSION, {"version_id": version}, "questionnaire_version_pkey"),
+        (VERSIONS, {"questionnaire_id": one, "before": 9, "limit": 51},
+         "questionnaire_version_chain_id_questionnaire_id_version_key"),
+        (VERSION_OF_PROTOCOL, {"protocol_id": one}, "protocol_questionnaire_pkey"),
+        (ASKED, asked, "questionnaire_version_pkey"),
+    ):  # fmt: skip
+        plan = await explained(desk, statement, values)
+        assert plan["Actual Rows"] >= 1, index
+        assert index in json.dumps(plan)
+        assert not read_through(plan) & {"questionnaire", "questionnaire_version", "protocol_questionnaire"}, index
+        assert most_rows(plan) <= 400, index

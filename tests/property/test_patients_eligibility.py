@@ -164,8 +164,8 @@ def true(part: dict[str, Any], answers: dict[str, Any], born: date) -> bool:
         answer = answer.code
     [value] = [part[name] for name in ("bool_value", "int_value", "option_code") if name in part]
     if comparison in ("EQUAL", "NOT_EQUAL"):
-        return (answer == value) == (comparison == "EQUAL")
-    below, same = answer < value, answer == value
+        return bool(answer == value) == (comparison == "EQUAL")
+    below, same = bool(answer < value), bool(answer == value)
     return {
         "LESS": below, "LESS_OR_EQUAL": below or same, "GREATER": not (below or same), "GREATER_OR_EQUAL": not below,
     }[comparison]  # fmt: skip

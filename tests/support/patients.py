@@ -106,7 +106,7 @@ class Desk:
         request = questionnaire_pb.PublishQuestionnaireVersionRequest(
             **{"request_id": str(uuid4()), "questionnaire_id": questionnaire_id} | changes
         )
-        ParseDict(content or PSYCHOSIS, request.content)
+        ParseDict(dict(content or PSYCHOSIS), request.content)
         answer = await self.service.call(self.questionnaires.PublishQuestionnaireVersion, request, token)
         version: QuestionnaireVersion = answer.questionnaire_version
         return version

@@ -210,4 +210,4 @@ def test_only_the_latest_version_of_the_protocols_questionnaire_is_answered(
         asked(**changes).judge(tuple(FINE.items()), datetime(2027, 3, 2, 7, tzinfo=UTC))
     assert type(caught.value) is error
     expected = {"current_version_id"} if changes["current_version_id"] else set[str]()
-    assert caught.value.metadata.keys() == expected  # type: ignore[union-attr]
+    assert caught.value.metadata.keys() == expected
