@@ -66,4 +66,8 @@ SCHEDULING = [
     Mutant("services/scheduling/store/courses.py", 'if not row["adopted"]:', 'if False:', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'if not row["patient_known"]:', 'if False:', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/planning.py", 'presence.c.patient_id == PATIENT, ', '', I_SCHEDULING_COURSES),
+    Mutant("services/scheduling/domain/courses.py", 'if visit_type.administers and self.band_codes and ', 'if False and ', U_SCHEDULING_COURSES),
+    Mutant("services/scheduling/domain/courses.py", 'if visit_type.administers and self.band_codes and ', 'if self.band_codes and ', U_SCHEDULING_COURSES),
+    Mutant("services/scheduling/domain/courses.py", 'if self.session_minutes_max and visit_type.administration_minutes > self.session_minutes_max:', 'if False:', U_SCHEDULING_COURSES),
+    Mutant("services/scheduling/domain/courses.py", 'visit_type.administration_minutes > self.session_minutes_max', 'visit_type.administration_minutes >= self.session_minutes_max', U_SCHEDULING_COURSES),
 ]  # fmt: skip

@@ -47,8 +47,8 @@ def questionnaires(draw: st.DrawFn) -> dict[str, Any]:
                 question(code, "TEXT", max_length=3),
             ])
         )  # fmt: skip
-        asked["required"] = draw(st.booleans())
-        if questions and draw(st.booleans()):
+        asked["required"] = draw(st.sampled_from([True, False]))
+        if len(questions) > 0 and draw(st.booleans()):
             asked["shown_when"] = draw(conditions(questions))
         questions.append(asked)
     one = conditions(questions)
@@ -151,7 +151,7 @@ def true(part: dict[str, Any], answers: dict[str, Any], born: date) -> bool:
     if "behavior" in part:
         count = [true(each, answers, born) for each in part["conditions"] + part["groups"]].count(True)
         return count > 0 if part["behavior"].endswith("ANY") else count == len(part["conditions"] + part["groups"])
-    comparison = part["comparison"].removeprefix("ANSWER_COMPARISON_")
+    comparison: str = part["comparison"].removeprefix("ANSWER_COMPARISON_")
     code = part["question_code"]
     if code != "age" and code not in answers:
         return comparison == "MISSING"
