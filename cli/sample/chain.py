@@ -1,6 +1,7 @@
 """The sample chain: five sites, one for each clinic programme, with prices that real clinics publish.
 
-The data stand beside this file: `protocols/` as the API takes them, `sites/` in a shorter form that `load` spells out.
+The data stand beside this file: `protocols/` as the API takes them, `sites/` and `questionnaires/` in a shorter form
+that is spelt out here.
 """
 
 import asyncio
@@ -19,6 +20,13 @@ from google.type.timeofday_pb2 import TimeOfDay
 
 from atoll.billing.v1.price_book_service_pb2 import CreatePriceBookRequest, PublishPriceBookRequest
 from atoll.billing.v1.price_book_service_pb2_grpc import PriceBookServiceStub
+from atoll.patients.v1.questionnaire_pb2 import QuestionnaireContent
+from atoll.patients.v1.questionnaire_service_pb2 import (
+    AssignQuestionnaireRequest,
+    CreateQuestionnaireRequest,
+    PublishQuestionnaireVersionRequest,
+)
+from atoll.patients.v1.questionnaire_service_pb2_grpc import QuestionnaireServiceStub
 from atoll.scheduling.v1.chain_service_pb2 import CreateChainRequest
 from atoll.scheduling.v1.chain_service_pb2_grpc import ChainServiceStub
 from atoll.scheduling.v1.hours_pb2 import DayHours
@@ -50,6 +58,13 @@ class SampleProtocol:
     version_id: str
     code: str
     template: ProtocolTemplate
+    questionnaire: "SampleQuestionnaire"
+
+
+@dataclass(frozen=True, slots=True)
+class SampleQuestionnaire:
+    version_id: str
+    content: QuestionnaireContent
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +92,20 @@ def protocol_files() -> dict[str, Any]:
     return {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("protocols/*.json"))}
 
 
+def questionnaire_files() -> dict[str, Any]:
+    """Each with its questions and rules, which are kept once for all."""
+    files = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("questionnaires/*.json"))}
+    bank = files.pop("bank")
+    questions = {each["code"]: each for each in bank["questions"]}
+    rules = {each["reasonCode"]: each for each in bank["rules"]}
+    for file in files.values():
+        file["content"] = {
+            "questions": [questions[code] for code in file.pop("questions")],
+            "rules": [rules[code] for code in file.pop("rules")],
+        }
+    return files
+
+
 async def load_chain(client: Client, today: date) -> SampleChain:
     """Loads the chain through the public API. Run again it changes nothing and answers the same.
 
@@ -96,7 +125,11 @@ class _Load:
         files = site_files()
         names = sorted({file["legal_entity"] for file in files.values()})
         entities = dict(zip(names, [await self._legal_entity(name) for name in names], strict=True))
-        protocols = {code: await self._protocol(file) for code, file in protocol_files().items()}
+        questionnaires = {file["code"]: await self._questionnaire(file) for file in questionnaire_files().values()}
+        uses = {code: file["code"] for file in questionnaire_files().values() for code in file["protocols"]}
+        protocols = {
+            code: await self._protocol(file, *questionnaires[uses[code]]) for code, file in protocol_files().items()
+        }
         sites = await asyncio.gather(*(self._site(code, file, entities, protocols) for code, file in files.items()))
         return SampleChain(self._client.chain_id, protocols, sites)
 
@@ -106,7 +139,23 @@ class _Load:
         entity_id: str = answer.legal_entity.id
         return entity_id
 
-    async def _protocol(self, file: dict[str, Any]) -> SampleProtocol:
+    async def _questionnaire(self, file: dict[str, Any]) -> tuple[str, SampleQuestionnaire]:
+        code = file["code"]
+        request = CreateQuestionnaireRequest(
+            request_id=self._key("questionnaire", code), code=code, display_name=file["displayName"]
+        )
+        created = await self._client.call(QuestionnaireServiceStub, "CreateQuestionnaire", request)
+        publish = PublishQuestionnaireVersionRequest(
+            request_id=self._key("questionnaire version", code), questionnaire_id=created.questionnaire.id
+        )
+        ParseDict(file["content"], publish.content)
+        published = await self._client.call(QuestionnaireServiceStub, "PublishQuestionnaireVersion", publish)
+        version = published.questionnaire_version
+        return created.questionnaire.id, SampleQuestionnaire(version.id, version.content)
+
+    async def _protocol(
+        self, file: dict[str, Any], questionnaire_id: str, questionnaire: SampleQuestionnaire
+    ) -> SampleProtocol:
         code = file["code"]
         created = await self._client.call(
             ProtocolServiceStub,
@@ -118,7 +167,13 @@ class _Load:
         )
         ParseDict(file["template"], request.template)
         published = await self._client.call(ProtocolServiceStub, "PublishProtocolVersion", request)
-        return SampleProtocol(created.protocol.id, published.protocol_version.id, code, request.template)
+        assign = AssignQuestionnaireRequest(
+            request_id=self._key("questionnaire of protocol", code),
+            questionnaire_id=questionnaire_id,
+            protocol_id=created.protocol.id,
+        )
+        await self._client.call(QuestionnaireServiceStub, "AssignQuestionnaire", assign)
+        return SampleProtocol(created.protocol.id, published.protocol_version.id, code, request.template, questionnaire)
 
     async def _site(
         self, code: str, file: dict[str, Any], entities: Mapping[str, str], protocols: Mapping[str, SampleProtocol]

@@ -1,4 +1,4 @@
-"""What happens to a patient of the sample before the first visit: clearance, estimate, booking, deposit."""
+"""What happens to a patient of the sample before the first visit: screening, clearance, estimate, booking, deposit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,10 @@ from atoll.billing.v1.estimate_service_pb2 import CreateEstimateRequest
 from atoll.billing.v1.estimate_service_pb2_grpc import EstimateServiceStub
 from atoll.billing.v1.payment_service_pb2 import TENDER_CASH, TENDER_EXTERNAL_CARD, RecordPaymentRequest
 from atoll.billing.v1.payment_service_pb2_grpc import PaymentServiceStub
-from atoll.patients.v1.clearance_service_pb2 import GrantClearanceRequest
+from atoll.patients.v1.clearance_service_pb2 import ClearanceCondition, GrantClearanceRequest
 from atoll.patients.v1.clearance_service_pb2_grpc import ClearanceServiceStub
-from atoll.patients.v1.screening_service_pb2 import Answer, RecordScreeningRequest
+from atoll.patients.v1.questionnaire_pb2 import SCREENING_OUTCOME_ELIGIBLE
+from atoll.patients.v1.screening_service_pb2 import Answer, RecordScreeningRequest, Screening
 from atoll.patients.v1.screening_service_pb2_grpc import ScreeningServiceStub
 from atoll.scheduling.v1.course_service_pb2 import BookCourseRequest, PlanCourseRequest
 from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
@@ -27,7 +28,22 @@ from deploy.local.issuer import Issuer
 NOTICE = timedelta(days=14)  # First visits are so far ahead: an estimate is due within three business days.
 WINDOW = timedelta(days=28)
 CLEARED_FOR = timedelta(days=365)
-ANSWERS = {"adult": True, "failed_antidepressants": 2, "psychosis_history": False, "ride_home": True}
+ANSWERS: Mapping[str, Mapping[str, Any]] = {
+    "failed_antidepressants": {"int_value": 2},
+    "other_treatments": {"bool_value": True},
+    "severe_depression": {"bool_value": True},
+    "psychosis_history": {"bool_value": False},
+    "psychosis_in_family": {"bool_value": False},
+    "systolic": {"int_value": 124},
+    "diastolic": {"int_value": 79},
+    "pregnancy": {"option_code": "no"},
+    "substance_use": {"option_code": "never"},
+    "takes_medication": {"bool_value": False},
+    "ride_home": {"bool_value": True},
+}
+"""To the questions that are shown after these answers."""
+HIGH_PRESSURE = {"systolic": {"int_value": 164}}
+REVIEWED_TURN = 1  # Each site's second patient has such a blood pressure, and is looked at by a clinician.
 TAKEN = frozenset({"VISITS_CONFLICT", "OUTSIDE_HOURS"})
 PLANS_MAX = 8  # Others book at the same time: a plan may be gone when it is booked.
 
@@ -63,8 +79,9 @@ async def book(staff: Staff, chain: SampleChain, site: SampleSite, patient_id: s
     """`turn` chooses one of the site's kinds of course, and the tender of the deposit."""
     wish = site.courses[turn % len(site.courses)]
     protocol = chain.protocols[wish["protocol"]]
-    await _clear(staff, site, protocol, wish["route"], patient_id, today)
     template = protocol.template
+    screening = await _screen(staff, site, protocol, patient_id, turn)
+    await _clear(staff, site, protocol, wish["route"], screening, today)
     for attempt in range(PLANS_MAX):
         planned = await staff.desk.call(
             CourseServiceStub, "PlanCourse", _plan_request(site, protocol, template, wish, patient_id, today, attempt)
@@ -96,31 +113,46 @@ async def book(staff: Staff, chain: SampleChain, site: SampleSite, patient_id: s
     return Booked(patient_id, site, protocol, estimate.estimate.total, booked.course)
 
 
-async def _clear(
-    staff: Staff, site: SampleSite, protocol: SampleProtocol, route: str, patient_id: str, today: date
-) -> None:
-    answers = [
-        Answer(question_code=code, bool_value=value)
-        if isinstance(value, bool)
-        else Answer(question_code=code, int_value=value)
-        for code, value in ANSWERS.items()
-    ]
-    screened = await staff.nurse.call(
-        ScreeningServiceStub,
-        "RecordScreening",
-        RecordScreeningRequest(patient_id=patient_id, protocol_id=protocol.id, site_id=site.id, answers=answers),
+async def _screen(staff: Staff, site: SampleSite, protocol: SampleProtocol, patient_id: str, turn: int) -> Screening:
+    given = {**ANSWERS, **(HIGH_PRESSURE if turn == REVIEWED_TURN else {})}
+    asked = [question.code for question in protocol.questionnaire.content.questions]
+    request = RecordScreeningRequest(
+        patient_id=patient_id,
+        protocol_id=protocol.id,
+        site_id=site.id,
+        questionnaire_version_id=protocol.questionnaire.version_id,
+        answers=[Answer(question_code=code, **given[code]) for code in asked if code in given],
     )
+    screening: Screening = (await staff.nurse.call(ScreeningServiceStub, "RecordScreening", request)).screening
+    return screening
+
+
+async def _clear(
+    staff: Staff, site: SampleSite, protocol: SampleProtocol, route: str, screening: Screening, today: date
+) -> None:
+    """For the longest session and the bands that the protocol has, and no more."""
+    administering = {
+        visit_type.code: minutes
+        for visit_type in protocol.template.visit_types
+        if (minutes := minutes_of(visit_type, SegmentKind.SEGMENT_KIND_ADMINISTRATION))
+    }
+    bands = {planned_band(each) for each in protocol.template.visit_types if each.code in administering}
+    eligible = screening.outcome == SCREENING_OUTCOME_ELIGIBLE
     await staff.clinician.call(
         ClearanceServiceStub,
         "GrantClearance",
         GrantClearanceRequest(
-            patient_id=patient_id,
+            patient_id=screening.patient_id,
             protocol_id=protocol.id,
             site_id=site.id,
             route_codes=[route],
             effective_date=to_date(today),
             expire_date=to_date(today + CLEARED_FOR),
-            screening_id=screened.screening.id,
+            screening_id=screening.id,
+            band_codes=sorted(bands),
+            session_minutes_max=max(administering.values(), default=0),
+            conditions=[] if eligible else [ClearanceCondition(code="vitals_before_each_session")],
+            override_reason="" if eligible else "Examined in person, and spoken about with the patient.",
         ),
     )
 

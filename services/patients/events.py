@@ -32,13 +32,14 @@ from atoll.patients.v1.permission_pb2 import MessageChannel, MessagePurpose, Per
 from chassis.ids import to_wire
 from chassis.times import to_date, to_timestamp
 from services.patients.domain.adverse_events import AdverseEvent
-from services.patients.domain.clearances import Clearance, Screening
+from services.patients.domain.clearances import Clearance
 from services.patients.domain.consents import KeptConsent
 from services.patients.domain.diagnoses import Diagnosis
 from services.patients.domain.documents import ConsentDocument, DocumentVersion
 from services.patients.domain.measures import Measure, SafetyFlag
 from services.patients.domain.patients import Patient
 from services.patients.domain.permissions import Permission
+from services.patients.domain.screenings import Screening
 
 
 def patient_registered(patient: Patient) -> PatientRegistered:
@@ -60,11 +61,13 @@ def patient_updated(patient: Patient) -> PatientUpdated:
 
 
 def screening_recorded(screening: Screening) -> ScreeningRecorded:
+    assert screening.questionnaire_version_id, "only answers older than questionnaires have none"
     return ScreeningRecorded(
         screening_id=to_wire("screening", screening.id),
         patient_id=to_wire("patient", screening.patient_id),
         protocol_id=to_wire("protocol", screening.protocol_id),
         site_id=to_wire("site", screening.site_id),
+        questionnaire_version_id=to_wire("questionnaireversion", screening.questionnaire_version_id),
     )
 
 
@@ -77,6 +80,8 @@ def clearance_granted(clearance: Clearance) -> ClearanceGranted:
         route_codes=clearance.route_codes,
         effective_date=to_date(clearance.effective_date),
         expire_date=to_date(clearance.expire_date),
+        band_codes=clearance.limits.band_codes,
+        session_minutes_max=clearance.limits.session_minutes_max,
     )
 
 

@@ -30,6 +30,8 @@ async def keep_clearance(store: SchedulingStore, event: ClearanceGranted) -> Non
             frozenset(event.route_codes),
             from_date(event.effective_date, "effective_date"),
             from_date(event.expire_date, "expire_date"),
+            frozenset(event.band_codes),
+            event.session_minutes_max,
         ),
     )
 

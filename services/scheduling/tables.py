@@ -17,6 +17,7 @@ from sqlalchemy import (
     Uuid,
     column,
     func,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.schema import SchemaItem
@@ -151,6 +152,8 @@ clearance = chain_table(
     Column("effective_date", Date),  # Unknown of a clearance whose end was heard of before its beginning.
     Column("expire_date", Date),
     Column("revoked", Boolean, nullable=False),
+    Column("band_codes", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # Empty: all.
+    Column("session_minutes_max", Integer, nullable=False, server_default="0"),  # 0: as the protocol has it.
     Index("clearance_by_patient", "chain_id", "patient_id", "protocol_id"),
 )
 

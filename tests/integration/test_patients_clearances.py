@@ -1,5 +1,6 @@
-"""Screenings and clearances through the gRPC door."""
+"""Clearances through the gRPC door."""
 
+import asyncio
 from typing import Any
 from uuid import uuid4
 
@@ -7,19 +8,21 @@ import asyncpg
 import pytest
 from grpc import StatusCode
 
+from atoll.common.v1.access_pb2 import Role
 from atoll.patients.v1 import clearance_service_pb2 as pb
-from atoll.patients.v1 import screening_service_pb2 as screening_pb
+from atoll.patients.v1.screening_service_pb2 import Screening
 from chassis.ids import from_wire, new_id, to_wire
+from chassis.store import Store
+from tests.integration.test_patients_races import until_a_lock_is_awaited
 from tests.support.patients import Desk, desk
+from tests.support.patients_questionnaires import condition, content, question, rule
 from tests.support.service import refusal
 
 __all__ = ["desk"]
 
-
-async def get_screening(desk: Desk, screening_id: str, token: str) -> screening_pb.Screening:
-    request = screening_pb.GetScreeningRequest(screening_id=screening_id)
-    got: screening_pb.Screening = (await desk.service.call(desk.screenings.GetScreening, request, token)).screening
-    return got
+READERS = {
+    "ROLE_CHAIN_ADMIN", "ROLE_SITE_MANAGER", "ROLE_FRONT_DESK", "ROLE_CLINICIAN", "ROLE_NURSE", "ROLE_AUDITOR",
+}  # fmt: skip
 
 
 async def get_clearance(desk: Desk, clearance_id: str, token: str | None = None) -> pb.Clearance:
@@ -33,99 +36,43 @@ async def list_clearances(desk: Desk, patient_id: str, token: str | None = None,
     return await desk.service.call(desk.clearances.ListClearances, request, token)
 
 
-async def test_a_screening_keeps_its_answers(desk: Desk) -> None:
-    patient = await desk.create()
-    answers: list[dict[str, Any]] = [
-        {"question_code": "failed_antidepressants", "int_value": 0},
-        {"question_code": "psychosis", "bool_value": False},
-        {"question_code": "medication", "text_value": ""},
-        {"question_code": "pregnant", "bool_value": True},
-        {"question_code": "weight", "int_value": -(2**63)},
-    ]
-    recorded = await desk.screen(patient.id, answers=answers)
-    assert list(recorded.answers) == [screening_pb.Answer(**answer) for answer in answers]
-    assert (recorded.patient_id, recorded.recorded_by) == (patient.id, "dr")
-    assert recorded.create_time.ToDatetime(tzinfo=desk.service.now.tzinfo) == desk.service.now
-    assert await get_screening(desk, recorded.id, desk.clinician()) == recorded
-
-
-async def test_a_screening_is_published_without_its_answers(desk: Desk) -> None:
-    patient = await desk.create()
-    recorded = await desk.screen(patient.id, answers=[{"question_code": "medication", "text_value": "lithium"}])
-    subject, event = (await desk.service.published())[-1]
-    assert (subject, event.screening_id, event.patient_id) == (
-        "patients.v1.screening.recorded", recorded.id, patient.id,
-    )  # fmt: skip
-    assert (event.protocol_id, event.site_id) == (recorded.protocol_id, recorded.site_id)
-    assert b"lithium" not in event.SerializeToString()
-    assert b"medication" not in event.SerializeToString()
-
-
-@pytest.mark.parametrize(
-    ("answers", "rule"),
-    [
-        ([], "repeated.min_items"),
-        ([{"question_code": "age", "int_value": 1}, {"question_code": "age", "int_value": 2}],
-         "answers.one_for_each_question"),
-        ([{"question_code": "Age!", "int_value": 1}], "string.pattern"),
-        ([{"question_code": "age"}], "required"),
-        ([{"question_code": "note", "text_value": "a\x00b"}], "string.pattern"),
-    ],
-)  # fmt: skip
-async def test_answers_are_one_value_for_each_question(desk: Desk, answers: list[Any], rule: str) -> None:
-    refused = await refusal(desk.screen((await desk.create()).id, answers=answers))
-    assert (refused.code, [fault for _, fault in refused.faults]) == (StatusCode.INVALID_ARGUMENT, [rule])
-
-
-async def test_screenings_come_the_latest_first_in_pages(desk: Desk) -> None:
-    patient = await desk.create()
-    made = [(await desk.screen(patient.id)).id for _ in range(3)]
-    await desk.screen((await desk.create()).id)
-    request = screening_pb.ListScreeningsRequest(patient_id=patient.id, page_size=2)
-    first = await desk.service.call(desk.screenings.ListScreenings, request, desk.clinician())
-    request.page_token = first.next_page_token
-    second = await desk.service.call(desk.screenings.ListScreenings, request, desk.clinician())
-    assert [each.id for page in (first, second) for each in page.screenings] == made[::-1]
-    assert second.next_page_token == ""
-
-
-async def test_nobody_is_screened_where_their_record_does_not_open(desk: Desk) -> None:
-    patient = await desk.create()
-    elsewhere = {"site_id": to_wire("site", desk.other_site_id)}
-    attempts: list[tuple[str, dict[str, Any], str]] = [
-        (patient.id, elsewhere, desk.clinician()),
-        (to_wire("patient", new_id()), {}, desk.clinician()),
-        (patient.id, {}, desk.of_other_chain("ROLE_CLINICIAN")),
-    ]
-    for patient_id, changes, token in attempts:
-        refused = await refusal(desk.screen(patient_id, token, **changes))
-        assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "PATIENT_NOT_FOUND")
-    assert await desk.service.count("screening") == 0
-
-
-async def test_a_screening_is_read_at_its_own_site_and_by_those_who_treat(desk: Desk) -> None:
-    recorded = await desk.screen((await desk.create()).id)
-    for token in (desk.at_other_site("ROLE_CLINICIAN"), desk.of_other_chain("ROLE_CLINICIAN")):
-        refused = await refusal(get_screening(desk, recorded.id, token))
-        assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "SCREENING_NOT_FOUND")
-    for role in ("ROLE_FRONT_DESK", "ROLE_BILLING", "ROLE_CHAIN_ADMIN"):
-        assert (await refusal(get_screening(desk, recorded.id, desk.service.token(role)))).reason == "ACCESS_DENIED"
-
-
 async def test_a_clearance_is_kept_as_granted(desk: Desk) -> None:
     patient = await desk.create()
     screening = await desk.screen(patient.id)
-    granted = await desk.clear(patient.id, route_codes=["nasal", "iv"], screening_id=screening.id)
+    limits: dict[str, Any] = {
+        "band_codes": ["60", "up_to_40"],
+        "session_minutes_max": 60,
+        "conditions": [{"code": "blood_pressure"}, {"text": "Sits with her sister"}, {"code": "x", "text": "y"}],
+    }
+    granted = await desk.clear(
+        patient.id,
+        route_codes=["nasal", "iv"],
+        screening_id=screening.id,
+        protocol_id=screening.protocol_id,
+        override_reason="",
+        **limits,
+    )
     assert (granted.patient_id, granted.site_id) == (patient.id, to_wire("site", desk.site_id))
+    assert (list(granted.band_codes), granted.session_minutes_max) == (["60", "up_to_40"], 60)
+    assert [(each.code, each.text) for each in granted.conditions] == [
+        ("blood_pressure", ""), ("", "Sits with her sister"), ("x", "y"),
+    ]  # fmt: skip
+    assert (granted.override_reason, granted.revoke_reason) == ("", "")
     assert (list(granted.route_codes), granted.screening_id) == (["nasal", "iv"], screening.id)
     assert (granted.granted_by, granted.HasField("revoke_time"), granted.revoked_by) == ("dr", False, "")
     assert await get_clearance(desk, granted.id) == granted
 
 
 async def test_a_clearance_is_published_with_its_routes_and_days(desk: Desk) -> None:
-    granted = await desk.clear((await desk.create()).id)
+    granted = await desk.clear(
+        (await desk.create()).id, band_codes=["short"], session_minutes_max=45, conditions=[{"text": "lithium"}],
+        override_reason="seen in person",
+    )  # fmt: skip
     subject, event = (await desk.service.published())[-1]
     assert (subject, event.clearance_id) == ("patients.v1.clearance.granted", granted.id)
+    assert (list(event.band_codes), event.session_minutes_max) == (["short"], 45)
+    for word in (b"lithium", b"seen in person"):
+        assert word not in event.SerializeToString()
     assert (event.patient_id, event.protocol_id, event.site_id) == (
         granted.patient_id, granted.protocol_id, granted.site_id,
     )  # fmt: skip
@@ -149,6 +96,8 @@ async def test_the_same_request_grants_one_clearance(desk: Desk) -> None:
         ({"effective_date": (2027, 3, 9), "expire_date": (2027, 3, 8)}, "CLEARANCE_DATES_REVERSED"),
         ({"effective_date": (2027, 2, 1), "expire_date": (2027, 2, 28)}, "CLEARANCE_IN_PAST"),
         ({"expire_date": (2027, 2, 29)}, "BAD_REQUEST"),
+        ({"expire_date": (2028, 3, 2)}, "CLEARANCE_TOO_LONG"),
+        ({"effective_date": (2028, 3, 2), "expire_date": (2028, 3, 2)}, "CLEARANCE_TOO_LONG"),
     ],
 )
 async def test_days_that_clear_nothing_are_refused(desk: Desk, days: dict[str, Any], reason: str) -> None:
@@ -167,12 +116,185 @@ async def test_whether_a_day_has_passed_is_told_by_the_sites_clock(desk: Desk) -
     assert (await refusal(desk.clear(patient_id, expire_date=today))).reason == "CLEARANCE_IN_PAST"
 
 
-async def test_only_a_clinician_clears(desk: Desk) -> None:
+async def test_a_clearance_ends_at_most_twelve_months_after_the_day_of_the_decision_at_the_site(desk: Desk) -> None:
+    """At five on the second in UTC it is still the first in Denver."""
     patient_id = (await desk.create()).id
-    for role in ("ROLE_NURSE", "ROLE_CHAIN_ADMIN", "ROLE_FRONT_DESK"):
-        assert (await refusal(desk.clear(patient_id, desk.service.token(role)))).reason == "ACCESS_DENIED"
+    first, second = ({"year": 2028, "month": 3, "day": day} for day in (1, 2))
+    desk.service.clock.now = desk.service.now.replace(day=2, hour=5)
+    assert (await desk.clear(patient_id, expire_date=first)).expire_date.day == 1
+    refused = await refusal(desk.clear(patient_id, expire_date=second))
+    assert (refused.reason, refused.metadata["latest_date"]) == ("CLEARANCE_TOO_LONG", "2028-03-01")
+    desk.service.clock.now = desk.service.now.replace(hour=7)
+    assert (await desk.clear(patient_id, expire_date=second)).expire_date.day == 2
+
+
+async def test_only_a_clinician_clears_and_revokes(desk: Desk) -> None:
+    patient_id = (await desk.create()).id
     granted = await desk.clear(patient_id)
-    assert (await refusal(desk.revoke(granted.id, desk.service.token("ROLE_NURSE")))).reason == "ACCESS_DENIED"
+    for role in set(Role.keys()) - {"ROLE_UNSPECIFIED", "ROLE_CLINICIAN"}:
+        token = desk.service.token(role, patient=patient_id)
+        for answer in (desk.clear(patient_id, token), desk.revoke(granted.id, token)):
+            refused = await refusal(answer)
+            assert (refused.code, refused.reason) == (StatusCode.PERMISSION_DENIED, "ACCESS_DENIED"), role
+    assert await desk.service.count("clearance") == 1
+    assert not (await get_clearance(desk, granted.id)).HasField("revoke_time")
+
+
+async def test_those_who_treat_book_or_check_read_clearances(desk: Desk) -> None:
+    granted = await desk.clear((await desk.create()).id)
+    for role in Role.keys()[1:]:
+        token = desk.service.token(role, patient=granted.patient_id)
+        if role in READERS:
+            assert await get_clearance(desk, granted.id, token) == granted
+            assert len((await list_clearances(desk, granted.patient_id, token)).clearances) == 1
+        else:
+            for answer in (
+                get_clearance(desk, granted.id, token),
+                list_clearances(desk, granted.patient_id, token),
+            ):
+                assert (await refusal(answer)).reason == "ACCESS_DENIED", role
+
+
+async def screened(desk: Desk, patient_id: str, *, psychosis: bool, **changes: Any) -> Screening:
+    answers = [{"question_code": "psychosis", "bool_value": psychosis}]
+    return await desk.screen(patient_id, answers=answers, **changes)
+
+
+async def test_who_is_excluded_is_cleared_only_with_a_reason_which_is_kept(desk: Desk) -> None:
+    patient = await desk.create()
+    screening = await screened(desk, patient.id, psychosis=True)
+    named = {"protocol_id": screening.protocol_id, "screening_id": screening.id}
+    refused = await refusal(desk.clear(patient.id, **named))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "CLEARANCE_OVERRIDE_MISSING")
+    assert (refused.faults, refused.metadata["screening_id"]) == ([("override_reason", "MISSING")], screening.id)
+    assert await desk.service.count("clearance") == 0
+    granted = await desk.clear(patient.id, **named, override_reason="in remission for ten years")
+    assert granted.override_reason == "in remission for ten years"
+    assert await get_clearance(desk, granted.id) == granted
+
+
+async def test_who_needs_review_is_cleared_only_with_a_reason(desk: Desk) -> None:
+    patient, protocol_id = await desk.create(), to_wire("protocol", new_id())
+    asks = content([question("heart")], rule("heart", "NEEDS_REVIEW", condition("heart", "MISSING")))
+    version = await desk.asks(protocol_id, asks)
+    screening = await desk.screen(patient.id, protocol_id=protocol_id, questionnaire_version_id=version.id, answers=[])
+    named = {"protocol_id": protocol_id, "screening_id": screening.id}
+    assert (await refusal(desk.clear(patient.id, **named))).reason == "CLEARANCE_OVERRIDE_MISSING"
+    assert (await desk.clear(patient.id, **named, override_reason="examined")).screening_id == screening.id
+
+
+async def test_the_latest_screening_for_the_protocol_counts_though_another_or_none_is_named(desk: Desk) -> None:
+    patient = await desk.create()
+    fine = await screened(desk, patient.id, psychosis=False)
+    same = {"protocol_id": fine.protocol_id, "questionnaire_version_id": fine.questionnaire_version_id}
+    assert (await desk.clear(patient.id, protocol_id=fine.protocol_id, screening_id=fine.id)).id
+    excluded = await screened(desk, patient.id, psychosis=True, **same)
+    for named in ({"screening_id": fine.id}, {}):
+        refused = await refusal(desk.clear(patient.id, protocol_id=fine.protocol_id, **named))
+        assert (refused.reason, refused.metadata["screening_id"]) == ("CLEARANCE_OVERRIDE_MISSING", excluded.id)
+    corrected = await screened(desk, patient.id, psychosis=False, **same)
+    assert (await desk.clear(patient.id, protocol_id=fine.protocol_id, screening_id=corrected.id)).id
+    refused = await refusal(desk.clear(patient.id, protocol_id=fine.protocol_id, screening_id=excluded.id))
+    assert refused.reason == "CLEARANCE_OVERRIDE_MISSING"
+    assert (await desk.clear(patient.id)).screening_id == ""
+
+
+async def test_a_screening_for_another_protocol_is_none_for_this_one(desk: Desk) -> None:
+    patient = await desk.create()
+    screening = await screened(desk, patient.id, psychosis=False)
+    refused = await refusal(desk.clear(patient.id, screening_id=screening.id))
+    assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "SCREENING_NOT_FOUND")
+    assert await desk.service.count("clearance") == 0
+
+
+async def test_a_clearance_waits_for_a_screening_that_is_being_recorded(desk: Desk) -> None:
+    """The patient's lock holds it until the screening, which excludes, has committed."""
+    patient = await desk.create()
+    fine = await screened(desk, patient.id, psychosis=False)
+    call = desk.service.inside("test")
+    async with desk.service.db.transaction(call) as conn:
+        await Store(conn, call).lock([from_wire("patient", patient.id)])
+        waiting = asyncio.create_task(
+            refusal(desk.clear(patient.id, protocol_id=fine.protocol_id, screening_id=fine.id))
+        )
+        await until_a_lock_is_awaited(desk)
+        await conn.execute(
+            "INSERT INTO screening SELECT chain_id, $2, patient_id, protocol_id, site_id, answers, recorded_by, "
+            "recorded_at, questionnaire_version_id, 'SCREENING_OUTCOME_EXCLUDED', '{psychosis_history}' "
+            "FROM screening WHERE id = $1",
+            from_wire("screening", fine.id),
+            new_id(),
+        )
+    assert (await waiting).reason == "CLEARANCE_OVERRIDE_MISSING"
+    assert await desk.service.count("clearance") == 0
+
+
+async def test_a_screening_waits_for_a_clearance_that_is_being_granted(desk: Desk) -> None:
+    patient = await desk.create()
+    call = desk.service.inside("test")
+    async with desk.service.db.transaction(call) as conn:
+        await Store(conn, call).lock([from_wire("patient", patient.id)])
+        waiting = asyncio.create_task(screened(desk, patient.id, psychosis=True))
+        await until_a_lock_is_awaited(desk)
+        assert not waiting.done()
+    assert (await waiting).patient_id == patient.id
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"conditions": [{}]}, ("conditions[0]", "condition.says_something")),
+        ({"conditions": [{"text": "a\x00b"}]}, ("conditions[0].text", "string.pattern")),
+        ({"conditions": [{"text": "   "}]}, ("conditions[0].text", "string.pattern")),
+        ({"conditions": [{"code": "X"}]}, ("conditions[0].code", "string.pattern")),
+        ({"band_codes": ["a", "a"]}, ("band_codes", "repeated.unique")),
+        ({"band_codes": ["A"]}, ("band_codes[0]", "string.pattern")),
+        ({"session_minutes_max": 721}, ("session_minutes_max", "int32.gte_lte")),
+        ({"session_minutes_max": -1}, ("session_minutes_max", "int32.gte_lte")),
+        ({"override_reason": " "}, ("override_reason", "string.pattern")),
+        ({"override_reason": "x" * 501}, ("override_reason", "string.max_len")),
+    ],
+)
+async def test_limits_that_say_nothing_or_too_much_are_refused(
+    desk: Desk, changes: dict[str, Any], fault: tuple[str, str]
+) -> None:
+    refused = await refusal(desk.clear((await desk.create()).id, **changes))
+    assert (refused.reason, refused.faults) == ("BAD_REQUEST", [fault])
+    assert await desk.service.count("clearance") == 0
+
+
+async def test_a_clearance_is_revoked_for_a_reason(desk: Desk) -> None:
+    granted = await desk.clear((await desk.create()).id)
+    for reason, broken in (("", "string.pattern"), (" \t", "string.pattern"), ("x" * 501, "string.max_len")):
+        request = pb.RevokeClearanceRequest(request_id=str(uuid4()), clearance_id=granted.id, reason=reason)
+        refused = await refusal(desk.service.call(desk.clearances.RevokeClearance, request, desk.clinician()))
+        assert (refused.reason, refused.faults) == ("BAD_REQUEST", [("reason", broken)])
+    assert (await desk.revoke(granted.id)).revoke_reason == "a new diagnosis"
+    assert (await get_clearance(desk, granted.id)).revoke_reason == "a new diagnosis"
+    assert b"diagnosis" not in (await desk.service.published())[-1][1].SerializeToString()
+
+
+async def test_those_in_force_on_a_day_can_be_asked_for(desk: Desk) -> None:
+    patient = await desk.create()
+    march = await desk.clear(patient.id, expire_date={"year": 2027, "month": 3, "day": 31})
+    late = await desk.clear(patient.id, effective_date={"year": 2027, "month": 3, "day": 31})
+    revoked = await desk.clear(patient.id)
+    await desk.revoke(revoked.id)
+    for month, day, ids in (
+        (2, 28, []), (3, 1, [march.id]), (3, 30, [march.id]), (3, 31, [late.id, march.id]), (4, 1, [late.id]),
+        (9, 1, [late.id]), (9, 2, []),
+    ):  # fmt: skip
+        on = {"year": 2027, "month": month, "day": day}
+        listed = await list_clearances(desk, patient.id, in_force_date=on)
+        assert [each.id for each in listed.clearances] == ids, on
+    on = {"year": 2027, "month": 3, "day": 31}
+    first = await list_clearances(desk, patient.id, in_force_date=on, page_size=1)
+    second = await list_clearances(desk, patient.id, in_force_date=on, page_size=1, page_token=first.next_page_token)
+    assert [each.id for page in (first, second) for each in page.clearances] == [late.id, march.id]
+    refused = await refusal(list_clearances(desk, patient.id, page_token=first.next_page_token))
+    assert refused.reason == "BAD_PAGE_TOKEN"
+    refused = await refusal(list_clearances(desk, patient.id, in_force_date={"year": 2027, "month": 2, "day": 29}))
+    assert refused.faults == [("in_force_date", "date.exists")]
 
 
 async def test_nobody_is_cleared_where_their_record_does_not_open(desk: Desk) -> None:

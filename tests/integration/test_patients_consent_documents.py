@@ -79,7 +79,11 @@ async def test_only_the_chains_admin_creates_publishes_and_retires(desk: Consent
     document = await desk.document()
     for role in (*STAFF, "ROLE_INTEGRATION", "ROLE_SERVICE"):
         token = desk.service.token(role)
-        for answer in (desk.document(token), desk.publish(document.id, token), desk.retire(document.id, token)):
+        for answer in (
+            desk.document(token),
+            desk.publish_document(document.id, token),
+            desk.retire(document.id, token),
+        ):
             assert (await refusal(answer)).reason == "ACCESS_DENIED"
     assert [await desk.service.count(f"consent_{kind}") for kind in ("document", "document_version")] == [1, 0]
 
@@ -100,11 +104,11 @@ async def test_a_document_of_another_chain_does_not_exist(desk: ConsentDesk) -> 
     for answer in (
         get(desk, version.consent_document_id, token),
         desk.get_version(version.id, token=token),
-        desk.publish(version.consent_document_id, token),
+        desk.publish_document(version.consent_document_id, token),
         desk.retire(version.consent_document_id, token),
         get(desk, ABSENT),
         desk.get_version(ABSENT_VERSION),
-        desk.publish(ABSENT),
+        desk.publish_document(ABSENT),
         desk.retire(ABSENT),
     ):
         refused = await refusal(answer)
@@ -116,7 +120,7 @@ async def test_a_document_of_another_chain_does_not_exist(desk: ConsentDesk) -> 
 async def test_a_version_keeps_its_texts_and_their_hashes(desk: ConsentDesk) -> None:
     english, spanish = "# I agree\r\n\n\tto *this*.", "Estoy de acuerdo — 😀\u0301"
     texts = [text("en-us", english, format=pb.CONSENT_TEXT_FORMAT_MARKDOWN), text("ES", spanish)]
-    version = await desk.publish((await desk.document()).id, texts=texts, earlier_signatures_stay_good=True)
+    version = await desk.publish_document((await desk.document()).id, texts=texts, earlier_signatures_stay_good=True)
     assert (version.number, list(version.language_codes)) == (1, ["en-US", "es"])
     assert (version.effective_date, version.earlier_signatures_stay_good) == (to_date(date(2027, 3, 1)), True)
     assert (version.publish_time.ToDatetime(tzinfo=UTC), version.published_by) == (desk.service.now, "user")
@@ -132,8 +136,8 @@ async def test_a_version_keeps_its_texts_and_their_hashes(desk: ConsentDesk) -> 
 
 async def test_a_version_is_published_with_all_that_a_gate_needs(desk: ConsentDesk) -> None:
     document = await desk.document(state_code="NM")
-    await desk.publish(document.id)
-    version = await desk.publish(document.id, from_day=date(2027, 4, 1), earlier_signatures_stay_good=True)
+    await desk.publish_document(document.id)
+    version = await desk.publish_document(document.id, from_day=date(2027, 4, 1), earlier_signatures_stay_good=True)
     subject, event = (await desk.service.published())[-1]
     assert subject == "patients.v1.consent_document_version.published"
     assert (event.consent_document_version_id, event.consent_document_id) == (version.id, document.id)
@@ -147,8 +151,8 @@ async def test_the_same_request_creates_publishes_and_retires_once(desk: Consent
     ids = [str(uuid4()) for _ in range(3)]
     document = await desk.document(request_id=ids[0])
     assert await desk.document(request_id=ids[0]) == document
-    version = await desk.publish(document.id, request_id=ids[1])
-    assert await desk.publish(document.id, request_id=ids[1]) == version
+    version = await desk.publish_document(document.id, request_id=ids[1])
+    assert await desk.publish_document(document.id, request_id=ids[1]) == version
     retired = await desk.retire(document.id, request_id=ids[2])
     assert await desk.retire(document.id, request_id=ids[2]) == retired
     assert [await desk.service.count(f"consent_{kind}") for kind in ("document", "document_version")] == [1, 1]
@@ -163,7 +167,7 @@ async def test_the_same_request_creates_publishes_and_retires_once(desk: Consent
     ],
 )
 async def test_a_version_that_cannot_be_is_refused(desk: ConsentDesk, changes: dict[str, Any], faults: Any) -> None:
-    refused = await refusal(desk.publish((await desk.document()).id, **changes))
+    refused = await refusal(desk.publish_document((await desk.document()).id, **changes))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "CONSENT_VERSION_REFUSED")
     assert refused.faults == faults
     assert [await desk.service.count(f"consent_{kind}") for kind in ("document_version", "text")] == [0, 0]
@@ -172,17 +176,17 @@ async def test_a_version_that_cannot_be_is_refused(desk: ConsentDesk, changes: d
 async def test_a_day_has_passed_when_it_has_passed_everywhere_on_earth(desk: ConsentDesk) -> None:
     document, sunday = await desk.document(), date(2027, 2, 28)
     desk.service.clock.now = datetime(2027, 3, 1, 11, 59, tzinfo=UTC)
-    await desk.publish(document.id, from_day=sunday)
+    await desk.publish_document(document.id, from_day=sunday)
     desk.service.clock.now = datetime(2027, 3, 1, 12, tzinfo=UTC)
-    assert (await refusal(desk.publish(document.id, from_day=sunday))).reason == "CONSENT_VERSION_REFUSED"
+    assert (await refusal(desk.publish_document(document.id, from_day=sunday))).reason == "CONSENT_VERSION_REFUSED"
 
 
 async def test_a_version_begins_no_earlier_than_the_one_before_it(desk: ConsentDesk) -> None:
     document, may = await desk.document(), date(2027, 5, 1)
-    await desk.publish(document.id, from_day=may)
-    refused = await refusal(desk.publish(document.id, from_day=date(2027, 4, 30)))
+    await desk.publish_document(document.id, from_day=may)
+    refused = await refusal(desk.publish_document(document.id, from_day=date(2027, 4, 30)))
     assert refused.faults == [("effective_date", "EFFECTIVE_DATE_BEFORE_LAST_VERSION")]
-    assert (await desk.publish(document.id, from_day=may)).number == 2
+    assert (await desk.publish_document(document.id, from_day=may)).number == 2
 
 
 @pytest.mark.parametrize(
@@ -203,7 +207,7 @@ async def test_a_version_begins_no_earlier_than_the_one_before_it(desk: ConsentD
     ],
 )
 async def test_texts_and_days_that_break_a_rule_are_refused(desk: ConsentDesk, changes: Any, field: str) -> None:
-    refused = await refusal(desk.publish((await desk.document()).id, **changes))
+    refused = await refusal(desk.publish_document((await desk.document()).id, **changes))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
     assert refused.faults[0][0] == field
     assert await desk.service.count("consent_document_version") == 0
@@ -211,7 +215,7 @@ async def test_texts_and_days_that_break_a_rule_are_refused(desk: ConsentDesk, c
 
 async def test_a_text_of_100_000_characters_is_kept(desk: ConsentDesk) -> None:
     content = "ñ" * 100_000
-    version = await desk.publish((await desk.document()).id, texts=[text(content=content)])
+    version = await desk.publish_document((await desk.document()).id, texts=[text(content=content)])
     assert (await desk.get_version(version.id)).text.content == content
 
 
@@ -228,7 +232,7 @@ async def test_a_text_of_100_000_characters_is_kept(desk: ConsentDesk) -> None:
 )
 async def test_a_text_is_read_in_the_nearest_language(desk: ConsentDesk, wanted: str, found: str) -> None:
     texts = [text(language) for language in ("es", "es-MX", "en-US", "zh-Hans")]
-    version = await desk.publish((await desk.document()).id, texts=texts)
+    version = await desk.publish_document((await desk.document()).id, texts=texts)
     assert (await desk.get_version(version.id, wanted)).text.language_code == found
 
 
@@ -241,7 +245,7 @@ async def test_a_retired_document_is_published_and_retired_no_more(desk: Consent
     assert (subject, event.consent_document_id) == ("patients.v1.consent_document.retired", retired.id)
     assert (event.document_code, event.state_code, event.retire_time) == ("TREATMENT", "", retired.retire_time)
     assert event.meta.aggregate_version == 2
-    for answer in (desk.publish(retired.id), desk.retire(retired.id)):
+    for answer in (desk.publish_document(retired.id), desk.retire(retired.id)):
         refused = await refusal(answer)
         assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "CONSENT_DOCUMENT_RETIRED")
         assert refused.metadata == {"consent_document_id": retired.id}
@@ -251,7 +255,7 @@ async def test_a_retired_document_is_published_and_retired_no_more(desk: Consent
 async def test_versions_come_the_latest_first(desk: ConsentDesk) -> None:
     document = await desk.document()
     assert len((await get(desk, document.id)).versions) == 0
-    made = [await desk.publish(document.id) for _ in range(3)]
+    made = [await desk.publish_document(document.id) for _ in range(3)]
     assert [version.number for version in made] == [1, 2, 3]
     assert list((await get(desk, document.id)).versions) == made[::-1]
 

@@ -199,7 +199,7 @@ async def test_of_two_signatures_at_once_the_second_is_told_that_it_is_given(des
 async def test_a_withdrawal_at_the_door_waits_for_another_signature(desk: ConsentDesk) -> None:
     patient, version = await desk.create(), await desk.published()
     signed = await desk.sign(patient.id, version.id)
-    newer = await desk.publish(version.consent_document_id)
+    newer = await desk.publish_document(version.consent_document_id)
     worked, commit = asyncio.Event(), asyncio.Event()
 
     async def sign_and_wait(store: PatientsStore) -> None:

@@ -44,7 +44,7 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: ConsentDesk) -> N
         "list": (desk.list_consents(patient.id), 4),
         "permit": (desk.permit(patient.id), 5),
         "list permissions": (desk.list_permissions(patient.id), 5),
-        "publish": (desk.publish(version.consent_document_id), 6),
+        "publish": (desk.publish_document(version.consent_document_id), 6),
         "retire": (desk.retire(version.consent_document_id), 6),
     }
     taken = {name: await round_trips(desk, answer) for name, (answer, _) in budget.items()}

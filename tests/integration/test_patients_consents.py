@@ -32,7 +32,7 @@ VERBAL, PAPER = pb.CONSENT_METHOD_VERBAL, pb.CONSENT_METHOD_PAPER
 
 async def test_a_signature_is_kept_with_what_was_signed(desk: ConsentDesk) -> None:
     patient = await desk.create()
-    version = await desk.publish((await desk.document()).id, texts=[text("en-US"), text("es-MX", "Acepto.")])
+    version = await desk.publish_document((await desk.document()).id, texts=[text("en-US"), text("es-MX", "Acepto.")])
     signed = await desk.sign(
         patient.id,
         version.id,
@@ -55,7 +55,7 @@ async def test_a_signature_is_kept_with_what_was_signed(desk: ConsentDesk) -> No
 
 async def test_a_signature_is_published_with_codes_and_ids_only(desk: ConsentDesk) -> None:
     patient, document = await desk.create(), await desk.document(state_code="CO")
-    version = await desk.publish(document.id, earlier_signatures_stay_good=True)
+    version = await desk.publish_document(document.id, earlier_signatures_stay_good=True)
     signed = await desk.sign(patient.id, version.id, signer_name="Zyxwv")
     subject, event = (await desk.service.published())[-1]
     assert (subject, event.consent_id, event.patient_id) == ("patients.v1.consent.signed", signed.id, patient.id)
@@ -265,7 +265,7 @@ async def test_a_withdrawal_is_published_without_its_reason(desk: ConsentDesk) -
 async def test_what_does_not_stand_cannot_be_withdrawn(desk: ConsentDesk) -> None:
     patient, version = await desk.create(), await desk.published()
     first = await desk.sign(patient.id, version.id)
-    newer = await desk.publish(version.consent_document_id, earlier_signatures_stay_good=True)
+    newer = await desk.publish_document(version.consent_document_id, earlier_signatures_stay_good=True)
     second = await desk.sign(patient.id, newer.id)
     superseded = await refusal(desk.withdraw(first))
     assert (superseded.code, superseded.reason) == (StatusCode.FAILED_PRECONDITION, "CONSENT_NOT_STANDING")
@@ -316,7 +316,7 @@ async def test_nobody_signs_where_their_record_does_not_open(desk: ConsentDesk) 
 
 async def test_a_version_of_another_chain_or_of_none_is_not_found(desk: ConsentDesk) -> None:
     patient, other = await desk.create(), desk.of_other_chain()
-    elsewhere = await desk.publish((await desk.document(other)).id, other)
+    elsewhere = await desk.publish_document((await desk.document(other)).id, other)
     for version_id in (elsewhere.id, to_wire("consentdocumentversion", new_id())):
         refused = await refusal(desk.sign(patient.id, version_id))
         assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "CONSENT_DOCUMENT_NOT_FOUND")
@@ -345,7 +345,7 @@ async def test_a_site_without_a_state_is_not_yet_known_until_it_is_told_again(de
 
 async def test_an_outdated_version_is_refused_and_the_current_one_named(desk: ConsentDesk) -> None:
     patient, first = await desk.create(), await desk.published()
-    second = await desk.publish(first.consent_document_id)
+    second = await desk.publish_document(first.consent_document_id)
     refused = await refusal(desk.sign(patient.id, first.id))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "CONSENT_VERSION_NOT_CURRENT")
     assert refused.faults == [("consent_document_version_id", "OUTDATED")]
@@ -357,7 +357,7 @@ async def test_a_version_is_signed_from_midnight_at_the_site(desk: ConsentDesk) 
     """1 May begins at 6:00 UTC in Denver, and at 7:00 in Phoenix."""
     patient = await desk.create(site_ids=[to_wire("site", desk.other_site_id)])
     first = await desk.published()
-    second = await desk.publish(first.consent_document_id, from_day=MAY)
+    second = await desk.publish_document(first.consent_document_id, from_day=MAY)
     desk.service.clock.now = datetime(2027, 5, 1, 5, 59, 59, tzinfo=UTC)
     early = await refusal(desk.sign(patient.id, second.id))
     assert early.faults == [("consent_document_version_id", "NOT_YET_IN_EFFECT")]
@@ -374,7 +374,7 @@ async def test_a_version_is_signed_from_midnight_at_the_site(desk: ConsentDesk) 
 async def test_before_a_documents_first_day_nothing_is_to_be_signed(desk: ConsentDesk) -> None:
     patient, document = await desk.create(), await desk.document()
     assert await desk.stands(patient.id) == {}
-    version = await desk.publish(document.id, from_day=MAY)
+    version = await desk.publish_document(document.id, from_day=MAY)
     refused = await refusal(desk.sign(patient.id, version.id))
     assert refused.faults == [("consent_document_version_id", "NOT_YET_IN_EFFECT")]
     assert refused.metadata == {}
@@ -427,7 +427,7 @@ async def test_a_states_own_document_comes_before_the_one_of_every_state(desk: C
 
 async def test_a_states_document_stands_in_only_once_it_is_in_effect(desk: ConsentDesk) -> None:
     patient, everywhere = await desk.create(), await desk.published()
-    of_state = await desk.publish((await desk.document(state_code="CO")).id, from_day=MAY)
+    of_state = await desk.publish_document((await desk.document(state_code="CO")).id, from_day=MAY)
     await desk.sign(patient.id, everywhere.id)
     assert await desk.stands(patient.id, day=date(2027, 4, 30)) == {"TREATMENT": "CURRENT"}
     assert await desk.stands(patient.id, day=MAY) == {"TREATMENT": "MISSING"}
@@ -454,9 +454,9 @@ async def test_a_newer_version_outdates_a_signature_unless_it_stays_good(desk: C
     patient, first = await desk.create(), await desk.published()
     document_id = first.consent_document_id
     signed = await desk.sign(patient.id, first.id)
-    await desk.publish(document_id, from_day=date(2027, 4, 1), earlier_signatures_stay_good=True)
-    await desk.publish(document_id, from_day=date(2027, 5, 1))
-    last = await desk.publish(document_id, from_day=date(2027, 6, 1), earlier_signatures_stay_good=True)
+    await desk.publish_document(document_id, from_day=date(2027, 4, 1), earlier_signatures_stay_good=True)
+    await desk.publish_document(document_id, from_day=date(2027, 5, 1))
+    last = await desk.publish_document(document_id, from_day=date(2027, 6, 1), earlier_signatures_stay_good=True)
     for day, status in (
         (date(2027, 3, 31), "CURRENT"),
         (date(2027, 4, 1), "CURRENT"),
@@ -504,12 +504,12 @@ async def test_paper_is_recorded_with_the_instant_of_signing(desk: ConsentDesk) 
 
 async def test_paper_of_a_version_since_replaced_is_taken_if_it_is_still_good(desk: ConsentDesk) -> None:
     document, patient, other = await desk.document(), await desk.create(), await desk.create()
-    first, signed_at = await desk.publish(document.id), to_timestamp(desk.service.now)
-    await desk.publish(document.id, from_day=date(2027, 3, 2), earlier_signatures_stay_good=True)
+    first, signed_at = await desk.publish_document(document.id), to_timestamp(desk.service.now)
+    await desk.publish_document(document.id, from_day=date(2027, 3, 2), earlier_signatures_stay_good=True)
     desk.service.clock.now += timedelta(days=1)
     await desk.sign(patient.id, first.id, method=PAPER, sign_time=signed_at)
     assert await desk.stands(patient.id) == {"TREATMENT": "CURRENT"}
-    third = await desk.publish(document.id, from_day=date(2027, 3, 2))
+    third = await desk.publish_document(document.id, from_day=date(2027, 3, 2))
     refused = await refusal(desk.sign(other.id, first.id, method=PAPER, sign_time=signed_at))
     assert refused.faults == [("consent_document_version_id", "OUTDATED")]
     assert refused.metadata == {"current_version_id": third.id}

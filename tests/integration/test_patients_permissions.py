@@ -195,7 +195,7 @@ async def test_nothing_is_recorded_where_the_record_does_not_open_or_of_words_th
     desk: ConsentDesk,
 ) -> None:
     patient, other = await desk.create(), desk.of_other_chain()
-    elsewhere = await desk.publish((await desk.document(other)).id, other)
+    elsewhere = await desk.publish_document((await desk.document(other)).id, other)
     for patient_id, changes, reason in (
         (patient.id, desk.there, "PATIENT_NOT_FOUND"),
         (to_wire("patient", new_id()), {}, "PATIENT_NOT_FOUND"),

@@ -71,7 +71,9 @@ async def test_a_change_waits_for_another_and_then_sees_that_it_is_stale(desk: D
 async def test_a_revocation_waits_for_another_and_then_sees_that_it_is_late(desk: Desk) -> None:
     granted = await desk.clear((await desk.create()).id)
     clearance_id = from_wire("clearance", granted.id)
-    await second_waits_for_first(desk, lambda store: clearances.revoke_clearance(store, clearance_id), ClearanceRevoked)
+    await second_waits_for_first(
+        desk, lambda store: clearances.revoke_clearance(store, clearance_id, "why"), ClearanceRevoked
+    )
     request = clearance_pb.GetClearanceRequest(clearance_id=granted.id)
     assert (await desk.service.call(desk.clearances.GetClearance, request)).clearance.revoked_by == "user"
 

@@ -288,6 +288,30 @@ async def test_a_clearance_that_is_revoked_before_it_is_granted_stays_revoked(cl
     assert len((await clinic.book(request)).visits) == 1
 
 
+@pytest.mark.parametrize(
+    ("limits", "rules"),
+    [
+        ({"band_codes": ["long"]}, ["BAND_NOT_CLEARED"]),
+        ({"session_minutes_max": 39}, ["SESSION_TOO_LONG"]),
+        ({"band_codes": ["long", "longer"], "session_minutes_max": 1}, ["BAND_NOT_CLEARED", "SESSION_TOO_LONG"]),
+        ({"band_codes": ["long", "short"], "session_minutes_max": 40}, []),
+    ],
+)
+async def test_a_visit_is_planned_within_the_limits_of_the_clearance(
+    clinic: Clinic, limits: dict[str, Any], rules: list[str]
+) -> None:
+    patient = await clinic.add_patient(cleared=False)
+    await clinic.clear(patient, **limits)
+    request = clinic.request(patient, clinic.treatments([FIRST]))
+    if rules:
+        refused = await refusal(clinic.book(request))
+        assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "CLEARANCE_MISSING")
+        assert refused.faults == [("visits[0].phase_code", rule) for rule in rules]
+        assert await clinic.count("course") == 0
+        await clinic.clear(patient)
+    assert len((await clinic.book(request)).visits) == 1
+
+
 async def test_an_event_delivered_again_changes_nothing(clinic: Clinic) -> None:
     patient = await clinic.add_patient()
     clearance = clinic.clearance(patient, route_codes=["nasal"])

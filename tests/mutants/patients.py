@@ -23,6 +23,11 @@ I_PATIENTS_CONSENT_RACES = "tests/integration/test_patients_consent_races.py"
 I_PATIENTS_CONSENT_SPEED = "tests/integration/test_patients_consent_speed.py"
 I_PATIENTS_PERMISSIONS = "tests/integration/test_patients_permissions.py"
 U_PATIENTS_CONSENTS = "tests/unit/test_patients_consents.py"
+I_PATIENTS_QUESTIONNAIRES = "tests/integration/test_patients_questionnaires.py"
+I_PATIENTS_SCREENINGS = "tests/integration/test_patients_screenings.py"
+P_PATIENTS_ELIGIBILITY = "tests/property/test_patients_eligibility.py"
+U_PATIENTS_ELIGIBILITY = "tests/unit/test_patients_eligibility.py"
+U_PATIENTS_QUESTIONNAIRES = "tests/unit/test_patients_questionnaires.py"
 
 PATIENTS = [
     Mutant("services/patients/use_cases/records.py", 'if call.sites is not None and site_id not in call.sites:', 'if False:', I_PATIENTS),
@@ -142,4 +147,46 @@ PATIENTS = [
     Mutant("services/patients/store/diagnoses.py", '        diagnosis.c.retracted_at.is_(None),\n', '', I_DIAGNOSES),
     Mutant("services/patients/store/__init__.py", '        "diagnosis_standing_key": DiagnosisRecorded,\n', '', I_DIAGNOSES),
     Mutant("services/patients/migrations/versions/0004_adverse_events_and_diagnoses.py", 'postgresql_nulls_not_distinct=True', 'postgresql_nulls_not_distinct=False', I_DIAGNOSES),
+    Mutant("services/patients/domain/questionnaires.py", '        if value in values[:n]:\n', '        if False:\n', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", '    if question.code == AGE:\n', '    if False:\n', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", 'if {each.language for each in texts} != languages:', 'if False:', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", '        if value and question.type is not type:\n', '        if False:\n', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", 'if question.type is QuestionType.INTEGER and question.min_value >= question.max_value:', 'if False:', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", 'if question.type is QuestionType.CHOICE and not question.options:', 'if False:', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", '    if depth > GROUPS_DEEP_MAX:\n', '    if False:\n', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", '    if not group.conditions and not group.groups:\n', '    if False:\n', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", ' and code not in question.option_codes:', ' and False:', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", '    if condition.comparison not in allowed:\n', '    if False:\n', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", '    if condition.value_name != wanted:\n', '    if False:\n', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", 'if condition.int_value is not None and not least <= condition.int_value <= most:', 'if False:', U_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/questionnaires.py", '        if self.retired_at is not None:\n', '        if False:\n', I_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/domain/eligibility.py", '((day.month, day.day) < (birth_date.month, birth_date.day))', '((day.month, day.day) <= (birth_date.month, birth_date.day))', U_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", '        if not shown:\n', '        if False:\n', P_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", '            if question.required and shown:\n', '            if question.required:\n', P_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", '        if code not in known\n', '        if False\n', P_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", 'if type(value) is not TYPES[question.type]:', 'if not isinstance(value, TYPES[question.type]):', U_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", '        if value.code not in question.option_codes:\n', '        if False:\n', P_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", '        if value > today:\n', '        if False:\n', P_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", '        if len(value) > most:\n', '        if False:\n', P_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", '        if not value.strip():\n', '        if not value:\n', P_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", 'and not question.min_value <= value <= question.max_value:', 'and False:', P_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", 'for each in (Outcome.EXCLUDED, Outcome.NEEDS_REVIEW) if', 'for each in (Outcome.NEEDS_REVIEW, Outcome.EXCLUDED) if', P_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/eligibility.py", 'return all(parts) if group.behavior is Behavior.ALL else any(parts)', 'return all(parts)', P_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/screenings.py", '        if self.version_id != self.current_version_id:\n', '        if False:\n', U_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/screenings.py", 'self.retired or self.questionnaire_id == self.assigned_id', 'self.questionnaire_id == self.assigned_id', U_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/screenings.py", 'now.astimezone(ZoneInfo(self.time_zone)).date()', 'now.date()', U_PATIENTS_ELIGIBILITY),
+    Mutant("services/patients/domain/clearances.py", '        if self.expire_date > (latest := last_day(today)):\n', '        latest = today\n        if False:\n', I_PATIENTS_CLEARANCES),
+    Mutant("services/patients/domain/clearances.py", 'if screening.outcome is not Outcome.ELIGIBLE and not self.override_reason:', 'if False:', I_PATIENTS_CLEARANCES),
+    Mutant("services/patients/domain/clearances.py", 'year=today.year + MONTHS_MAX // 12, day=28', 'year=today.year + MONTHS_MAX // 12, month=3, day=1', U_PATIENTS_RULES),
+    Mutant("services/patients/store/clearances.py", '    screening.c.protocol_id == param("protocol_id", Uuid),\n', '    param("protocol_id", Uuid).is_not(None),\n', I_PATIENTS_CLEARANCES),
+    Mutant("services/patients/store/clearances.py", 'clearance.c.expire_date >= _day, clearance.c.revoked_at.is_(None)', 'clearance.c.expire_date >= _day', I_PATIENTS_CLEARANCES),
+    Mutant("services/patients/store/screenings.py", 'patient.c.id == PATIENT, _seen)', 'patient.c.id == PATIENT)', I_PATIENTS_SCREENINGS),
+    Mutant("services/patients/store/questionnaires.py", '        questionnaire.c.retired_at.is_(None),\n', '', I_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/store/__init__.py", '        "questionnaire_chain_id_code_key": QuestionnaireCodeTaken,\n', '', I_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/store/__init__.py", '        "screening_chain_id_patient_id_site_id_fkey": PatientNotFound,\n', '', I_PATIENTS_SCREENINGS),
+    Mutant("services/patients/rpc/clearances.py", 'work, locks=[command.patient_id]', 'work', I_PATIENTS_CLEARANCES),
+    Mutant("services/patients/rpc/screenings.py", 'work, locks=[command.patient_id]', 'work', I_PATIENTS_CLEARANCES),
+    Mutant("services/patients/rpc/questionnaires.py", 'call, request, pb.PublishQuestionnaireVersionResponse, PatientsStore, work, locks=[questionnaire_id]', 'call, request, pb.PublishQuestionnaireVersionResponse, PatientsStore, work', I_PATIENTS_QUESTIONNAIRES),
+    Mutant("services/patients/use_cases/clearances.py", 'if command.screening_id and all(', 'if False and all(', I_PATIENTS_CLEARANCES),
+    Mutant("services/patients/migrations/versions/0007_questionnaires_and_the_limits_of_clearances.py", '"GRANT SELECT, INSERT ON questionnaire_version TO patients"', '"GRANT SELECT, INSERT, UPDATE, DELETE ON questionnaire_version TO patients"', I_PATIENTS_QUESTIONNAIRES),
 ]  # fmt: skip

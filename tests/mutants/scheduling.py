@@ -61,7 +61,7 @@ SCHEDULING = [
     Mutant("services/scheduling/use_cases.py", 'version = found.course_version + 1', 'version = found.course_version', I_SCHEDULING_VISITS),
     Mutant("services/scheduling/use_cases.py", '    if not await store.adopt(site_id, version_id):\n        return await store.adopted_at(site_id, version_id)\n', '    await store.adopt(site_id, version_id)\n', I_SCHEDULING_REFERENCE),
     Mutant("services/scheduling/store/protocols.py", 'key = self.call.chain_id, id', 'key = id, id', I_SCHEDULING_REFERENCE),
-    Mutant("services/scheduling/store/patients.py", '("route_codes", "effective_date", "expire_date")}', '("route_codes", "effective_date", "expire_date", "revoked")}', I_SCHEDULING_COURSES),
+    Mutant("services/scheduling/store/patients.py", '"band_codes", "session_minutes_max")', '"band_codes", "session_minutes_max", "revoked")', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'table.c.start_at < _wanted.c.end_at', 'table.c.start_at < _wanted.c.start_at', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'if not each["revoked"]', 'if True', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'if not row["adopted"]:', 'if False:', I_SCHEDULING_COURSES),
@@ -74,4 +74,8 @@ SCHEDULING = [
     Mutant("services/scheduling/store/visits.py", 'or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == visit.c.course_id),', 'adverse_event.c.course_id == visit.c.course_id,', I_SCHEDULING_PAUSES),
     Mutant("services/scheduling/use_cases.py", '    if status is Status.IN_TREATMENT:\n', '    if False:\n', I_SCHEDULING_PAUSES),
     Mutant("services/scheduling/consumers.py", 'pausing=not event.treatment_allowed', 'pausing=False', I_SCHEDULING_PAUSES),
+    Mutant("services/scheduling/domain/courses.py", 'if visit_type.administers and self.band_codes and ', 'if False and ', U_SCHEDULING_COURSES),
+    Mutant("services/scheduling/domain/courses.py", 'if visit_type.administers and self.band_codes and ', 'if self.band_codes and ', U_SCHEDULING_COURSES),
+    Mutant("services/scheduling/domain/courses.py", 'if self.session_minutes_max and visit_type.administration_minutes > self.session_minutes_max:', 'if False:', U_SCHEDULING_COURSES),
+    Mutant("services/scheduling/domain/courses.py", 'visit_type.administration_minutes > self.session_minutes_max', 'visit_type.administration_minutes >= self.session_minutes_max', U_SCHEDULING_COURSES),
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """The patients service, running in this process, with two sites that it has heard of."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,22 @@ from uuid import UUID, uuid4
 
 import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import ParseDict
 
 from atoll.patients.v1 import clearance_service_pb2 as clearance_pb
 from atoll.patients.v1 import patient_service_pb2 as pb
+from atoll.patients.v1 import questionnaire_service_pb2 as questionnaire_pb
 from atoll.patients.v1 import screening_service_pb2 as screening_pb
 from atoll.patients.v1.clearance_service_pb2_grpc import ClearanceServiceStub
 from atoll.patients.v1.patient_pb2 import Patient
 from atoll.patients.v1.patient_service_pb2_grpc import PatientServiceStub
+from atoll.patients.v1.questionnaire_pb2 import QuestionnaireVersion
+from atoll.patients.v1.questionnaire_service_pb2_grpc import QuestionnaireServiceStub
 from atoll.patients.v1.screening_service_pb2_grpc import ScreeningServiceStub
 from atoll.scheduling.v1.events_pb2 import SiteRegistered
 from chassis.ids import new_id, to_wire
 from services.patients.__main__ import SERVICE
+from tests.support.patients_questionnaires import PSYCHOSIS
 from tests.support.service import Running, running
 
 ZONE, OTHER_ZONE = "America/Denver", "America/Phoenix"
@@ -36,6 +41,7 @@ class Desk:
         self.patients: Any = self.service.stub(PatientServiceStub)
         self.screenings: Any = self.service.stub(ScreeningServiceStub)
         self.clearances: Any = self.service.stub(ClearanceServiceStub)
+        self.questionnaires: Any = self.service.stub(QuestionnaireServiceStub)
         for site_id, zone in ((self.site_id, ZONE), (self.other_site_id, OTHER_ZONE)):
             await self.service.deliver(SiteRegistered(site_id=to_wire("site", site_id), time_zone=zone))
 
@@ -82,15 +88,47 @@ class Desk:
         request = pb.ImportPatientsRequest(request_id=request_id or str(uuid4()), rows=rows)
         return list((await self.service.call(self.patients.ImportPatients, request, token)).results)
 
+    async def asks(self, protocol_id: str, content: Mapping[str, Any] | None = None) -> QuestionnaireVersion:
+        """A new questionnaire is published and used for the protocol; one that asks for psychosis only, if None."""
+        created = await self.service.call(
+            self.questionnaires.CreateQuestionnaire,
+            questionnaire_pb.CreateQuestionnaireRequest(
+                request_id=str(uuid4()), code=f"q_{uuid4().hex[:12]}", display_name="Eligibility"
+            ),
+        )
+        version = await self.publish(created.questionnaire.id, content)
+        await self.assign(created.questionnaire.id, protocol_id)
+        return version
+
+    async def publish(
+        self, questionnaire_id: str, content: Mapping[str, Any] | None = None, token: str | None = None, **changes: Any
+    ) -> QuestionnaireVersion:
+        request = questionnaire_pb.PublishQuestionnaireVersionRequest(
+            **{"request_id": str(uuid4()), "questionnaire_id": questionnaire_id} | changes
+        )
+        ParseDict(dict(content or PSYCHOSIS), request.content)
+        answer = await self.service.call(self.questionnaires.PublishQuestionnaireVersion, request, token)
+        version: QuestionnaireVersion = answer.questionnaire_version
+        return version
+
+    async def assign(self, questionnaire_id: str, protocol_id: str, token: str | None = None) -> None:
+        request = questionnaire_pb.AssignQuestionnaireRequest(
+            request_id=str(uuid4()), questionnaire_id=questionnaire_id, protocol_id=protocol_id
+        )
+        await self.service.call(self.questionnaires.AssignQuestionnaire, request, token)
+
     async def screen(self, patient_id: str, token: str | None = None, **changes: Any) -> screening_pb.Screening:
+        """For a protocol of its own, whose questionnaire asks for psychosis only, unless `changes` say otherwise."""
         fields: dict[str, Any] = {
             "request_id": str(uuid4()),
             "patient_id": patient_id,
             "protocol_id": to_wire("protocol", new_id()),
             "site_id": to_wire("site", self.site_id),
             "answers": [{"question_code": "psychosis", "bool_value": False}],
-        }
-        request = screening_pb.RecordScreeningRequest(**fields | changes)
+        } | changes
+        if "questionnaire_version_id" not in fields:
+            fields["questionnaire_version_id"] = (await self.asks(fields["protocol_id"])).id
+        request = screening_pb.RecordScreeningRequest(**fields)
         token = token or self.clinician()
         recorded: screening_pb.Screening = (
             await self.service.call(self.screenings.RecordScreening, request, token)
@@ -114,7 +152,9 @@ class Desk:
         return granted
 
     async def revoke(self, clearance_id: str, token: str | None = None) -> clearance_pb.Clearance:
-        request = clearance_pb.RevokeClearanceRequest(request_id=str(uuid4()), clearance_id=clearance_id)
+        request = clearance_pb.RevokeClearanceRequest(
+            request_id=str(uuid4()), clearance_id=clearance_id, reason="a new diagnosis"
+        )
         revoked: clearance_pb.Clearance = (
             await self.service.call(self.clearances.RevokeClearance, request, token or self.clinician())
         ).clearance

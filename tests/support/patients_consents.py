@@ -42,7 +42,7 @@ class ConsentDesk(Desk):
         request = document_pb.CreateConsentDocumentRequest(request_id=request_id or str(uuid4()), **fields | changes)
         return (await self.service.call(self.documents.CreateConsentDocument, request, token)).consent_document
 
-    async def publish(
+    async def publish_document(
         self,
         document_id: str,
         token: str | None = None,
@@ -60,7 +60,7 @@ class ConsentDesk(Desk):
 
     async def published(self, **changes: Any) -> Any:
         """A document's first version."""
-        return await self.publish((await self.document(**changes)).id)
+        return await self.publish_document((await self.document(**changes)).id)
 
     async def retire(self, document_id: str, token: str | None = None, *, request_id: str = "") -> Any:
         request = document_pb.RetireConsentDocumentRequest(

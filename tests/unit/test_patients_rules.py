@@ -12,6 +12,7 @@ from services.patients.domain.clearances import (
     ClearanceDatesReversed,
     ClearanceInPast,
     ClearanceRevoked,
+    last_day,
 )
 from services.patients.domain.contacts import ContactPoint, ContactSystem, read_email, read_phone
 from services.patients.domain.names import search_words
@@ -198,7 +199,22 @@ def test_a_clearance_ends_no_earlier_than_it_begins() -> None:
 
 
 def test_a_clearance_is_revoked_once() -> None:
-    revoked = clearance(date(2027, 4, 1), date(2027, 4, 1)).revoked("dr", NOW)
-    assert (revoked.revoked_by, revoked.revoked_at) == ("dr", NOW)
+    revoked = clearance(date(2027, 4, 1), date(2027, 4, 1)).revoked("dr", NOW, "a stroke")
+    assert (revoked.revoked_by, revoked.revoked_at, revoked.revoke_reason) == ("dr", NOW, "a stroke")
     with pytest.raises(ClearanceRevoked):
-        revoked.revoked("dr", NOW)
+        revoked.revoked("dr", NOW, "a stroke")
+
+
+@pytest.mark.parametrize(
+    ("today", "last"),
+    [
+        (date(2027, 3, 1), date(2028, 3, 1)),
+        (date(2028, 2, 28), date(2029, 2, 28)),
+        (date(2028, 2, 29), date(2029, 2, 28)),
+        (date(2027, 2, 28), date(2028, 2, 28)),
+    ],
+)
+def test_the_last_day_of_a_clearance_is_the_same_day_a_year_later_or_the_28th_of_february(
+    today: date, last: date
+) -> None:
+    assert last_day(today) == last

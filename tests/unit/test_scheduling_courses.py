@@ -247,6 +247,49 @@ def test_a_clearance_covers_the_route_and_the_local_day_of_each_visit(
         assert with_(clearances=clearances).lay_out("iv", choices, NOW)
 
 
+LIMITED = replace(CLEARED, band_codes=frozenset({"short"}), session_minutes_max=40)
+
+
+@pytest.mark.parametrize(
+    ("clearances", "rules"),
+    [
+        ([LIMITED], []),
+        ([replace(LIMITED, band_codes=frozenset({"long"}))], ["BAND_NOT_CLEARED"]),
+        ([replace(LIMITED, session_minutes_max=39)], ["SESSION_TOO_LONG"]),
+        (
+            [replace(LIMITED, band_codes=frozenset({"long"}), session_minutes_max=1)],
+            ["BAND_NOT_CLEARED", "SESSION_TOO_LONG"],
+        ),
+        ([replace(LIMITED, session_minutes_max=1), CLEARED], []),
+        (
+            [replace(LIMITED, session_minutes_max=1), replace(LIMITED, band_codes=frozenset({"long"}))],
+            ["SESSION_TOO_LONG"],
+        ),
+        (
+            [replace(LIMITED, band_codes=frozenset({"long"}), session_minutes_max=1),
+             replace(LIMITED, session_minutes_max=1)],
+            ["SESSION_TOO_LONG"],
+        ),
+        ([replace(LIMITED, session_minutes_max=1), replace(CLEARED, route_codes=frozenset({"nasal"}))],
+         ["SESSION_TOO_LONG"]),
+    ],
+)  # fmt: skip
+def test_one_clearance_covers_band_and_length_too_or_the_closest_says_what_it_lacks(
+    clearances: list[Clearance], rules: list[str]
+) -> None:
+    choices = [treatment(local(3, 2, 9))]
+    if rules:
+        faults = at_fault(ClearanceMissing, choices, with_(clearances=clearances))
+        assert faults == [("visits[0].phase_code", rule) for rule in rules]
+    else:
+        assert with_(clearances=clearances).lay_out("iv", choices, NOW)
+
+
+def test_limits_of_band_and_length_are_of_visits_with_administration() -> None:
+    visit_type = TERMS.template.visit_type("talk")
+    assert list(replace(LIMITED, band_codes=frozenset({"long"}), session_minutes_max=1).exceeded_by(visit_type)) == []
+
+
 NINE = local(3, 2, 9)
 Lane = tuple[UUID, int, int, int]
 """Who, which lane, from and to in minutes after the visit's start."""

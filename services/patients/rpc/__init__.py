@@ -15,12 +15,13 @@ from atoll.patients.v1 import (
     patient_service_pb2,
     patient_site_service_pb2,
     permission_service_pb2,
+    questionnaire_service_pb2,
     screening_service_pb2,
 )
 from chassis.db import Database
 from services.patients.rpc.adverse_events import AdverseEventServicer
 from services.patients.rpc.changes import PatientChangeServicer
-from services.patients.rpc.clearances import ClearanceServicer, ScreeningServicer
+from services.patients.rpc.clearances import ClearanceServicer
 from services.patients.rpc.consents import ConsentServicer
 from services.patients.rpc.diagnoses import DiagnosisServicer
 from services.patients.rpc.documents import ConsentDocumentServicer
@@ -28,6 +29,8 @@ from services.patients.rpc.measures import MeasureServicer
 from services.patients.rpc.patient_sites import PatientSiteServicer
 from services.patients.rpc.patients import PatientServicer
 from services.patients.rpc.permissions import PermissionServicer
+from services.patients.rpc.questionnaires import QuestionnaireServicer
+from services.patients.rpc.screenings import ScreeningServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -43,4 +46,5 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"]: MeasureServicer(db),
         patient_site_service_pb2.DESCRIPTOR.services_by_name["PatientSiteService"]: PatientSiteServicer(db),
         permission_service_pb2.DESCRIPTOR.services_by_name["PermissionService"]: PermissionServicer(db),
+        questionnaire_service_pb2.DESCRIPTOR.services_by_name["QuestionnaireService"]: QuestionnaireServicer(db),
     }

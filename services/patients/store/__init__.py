@@ -5,12 +5,13 @@ from typing import ClassVar
 
 from chassis.errors import DomainError
 from chassis.etags import StaleEtag
-from services.patients.domain.clearances import ScreeningNotFound
 from services.patients.domain.consents import ConsentAlreadyGiven, ConsentNotStanding
 from services.patients.domain.diagnoses import DiagnosisRecorded
 from services.patients.domain.documents import ConsentDocumentNotFound, ConsentDocumentTaken
 from services.patients.domain.patient_sites import PatientSiteThere
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
+from services.patients.domain.questionnaires import QuestionnaireCodeTaken
+from services.patients.domain.screenings import ScreeningNotFound
 from services.patients.store.adverse_events import AdverseEventStore
 from services.patients.store.changes import ChangeStore
 from services.patients.store.clearances import ClearanceStore
@@ -20,7 +21,9 @@ from services.patients.store.documents import DocumentStore
 from services.patients.store.measures import MeasureStore
 from services.patients.store.patient_sites import PatientSiteStore
 from services.patients.store.permissions import PermissionStore
+from services.patients.store.questionnaires import QuestionnaireStore
 from services.patients.store.records import RecordStore
+from services.patients.store.screenings import ScreeningStore
 from services.patients.store.search import SearchStore
 
 
@@ -36,6 +39,8 @@ class PatientsStore(
     DocumentStore,
     ConsentStore,
     PermissionStore,
+    ScreeningStore,
+    QuestionnaireStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,
@@ -56,4 +61,5 @@ class PatientsStore(
         "consent_withdrawal_pkey": ConsentNotStanding,
         "permission_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "permission_chain_id_version_id_fkey": ConsentDocumentNotFound,
+        "questionnaire_chain_id_code_key": QuestionnaireCodeTaken,
     }

@@ -1,22 +1,22 @@
-"""SQL of screenings and clearances."""
+"""SQL of clearances."""
 
 import json
+from dataclasses import asdict
+from datetime import date
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Table, Uuid, insert, select, update
+from sqlalchemy import Date, Uuid, func, insert, literal, or_, select, true, update
 
+from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Store, settling
-from services.patients.domain.clearances import Clearance, ClearanceNotFound, Screening, ScreeningNotFound
+from services.patients.domain.clearances import Clearance, ClearanceCondition, ClearanceNotFound, Limits
+from services.patients.domain.screenings import Screening
+from services.patients.store.screenings import CHAIN, LAST_ID, PATIENT, screening_of, zone_of_site
 from services.patients.tables.clearances import clearance, screening
 
-CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
-LAST_ID = UUID(int=2**128 - 1)
-
-ADD_SCREENING = settling(insert(screening).inline().values(params(*screening.c.keys())).cte("new_screening"))
-SCREENING = Statement(select(screening).where(screening.c.chain_id == CHAIN, screening.c.id == param("screening_id")))
 ADD_CLEARANCE = settling(insert(clearance).inline().values(params(*clearance.c.keys())).cte("new_clearance"))
 _clearance = select(clearance).where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id"))
 CLEARANCE = Statement(_clearance)
@@ -24,41 +24,52 @@ CLEARANCE_TO_CHANGE = Statement(_clearance.with_for_update())
 REVOKE = settling(
     update(clearance)
     .where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id"))
-    .values(params("revoked_by", "revoked_at"))
+    .values(params("revoked_by", "revoked_at", "revoke_reason"))
     .cte("revoked_clearance")
+)
+# The latest first: ids are in the order of their making.
+_of_patient = (
+    select(clearance)
+    .where(clearance.c.chain_id == CHAIN, clearance.c.patient_id == PATIENT, clearance.c.id < param("before", Uuid))
+    .order_by(clearance.c.id.desc())
+    .limit(param("limit"))
+)
+CLEARANCES = Statement(_of_patient)
+_day = param("day", Date)
+CLEARANCES_IN_FORCE = Statement(
+    _of_patient.where(
+        clearance.c.effective_date <= _day, clearance.c.expire_date >= _day, clearance.c.revoked_at.is_(None)
+    )
+)
+_for_protocol = [
+    screening.c.chain_id == CHAIN,
+    screening.c.patient_id == PATIENT,
+    screening.c.protocol_id == param("protocol_id", Uuid),
+]
+_latest = select(screening.c.id).where(*_for_protocol).order_by(screening.c.id.desc()).limit(1).scalar_subquery()
+_decisive = (
+    select(screening)
+    .where(*_for_protocol, or_(screening.c.id == param("screening_id", Uuid), screening.c.id == _latest))
+    .subquery("decisive")
+)
+_zone = select(func.coalesce(zone_of_site.scalar_subquery(), literal("")).label("time_zone")).subquery("zone")
+# The site's zone, and the screenings for the protocol that count: the one that is named, and the latest.
+GROUNDS = Statement(
+    select(_zone, _decisive).outerjoin_from(_zone, _decisive, true()).order_by(_decisive.c.id.desc().nulls_last())
 )
 
 
-def _of_one_patient(table: Table) -> Statement:
-    """The latest first: ids are in the order of their making."""
-    found = select(table).where(table.c.chain_id == CHAIN, table.c.patient_id == PATIENT)
-    return Statement(found.where(table.c.id < param("before", Uuid)).order_by(table.c.id.desc()).limit(param("limit")))
-
-
-SCREENINGS, CLEARANCES = _of_one_patient(screening), _of_one_patient(clearance)
-
-
 class ClearanceStore(Store):
-    def add_screening(self, new: Screening) -> None:
-        self.write_last(
-            ADD_SCREENING,
-            id=new.id,
-            patient_id=new.patient_id,
-            protocol_id=new.protocol_id,
-            site_id=new.site_id,
-            answers=json.dumps(new.answers),
-            recorded_by=new.recorded_by,
-            recorded_at=new.recorded_at,
-        )
-
-    async def screening(self, screening_id: UUID) -> Screening:
-        if row := await self.row(SCREENING, screening_id=screening_id):
-            return _screening(row)
-        raise ScreeningNotFound(screening_id=to_wire("screening", screening_id))
-
-    async def screenings(self, patient_id: UUID, before: UUID | None, limit: int) -> list[Screening]:
-        found = await self.rows(SCREENINGS, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [_screening(row) for row in found]
+    async def grounds(
+        self, patient_id: UUID, protocol_id: UUID, site_id: UUID, screening_id: UUID | None
+    ) -> tuple[str, list[Screening]]:
+        """The site's zone, and the screenings that count for a clearance: the one that is named, and the latest."""
+        ids = {"patient_id": patient_id, "protocol_id": protocol_id, "site_id": site_id, "screening_id": screening_id}
+        found = await self.rows(GROUNDS, **ids)
+        time_zone: str = found[0]["time_zone"]
+        if not time_zone:
+            raise NotYetKnown("site", site_id)
+        return time_zone, [screening_of(row) for row in found if row["id"]]
 
     def add_clearance(self, new: Clearance) -> None:
         self.write_last(
@@ -75,10 +86,21 @@ class ClearanceStore(Store):
             granted_at=new.granted_at,
             revoked_by=new.revoked_by,
             revoked_at=new.revoked_at,
+            band_codes=list(new.limits.band_codes),
+            session_minutes_max=new.limits.session_minutes_max,
+            conditions=json.dumps([asdict(each) for each in new.limits.conditions]),
+            override_reason=new.override_reason,
+            revoke_reason=new.revoke_reason,
         )
 
     def revoke(self, revoked: Clearance) -> None:
-        self.write_last(REVOKE, clearance_id=revoked.id, revoked_by=revoked.revoked_by, revoked_at=revoked.revoked_at)
+        self.write_last(
+            REVOKE,
+            clearance_id=revoked.id,
+            revoked_by=revoked.revoked_by,
+            revoked_at=revoked.revoked_at,
+            revoke_reason=revoked.revoke_reason,
+        )
 
     async def clearance(self, clearance_id: UUID) -> Clearance:
         return _found(await self.row(CLEARANCE, clearance_id=clearance_id), clearance_id)
@@ -86,9 +108,14 @@ class ClearanceStore(Store):
     async def clearance_to_change(self, clearance_id: UUID) -> Clearance:
         return _found(await self.row(CLEARANCE_TO_CHANGE, clearance_id=clearance_id), clearance_id)
 
-    async def clearances(self, patient_id: UUID, before: UUID | None, limit: int) -> list[Clearance]:
-        found = await self.rows(CLEARANCES, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [_clearance_of(row) for row in found]
+    async def clearances(
+        self, patient_id: UUID, before: UUID | None, limit: int, in_force: date | None = None
+    ) -> list[Clearance]:
+        """All, or those in force on a day."""
+        page = {"patient_id": patient_id, "before": before or LAST_ID, "limit": limit}
+        if in_force is None:
+            return [_clearance_of(row) for row in await self.rows(CLEARANCES, **page)]
+        return [_clearance_of(row) for row in await self.rows(CLEARANCES_IN_FORCE, **page, day=in_force)]
 
 
 def _found(row: Record | None, clearance_id: UUID) -> Clearance:
@@ -97,19 +124,8 @@ def _found(row: Record | None, clearance_id: UUID) -> Clearance:
     return _clearance_of(row)
 
 
-def _screening(row: Record) -> Screening:
-    return Screening(
-        id=row["id"],
-        patient_id=row["patient_id"],
-        protocol_id=row["protocol_id"],
-        site_id=row["site_id"],
-        answers=tuple((code, value) for code, value in json.loads(row["answers"])),
-        recorded_by=row["recorded_by"],
-        recorded_at=row["recorded_at"],
-    )
-
-
 def _clearance_of(row: Record) -> Clearance:
+    conditions = tuple(ClearanceCondition(**each) for each in json.loads(row["conditions"]))
     return Clearance(
         id=row["id"],
         patient_id=row["patient_id"],
@@ -121,6 +137,9 @@ def _clearance_of(row: Record) -> Clearance:
         screening_id=row["screening_id"],
         granted_by=row["granted_by"],
         granted_at=row["granted_at"],
+        limits=Limits(tuple(row["band_codes"]), row["session_minutes_max"], conditions),
+        override_reason=row["override_reason"],
         revoked_by=row["revoked_by"],
         revoked_at=row["revoked_at"],
+        revoke_reason=row["revoke_reason"],
     )

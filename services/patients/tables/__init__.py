@@ -8,6 +8,7 @@ from services.patients.tables import (
     diagnoses,
     measures,
     permissions,
+    questionnaires,
     records,
 )
 from services.patients.tables.base import metadata
@@ -21,5 +22,6 @@ __all__ = [
     "measures",
     "metadata",
     "permissions",
+    "questionnaires",
     "records",
 ]

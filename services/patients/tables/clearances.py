@@ -1,10 +1,25 @@
 """Screenings and clearances."""
 
-from sqlalchemy import ARRAY, CheckConstraint, Column, Date, ForeignKeyConstraint, Index, Text, UniqueConstraint
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Column,
+    Date,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.tables import Instant
-from services.patients.tables.base import id_, record_table, seen_at_its_site
+from services.patients.domain.questionnaires import Outcome
+from services.patients.tables.base import belongs_to, id_, one_of, record_table, seen_at_its_site
+
+# Defaults are for rows older than their columns.
+EMPTY_LIST, EMPTY_TEXT = text("'{}'"), text("''")
 
 screening = record_table(
     "screening",
@@ -15,7 +30,19 @@ screening = record_table(
     Column("answers", JSONB, nullable=False),
     Column("recorded_by", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False),
+    id_("questionnaire_version_id", nullable=True),  # Null of answers older than questionnaires.
+    Column("outcome", Text, nullable=False, server_default=Outcome.NEEDS_REVIEW),
+    Column("reason_codes", ARRAY(Text), nullable=False, server_default=EMPTY_LIST),
     seen_at_its_site(),
+    belongs_to("questionnaire_version", "questionnaire_version_id"),
+    one_of("outcome", Outcome),
+    CheckConstraint(
+        f"questionnaire_version_id IS NULL OR (outcome = '{Outcome.ELIGIBLE}') = (reason_codes = '{{}}')",
+        name="reasons",
+    ),
+    CheckConstraint(
+        f"questionnaire_version_id IS NOT NULL OR outcome = '{Outcome.NEEDS_REVIEW}'", name="judged_by_rules"
+    ),
     UniqueConstraint("chain_id", "patient_id", "id"),
     append_only=True,
 )
@@ -34,6 +61,11 @@ clearance = record_table(
     Column("granted_at", Instant, nullable=False),
     Column("revoked_by", Text),
     Column("revoked_at", Instant),
+    Column("band_codes", ARRAY(Text), nullable=False, server_default=EMPTY_LIST),
+    Column("session_minutes_max", Integer, nullable=False, server_default="0"),
+    Column("conditions", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("override_reason", Text, nullable=False, server_default=EMPTY_TEXT),
+    Column("revoke_reason", Text, nullable=False, server_default=EMPTY_TEXT),
     seen_at_its_site(),
     ForeignKeyConstraint(
         ["chain_id", "patient_id", "screening_id"],
@@ -41,5 +73,9 @@ clearance = record_table(
     ),
     CheckConstraint("effective_date <= expire_date", name="dates"),
     CheckConstraint("(revoked_by IS NULL) = (revoked_at IS NULL)", name="revoked"),
+    CheckConstraint("revoked_at IS NOT NULL OR revoke_reason = ''", name="revoke_reason"),
+    CheckConstraint("session_minutes_max BETWEEN 0 AND 720", name="session_minutes_max"),
+    # The site's day may be one ahead of UTC's.
+    CheckConstraint("expire_date <= (granted_at AT TIME ZONE 'UTC')::date + interval '12 months 1 day'", name="length"),
     Index("clearance_patient_idx", "chain_id", "patient_id", "id"),
 )

@@ -1,4 +1,4 @@
-"""Screenings and clearances."""
+"""Clearances."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -6,7 +6,8 @@ from uuid import UUID
 
 from chassis.ids import new_id
 from services.patients import events
-from services.patients.domain.clearances import Clearance, Screening
+from services.patients.domain.clearances import Clearance, Limits
+from services.patients.domain.screenings import ScreeningNotFound
 from services.patients.store import PatientsStore
 
 
@@ -19,18 +20,19 @@ class GrantClearance:
     effective_date: date
     expire_date: date
     screening_id: UUID | None
-
-
-def record_screening(store: PatientsStore, screening: Screening) -> Screening:
-    """Whether the site may see the patient's record, the database tells."""
-    store.add_screening(screening)
-    store.emit(events.screening_recorded(screening), about=screening.patient_id)
-    return screening
+    limits: Limits
+    override_reason: str
 
 
 async def grant_clearance(store: PatientsStore, command: GrantClearance) -> Clearance:
-    """Whether the site may see the patient's record, and whether the screening is the patient's, the database tells."""
+    """Whether the record is one of the site's, the database tells.
+
+    Its caller holds the patient's lock, so that no screening is recorded meanwhile.
+    """
     call = store.call
+    time_zone, screenings = await store.grounds(
+        command.patient_id, command.protocol_id, command.site_id, command.screening_id
+    )
     clearance = Clearance(
         id=new_id(),
         patient_id=command.patient_id,
@@ -42,16 +44,20 @@ async def grant_clearance(store: PatientsStore, command: GrantClearance) -> Clea
         screening_id=command.screening_id,
         granted_by=call.actor,
         granted_at=call.now,
+        limits=command.limits,
+        override_reason=command.override_reason,
     )
-    clearance.check(await store.time_zone(command.site_id))
+    if command.screening_id and all(each.id != command.screening_id for each in screenings):
+        raise ScreeningNotFound()
+    clearance.check(time_zone, screenings)
     store.add_clearance(clearance)
     store.emit(events.clearance_granted(clearance), about=clearance.patient_id, version=1)
     return clearance
 
 
-async def revoke_clearance(store: PatientsStore, clearance_id: UUID) -> Clearance:
+async def revoke_clearance(store: PatientsStore, clearance_id: UUID, reason: str) -> Clearance:
     clearance = await store.clearance_to_change(clearance_id)
-    revoked = clearance.revoked(by=store.call.actor, at=store.call.now)
+    revoked = clearance.revoked(by=store.call.actor, at=store.call.now, reason=reason)
     store.revoke(revoked)
     store.emit(events.clearance_revoked(revoked), about=revoked.patient_id, version=2)
     return revoked

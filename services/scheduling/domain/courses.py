@@ -66,7 +66,7 @@ class OutsideHours(DomainError):
 
 class ClearanceMissing(DomainError):
     kind, reason = Kind.CONFLICT, "CLEARANCE_MISSING"
-    message = "the patient's clearance is revoked, or does not cover the route or the day of a visit"
+    message = "the patient's clearance is revoked, or does not cover the route, day, band or length of a visit"
 
 
 class GatePending(DomainError):
@@ -92,14 +92,31 @@ class Choice:
     resources: tuple[tuple[str, UUID], ...]
 
 
+BEYOND_CLEARANCE = {
+    "BAND_NOT_CLEARED": "the clearance does not cover the band in which the visit is planned",
+    "SESSION_TOO_LONG": "the administration is longer than the clearance allows",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Clearance:
     route_codes: frozenset[str]
     effective: date
     expire: date
+    band_codes: frozenset[str] = frozenset()
+    """Empty: all."""
+    session_minutes_max: int = 0
+    """0: as the protocol has it."""
 
     def covers(self, route_code: str, day: date) -> bool:
         return route_code in self.route_codes and self.effective <= day <= self.expire
+
+    def exceeded_by(self, visit_type: VisitType) -> Iterator[str]:
+        """The rules of limits that a visit as planned goes beyond. They are of visits with administration."""
+        if visit_type.administers and self.band_codes and visit_type.planned_band_code not in self.band_codes:
+            yield "BAND_NOT_CLEARED"
+        if self.session_minutes_max and visit_type.administration_minutes > self.session_minutes_max:
+            yield "SESSION_TOO_LONG"
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,15 +287,17 @@ class Terms:
         if gated and self.clearances is None:
             fields = (f"visits[{i}].phase_code" for i, _ in gated)
             raise GatePending(*(Violation(field, "GATE_PENDING", "awaits a clearance") for field in fields))
-        valid = self.clearances or ()
-        refuse(
-            ClearanceMissing,
-            (
-                Violation(f"visits[{i}].start_time", "CLEARANCE_MISSING", "no clearance covers its route and day")
-                for i, layout in gated
-                if not any(clearance.covers(route_code, self.day(layout.stay)) for clearance in valid)
-            ),
-        )
+        refuse(ClearanceMissing, (fault for i, layout in gated for fault in self._uncleared(i, layout, route_code)))
+
+    def _uncleared(self, i: int, layout: Layout, route_code: str) -> Iterator[Violation]:
+        """One clearance covers all of a visit; else what the closest one lacks."""
+        day = self.day(layout.stay)
+        covering = [each for each in self.clearances or () if each.covers(route_code, day)]
+        if not covering:
+            yield Violation(f"visits[{i}].start_time", "CLEARANCE_MISSING", "no clearance covers its route and day")
+            return
+        for rule in min((list(each.exceeded_by(layout.type)) for each in covering), key=len):
+            yield Violation(f"visits[{i}].phase_code", rule, BEYOND_CLEARANCE[rule])
 
 
 def booked(terms: Terms, course: Course, layouts: Sequence[Layout], ids: Iterable[UUID]) -> Course:

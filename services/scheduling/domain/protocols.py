@@ -128,6 +128,10 @@ class VisitType:
         return any(segment.kind is SegmentKind.ADMINISTRATION for segment in self.segments)
 
     @cached_property
+    def administration_minutes(self) -> int:
+        return sum(segment.minutes for segment in self.segments if segment.kind is SegmentKind.ADMINISTRATION)
+
+    @cached_property
     def needs(self) -> Mapping[str, tuple[Need, ...]]:
         """What each requirement holds, segment by segment."""
         needs: dict[str, list[Need]] = {requirement.key: [] for requirement in self.requirements}

@@ -317,6 +317,8 @@ def _clearances(text: str | None) -> list[Clearance] | None:
             frozenset(each["route_codes"]),
             date.fromisoformat(each["effective_date"]),
             date.fromisoformat(each["expire_date"]),
+            frozenset(each["band_codes"]),
+            each["session_minutes_max"],
         )
         for each in json.loads(text)
         if not each["revoked"]

@@ -13,7 +13,8 @@ from services.scheduling.tables import adverse_event, clearance, patient
 
 KEEP_PATIENT = Statement(insert(patient).values(params("chain_id", "patient_id")).on_conflict_do_nothing())
 _new = insert(clearance).values(params(*clearance.c.keys()))
-_told = {name: _new.excluded[name] for name in ("route_codes", "effective_date", "expire_date")}
+_limits = ("route_codes", "effective_date", "expire_date", "band_codes", "session_minutes_max")
+_told = {name: _new.excluded[name] for name in _limits}
 _key = [clearance.c.chain_id, clearance.c.id]
 # Whichever comes first, a clearance that was revoked stays revoked.
 GRANT = Statement(_new.on_conflict_do_update(index_elements=_key, set_=_told))
@@ -49,6 +50,8 @@ class PatientStore(Store):
             effective_date=granted.effective,
             expire_date=granted.expire,
             revoked=False,
+            band_codes=sorted(granted.band_codes),
+            session_minutes_max=granted.session_minutes_max,
         )
 
     async def revoke(self, id: UUID, patient_id: UUID, protocol_id: UUID) -> None:
@@ -62,6 +65,8 @@ class PatientStore(Store):
             effective_date=unknown,
             expire_date=unknown,
             revoked=True,
+            band_codes=[],
+            session_minutes_max=0,
         )
 
     async def keep_adverse_event(

@@ -1,0 +1,43 @@
+"""Screenings."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from chassis.ids import new_id
+from services.patients import events
+from services.patients.domain.eligibility import Answers
+from services.patients.domain.screenings import Screening
+from services.patients.store import PatientsStore
+
+
+@dataclass(frozen=True, slots=True)
+class RecordScreening:
+    patient_id: UUID
+    protocol_id: UUID
+    site_id: UUID
+    questionnaire_version_id: UUID
+    answers: Answers
+
+
+async def record_screening(store: PatientsStore, command: RecordScreening) -> Screening:
+    """Whether the record is one of the site's, the database tells."""
+    call = store.call
+    asked = await store.asked(
+        command.patient_id, command.protocol_id, command.site_id, command.questionnaire_version_id
+    )
+    outcome, reason_codes = asked.judge(command.answers, call.now)
+    screening = Screening(
+        id=new_id(),
+        patient_id=command.patient_id,
+        protocol_id=command.protocol_id,
+        site_id=command.site_id,
+        answers=command.answers,
+        recorded_by=call.actor,
+        recorded_at=call.now,
+        questionnaire_version_id=command.questionnaire_version_id,
+        outcome=outcome,
+        reason_codes=reason_codes,
+    )
+    store.add_screening(screening)
+    store.emit(events.screening_recorded(screening), about=screening.patient_id)
+    return screening
