@@ -40,7 +40,9 @@ class Counting:
 
 def client(desk: Desk) -> Counting:
     chain = to_wire("chain", desk.service.chain_id)
-    return Counting(Client.issued(desk.service.channel, desk.service.issuer, "import", chain, {"ROLE_INTEGRATION": ["*"]}))
+    return Counting(
+        Client.issued(desk.service.channel, desk.service.issuer, "import", chain, {"ROLE_INTEGRATION": ["*"]})
+    )
 
 
 def at_first_site(desk: Desk) -> Callable[[int, ImportedPatient], Assignment]:

@@ -316,11 +316,7 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
         **_columns(
             "patient_identifier",
             ("patient_id", "place", "system", "value"),
-            [
-                (each.id, place, identifier.system, identifier.value)
-                for each in patients
-                for place, identifier in enumerate(each.person.identifiers)
-            ],
+            _identifier_rows(patients),
         ),
         **_columns(
             "contact_point",
@@ -341,6 +337,16 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
             ],
         ),
     }
+
+
+def _identifier_rows(patients: Sequence[Patient]) -> list[tuple[Any, ...]]:
+    """In one order, so that of two imports of the same patients one waits for the other, and none for both."""
+    found = [
+        (identifier.system, identifier.value, each.id, place)
+        for each in patients
+        for place, identifier in enumerate(each.person.identifiers)
+    ]
+    return [(id, place, system, value) for system, value, id, place in sorted(found)]
 
 
 def _columns(table: str, names: Sequence[str], entries: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
