@@ -207,7 +207,7 @@ class _Line:
     async def __aenter__(self) -> "_Line":
         return self
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, *error: object) -> None:
         for _, task in self._flying:
             task.cancel()
         await asyncio.gather(*(task for _, task in self._flying), return_exceptions=True)

@@ -55,7 +55,8 @@ def read_phone(text: str) -> Phone | None:
     if plain := _PLAIN.fullmatch(text):
         digits = "".join(plain.groups())
         number = phonenumbers.PhoneNumber(country_code=HOME_CODE, national_number=int(digits))
-        return Phone(f"+{HOME_CODE}{digits}", phonenumbers.is_valid_number(number))
+        at_home = phonenumbers.is_valid_number_for_region(number, HOME_REGION)  # Others share its country code.
+        return Phone(f"+{HOME_CODE}{digits}", at_home or phonenumbers.is_valid_number(number))
     return _read_any_phone(text)
 
 

@@ -6,6 +6,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.patients.v1 import (
     clearance_service_pb2,
+    export_service_pb2,
     patient_change_service_pb2,
     patient_service_pb2,
     patient_site_service_pb2,
@@ -14,6 +15,7 @@ from atoll.patients.v1 import (
 from chassis.db import Database
 from services.patients.rpc.changes import PatientChangeServicer
 from services.patients.rpc.clearances import ClearanceServicer, ScreeningServicer
+from services.patients.rpc.exports import ExportServicer
 from services.patients.rpc.patient_sites import PatientSiteServicer
 from services.patients.rpc.patients import PatientServicer
 
@@ -25,4 +27,5 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         clearance_service_pb2.DESCRIPTOR.services_by_name["ClearanceService"]: ClearanceServicer(db),
         patient_change_service_pb2.DESCRIPTOR.services_by_name["PatientChangeService"]: PatientChangeServicer(db),
         patient_site_service_pb2.DESCRIPTOR.services_by_name["PatientSiteService"]: PatientSiteServicer(db),
+        export_service_pb2.DESCRIPTOR.services_by_name["ExportService"]: ExportServicer(db),
     }

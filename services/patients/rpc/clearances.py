@@ -34,7 +34,7 @@ class ScreeningServicer:
 
         async def work(store: PatientsStore) -> screening_pb.RecordScreeningResponse:
             recorded = use_cases.record_screening(store, screening)
-            return screening_pb.RecordScreeningResponse(screening=_screening(recorded))
+            return screening_pb.RecordScreeningResponse(screening=to_screening(recorded))
 
         return await self._db.once(call, request, screening_pb.RecordScreeningResponse, PatientsStore, work)
 
@@ -43,7 +43,7 @@ class ScreeningServicer:
     ) -> screening_pb.GetScreeningResponse:
         screening_id = from_wire("screening", request.screening_id)
         screening = await self._db.read(call, request, PatientsStore, lambda store: store.screening(screening_id))
-        return screening_pb.GetScreeningResponse(screening=_screening(screening))
+        return screening_pb.GetScreeningResponse(screening=to_screening(screening))
 
     async def ListScreenings(
         self, request: screening_pb.ListScreeningsRequest, call: Call
@@ -54,7 +54,7 @@ class ScreeningServicer:
         )
         kept, token = page.cut(found, key=lambda each: [str(each.id)])
         return screening_pb.ListScreeningsResponse(
-            screenings=[_screening(each) for each in kept], next_page_token=token
+            screenings=[to_screening(each) for each in kept], next_page_token=token
         )
 
 
@@ -74,7 +74,7 @@ class ClearanceServicer:
         )
 
         async def work(store: PatientsStore) -> pb.GrantClearanceResponse:
-            return pb.GrantClearanceResponse(clearance=_clearance(await use_cases.grant_clearance(store, command)))
+            return pb.GrantClearanceResponse(clearance=to_clearance(await use_cases.grant_clearance(store, command)))
 
         return await self._db.once(call, request, pb.GrantClearanceResponse, PatientsStore, work)
 
@@ -83,14 +83,14 @@ class ClearanceServicer:
 
         async def work(store: PatientsStore) -> pb.RevokeClearanceResponse:
             revoked = await use_cases.revoke_clearance(store, clearance_id)
-            return pb.RevokeClearanceResponse(clearance=_clearance(revoked))
+            return pb.RevokeClearanceResponse(clearance=to_clearance(revoked))
 
         return await self._db.once(call, request, pb.RevokeClearanceResponse, PatientsStore, work)
 
     async def GetClearance(self, request: pb.GetClearanceRequest, call: Call) -> pb.GetClearanceResponse:
         clearance_id = from_wire("clearance", request.clearance_id)
         clearance = await self._db.read(call, request, PatientsStore, lambda store: store.clearance(clearance_id))
-        return pb.GetClearanceResponse(clearance=_clearance(clearance))
+        return pb.GetClearanceResponse(clearance=to_clearance(clearance))
 
     async def ListClearances(self, request: pb.ListClearancesRequest, call: Call) -> pb.ListClearancesResponse:
         patient_id, page = from_wire("patient", request.patient_id), Page.of(request, call)
@@ -98,7 +98,7 @@ class ClearanceServicer:
             call, request, PatientsStore, lambda store: store.clearances(patient_id, _before(page), page.limit)
         )
         kept, token = page.cut(found, key=lambda each: [str(each.id)])
-        return pb.ListClearancesResponse(clearances=[_clearance(each) for each in kept], next_page_token=token)
+        return pb.ListClearancesResponse(clearances=[to_clearance(each) for each in kept], next_page_token=token)
 
 
 def _before(page: Page) -> UUID | None:
@@ -118,7 +118,7 @@ def _answer(code: str, value: bool | int | str) -> screening_pb.Answer:
     return screening_pb.Answer(question_code=code, text_value=value)
 
 
-def _screening(screening: Screening) -> screening_pb.Screening:
+def to_screening(screening: Screening) -> screening_pb.Screening:
     return screening_pb.Screening(
         id=to_wire("screening", screening.id),
         patient_id=to_wire("patient", screening.patient_id),
@@ -130,7 +130,7 @@ def _screening(screening: Screening) -> screening_pb.Screening:
     )
 
 
-def _clearance(clearance: Clearance) -> pb.Clearance:
+def to_clearance(clearance: Clearance) -> pb.Clearance:
     return pb.Clearance(
         id=to_wire("clearance", clearance.id),
         patient_id=to_wire("patient", clearance.patient_id),

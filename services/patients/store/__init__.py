@@ -9,12 +9,13 @@ from services.patients.domain.patient_sites import PatientSiteThere
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
 from services.patients.store.changes import ChangeStore
 from services.patients.store.clearances import ClearanceStore
+from services.patients.store.exports import ExportStore
 from services.patients.store.patient_sites import PatientSiteStore
 from services.patients.store.records import RecordStore
 from services.patients.store.search import SearchStore
 
 
-class PatientsStore(RecordStore, SearchStore, ClearanceStore, ChangeStore, PatientSiteStore):
+class PatientsStore(RecordStore, SearchStore, ClearanceStore, ChangeStore, PatientSiteStore, ExportStore):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,
         "patient_identifier_pkey": IdentifierTaken,

@@ -53,12 +53,12 @@ class ClearanceStore(Store):
 
     async def screening(self, screening_id: UUID) -> Screening:
         if row := await self.row(SCREENING, screening_id=screening_id):
-            return _screening(row)
+            return screening_of(row)
         raise ScreeningNotFound(screening_id=to_wire("screening", screening_id))
 
     async def screenings(self, patient_id: UUID, before: UUID | None, limit: int) -> list[Screening]:
         found = await self.rows(SCREENINGS, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [_screening(row) for row in found]
+        return [screening_of(row) for row in found]
 
     def add_clearance(self, new: Clearance) -> None:
         self.write_last(
@@ -88,16 +88,16 @@ class ClearanceStore(Store):
 
     async def clearances(self, patient_id: UUID, before: UUID | None, limit: int) -> list[Clearance]:
         found = await self.rows(CLEARANCES, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [_clearance_of(row) for row in found]
+        return [clearance_of(row) for row in found]
 
 
 def _found(row: Record | None, clearance_id: UUID) -> Clearance:
     if row is None:
         raise ClearanceNotFound(clearance_id=to_wire("clearance", clearance_id))
-    return _clearance_of(row)
+    return clearance_of(row)
 
 
-def _screening(row: Record) -> Screening:
+def screening_of(row: Record) -> Screening:
     return Screening(
         id=row["id"],
         patient_id=row["patient_id"],
@@ -109,7 +109,7 @@ def _screening(row: Record) -> Screening:
     )
 
 
-def _clearance_of(row: Record) -> Clearance:
+def clearance_of(row: Record) -> Clearance:
     return Clearance(
         id=row["id"],
         patient_id=row["patient_id"],
