@@ -33,6 +33,7 @@ class ChainExport:
         self._state = folder / "export.state"
         self._files: dict[str, TextIO] = {}
         self.token, self.records, self.counts = "", 0, Counter[str]()
+        self.moved = False  # By the stream that was opened last.
 
     def resume(self) -> bool:
         """Goes on where an earlier one was cut off, if one was."""
@@ -58,21 +59,28 @@ class ChainExport:
         self._open()
         try:
             until = time.monotonic() + PATIENCE_S
-            while True:
-                before = self.token
-                try:
-                    if await self._read(client, advance):
-                        break
-                except Refused as refused:
-                    until = time.monotonic() + PATIENCE_S if self.token != before else until
-                    if not (refused.may_ask_again or refused.reason == "TOKEN_EXPIRED") or time.monotonic() > until:
-                        raise
+            while not await self._read_some(client, advance, until):
+                if self.moved:
+                    until = time.monotonic() + PATIENCE_S
+                else:
                     await asyncio.sleep(AGAIN_S)
         finally:
             self._save()
             for file in self._files.values():
                 file.close()
         self._state.unlink()
+
+    async def _read_some(self, client: Streams, advance: Callable[[int], None], until: float) -> bool:
+        """Whether it is complete."""
+        before, self.moved = self.token, False
+        try:
+            return await self._read(client, advance)
+        except Refused as refused:
+            if not (refused.may_ask_again or refused.reason == "TOKEN_EXPIRED") or time.monotonic() > until:
+                raise
+            return False
+        finally:
+            self.moved = self.token != before
 
     async def _read(self, client: Streams, advance: Callable[[int], None]) -> bool:
         """Whether it is complete. Parts of a record wait until the record is whole."""

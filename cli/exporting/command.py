@@ -23,6 +23,8 @@ from cli.exporting.chain import ChainExport, Streams
 from cli.exporting.resources import resources_of
 from deploy.local.process import LocalError
 
+SUBJECT = "atoll-export"
+
 export_app = typer.Typer(no_args_is_help=True)
 
 
@@ -43,7 +45,7 @@ def fhir(
     token: access.Token = "",
     chain_id: access.Chain = "",
 ) -> None:
-    """Export one patient, or the chain, as NDJSON. An export of a chain that was cut off goes on when it is run again."""
+    """Export one patient, or the chain, as NDJSON. One of a chain that was cut off goes on when it is run again."""
     if bool(patient) == whole_chain:
         raise LocalError("name a --patient, or say --chain")
     to = Access(edge, token, chain_id)
@@ -61,9 +63,8 @@ def fhir(
 
 async def _export_patient(to: Access, patient_id: str, out: Path | None) -> None:
     async with open_channel(to.url) as channel:
-        lines = [
-            line async for line in patient_lines(to.client(channel, "atoll-export", "ROLE_CHAIN_ADMIN"), patient_id)
-        ]
+        client = to.client(channel, SUBJECT, "ROLE_CHAIN_ADMIN")
+        lines = [line async for line in patient_lines(client, patient_id)]
     with _written(out) as file:
         file.writelines(lines)
 
@@ -104,14 +105,10 @@ def _export_chain(to: Access, folder: Path, *, restart: bool) -> None:
 
 
 async def _run(to: Access, export: ChainExport, console: Console) -> None:
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        TextColumn("{task.completed:,.0f}"),
-        TimeElapsedColumn(),
-    )
+    count = TextColumn("{task.completed:,.0f}")
+    columns = SpinnerColumn(), TextColumn("{task.description}"), count, TimeElapsedColumn()
     async with open_channel(to.url) as channel:
-        client = to.client(channel, "atoll-export", "ROLE_CHAIN_ADMIN")
+        client = to.client(channel, SUBJECT, "ROLE_CHAIN_ADMIN")
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("Records exported", total=None)
             await export.run(client, lambda records: progress.update(task, completed=records))

@@ -46,7 +46,8 @@ class Caller(Protocol):
 class Source(Protocol):
     """Files that hold patients."""
 
-    files: Sequence[Path]
+    @property
+    def files(self) -> Sequence[Path]: ...
 
     def count(self) -> int:
         """Of documents or records."""

@@ -62,7 +62,7 @@ class Run:
 
     def _check(self, hashes: Sequence[Sequence[str]], options: Mapping[str, Any]) -> None:
         where = f"since the import was cut off at {self.row}" if self.start else ""
-        before, now = dict(map(tuple, hashes)), dict(map(tuple, self._hashes))  # type: ignore[arg-type]
+        before, now = ({name: hash_ for name, hash_ in each} for each in (hashes, self._hashes))
         changed = [name for name in now if name in before and before[name] != now[name]]
         if changed:
             raise LocalError(f"{changed[0]} changed {where}: {HOW_TO_RESTART}")
@@ -75,10 +75,10 @@ class Run:
     def opened(self) -> Iterator["Run"]:
         """Names of files may be names of patients: only whoever imports reads the report."""
         self.report.touch(mode=0o600)
-        mode = "a" if self.start else "w"
-        with self.report.open(mode, encoding="utf-8", newline="") as self._report:
+        with self.report.open("a" if self.start else "w", encoding="utf-8", newline="") as file:
+            self._report = file
             if not self.start and self._is_csv:
-                self._report.write(csv_line(COLUMNS))
+                file.write(csv_line(COLUMNS))
             yield self
         self._state.unlink(missing_ok=True)
 
