@@ -20,7 +20,7 @@ def patient_resource(patient: Patient) -> Resource:
     return full(
         resourceType="Patient",
         id=fhir_id(patient.id),
-        meta=full(versionId=patient.etag, lastUpdated=instant(patient.update_time)),
+        meta=full(versionId=patient.etag.strip('"'), lastUpdated=instant(patient.update_time)),
         extension=_extensions(patient),
         identifier=list(_identifiers(patient)),
         name=list(_names(patient)),
