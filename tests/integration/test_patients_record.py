@@ -87,7 +87,8 @@ async def test_each_of_the_fields_changes_by_its_mask_and_can_be_taken_back(desk
         assert getattr(seen, name) != getattr(created, name)
         assert await desk.get(seen.id) == seen
     for name in changes:
-        seen = await desk.update(seen, **{name: getattr(Patient(), name) if name != "self_pay_declaration" else None})
+        taken_back: dict[str, Any] = {name: None if name == "self_pay_declaration" else getattr(Patient(), name)}
+        seen = await desk.update(seen, **taken_back)
     assert not seen.HasField("self_pay_declaration")
     assert seen.SerializeToString() == (await desk.get(created.id)).SerializeToString()
     seen.etag = created.etag
@@ -325,7 +326,7 @@ async def test_a_message_calls_patients_as_they_wish(desk: Desk) -> None:
         ({"given_names": ["Ana", "Luz"]}, "Ana"),
         ({"given_names": [], "family_name": "Björk"}, "Björk"),
     ):
-        created = await desk.create(**told)  # type: ignore[arg-type]
+        created = await desk.create(**told)
         assert (await records.contact_details(created.id)).given_name == called
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from chassis.etags import StaleEtag
 from services.patients.domain.clearances import ScreeningNotFound
 from services.patients.domain.patient_sites import PatientSiteThere
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
@@ -23,4 +24,5 @@ class PatientsStore(RecordStore, SearchStore, ClearanceStore, ChangeStore, Patie
         "clearance_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_screening_id_fkey": ScreeningNotFound,
         "patient_site_pkey": PatientSiteThere,
+        "patient_change_pkey": StaleEtag,
     }

@@ -3,14 +3,14 @@
 The database shows own sites only, in both tables. As `tables.base.RECORD_SEEN`, which holds what belongs to a record.
 """
 
-from sqlalchemy import Uuid, exists, func, literal_column, or_, select, true
+from sqlalchemy import ColumnElement, Uuid, exists, func, literal_column, or_, select, true
 
 from chassis.sql import param
 from services.patients.tables.records import break_glass, patient, patient_site
 
 _CHAIN = param("chain_id", Uuid)
-_ONE = literal_column("1")
-_THE_CALLER = literal_column("current_setting('app.actor', true)")
+_ONE: ColumnElement[int] = literal_column("1")
+_THE_CALLER: ColumnElement[str] = literal_column("current_setting('app.actor', true)")
 _site = select(patient_site.c.site_id).where(
     patient_site.c.chain_id == _CHAIN, patient_site.c.patient_id == patient.c.id
 )
