@@ -106,7 +106,7 @@ class Bench:
             admin = await asyncpg.connect(as_administrator(self._server_url, self._urls))
             with self._server("-m", "services.scheduling", "serve", workers=1) as (address, _):
                 async with grpc.aio.insecure_channel(address) as channel:
-                    client = Client(channel, self._issuer, "bench", self._chain, {"ROLE_CHAIN_ADMIN": ["*"]})
+                    client = Client.issued(channel, self._issuer, "bench", self._chain, {"ROLE_CHAIN_ADMIN": ["*"]})
                     self._clinic = await open_clinic(client, admin)
             await admin.close()
         return self._clinic

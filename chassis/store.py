@@ -105,6 +105,12 @@ class Store:
         """Until the transaction ends, in one fixed order; for consumers and jobs, which have no claim to take them."""
         await self.rows(LOCK, lock_id=sorted(set(ids)))
 
+    async def forget_plans(self) -> None:
+        """Before many rows are written at once: PostgreSQL keeps the plan of each statement, and of each check of a
+        foreign key, from when a table was small, until its statistics are made anew. A scan that was right for five
+        rows is then run for each of thousands."""
+        await self._conn.execute("DISCARD PLANS")
+
     def write_last(self, statement: Statement, **values: Any) -> None:
         """`statement`, made by `settling`, runs when the work is done: nothing may be read after it."""
         assert self._last[0] is SETTLE, "one last write"

@@ -1,8 +1,8 @@
-"""Calls the public API through the edge, as one caller of the development issuer."""
+"""Calls the public API through the edge, as one caller: with tokens of the development issuer, or with one given."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from deploy.local.issuer import Issuer
 CALL_S = 20.0
 PATIENCE_S = 60.0
 AGAIN_S = 0.3
+RENEW_S = 1800.0
 NAMESPACE = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 4122's, for names that are URLs.
 # Sent again with the same request_id, the first two can do no harm; the third says so itself by RetryInfo.
 AGAIN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED})
@@ -28,6 +29,7 @@ class Refused(Exception):
 
     def __init__(self, method: str, error: grpc.aio.AioRpcError) -> None:
         self.code, self.reason, faults = error.code(), "", list[str]()
+        self.may_ask_again = _may_ask_again(error)
         for detail in _details(error):
             if isinstance(detail, ErrorInfo):
                 self.reason = detail.reason
@@ -39,20 +41,42 @@ class Refused(Exception):
         super().__init__("; ".join([f"{method}: {named}: {error.details()}", *faults]))
 
 
+TokenSource = Callable[[], str]
+"""Gives a token that is good now."""
+
+
+class Issued:
+    """Tokens of the development issuer, each used for RENEW_S."""
+
+    def __init__(self, issuer: Issuer, subject: str, chain_id: str, grants: Mapping[str, Sequence[str]]) -> None:
+        self._issuer, self._subject, self._chain_id, self._grants = issuer, subject, chain_id, grants
+        self._token, self._renew_at = "", 0.0
+
+    def __call__(self) -> str:
+        if time.monotonic() >= self._renew_at:
+            self._token = self._issuer.token(self._subject, self._chain_id, self._grants)
+            self._renew_at = time.monotonic() + RENEW_S
+        return self._token
+
+
 class Client:
     """One caller. What cannot be answered now is asked again, with the same request_id, for PATIENCE_S."""
 
-    def __init__(
-        self,
+    def __init__(self, channel: grpc.aio.Channel, tokens: TokenSource, chain_id: str = "") -> None:
+        """`chain_id` is told to whoever asks; the token says for which chain a call is."""
+        self._channel, self._tokens, self.chain_id = channel, tokens, chain_id
+
+    @classmethod
+    def issued(
+        cls,
         channel: grpc.aio.Channel,
         issuer: Issuer,
         subject: str,
         chain_id: str,
         grants: Mapping[str, Sequence[str]],
-    ) -> None:
-        self._channel, self._issuer = channel, issuer
-        self._subject, self._grants, self.chain_id = subject, grants, chain_id
-        self._token, self._renew_at = "", 0.0
+    ) -> "Client":
+        """With tokens of the development issuer."""
+        return cls(channel, Issued(issuer, subject, chain_id, grants), chain_id)
 
     async def call(self, stub_type: Any, method: str, request: Message) -> Any:
         """`request`'s request_id is filled in if it has the field and leaves it empty."""
@@ -67,11 +91,16 @@ class Client:
                     raise Refused(method, error) from error
             await asyncio.sleep(AGAIN_S)
 
+    async def stream(self, stub_type: Any, method: str, request: Message) -> AsyncIterator[Any]:
+        """What the server streams, until it ends the stream. It is opened once: who reads knows where it was."""
+        try:
+            async for message in getattr(stub_type(self._channel), method)(request, metadata=self._metadata()):
+                yield message
+        except grpc.aio.AioRpcError as error:
+            raise Refused(method, error) from error
+
     def _metadata(self) -> tuple[tuple[str, str], ...]:
-        if time.monotonic() >= self._renew_at:
-            self._token = self._issuer.token(self._subject, self.chain_id, self._grants)
-            self._renew_at = time.monotonic() + 1800
-        return (("authorization", f"Bearer {self._token}"),)
+        return (("authorization", f"Bearer {self._tokens()}"),)
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
-"""`atoll import fhir`: patients of another system, through the public API.
+"""`atoll import`: patients of another system, through the public API.
 
-Files are read one document after another and sent in batches. What cannot be taken is told in the report, by file and
-row, and harms nothing else; run again, an import adds only what is not there yet.
+Files are read one document or record after another and sent in batches. What cannot be taken is told in the report, by
+file and row, and harms nothing else; run again, an import adds only what is not there yet. One that was cut off goes on
+where it was.
 """
 
 import typer

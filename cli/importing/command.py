@@ -1,86 +1,87 @@
-"""The command, around the import."""
+"""The commands, around the import."""
 
 import asyncio
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
-import grpc
 import typer
 from rich.console import Console
 
 from atoll.scheduling.v1.site_service_pb2 import ListSitesRequest, Site
 from atoll.scheduling.v1.site_service_pb2_grpc import SiteServiceStub
+from cli import access
+from cli.access import Access
 from cli.client import Client, Refused, open_channel
-from cli.display import progress_display
-from cli.importing.batches import Assignment, ImportedPatient, import_fhir
-from cli.importing.report import Entry, Outcome, Report
-from cli.token import Sample
-from deploy.local.home import Home
+from cli.importing import template
+from cli.importing.batches import Assignment, ImportedPatient, Source, import_source
+from cli.importing.display import import_display
+from cli.importing.documents import FhirSource
+from cli.importing.report import Outcome
+from cli.importing.state import Run
+from cli.importing.tables import CsvSource
+from cli.readings import Remark
 from deploy.local.process import LocalError
 
 import_app = typer.Typer(no_args_is_help=True)
 
+HomeSite = Annotated[list[str], typer.Option(help="Code or id of a site; given several, patients go round them.")]
+TimeZone = Annotated[str, typer.Option(help="IANA zone of the patients. The home site's, if not given.")]
+ReportFile = Annotated[
+    Path, typer.Option(help="File for what became of each row: CSV if it is so named, else JSON lines.")
+]
+Restart = Annotated[bool, typer.Option("--restart", help="Begin anew where an import was cut off.")]
+REPORT = Path("import-report.jsonl")
+
 
 @import_app.callback()
 def import_() -> None:
-    """Bring in patients of another system."""
+    """Bring in patients of another system. An import that was cut off goes on when it is run again."""
 
 
 @import_app.command()
 def fhir(
     paths: Annotated[list[Path], typer.Argument(help="Files of FHIR R4, or folders of them.", exists=True)],
-    home_site: Annotated[list[str], typer.Option(help="Code or id of a site; given several, patients go round them.")],
-    time_zone: Annotated[str, typer.Option(help="IANA zone of the patients. The home site's, if not given.")] = "",
+    home_site: HomeSite,
+    time_zone: TimeZone = "",
     email_domain: Annotated[
         str, typer.Option(help="Make an address there for who has none, for a demonstration.")
     ] = "",
-    report: Annotated[Path, typer.Option(help="File for what became of each row, as JSON lines.")] = Path(
-        "import-report.jsonl"
-    ),
-    edge: Annotated[str, typer.Option(help="URL of the API. Of the stack on this machine, if not given.")] = "",
-    token: Annotated[str, typer.Option(envvar="ATOLL_TOKEN", help="Made for the stack here, if not given.")] = "",
-    chain: Annotated[str, typer.Option(help="Id of the chain a token is made for. The sample's, if not given.")] = "",
+    report: ReportFile = REPORT,
+    restart: Restart = False,
+    edge: access.Edge = "",
+    token: access.Token = "",
+    chain: access.Chain = "",
 ) -> None:
     """Import bundles, Patient resources and NDJSON. Ends with 1 if anything was refused."""
-    console = Console(highlight=False)
-    source = Source(edge or Home.default().running().edge_url, token, chain)
     rule = Rule(home_site, time_zone, email_domain)
-    report.touch(mode=0o600)  # Names of files may be names of patients.
-    try:
-        with report.open("w") as file:
-            imported = asyncio.run(_run(source, paths, rule, file, console))
-    except Refused as error:
-        raise LocalError(f"the import stopped: {error}; run it again to go on") from error
-    console.print(imported.table())
-    console.print(f"Each row: {report}")
-    if imported.count(Outcome.REFUSED):
-        raise typer.Exit(1)
+    _import(FhirSource(paths), rule, Access(edge, token, chain), report, restart=restart)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where the API is, and as whom it is called."""
+@import_app.command("csv")
+def csv_(
+    paths: Annotated[list[Path], typer.Argument(help="Files of CSV, or folders of them.", exists=True)],
+    home_site: HomeSite,
+    time_zone: TimeZone = "",
+    source_system: Annotated[
+        str, typer.Option(help="URI of the system that gave out the template's source ids.")
+    ] = template.SOURCE_SYSTEM,
+    report: ReportFile = REPORT,
+    restart: Restart = False,
+    edge: access.Edge = "",
+    token: access.Token = "",
+    chain: access.Chain = "",
+) -> None:
+    """Import tables: of our template, or Synthea's patients.csv. Ends with 1 if anything was refused."""
+    rule = Rule(home_site, time_zone, "", source_system)
+    _import(CsvSource(paths, source_system), rule, Access(edge, token, chain), report, restart=restart)
 
-    edge: str
-    token: str
-    chain: str
 
-    def client(self, channel: grpc.aio.Channel) -> Client:
-        if self.token:
-            return TokenClient(channel, self.token)
-        home = Home.default()
-        chain = self.chain or Sample(home).chain_id
-        return Client(channel, home.issuer, "atoll-import", chain, {"ROLE_INTEGRATION": ["*"]})
-
-
-class TokenClient(Client):
-    """Calls with a token that somebody else made."""
-
-    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
-        self._channel, self._token, self._renew_at = channel, token, math.inf
+@import_app.command("template")
+def print_template() -> None:
+    """Print the header of our CSV, and a patient as an example. docs/importing.md tells of each column."""
+    typer.echo(template.template(), nl=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,29 +91,68 @@ class Rule:
     home_sites: Sequence[str]
     time_zone: str
     email_domain: str
+    source_system: str = ""
 
-    def assignment(self, number: int, sites: Sequence[Site]) -> Assignment:
+    def assignment(self, number: int, patient: ImportedPatient, sites: Mapping[str, Site]) -> Assignment | Remark:
         email = f"patient-{number:06d}@{self.email_domain}" if self.email_domain else ""
-        return Assignment(sites[number % len(sites)].id, self.time_zone, email)
+        name = patient.home_site or self.home_sites[number % len(self.home_sites)]
+        if name not in sites:
+            return Remark("home_site", "HOME_SITE_UNKNOWN", "is no site of the chain")
+        return Assignment(sites[name].id, self.time_zone, email)
 
 
-async def _run(source: Source, paths: Sequence[Path], rule: Rule, report: TextIO, console: Console) -> Report:
-    async with open_channel(source.edge) as channel:
-        client = source.client(channel)
+def _import(source: Source, rule: Rule, to: Access, report: Path, *, restart: bool) -> None:
+    console = Console(highlight=False)
+    if not source.files:
+        raise LocalError("there are no files to import in the folder")
+    options = {
+        "home_site": list(rule.home_sites),
+        "time_zone": rule.time_zone,
+        "email_domain": rule.email_domain,
+        "source_system": rule.source_system,
+        "edge": to.url,
+        "chain": to.chain,
+    }
+    run = Run(report, source.files, options)
+    if not restart and run.resume():
+        console.print(f"Going on at {run.row}, where the import was cut off.")
+    try:
+        asyncio.run(_run(source, rule, to, run, console))
+    except Refused as error:
+        raise LocalError(f"the import stopped: {error}; run it again to go on") from error
+    except KeyboardInterrupt:
+        console.print("The import was cut off. Run it again, and it goes on there.")
+        raise
+    console.print(run.summary.table())
+    console.print(f"Each row: {report}", soft_wrap=True)
+    if run.summary.count(Outcome.REFUSED):
+        raise typer.Exit(1)
+
+
+async def _run(source: Source, rule: Rule, to: Access, run: Run, console: Console) -> None:
+    async with open_channel(to.url) as channel:
+        client = to.client(channel, "atoll-import", "ROLE_INTEGRATION")
         sites = await find_sites(client, rule.home_sites)
 
-        def assign(number: int, patient: ImportedPatient) -> Assignment:
-            return rule.assignment(number, sites)
+        def assign(number: int, patient: ImportedPatient) -> Assignment | Remark:
+            return rule.assignment(number, patient, sites)
 
-        def tell(entry: Entry) -> None:
-            report.write(entry.line())
+        with import_display(console, run.summary) as progress, run.opened():
+            await import_source(
+                client,
+                source,
+                assign=assign,
+                report=run.summary,
+                progress=progress,
+                tell=run.tell,
+                start=run.start,
+                settled=run.settled,
+                run=run.id,
+            )
 
-        with progress_display(console) as progress:
-            return await import_fhir(client, paths, assign=assign, progress=progress, tell=tell)
 
-
-async def find_sites(client: Client, wanted: Sequence[str]) -> list[Site]:
-    """By code or id."""
+async def find_sites(client: Client, wanted: Sequence[str]) -> dict[str, Site]:
+    """All of the chain, by code and by id; those that are `wanted` are among them."""
     known, page_token = dict[str, Site](), ""
     while True:
         page = await client.call(SiteServiceStub, "ListSites", ListSitesRequest(page_token=page_token))
@@ -123,4 +163,4 @@ async def find_sites(client: Client, wanted: Sequence[str]) -> list[Site]:
     if missing := [name for name in wanted if name not in known]:
         codes = ", ".join(sorted({site.code for site in known.values()})) or "none"
         raise LocalError(f"no site {missing[0]!r}; by code there are: {codes}")
-    return [known[name] for name in wanted]
+    return known

@@ -1,12 +1,14 @@
 """Files of FHIR, read one document at a time, as rows."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 
-from cli.fhir import Found, NotFhir, Reading, Remark, read_document, read_patient
+from cli.fhir import Found, NotFhir, read_document, read_patient
+from cli.importing.places import Place, Row
 from cli.importing.report import Entry, Outcome
+from cli.readings import Remark
 
 DOCUMENT_BYTES_MAX = 32 << 20
 SUFFIXES, LINED_SUFFIXES = (".json",), (".ndjson", ".jsonl")
@@ -20,22 +22,32 @@ class Document:
     row: int
     content: bytes
     """Cut off where it is too large."""
+    offset: int = 0
+    end: int = 0
 
 
-@dataclass(slots=True)
-class Row:
-    """A patient that was read, or an entry that stands already."""
+class FhirSource:
+    """Files and folders of FHIR R4."""
 
-    entry: Entry
-    reading: Reading | None = None
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.files = files_of(paths)
+
+    def count(self) -> int:
+        return sum(map(count_documents, self.files))
+
+    def rows(self, start: Place) -> Iterator[Row]:
+        for number in range(start.file, len(self.files)):
+            place = start if number == start.file else Place(number)
+            for document in documents(self.files[number], place):
+                yield from rows_of(document, number, place.done if document.offset == place.offset else 0)
 
 
-def files_of(paths: Sequence[Path]) -> list[Path]:
-    """The files, and those of FHIR in the folders, in the order of their names."""
+def files_of(paths: Sequence[Path], suffixes: Sequence[str] = SUFFIXES + LINED_SUFFIXES) -> list[Path]:
+    """The files, and in the folders those with a suffix, in the order of their names."""
     found = list[Path]()
     for path in paths:
         if path.is_dir():
-            found += sorted(each for each in path.rglob("*") if each.suffix in SUFFIXES + LINED_SUFFIXES)
+            found += sorted(each for each in path.rglob("*") if each.suffix in suffixes)
         else:
             found.append(path)
     return found
@@ -45,53 +57,69 @@ def count_documents(path: Path) -> int:
     if path.suffix not in LINED_SUFFIXES:
         return 1
     with path.open("rb") as file:
-        return sum(1 for line in _lines(file) if line.strip())
+        return sum(1 for line, _ in _lines(file) if line.strip())
 
 
-def documents(path: Path) -> Iterator[Document]:
+def documents(path: Path, start: Place | None = None) -> Iterator[Document]:
     """One at a time, however large the file."""
+    start = start or Place()
     with path.open("rb") as file:
         if path.suffix not in LINED_SUFFIXES:
-            yield Document(path, 1, file.read(DOCUMENT_BYTES_MAX + 1))
+            if not start.offset:
+                content = file.read(DOCUMENT_BYTES_MAX + 1)
+                yield Document(path, 1, content, 0, max(1, path.stat().st_size))
             return
-        for row, line in enumerate(_lines(file), start=1):
+        file.seek(start.offset)
+        offset = start.offset
+        for row, (line, size) in enumerate(_lines(file), start=start.row):
             if line.strip():
-                yield Document(path, row, line)
+                yield Document(path, row, line, offset, offset + size)
+            offset += size
 
 
-def _lines(file: BufferedReader) -> Iterator[bytes]:
-    """Of a line that is too large, the beginning."""
+def _lines(file: BufferedReader) -> Iterator[tuple[bytes, int]]:
+    """Each with its size; of a line that is too large, the beginning."""
     while line := file.readline(DOCUMENT_BYTES_MAX + 1):
-        yield line
-        while len(line) > DOCUMENT_BYTES_MAX and not line.endswith(b"\n"):
-            line = file.readline(DOCUMENT_BYTES_MAX + 1)
+        rest, size = line, len(line)
+        while len(rest) > DOCUMENT_BYTES_MAX and not rest.endswith(b"\n"):
+            rest = file.readline(DOCUMENT_BYTES_MAX + 1)
+            size += len(rest)
+        yield line, size
 
 
-def rows_of(document: Document) -> Iterator[Row]:
-    """A row for each patient, or one that says why there is none."""
+def rows_of(document: Document, file_number: int = 0, done: int = 0) -> Iterator[Row]:
+    """A row for each patient after the first `done`, or one that says why there is none."""
     file = str(document.file)
+    at, after = _places(document, file_number)
     try:
         if len(document.content) > DOCUMENT_BYTES_MAX:
             raise NotFhir("TOO_LARGE", f"is larger than {DOCUMENT_BYTES_MAX >> 20} MiB")
         found = read_document(document.content)
     except NotFhir as error:
         fault = Remark("", error.rule, error.description)
-        yield Row(Entry(file, document.row, Outcome.REFUSED, faults=(fault,)))
+        yield Row(Entry(file, document.row, Outcome.REFUSED, faults=(fault,)), at, after)
         return
     if not found.patients:
-        yield Row(Entry(file, document.row, Outcome.SKIPPED, others=found.others))
-    yield from _rows_of_patients(document, file, found)
+        yield Row(Entry(file, document.row, Outcome.SKIPPED, others=found.others), at, after)
+    yield from _rows_of_patients(document, file, found, file_number, done)
 
 
-def _rows_of_patients(document: Document, file: str, found: Found) -> Iterator[Row]:
-    for place, (resource, uri) in enumerate(found.patients):
-        reading = read_patient(resource, uri)
+def _rows_of_patients(document: Document, file: str, found: Found, file_number: int, done: int) -> Iterator[Row]:
+    at, end = _places(document, file_number)
+    for place in range(done, len(found.patients)):
+        reading = read_patient(*found.patients[place])
         entry = Entry(
             file,
             document.row + place,
             Outcome.REFUSED,
+            source_id=reading.source_id,
             faults=reading.faults,
             notes=reading.notes,
             others=found.others if place == 0 else {},
         )
-        yield Row(entry, None if reading.faults else reading)
+        after = end if place + 1 == len(found.patients) else replace(at, done=place + 1)
+        yield Row(entry, replace(at, done=place), after, None if reading.faults else reading)
+
+
+def _places(document: Document, file_number: int) -> tuple[Place, Place]:
+    return Place(file_number, document.offset, document.row), Place(file_number, document.end, document.row + 1)

@@ -61,7 +61,7 @@ class Staff:
     def of(cls, channel: grpc.aio.Channel, issuer: Issuer, chain_id: str, site: SampleSite) -> "Staff":
         def caller(role: str) -> Client:
             subject = f"{site.code}-{role.lower().replace('_', '-')}"
-            return Client(channel, issuer, subject, chain_id, {f"ROLE_{role}": [site.id]})
+            return Client.issued(channel, issuer, subject, chain_id, {f"ROLE_{role}": [site.id]})
 
         return cls(*(caller(role) for role in ("FRONT_DESK", "NURSE", "CLINICIAN", "BILLING")))
 

@@ -79,7 +79,7 @@ class Sample:
         return self.imported.table()
 
     def client(self, subject: str, grants: Mapping[str, Sequence[str]]) -> Client:
-        return Client(self.channel, self.home.issuer, subject, self.chain_id, grants)
+        return Client.issued(self.channel, self.home.issuer, subject, self.chain_id, grants)
 
     async def load(self, patients: Path | None, progress: Progress) -> Sequence[Booked]:
         """`patients`: a file or folder of FHIR resources; generated ones, if None."""

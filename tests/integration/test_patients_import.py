@@ -1,8 +1,9 @@
 """Rows of another system, each answered by itself."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from grpc import StatusCode
@@ -10,6 +11,8 @@ from grpc import StatusCode
 from atoll.patients.v1.patient_pb2 import Patient
 from atoll.patients.v1.patient_service_pb2 import ImportPatientsResponse
 from chassis.ids import new_id, to_wire
+from services.patients.domain.patients import Identifier
+from services.patients.store import PatientsStore
 from tests.support.patients import Desk, desk
 from tests.support.service import refusal
 
@@ -57,6 +60,58 @@ async def test_two_imports_of_the_same_rows_at_once_register_each_patient_once(d
     answers = await asyncio.gather(*(desk.import_rows(*rows) for _ in range(4)))
     assert sum(result.outcome == CREATED for results in answers for result in results) == 20
     assert await desk.service.count("patient") == 20
+
+
+async def test_imports_that_share_a_few_rows_in_another_order_register_each_patient_once(desk: Desk) -> None:
+    """None waits for another at its begin: the unique keys stop the second, which is then done again."""
+    rows = [row(desk, str(n)) for n in range(60)]
+    batches = [rows[:40], rows[20:], list(reversed(rows)), rows[30:50]]
+    answers = await asyncio.gather(*(desk.import_rows(*batch) for batch in batches))
+    assert sum(result.outcome == CREATED for results in answers for result in results) == 60
+    assert not [result for results in answers for result in results if result.outcome == REFUSED]
+    assert [await desk.service.count(table) for table in ("patient", "patient_identifier", "outbox")] == [60, 60, 60]
+
+
+async def test_of_two_imports_that_both_saw_an_identifier_free_the_second_finds_its_patient(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both_have_read, reads = asyncio.Barrier(2), 0
+
+    class Hesitant(PatientsStore):
+        async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, UUID]:
+            nonlocal reads
+            found, reads = await super().holders(identifiers), reads + 1
+            if reads <= 2:
+                await both_have_read.wait()
+            return found
+
+    monkeypatch.setattr("services.patients.rpc.patients.PatientsStore", Hesitant)
+    [[one], [other]] = await asyncio.gather(desk.import_rows(row(desk, "1")), desk.import_rows(row(desk, "1")))
+    assert sorted([one.outcome, other.outcome]) == [CREATED, THERE]
+    assert (one.patient_id, reads) == (other.patient_id, 3)
+    assert [await desk.service.count(table) for table in ("patient", "outbox")] == [1, 1]
+
+
+async def test_an_import_does_not_wait_for_another_of_other_patients(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, go_on, calls = asyncio.Event(), asyncio.Event(), 0
+
+    class Held(PatientsStore):
+        async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, UUID]:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                held.set()
+                await go_on.wait()
+            return await super().holders(identifiers)
+
+    monkeypatch.setattr("services.patients.rpc.patients.PatientsStore", Held)
+    first = asyncio.create_task(desk.import_rows(*(row(desk, f"a{n}") for n in range(200))))
+    await held.wait()
+    second = await asyncio.wait_for(desk.import_rows(*(row(desk, f"b{n}") for n in range(200))), timeout=5)
+    go_on.set()
+    assert {result.outcome for result in (*second, *await first)} == {CREATED}
 
 
 async def test_one_identifier_of_several_makes_a_patient_known(desk: Desk) -> None:
@@ -163,3 +218,19 @@ async def test_another_chain_knows_none_of_the_identifiers(desk: Desk) -> None:
 async def test_imports_are_for_those_who_run_sites_and_for_systems(desk: Desk, role: str) -> None:
     refused = await refusal(desk.import_rows(row(desk, "1"), token=desk.service.token(role)))
     assert refused.reason == "ACCESS_DENIED"
+
+
+async def test_an_import_into_a_small_table_does_not_scan_it_for_each_row(desk: Desk) -> None:
+    """PostgreSQL planned the check of a foreign key for five rows, and would go on so while the table grows."""
+    await desk.import_rows(*(row(desk, f"few {n}") for n in range(5)))
+    await desk.service.admin.execute("ANALYZE")
+    for turn in range(4):
+        await desk.import_rows(*(row(desk, f"{turn} {n}") for n in range(200)))
+    for _ in range(100):  # Statistics arrive with a delay.
+        read = "SELECT seq_tup_read, n_tup_ins FROM pg_stat_user_tables WHERE relname = 'patient'"
+        scanned, inserted = await desk.service.admin.fetchrow(read) or (0, 0)
+        if inserted >= 805:
+            break
+        await asyncio.sleep(0.1)
+    assert inserted == 805
+    assert scanned < 300_000  # The first 200 rows fit on a few pages: they are rightly scanned.

@@ -71,7 +71,7 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: Desk) -> None:
         "get": (desk.get(created.id), 4),
         "update": (desk.update(created, prefix="Dr."), 7),
         "search": (desk.search(name="ana"), 4),
-        "import of 200": (desk.import_rows(*rows), 6),
+        "import of 200": (desk.import_rows(*rows), 7),
         "screen": (desk.screen(created.id, **again), 5),
         "clear": (desk.clear(created.id), 5),
         "revoke": (desk.revoke(granted.id), 5),

@@ -72,19 +72,33 @@ def test_a_patient_is_read_whole() -> None:
     assert [(each.system, each.value) for each in patient.identifiers] == [("urn:old", "1")]
     points = [(point.system, point.value, point.use, point.rank) for point in patient.contact_points]
     assert points == [
-        (CONTACT_SYSTEM_PHONE, "+15058422000", CONTACT_USE_MOBILE, 2),
+        (CONTACT_SYSTEM_PHONE, "505 842 2000", CONTACT_USE_MOBILE, 2),
         (CONTACT_SYSTEM_EMAIL, "ana@example.org", CONTACT_USE_WORK, 0),
         (CONTACT_SYSTEM_POSTAL, "1 Main St\nApt 2\nAlbuquerque, NM 87101\nUS", CONTACT_USE_HOME, 0),
     ]
 
 
-def test_the_official_name_is_taken_and_the_others_are_told() -> None:
-    reading = read(name=[{"use": "maiden", "family": "Vega"}, {"use": "usual", "given": ["Anita"]},
-                         {"use": "official", "family": "Ruiz", "suffix": ["MSc"]}])  # fmt: skip
-    assert (reading.patient.family_name, list(reading.patient.given_names)) == ("Ruiz", [])
+def test_the_official_name_is_taken_and_the_others_are_preferred_former_or_told() -> None:
+    reading = read(
+        name=[
+            {"use": "maiden", "family": "Vega", "given": ["Ana", "María"]},
+            {"use": "usual", "given": ["Anita"]},
+            {"use": "official", "family": "Ruiz", "suffix": ["MSc"]},
+            {"use": "nickname", "given": ["Ani"]},
+            {"use": "old", "text": "Ana Sol"},
+            {"use": "temp", "family": "Mar"},
+            {"use": "old"},
+        ]
+    )
+    patient = reading.patient
+    assert (patient.family_name, list(patient.given_names), patient.preferred_name) == ("Ruiz", [], "Anita")
+    former = [(list(name.given_names), name.family_name) for name in patient.former_names]
+    assert former == [(["Ana", "María"], "Vega"), ([], "Ana Sol")]
     assert sorted(marks(reading.notes)) == [
-        ("name[0]", "NAME_NOT_TAKEN"), ("name[1]", "NAME_NOT_TAKEN"), ("name[2].suffix", "SUFFIX_NOT_TAKEN"),
+        ("name[2].suffix", "SUFFIX_NOT_TAKEN"), ("name[3]", "NAME_NOT_TAKEN"), ("name[5]", "NAME_NOT_TAKEN"),
+        ("name[6]", "NAME_NOT_TAKEN"),
     ]  # fmt: skip
+    assert (reading.path_of("former_names[1]"), reading.path_of("preferred_name")) == ("name[4]", "name[1]")
 
 
 def test_a_name_of_text_only_is_taken_as_it_is() -> None:
@@ -144,7 +158,8 @@ def test_without_an_identifier_a_patient_is_known_by_the_uri_of_the_entry_if_the
     [
         ("NLD", "0648352638", "+31648352638"),
         ("de", "030 123456", "+4930123456"),
-        ("US", "555-929-9025", "+15559299025"),
+        ("CAN", "604 555 0123", "+16045550123"),
+        ("US", "555-929-9025", "555-929-9025"),
         ("Atlantis", "0648352638", "0648352638"),
         ("NL", "12", "12"),
         ("NL", "+1 505 842 2000", "+15058422000"),

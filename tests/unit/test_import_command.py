@@ -5,13 +5,25 @@ from typing import Any, cast
 
 import pytest
 
+from atoll.patients.v1.patient_pb2 import Patient
 from atoll.scheduling.v1.site_service_pb2 import ListSitesRequest, ListSitesResponse, Site
 from cli.client import Client
-from cli.importing.command import Rule, TokenClient, find_sites
+from cli.importing.batches import Assignment, ImportedPatient
+from cli.importing.command import Rule, find_sites
 from cli.importing.documents import documents, files_of
+from cli.readings import Remark
 from deploy.local.process import LocalError
 
 ABQ, PHX = Site(id="site_1", code="abq"), Site(id="site_2", code="phx")
+
+
+SITES = {"abq": ABQ, "site_1": ABQ, "phx": PHX, "site_2": PHX}
+
+
+def assigned_by(rule: Rule, number: int, home_site: str = "") -> Assignment:
+    assigned = rule.assignment(number, ImportedPatient("a", 1, Patient(), home_site), SITES)
+    assert isinstance(assigned, Assignment)
+    return assigned
 
 
 class Sites:
@@ -25,7 +37,8 @@ class Sites:
 
 
 async def test_sites_are_found_by_code_or_id_on_whatever_page() -> None:
-    assert await find_sites(cast(Client, Sites()), ["phx", "site_1"]) == [PHX, ABQ]
+    found = await find_sites(cast(Client, Sites()), ["phx", "site_1"])
+    assert found == {"abq": ABQ, "site_1": ABQ, "phx": PHX, "site_2": PHX}
 
 
 async def test_a_site_that_the_chain_lacks_is_told_with_those_it_has() -> None:
@@ -35,19 +48,26 @@ async def test_a_site_that_the_chain_lacks_is_told_with_those_it_has() -> None:
 
 def test_patients_go_round_the_sites() -> None:
     rule = Rule(["abq", "phx"], "America/Denver", "")
-    assigned = [rule.assignment(number, [ABQ, PHX]) for number in range(3)]
+    assigned = [assigned_by(rule, number) for number in range(3)]
     assert [each.home_site_id for each in assigned] == ["site_1", "site_2", "site_1"]
     assert {(each.time_zone, each.email) for each in assigned} == {("America/Denver", "")}
 
 
 def test_an_email_domain_gives_each_patient_an_address_there() -> None:
     rule = Rule(["abq"], "", "example.org")
-    emails = [rule.assignment(number, [ABQ]).email for number in range(2)]
+    emails = [assigned_by(rule, number).email for number in range(2)]
     assert emails == ["patient-000000@example.org", "patient-000001@example.org"]
 
 
+def test_a_row_that_names_its_site_is_given_that_one_and_no_unknown_one() -> None:
+    rule = Rule(["abq"], "", "")
+    assert assigned_by(rule, 0, home_site="phx").home_site_id == "site_2"
+    told = rule.assignment(0, ImportedPatient("a.csv", 2, Patient(), "Main St"), SITES)
+    assert told == Remark("home_site", "HOME_SITE_UNKNOWN", "is no site of the chain")
+
+
 def test_a_token_that_was_given_is_the_one_that_is_sent() -> None:
-    assert TokenClient(cast(Any, None), "abc")._metadata() == (("authorization", "Bearer abc"),)
+    assert Client(cast(Any, None), lambda: "abc")._metadata() == (("authorization", "Bearer abc"),)
 
 
 def test_a_folder_gives_its_files_of_fhir_and_a_file_is_taken_whatever_its_name(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -284,8 +285,14 @@ def is_minor(born: date, today: date) -> bool:
 
 def never_kept(identifier: Identifier) -> str | None:
     """What kind of number it is, if one that is never kept."""
-    system = identifier.system.lower()
-    return next((kind for kind, pattern in NEVER_KEPT.items() if pattern.fullmatch(system)), None)
+    return _never_kept_of(identifier.system)
+
+
+@lru_cache(maxsize=1_000)
+def _never_kept_of(system: str) -> str | None:
+    """Few systems give out the numbers of many patients."""
+    lower = system.lower()
+    return next((kind for kind, pattern in NEVER_KEPT.items() if pattern.fullmatch(lower)), None)
 
 
 def _never_kept(identifiers: Sequence[Identifier]) -> Iterator[Violation]:

@@ -10,6 +10,7 @@ from atoll.patients.v1 import (
     consent_document_service_pb2,
     consent_service_pb2,
     diagnosis_service_pb2,
+    export_service_pb2,
     measure_service_pb2,
     patient_change_service_pb2,
     patient_service_pb2,
@@ -25,6 +26,7 @@ from services.patients.rpc.clearances import ClearanceServicer
 from services.patients.rpc.consents import ConsentServicer
 from services.patients.rpc.diagnoses import DiagnosisServicer
 from services.patients.rpc.documents import ConsentDocumentServicer
+from services.patients.rpc.exports import ExportServicer
 from services.patients.rpc.measures import MeasureServicer
 from services.patients.rpc.patient_sites import PatientSiteServicer
 from services.patients.rpc.patients import PatientServicer
@@ -43,6 +45,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         consent_service_pb2.DESCRIPTOR.services_by_name["ConsentService"]: ConsentServicer(db),
         diagnosis_service_pb2.DESCRIPTOR.services_by_name["DiagnosisService"]: DiagnosisServicer(db),
         consent_document_service_pb2.DESCRIPTOR.services_by_name["ConsentDocumentService"]: ConsentDocumentServicer(db),
+        export_service_pb2.DESCRIPTOR.services_by_name["ExportService"]: ExportServicer(db),
         measure_service_pb2.DESCRIPTOR.services_by_name["MeasureService"]: MeasureServicer(db),
         patient_site_service_pb2.DESCRIPTOR.services_by_name["PatientSiteService"]: PatientSiteServicer(db),
         permission_service_pb2.DESCRIPTOR.services_by_name["PermissionService"]: PermissionServicer(db),

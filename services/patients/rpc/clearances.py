@@ -36,7 +36,7 @@ class ClearanceServicer:
         )
 
         async def work(store: PatientsStore) -> pb.GrantClearanceResponse:
-            return pb.GrantClearanceResponse(clearance=_clearance(await use_cases.grant_clearance(store, command)))
+            return pb.GrantClearanceResponse(clearance=to_clearance(await use_cases.grant_clearance(store, command)))
 
         return await self._db.once(
             call, request, pb.GrantClearanceResponse, PatientsStore, work, locks=[command.patient_id]
@@ -47,14 +47,14 @@ class ClearanceServicer:
 
         async def work(store: PatientsStore) -> pb.RevokeClearanceResponse:
             revoked = await use_cases.revoke_clearance(store, clearance_id, request.reason)
-            return pb.RevokeClearanceResponse(clearance=_clearance(revoked))
+            return pb.RevokeClearanceResponse(clearance=to_clearance(revoked))
 
         return await self._db.once(call, request, pb.RevokeClearanceResponse, PatientsStore, work)
 
     async def GetClearance(self, request: pb.GetClearanceRequest, call: Call) -> pb.GetClearanceResponse:
         clearance_id = from_wire("clearance", request.clearance_id)
         clearance = await self._db.read(call, request, PatientsStore, lambda store: store.clearance(clearance_id))
-        return pb.GetClearanceResponse(clearance=_clearance(clearance))
+        return pb.GetClearanceResponse(clearance=to_clearance(clearance))
 
     async def ListClearances(self, request: pb.ListClearancesRequest, call: Call) -> pb.ListClearancesResponse:
         patient_id, page = from_wire("patient", request.patient_id), Page.of(request, call)
@@ -64,10 +64,10 @@ class ClearanceServicer:
             call, request, PatientsStore, lambda store: store.clearances(patient_id, before, page.limit, day)
         )
         kept, token = page.cut(found, key=lambda each: [str(each.id)])
-        return pb.ListClearancesResponse(clearances=map(_clearance, kept), next_page_token=token)
+        return pb.ListClearancesResponse(clearances=map(to_clearance, kept), next_page_token=token)
 
 
-def _clearance(clearance: Clearance) -> pb.Clearance:
+def to_clearance(clearance: Clearance) -> pb.Clearance:
     limits = clearance.limits
     return pb.Clearance(
         id=to_wire("clearance", clearance.id),

@@ -11,7 +11,7 @@ from atoll.patients.v1 import patient_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
 from chassis.endpoint import check_fields
-from chassis.errors import BadRequest, DomainError, Violation
+from chassis.errors import BadRequest, DomainError, TryAgain, Violation
 from chassis.etags import from_etag, to_etag
 from chassis.ids import from_wire, to_wire
 from chassis.pages import Page
@@ -23,6 +23,8 @@ from services.patients.domain.patients import (
     Gender,
     GenderIdentity,
     Identifier,
+    IdentifierTaken,
+    MrnTaken,
     Patient,
     PatientCard,
     Person,
@@ -38,6 +40,7 @@ from services.patients.use_cases.imports import Imported
 from services.patients.use_cases.records import ChangePatient, RegisterPatient, identity_locks
 
 QUERY_WORDS_MAX = 8
+IMPORT_ATTEMPTS_MAX = 5
 
 Result = pb.ImportPatientsResponse.Result
 
@@ -104,15 +107,20 @@ class PatientServicer:
         return pb.SearchPatientsResponse(cards=[_card(card) for card, _ in kept], next_page_token=token)
 
     async def ImportPatients(self, request: pb.ImportPatientsRequest, call: Call) -> pb.ImportPatientsResponse:
+        """Takes no `identity_locks`: two batches of hundreds of identifiers would always share one, and no two imports
+        of a chain would run at once. The unique keys stop a second registration instead."""
         rows = [_row(row) for row in request.rows]
 
         async def work(store: PatientsStore) -> pb.ImportPatientsResponse:
             imported = await imports.import_patients(store, rows)
             return pb.ImportPatientsResponse(results=[_result(each) for each in imported])
 
-        readable = [row for row in rows if isinstance(row, RegisterPatient)]
-        locks = identity_locks(call.chain_id, (each for row in readable for each in row.identifiers))
-        return await self._db.once(call, request, pb.ImportPatientsResponse, PatientsStore, work, locks=locks)
+        for _ in range(IMPORT_ATTEMPTS_MAX):
+            try:
+                return await self._db.once(call, request, pb.ImportPatientsResponse, PatientsStore, work)
+            except (IdentifierTaken, MrnTaken):  # By a call that committed just now: its patient is found next time.
+                continue
+        raise TryAgain()
 
     async def GetContactDetails(self, request: pb.GetContactDetailsRequest, call: Call) -> pb.GetContactDetailsResponse:
         patient_id = from_wire("patient", request.patient_id)

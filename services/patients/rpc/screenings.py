@@ -31,7 +31,7 @@ class ScreeningServicer:
         )
 
         async def work(store: PatientsStore) -> pb.RecordScreeningResponse:
-            return pb.RecordScreeningResponse(screening=_screening(await use_cases.record_screening(store, command)))
+            return pb.RecordScreeningResponse(screening=to_screening(await use_cases.record_screening(store, command)))
 
         return await self._db.once(
             call, request, pb.RecordScreeningResponse, PatientsStore, work, locks=[command.patient_id]
@@ -40,7 +40,7 @@ class ScreeningServicer:
     async def GetScreening(self, request: pb.GetScreeningRequest, call: Call) -> pb.GetScreeningResponse:
         screening_id = from_wire("screening", request.screening_id)
         screening = await self._db.read(call, request, PatientsStore, lambda store: store.screening(screening_id))
-        return pb.GetScreeningResponse(screening=_screening(screening))
+        return pb.GetScreeningResponse(screening=to_screening(screening))
 
     async def ListScreenings(self, request: pb.ListScreeningsRequest, call: Call) -> pb.ListScreeningsResponse:
         patient_id, page = from_wire("patient", request.patient_id), Page.of(request, call)
@@ -49,7 +49,7 @@ class ScreeningServicer:
             call, request, PatientsStore, lambda store: store.screenings(patient_id, before, page.limit)
         )
         kept, token = page.cut(found, key=lambda each: [str(each.id)])
-        return pb.ListScreeningsResponse(screenings=map(_screening, kept), next_page_token=token)
+        return pb.ListScreeningsResponse(screenings=map(to_screening, kept), next_page_token=token)
 
 
 def _value(n: int, answer: pb.Answer) -> Value:
@@ -80,7 +80,7 @@ def _answer(code: str, value: Value) -> pb.Answer:
             return pb.Answer(question_code=code, text_value=value)
 
 
-def _screening(screening: Screening) -> pb.Screening:
+def to_screening(screening: Screening) -> pb.Screening:
     version_id = screening.questionnaire_version_id
     return pb.Screening(
         id=to_wire("screening", screening.id),

@@ -18,6 +18,7 @@ from services.patients.store.clearances import ClearanceStore
 from services.patients.store.consents import ConsentStore
 from services.patients.store.diagnoses import DiagnosisStore
 from services.patients.store.documents import DocumentStore
+from services.patients.store.exports import ExportStore
 from services.patients.store.measures import MeasureStore
 from services.patients.store.patient_sites import PatientSiteStore
 from services.patients.store.permissions import PermissionStore
@@ -41,6 +42,7 @@ class PatientsStore(
     PermissionStore,
     ScreeningStore,
     QuestionnaireStore,
+    ExportStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,

@@ -114,17 +114,17 @@ class ClearanceStore(Store):
         """All, or those in force on a day."""
         page = {"patient_id": patient_id, "before": before or LAST_ID, "limit": limit}
         if in_force is None:
-            return [_clearance_of(row) for row in await self.rows(CLEARANCES, **page)]
-        return [_clearance_of(row) for row in await self.rows(CLEARANCES_IN_FORCE, **page, day=in_force)]
+            return [clearance_of(row) for row in await self.rows(CLEARANCES, **page)]
+        return [clearance_of(row) for row in await self.rows(CLEARANCES_IN_FORCE, **page, day=in_force)]
 
 
 def _found(row: Record | None, clearance_id: UUID) -> Clearance:
     if row is None:
         raise ClearanceNotFound(clearance_id=to_wire("clearance", clearance_id))
-    return _clearance_of(row)
+    return clearance_of(row)
 
 
-def _clearance_of(row: Record) -> Clearance:
+def clearance_of(row: Record) -> Clearance:
     conditions = tuple(ClearanceCondition(**each) for each in json.loads(row["conditions"]))
     return Clearance(
         id=row["id"],

@@ -89,13 +89,14 @@ def _list(table: Table, *columns: str) -> Any:
 
 
 _RELATED = ("place", "role", "name", "relationship", "phone", "email", "address")
-_record = select(
+every_record = select(
     patient,
     _list(contact_point, "place", "system", "value", "use", "rank", "verified", "confidential").label("contact_points"),
     _list(patient_identifier, "place", "system", "value").label("identifiers"),
     _list(patient_site, "site_id").label("site_ids"),
     _list(related_person, *_RELATED).label("related_persons"),
-).where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
+)
+_record = every_record.where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
 RECORD = Statement(_record.where(AT_ITS_SITES_OR_BEHIND_GLASS))
 RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))
 
@@ -278,7 +279,7 @@ class RecordStore(Store):
 def _found(row: Record | None, patient_id: UUID) -> Patient:
     if row is None:
         raise PatientNotFound(patient_id=to_wire("patient", patient_id))
-    return _patient_of(row)
+    return patient_of(row)
 
 
 def _told_of(person: Person) -> dict[str, Any]:
@@ -316,11 +317,7 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
         **_columns(
             "patient_identifier",
             ("patient_id", "place", "system", "value"),
-            [
-                (each.id, place, identifier.system, identifier.value)
-                for each in patients
-                for place, identifier in enumerate(each.person.identifiers)
-            ],
+            _identifier_rows(patients),
         ),
         **_columns(
             "contact_point",
@@ -343,12 +340,22 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
     }
 
 
+def _identifier_rows(patients: Sequence[Patient]) -> list[tuple[Any, ...]]:
+    """In one order, so that of two imports of the same patients one waits for the other, and none for both."""
+    found = [
+        (identifier.system, identifier.value, each.id, place)
+        for each in patients
+        for place, identifier in enumerate(each.person.identifiers)
+    ]
+    return [(id, place, system, value) for system, value, id, place in sorted(found)]
+
+
 def _columns(table: str, names: Sequence[str], entries: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
     columns = zip(*entries, strict=True) if entries else ((),) * len(names)
     return {f"{table}_{name}": list(column) for name, column in zip(names, columns, strict=True)}
 
 
-def _patient_of(row: Record) -> Patient:
+def patient_of(row: Record) -> Patient:
     person = Person(
         given_names=tuple(row["given_names"]),
         family_name=row["family_name"],

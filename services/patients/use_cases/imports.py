@@ -30,6 +30,7 @@ class Imported:
 
 async def import_patients(store: PatientsStore, rows: Sequence[RegisterPatient | DomainError]) -> list[Imported]:
     """Each row by itself. A row that could not even be read comes as the refusal of reading it."""
+    await store.forget_plans()
     readable = [row for row in rows if isinstance(row, RegisterPatient)]
     time_zones = await store.time_zones({id for row in readable for id in row.site_ids})
     holders = await store.holders({identifier for row in readable for identifier in row.identifiers})

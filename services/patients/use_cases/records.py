@@ -28,7 +28,6 @@ from services.patients.domain.patients import (
 from services.patients.store import PatientsStore
 
 IDENTITY_LOCKS = 256
-"""An import of many patients takes no more locks than this, whatever it has of identifiers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,19 @@
+"""A record as resources of FHIR R4. What a record holds more of is a line in `resources_of`."""
+
+from collections.abc import Iterator
+
+from atoll.patients.v1.export_service_pb2 import PatientExport
+from cli.exporting.clearances import clearance_resource
+from cli.exporting.elements import Resource
+from cli.exporting.patients import patient_resource
+from cli.exporting.screenings import screening_resource
+
+TYPES = ("Patient", "QuestionnaireResponse", "Basic")
+"""Types that an export of a chain has a file for, whether or not it holds any."""
+
+
+def resources_of(part: PatientExport) -> Iterator[Resource]:
+    if part.HasField("patient"):
+        yield patient_resource(part.patient)
+    yield from map(screening_resource, part.screenings)
+    yield from map(clearance_resource, part.clearances)

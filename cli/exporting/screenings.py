@@ -1,0 +1,38 @@
+"""Our Screening as FHIR's QuestionnaireResponse."""
+
+from typing import Any
+
+from atoll.patients.v1.screening_service_pb2 import Answer, Screening
+from cli.exporting.elements import Resource, day, extension, fhir_id, full, instant, named, reference
+from cli.fhir import codes
+
+INTEGER_MAX = 2**31 - 1
+
+
+def screening_resource(screening: Screening) -> Resource:
+    return full(
+        resourceType="QuestionnaireResponse",
+        id=fhir_id(screening.id),
+        extension=extension(codes.SITE_URL, valueIdentifier={"system": codes.SITE_SYSTEM, "value": screening.site_id}),
+        questionnaire=f"{codes.PROTOCOL_SYSTEM}:{fhir_id(screening.protocol_id)}",
+        status="completed",
+        subject=reference("Patient", screening.patient_id),
+        authored=instant(screening.create_time),
+        author=named("Practitioner", codes.ACTOR_SYSTEM, screening.recorded_by),
+        item=[full(linkId=each.question_code, answer=_answers(each)) for each in screening.answers],
+    )
+
+
+def _answers(answer: Answer) -> list[Resource]:
+    """A text that is empty is an item without an answer: FHIR has no empty texts. Its integers have 32 bits."""
+    kind = answer.WhichOneof("value")
+    value: Any = getattr(answer, kind) if kind else ""
+    if kind == "bool_value":
+        return [{"valueBoolean": value}]
+    if kind == "int_value":
+        return [{"valueInteger" if abs(value) <= INTEGER_MAX else "valueDecimal": value}]
+    if kind == "date_value":
+        return [{"valueDate": day(value)}]
+    if kind == "option_code":
+        return [{"valueCoding": {"code": value}}]
+    return [{"valueString": value}] if value.strip() else []

@@ -1,0 +1,31 @@
+"""A record as a whole, with everything that belongs to it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Self
+from uuid import UUID
+
+from services.patients.domain.clearances import Clearance
+from services.patients.domain.patients import Patient
+from services.patients.domain.screenings import Screening
+
+PART_MAX = 200
+"""Entries of one kind in one part."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientExport:
+    """Every field but the first two is a kind of entry, the oldest first."""
+
+    patient_id: UUID
+    patient: Patient | None  # In the first part of the record only.
+    screenings: tuple[Screening, ...] = ()
+    clearances: tuple[Clearance, ...] = ()
+
+    def parts(self) -> Iterator[Self]:
+        """So that none is too large for a message, however long a record is."""
+        kinds = [field.name for field in fields(self)][2:]
+        longest = max(len(getattr(self, kind)) for kind in kinds)
+        for begin in range(0, max(1, longest), PART_MAX):
+            cut = {kind: getattr(self, kind)[begin : begin + PART_MAX] for kind in kinds}
+            yield replace(self, patient=None if begin else self.patient, **cut)
