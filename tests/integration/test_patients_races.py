@@ -64,7 +64,8 @@ async def test_a_change_waits_for_another_and_then_sees_that_it_is_stale(desk: D
     created = await desk.create()
     told = Person(("Bea",), "Ruiz", None, None)
     command = ChangePatient(from_wire("patient", created.id), 1, told, frozenset({"given_names"}))
-    await second_waits_for_first(desk, lambda store: records.change_patient(store, command), StaleEtag)
+    refused = await second_waits_for_first(desk, lambda store: records.change_patient(store, command), StaleEtag)
+    assert refused.__cause__ is None  # It read what the first wrote: no key had to stop it.
     assert [(await desk.get(created.id)).given_names, await desk.service.count("patient_name")] == [["Bea"], 2]
 
 
@@ -78,7 +79,7 @@ async def test_a_revocation_waits_for_another_and_then_sees_that_it_is_late(desk
     assert (await desk.service.call(desk.clearances.GetClearance, request)).clearance.revoked_by == "user"
 
 
-async def second_waits_for_first(desk: Desk, work: Work, error: type[Exception]) -> None:
+async def second_waits_for_first(desk: Desk, work: Work, error: type[Exception]) -> Exception:
     worked, commit = asyncio.Event(), asyncio.Event()
 
     async def work_and_wait(store: PatientsStore) -> None:
@@ -92,8 +93,9 @@ async def second_waits_for_first(desk: Desk, work: Work, error: type[Exception])
     await until_a_lock_is_awaited(desk)
     commit.set()
     await first
-    with pytest.raises(error):
+    with pytest.raises(error) as refused:
         await second
+    return refused.value
 
 
 async def until_a_lock_is_awaited(desk: Desk) -> None:
