@@ -9,6 +9,12 @@ import pytest
 
 from services.patients.domain.changes import person_changes, registration, update
 from services.patients.domain.contacts import ContactPoint, ContactSystem
+from services.patients.domain.patient_sites import (
+    PatientSite,
+    PatientSiteIsHome,
+    PatientSiteNotFound,
+    PatientSiteThere,
+)
 from services.patients.domain.patients import FormerName, Patient, Person, examine, is_minor
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole, examine_related_persons
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration, recorded
@@ -128,3 +134,20 @@ def test_a_change_goes_to_the_database_as_json_with_sites_as_on_the_wire() -> No
         '["related_persons", null, [{"role": "ESCORT", "name": "Bo", "relationship": "", '
         '"phone": "+15058422000", "email": "", "address": ""}]]]'
     ]
+
+
+def test_a_site_is_added_if_it_does_not_see_the_record_and_removed_if_it_does() -> None:
+    unseen, seen = (PatientSite(UUID(int=9), OTHER, HOME, 4, seen=each) for each in (False, True))
+    added, removed = unseen.added("a visit"), seen.removed("by mistake")
+    assert [(each.before, each.after) for each in (*added.changes, *removed.changes)] == [
+        (None, [OTHER]),
+        ([OTHER], None),
+    ]
+    assert [(each.version, each.site_id) for each in (added, removed)] == [(5, OTHER)] * 2
+    assert (added.reason, removed.reason) == ("a visit", "by mistake")
+    with pytest.raises(PatientSiteThere):
+        seen.added("again")
+    with pytest.raises(PatientSiteNotFound):
+        unseen.removed("again")
+    with pytest.raises(PatientSiteIsHome):
+        replace(seen, site_id=HOME).removed("closed")
