@@ -100,7 +100,7 @@ class Database:
         async def steps(store: S) -> T:
             found = await work(store)
             if audited:
-                await store.note_read(request)
+                await store.note_read(request, found)
             return found
 
         return await self._attempt(call, store_type, steps, read_only=not audited)

@@ -41,6 +41,9 @@ OWN_SITES = (
     "'*' = current_setting('app.sites', true) "
     "OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ','))"
 )
+OWN_SUBJECT = (
+    "'' = coalesce(current_setting('app.patient', true), '') OR subject_id::text = current_setting('app.patient', true)"
+)
 OWN_PATIENT = (
     "'' = coalesce(current_setting('app.patient', true), '') OR patient_id::text = current_setting('app.patient', true)"
 )
@@ -134,6 +137,15 @@ audit = chain_table(
     append_only=True,
 )
 Index("audit_position_idx", audit.c.position)
+# Who an audit row is about: an index of what stands in its `ids`, written with it and checked by `chassis.sealer`.
+audit_subject = chain_table(
+    "audit_subject",
+    _chassis,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("at", Instant, nullable=False),
+    append_only=True,
+)
 # The hash chain over committed audit rows, in the sealer's own order: `chassis.sealer`.
 audit_seal = chain_table(
     "audit_seal",
@@ -164,6 +176,8 @@ def security(table: Table, service: str) -> Iterator[str]:
             yield f"{policy} FOR INSERT WITH CHECK ({OWN_SITES})"
     if "patient_id" in table.c:
         yield f"CREATE POLICY own_patient ON {table.name} AS RESTRICTIVE USING ({OWN_PATIENT})"
+    if table.name == "audit_subject":
+        yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE USING ({OWN_SUBJECT})"
     if table.name not in NOT_THE_SERVICES:
         changes = "INSERT" if table.info.get("append_only") else "INSERT, UPDATE, DELETE"
         yield f"GRANT SELECT, {changes} ON {table.name} TO {service}"
@@ -180,6 +194,6 @@ def _of_other_roles(table: str, service: str) -> Iterator[str]:
         yield f"GRANT SELECT, UPDATE (published_at) ON {table} TO {relay}"
     if table == "dead_letter":
         yield f"GRANT SELECT, UPDATE (replay_at) ON {table} TO {relay}"
-    if table in ("audit", "audit_seal"):
+    if table in ("audit", "audit_subject", "audit_seal"):
         yield f"CREATE POLICY every_chain ON {table} TO {sealer} USING (true)"
         yield f"GRANT SELECT{', INSERT' if table == 'audit_seal' else ''} ON {table} TO {sealer}"

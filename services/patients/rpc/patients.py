@@ -1,6 +1,6 @@
 """Patients: records, cards and imports."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from atoll.patients.v1 import patient_pb2 as record_pb
@@ -61,8 +61,13 @@ class PatientServicer:
     async def SearchPatients(self, request: pb.SearchPatientsRequest, call: Call) -> pb.SearchPatientsResponse:
         wanted, page = _wanted(request), Page.of(request, call)
         after = (page.after[0], UUID(page.after[1])) if page.after else None
-        found = await self._db.read(call, request, PatientsStore, lambda store: store.search(wanted, after, page.limit))
-        kept, token = page.cut(found, key=lambda each: [each[1], str(each[0].id)])
+
+        async def work(store: PatientsStore) -> tuple[Sequence[tuple[PatientCard, str]], str]:
+            """Cut to the page inside, since the audit row names who is shown."""
+            found = await store.search(wanted, after, page.limit)
+            return page.cut(found, key=lambda each: [each[1], str(each[0].id)])
+
+        kept, token = await self._db.read(call, request, PatientsStore, work)
         return pb.SearchPatientsResponse(cards=[_card(card) for card, _ in kept], next_page_token=token)
 
     async def ImportPatients(self, request: pb.ImportPatientsRequest, call: Call) -> pb.ImportPatientsResponse:

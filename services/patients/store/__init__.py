@@ -12,6 +12,7 @@ from services.patients.store.search import SearchStore
 
 
 class PatientsStore(RecordStore, SearchStore, ClearanceStore):
+    subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,
         "patient_identifier_pkey": IdentifierTaken,
