@@ -58,14 +58,20 @@ def service_metadata() -> MetaData:
 
 
 def chain_table(
-    name: str, metadata: MetaData, *items: SchemaItem, append_only: bool = False, own_sites: str | None = None
+    name: str,
+    metadata: MetaData,
+    *items: SchemaItem,
+    append_only: bool = False,
+    own_sites: str | None = None,
+    changed_by: str | None = None,
 ) -> Table:
     """A table whose key starts with the chain, so that PostgreSQL can partition or shard by it later.
 
     Rows of an append-only table are never changed or deleted, by no role of a running service. A row with a site is
-    seen by calls of its site, unless `own_sites` (SQL) says by whom else.
+    seen by calls of its site, unless `own_sites` (SQL) says by whom else; those may change it, too, unless `changed_by`
+    (SQL) says that only some of them may.
     """
-    info = {"append_only": append_only, "own_sites": own_sites or OWN_SITES}
+    info = {"append_only": append_only, "own_sites": own_sites or OWN_SITES, "changed_by": changed_by}
     return Table(name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info=info)
 
 
@@ -174,6 +180,9 @@ def security(table: Table, service: str) -> Iterator[str]:
         if table.info["own_sites"] != OWN_SITES:
             policy = f"CREATE POLICY written_at_own_sites ON {table.name} AS RESTRICTIVE"
             yield f"{policy} FOR INSERT WITH CHECK ({OWN_SITES})"
+        if changed_by := table.info.get("changed_by"):
+            yield f"CREATE POLICY changed_by ON {table.name} AS RESTRICTIVE FOR UPDATE USING ({changed_by})"
+            yield f"CREATE POLICY deleted_by ON {table.name} AS RESTRICTIVE FOR DELETE USING ({changed_by})"
     if "patient_id" in table.c:
         yield f"CREATE POLICY own_patient ON {table.name} AS RESTRICTIVE USING ({OWN_PATIENT})"
     if table.name == "audit_subject":

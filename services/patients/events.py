@@ -3,12 +3,14 @@
 from atoll.patients.v1.events_pb2 import (
     ClearanceGranted,
     ClearanceRevoked,
+    GlassBroken,
     PatientRegistered,
     PatientUpdated,
     ScreeningRecorded,
 )
 from chassis.ids import to_wire
-from chassis.times import to_date
+from chassis.times import to_date, to_timestamp
+from services.patients.domain.break_glass import GlassBreak
 from services.patients.domain.clearances import Clearance, Screening
 from services.patients.domain.patients import Patient
 
@@ -58,4 +60,13 @@ def clearance_revoked(clearance: Clearance) -> ClearanceRevoked:
         patient_id=to_wire("patient", clearance.patient_id),
         protocol_id=to_wire("protocol", clearance.protocol_id),
         site_id=to_wire("site", clearance.site_id),
+    )
+
+
+def glass_broken(glass: GlassBreak) -> GlassBroken:
+    return GlassBroken(
+        glass_break_id=to_wire("glass", glass.id),
+        patient_id=to_wire("patient", glass.patient_id),
+        site_id=to_wire("site", glass.site_id),
+        expire_time=to_timestamp(glass.expire_at),
     )

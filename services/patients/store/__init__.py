@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from services.patients.domain.break_glass import GlassBreakReviewed
 from services.patients.domain.clearances import ScreeningNotFound
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
+from services.patients.store.break_glass import BreakGlassStore
 from services.patients.store.clearances import ClearanceStore
 from services.patients.store.records import RecordStore
 from services.patients.store.search import SearchStore
 
 
-class PatientsStore(RecordStore, SearchStore, ClearanceStore):
+class PatientsStore(RecordStore, SearchStore, ClearanceStore, BreakGlassStore):
     subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,
@@ -19,4 +21,6 @@ class PatientsStore(RecordStore, SearchStore, ClearanceStore):
         "screening_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_screening_id_fkey": ScreeningNotFound,
+        "break_glass_chain_id_patient_id_fkey": PatientNotFound,
+        "glass_review_pkey": GlassBreakReviewed,
     }

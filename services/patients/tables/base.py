@@ -10,15 +10,17 @@ from chassis.tables import chain_table, service_metadata
 
 metadata = service_metadata()
 
-RECORD_SEEN = """'*' = current_setting('app.sites', true)
+RECORD_OWN = """'*' = current_setting('app.sites', true)
 OR (SELECT true FROM patient_site AS seen
-    WHERE seen.chain_id = {table}.chain_id AND seen.patient_id = {table}.patient_id LIMIT 1)
-OR (SELECT true FROM break_glass AS seen
-    WHERE seen.chain_id = {table}.chain_id AND seen.patient_id = {table}.patient_id
-    AND seen.actor = current_setting('app.actor', true) AND seen.expire_at > clock_timestamp() LIMIT 1)"""
-"""The record is seen by staff of its sites, and by whoever broke the glass for it. Both tables show own sites only.
+    WHERE seen.chain_id = {table}.chain_id AND seen.patient_id = {table}.patient_id LIMIT 1)"""
+"""The record is changed by staff of its sites: the table shows own sites only.
 
 Subselects with a LIMIT: PostgreSQL would read all of what stands behind an EXISTS into a hash."""
+BROKE_GLASS = """OR (SELECT true FROM break_glass AS seen
+    WHERE seen.chain_id = {table}.chain_id AND seen.patient_id = {table}.patient_id
+    AND seen.actor = current_setting('app.actor', true) AND seen.expire_at > clock_timestamp() LIMIT 1)"""
+RECORD_SEEN = f"{RECORD_OWN} {BROKE_GLASS}"
+"""It is seen by them, and by whoever broke the glass for it at one of the caller's sites."""
 
 
 def id_(name: str = "id", *, key: bool = False, nullable: bool = False) -> Column[UUID]:
@@ -27,8 +29,9 @@ def id_(name: str = "id", *, key: bool = False, nullable: bool = False) -> Colum
 
 def record_table(name: str, *items: SchemaItem, append_only: bool = False) -> Table:
     """A part of a patient's record: `patient_id`, and `site_id` of whoever wrote it. Who sees the record, sees it."""
-    seen = " ".join(RECORD_SEEN.format(table=name).split())
-    return chain_table(name, metadata, *items, append_only=append_only, own_sites=seen)
+    seen, own = (" ".join(sql.format(table=name).split()) for sql in (RECORD_SEEN, RECORD_OWN))
+    changed_by = None if append_only else own
+    return chain_table(name, metadata, *items, append_only=append_only, own_sites=seen, changed_by=changed_by)
 
 
 def belongs_to(table: str, column: str) -> ForeignKeyConstraint:

@@ -71,6 +71,7 @@ break_glass = chain_table(
     belongs_to("patient", "patient_id"),
     belongs_to("site", "site_id"),
     CheckConstraint("started_at < expire_at AND expire_at <= started_at + interval '60 minutes'", name="minutes"),
+    UniqueConstraint("chain_id", "id", "actor"),
     Index("break_glass_patient_idx", "chain_id", "patient_id", "actor", "expire_at"),
     append_only=True,
 )
