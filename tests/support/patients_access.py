@@ -51,7 +51,6 @@ def stranger(desk: Desk, role: str = "ROLE_CLINICIAN", subject: str = "stranger"
 
 async def let_it_expire(desk: Desk, glass_break_id: str) -> None:
     """As if it had been broken an hour earlier. Access runs on real time."""
-    earlier = (
-        "UPDATE break_glass SET started_at = started_at - i, expire_at = expire_at - i FROM interval '1 hour' AS i"
-    )
-    await desk.service.admin.execute(f"{earlier} WHERE id = $1", from_wire("glass", glass_break_id))
+    hour = "- interval '1 hour'"
+    earlier = f"UPDATE break_glass SET started_at = started_at {hour}, expire_at = expire_at {hour} WHERE id = $1"
+    await desk.service.admin.execute(earlier, from_wire("glass", glass_break_id))

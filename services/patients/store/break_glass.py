@@ -107,5 +107,13 @@ def _glass_break(row: Record) -> GlassBreak:
     review = None
     if row["finding"]:
         review = Review(Finding(row["finding"]), row["note"], row["reviewed_by"], row["reviewed_at"])
-    told = (row[name] for name in ("id", "patient_id", "site_id", "actor", "reason", "started_at", "expire_at"))
-    return GlassBreak(*told, review)
+    return GlassBreak(
+        id=row["id"],
+        patient_id=row["patient_id"],
+        site_id=row["site_id"],
+        actor=row["actor"],
+        reason=row["reason"],
+        started_at=row["started_at"],
+        expire_at=row["expire_at"],
+        review=review,
+    )
