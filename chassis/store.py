@@ -228,6 +228,8 @@ class Store:
         ids: dict[str, Any] = dict(named for message in (request, *others) for named in ids_of(message))
         if call.sites is not None and len(call.sites) <= SITES_MAX:
             ids["sites"] = sorted(to_wire("site", site) for site in call.sites)
+        if call.roles:
+            ids["roles"] = sorted(call.roles)
         note = {
             "actor": call.actor, "method": call.method, "kind": Audit.Name(call.audit), "cause": call.cause,
             "at": call.now,

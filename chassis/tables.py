@@ -41,8 +41,11 @@ OWN_SITES = (
     "'*' = current_setting('app.sites', true) "
     "OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ','))"
 )
+# A CASE, which PostgreSQL takes for true of every other row: it takes an OR for true of hardly any, and would read all
+# of somebody's rows, and sort them, to find the last few.
 OWN_SUBJECT = (
-    "'' = coalesce(current_setting('app.patient', true), '') OR subject_id::text = current_setting('app.patient', true)"
+    "CASE WHEN '' = coalesce(current_setting('app.patient', true), '') THEN true "
+    "ELSE subject_id::text = current_setting('app.patient', true) END"
 )
 OWN_PATIENT = (
     "'' = coalesce(current_setting('app.patient', true), '') OR patient_id::text = current_setting('app.patient', true)"

@@ -221,7 +221,7 @@ async def test_reading_a_record_leaves_an_audit_row(desk: Desk) -> None:
     await desk.get(created.id, desk.service.token("ROLE_NURSE", subject="nurse"))
     row = await desk.service.admin.fetchrow("SELECT actor, kind, ids FROM audit ORDER BY position DESC LIMIT 1")
     assert row is not None
-    ids = {"patient_id": created.id, "subjects": [str(from_wire("patient", created.id))]}
+    ids = {"patient_id": created.id, "roles": ["NURSE"], "subjects": [str(from_wire("patient", created.id))]}
     assert (row["actor"], row["kind"], json.loads(row["ids"])) == ("nurse", "AUDIT_PHI_READ", ids)
 
 

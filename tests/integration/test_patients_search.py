@@ -150,5 +150,6 @@ async def test_a_search_leaves_an_audit_row_that_names_those_on_the_page_and_no_
     shown = [str(from_wire("patient", card.patient_id)) for card in found.cards]
     row = await desk.service.admin.fetchrow("SELECT actor, kind, ids FROM audit ORDER BY position DESC LIMIT 1")
     assert row is not None
-    assert (row["actor"], row["kind"], json.loads(row["ids"])) == ("desk", "AUDIT_PHI_READ", {"subjects": shown})
+    ids = {"roles": ["FRONT_DESK"], "subjects": shown}
+    assert (row["actor"], row["kind"], json.loads(row["ids"])) == ("desk", "AUDIT_PHI_READ", ids)
     assert (len(shown), len(made)) == (2, 3)

@@ -3,7 +3,9 @@
 from typing import Any
 from uuid import UUID, uuid4
 
+from atoll.patients.v1 import access_service_pb2 as access_pb
 from atoll.patients.v1 import break_glass_service_pb2 as glass_pb
+from atoll.patients.v1.access_service_pb2_grpc import AccessServiceStub
 from atoll.patients.v1.break_glass_service_pb2_grpc import BreakGlassServiceStub
 from chassis.ids import from_wire, to_wire
 from tests.support.patients import Desk
@@ -54,3 +56,11 @@ async def let_it_expire(desk: Desk, glass_break_id: str) -> None:
     hour = "- interval '1 hour'"
     earlier = f"UPDATE break_glass SET started_at = started_at {hour}, expire_at = expire_at {hour} WHERE id = $1"
     await desk.service.admin.execute(earlier, from_wire("glass", glass_break_id))
+
+
+async def accesses(
+    desk: Desk, patient_id: str, token: str | None = None, **asked: Any
+) -> access_pb.ListAccessesResponse:
+    stub, request = desk.service.stub(AccessServiceStub), access_pb.ListAccessesRequest(patient_id=patient_id, **asked)
+    listed: access_pb.ListAccessesResponse = await desk.service.call(stub.ListAccesses, request, token)
+    return listed

@@ -7,13 +7,14 @@ from chassis.errors import DomainError
 from services.patients.domain.break_glass import GlassBreakReviewed
 from services.patients.domain.clearances import ScreeningNotFound
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
+from services.patients.store.accesses import AccessStore
 from services.patients.store.break_glass import BreakGlassStore
 from services.patients.store.clearances import ClearanceStore
 from services.patients.store.records import RecordStore
 from services.patients.store.search import SearchStore
 
 
-class PatientsStore(RecordStore, SearchStore, ClearanceStore, BreakGlassStore):
+class PatientsStore(RecordStore, SearchStore, ClearanceStore, BreakGlassStore, AccessStore):
     subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,

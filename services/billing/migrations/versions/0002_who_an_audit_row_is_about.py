@@ -22,7 +22,7 @@ def upgrade() -> None:
         "CREATE POLICY own_chain ON audit_subject USING (chain_id = nullif(current_setting('app.chain', true), '')::uuid)"
     )
     op.execute(
-        "CREATE POLICY own_subject ON audit_subject AS RESTRICTIVE USING ('' = coalesce(current_setting('app.patient', true), '') OR subject_id::text = current_setting('app.patient', true))"
+        "CREATE POLICY own_subject ON audit_subject AS RESTRICTIVE USING (CASE WHEN '' = coalesce(current_setting('app.patient', true), '') THEN true ELSE subject_id::text = current_setting('app.patient', true) END)"
     )
     op.execute("GRANT SELECT, INSERT ON audit_subject TO billing")
     op.execute("CREATE POLICY every_chain ON audit_subject TO billing_sealer USING (true)")
