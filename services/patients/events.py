@@ -1,10 +1,14 @@
 """Domain objects as the facts that other services read. Ids, zone and language only: who a patient is stays here."""
 
+from uuid import UUID
+
 from atoll.patients.v1.events_pb2 import (
     ClearanceGranted,
     ClearanceRevoked,
     GlassBroken,
     PatientRegistered,
+    PatientSiteAdded,
+    PatientSiteRemoved,
     PatientUpdated,
     ScreeningRecorded,
 )
@@ -70,3 +74,11 @@ def glass_broken(glass: GlassBreak) -> GlassBroken:
         site_id=to_wire("site", glass.site_id),
         expire_time=to_timestamp(glass.expire_at),
     )
+
+
+def patient_site_added(patient_id: UUID, site_id: UUID) -> PatientSiteAdded:
+    return PatientSiteAdded(patient_id=to_wire("patient", patient_id), site_id=to_wire("site", site_id))
+
+
+def patient_site_removed(patient_id: UUID, site_id: UUID) -> PatientSiteRemoved:
+    return PatientSiteRemoved(patient_id=to_wire("patient", patient_id), site_id=to_wire("site", site_id))

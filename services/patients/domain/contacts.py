@@ -39,6 +39,7 @@ class ContactPoint:
     use: ContactUse = ContactUse.UNSPECIFIED
     rank: int = 0
     verified: bool = False
+    confidential: bool = False  # Nothing goes to any that is not, where one is.
 
 
 @dataclass(frozen=True, slots=True)

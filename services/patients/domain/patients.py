@@ -11,8 +11,16 @@ from zoneinfo import ZoneInfo, available_timezones
 from chassis.errors import DomainError, Kind, Violation
 from services.patients.domain.contacts import ContactPoint, examine_contact_points
 from services.patients.domain.names import search_words
+from services.patients.domain.related_persons import (
+    RelatedPerson,
+    RelatedPersonRole,
+    examine_related_persons,
+    guarantor,
+)
+from services.patients.domain.self_pay import SelfPayDeclaration
 
 BIRTH_DATE_MIN = date(1900, 1, 1)
+MINOR_UNTIL_YEARS = 18
 LANGUAGE = "en-US"
 UTC_ZONE = "UTC"  # While the home site is missing.
 TIME_ZONES = frozenset(available_timezones())
@@ -55,6 +63,23 @@ class Gender(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+class GenderIdentity(StrEnum):
+    UNSPECIFIED = "UNSPECIFIED"
+    FEMALE = "FEMALE"
+    MALE = "MALE"
+    NON_BINARY = "NON_BINARY"
+    TRANSGENDER_FEMALE = "TRANSGENDER_FEMALE"
+    TRANSGENDER_MALE = "TRANSGENDER_MALE"
+    OTHER = "OTHER"
+    NON_DISCLOSE = "NON_DISCLOSE"
+
+
+@dataclass(frozen=True, slots=True)
+class FormerName:
+    given_names: tuple[str, ...]
+    family_name: str
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Identifier:
     """What another system calls a patient; `system` is the URI of whoever gives out the values."""
@@ -78,10 +103,36 @@ class Person:
     time_zone: str = ""
     identifiers: tuple[Identifier, ...] = ()
     deceased: bool = False
+    preferred_name: str = ""
+    former_names: tuple[FormerName, ...] = ()
+    gender_identity: GenderIdentity = GenderIdentity.UNSPECIFIED
+    related_persons: tuple[RelatedPerson, ...] = ()
+    self_pay_declaration: SelfPayDeclaration | None = None
+    deceased_date: date | None = None
 
     @property
     def search_words(self) -> tuple[str, ...]:
-        return search_words(*self.given_names, self.family_name)
+        """Of all names by which somebody may ask for the patient."""
+        former = (name for each in self.former_names for name in (*each.given_names, each.family_name))
+        return search_words(*self.given_names, self.family_name, self.preferred_name, *former)
+
+    @property
+    def called(self) -> str:
+        """What to call the patient in a message."""
+        return self.preferred_name or next(iter(self.given_names), self.family_name)
+
+    @property
+    def points_to_use(self) -> tuple[ContactPoint, ...]:
+        """Where the patient asked to be reached at some of them, nothing goes to any other."""
+        return tuple(point for point in self.contact_points if point.confidential) or self.contact_points
+
+    @property
+    def persons_to_tell(self) -> tuple[RelatedPerson, ...]:
+        """Of bills and rides home. Nobody, where the patient asked for confidence: perhaps with regard to them."""
+        if any(point.confidential for point in self.contact_points):
+            return ()
+        emergency = RelatedPersonRole.EMERGENCY_CONTACT
+        return tuple(each for each in self.related_persons if each.role is not emergency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,21 +210,31 @@ class Examined:
 def examine(person: Person, home_time_zone: str | None, now: datetime) -> Examined:
     """`home_time_zone` is the home site's: it tells what day it is, and is the default of the person's own."""
     zone = home_time_zone or UTC_ZONE
+    today = now.astimezone(ZoneInfo(zone)).date()
     points, no_points, notes = examine_contact_points(person.contact_points)
-    left_out = [*no_points, *_never_kept(person.identifiers)]
-    examined = replace(
+    related, no_related = examine_related_persons(person.related_persons)
+    no_death = list(_death_faults(person, today))
+    completed = replace(
         person,
         contact_points=points,
         identifiers=tuple(each for each in person.identifiers if not never_kept(each)),
         language=person.language or LANGUAGE,
         time_zone=person.time_zone or zone,
+        former_names=tuple(each for each in person.former_names if _has_letter(each)),
+        related_persons=related,
+        deceased_date=None if no_death else person.deceased_date,
     )
-    today = now.astimezone(ZoneInfo(zone)).date()
+    no_declaration = list(_declaration_faults(completed, today))
+    examined = replace(completed, self_pay_declaration=None) if no_declaration else completed
+    left_out = (
+        *no_points, *_never_kept(person.identifiers), *_empty_names(person.former_names), *no_related,
+        *no_declaration, *no_death,
+    )  # fmt: skip
     return Examined(examined, tuple(_faults(examined, today)), tuple(left_out), tuple(notes))
 
 
 def _faults(person: Person, today: date) -> Iterator[Violation]:
-    if not person.search_words:
+    if not search_words(*person.given_names, person.family_name):
         yield Violation("family_name", "NAME_MISSING", "a name with a letter in it is needed")
     if person.birth_date is None:
         yield Violation("birth_date", "BIRTH_DATE_MISSING", "a birth date is needed")
@@ -187,6 +248,47 @@ def _faults(person: Person, today: date) -> Iterator[Violation]:
         yield Violation("time_zone", "TIME_ZONE_UNKNOWN", "is not a zone of the IANA database")
     if len(set(person.identifiers)) < len(person.identifiers):
         yield Violation("identifiers", "IDENTIFIER_TWICE", "the same identifier stands there twice")
+
+
+def _has_letter(name: FormerName) -> bool:
+    return bool(search_words(*name.given_names, name.family_name))
+
+
+def _empty_names(names: Sequence[FormerName]) -> Iterator[Violation]:
+    for i, each in enumerate(names):
+        if not _has_letter(each):
+            yield Violation(f"former_names[{i}]", "NAME_MISSING", "a name with a letter in it is needed")
+
+
+def _death_faults(person: Person, today: date) -> Iterator[Violation]:
+    if person.deceased_date is None:
+        return
+    if not person.deceased:
+        yield Violation("deceased_date", "DECEASED_DATE_OF_LIVING", "the patient is not deceased")
+    if person.birth_date and person.deceased_date < person.birth_date:
+        yield Violation("deceased_date", "DECEASED_DATE_BEFORE_BIRTH", "is before the birth date")
+    if person.deceased_date > today:
+        yield Violation("deceased_date", "DECEASED_DATE_IN_FUTURE", "is after today at the home site")
+
+
+def _declaration_faults(person: Person, today: date) -> Iterator[Violation]:
+    """A minor may be registered without a guarantor, as in a first call; estimates and bills need one."""
+    declaration, born, field = person.self_pay_declaration, person.birth_date, "self_pay_declaration.declare_date"
+    if declaration is None:
+        return
+    if declaration.declare_date is None:
+        yield Violation(field, "DECLARE_DATE_MISSING", "the day of the declaration is needed")
+    elif born and declaration.declare_date < born:
+        yield Violation(field, "DECLARE_DATE_BEFORE_BIRTH", "is before the birth date")
+    elif declaration.declare_date > today:
+        yield Violation(field, "DECLARE_DATE_IN_FUTURE", "is after today at the home site")
+    if born and is_minor(born, today) and not guarantor(person.related_persons):
+        yield Violation("self_pay_declaration", "GUARANTOR_MISSING", "a minor's bills need a guarantor")
+
+
+def is_minor(born: date, today: date) -> bool:
+    """Of age on the birthday itself; who was born on 29 February, on 1 March of a common year."""
+    return (today.year - born.year, today.month, today.day) < (MINOR_UNTIL_YEARS, born.month, born.day)
 
 
 def never_kept(identifier: Identifier) -> str | None:

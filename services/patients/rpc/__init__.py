@@ -8,13 +8,17 @@ from atoll.patients.v1 import (
     access_service_pb2,
     break_glass_service_pb2,
     clearance_service_pb2,
+    patient_change_service_pb2,
     patient_service_pb2,
+    patient_site_service_pb2,
     screening_service_pb2,
 )
 from chassis.db import Database
 from services.patients.rpc.accesses import AccessServicer
 from services.patients.rpc.break_glass import BreakGlassServicer
+from services.patients.rpc.changes import PatientChangeServicer
 from services.patients.rpc.clearances import ClearanceServicer, ScreeningServicer
+from services.patients.rpc.patient_sites import PatientSiteServicer
 from services.patients.rpc.patients import PatientServicer
 
 
@@ -25,4 +29,6 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         clearance_service_pb2.DESCRIPTOR.services_by_name["ClearanceService"]: ClearanceServicer(db),
         access_service_pb2.DESCRIPTOR.services_by_name["AccessService"]: AccessServicer(db),
         break_glass_service_pb2.DESCRIPTOR.services_by_name["BreakGlassService"]: BreakGlassServicer(db),
+        patient_change_service_pb2.DESCRIPTOR.services_by_name["PatientChangeService"]: PatientChangeServicer(db),
+        patient_site_service_pb2.DESCRIPTOR.services_by_name["PatientSiteService"]: PatientSiteServicer(db),
     }

@@ -1,7 +1,10 @@
 """Patients: records, cards and imports."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
+
+from google.protobuf.descriptor import EnumDescriptor
 
 from atoll.patients.v1 import patient_pb2 as record_pb
 from atoll.patients.v1 import patient_service_pb2 as pb
@@ -15,7 +18,18 @@ from chassis.pages import Page
 from chassis.times import from_date, to_date, to_timestamp
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse, read_phone
 from services.patients.domain.names import search_words
-from services.patients.domain.patients import Gender, Identifier, Patient, PatientCard, Person, Wanted
+from services.patients.domain.patients import (
+    FormerName,
+    Gender,
+    GenderIdentity,
+    Identifier,
+    Patient,
+    PatientCard,
+    Person,
+    Wanted,
+)
+from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
+from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
 from services.patients.store import PatientsStore
 from services.patients.use_cases import imports, records
 from services.patients.use_cases.imports import Imported
@@ -24,6 +38,28 @@ from services.patients.use_cases.records import ChangePatient, RegisterPatient, 
 QUERY_WORDS_MAX = 8
 
 Result = pb.ImportPatientsResponse.Result
+
+
+class Codes:
+    """An enumeration's numbers and codes: CONTACT_USE_HOME is HOME inside. Looked up, since each record has many."""
+
+    def __init__(self, enum: EnumDescriptor, prefix: str) -> None:
+        self._codes = {value.number: value.name.removeprefix(prefix) for value in enum.values}
+        self._numbers = {code: number for number, code in self._codes.items()}
+
+    def code(self, number: int) -> str:
+        return self._codes[number]
+
+    def number(self, code: str) -> Any:
+        return self._numbers[code]
+
+
+GENDER = Codes(record_pb.AdministrativeGender.DESCRIPTOR, "ADMINISTRATIVE_GENDER_")
+GENDER_IDENTITY = Codes(record_pb.GenderIdentity.DESCRIPTOR, "GENDER_IDENTITY_")
+CONTACT_SYSTEM = Codes(record_pb.ContactSystem.DESCRIPTOR, "CONTACT_SYSTEM_")
+CONTACT_USE = Codes(record_pb.ContactUse.DESCRIPTOR, "CONTACT_USE_")
+RELATED_PERSON_ROLE = Codes(record_pb.RelatedPersonRole.DESCRIPTOR, "RELATED_PERSON_ROLE_")
+SELF_PAY_BASIS = Codes(record_pb.SelfPayBasis.DESCRIPTOR, "SELF_PAY_BASIS_")
 
 
 class PatientServicer:
@@ -87,11 +123,12 @@ class PatientServicer:
         person = patient.person
         details = pb.ContactDetails(
             patient_id=request.patient_id,
-            given_name=person.given_names[0] if person.given_names else person.family_name,
-            contact_points=[_contact_point(point) for point in person.contact_points],
+            given_name=person.called,
+            contact_points=[_contact_point(point) for point in person.points_to_use],
             language=person.language,
             time_zone=person.time_zone,
             deceased=person.deceased,
+            related_persons=[_related_person(each) for each in person.persons_to_tell],
         )
         return pb.GetContactDetailsResponse(contact_details=details)
 
@@ -116,33 +153,60 @@ def _person(patient: record_pb.Patient, path: str) -> Person:
         family_name=patient.family_name.strip(),
         prefix=patient.prefix.strip(),
         birth_date=from_date(patient.birth_date, f"{path}birth_date") if patient.HasField("birth_date") else None,
-        gender=Gender(_code(record_pb.AdministrativeGender.Name(patient.gender))),
+        gender=Gender(GENDER.code(patient.gender)),
         contact_points=tuple(_read_contact_point(point) for point in patient.contact_points),
         language=patient.language,
         time_zone=patient.time_zone,
         home_site_id=from_wire("site", patient.home_site_id) if patient.home_site_id else None,
         identifiers=tuple(_identifier(each) for each in patient.identifiers),
         deceased=patient.deceased,
+        preferred_name=patient.preferred_name.strip(),
+        former_names=tuple(_former_name(name) for name in patient.former_names),
+        gender_identity=GenderIdentity(GENDER_IDENTITY.code(patient.gender_identity)),
+        related_persons=tuple(_read_related_person(each) for each in patient.related_persons),
+        self_pay_declaration=_read_declaration(patient, path),
+        deceased_date=from_date(patient.deceased_date, f"{path}deceased_date")
+        if patient.HasField("deceased_date")
+        else None,
     )
+
+
+def _former_name(name: record_pb.FormerName) -> FormerName:
+    return FormerName(tuple(each.strip() for each in name.given_names), name.family_name.strip())
+
+
+def _read_related_person(person: record_pb.RelatedPerson) -> RelatedPerson:
+    return RelatedPerson(
+        role=RelatedPersonRole(RELATED_PERSON_ROLE.code(person.role)),
+        name=person.name.strip(),
+        relationship=person.relationship.strip(),
+        phone=person.phone.strip(),
+        email=person.email.strip(),
+        address=person.address,
+    )
+
+
+def _read_declaration(patient: record_pb.Patient, path: str) -> SelfPayDeclaration | None:
+    if not patient.HasField("self_pay_declaration"):
+        return None
+    told, field = patient.self_pay_declaration, f"{path}self_pay_declaration.declare_date"
+    declare_date = from_date(told.declare_date, field) if told.HasField("declare_date") else None
+    return SelfPayDeclaration(SelfPayBasis(SELF_PAY_BASIS.code(told.basis)), declare_date)
 
 
 def _read_contact_point(point: record_pb.ContactPoint) -> ContactPoint:
     return ContactPoint(
-        system=ContactSystem(_code(record_pb.ContactSystem.Name(point.system))),
+        system=ContactSystem(CONTACT_SYSTEM.code(point.system)),
         value=point.value,
-        use=ContactUse(_code(record_pb.ContactUse.Name(point.use))),
+        use=ContactUse(CONTACT_USE.code(point.use)),
         rank=point.rank,
         verified=point.verified,
+        confidential=point.confidential,
     )
 
 
 def _identifier(identifier: record_pb.Identifier) -> Identifier:
     return Identifier(identifier.system, identifier.value)
-
-
-def _code(name: str) -> str:
-    """CONTACT_USE_HOME is HOME inside."""
-    return name.rpartition("_")[2]
 
 
 def _wanted(request: pb.SearchPatientsRequest) -> Wanted:
@@ -175,7 +239,7 @@ def to_patient(patient: Patient) -> record_pb.Patient:
         family_name=person.family_name,
         prefix=person.prefix,
         birth_date=to_date(patient.birth_date),
-        gender=record_pb.AdministrativeGender.Value(f"ADMINISTRATIVE_GENDER_{person.gender}"),
+        gender=GENDER.number(person.gender),
         contact_points=[_contact_point(point) for point in person.contact_points],
         language=person.language,
         time_zone=person.time_zone,
@@ -186,16 +250,45 @@ def to_patient(patient: Patient) -> record_pb.Patient:
         etag=to_etag(patient.version),
         create_time=to_timestamp(patient.created_at),
         update_time=to_timestamp(patient.updated_at),
+        preferred_name=person.preferred_name,
+        former_names=[
+            record_pb.FormerName(given_names=each.given_names, family_name=each.family_name)
+            for each in person.former_names
+        ],
+        gender_identity=GENDER_IDENTITY.number(person.gender_identity),
+        related_persons=[_related_person(each) for each in person.related_persons],
+        self_pay_declaration=_declaration(person.self_pay_declaration) if person.self_pay_declaration else None,
+        deceased_date=to_date(person.deceased_date) if person.deceased_date else None,
     )
 
 
 def _contact_point(point: ContactPoint) -> record_pb.ContactPoint:
     return record_pb.ContactPoint(
-        system=record_pb.ContactSystem.Value(f"CONTACT_SYSTEM_{point.system}"),
+        system=CONTACT_SYSTEM.number(point.system),
         value=point.value,
-        use=record_pb.ContactUse.Value(f"CONTACT_USE_{point.use}"),
+        use=CONTACT_USE.number(point.use),
         rank=point.rank,
         verified=point.verified,
+        confidential=point.confidential,
+    )
+
+
+def _related_person(person: RelatedPerson) -> record_pb.RelatedPerson:
+    return record_pb.RelatedPerson(
+        role=RELATED_PERSON_ROLE.number(person.role),
+        name=person.name,
+        relationship=person.relationship,
+        phone=person.phone,
+        email=person.email,
+        address=person.address,
+    )
+
+
+def _declaration(declaration: SelfPayDeclaration) -> record_pb.SelfPayDeclaration:
+    return record_pb.SelfPayDeclaration(
+        basis=SELF_PAY_BASIS.number(declaration.basis),
+        declare_date=to_date(declaration.declare_date) if declaration.declare_date else None,
+        recorded_by=declaration.recorded_by,
     )
 
 

@@ -18,7 +18,6 @@ from sqlalchemy import (
     and_,
     any_,
     delete,
-    exists,
     func,
     insert,
     literal,
@@ -26,23 +25,38 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.selectable import CTE
 
 from chassis.errors import NotYetKnown
-from chassis.ids import to_wire
+from chassis.ids import read_id, to_wire
 from chassis.sql import Statement, TypeArgument, param, params, rows
 from chassis.store import Store, settling
 from chassis.tables import Instant
+from services.patients.domain.changes import NewChange, registration
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse
-from services.patients.domain.patients import MRN_SYSTEM, Gender, Identifier, Patient, PatientNotFound, Person
+from services.patients.domain.patients import (
+    MRN_SYSTEM,
+    FormerName,
+    Gender,
+    GenderIdentity,
+    Identifier,
+    Patient,
+    PatientNotFound,
+    Person,
+)
+from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
+from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
+from services.patients.store.changes import NEW_CHANGES, change_columns
+from services.patients.store.seen import AT_ITS_SITES, AT_ITS_SITES_OR_BEHIND_GLASS
 from services.patients.tables.records import (
     contact_point,
     patient,
     patient_identifier,
     patient_name,
     patient_site,
+    related_person,
     site,
 )
 
@@ -74,18 +88,16 @@ def _list(table: Table, *columns: str) -> Any:
     return entries.scalar_subquery()
 
 
-_record = (
-    select(
-        patient,
-        _list(contact_point, "place", "system", "value", "use", "rank", "verified").label("contact_points"),
-        _list(patient_identifier, "place", "system", "value").label("identifiers"),
-        _list(patient_site, "site_id").label("site_ids"),
-    )
-    .where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
-    .where(exists(select(patient_site.c.site_id).where(_of_patient(patient_site))))
-)
-RECORD = Statement(_record)
-RECORD_TO_CHANGE = Statement(_record.with_for_update(of=patient))
+_RELATED = ("place", "role", "name", "relationship", "phone", "email", "address")
+_record = select(
+    patient,
+    _list(contact_point, "place", "system", "value", "use", "rank", "verified", "confidential").label("contact_points"),
+    _list(patient_identifier, "place", "system", "value").label("identifiers"),
+    _list(patient_site, "site_id").label("site_ids"),
+    _list(related_person, *_RELATED).label("related_persons"),
+).where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
+RECORD = Statement(_record.where(AT_ITS_SITES_OR_BEHIND_GLASS))
+RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))
 
 # Who has an identifier. The record number is one, too.
 
@@ -119,9 +131,20 @@ _new = rows(
     time_zone=Text,
     home_site_id=Uuid,
     deceased=Boolean,
+    preferred_name=Text,
+    former_names=JSONB,
+    gender_identity=Text,
+    deceased_date=Date,
+    self_pay_basis=Text,
+    self_pay_date=Date,
+    self_pay_recorded_by=Text,
     registered_at=Instant,
 )
-_told = ("family_name", "prefix", "birth_date", "gender", "language", "time_zone", "home_site_id", "deceased")
+_told = (
+    "family_name", "prefix", "birth_date", "gender", "language", "time_zone", "home_site_id", "deceased",
+    "preferred_name", "former_names", "gender_identity", "deceased_date",
+    "self_pay_basis", "self_pay_date", "self_pay_recorded_by",
+)  # fmt: skip
 _new_patients = insert(patient).from_select(
     ["chain_id", "id", "mrn", "given_names", *_told, "version", "created_at", "updated_at"],
     select(
@@ -163,10 +186,22 @@ _belongings = (
         use=Text,
         rank=SmallInteger,
         verified=Boolean,
+        confidential=Boolean,
+    ),
+    _new_rows(
+        related_person,
+        patient_id=Uuid,
+        place=SmallInteger,
+        role=Text,
+        name=Text,
+        relationship=Text,
+        phone=Text,
+        email=Text,
+        address=Text,
     ),
 )
-ADD_PATIENTS = settling(_new_patients.cte("new_patients"), *_belongings)
-CHANGE_PATIENT = settling(_changed_patient.cte("changed_patient"), *_belongings)
+ADD_PATIENTS = settling(_new_patients.cte("new_patients"), *_belongings, NEW_CHANGES)
+CHANGE_PATIENT = settling(_changed_patient.cte("changed_patient"), *_belongings, NEW_CHANGES)
 
 
 def _without(table: Table) -> Any:
@@ -175,7 +210,9 @@ def _without(table: Table) -> Any:
 
 FORGET_BELONGINGS = Statement(
     _without(patient_name).add_cte(
-        _without(patient_identifier).cte("identifiers"), _without(contact_point).cte("points")
+        _without(patient_identifier).cte("identifiers"),
+        _without(contact_point).cte("points"),
+        _without(related_person).cte("persons"),
     )
 )
 
@@ -213,16 +250,18 @@ class RecordStore(Store):
             registered_at=[each.created_at for each in patients],
             **{name: [values[name] for values in told] for name in _told},
             **_belongings_of(patients),
+            **change_columns([registration(each) for each in patients]),
         )
 
     async def patient(self, patient_id: UUID) -> Patient:
+        """Also for whoever broke the glass for it."""
         return _found(await self.row(RECORD, patient_id=patient_id), patient_id)
 
     async def patient_to_change(self, patient_id: UUID) -> Patient:
         """Nobody else changes it until the transaction ends."""
         return _found(await self.row(RECORD_TO_CHANGE, patient_id=patient_id), patient_id)
 
-    async def change_patient(self, changed: Patient) -> None:
+    async def change_patient(self, changed: Patient, change: NewChange) -> None:
         await self.rows(FORGET_BELONGINGS, patient_id=changed.id)
         self.write_last(
             CHANGE_PATIENT,
@@ -232,6 +271,7 @@ class RecordStore(Store):
             updated_at=changed.updated_at,
             **_told_of(changed.person),
             **_belongings_of([changed]),
+            **change_columns([change]),
         )
 
 
@@ -242,7 +282,24 @@ def _found(row: Record | None, patient_id: UUID) -> Patient:
 
 
 def _told_of(person: Person) -> dict[str, Any]:
-    return {name: getattr(person, name) for name in _told}
+    declared = person.self_pay_declaration
+    return {
+        "family_name": person.family_name,
+        "prefix": person.prefix,
+        "birth_date": person.birth_date,
+        "gender": person.gender,
+        "language": person.language,
+        "time_zone": person.time_zone,
+        "home_site_id": person.home_site_id,
+        "deceased": person.deceased,
+        "preferred_name": person.preferred_name,
+        "former_names": json.dumps([[each.given_names, each.family_name] for each in person.former_names]),
+        "gender_identity": person.gender_identity,
+        "deceased_date": person.deceased_date,
+        "self_pay_basis": declared.basis if declared else None,
+        "self_pay_date": declared.declare_date if declared else None,
+        "self_pay_recorded_by": declared.recorded_by if declared else None,
+    }
 
 
 def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
@@ -267,11 +324,20 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
         ),
         **_columns(
             "contact_point",
-            ("patient_id", "place", "system", "value", "use", "rank", "verified"),
+            ("patient_id", "place", "system", "value", "use", "rank", "verified", "confidential"),
             [
-                (each.id, place, point.system, point.value, point.use, point.rank, point.verified)
+                (each.id, place, at.system, at.value, at.use, at.rank, at.verified, at.confidential)
                 for each in patients
-                for place, point in enumerate(each.person.contact_points)
+                for place, at in enumerate(each.person.contact_points)
+            ],
+        ),
+        **_columns(
+            "related_person",
+            ("patient_id", *_RELATED),
+            [
+                (each.id, place, who.role, who.name, who.relationship, who.phone, who.email, who.address)
+                for each in patients
+                for place, who in enumerate(each.person.related_persons)
             ],
         ),
     }
@@ -283,7 +349,6 @@ def _columns(table: str, names: Sequence[str], entries: Sequence[tuple[Any, ...]
 
 
 def _patient_of(row: Record) -> Patient:
-    points, identifiers = json.loads(row["contact_points"] or "[]"), json.loads(row["identifiers"] or "[]")
     person = Person(
         given_names=tuple(row["given_names"]),
         family_name=row["family_name"],
@@ -291,15 +356,35 @@ def _patient_of(row: Record) -> Patient:
         birth_date=row["birth_date"],
         gender=Gender(row["gender"]),
         contact_points=tuple(
-            ContactPoint(ContactSystem(system), value, ContactUse(use), rank, verified)
-            for _, system, value, use, rank, verified in points
+            ContactPoint(ContactSystem(system), value, ContactUse(use), *more)
+            for _, system, value, use, *more in _entries(row["contact_points"])
         ),
         language=row["language"],
         time_zone=row["time_zone"],
         home_site_id=row["home_site_id"],
-        identifiers=tuple(Identifier(system, value) for _, system, value in identifiers),
+        identifiers=tuple(Identifier(system, value) for _, system, value in _entries(row["identifiers"])),
         deceased=row["deceased"],
+        preferred_name=row["preferred_name"],
+        former_names=tuple(FormerName(tuple(given), family) for given, family in _entries(row["former_names"])),
+        gender_identity=GenderIdentity(row["gender_identity"]),
+        related_persons=tuple(
+            RelatedPerson(RelatedPersonRole(role), *more) for _, role, *more in _entries(row["related_persons"])
+        ),
+        self_pay_declaration=_declaration(row),
+        deceased_date=row["deceased_date"],
     )
-    site_ids = frozenset(UUID(site_id) for [site_id] in json.loads(row["site_ids"]))
+    site_ids = frozenset(read_id(site_id) for [site_id] in _entries(row["site_ids"]))
     stamps = row["version"], row["created_at"], row["updated_at"]
     return Patient(row["id"], row["mrn"], person, site_ids, *stamps)
+
+
+def _entries(column: str | None) -> list[Any]:
+    """Of a list in JSON. No rows make none."""
+    return json.loads(column) if column else []
+
+
+def _declaration(row: Record) -> SelfPayDeclaration | None:
+    if row["self_pay_basis"] is None:
+        return None
+    basis = SelfPayBasis(row["self_pay_basis"])
+    return SelfPayDeclaration(basis, row["self_pay_date"], row["self_pay_recorded_by"])

@@ -15,11 +15,15 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     UniqueConstraint,
+    text,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.tables import Instant, chain_table
 from services.patients.domain.contacts import ContactSystem, ContactUse
-from services.patients.domain.patients import Gender
+from services.patients.domain.patients import Gender, GenderIdentity
+from services.patients.domain.related_persons import RelatedPersonRole
+from services.patients.domain.self_pay import SelfPayBasis
 from services.patients.tables.base import belongs_to, id_, metadata, one_of
 
 # What scheduling told of a site.
@@ -42,9 +46,22 @@ patient = chain_table(
     Column("version", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
+    # What came later has a default, for a version of the service that does not know of it.
+    Column("preferred_name", Text, nullable=False, server_default=""),
+    Column("former_names", JSONB, nullable=False, server_default=text("'[]'")),  # Each its given names and family name.
+    Column("gender_identity", Text, nullable=False, server_default=GenderIdentity.UNSPECIFIED),
+    Column("deceased_date", Date),
+    Column("self_pay_basis", Text),
+    Column("self_pay_date", Date),
+    Column("self_pay_recorded_by", Text),
     UniqueConstraint("chain_id", "mrn"),
     belongs_to("site", "home_site_id"),
     one_of("gender", Gender),
+    one_of("gender_identity", GenderIdentity),
+    one_of("self_pay_basis", SelfPayBasis),
+    CheckConstraint("num_nonnulls(self_pay_basis, self_pay_date, self_pay_recorded_by) IN (0, 3)", name="self_pay"),
+    CheckConstraint("birth_date <= self_pay_date", name="self_pay_date"),
+    CheckConstraint("deceased_date IS NULL OR deceased AND birth_date <= deceased_date", name="deceased_date"),
     Index("patient_birth_date_idx", "chain_id", "birth_date"),
 )
 
@@ -86,10 +103,33 @@ contact_point = chain_table(
     Column("use", Text, nullable=False),
     Column("rank", SmallInteger, nullable=False),
     Column("verified", Boolean, nullable=False),
+    Column("confidential", Boolean, nullable=False, server_default=text("false")),
     belongs_to("patient", "patient_id"),
     one_of("system", ContactSystem),
     one_of("use", ContactUse),
     Index("contact_point_value_idx", "chain_id", "system", "value"),
+)
+
+related_person = chain_table(
+    "related_person",
+    metadata,
+    id_("patient_id", key=True),
+    Column("place", SmallInteger, primary_key=True, autoincrement=False),
+    Column("role", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("relationship", Text, nullable=False),
+    Column("phone", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    belongs_to("patient", "patient_id"),
+    one_of("role", RelatedPersonRole),
+    Index(
+        "related_person_guarantor_idx",
+        "chain_id",
+        "patient_id",
+        unique=True,
+        postgresql_where=text(f"role = '{RelatedPersonRole.GUARANTOR}'"),
+    ),
 )
 
 # One system gives one value to one patient of the chain: what an import run twice is stopped by.

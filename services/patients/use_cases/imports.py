@@ -6,10 +6,16 @@ from uuid import UUID
 
 from chassis.call import Call
 from chassis.errors import DomainError, Violation
-from services.patients import events
 from services.patients.domain.patients import MRN_SYSTEM, Identifier, Patient, PatientRefused
 from services.patients.store import PatientsStore
-from services.patients.use_cases.records import RegisterPatient, examine_told, refuse, refuse_taken, registered
+from services.patients.use_cases.records import (
+    RegisterPatient,
+    examine_told,
+    refuse,
+    refuse_taken,
+    registered,
+    tell_registered,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +52,7 @@ async def import_patients(store: PatientsStore, rows: Sequence[RegisterPatient |
     if added:
         store.add_patients(added)
     for patient in added:
-        store.emit(events.patient_registered(patient), about=patient.id, version=patient.version)
+        tell_registered(store, patient)
     return imported
 
 

@@ -11,6 +11,7 @@ from chassis.errors import NotYetKnown, Violation
 from chassis.etags import StaleEtag
 from chassis.ids import new_id
 from services.patients import events
+from services.patients.domain import changes, self_pay
 from services.patients.domain.patients import (
     MRN_SYSTEM,
     Examined,
@@ -73,7 +74,7 @@ async def register_patient(store: PatientsStore, command: RegisterPatient) -> Pa
     refuse_taken(command.identifiers, await store.holders(command.identifiers))
     patient = registered(command, examined, store.call)
     store.add_patients([patient])
-    store.emit(events.patient_registered(patient), about=patient.id, version=patient.version)
+    tell_registered(store, patient)
     return patient
 
 
@@ -86,7 +87,9 @@ async def change_patient(store: PatientsStore, command: ChangePatient) -> Patien
     moving = frozenset({home} if home and home != current.person.home_site_id else ())
     time_zones = await store.time_zones([home] if home else [])
     check_sites(moving, time_zones, store.call)
-    examined = examine(person, time_zones.get(home) if home else None, store.call.now)
+    examined = examine(
+        _recorded(person, current.person, store.call), time_zones.get(home) if home else None, store.call.now
+    )
     refuse("patient.", (*examined.faults, *examined.left_out))
     new = command.identifiers - set(current.person.identifiers)
     refuse_taken(new, await store.holders(new))
@@ -97,7 +100,7 @@ async def change_patient(store: PatientsStore, command: ChangePatient) -> Patien
         version=current.version + 1,
         updated_at=store.call.now,
     )
-    await store.change_patient(changed)
+    await store.change_patient(changed, changes.update(current, changed))
     if events.patient_updated(changed) != events.patient_updated(current):
         store.emit(events.patient_updated(changed), about=changed.id, version=changed.version)
     return changed
@@ -106,7 +109,20 @@ async def change_patient(store: PatientsStore, command: ChangePatient) -> Patien
 def examine_told(command: RegisterPatient, time_zones: Mapping[UUID, str], call: Call) -> Examined:
     check_sites(command.site_ids, time_zones, call)
     home = command.person.home_site_id
-    return examine(command.person, time_zones[home] if home else None, call.now)
+    return examine(_recorded(command.person, None, call), time_zones[home] if home else None, call.now)
+
+
+def _recorded(told: Person, kept: Person | None, call: Call) -> Person:
+    """With whoever recorded its declaration."""
+    before = kept.self_pay_declaration if kept else None
+    declaration = self_pay.recorded(told.self_pay_declaration, before, call.actor)
+    return told if declaration is told.self_pay_declaration else replace(told, self_pay_declaration=declaration)
+
+
+def tell_registered(store: PatientsStore, patient: Patient) -> None:
+    store.emit(events.patient_registered(patient), about=patient.id, version=patient.version)
+    for site_id in sorted(patient.site_ids - {patient.home_site_id}):
+        store.emit(events.patient_site_added(patient.id, site_id), about=patient.id, version=patient.version)
 
 
 def check_sites(site_ids: Iterable[UUID], time_zones: Mapping[UUID, str], call: Call) -> None:

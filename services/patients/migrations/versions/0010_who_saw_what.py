@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0010"
-down_revision = "0002"
+down_revision = "0003"
 
 CHANGED_BY = (
     "'*' = current_setting('app.sites', true) OR (SELECT true FROM patient_site AS seen "

@@ -1,0 +1,103 @@
+"""SQL of the history of records."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy import Integer, Text, Uuid, insert, select
+from sqlalchemy.dialects.postgresql import JSONB
+
+from chassis.ids import to_wire
+from chassis.sql import Statement, param, rows
+from chassis.store import Store
+from chassis.tables import Instant
+from services.patients.domain.changes import FieldChange, NewChange, PatientChange
+from services.patients.domain.patients import PatientNotFound
+from services.patients.store.seen import AT_ITS_SITES_OR_BEHIND_GLASS
+from services.patients.tables.changes import patient_change
+from services.patients.tables.records import patient
+
+CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
+VERSION_MAX = 2**31 - 1
+
+SEEN = Statement(
+    select(patient.c.id).where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT, AT_ITS_SITES_OR_BEHIND_GLASS)
+)
+_change = rows(
+    "new_change",
+    changed_patient_id=Uuid,
+    changed_version=Integer,
+    written_site_id=Uuid,
+    change_reason=Text,
+    changes=JSONB,
+)
+_of_call = {"actor": Text, "method": Text, "cause": Text}  # Parameters of the audit row, which is written with it.
+NEW_CHANGES = (
+    insert(patient_change)
+    .from_select(
+        ["chain_id", "patient_id", "version", "site_id", "reason", "changes", *_of_call, "changed_at"],
+        select(CHAIN, *_change.c, *(param(name, type_) for name, type_ in _of_call.items()), param("at", Instant)),
+    )
+    .cte("new_changes")
+)
+"""Goes with the last statement of a change, whose audit row has the same actor, method, cause and instant."""
+CHANGES = Statement(
+    select(patient_change)
+    .where(patient_change.c.chain_id == CHAIN, patient_change.c.patient_id == PATIENT)
+    .where(patient_change.c.version < param("before", Integer))
+    .order_by(patient_change.c.version.desc())
+    .limit(param("limit"))
+)
+
+
+class ChangeStore(Store):
+    async def changes(self, patient_id: UUID, before: int | None, limit: int) -> list[PatientChange]:
+        """The latest first. None need be there of a record that is older than its history."""
+        if await self.row(SEEN, patient_id=patient_id) is None:
+            raise PatientNotFound(patient_id=to_wire("patient", patient_id))
+        before = VERSION_MAX if before is None else before
+        return [_change_of(row) for row in await self.rows(CHANGES, patient_id=patient_id, before=before, limit=limit)]
+
+
+def change_columns(changes: Sequence[NewChange]) -> dict[str, list[Any]]:
+    """The parameters of `NEW_CHANGES`."""
+    return {
+        "changed_patient_id": [each.patient_id for each in changes],
+        "changed_version": [each.version for each in changes],
+        "written_site_id": [each.site_id for each in changes],
+        "change_reason": [each.reason for each in changes],
+        "changes": [_changes_text(each.changes) for each in changes],
+    }
+
+
+def _changes_text(changes: Sequence[FieldChange]) -> str:
+    return json.dumps([[each.field, each.before, each.after] for each in changes], default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    """What JSON has no word for. Enumerations are their text; the only ids in a record are those of sites."""
+    if isinstance(value, UUID):
+        return to_wire("site", value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, frozenset):
+        return sorted(value)
+    assert is_dataclass(value)
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def _change_of(row: Record) -> PatientChange:
+    return PatientChange(
+        patient_id=row["patient_id"],
+        version=row["version"],
+        actor=row["actor"],
+        method=row["method"],
+        cause=row["cause"],
+        changed_at=row["changed_at"],
+        reason=row["reason"],
+        changes=tuple(FieldChange(*each) for each in json.loads(row["changes"])),
+    )

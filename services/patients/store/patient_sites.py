@@ -1,0 +1,86 @@
+"""SQL of the sites that may see a record."""
+
+from uuid import UUID
+
+import asyncpg
+from sqlalchemy import Uuid, delete, exists, insert, select, update
+
+from chassis.errors import NotYetKnown
+from chassis.ids import to_wire
+from chassis.sql import Statement, param, params
+from chassis.store import Store, settling
+from services.patients.domain.changes import NewChange
+from services.patients.domain.patient_sites import PatientSite, PatientSiteInUse, PatientSiteNotFound
+from services.patients.domain.patients import PatientNotFound
+from services.patients.store.changes import NEW_CHANGES, change_columns
+from services.patients.tables.records import patient, patient_site, site
+
+CHAIN, PATIENT, SITE = param("chain_id", Uuid), param("patient_id", Uuid), param("site_id", Uuid)
+
+_row = (
+    patient_site.c.chain_id == CHAIN,
+    patient_site.c.patient_id == PATIENT,
+    patient_site.c.site_id == SITE,
+)
+# A patient's own row is seen chain-wide. Who waits for its lock sees the others' sites as they were before: the unique
+# key and the count of deleted rows tell what came in between.
+PATIENT_SITE = Statement(
+    select(
+        patient.c.home_site_id,
+        patient.c.version,
+        exists(select(patient_site.c.site_id).where(*_row)).label("seen"),
+        exists(select(site.c.id).where(site.c.chain_id == CHAIN, site.c.id == SITE)).label("known"),
+    )
+    .where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
+    .with_for_update(of=patient)
+)
+_next_version = (
+    update(patient)
+    .where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
+    .values(params("version", "updated_at"))
+    .cte("changed_patient")
+)
+ADD_PATIENT_SITE = settling(
+    insert(patient_site).inline().values(params("chain_id", "patient_id", "site_id")).cte("new_patient_site"),
+    _next_version,
+    NEW_CHANGES,
+)
+REMOVE_PATIENT_SITE = Statement(delete(patient_site).where(*_row).returning(patient_site.c.site_id))
+NOTE_REMOVAL = settling(_next_version, NEW_CHANGES)
+
+
+class PatientSiteStore(Store):
+    async def patient_site(self, patient_id: UUID, site_id: UUID) -> PatientSite:
+        """Nobody else changes the record until the transaction ends."""
+        row = await self.row(PATIENT_SITE, patient_id=patient_id, site_id=site_id)
+        if row is None:
+            raise PatientNotFound(patient_id=to_wire("patient", patient_id))
+        if not row["known"]:
+            raise NotYetKnown("site", site_id)
+        return PatientSite(patient_id, site_id, row["home_site_id"], row["version"], row["seen"])
+
+    def add_patient_site(self, change: NewChange) -> None:
+        self.write_last(
+            ADD_PATIENT_SITE,
+            patient_id=change.patient_id,
+            site_id=change.site_id,
+            version=change.version,
+            updated_at=self.call.now,
+            **change_columns([change]),
+        )
+
+    async def remove_patient_site(self, change: NewChange) -> None:
+        """Refused by the keys of what the site wrote."""
+        try:
+            gone = await self.row(REMOVE_PATIENT_SITE, patient_id=change.patient_id, site_id=change.site_id)
+        except asyncpg.ForeignKeyViolationError as error:
+            raise PatientSiteInUse() from error
+        if gone is None:
+            raise PatientSiteNotFound()
+        self.write_last(
+            NOTE_REMOVAL,
+            patient_id=change.patient_id,
+            version=change.version,
+            updated_at=self.call.now,
+            **change_columns([change]),
+        )
