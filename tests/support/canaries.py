@@ -18,8 +18,9 @@ from chassis.ids import TYPE_ID, new_id, to_wire
 
 MARK = "kanarie"
 """A word that stands nowhere else: the names of these files are in traces."""
+EMAIL = "zq{0}{1}@example.com"
 FORMS = (
-    "Zq{0} of {1}", "Zq{0}{1}", "zq{0}{1}", "ZQ{0}{1}", "zq_{0}_{1}", "zq{0}{1}@example.com", "urn:zq:{0}{1}",
+    "Zq{0} of {1}", "Zq{0}{1}", "zq{0}{1}", "ZQ{0}{1}", "zq_{0}_{1}", EMAIL, "urn:zq:{0}{1}",
     "en-{0}{1}", "Zq/{0}{1}", "zq.{0}{1}", "{0}{1}", "Q-{0}-{1}", "https://zq.example/{0}{1}",
 )  # fmt: skip
 """In one of which a text passes the rules of most fields."""
@@ -117,7 +118,8 @@ class Canaries:
             return ""
         if allowed := getattr(rules, "in"):
             return str(allowed[0])
-        return next((text for form in FORMS if fits(text := self._next(form), rules)), "")
+        forms = (EMAIL, *FORMS) if "email" in each.name else FORMS
+        return next((text for form in forms if fits(text := self._next(form), rules)), "")
 
     def _next(self, form: str) -> str:
         self.count += 1
