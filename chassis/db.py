@@ -62,7 +62,8 @@ class Database:
                     f"BEGIN {'READ ONLY' if read_only else ''}; SELECT "
                     f"set_config('app.chain', '{call.chain_id}', true), set_config('app.sites', '{sites}', true), "
                     f"set_config('app.patient', '{call.patient_id or ''}', true), "
-                    f"set_config('app.actor', '{actor}', true)"
+                    f"set_config('app.actor', '{actor}', true), "
+                    f"set_config('app.roles', '{','.join(sorted(call.roles))}', true)"
                 )
                 yield conn
                 await conn.execute("COMMIT")

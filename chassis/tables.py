@@ -67,14 +67,16 @@ def chain_table(
     append_only: bool = False,
     own_sites: str | None = None,
     changed_by: str | None = None,
+    shown_if: str | None = None,
 ) -> Table:
     """A table whose key starts with the chain, so that PostgreSQL can partition or shard by it later.
 
     Rows of an append-only table are never changed or deleted, by no role of a running service. A row with a site is
     seen by calls of its site, unless `own_sites` (SQL) says by whom else; those may change it, too, unless `changed_by`
-    (SQL) says that only some of them may.
+    (SQL) says that only some of them may. What `shown_if` (SQL) is false of, nobody sees.
     """
-    info = {"append_only": append_only, "own_sites": own_sites or OWN_SITES, "changed_by": changed_by}
+    info = {"append_only": append_only, "own_sites": own_sites or OWN_SITES}
+    info |= {"changed_by": changed_by, "shown_if": shown_if}
     return Table(name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info=info)
 
 
@@ -183,9 +185,7 @@ def security(table: Table, service: str) -> Iterator[str]:
         if table.info["own_sites"] != OWN_SITES:
             policy = f"CREATE POLICY written_at_own_sites ON {table.name} AS RESTRICTIVE"
             yield f"{policy} FOR INSERT WITH CHECK ({OWN_SITES})"
-        if changed_by := table.info.get("changed_by"):
-            yield f"CREATE POLICY changed_by ON {table.name} AS RESTRICTIVE FOR UPDATE USING ({changed_by})"
-            yield f"CREATE POLICY deleted_by ON {table.name} AS RESTRICTIVE FOR DELETE USING ({changed_by})"
+    yield from _further_policies(table)
     if "patient_id" in table.c:
         yield f"CREATE POLICY own_patient ON {table.name} AS RESTRICTIVE USING ({OWN_PATIENT})"
     if table.name == "audit_subject":
@@ -194,6 +194,15 @@ def security(table: Table, service: str) -> Iterator[str]:
         changes = "INSERT" if table.info.get("append_only") else "INSERT, UPDATE, DELETE"
         yield f"GRANT SELECT, {changes} ON {table.name} TO {service}"
     yield from _of_other_roles(table.name, service)
+
+
+def _further_policies(table: Table) -> Iterator[str]:
+    if changed_by := table.info.get("changed_by"):
+        policy = f"ON {table.name} AS RESTRICTIVE FOR"
+        yield f"CREATE POLICY changed_by {policy} UPDATE USING ({changed_by}) WITH CHECK (true)"
+        yield f"CREATE POLICY deleted_by {policy} DELETE USING ({changed_by})"
+    if shown_if := table.info.get("shown_if"):
+        yield f"CREATE POLICY shown_if ON {table.name} AS RESTRICTIVE FOR SELECT USING ({shown_if})"
 
 
 def _of_other_roles(table: str, service: str) -> Iterator[str]:

@@ -6,6 +6,7 @@ from atoll.patients.v1.events_pb2 import (
     ClearanceGranted,
     ClearanceRevoked,
     GlassBroken,
+    PatientAnonymised,
     PatientRegistered,
     PatientSiteAdded,
     PatientSiteRemoved,
@@ -82,3 +83,7 @@ def patient_site_added(patient_id: UUID, site_id: UUID) -> PatientSiteAdded:
 
 def patient_site_removed(patient_id: UUID, site_id: UUID) -> PatientSiteRemoved:
     return PatientSiteRemoved(patient_id=to_wire("patient", patient_id), site_id=to_wire("site", site_id))
+
+
+def patient_anonymised(patient_id: UUID) -> PatientAnonymised:
+    return PatientAnonymised(patient_id=to_wire("patient", patient_id))

@@ -11,6 +11,7 @@ from atoll.patients.v1 import (
     patient_change_service_pb2,
     patient_service_pb2,
     patient_site_service_pb2,
+    retention_service_pb2,
     screening_service_pb2,
 )
 from chassis.db import Database
@@ -20,6 +21,7 @@ from services.patients.rpc.changes import PatientChangeServicer
 from services.patients.rpc.clearances import ClearanceServicer, ScreeningServicer
 from services.patients.rpc.patient_sites import PatientSiteServicer
 from services.patients.rpc.patients import PatientServicer
+from services.patients.rpc.retention import RetentionServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -31,4 +33,5 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         break_glass_service_pb2.DESCRIPTOR.services_by_name["BreakGlassService"]: BreakGlassServicer(db),
         patient_change_service_pb2.DESCRIPTOR.services_by_name["PatientChangeService"]: PatientChangeServicer(db),
         patient_site_service_pb2.DESCRIPTOR.services_by_name["PatientSiteService"]: PatientSiteServicer(db),
+        retention_service_pb2.DESCRIPTOR.services_by_name["RetentionService"]: RetentionServicer(db),
     }

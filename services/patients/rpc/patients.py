@@ -29,6 +29,7 @@ from services.patients.domain.patients import (
     Wanted,
 )
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
+from services.patients.domain.retention import PatientRestricted
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
 from services.patients.store import PatientsStore
 from services.patients.use_cases import imports, records
@@ -119,8 +120,13 @@ class PatientServicer:
 
     async def GetContactDetails(self, request: pb.GetContactDetailsRequest, call: Call) -> pb.GetContactDetailsResponse:
         patient_id = from_wire("patient", request.patient_id)
-        patient = await self._db.read(call, request, PatientsStore, lambda store: store.patient(patient_id))
-        person = patient.person
+
+        async def work(store: PatientsStore) -> Patient:
+            if await store.is_restricted(patient_id):
+                raise PatientRestricted()
+            return await store.patient(patient_id)
+
+        person = (await self._db.read(call, request, PatientsStore, work)).person
         details = pb.ContactDetails(
             patient_id=request.patient_id,
             given_name=person.called,

@@ -14,11 +14,19 @@ from services.patients.store.changes import ChangeStore
 from services.patients.store.clearances import ClearanceStore
 from services.patients.store.patient_sites import PatientSiteStore
 from services.patients.store.records import RecordStore
+from services.patients.store.retention import RetentionStore
 from services.patients.store.search import SearchStore
 
 
 class PatientsStore(
-    RecordStore, SearchStore, ClearanceStore, ChangeStore, PatientSiteStore, BreakGlassStore, AccessStore
+    RecordStore,
+    SearchStore,
+    ClearanceStore,
+    ChangeStore,
+    PatientSiteStore,
+    BreakGlassStore,
+    AccessStore,
+    RetentionStore,
 ):
     subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {

@@ -23,15 +23,32 @@ RECORD_SEEN = f"{RECORD_OWN} {BROKE_GLASS}"
 """It is seen by them, and by whoever broke the glass for it at one of the caller's sites."""
 
 
+SEES_RESTRICTED = "{CHAIN_ADMIN,AUDITOR,CLINICIAN,PATIENT,SERVICE}"
+"""Roles that still see a record which is restricted: the others see it no more than one that is not there. Another
+service asks for contact details only, and is refused those by name."""
+NOT_RESTRICTED = (
+    "NOT restricted OR '' = coalesce(current_setting('app.roles', true), '') "
+    "OR string_to_array(current_setting('app.roles', true), ',') "
+    f"&& '{SEES_RESTRICTED}'::text[]"
+)
+"""Of a patient's own row. A job has no role, and sees all."""
+OF_ONE_SHOWN = """(SELECT true FROM patient AS shown
+    WHERE shown.chain_id = {table}.chain_id AND shown.id = {table}.patient_id LIMIT 1)"""
+"""Of a part of a record: a part is shown with the patient."""
+
+
 def id_(name: str = "id", *, key: bool = False, nullable: bool = False) -> Column[UUID]:
     return Column(name, Uuid, primary_key=key, nullable=nullable)
 
 
 def record_table(name: str, *items: SchemaItem, append_only: bool = False) -> Table:
     """A part of a patient's record: `patient_id`, and `site_id` of whoever wrote it. Who sees the record, sees it."""
-    seen, own = (" ".join(sql.format(table=name).split()) for sql in (RECORD_SEEN, RECORD_OWN))
+    parts = (RECORD_SEEN, RECORD_OWN, OF_ONE_SHOWN)
+    seen, own, shown = (" ".join(sql.format(table=name).split()) for sql in parts)
     changed_by = None if append_only else own
-    return chain_table(name, metadata, *items, append_only=append_only, own_sites=seen, changed_by=changed_by)
+    return chain_table(
+        name, metadata, *items, append_only=append_only, own_sites=seen, changed_by=changed_by, shown_if=shown
+    )
 
 
 def belongs_to(table: str, column: str) -> ForeignKeyConstraint:
