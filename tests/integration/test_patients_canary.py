@@ -43,6 +43,7 @@ __all__ = ["desk"]
 
 TURNS = 4
 RPCS = [each for each in rpcs() if each.full_name.startswith("atoll.patients.v1.")]
+BY_NAME = {each.name: each for each in RPCS}
 LAST = ("Revoke", "Withdraw", "Merge", "Restrict", "Anonymise")
 """Beginnings of the names of RPCs that leave little for others to do."""
 ANSWERED = {
@@ -246,6 +247,37 @@ async def test_the_canaries_are_where_they_belong(caller: Caller) -> None:
     assert {line.partition(":")[0] for line in found.splitlines()} == {
         "patient", "patient_identifier", "contact_point", "screening",
     }  # fmt: skip
+
+
+async def test_nothing_is_left_of_a_patient_who_is_forgotten(caller: Caller) -> None:
+    """Of one to whom everything was done that an RPC can do."""
+    desk, token = caller.desk, everybody(caller.desk)
+    caller.canaries.codes["question_code"] = "psychosis"  # Codes stay.
+    others = ("CreatePatient", "Import", "BreakGlass", "ReviewGlass", "AnonymisePatient")
+    await caller.send(BY_NAME["CreatePatient"], caller.filled(BY_NAME["CreatePatient"]), token)
+    caller.canaries.ids["site"] = to_wire("site", desk.other_site_id)
+    await caller.send(BY_NAME["BreakGlass"], caller.filled(BY_NAME["BreakGlass"]), token)
+    reviewer = everybody(desk, subject="another")
+    await caller.send(BY_NAME["ReviewGlassBreak"], caller.filled(BY_NAME["ReviewGlassBreak"]), reviewer)
+    caller.canaries.ids["site"] = to_wire("site", desk.site_id)
+    for rpc in sorted(RPCS, key=lambda rpc: rpc.name.startswith(LAST)):
+        if not rpc.name.startswith(others):
+            for turn in range(3):
+                await caller.send(rpc, caller.filled(rpc, turn), token)
+    assert await desk.service.count("patient") == 1
+    before = {line.partition(":")[0] for line in await found_in_tables(desk, *await tables_of_patients(desk))}
+    assert before >= {"patient", "patient_name", "patient_change", "screening", "break_glass", "glass_review"}
+    assert "idempotency" in before
+    await caller.send(BY_NAME["AnonymisePatient"], caller.filled(BY_NAME["AnonymisePatient"]), token)
+    assert "AnonymisePatient" in caller.heard.answered, caller.heard.refusals[-1]
+    assert await found_in_tables(desk, *await tables_of_patients(desk)) == []
+
+
+async def tables_of_patients(desk: Desk) -> list[str]:
+    """With whatever was remembered of answers."""
+    column = "SELECT table_name FROM information_schema.columns WHERE column_name = 'patient_id' ORDER BY table_name"
+    found = [row["table_name"] for row in await desk.service.admin.fetch(column)]
+    return ["patient", "glass_review", "idempotency", *found]
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.name)
