@@ -4,6 +4,7 @@ Its changes, its outbox rows, its audit row and its remembered answer commit tog
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeAlias, TypeVar
@@ -142,6 +143,10 @@ class Database:
                 if refusal := store_type.refusals.get(error.constraint_name or ""):
                     raise refusal() from error
                 raise
+            except asyncpg.InsufficientPrivilegeError as error:
+                if refusal := store_type.refusals.get(_policy_of(error)):
+                    raise refusal() from error
+                raise
             except AWAY as error:
                 raise TryAgain() from error
             except asyncpg.InterfaceError as error:
@@ -149,6 +154,12 @@ class Database:
                     raise TryAgain() from error
                 raise
         raise TryAgain()
+
+
+def _policy_of(error: asyncpg.InsufficientPrivilegeError) -> str:
+    """The policy that a new row breaks, which PostgreSQL names in its message only."""
+    found = re.search(r'policy "([^"]+)"', str(error))
+    return found[1] if found else ""
 
 
 def _connection_lost(error: asyncpg.InterfaceError) -> bool:

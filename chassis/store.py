@@ -108,7 +108,7 @@ class Store:
     """
 
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {}
-    """Constraint name → what its violation means: the last line, behind the check that gives a good answer."""
+    """Constraint or policy → what its violation means: the last line, behind the check that gives a good answer."""
     subject_kind: ClassVar[str] = ""
     """Kind of the ids of those whose data the service keeps: an audit row names them. Empty: the service has none."""
 

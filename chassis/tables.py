@@ -68,15 +68,17 @@ def chain_table(
     own_sites: str | None = None,
     changed_by: str | None = None,
     shown_if: str | None = None,
+    written_if: str | None = None,
 ) -> Table:
     """A table whose key starts with the chain, so that PostgreSQL can partition or shard by it later.
 
     Rows of an append-only table are never changed or deleted, by no role of a running service. A row with a site is
     seen by calls of its site, unless `own_sites` (SQL) says by whom else; those may change it, too, unless `changed_by`
-    (SQL) says that only some of them may. What `shown_if` (SQL) is false of, nobody sees.
+    (SQL) says that only some of them may. What `shown_if` (SQL) is false of, nobody sees; what
+    `written_if` (SQL) is false of, nobody adds: name the policy in `Store.refusals` to say what that means.
     """
     info = {"append_only": append_only, "own_sites": own_sites or OWN_SITES}
-    info |= {"changed_by": changed_by, "shown_if": shown_if}
+    info |= {"changed_by": changed_by, "shown_if": shown_if, "written_if": written_if}
     return Table(name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info=info)
 
 
@@ -203,6 +205,8 @@ def _further_policies(table: Table) -> Iterator[str]:
         yield f"CREATE POLICY deleted_by {policy} DELETE USING ({changed_by})"
     if shown_if := table.info.get("shown_if"):
         yield f"CREATE POLICY shown_if ON {table.name} AS RESTRICTIVE FOR SELECT USING ({shown_if})"
+    if written_if := table.info.get("written_if"):
+        yield f"CREATE POLICY written_if ON {table.name} AS RESTRICTIVE FOR INSERT WITH CHECK ({written_if})"
 
 
 def _of_other_roles(table: str, service: str) -> Iterator[str]:

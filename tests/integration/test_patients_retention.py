@@ -211,8 +211,9 @@ async def test_the_database_erases_nothing_of_another_chain(desk: Desk) -> None:
         await conn.execute(settings, str(new_id()))
         await conn.execute(erase, from_wire("patient", patient.id))
     assert (await desk.get(patient.id)).family_name == "Ruiz"
-    async with desk.service.db.transaction(call) as conn:
-        await conn.execute(erase, from_wire("patient", patient.id))
+    async with desk.service.db.transaction(call) as inside:
+        await inside.execute(erase, from_wire("patient", patient.id))
+    assert (await desk.get(patient.id)).family_name == ""
     relay = await asyncpg.connect(desk.service.urls.relay)
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await relay.execute(erase, from_wire("patient", patient.id))
@@ -243,6 +244,33 @@ async def test_a_restricted_record_is_read_by_few_found_by_nobody_and_nothing_is
     assert (await refusal(desk.update(patient, desk_token, prefix="Dr."))).reason == "PATIENT_NOT_FOUND"
 
 
+async def test_nothing_is_added_to_a_record_by_those_who_do_not_see_it_nor_by_anybody_to_one_that_is_forgotten(
+    desk: Desk, retention: Retention
+) -> None:
+    restricted, forgotten = await desk.create(), await desk.create()
+    await retention.restrict(restricted.id)
+    await retention.anonymise(forgotten.id, law=LAW)
+    nurse = desk.service.token("ROLE_NURSE")
+    for answer in (
+        desk.screen(restricted.id, nurse), desk.screen(forgotten.id, nurse), desk.screen(forgotten.id),
+        desk.clear(forgotten.id),
+    ):  # fmt: skip
+        refused = await refusal(answer)
+        assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "PATIENT_NOT_FOUND")
+    assert [await desk.service.count(table) for table in ("screening", "clearance")] == [0, 0]
+    assert (await desk.screen(restricted.id)).patient_id == restricted.id
+
+
+async def test_the_report_of_a_restricted_record_is_read_by_those_who_may_read_the_record(
+    desk: Desk, retention: Retention
+) -> None:
+    patient = await desk.create()
+    await retention.restrict(patient.id)
+    refused = await refusal(accesses(desk, patient.id, desk.service.token("ROLE_SITE_MANAGER")))
+    assert refused.reason == "PATIENT_NOT_FOUND"
+    assert len((await accesses(desk, patient.id, desk.service.token("ROLE_AUDITOR"))).accesses) == 2
+
+
 async def test_a_restriction_is_lifted_and_the_record_is_as_before(desk: Desk, retention: Retention) -> None:
     patient, request_id = await desk.create(), str(uuid4())
     assert (await refusal(retention.lift(patient.id))).reason == "PATIENT_NOT_RESTRICTED"
@@ -267,7 +295,10 @@ async def test_only_an_admin_of_the_chain_restricts_and_forgets(desk: Desk, rete
             retention.anonymise(patient.id, token, law=LAW),
         ):
             assert (await refusal(answer)).reason == "ACCESS_DENIED"
-    for missing, token in ((patient.id, desk.of_other_chain()), (to_wire("patient", new_id()), None)):
+    for missing, token in (
+        (patient.id, desk.of_other_chain()),
+        (to_wire("patient", new_id()), desk.service.token()),
+    ):
         for answer in (
             retention.restrict(missing, token),
             retention.anonymise(missing, token, law=LAW),

@@ -38,4 +38,5 @@ class PatientsStore(
         "break_glass_chain_id_patient_id_fkey": PatientNotFound,
         "glass_review_pkey": GlassBreakReviewed,
         "patient_site_pkey": PatientSiteThere,
+        "written_if": PatientNotFound,
     }

@@ -12,15 +12,22 @@ from chassis.store import Store
 from chassis.tables import audit, audit_subject
 from services.patients.domain.accesses import Access
 from services.patients.domain.patients import PatientNotFound
-from services.patients.tables.records import patient_site
+from services.patients.tables.records import patient, patient_site
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
 LAST_POSITION = 2**63 - 1
 
-_at_its_sites = select(patient_site.c.site_id).where(
-    patient_site.c.chain_id == CHAIN, patient_site.c.patient_id == PATIENT
+IS_SEEN = Statement(
+    select(patient.c.id).where(
+        patient.c.chain_id == CHAIN,
+        patient.c.id == PATIENT,
+        exists(
+            select(patient_site.c.site_id).where(
+                patient_site.c.chain_id == CHAIN, patient_site.c.patient_id == patient.c.id
+            )
+        ),
+    )
 )
-IS_SEEN = Statement(select(exists(_at_its_sites).label("seen")))
 # The places first: with the rows joined to them at once, PostgreSQL might read all of a patient's, to sort them.
 _latest = (
     select(audit_subject.c.position)
@@ -44,8 +51,7 @@ ACCESSES = Statement(
 class AccessStore(Store):
     async def accesses(self, patient_id: UUID, before: int | None, limit: int) -> list[Access]:
         """The latest first, of a patient whose record the caller's sites may see."""
-        seen = await self.row(IS_SEEN, patient_id=patient_id)
-        if seen is None or not seen["seen"]:
+        if await self.row(IS_SEEN, patient_id=patient_id) is None:
             raise PatientNotFound(patient_id=to_wire("patient", patient_id))
         found = await self.rows(ACCESSES, patient_id=patient_id, before=before or LAST_POSITION, limit=limit)
         return [_access(row) for row in found]

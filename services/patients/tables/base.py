@@ -35,6 +35,8 @@ NOT_RESTRICTED = (
 OF_ONE_SHOWN = """(SELECT true FROM patient AS shown
     WHERE shown.chain_id = {table}.chain_id AND shown.id = {table}.patient_id LIMIT 1)"""
 """Of a part of a record: a part is shown with the patient."""
+OF_ONE_KNOWN = OF_ONE_SHOWN.replace("SELECT true", "SELECT anonymised_at IS NULL")
+"""Of a new part: nothing is added to a record that the caller does not see, or whose patient is forgotten."""
 
 
 def id_(name: str = "id", *, key: bool = False, nullable: bool = False) -> Column[UUID]:
@@ -43,11 +45,18 @@ def id_(name: str = "id", *, key: bool = False, nullable: bool = False) -> Colum
 
 def record_table(name: str, *items: SchemaItem, append_only: bool = False) -> Table:
     """A part of a patient's record: `patient_id`, and `site_id` of whoever wrote it. Who sees the record, sees it."""
-    parts = (RECORD_SEEN, RECORD_OWN, OF_ONE_SHOWN)
-    seen, own, shown = (" ".join(sql.format(table=name).split()) for sql in parts)
+    parts = (RECORD_SEEN, RECORD_OWN, OF_ONE_SHOWN, OF_ONE_KNOWN)
+    seen, own, shown, known = (" ".join(sql.format(table=name).split()) for sql in parts)
     changed_by = None if append_only else own
     return chain_table(
-        name, metadata, *items, append_only=append_only, own_sites=seen, changed_by=changed_by, shown_if=shown
+        name,
+        metadata,
+        *items,
+        append_only=append_only,
+        own_sites=seen,
+        changed_by=changed_by,
+        shown_if=shown,
+        written_if=known,
     )
 
 

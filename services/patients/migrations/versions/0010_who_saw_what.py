@@ -14,6 +14,7 @@ SHOWN_IF = (
     "(SELECT true FROM patient AS shown "
     "WHERE shown.chain_id = {table}.chain_id AND shown.id = {table}.patient_id LIMIT 1)"
 )
+WRITTEN_IF = SHOWN_IF.replace("SELECT true", "SELECT anonymised_at IS NULL")
 NOT_RESTRICTED = (
     "NOT restricted OR '' = coalesce(current_setting('app.roles', true), '') "
     "OR string_to_array(current_setting('app.roles', true), ',') "
@@ -179,3 +180,6 @@ def confine_parts() -> None:
         if "shown_if" not in policies:
             shown = SHOWN_IF.format(table=table)
             op.execute(f"CREATE POLICY shown_if ON {table} AS RESTRICTIVE FOR SELECT USING ({shown})")
+        if "written_if" not in policies and table != "patient_change":  # Which is written with the patient's own row.
+            known = WRITTEN_IF.format(table=table)
+            op.execute(f"CREATE POLICY written_if ON {table} AS RESTRICTIVE FOR INSERT WITH CHECK ({known})")
