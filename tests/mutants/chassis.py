@@ -181,7 +181,7 @@ CHASSIS = [
     Mutant("chassis/tracing.py", "if TRACEPARENT.fullmatch(given):", "if given.count('-') == 3:", VALUES, "trace_goes_on"),
     # Whose data a call showed.
     Mutant("chassis/store.py", "        self._saw_in(found)\n", "", SUBJECTS, "though_the_request"),
-    Mutant("chassis/store.py", "        self._saw_in(response)\n", "", SUBJECTS, "though_the_request"),
+    Mutant("chassis/store.py", "        self._saw_in(response)\n", "", "tests/integration/test_patients_accesses.py", "names_every"),
     Mutant("chassis/store.py", "subjects[n : n + SUBJECTS_MAX] for n in range(0, len(subjects), SUBJECTS_MAX)", "subjects[:SUBJECTS_MAX] for _ in range(1)", SUBJECTS, "several_rows"),
     Mutant("chassis/store.py", "len(call.sites) <= SITES_MAX", "True", SUBJECTS, "or_many"),
     Mutant("chassis/ids.py", '        if own or name != "id":\n', "        if True:\n", SUBJECTS, "only_if_asked"),

@@ -16,7 +16,7 @@ I_PATIENTS_GLASS = "tests/integration/test_patients_break_glass.py"
 I_PATIENTS_ACCESSES = "tests/integration/test_patients_accesses.py"
 I_PATIENTS_RETENTION = "tests/integration/test_patients_retention.py"
 I_PATIENTS_CANARY = "tests/integration/test_patients_canary.py"
-U_PATIENTS_RETENTION = "tests/unit/test_patients_retention.py"
+U_PATIENTS_ACCESS = "tests/unit/test_patients_access.py"
 
 PATIENTS = [
     Mutant("services/patients/use_cases/records.py", 'if call.sites is not None and site_id not in call.sites:', 'if False:', I_PATIENTS),
@@ -50,7 +50,7 @@ PATIENTS = [
     Mutant("services/patients/use_cases/break_glass.py", '    check_reason(command.reason)\n', '', I_PATIENTS_GLASS, "three_words"),
     Mutant("services/patients/use_cases/break_glass.py", '        raise GlassNotNeeded()\n', '        pass\n', I_PATIENTS_GLASS, "needs_no_breaking"),
     Mutant("services/patients/domain/break_glass.py", '        if review.reviewed_by == self.actor:\n', '        if False:\n', I_PATIENTS_GLASS, "reviews_their_own"),
-    Mutant("services/patients/domain/break_glass.py", '        if self.review is not None:\n', '        if False:\n', I_PATIENTS_GLASS, "reviews_their_own"),
+    Mutant("services/patients/domain/break_glass.py", '        if self.review is not None:\n', '        if False:\n', U_PATIENTS_ACCESS),
     Mutant("services/patients/store/__init__.py", '        "glass_review_pkey": GlassBreakReviewed,\n', '', I_PATIENTS_GLASS, "at_once"),
     Mutant("services/patients/store/break_glass.py", 'or_(param("reviewed_too", Boolean), glass_review.c.glass_break_id.is_(None)),', '', I_PATIENTS_GLASS, "until_somebody"),
     Mutant("services/patients/migrations/versions/0010_who_saw_what.py", 'sa.CheckConstraint("reviewed_by <> broken_by", name=op.f("glass_review_another_check")),', '', I_PATIENTS_GLASS, "database_lets_nobody"),
@@ -62,7 +62,7 @@ PATIENTS = [
     Mutant("services/patients/store/accesses.py", '        audit_subject.c.position < param("before", BigInteger),\n', '        param("before", BigInteger).is_not(None),\n', I_PATIENTS_ACCESSES, "in_pages"),
     Mutant("services/patients/store/accesses.py", '        audit_subject.c.subject_id == PATIENT,\n', '        PATIENT.is_not(None),\n', I_PATIENTS_ACCESSES, "names_every"),
     Mutant("services/patients/rpc/patients.py", '            return page.cut(found, key=lambda each: [each[1], str(each[0].id)])\n', '            store.saw(*(card.id for card, _ in found))\n            return page.cut(found, key=lambda each: [each[1], str(each[0].id)])\n', I_PATIENTS_SEARCH, "audit_row"),
-    Mutant("services/patients/domain/patients.py", '        """As everything that is part of a record names whose it is."""\n        return self.id', '        """As everything that is part of a record names whose it is."""\n        return None', I_PATIENTS_ACCESSES, "names_every"),
+    Mutant("services/patients/domain/patients.py", '    home_site_id: UUID\n\n    @property\n    def patient_id(self) -> UUID:\n        return self.id\n', '    home_site_id: UUID\n', I_PATIENTS_ACCESSES, "names_every"),
     Mutant("services/patients/rpc/patients.py", '                raise PatientRestricted()\n', '                pass\n', I_PATIENTS_RETENTION, "nothing_is_sent"),
     Mutant("services/patients/store/search.py", ', patient.c.restricted.is_(False))', ')', I_PATIENTS_RETENTION, "found_by_nobody"),
     Mutant("services/patients/migrations/versions/0010_who_saw_what.py", 'CREATE POLICY shown_if ON patient AS RESTRICTIVE', 'CREATE POLICY shown_if ON patient AS PERMISSIVE', I_PATIENTS_RETENTION, "read_by_few"),
@@ -77,10 +77,10 @@ PATIENTS = [
     Mutant("services/patients/use_cases/retention.py", '    if found.restricted == command.restricted:\n', '    if False:\n', I_PATIENTS_RETENTION, "lifted"),
     Mutant("services/patients/use_cases/retention.py", '        raise PatientAnonymised()\n', '        pass\n', I_PATIENTS_RETENTION, "known_again"),
     Mutant("services/patients/rpc/retention.py", ' for each in kept if not each.holds(policy, call.now)]', ' for each in kept]', I_PATIENTS_RETENTION, "proposed"),
-    Mutant("services/patients/domain/retention.py", 'if not (law and hold.kind in OVERRULED_BY_LAW)]', 'if not law]', U_PATIENTS_RETENTION),
-    Mutant("services/patients/domain/retention.py", 'hold.until is None or today < hold.until', 'hold.until is None or today <= hold.until', U_PATIENTS_RETENTION),
-    Mutant("services/patients/domain/retention.py", '        if self.last_contact < of_age:\n', '        if self.last_contact <= of_age:\n', U_PATIENTS_RETENTION),
-    Mutant("services/patients/domain/retention.py", '        return date(year, 3, 1)\n', '        return date(year, 2, 28)\n', U_PATIENTS_RETENTION),
+    Mutant("services/patients/domain/retention.py", 'if not (law and hold.kind in OVERRULED_BY_LAW)]', 'if not law]', U_PATIENTS_ACCESS),
+    Mutant("services/patients/domain/retention.py", 'hold.until is None or today < hold.until', 'hold.until is None or today <= hold.until', U_PATIENTS_ACCESS),
+    Mutant("services/patients/domain/retention.py", '        if self.last_contact < of_age:\n', '        if self.last_contact <= of_age:\n', U_PATIENTS_ACCESS),
+    Mutant("services/patients/domain/retention.py", '        return date(year, 3, 1)\n', '        return date(year, 2, 28)\n', U_PATIENTS_ACCESS),
     Mutant("chassis/logs.py", 'TELLING = (AssertionError,', 'TELLING = (ValueError,', I_PATIENTS_CANARY, "belong"),
     Mutant("chassis/ids.py", '        if value and ID.fullmatch(value):\n', '        if value:\n', I_PATIENTS_CANARY, "belong"),
     Mutant("chassis/endpoint.py", '                log.info("rpc.done", method=self._name,', '                log.info("rpc.done", raw=repr(raw), method=self._name,', I_PATIENTS_CANARY, "belong"),

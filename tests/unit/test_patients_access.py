@@ -1,4 +1,4 @@
-"""How long a record is kept, and what stands against forgetting a patient."""
+"""Rules of access: what a call is named, broken glass, how long a record is kept."""
 
 from datetime import UTC, date, datetime
 from typing import Any
@@ -7,7 +7,15 @@ from uuid import UUID
 import pytest
 
 from services.patients.domain.accesses import Access, AccessKind
-from services.patients.domain.break_glass import GlassReasonTooShort, check_reason
+from services.patients.domain.break_glass import (
+    Finding,
+    GlassBreak,
+    GlassBreakReviewed,
+    GlassReasonTooShort,
+    GlassReviewOfOwn,
+    Review,
+    check_reason,
+)
 from services.patients.domain.retention import (
     Hold,
     HoldKind,
@@ -134,3 +142,14 @@ def test_fewer_than_three_words_are_none(reason: str) -> None:
 def test_an_access_is_called_by_what_its_rpc_does(name: str, audit: str, kind: AccessKind) -> None:
     access = Access(1, NOW, "user", f"atoll.patients.v1.SomeService.{name}", audit, "", (), ())
     assert access.kind is kind
+
+
+def test_a_broken_glass_is_reviewed_once_and_by_another() -> None:
+    broken = GlassBreak(UUID(int=1), UUID(int=2), UUID(int=3), "nina", "he fainted here", NOW, NOW)
+    review = Review(Finding.JUSTIFIED, "", "max", NOW)
+    reviewed = broken.reviewed(review)
+    assert reviewed.review == review
+    with pytest.raises(GlassBreakReviewed):
+        reviewed.reviewed(review)
+    with pytest.raises(GlassReviewOfOwn):
+        broken.reviewed(Review(Finding.JUSTIFIED, "", "nina", NOW))
