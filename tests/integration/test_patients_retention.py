@@ -1,10 +1,13 @@
 """How long records are kept, restrictions, and forgetting a patient for good."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import grpc
 import pytest
 from grpc import StatusCode
 from sqlalchemy import ARRAY, Text
@@ -12,14 +15,20 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from atoll.patients.v1 import clearance_service_pb2 as clearance_pb
 from atoll.patients.v1.patient_service_pb2 import GetContactDetailsRequest
+from atoll.patients.v1.retention_service_pb2 import AnonymisePatientRequest, AnonymisePatientResponse
 from chassis.ids import from_wire, new_id, to_wire
+from services.patients.domain.patients import Person
+from services.patients.store import PatientsStore
 from services.patients.store.retention import UNCHANGED
 from services.patients.tables import metadata
 from services.patients.tables.retention import FORGOTTEN, KEPT, SCRUBBED
+from services.patients.use_cases.records import ChangePatient, change_patient
+from services.patients.use_cases.retention import Decide, anonymise_patient, decide_restriction
+from tests.integration.test_patients_races import until_a_lock_is_awaited
 from tests.integration.test_patients_speed import explained, most_rows
 from tests.support.patients import Desk, desk
 from tests.support.patients_access import Retention, accesses, break_glass, named, review
-from tests.support.service import refusal
+from tests.support.service import read_refusal, refusal
 
 __all__ = ["desk"]
 
@@ -358,3 +367,84 @@ def test_whatever_is_written_of_a_patient_is_scrubbed_or_known_to_tell_nothing()
             texts = {each.name for each in table.c if isinstance(each.type, Text | JSONB | ARRAY)}
             decided = scrubbed.get(table.name, frozenset()) | KEPT.get(table.name, frozenset())
             assert texts == decided, table.name
+
+
+async def once(desk: Desk, work: Callable[[PatientsStore], Awaitable[Any]]) -> None:
+    """Round the door, without locks."""
+    request = AnonymisePatientRequest(request_id=str(uuid4()))
+    call = desk.service.inside("Test", request.request_id)
+
+    async def answered(store: PatientsStore) -> AnonymisePatientResponse:
+        await work(store)
+        return AnonymisePatientResponse()
+
+    await desk.service.db.once(call, request, AnonymisePatientResponse, PatientsStore, answered)
+
+
+async def first_then_second(
+    desk: Desk, first: Callable[[PatientsStore], Awaitable[Any]], second: Awaitable[Any]
+) -> Any:
+    """`first` has done its work and holds what it locked; `second` comes and waits; then the first commits."""
+    worked, commit = asyncio.Event(), asyncio.Event()
+
+    async def work_and_wait(store: PatientsStore) -> None:
+        await first(store)
+        worked.set()
+        await commit.wait()
+
+    holding = asyncio.create_task(once(desk, work_and_wait))
+    await worked.wait()
+    waiting = asyncio.ensure_future(second)
+    await until_a_lock_is_awaited(desk)
+    commit.set()
+    await holding
+    return await waiting
+
+
+async def test_forgetting_waits_for_a_change_and_forgets_what_it_brought(desk: Desk, retention: Retention) -> None:
+    patient = await desk.create()
+    told = Person(("Bea",), "Sanchez", None, None)
+    change = ChangePatient(from_wire("patient", patient.id), 1, told, frozenset({"given_names", "family_name"}))
+    await first_then_second(desk, lambda store: change_patient(store, change), retention.anonymise(patient.id, law=LAW))
+    assert ((await desk.get(patient.id)).family_name, await desk.service.count("patient_name")) == ("", 0)
+    history = await desk.service.admin.fetch("SELECT changes::text AS changes FROM patient_change")
+    assert [row["changes"] for row in history if "Sanchez" in row["changes"] or "Ruiz" in row["changes"]] == []
+
+
+async def test_a_change_that_waits_for_forgetting_finds_nobody_to_change(desk: Desk, retention: Retention) -> None:
+    patient = await desk.create()
+    patient_id = from_wire("patient", patient.id)
+    change = desk.update(patient, family_name="Sanchez")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await first_then_second(desk, lambda store: anonymise_patient(store, patient_id, LAW), change)
+    assert read_refusal(caught.value).reason == "PATIENT_NOT_FOUND"
+    assert (await desk.get(patient.id)).family_name == ""
+    assert await desk.service.count("patient_name") == 0
+
+
+async def test_of_two_who_restrict_at_once_the_second_is_refused(desk: Desk, retention: Retention) -> None:
+    patient = await desk.create()
+    command = Decide(from_wire("patient", patient.id), True, "asked for it")
+
+    async def first(store: PatientsStore) -> None:
+        await store.lock([command.patient_id])
+        await decide_restriction(store, command)
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await first_then_second(desk, first, retention.restrict(patient.id))
+    assert read_refusal(caught.value).reason == "PATIENT_RESTRICTED"
+    assert await desk.service.count("restriction") == 1
+
+
+async def test_of_two_who_forget_at_once_the_second_finds_it_done(desk: Desk, retention: Retention) -> None:
+    patient = await desk.create()
+    patient_id = from_wire("patient", patient.id)
+
+    async def first(store: PatientsStore) -> None:
+        await store.lock([patient_id])
+        await anonymise_patient(store, patient_id, LAW)
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await first_then_second(desk, first, retention.anonymise(patient.id, law=LAW))
+    assert read_refusal(caught.value).reason == "PATIENT_ANONYMISED"
+    assert (await desk.facts()).count("patients.v1.patient.anonymised") == 1

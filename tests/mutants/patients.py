@@ -85,4 +85,6 @@ PATIENTS = [
     Mutant("chassis/ids.py", '        if value and ID.fullmatch(value):\n', '        if value:\n', I_PATIENTS_CANARY, "belong"),
     Mutant("chassis/endpoint.py", '                log.info("rpc.done", method=self._name,', '                log.info("rpc.done", raw=repr(raw), method=self._name,', I_PATIENTS_CANARY, "belong"),
     Mutant("services/patients/events.py", '        language=patient.person.language,\n    )\n\n\ndef patient_updated', '        language=patient.person.family_name,\n    )\n\n\ndef patient_updated', I_PATIENTS_CANARY, "belong"),
+    Mutant("services/patients/rpc/retention.py", 'pb.RestrictPatientResponse, PatientsStore, work, locks=locks', 'pb.RestrictPatientResponse, PatientsStore, work', I_PATIENTS_RETENTION, "two_who"),
+    Mutant("services/patients/rpc/retention.py", 'locks = [patient_id]\n', 'locks = list[UUID]()\n', I_PATIENTS_RETENTION, "two_who_forget"),
 ]  # fmt: skip
