@@ -44,6 +44,7 @@ async def test_who_breaks_the_glass_reads_what_the_record_has(desk: Desk) -> Non
     assert (broken.actor, broken.reason, broken.HasField("review")) == ("stranger", REASON, False)
     assert await clearances(desk, patient.id, stranger(desk)) == [granted.id]
     assert await screening(desk, asked.id, stranger(desk)) == asked
+    assert (await desk.get(patient.id, stranger(desk))).family_name == "Ruiz"
 
 
 async def test_it_is_open_for_as_many_minutes_of_real_time_as_asked_and_sixty_if_none_are(desk: Desk) -> None:
@@ -64,6 +65,7 @@ async def test_once_it_has_expired_the_record_is_closed_again(desk: Desk) -> Non
     assert await clearances(desk, patient.id, stranger(desk)) == [granted.id]
     await let_it_expire(desk, broken.id)
     assert await clearances(desk, patient.id, stranger(desk)) == []
+    assert (await refusal(desk.get(patient.id, stranger(desk)))).reason == "PATIENT_NOT_FOUND"
     assert (await refusal(screening(desk, asked.id, stranger(desk)))).reason == "SCREENING_NOT_FOUND"
 
 
@@ -78,6 +80,7 @@ async def test_it_opens_for_nobody_else_and_nowhere_else(desk: Desk) -> None:
     )
     for token in (stranger(desk, subject="colleague"), third_site, other_chain):
         assert await clearances(desk, patient.id, token) == []
+        assert (await refusal(desk.get(patient.id, token))).reason == "PATIENT_NOT_FOUND"
     assert await clearances(desk, other.id, stranger(desk)) == []
 
 

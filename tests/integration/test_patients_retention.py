@@ -161,7 +161,11 @@ def _uuid(screening_id: str) -> Any:
 
 async def test_a_law_overrules_the_period(desk: Desk, retention: Retention) -> None:
     patient = await desk.create(birth_date={"year": 2015, "month": 5, "day": 17})
-    assert (await retention.anonymise(patient.id, law=LAW)).restricted
+    admin = desk.service.token("ROLE_CHAIN_ADMIN", subject="ada")
+    await retention.restrict(patient.id)
+    assert (await retention.anonymise(patient.id, admin, law=LAW)).restricted
+    decisions = await desk.service.admin.fetch("SELECT reason, decided_by FROM restriction ORDER BY id")
+    assert [tuple(row) for row in decisions] == [("", "user"), (LAW, "ada")]
     assert (await desk.get(patient.id)).family_name == ""
 
 

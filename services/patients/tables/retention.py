@@ -26,7 +26,7 @@ retention_policy = chain_table(
     CheckConstraint("years BETWEEN 1 AND 50 AND years_of_age BETWEEN 0 AND 50", name="years"),
 )
 
-# Each decision to restrict a record, and each to lift that.
+# Each decision to restrict a record, to lift that, and to forget the patient: its reason is the law that was named.
 restriction = chain_table(
     "restriction",
     metadata,

@@ -31,12 +31,7 @@ async def decide_restriction(store: PatientsStore, command: Decide) -> Restricti
         raise PatientAnonymised()
     if found.restricted == command.restricted:
         raise PatientRestricted() if found.restricted else PatientNotRestricted()
-    call = store.call
-    decided = Restriction(
-        new_id(), command.patient_id, command.restricted, command.reason, decided_by=call.actor, decided_at=call.now
-    )
-    store.restrict(decided)
-    return decided
+    return _decide(store, command)
 
 
 async def anonymise_patient(store: PatientsStore, patient_id: UUID, law: str) -> Retention:
@@ -44,5 +39,15 @@ async def anonymise_patient(store: PatientsStore, patient_id: UUID, law: str) ->
     found = await store.retention(patient_id)
     found.check_anonymised(await store.retention_policy(), law, store.call.now)
     await store.anonymise(patient_id)
+    _decide(store, Decide(patient_id, restricted=True, reason=law))  # Last: what was written before is erased.
     store.emit(events.patient_anonymised(patient_id), about=patient_id)
     return replace(found, restricted=True, anonymised_at=store.call.now)
+
+
+def _decide(store: PatientsStore, command: Decide) -> Restriction:
+    call = store.call
+    decided = Restriction(
+        new_id(), command.patient_id, command.restricted, command.reason, decided_by=call.actor, decided_at=call.now
+    )
+    store.restrict(decided)
+    return decided
