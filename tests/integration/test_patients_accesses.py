@@ -19,9 +19,9 @@ from cli.app import build
 from cli.patients import harmless
 from deploy.local.home import Home, ProcessInfo, StackInfo
 from services.patients.store.accesses import ACCESSES
-from tests.integration.test_patients_speed import explained, most_rows
+from tests.integration.test_patients_speed import explained, most_rows, round_trips
 from tests.support.patients import Desk, desk
-from tests.support.patients_access import accesses, break_glass, stranger
+from tests.support.patients_access import Retention, accesses, break_glass, glass_breaks, review, stranger
 from tests.support.service import refusal
 
 __all__ = ["desk"]
@@ -132,6 +132,25 @@ async def test_what_was_refused_is_no_access(desk: Desk) -> None:
     patient = await desk.create()
     assert (await refusal(desk.get(patient.id, stranger(desk)))).reason == "PATIENT_NOT_FOUND"
     assert await kinds(desk, patient.id) == ["ACCESS_KIND_CHANGED"]
+
+
+async def test_each_call_about_access_keeps_its_budget_of_round_trips(desk: Desk) -> None:
+    patient, retention = await desk.create(), Retention(desk)
+    await break_glass(desk, patient.id)  # Types are introspected once for each connection.
+    await accesses(desk, patient.id)
+    await retention.of(patient.id)
+    broken = await break_glass(desk, patient.id)
+    budget = {
+        "accesses": (accesses(desk, patient.id), 5),
+        "break glass": (break_glass(desk, patient.id), 7),
+        "glass breaks": (glass_breaks(desk), 4),
+        "review": (review(desk, broken.id), 5),
+        "retention": (retention.of(patient.id), 5),
+        "restrict": (retention.restrict(patient.id), 5),
+        "due": (retention.due(), 5),
+    }
+    taken = {name: await round_trips(desk, answer) for name, (answer, _) in budget.items()}
+    assert taken == {name: trips for name, (_, trips) in budget.items()}
 
 
 @pytest.mark.timeout(120)
