@@ -71,6 +71,11 @@ class Caller:
             return None, self.patient_id
         raise AccessDenied()
 
+    def roles(self, access: Access) -> frozenset[str]:
+        """Those of the caller's that allow the call, without the prefix."""
+        named = (Role.Name(role) for role in access.roles)
+        return frozenset(name.removeprefix("ROLE_") for name in named if name in self.grants)
+
 
 class Keys:
     """An issuer's published keys (JWKS): from a file or an https URL, read anew as they age.

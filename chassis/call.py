@@ -21,3 +21,4 @@ class Call:
     now: datetime  # Business time.
     traceparent: str = ""
     patient_id: UUID | None = None  # Of a patient who calls for themselves: no other's rows exist for them.
+    roles: frozenset[str] = frozenset()  # Those of the caller's that allow the call: "NURSE".

@@ -4,6 +4,7 @@ Its changes, its outbox rows, its audit row and its remembered answer commit tog
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TypeAlias, TypeVar
@@ -62,7 +63,8 @@ class Database:
                     f"BEGIN {'READ ONLY' if read_only else ''}; SELECT "
                     f"set_config('app.chain', '{call.chain_id}', true), set_config('app.sites', '{sites}', true), "
                     f"set_config('app.patient', '{call.patient_id or ''}', true), "
-                    f"set_config('app.actor', '{actor}', true)"
+                    f"set_config('app.actor', '{actor}', true), "
+                    f"set_config('app.roles', '{','.join(sorted(call.roles))}', true)"
                 )
                 yield conn
                 await conn.execute("COMMIT")
@@ -100,7 +102,7 @@ class Database:
         async def steps(store: S) -> T:
             found = await work(store)
             if audited:
-                await store.note_read(request)
+                await store.note_read(request, found)
             return found
 
         return await self._attempt(call, store_type, steps, read_only=not audited)
@@ -141,6 +143,10 @@ class Database:
                 if refusal := store_type.refusals.get(error.constraint_name or ""):
                     raise refusal() from error
                 raise
+            except asyncpg.InsufficientPrivilegeError as error:
+                if refusal := store_type.refusals.get(_policy_of(error)):
+                    raise refusal() from error
+                raise
             except AWAY as error:
                 raise TryAgain() from error
             except asyncpg.InterfaceError as error:
@@ -148,6 +154,12 @@ class Database:
                     raise TryAgain() from error
                 raise
         raise TryAgain()
+
+
+def _policy_of(error: asyncpg.InsufficientPrivilegeError) -> str:
+    """The policy that a new row breaks, which PostgreSQL names in its message only."""
+    found = re.search(r'policy "([^"]+)"', str(error))
+    return found[1] if found else ""
 
 
 def _connection_lost(error: asyncpg.InterfaceError) -> bool:

@@ -108,6 +108,7 @@ class Endpoint:
             now=self._clock(),
             traceparent=traceparent,
             patient_id=patient_id,
+            roles=caller.roles(self._access),
         )
         return request, call, caller
 

@@ -78,3 +78,47 @@ def all_ids(message: Message) -> Iterator[str]:
                 yield from all_ids(value)
             elif isinstance(value, str) and TYPE_ID.fullmatch(value):
                 yield value
+
+
+def ids_of_kind(message: Message, kind: str, *, own: bool = True) -> Iterator[UUID]:
+    """The ids of one kind that stand anywhere in a message in fields that are called ids.
+
+    Without `own` those in fields called `id` are left out: in a request such a field may be one that is ignored.
+    """
+    ids, parts = _all_places_of_ids(message.DESCRIPTOR)
+    for name, repeated in ids:
+        if own or name != "id":
+            value = getattr(message, name)
+            for text in value if repeated else (value,):
+                if text.startswith(kind) and TYPE_ID.fullmatch(text) and text.rpartition("_")[0] == kind:
+                    yield from_wire(kind, text)
+    for name, repeated in parts:
+        if repeated or message.HasField(name):
+            value = getattr(message, name)
+            for part in value if repeated else (value,):
+                yield from ids_of_kind(part, kind, own=own)
+
+
+@lru_cache(maxsize=1_000)
+def _all_places_of_ids(message: Descriptor) -> tuple[tuple[tuple[str, bool], ...], tuple[tuple[str, bool], ...]]:
+    """The fields of a message that are called ids, and the parts in which some may stand; whether each is a list."""
+    ids = ((field.name, field.is_repeated) for field in message.fields if _is_called_id(field))
+    parts = (
+        (field.name, field.is_repeated)
+        for field in message.fields
+        if field.message_type and not field.message_type.GetOptions().map_entry and _holds_ids(field.message_type)
+    )
+    return tuple(ids), tuple(parts)
+
+
+def _is_called_id(field: FieldDescriptor) -> bool:
+    named = field.name == "id" or field.name.endswith(("_id", "_ids"))
+    return named and field.type == FieldDescriptor.TYPE_STRING
+
+
+def _holds_ids(message: Descriptor, above: frozenset[str] = frozenset()) -> bool:
+    below = above | {message.full_name}
+    parts = [field.message_type for field in message.fields if field.message_type]
+    return any(map(_is_called_id, message.fields)) or any(
+        _holds_ids(part, below) for part in parts if part.full_name not in below
+    )

@@ -16,14 +16,28 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import ARRAY, BigInteger, LargeBinary, Uuid, and_, any_, func, insert, or_, select, union
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    LargeBinary,
+    Uuid,
+    and_,
+    any_,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    union,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from chassis.db import Pool
 from chassis.metrics import AUDIT_SEALED
 from chassis.sql import Statement, param, rows
 from chassis.store import Connection
-from chassis.tables import audit, audit_seal
+from chassis.tables import audit, audit_seal, audit_subject
 from chassis.times import utc_now
 
 POLL_S = 1.0
@@ -73,6 +87,17 @@ UNSEALED_OF_CHAIN = Statement(
     .outerjoin(audit_seal, _seal_of_row)
     .where(audit.c.chain_id == param("chain_id"), audit_seal.c.position.is_(None))
 )
+_noted = func.jsonb_array_elements_text(audit.c.ids["subjects"]).table_valued("id").render_derived(name="noted")
+_in_row = (
+    select(audit.c.position.label("position"), cast(_noted.c.id, Uuid).label("subject_id"), audit.c.at.label("at"))
+    .select_from(audit, _noted)
+    .where(audit.c.chain_id == param("chain_id"))
+)
+_in_index = select(audit_subject.c.position, audit_subject.c.subject_id, audit_subject.c.at).where(
+    audit_subject.c.chain_id == param("chain_id")
+)
+_in_one_only = union_all(_in_row.except_(_in_index), _in_index.except_(_in_row)).subquery()
+NOT_AS_INDEXED = Statement(select(func.min(_in_one_only.c.position)))
 CHAINS = Statement(union(select(audit.c.chain_id), select(audit_seal.c.chain_id)).order_by("chain_id"))
 
 
@@ -181,9 +206,16 @@ async def verify(conn: Connection, chain_id: UUID, kept: Head | None = None) -> 
     """Recomputes every hash of a chain of clinics; `kept` is a head that was exported before."""
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         sealed, fault = await _verify_seals(conn, chain_id, kept)
+        fault = fault or await _verify_index(conn, chain_id)
         row = await conn.fetchrow(UNSEALED_OF_CHAIN.text, *UNSEALED_OF_CHAIN.args({"chain_id": chain_id}))
         assert row
     return Verdict(chain_id, sealed, fault, row["unsealed"], row["oldest"], row["late"])
+
+
+async def _verify_index(conn: Connection, chain_id: UUID) -> str:
+    """The rows are what counts; by the index they are found, and by nothing else."""
+    position = await conn.fetchval(NOT_AS_INDEXED.text, *NOT_AS_INDEXED.args({"chain_id": chain_id}))
+    return "" if position is None else f"the index of subjects is not what row {position} says"
 
 
 async def _verify_seals(conn: Connection, chain_id: UUID, kept: Head | None) -> tuple[int, str]:

@@ -18,13 +18,17 @@ from atoll.common.v1.access_pb2 import Audit
 from atoll.common.v1.event_meta_pb2 import EventMeta, subject
 from chassis.call import Call
 from chassis.errors import DomainError, Kind
-from chassis.ids import all_ids, ids_of, new_id, to_wire
+from chassis.ids import all_ids, ids_of, ids_of_kind, new_id, to_wire
 from chassis.sql import Statement, param, params, rows
-from chassis.tables import audit, dead_letter, idempotency, inbox, outbox
+from chassis.tables import audit, audit_subject, dead_letter, idempotency, inbox, outbox
 from chassis.times import to_timestamp
 
 Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 KEY = ("chain_id", "actor", "method", "request_id")
+SUBJECTS_MAX = 200
+"""Of one audit row. What shows more leaves several rows."""
+SITES_MAX = 10
+"""A caller's sites are kept with an audit row if they are no more than this."""
 
 
 class Event(Protocol):
@@ -53,10 +57,25 @@ _new_events = insert(outbox).from_select(
     ["chain_id", "traceparent", *_event_columns],
     select(param("chain_id", Uuid), param("traceparent", Text), *(_event.c[name] for name in _event_columns)),
 )
-_new_audit = insert(audit).inline().values(params("chain_id", "actor", "method", "kind", "cause", "ids", "at"))
+_new_audit = (
+    insert(audit)
+    .values(params("chain_id", "actor", "method", "kind", "cause", "ids", "at"))
+    .returning(audit.c.chain_id, audit.c.position, audit.c.ids, audit.c.at)
+    .cte("new_audit")
+)
+# Read from the audit row itself: the index says what the row says.
+_subject = (
+    func.jsonb_array_elements_text(_new_audit.c.ids["subjects"]).table_valued("id").render_derived(name="subject")
+)
+_new_subjects = insert(audit_subject).from_select(
+    ["chain_id", "subject_id", "position", "at"],
+    select(_new_audit.c.chain_id, cast(_subject.c.id, Uuid), _new_audit.c.position, _new_audit.c.at).select_from(
+        _new_audit, _subject
+    ),
+)
 _answer = update(idempotency).where(*_same_key).values(response=param("response"))
 EMIT = Statement(_new_events)
-NOTE = Statement(_new_audit)
+NOTE = Statement(_new_subjects)
 _new_receipt = pg_insert(inbox).values(params("chain_id", "consumer", "event_id")).on_conflict_do_nothing()
 FIRST_TIME = Statement(_new_receipt.returning(inbox.c.event_id))
 REPLAY_WAITING = Statement(
@@ -75,7 +94,8 @@ def settling(*writes: CTE) -> Statement:
 
     See `Store.write_last`. The events go first, so that the writes' own columns do not hide their parameters.
     """
-    return Statement(_answer.add_cte(_new_events.cte("new_events"), _new_audit.cte("new_audit"), *writes))
+    noted = _new_events.cte("new_events"), _new_audit, _new_subjects.cte("new_subjects")
+    return Statement(_answer.add_cte(*noted, *writes))
 
 
 SETTLE = settling()
@@ -88,11 +108,14 @@ class Store:
     """
 
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {}
-    """Constraint name → what its violation means: the last line, behind the check that gives a good answer."""
+    """Constraint or policy → what its violation means: the last line, behind the check that gives a good answer."""
+    subject_kind: ClassVar[str] = ""
+    """Kind of the ids of those whose data the service keeps: an audit row names them. Empty: the service has none."""
 
     def __init__(self, conn: Connection, call: Call) -> None:
         self._conn, self.call = conn, call
         self._events: list[tuple[UUID, UUID, str, bytes]] = []
+        self._subjects: dict[UUID, None] = {}  # In the order in which they were named.
         self._last: tuple[Statement, dict[str, Any]] = SETTLE, {}
 
     async def rows(self, statement: Statement, **values: Any) -> list[Record]:
@@ -155,11 +178,22 @@ class Store:
     async def settle(self, request: Message, response: Message) -> None:
         """Writes what a change leaves behind, in one round trip: its events, its audit row and its answer."""
         statement, values = self._last
-        note = self._note(request, response) | self._request_key()
+        self._saw_in(response)
+        *before, note = self._notes(request, response)
+        for each in before:
+            await self.rows(NOTE, **each)
+        note |= self._request_key()
         await self.rows(statement, **note, **self._emitted(), **values, response=response.SerializeToString())
 
-    async def note_read(self, request: Message) -> None:
-        await self.rows(NOTE, **self._note(request))
+    def saw(self, *ids: UUID) -> None:
+        """Whoever calls is shown data of these: what `note_read` cannot find by itself."""
+        self._subjects |= dict.fromkeys(ids)
+
+    async def note_read(self, request: Message, found: object = None) -> None:
+        """`found` is what is shown: a message; or things, or lists of them, that name their subject as `<kind>_id`."""
+        self._saw_in(found)
+        for note in self._notes(request):
+            await self.rows(NOTE, **note)
 
     async def first_time(self, consumer: str, event_id: UUID) -> bool:
         return await self.row(FIRST_TIME, consumer=consumer, event_id=event_id) is not None
@@ -181,13 +215,34 @@ class Store:
         arrays = {name: list(column) for name, column in zip(_event_columns, columns, strict=True)}
         return {"traceparent": self.call.traceparent, **arrays}
 
-    def _note(self, *messages: Message) -> dict[str, Any]:
-        ids = json.dumps(dict(named for message in messages for named in ids_of(message)))
+    def _saw_in(self, found: object) -> None:
+        if not self.subject_kind:
+            return
+        if isinstance(found, Message):
+            self.saw(*ids_of_kind(found, self.subject_kind))
+        elif isinstance(found, list | tuple):
+            for each in found:
+                self._saw_in(each)
+        elif isinstance(subject := getattr(found, f"{self.subject_kind}_id", None), UUID):
+            self.saw(subject)
+
+    def _notes(self, request: Message, *others: Message) -> list[dict[str, Any]]:
+        """The audit rows of a call: one, unless it shows more subjects than one row names."""
         call = self.call
-        kind = Audit.Name(call.audit)
-        return {
-            "actor": call.actor, "method": call.method, "kind": kind, "cause": call.cause, "ids": ids, "at": call.now
+        if self.subject_kind:
+            self.saw(*ids_of_kind(request, self.subject_kind, own=False))
+        ids: dict[str, Any] = dict(named for message in (request, *others) for named in ids_of(message))
+        if call.sites is not None and len(call.sites) <= SITES_MAX:
+            ids["sites"] = sorted(to_wire("site", site) for site in call.sites)
+        if call.roles:
+            ids["roles"] = sorted(call.roles)
+        note = {
+            "actor": call.actor, "method": call.method, "kind": Audit.Name(call.audit), "cause": call.cause,
+            "at": call.now,
         }  # fmt: skip
+        subjects = [str(id) for id in self._subjects]
+        parts = [subjects[n : n + SUBJECTS_MAX] for n in range(0, len(subjects), SUBJECTS_MAX)] or [[]]
+        return [note | {"ids": json.dumps(ids | {"subjects": part} if part else ids)} for part in parts]
 
 
 def _digest(request: Message) -> bytes:

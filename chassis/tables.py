@@ -41,6 +41,12 @@ OWN_SITES = (
     "'*' = current_setting('app.sites', true) "
     "OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ','))"
 )
+# A CASE, which PostgreSQL takes for true of every other row: it takes an OR for true of hardly any, and would read all
+# of somebody's rows, and sort them, to find the last few.
+OWN_SUBJECT = (
+    "CASE WHEN '' = coalesce(current_setting('app.patient', true), '') THEN true "
+    "ELSE subject_id::text = current_setting('app.patient', true) END"
+)
 OWN_PATIENT = (
     "'' = coalesce(current_setting('app.patient', true), '') OR patient_id::text = current_setting('app.patient', true)"
 )
@@ -55,14 +61,24 @@ def service_metadata() -> MetaData:
 
 
 def chain_table(
-    name: str, metadata: MetaData, *items: SchemaItem, append_only: bool = False, own_sites: str | None = None
+    name: str,
+    metadata: MetaData,
+    *items: SchemaItem,
+    append_only: bool = False,
+    own_sites: str | None = None,
+    changed_by: str | None = None,
+    shown_if: str | None = None,
+    written_if: str | None = None,
 ) -> Table:
     """A table whose key starts with the chain, so that PostgreSQL can partition or shard by it later.
 
     Rows of an append-only table are never changed or deleted, by no role of a running service. A row with a site is
-    seen by calls of its site, unless `own_sites` (SQL) says by whom else.
+    seen by calls of its site, unless `own_sites` (SQL) says by whom else; those may change it, too, unless `changed_by`
+    (SQL) says that only some of them may. What `shown_if` (SQL) is false of, nobody sees; what
+    `written_if` (SQL) is false of, nobody adds: name the policy in `Store.refusals` to say what that means.
     """
     info = {"append_only": append_only, "own_sites": own_sites or OWN_SITES}
+    info |= {"changed_by": changed_by, "shown_if": shown_if, "written_if": written_if}
     return Table(name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info=info)
 
 
@@ -134,6 +150,15 @@ audit = chain_table(
     append_only=True,
 )
 Index("audit_position_idx", audit.c.position)
+# Who an audit row is about: an index of what stands in its `ids`, written with it and checked by `chassis.sealer`.
+audit_subject = chain_table(
+    "audit_subject",
+    _chassis,
+    Column("subject_id", Uuid, primary_key=True),
+    Column("position", BigInteger, primary_key=True),
+    Column("at", Instant, nullable=False),
+    append_only=True,
+)
 # The hash chain over committed audit rows, in the sealer's own order: `chassis.sealer`.
 audit_seal = chain_table(
     "audit_seal",
@@ -165,12 +190,26 @@ def security(table: Table, service: str) -> Iterator[str]:
             yield f"CREATE POLICY own_sites ON {table.name} AS RESTRICTIVE USING ({own_sites}) WITH CHECK (true)"
             policy = f"CREATE POLICY written_at_own_sites ON {table.name} AS RESTRICTIVE"
             yield f"{policy} FOR INSERT WITH CHECK ({OWN_SITES})"
+    yield from _further_policies(table)
     if "patient_id" in table.c:
         yield f"CREATE POLICY own_patient ON {table.name} AS RESTRICTIVE USING ({OWN_PATIENT})"
+    if table.name == "audit_subject":
+        yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE USING ({OWN_SUBJECT})"
     if table.name not in NOT_THE_SERVICES:
         changes = "INSERT" if table.info.get("append_only") else "INSERT, UPDATE, DELETE"
         yield f"GRANT SELECT, {changes} ON {table.name} TO {service}"
     yield from _of_other_roles(table.name, service)
+
+
+def _further_policies(table: Table) -> Iterator[str]:
+    if changed_by := table.info.get("changed_by"):
+        policy = f"ON {table.name} AS RESTRICTIVE FOR"
+        yield f"CREATE POLICY changed_by {policy} UPDATE USING ({changed_by}) WITH CHECK (true)"
+        yield f"CREATE POLICY deleted_by {policy} DELETE USING ({changed_by})"
+    if shown_if := table.info.get("shown_if"):
+        yield f"CREATE POLICY shown_if ON {table.name} AS RESTRICTIVE FOR SELECT USING ({shown_if})"
+    if written_if := table.info.get("written_if"):
+        yield f"CREATE POLICY written_if ON {table.name} AS RESTRICTIVE FOR INSERT WITH CHECK ({written_if})"
 
 
 def _of_other_roles(table: str, service: str) -> Iterator[str]:
@@ -183,6 +222,6 @@ def _of_other_roles(table: str, service: str) -> Iterator[str]:
         yield f"GRANT SELECT, UPDATE (published_at) ON {table} TO {relay}"
     if table == "dead_letter":
         yield f"GRANT SELECT, UPDATE (replay_at) ON {table} TO {relay}"
-    if table in ("audit", "audit_seal"):
+    if table in ("audit", "audit_subject", "audit_seal"):
         yield f"CREATE POLICY every_chain ON {table} TO {sealer} USING (true)"
         yield f"GRANT SELECT{', INSERT' if table == 'audit_seal' else ''} ON {table} TO {sealer}"

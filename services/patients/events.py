@@ -15,8 +15,10 @@ from atoll.patients.v1.events_pb2 import (
     ConsentWithdrawn,
     DiagnosisRecorded,
     DiagnosisRetracted,
+    GlassBroken,
     MeasureRecorded,
     MeasureRetracted,
+    PatientAnonymised,
     PatientRegistered,
     PatientSiteAdded,
     PatientSiteRemoved,
@@ -32,6 +34,7 @@ from atoll.patients.v1.permission_pb2 import MessageChannel, MessagePurpose, Per
 from chassis.ids import to_wire
 from chassis.times import to_date, to_timestamp
 from services.patients.domain.adverse_events import AdverseEvent
+from services.patients.domain.break_glass import GlassBreak
 from services.patients.domain.clearances import Clearance
 from services.patients.domain.consents import KeptConsent
 from services.patients.domain.diagnoses import Diagnosis
@@ -242,3 +245,16 @@ def permission_recorded(permission: Permission) -> PermissionRecorded:
         giver=PermissionGiver.Value(f"PERMISSION_GIVER_{permission.giver}"),
         tell_time=to_timestamp(permission.told_at),
     )
+
+
+def glass_broken(glass: GlassBreak) -> GlassBroken:
+    return GlassBroken(
+        glass_break_id=to_wire("glass", glass.id),
+        patient_id=to_wire("patient", glass.patient_id),
+        site_id=to_wire("site", glass.site_id),
+        expire_time=to_timestamp(glass.expire_at),
+    )
+
+
+def patient_anonymised(patient_id: UUID) -> PatientAnonymised:
+    return PatientAnonymised(patient_id=to_wire("patient", patient_id))

@@ -329,7 +329,7 @@ async def test_the_service_cannot_rewrite_its_audit_trail_its_events_or_its_rece
     ("role", "sees"),
     [
         ("relay", {"outbox", "dead_letter"}),
-        ("sealer", {"audit", "audit_seal"}),
+        ("sealer", {"audit", "audit_seal", "audit_subject"}),
     ],
 )
 async def test_relay_and_sealer_see_what_they_need_of_every_chain_and_nothing_else(

@@ -392,7 +392,7 @@ async def test_what_is_remembered_is_who_did_what_and_when(notes: Running) -> No
     assert row is not None
     assert tuple(row)[:4] == ("user", "atoll.notes.v1.NoteService.CreateNote", "AUDIT_CHANGE", request.request_id)
     ids = {"note.id": answer.note.id, "note.site_id": request.site_id, "site_id": request.site_id}
-    ids |= {"request_id": request.request_id}
+    ids |= {"request_id": request.request_id, "roles": ["FRONT_DESK"]}
     assert (json.loads(row["ids"]), row["at"]) == (ids, notes.now)
 
 

@@ -128,7 +128,7 @@ async def test_no_other_role_is_let_past_the_own_chain_but_relay_and_sealer(
     listing = {table for table, role in others if role == f"{{{service}}}"}
     assert {row[1] for row in found["columns"] if row[0] in listing} <= {"chain_id"}
     assert {table for table, role in others if role == relay} == {"outbox", "inbox", "idempotency", "dead_letter"}
-    assert {table for table, role in others if role == sealer} == {"audit", "audit_seal"}
+    assert {table for table, role in others if role == sealer} == {"audit", "audit_seal", "audit_subject"}
 
 
 @pytest.mark.parametrize("name", SERVICES)

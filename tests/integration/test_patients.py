@@ -1,6 +1,7 @@
 """Patients through the gRPC door: made, read, changed, refused."""
 
 import asyncio
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -18,7 +19,7 @@ from atoll.patients.v1.patient_pb2 import (
     Patient,
 )
 from atoll.scheduling.v1.events_pb2 import SiteRegistered
-from chassis.ids import new_id, to_wire
+from chassis.ids import from_wire, new_id, to_wire
 from tests.support.patients import Desk, desk
 from tests.support.service import refusal
 
@@ -220,7 +221,8 @@ async def test_reading_a_record_leaves_an_audit_row(desk: Desk) -> None:
     await desk.get(created.id, desk.service.token("ROLE_NURSE", subject="nurse"))
     row = await desk.service.admin.fetchrow("SELECT actor, kind, ids FROM audit ORDER BY position DESC LIMIT 1")
     assert row is not None
-    assert (row["actor"], row["kind"], row["ids"]) == ("nurse", "AUDIT_PHI_READ", f'{{"patient_id": "{created.id}"}}')
+    ids = {"patient_id": created.id, "roles": ["NURSE"], "subjects": [str(from_wire("patient", created.id))]}
+    assert (row["actor"], row["kind"], json.loads(row["ids"])) == ("nurse", "AUDIT_PHI_READ", ids)
 
 
 async def test_an_update_changes_what_its_mask_names_and_nothing_else(desk: Desk) -> None:

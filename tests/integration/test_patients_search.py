@@ -1,11 +1,12 @@
 """Patients are found across the chain by any beginnings of their names, and by their numbers."""
 
+import json
 from typing import Any
 
 import pytest
 from grpc import StatusCode
 
-from chassis.ids import to_wire
+from chassis.ids import from_wire, to_wire
 from tests.support.patients import Desk, desk
 from tests.support.service import refusal
 
@@ -143,8 +144,12 @@ async def test_a_question_that_nobody_can_fit_is_refused(
     assert (refused.code, refused.reason, refused.faults) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST", [fault])
 
 
-async def test_a_search_leaves_an_audit_row(desk: Desk) -> None:
-    await desk.search(desk.service.token("ROLE_FRONT_DESK", subject="desk"), name="ruiz")
-    row = await desk.service.admin.fetchrow("SELECT actor, kind, ids FROM audit")
+async def test_a_search_leaves_an_audit_row_that_names_those_on_the_page_and_no_others(desk: Desk) -> None:
+    made = [await desk.create(given_names=[name]) for name in ("Ana", "Bea", "Cleo")]
+    found = await desk.search(desk.service.token("ROLE_FRONT_DESK", subject="desk"), name="ruiz", page_size=2)
+    shown = [str(from_wire("patient", card.patient_id)) for card in found.cards]
+    row = await desk.service.admin.fetchrow("SELECT actor, kind, ids FROM audit ORDER BY position DESC LIMIT 1")
     assert row is not None
-    assert (row["actor"], row["kind"], row["ids"]) == ("desk", "AUDIT_PHI_READ", "{}")
+    ids = {"roles": ["FRONT_DESK"], "subjects": shown}
+    assert (row["actor"], row["kind"], json.loads(row["ids"])) == ("desk", "AUDIT_PHI_READ", ids)
+    assert (len(shown), len(made)) == (2, 3)

@@ -20,6 +20,7 @@ ACCESS, AWAY, CLI, EVENTS, HOUSEKEEPING, ONCE, PROCESS, SCHEMA, SEALER, SERVER, 
 )
 VALUES, PROPERTIES = "tests/unit/test_chassis_values.py", "tests/property/test_chassis_properties.py"
 RULES, BREAKING = "tests/unit/test_chassis_rules.py", "tests/unit/test_chassis_breaking.py"
+SUBJECTS = "tests/integration/test_chassis_subjects.py"
 REASONS = "tests/contract/test_reasons.py"
 
 CHASSIS = [
@@ -87,7 +88,7 @@ CHASSIS = [
     Mutant("chassis/db.py", "earlier = await store.claim(request, ordered)", "earlier = await store.claim(request, [])", ONCE, "rival"),
     Mutant("chassis/db.py", "            except RETRYABLE:\n                continue\n", "", ONCE, "three_times"),
     Mutant("chassis/db.py", "range(ATTEMPTS_MAX)", "range(2 * ATTEMPTS_MAX)", ONCE, "three_times"),
-    Mutant("chassis/db.py", "            if audited:\n                await store.note_read(request)\n", "", ONCE, "leaves_an_audit_row"),
+    Mutant("chassis/db.py", "            if audited:\n                await store.note_read(request, found)\n", "", ONCE, "leaves_an_audit_row"),
     Mutant("chassis/db.py", "read_only=not audited", "read_only=False", ONCE, "cannot_write"),
     Mutant("chassis/db.py", "                await _roll_back(conn)\n", "                pass\n", ONCE, "cancelled"),
     Mutant("chassis/db.py", "            await store.settle(request, response)\n", "", ONCE, "same_request"),
@@ -178,4 +179,14 @@ CHASSIS = [
     Mutant("chassis/pages.py", ", SIZE_MAX)", ", 10**6)", VALUES, "two_hundred"),
     Mutant("chassis/logs.py", "structlog.processors.ExceptionRenderer(where_it_happened)", "structlog.processors.dict_tracebacks", VALUES, "trace_says"),
     Mutant("chassis/tracing.py", "if TRACEPARENT.fullmatch(given):", "if given.count('-') == 3:", VALUES, "trace_goes_on"),
+    # Whose data a call showed.
+    Mutant("chassis/store.py", "        self._saw_in(found)\n", "", SUBJECTS, "though_the_request"),
+    Mutant("chassis/store.py", "        self._saw_in(response)\n", "", "tests/integration/test_patients_accesses.py", "names_every"),
+    Mutant("chassis/store.py", "subjects[n : n + SUBJECTS_MAX] for n in range(0, len(subjects), SUBJECTS_MAX)", "subjects[:SUBJECTS_MAX] for _ in range(1)", SUBJECTS, "several_rows"),
+    Mutant("chassis/store.py", "len(call.sites) <= SITES_MAX", "True", SUBJECTS, "or_many"),
+    Mutant("chassis/ids.py", '        if own or name != "id":\n', "        if True:\n", SUBJECTS, "only_if_asked"),
+    Mutant("chassis/sealer.py", "        fault = fault or await _verify_index(conn, chain_id)\n", "", SUBJECTS, "taken_out"),
+    Mutant("chassis/sealer.py", "union_all(_in_row.except_(_in_index), _in_index.except_(_in_row))", "union_all(_in_row.except_(_in_index))", SUBJECTS, "taken_out"),
+    Mutant("chassis/tables.py", 'yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE USING ({OWN_SUBJECT})"', "pass", SUBJECTS, "sees_their_own"),
+    Mutant("chassis/db.py", """                if refusal := store_type.refusals.get(_policy_of(error)):\n                    raise refusal() from error\n""", "", "tests/integration/test_patients_retention.py", "nothing_is_added"),
 ]  # fmt: skip

@@ -109,6 +109,7 @@ FILE = Statement(insert(filing).values(params("chain_id", "id", "note_id")))
 
 
 class NoteStore(Store):
+    subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {"note_chain_id_title_key": TitleTaken}
 
     async def note(self, id: UUID) -> Any:

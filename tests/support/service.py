@@ -1,5 +1,6 @@
 """One service in this process, on a database of its own, called through its gRPC door."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
@@ -19,14 +20,14 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 from grpc_status import rpc_status
 from joserfc import jwt
 
-from atoll.common.v1.access_pb2 import AUDIT_CHANGE
+from atoll.common.v1.access_pb2 import AUDIT_CHANGE, AUDIT_PHI_READ, access
 from atoll.common.v1.event_meta_pb2 import EventMeta
 from atoll.common.v1.event_meta_pb2 import subject as subject_option
 from chassis.auth import Keys, Tokens
 from chassis.call import Call, Sites
 from chassis.consumer import Consumer, Letter, fact_of
 from chassis.db import Database, Pool, open_pool
-from chassis.ids import new_id, to_wire
+from chassis.ids import ids_of_kind, new_id, to_wire
 from chassis.provision import DatabaseUrls
 from chassis.server import Server
 from chassis.service import Service
@@ -60,6 +61,7 @@ class Running:
     channel: grpc.aio.Channel
     ports: tuple[int, int]
     chain_id: UUID = field(default_factory=new_id)
+    looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     @property
     def now(self) -> datetime:
@@ -91,7 +93,20 @@ class Running:
         token = self.token() if token is None else token
         pairs = [("authorization", f"Bearer {token}")] if token else []
         pairs += [(name.replace("_", "-"), value) for name, value in metadata.items()]
-        return await method(request, metadata=pairs, timeout=within_s)
+        answer = await method(request, metadata=pairs, timeout=within_s)
+        if kind := self.service.store_type.subject_kind:
+            await self._check_noted(method._method.decode().lstrip("/").replace("/", "."), answer, kind)
+        return answer
+
+    async def _check_noted(self, name: str, answer: Any, kind: str) -> None:
+        """The audit row of a read names whoever its answer shows: looked at after each call of each test."""
+        shown = sorted({str(id) for id in ids_of_kind(answer, kind)}) if isinstance(answer, Message) else []
+        rpc = descriptor_pool.Default().FindMethodByName(name)
+        if shown and rpc.GetOptions().Extensions[access].audit == AUDIT_PHI_READ:
+            noted = "SELECT ids->'subjects' ?& $2 FROM audit WHERE method = $1 ORDER BY position DESC LIMIT 20"
+            async with self.looking:
+                rows = await self.admin.fetch(noted, name, shown)
+            assert any(row[0] for row in rows), f"{name} shows {kind}s that its audit row does not name: see Store.saw"
 
     def inside(self, method: str, request_id: str = "", *, audit: int = AUDIT_CHANGE, sites: Sites = None) -> Call:
         """What the door would make of a call, for tests that go round it to force an interleaving."""

@@ -147,6 +147,11 @@ class Patient:
     updated_at: datetime
 
     @property
+    def patient_id(self) -> UUID:
+        """As everything that is part of a record names whose it is."""
+        return self.id
+
+    @property
     def birth_date(self) -> date:
         assert self.person.birth_date is not None
         return self.person.birth_date
@@ -172,6 +177,10 @@ class PatientCard:
     family_name: str
     birth_date: date
     home_site_id: UUID
+
+    @property
+    def patient_id(self) -> UUID:
+        return self.id
 
 
 @dataclass(frozen=True, slots=True)

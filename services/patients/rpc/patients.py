@@ -1,6 +1,6 @@
 """Patients: records, cards and imports."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +32,7 @@ from services.patients.domain.patients import (
 )
 from services.patients.domain.permissions import Present, present
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
+from services.patients.domain.retention import PatientRestricted
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
 from services.patients.rpc.permissions import to_present
 from services.patients.store import PatientsStore
@@ -102,8 +103,13 @@ class PatientServicer:
     async def SearchPatients(self, request: pb.SearchPatientsRequest, call: Call) -> pb.SearchPatientsResponse:
         wanted, page = _wanted(request), Page.of(request, call)
         after = (page.after[0], UUID(page.after[1])) if page.after else None
-        found = await self._db.read(call, request, PatientsStore, lambda store: store.search(wanted, after, page.limit))
-        kept, token = page.cut(found, key=lambda each: [each[1], str(each[0].id)])
+
+        async def work(store: PatientsStore) -> tuple[Sequence[tuple[PatientCard, str]], str]:
+            """Cut to the page inside, since the audit row names who is shown."""
+            found = await store.search(wanted, after, page.limit)
+            return page.cut(found, key=lambda each: [each[1], str(each[0].id)])
+
+        kept, token = await self._db.read(call, request, PatientsStore, work)
         return pb.SearchPatientsResponse(cards=[_card(card) for card, _ in kept], next_page_token=token)
 
     async def ImportPatients(self, request: pb.ImportPatientsRequest, call: Call) -> pb.ImportPatientsResponse:
@@ -126,6 +132,8 @@ class PatientServicer:
         patient_id = from_wire("patient", request.patient_id)
 
         async def work(store: PatientsStore) -> tuple[Patient, list[Present]]:
+            if await store.is_restricted(patient_id):
+                raise PatientRestricted()
             return await store.patient(patient_id), present(await store.last_words(patient_id))
 
         patient, permissions = await self._db.read(call, request, PatientsStore, work)

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from chassis.errors import DomainError
 from chassis.etags import StaleEtag
+from services.patients.domain.break_glass import GlassBreakReviewed
 from services.patients.domain.consents import ConsentAlreadyGiven, ConsentNotStanding
 from services.patients.domain.diagnoses import DiagnosisRecorded
 from services.patients.domain.documents import ConsentDocumentNotFound, ConsentDocumentTaken
@@ -12,7 +13,9 @@ from services.patients.domain.patient_sites import PatientSiteThere
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
 from services.patients.domain.questionnaires import QuestionnaireCodeTaken
 from services.patients.domain.screenings import ScreeningNotFound
+from services.patients.store.accesses import AccessStore
 from services.patients.store.adverse_events import AdverseEventStore
+from services.patients.store.break_glass import BreakGlassStore
 from services.patients.store.changes import ChangeStore
 from services.patients.store.clearances import ClearanceStore
 from services.patients.store.consents import ConsentStore
@@ -24,6 +27,7 @@ from services.patients.store.patient_sites import PatientSiteStore
 from services.patients.store.permissions import PermissionStore
 from services.patients.store.questionnaires import QuestionnaireStore
 from services.patients.store.records import RecordStore
+from services.patients.store.retention import RetentionStore
 from services.patients.store.screenings import ScreeningStore
 from services.patients.store.search import SearchStore
 
@@ -43,7 +47,11 @@ class PatientsStore(
     ScreeningStore,
     QuestionnaireStore,
     ExportStore,
+    BreakGlassStore,
+    AccessStore,
+    RetentionStore,
 ):
+    subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "patient_chain_id_mrn_key": MrnTaken,
         "patient_identifier_pkey": IdentifierTaken,
@@ -64,4 +72,7 @@ class PatientsStore(
         "permission_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "permission_chain_id_version_id_fkey": ConsentDocumentNotFound,
         "questionnaire_chain_id_code_key": QuestionnaireCodeTaken,
+        "break_glass_chain_id_patient_id_fkey": PatientNotFound,
+        "glass_review_pkey": GlassBreakReviewed,
+        "written_if": PatientNotFound,
     }

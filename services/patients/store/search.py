@@ -52,7 +52,7 @@ def search_statement(word_count: int, exactly: frozenset[str]) -> Statement:
     """Patients with a word in each [from_<n>, until_<n>), in the order of the first; without words, of their ids."""
     first = patient_name.alias("name_0")
     word, id = (first.c.word, first.c.patient_id) if word_count else (literal("", Text), patient.c.id)
-    card = select(patient, word.label("word")).where(patient.c.chain_id == CHAIN)
+    card = select(patient, word.label("word")).where(patient.c.chain_id == CHAIN, patient.c.restricted.is_(False))
     if word_count:
         card = card.join(first, and_(first.c.chain_id == CHAIN, first.c.patient_id == patient.c.id))
         card = card.where(_after(first), first.c.word < param("until_0", Text), ~_has_word_before(first))

@@ -2,6 +2,7 @@
 
 from services.patients.tables import (
     adverse_events,
+    break_glass,
     changes,
     clearances,
     consents,
@@ -10,11 +11,13 @@ from services.patients.tables import (
     permissions,
     questionnaires,
     records,
+    retention,
 )
 from services.patients.tables.base import metadata
 
 __all__ = [
     "adverse_events",
+    "break_glass",
     "changes",
     "clearances",
     "consents",
@@ -24,4 +27,5 @@ __all__ = [
     "permissions",
     "questionnaires",
     "records",
+    "retention",
 ]

@@ -10,15 +10,33 @@ from chassis.tables import chain_table, service_metadata
 
 metadata = service_metadata()
 
-RECORD_SEEN = """'*' = current_setting('app.sites', true)
+RECORD_OWN = """'*' = current_setting('app.sites', true)
 OR (SELECT true FROM patient_site AS seen
-    WHERE seen.chain_id = {table}.chain_id AND seen.patient_id = {table}.patient_id LIMIT 1)
-OR (SELECT true FROM break_glass AS seen
-    WHERE seen.chain_id = {table}.chain_id AND seen.patient_id = {table}.patient_id
-    AND seen.actor = current_setting('app.actor', true) AND seen.expire_at > clock_timestamp() LIMIT 1)"""
-"""The record is seen by staff of its sites, and by whoever broke the glass for it. Both tables show own sites only.
+    WHERE seen.chain_id = {table}.chain_id AND seen.patient_id = {table}.patient_id LIMIT 1)"""
+"""The record is changed by staff of its sites: the table shows own sites only.
 
 Subselects with a LIMIT: PostgreSQL would read all of what stands behind an EXISTS into a hash."""
+BROKE_GLASS = """OR (SELECT true FROM break_glass AS seen
+    WHERE seen.chain_id = {table}.chain_id AND seen.patient_id = {table}.patient_id
+    AND seen.actor = current_setting('app.actor', true) AND seen.expire_at > clock_timestamp() LIMIT 1)"""
+RECORD_SEEN = f"{RECORD_OWN} {BROKE_GLASS}"
+"""It is seen by them, and by whoever broke the glass for it at one of the caller's sites."""
+
+
+SEES_RESTRICTED = "{CHAIN_ADMIN,AUDITOR,CLINICIAN,PATIENT,SERVICE}"
+"""Roles that still see a record which is restricted: the others see it no more than one that is not there. Another
+service asks for contact details only, and is refused those by name."""
+NOT_RESTRICTED = (
+    "NOT restricted OR '' = coalesce(current_setting('app.roles', true), '') "
+    "OR string_to_array(current_setting('app.roles', true), ',') "
+    f"&& '{SEES_RESTRICTED}'::text[]"
+)
+"""Of a patient's own row. A job has no role, and sees all."""
+OF_ONE_SHOWN = """(SELECT true FROM patient AS shown
+    WHERE shown.chain_id = {table}.chain_id AND shown.id = {table}.patient_id LIMIT 1)"""
+"""Of a part of a record: a part is shown with the patient."""
+OF_ONE_KNOWN = OF_ONE_SHOWN.replace("SELECT true", "SELECT anonymised_at IS NULL")
+"""Of a new part: nothing is added to a record that the caller does not see, or whose patient is forgotten."""
 
 
 def id_(name: str = "id", *, key: bool = False, nullable: bool = False) -> Column[UUID]:
@@ -27,8 +45,19 @@ def id_(name: str = "id", *, key: bool = False, nullable: bool = False) -> Colum
 
 def record_table(name: str, *items: SchemaItem, append_only: bool = False) -> Table:
     """A part of a patient's record: `patient_id`, and `site_id` of whoever wrote it. Who sees the record, sees it."""
-    seen = " ".join(RECORD_SEEN.format(table=name).split())
-    return chain_table(name, metadata, *items, append_only=append_only, own_sites=seen)
+    parts = (RECORD_SEEN, RECORD_OWN, OF_ONE_SHOWN, OF_ONE_KNOWN)
+    seen, own, shown, known = (" ".join(sql.format(table=name).split()) for sql in parts)
+    changed_by = None if append_only else own
+    return chain_table(
+        name,
+        metadata,
+        *items,
+        append_only=append_only,
+        own_sites=seen,
+        changed_by=changed_by,
+        shown_if=shown,
+        written_if=known,
+    )
 
 
 def belongs_to(table: str, column: str) -> ForeignKeyConstraint:

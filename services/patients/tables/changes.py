@@ -4,7 +4,7 @@ from sqlalchemy import Column, Integer, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.tables import OWN_SITES, Instant, chain_table
-from services.patients.tables.base import RECORD_SEEN, belongs_to, id_, metadata
+from services.patients.tables.base import OF_ONE_SHOWN, RECORD_SEEN, belongs_to, id_, metadata
 
 # One row for each version of a record. Seen by whoever sees the record. A site also sees what it wrote itself: the row,
 # and the site that a new record opens at, are written by one statement, in which the second does not show yet. No key
@@ -25,4 +25,5 @@ patient_change = chain_table(
     belongs_to("site", "site_id"),
     append_only=True,
     own_sites=" ".join(f"{RECORD_SEEN.format(table='patient_change')} OR {OWN_SITES}".split()),
+    shown_if=" ".join(OF_ONE_SHOWN.format(table="patient_change").split()),
 )

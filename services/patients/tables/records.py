@@ -24,7 +24,7 @@ from services.patients.domain.contacts import ContactSystem, ContactUse
 from services.patients.domain.patients import Gender, GenderIdentity
 from services.patients.domain.related_persons import RelatedPersonRole
 from services.patients.domain.self_pay import SelfPayBasis
-from services.patients.tables.base import belongs_to, id_, metadata, one_of
+from services.patients.tables.base import NOT_RESTRICTED, belongs_to, id_, metadata, one_of
 
 # What scheduling told of a site. `state` is empty while it was told by an event from before there was a column for it.
 site = chain_table(
@@ -60,6 +60,8 @@ patient = chain_table(
     Column("self_pay_basis", Text),
     Column("self_pay_date", Date),
     Column("self_pay_recorded_by", Text),
+    Column("restricted", Boolean, nullable=False, server_default=text("false")),
+    Column("anonymised_at", Instant),
     UniqueConstraint("chain_id", "mrn"),
     belongs_to("site", "home_site_id"),
     one_of("gender", Gender),
@@ -68,7 +70,11 @@ patient = chain_table(
     CheckConstraint("num_nonnulls(self_pay_basis, self_pay_date, self_pay_recorded_by) IN (0, 3)", name="self_pay"),
     CheckConstraint("birth_date <= self_pay_date", name="self_pay_date"),
     CheckConstraint("deceased_date IS NULL OR deceased AND birth_date <= deceased_date", name="deceased_date"),
+    CheckConstraint("anonymised_at IS NULL OR restricted AND family_name = ''", name="anonymised"),
     Index("patient_birth_date_idx", "chain_id", "birth_date"),
+    Index("patient_updated_idx", "chain_id", "updated_at", "id", postgresql_where=text("anonymised_at IS NULL")),
+    shown_if=NOT_RESTRICTED,
+    changed_by="anonymised_at IS NULL",
 )
 
 patient_site = chain_table(
@@ -94,6 +100,7 @@ break_glass = chain_table(
     belongs_to("patient", "patient_id"),
     belongs_to("site", "site_id"),
     CheckConstraint("started_at < expire_at AND expire_at <= started_at + interval '60 minutes'", name="minutes"),
+    UniqueConstraint("chain_id", "id", "actor"),
     Index("break_glass_patient_idx", "chain_id", "patient_id", "actor", "expire_at"),
     append_only=True,
 )

@@ -1,0 +1,118 @@
+"""`atoll patients`: what a person asks of patients' records at a terminal, through the public API."""
+
+import asyncio
+import csv
+import re
+import sys
+from collections.abc import AsyncIterator, Iterable
+from typing import Annotated, TextIO
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from atoll.patients.v1.access_service_pb2 import Access, AccessKind, ListAccessesRequest
+from atoll.patients.v1.access_service_pb2_grpc import AccessServiceStub
+from cli.client import Client, Refused, open_channel
+from cli.token import Sample
+from deploy.local.home import Home
+from deploy.local.process import LocalError
+
+PAGE = 200
+COLUMNS = ("time", "who", "as", "at", "did", "what", "request")
+KINDS = {
+    "READ_RECORD": "read",
+    "SEARCHED": "found in a search",
+    "CHANGED": "changed",
+    "IMPORTED": "imported",
+    "EXPORTED": "exported",
+    "BROKE_GLASS": "broke the glass",
+    "READ_CONTACTS": "read to send a message",
+    "READ_ACCESSES": "read this report",
+}
+
+patients_app = typer.Typer(help="Patients' records.", no_args_is_help=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(patients_app, name="patients")
+
+
+@patients_app.callback()
+def patients() -> None:
+    """Patients' records."""
+
+
+@patients_app.command("access-report")
+def access_report(
+    patient: Annotated[str, typer.Argument(help="Id of the patient.")],
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, for a spreadsheet.")] = False,
+    chain: Annotated[str, typer.Option(help="Id of the chain. The sample's, if not given.")] = "",
+    subject: Annotated[str, typer.Option(help="Who asks: the actor on record.")] = "developer",
+) -> None:
+    """Who saw and who changed a patient's data, the latest first. Asking is on record, too."""
+    home = Home.default()
+    edge, chain_id = home.running().edge_url, chain or Sample(home).chain_id
+
+    async def run() -> list[Access]:
+        async with open_channel(edge) as channel:
+            client = Client.issued(channel, home.issuer, subject, chain_id, {"ROLE_AUDITOR": ["*"]})
+            return [each async for each in accesses(client, patient)]
+
+    try:
+        found = asyncio.run(run())
+    except Refused as error:
+        raise LocalError(str(error)) from error
+    if as_csv:
+        write_csv(found, sys.stdout)
+    else:
+        Console(highlight=False).print(table(found) if found else "Nobody is on record.")
+
+
+async def accesses(client: Client, patient_id: str) -> AsyncIterator[Access]:
+    """Page by page."""
+    request = ListAccessesRequest(patient_id=patient_id, page_size=PAGE)
+    while True:
+        page = await client.call(AccessServiceStub, "ListAccesses", request)
+        for each in page.accesses:
+            yield each
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
+
+
+def write_csv(found: Iterable[Access], file: TextIO) -> None:
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    writer.writerows(harmless(cells(each)) for each in found)
+
+
+def table(found: Iterable[Access]) -> Table:
+    shown = Table(*(name.capitalize() for name in COLUMNS), box=None, padding=(0, 2))
+    for each in found:
+        shown.add_row(*cells(each))
+    return shown
+
+
+def cells(access: Access) -> list[str]:
+    """In the order of COLUMNS. Times are UTC."""
+    kind = AccessKind.Name(access.kind).removeprefix("ACCESS_KIND_")
+    return [
+        f"{access.access_time.ToDatetime():%Y-%m-%d %H:%M:%S}",
+        access.actor,
+        " ".join(role.lower().replace("_", " ") for role in access.roles),
+        " ".join(access.site_ids),
+        KINDS.get(kind, kind.lower()),
+        words(access.method),
+        access.cause,
+    ]
+
+
+def words(method: str) -> str:
+    """`get patient` of atoll.patients.v1.PatientService.GetPatient."""
+    return " ".join(re.findall(r"[A-Z][a-z0-9]*", method.rpartition(".")[2])).lower()
+
+
+def harmless(row: list[str]) -> list[str]:
+    """A spreadsheet takes what begins like this for a formula, and an actor may be called anything."""
+    return [f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell for cell in row]

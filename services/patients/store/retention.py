@@ -1,0 +1,158 @@
+"""SQL of retention: what is known of a patient that decides, restrictions, and forgetting."""
+
+from datetime import datetime
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy import Column, ScalarSelect, Uuid, and_, exists, func, insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from chassis.ids import to_wire
+from chassis.sql import Statement, param, params
+from chassis.store import Store, settling
+from chassis.tables import Instant
+from services.patients.domain.patients import PatientNotFound
+from services.patients.domain.retention import Restriction, Retention, RetentionPolicy
+from services.patients.tables.break_glass import glass_review
+from services.patients.tables.clearances import clearance, screening
+from services.patients.tables.consents import consent
+from services.patients.tables.diagnoses import diagnosis
+from services.patients.tables.measures import measure
+from services.patients.tables.records import break_glass, patient, site
+from services.patients.tables.retention import restriction, retention_policy
+
+CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
+FIRST_ID = UUID(int=0)
+
+POLICY = Statement(
+    select(retention_policy.c.years, retention_policy.c.years_of_age).where(retention_policy.c.chain_id == CHAIN)
+)
+_policy = pg_insert(retention_policy).values(params("chain_id", "years", "years_of_age", "set_by", "set_at"))
+_told = ("years", "years_of_age", "set_by", "set_at")
+SET_POLICY = settling(
+    _policy.on_conflict_do_update(
+        index_elements=["chain_id"], set_={name: _policy.excluded[name] for name in _told}
+    ).cte("new_policy")
+)
+
+CONTACTS = (
+    screening.c.recorded_at,
+    clearance.c.granted_at,
+    consent.c.recorded_at,
+    measure.c.recorded_at,
+    diagnosis.c.recorded_at,
+)
+"""Instants of the parts of a record that tell of a contact with the patient. Changes of the record are others."""
+
+
+def _latest(column: Column[datetime]) -> ScalarSelect[datetime]:
+    table = column.table
+    of_patient = and_(table.c.chain_id == CHAIN, table.c.patient_id == patient.c.id)
+    return select(func.max(column)).where(of_patient).scalar_subquery()
+
+
+_in_force = select(func.max(clearance.c.expire_date)).where(
+    clearance.c.chain_id == CHAIN, clearance.c.patient_id == patient.c.id, clearance.c.revoked_at.is_(None)
+)
+_reviewed = exists(
+    select(glass_review.c.finding).where(
+        glass_review.c.chain_id == CHAIN, glass_review.c.glass_break_id == break_glass.c.id
+    )
+)
+_open_break = select(break_glass.c.id).where(
+    break_glass.c.chain_id == CHAIN, break_glass.c.patient_id == patient.c.id, ~_reviewed
+)
+_retention = (
+    select(
+        patient.c.id,
+        patient.c.birth_date,
+        patient.c.restricted,
+        patient.c.anonymised_at,
+        patient.c.updated_at,
+        site.c.time_zone,
+        func.greatest(patient.c.updated_at, *map(_latest, CONTACTS)).label("last_contact_at"),
+        _in_force.scalar_subquery().label("cleared_until"),
+        exists(_open_break).label("glass_breaks_open"),
+    )
+    .join(site, and_(site.c.chain_id == CHAIN, site.c.id == patient.c.home_site_id))
+    .where(patient.c.chain_id == CHAIN)
+)
+RETENTION = Statement(_retention.where(patient.c.id == PATIENT))
+UNCHANGED = Statement(
+    _retention.where(
+        patient.c.anonymised_at.is_(None),
+        patient.c.updated_at < param("changed_before", Instant),
+        tuple_(patient.c.updated_at, patient.c.id) > tuple_(param("after_at", Instant), param("after_id", Uuid)),
+    )
+    .order_by(patient.c.updated_at, patient.c.id)
+    .limit(param("limit"))
+)
+_restricted = (
+    update(patient)
+    .where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
+    .values(params("restricted"))
+    .cte("restricted_patient")
+)
+_decision = params("chain_id", "id", "patient_id", "reason", "decided_by", "decided_at")
+RESTRICT = settling(insert(restriction).inline().values(_decision).cte("new_restriction"), _restricted)
+IS_RESTRICTED = Statement(select(patient.c.restricted).where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT))
+ANONYMISE = Statement(select(func.anonymise_patient(PATIENT, param("at", Instant))).where(CHAIN.is_not(None)))
+
+
+class RetentionStore(Store):
+    async def retention_policy(self) -> RetentionPolicy:
+        row = await self.row(POLICY)
+        return RetentionPolicy(**row) if row else RetentionPolicy()
+
+    def set_retention_policy(self, policy: RetentionPolicy) -> None:
+        self.write_last(
+            SET_POLICY,
+            years=policy.years,
+            years_of_age=policy.years_of_age,
+            set_by=self.call.actor,
+            set_at=self.call.now,
+        )
+
+    async def retention(self, patient_id: UUID) -> Retention:
+        if row := await self.row(RETENTION, patient_id=patient_id):
+            return _retention_of(row)
+        raise PatientNotFound(patient_id=to_wire("patient", patient_id))
+
+    async def unchanged(self, before: datetime, after: tuple[datetime, UUID] | None, limit: int) -> list[Retention]:
+        """Patients whose record was not changed since `before`, by how long not."""
+        after_at, after_id = after or (datetime.min.replace(tzinfo=before.tzinfo), FIRST_ID)
+        found = await self.rows(UNCHANGED, changed_before=before, after_at=after_at, after_id=after_id, limit=limit)
+        return [_retention_of(row) for row in found]
+
+    def restrict(self, decided: Restriction) -> None:
+        self.write_last(
+            RESTRICT,
+            id=decided.id,
+            patient_id=decided.patient_id,
+            restricted=decided.restricted,
+            reason=decided.reason,
+            decided_by=decided.decided_by,
+            decided_at=decided.decided_at,
+        )
+
+    async def is_restricted(self, patient_id: UUID) -> bool:
+        row = await self.row(IS_RESTRICTED, patient_id=patient_id)
+        return row is not None and bool(row["restricted"])
+
+    async def anonymise(self, patient_id: UUID) -> None:
+        """What the database erases of the patient, in every table."""
+        await self.rows(ANONYMISE, patient_id=patient_id, at=self.call.now)
+
+
+def _retention_of(row: Record) -> Retention:
+    return Retention(
+        patient_id=row["id"],
+        birth_date=row["birth_date"],
+        last_contact_at=row["last_contact_at"],
+        time_zone=row["time_zone"],
+        cleared_until=row["cleared_until"],
+        glass_breaks_open=row["glass_breaks_open"],
+        restricted=row["restricted"],
+        anonymised_at=row["anonymised_at"],
+        updated_at=row["updated_at"],
+    )

@@ -1,0 +1,313 @@
+"""Nothing that a request holds of a patient is found where it does not belong, whatever becomes of the request.
+
+Every RPC of patients is called, with a text in each field that occurs nowhere else, and is answered or refused in every
+way. Then logs, metrics, outbox, NATS's own files, dead letters, audit rows and all that was answered to refusals are
+searched.
+"""
+
+import io
+import logging
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import nats
+import pytest
+import pytest_asyncio
+import structlog
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from prometheus_client import generate_latest
+
+from atoll.common.v1.access_pb2 import Role
+from chassis.consumer import Consumer, Letter
+from chassis.db import open_pool
+from chassis.ids import new_id, to_wire
+from chassis.logs import configure_logs
+from chassis.relay import Relay
+from chassis.service import ensure_stream
+from deploy.local.nats import nats as nats_program
+from deploy.local.nats import nats_url
+from deploy.local.process import free_port, start
+from services.patients.store import PatientsStore
+from tests.contract.found import rpcs
+from tests.support.canaries import MARK, Canaries, marked, spoilt
+from tests.support.patients import Desk, desk
+from tests.support.patients_questionnaires import content, question
+
+__all__ = ["desk"]
+
+TURNS = range(4)
+RPCS = [each for each in rpcs() if each.full_name.startswith("atoll.patients.v1.")]
+BY_NAME = {each.name: each for each in RPCS}
+LAST = ("Revoke", "Withdraw", "Merge", "Restrict", "Anonymise")
+"""Beginnings of the names of RPCs that leave little for others to do."""
+OF_THE_CHAIN = ("CreateConsent", "PublishConsent", "CreateQuestionnaire", "PublishQuestionnaire")
+"""Beginnings of the names of RPCs that write texts of the chain's own, which outlast its patients."""
+ANSWERED = {
+    "CreatePatient", "GetPatient", "SearchPatients", "ImportPatients", "GetContactDetails", "ListScreenings",
+    "ListClearances", "RecordMeasure", "GetMeasure", "ReportAdverseEvent", "RecordDiagnosis", "BreakGlass",
+    "ListGlassBreaks", "ReviewGlassBreak",
+}  # fmt: skip
+"""At least these must come through."""
+
+
+@dataclass
+class Heard:
+    """What refusals said, and which RPCs were answered."""
+
+    refusals: list[str] = field(default_factory=list)
+    codes: set[grpc.StatusCode] = field(default_factory=set)
+    answered: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Caller:
+    desk: Desk
+    canaries: Canaries
+    heard: Heard
+
+    async def send(self, rpc: MethodDescriptor, request: Message | bytes, token: str, **metadata: str) -> None:
+        raw = request if isinstance(request, bytes) else request.SerializeToString()
+        answers: Any = GetMessageClass(rpc.output_type).FromString
+        path = f"/{rpc.containing_service.full_name}/{rpc.name}"
+        method: Any = self.desk.service.channel.unary_unary(path, response_deserializer=answers)
+        pairs = [("authorization", f"Bearer {token}"), *metadata.items()]
+        try:
+            answer = await method(raw, metadata=pairs, timeout=10)
+        except grpc.aio.AioRpcError as error:
+            self.heard.codes.add(error.code())
+            said = (error.details(), error.debug_error_string(), error.initial_metadata(), error.trailing_metadata())
+            self.heard.refusals.append(f"{rpc.name} {said!r}")
+        else:
+            self.heard.answered.add(rpc.name)
+            self.canaries.learn(answer)
+
+    def filled(self, rpc: MethodDescriptor, turn: int = 0) -> Any:
+        return self.canaries.fill(GetMessageClass(rpc.input_type)(), turn)
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What a process of patients writes to its standard error."""
+    before, text, stderr = structlog.get_config(), io.StringIO(), sys.stderr
+    sys.stderr = text
+    configure_logs("patients")
+    sys.stderr = stderr
+    structlog.configure(cache_logger_on_first_use=False)
+    yield text
+    structlog.contextvars.clear_contextvars()
+    structlog.configure(**before)
+
+
+@pytest_asyncio.fixture
+async def caller(desk: Desk, logged: io.StringIO) -> AsyncIterator[Caller]:
+    canaries = Canaries()
+    canaries.ids["site"] = to_wire("site", desk.site_id)
+    canaries.ids["protocol"] = to_wire("protocol", new_id())
+    asked = await desk.asks(canaries.ids["protocol"], content([question("free", "TEXT", max_length=2000)]))
+    canaries.ids["questionnaireversion"] = asked.id
+    canaries.codes["AssignQuestionnaireRequest.questionnaire_id"] = asked.questionnaire_id
+    yield Caller(desk, canaries, Heard())
+
+
+def everybody(desk: Desk, **changes: Any) -> str:
+    """Somebody who has every role of staff, so that no RPC is refused for want of one."""
+    roles = [each.name for each in Role.DESCRIPTOR.values if each.number and each.name != "ROLE_PATIENT"]
+    return desk.service.token(grants={role: ["*"] for role in roles}, **changes)
+
+
+def _late(rpc: MethodDescriptor) -> bool:
+    """What rests on something that another RPC records."""
+    return not rpc.name.startswith(("Record", "Add", "Publish"))
+
+
+async def ask_everything(caller: Caller) -> None:
+    ordered = sorted(RPCS, key=lambda rpc: (rpc.name.startswith(LAST), not rpc.name.startswith("Create"), _late(rpc)))
+    for turn in TURNS:
+        for rpc in ordered:
+            await caller.send(rpc, caller.filled(rpc, turn), everybody(caller.desk))
+    # At a site that may not see the record, and by somebody else who comes after.
+    caller.canaries.ids["site"] = to_wire("site", caller.desk.other_site_id)
+    for subject in ("user", "another"):
+        for rpc in sorted(ordered, key=lambda rpc: not rpc.name.startswith("Break")):
+            await caller.send(rpc, caller.filled(rpc), everybody(caller.desk, subject=subject))
+    caller.canaries.ids["site"] = to_wire("site", caller.desk.site_id)
+
+
+async def ask_in_every_wrong_way(caller: Caller) -> None:
+    desk, good = caller.desk, everybody(caller.desk)
+    for rpc in RPCS:
+        request = caller.filled(rpc)
+        for token in ("", MARK, desk.service.token(grants={}), everybody(desk, chain_id=new_id())):
+            await caller.send(rpc, request, token)
+        await caller.send(rpc, request, desk.service.token("ROLE_CLINICIAN", sites=[new_id()]))
+        await caller.send(rpc, request.SerializeToString() + b"\xff" + MARK.encode(), good)
+        await caller.send(rpc, MARK.encode(), good)
+        await caller.send(rpc, request, good, **{"atoll-chain": MARK, "traceparent": MARK})
+        for _, broken in spoilt(request, MARK):
+            await caller.send(rpc, broken, good)
+        if "request_id" in rpc.input_type.fields_by_name:  # Twice the same id, and another text.
+            other = caller.filled(rpc)
+            other.request_id = request.request_id
+            await caller.send(rpc, other, good)
+
+
+async def break_something(caller: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bug whose exception holds what it should not, and an error of PostgreSQL that quotes a row."""
+
+    async def bug(*_: Any) -> None:
+        raise ValueError(f"cannot read {MARK}")
+
+    async def fault(store: PatientsStore, *_: Any) -> None:
+        await store._conn.execute("SELECT ($1::text)::int", f"{MARK}")
+
+    for way in (bug, fault):
+        with monkeypatch.context() as patch:
+            patch.setattr(PatientsStore, "settle", way)
+            patch.setattr(PatientsStore, "note_read", way)
+            for rpc in RPCS:
+                await caller.send(rpc, caller.filled(rpc), everybody(caller.desk))
+
+
+async def bury_what_was_published(desk: Desk) -> None:
+    """As a reader of every event would, that can handle none."""
+    consumer = Consumer(desk.service.db, "reader", PatientsStore, {}, desk.service.clock)
+    for row in await desk.service.admin.fetch("SELECT event_id, subject, payload FROM outbox"):
+        letter = Letter(str(row["event_id"]), row["subject"], row["payload"])
+        await consumer.bury(letter, ValueError(MARK))
+
+
+async def published_to_files(desk: Desk, folder: Path) -> bytes:
+    """What NATS keeps on its disk after everything was published."""
+    port = free_port()
+    process = start(nats_program(folder, port, free_port()), folder / "logs")
+    try:
+        connection = await nats.connect(nats_url(port))
+        await ensure_stream(connection.jetstream(), "PATIENTS")
+        async with open_pool(desk.service.urls.relay, size=1) as pool:
+            while await Relay(pool, connection.jetstream()).drain():
+                pass
+        await connection.close()
+    finally:
+        process.stop()
+    return _content(folder)
+
+
+def _content(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
+
+
+async def found_in_tables(desk: Desk, *tables: str) -> list[str]:
+    found = list[str]()
+    for table in tables:
+        for row in await desk.service.admin.fetch(f"SELECT * FROM {table}"):
+            found += [f"{table}: {each}" for value in row for each in _marked_value(value)]
+    return found
+
+
+def _marked_value(value: Any) -> list[str]:
+    return marked(value if isinstance(value, bytes) else str(value))
+
+
+@pytest.mark.timeout(240)
+async def test_nothing_that_a_request_holds_is_found_where_it_does_not_belong(
+    caller: Caller,
+    logged: io.StringIO,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    desk, heard = caller.desk, caller.heard
+    caplog.set_level(logging.DEBUG)
+    await ask_everything(caller)
+    unanswered = ANSWERED - heard.answered
+    assert not unanswered, [said for said in heard.refusals if said.partition(" ")[0] in unanswered]
+    assert await desk.service.count("outbox") >= len(TURNS)
+    await ask_in_every_wrong_way(caller)
+    await break_something(caller, monkeypatch)
+    await bury_what_was_published(desk)
+    assert heard.codes >= {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.INTERNAL,
+    }
+    files = await published_to_files(desk, tmp_path / "nats")
+    assert b"patients.v1.patient.registered" in files
+    assert "rpc.bug" in logged.getvalue()
+    assert await desk.service.count("dead_letter") == await desk.service.count("outbox")
+    assert marked(logged.getvalue()) == []
+    assert marked(caplog.text) == []
+    assert marked(generate_latest()) == []
+    assert marked(files) == []
+    assert [each for said in heard.refusals for each in marked(said)] == []
+    assert await found_in_tables(desk, "outbox", "dead_letter", "audit", "audit_subject", "inbox") == []
+
+
+async def test_the_canaries_are_where_they_belong(caller: Caller) -> None:
+    """Else the test above would find nothing for want of any."""
+    await ask_everything(caller)
+    found = "\n".join(await found_in_tables(caller.desk, "patient", "patient_identifier", "contact_point"))
+    assert {line.partition(":")[0] for line in found.splitlines()} == {
+        "patient", "patient_identifier", "contact_point",
+    }  # fmt: skip
+
+
+async def test_nothing_is_left_of_a_patient_who_is_forgotten(caller: Caller) -> None:
+    """Of one to whom everything was done that an RPC can do."""
+    desk, token = caller.desk, everybody(caller.desk)
+    caller.canaries.codes |= {"law": "a law", "AdverseEvent.code": "x", "ReportAdverseEventRequest.code": "nausea"}
+    caller.canaries.codes |= {"SideEffect.code": "nausea", "wording_code": "w1"}  # Codes stay, and so does the law.
+    others = ("CreatePatient", "Import", "BreakGlass", "ReviewGlass", "AnonymisePatient", *OF_THE_CHAIN)
+    await caller.send(BY_NAME["CreatePatient"], caller.filled(BY_NAME["CreatePatient"]), token)
+    caller.canaries.ids["site"] = to_wire("site", desk.other_site_id)
+    await caller.send(BY_NAME["BreakGlass"], caller.filled(BY_NAME["BreakGlass"]), token)
+    reviewer = everybody(desk, subject="another")
+    await caller.send(BY_NAME["ReviewGlassBreak"], caller.filled(BY_NAME["ReviewGlassBreak"]), reviewer)
+    caller.canaries.ids["site"] = to_wire("site", desk.site_id)
+    for rpc in sorted(RPCS, key=lambda rpc: rpc.name.startswith(LAST)):
+        if not rpc.name.startswith(others):
+            for turn in range(3):
+                await caller.send(rpc, caller.filled(rpc, turn), token)
+    assert await desk.service.count("patient") == 1
+    before = {line.partition(":")[0] for line in await found_in_tables(desk, *await tables_of_patients(desk))}
+    assert before >= {"patient", "patient_name", "patient_change", "screening", "break_glass", "glass_review"}
+    assert "idempotency" in before
+    await caller.send(BY_NAME["AnonymisePatient"], caller.filled(BY_NAME["AnonymisePatient"]), token)
+    assert "AnonymisePatient" in caller.heard.answered, caller.heard.refusals[-1]
+    assert await found_in_tables(desk, *await tables_of_patients(desk)) == []
+
+
+async def tables_of_patients(desk: Desk) -> list[str]:
+    """With whatever was remembered of answers."""
+    column = "SELECT table_name FROM information_schema.columns WHERE column_name = 'patient_id' ORDER BY table_name"
+    found = [row["table_name"] for row in await desk.service.admin.fetch(column)]
+    return ["patient", "glass_review", "idempotency", *found]
+
+
+@pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.name)
+def test_every_text_that_a_caller_may_choose_gets_a_canary(rpc: MethodDescriptor) -> None:
+    """A field whose rules no canary passes would go unwatched."""
+    request = Canaries(etag=str(uuid4())).fill(GetMessageClass(rpc.input_type)(), 1)
+    nested = "content.rules.when.groups.groups."  # Conditions as deep as they go.
+    known = ("page_token", "etag")
+    empty = [path for path in _empty_texts(request) if not path.endswith(known) and not path.startswith(nested)]
+    assert empty == []
+
+
+def _empty_texts(message: Any, above: str = "") -> Iterator[str]:
+    for each in message.DESCRIPTOR.fields:
+        value = getattr(message, each.name)
+        if each.message_type:
+            for part in value if each.is_repeated else ([value] if message.HasField(each.name) else []):
+                yield from _empty_texts(part, f"{above}{each.name}.")
+        elif each.type == each.TYPE_STRING and not value and each.containing_oneof is None:
+            yield above + each.name
