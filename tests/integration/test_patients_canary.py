@@ -51,7 +51,7 @@ OF_THE_CHAIN = ("CreateConsent", "PublishConsent", "CreateQuestionnaire", "Publi
 """Beginnings of the names of RPCs that write texts of the chain's own, which outlast its patients."""
 ANSWERED = {
     "CreatePatient", "GetPatient", "SearchPatients", "ImportPatients", "GetContactDetails", "ListScreenings",
-    "ListClearances", "RecordMeasure", "GetMeasure", "ReportAdverseEvent", "RecordDiagnosis", "BreakGlass",
+    "ListClearances", "ReportAdverseEvent", "RecordDiagnosis", "BreakGlass",
     "ListGlassBreaks", "ReviewGlassBreak",
 }  # fmt: skip
 """At least these must come through."""
