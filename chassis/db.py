@@ -41,10 +41,9 @@ async def _keep(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 
 def open_pool(dsn: str, *, size: int) -> Pool:
-    """To be entered with `async with`."""
-    return asyncpg.create_pool(
-        dsn, min_size=size, max_size=size, reset=_keep, timeout=10, server_settings={"jit": "off"}
-    )
+    """To be entered with `async with`. No query of ours is worth a compilation, or more than one core."""
+    settings = {"jit": "off", "max_parallel_workers_per_gather": "0"}
+    return asyncpg.create_pool(dsn, min_size=size, max_size=size, reset=_keep, timeout=10, server_settings=settings)
 
 
 class Database:

@@ -36,7 +36,9 @@ from chassis.sql import Statement, TypeArgument, param, params, rows
 from chassis.store import Store, settling
 from chassis.tables import Instant
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse
+from services.patients.domain.names import line_of, search_words
 from services.patients.domain.patients import MRN_SYSTEM, Gender, Identifier, Patient, PatientNotFound, Person
+from services.patients.store.search import new_spellings
 from services.patients.tables.records import (
     contact_point,
     patient,
@@ -152,7 +154,8 @@ def _new_rows(table: Table, **columns: TypeArgument) -> CTE:
 
 _belongings = (
     _new_rows(patient_site, patient_id=Uuid, site_id=Uuid),
-    _new_rows(patient_name, patient_id=Uuid, word=Text),
+    _new_rows(patient_name, patient_id=Uuid, word=Text, line=Text),
+    new_spellings("patient_name_word"),
     _new_rows(patient_identifier, patient_id=Uuid, place=SmallInteger, system=Text, value=Text),
     _new_rows(
         contact_point,
@@ -253,8 +256,13 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
         ),
         **_columns(
             "patient_name",
-            ("patient_id", "word"),
-            [(each.id, word) for each in patients for word in each.person.search_words],
+            ("patient_id", "word", "line"),
+            [
+                (each.id, word, line)
+                for each in patients
+                for words, line in [_words_and_line(each.person)]
+                for word in words
+            ],
         ),
         **_columns(
             "patient_identifier",
@@ -275,6 +283,12 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
             ],
         ),
     }
+
+
+def _words_and_line(person: Person) -> tuple[Sequence[str], str]:
+    words = person.search_words
+    family_first = search_words(person.family_name, *person.given_names)
+    return words, line_of(dict.fromkeys((*family_first, *words)))
 
 
 def _columns(table: str, names: Sequence[str], entries: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
