@@ -51,8 +51,14 @@ class Database:
         self._pool = pool
 
     @asynccontextmanager
-    async def transaction(self, call: Call, *, read_only: bool = False) -> AsyncIterator[Connection]:
-        """BEGIN and who may see what, which row-level security asks for, go in one round trip."""
+    async def transaction(
+        self, call: Call, *, read_only: bool = False, planned_once: bool = False
+    ) -> AsyncIterator[Connection]:
+        """BEGIN and who may see what, which row-level security asks for, go in one round trip.
+
+        `planned_once` spares the planning of statements that have one good plan whatever their values.
+        """
+        mode = "force_generic_plan" if planned_once else "auto"
         sites = "*" if call.sites is None else ",".join(map(str, call.sites))
         actor = call.actor.replace("'", "''")  # Whatever an issuer calls its users; `chassis.auth` refuses a NUL.
         async with self._pool.acquire(timeout=ACQUIRE_S) as conn:
@@ -61,7 +67,7 @@ class Database:
                     f"BEGIN {'READ ONLY' if read_only else ''}; SELECT "
                     f"set_config('app.chain', '{call.chain_id}', true), set_config('app.sites', '{sites}', true), "
                     f"set_config('app.patient', '{call.patient_id or ''}', true), "
-                    f"set_config('app.actor', '{actor}', true)"
+                    f"set_config('app.actor', '{actor}', true), set_config('plan_cache_mode', '{mode}', true)"
                 )
                 yield conn
                 await conn.execute("COMMIT")
@@ -92,7 +98,15 @@ class Database:
 
         return await self._attempt(call, store_type, steps)
 
-    async def read(self, call: Call, request: Message, store_type: type[S], work: Callable[[S], Awaitable[T]]) -> T:
+    async def read(
+        self,
+        call: Call,
+        request: Message,
+        store_type: type[S],
+        work: Callable[[S], Awaitable[T]],
+        *,
+        planned_once: bool = False,
+    ) -> T:
         """What `work` reads, in a read-only transaction; or, if who saw it must be kept, with an audit row."""
         audited = call.audit == AUDIT_PHI_READ
 
@@ -102,7 +116,7 @@ class Database:
                 await store.note_read(request)
             return found
 
-        return await self._attempt(call, store_type, steps, read_only=not audited)
+        return await self._attempt(call, store_type, steps, read_only=not audited, planned_once=planned_once)
 
     async def effect(
         self, call: Call, event_id: UUID, event: Message, store_type: type[S], work: Callable[[S], Awaitable[None]]
@@ -127,12 +141,18 @@ class Database:
         return await self._attempt(call, store_type, steps)
 
     async def _attempt(
-        self, call: Call, store_type: type[S], steps: Callable[[S], Awaitable[T]], *, read_only: bool = False
+        self,
+        call: Call,
+        store_type: type[S],
+        steps: Callable[[S], Awaitable[T]],
+        *,
+        read_only: bool = False,
+        planned_once: bool = False,
     ) -> T:
         """Runs `steps` in one transaction, and again where PostgreSQL asks for it: they touch nothing but the store."""
         for _ in range(ATTEMPTS_MAX):
             try:
-                async with self.transaction(call, read_only=read_only) as conn:
+                async with self.transaction(call, read_only=read_only, planned_once=planned_once) as conn:
                     return await steps(store_type(conn, call))
             except RETRYABLE:
                 continue

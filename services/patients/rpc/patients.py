@@ -62,7 +62,9 @@ class PatientServicer:
     async def SearchPatients(self, request: pb.SearchPatientsRequest, call: Call) -> pb.SearchPatientsResponse:
         wanted, page = _wanted(request), Page.of(request, call)
         after = _read_place(page.after) if page.after else None
-        found = await self._db.read(call, request, PatientsStore, lambda store: store.search(wanted, after, page.limit))
+        found = await self._db.read(
+            call, request, PatientsStore, lambda store: store.search(wanted, after, page.limit), planned_once=True
+        )
         kept, token = page.cut(found, key=lambda each: _place(each[1]))
         return pb.SearchPatientsResponse(cards=[_card(card) for card, _ in kept], next_page_token=token)
 

@@ -2,8 +2,8 @@
 
 Names are compared by operators that row-level security lets reach an index. Whoever fits every word comes first, in the
 order of the first word that was asked for, the patient's line of names and the id; so a page of a common beginning is a
-short stretch of one index, and nothing is sorted. Then come those of whom one word is a slip from what was asked for,
-then two words, and so on: the fewer of their letters are wrong the earlier, then by line and id.
+short stretch of one index, and nothing is sorted. Then come those of whom one word is a slip from what was asked for:
+the fewer of its letters are wrong the earlier, then by line and id. More slips count only where nobody is nearer.
 
 A question with a rare word, or with a number or a date, is answered by that: all whom it finds are looked at, ranked
 and sorted. Whichever way is taken, the order is the same.
@@ -52,8 +52,10 @@ from services.patients.tables.search import name_spelling
 
 CHAIN = param("chain_id", Uuid)
 FIRST_ID = UUID(int=0)
-RARE = 2_000
+RARE = 1_000
 """A word that finds so many entries of the index is common: not all of them are looked at for it."""
+RARER = 4
+"""So many looks at a line for a word that fits cost as much as one for a slip."""
 SLIP, LETTERS = 10_000, 1_000
 """A slip costs SLIP, and of LETTERS the share that one letter is of the word."""
 
@@ -70,7 +72,6 @@ class Place:
 
 BEFORE_ALL = Place(-1, "", "", FIRST_ID)
 AFTER_ALL_THAT_FIT = Place(SLIP - 1, "", "", FIRST_ID)
-AFTER_ALL_WITH_ONE_SLIP = Place(2 * SLIP - 1, "", "", FIRST_ID)
 
 
 def new_spellings(words: str) -> CTE:
@@ -197,14 +198,18 @@ def slips_of_one() -> Statement:
 
 
 @cache
-def one_slip(word_count: int) -> Statement:
-    """Those who have a slip of one of several words, and fit the others."""
+def one_slip(by: tuple[int, ...]) -> Statement:
+    """Those who have a slip of one of several words, and fit the others.
+
+    Slips of the n-th word are found by that word, or, where `by` names another, by those who fit that.
+    """
     found = list[Select[Any]]()
-    for n in range(word_count):
+    for n, finding in enumerate(by):
         name = patient_name.alias("name")
-        others = (_begins(name, other) for other in range(word_count) if other != n)
+        slipping = [_is_slip(name, n)] if finding == n else [_between(name, finding), _slips(name, n)]
+        others = [_begins(name, other) for other in range(len(by)) if other != n]
         with_slip = select(param(f"price_{n}", Integer).label("cost"), name.c.line, name.c.patient_id)
-        found.append(with_slip.where(name.c.chain_id == CHAIN, _is_slip(name, n), *others, ~_begins(name, n)))
+        found.append(with_slip.where(name.c.chain_id == CHAIN, *slipping, *others, ~_begins(name, n)))
     slips = union(*found).subquery("slips")
     key = slips.c.cost, slips.c.line, slips.c.patient_id
     after = param("after_cost", Integer), param("after_line", Text), param("after_id", Uuid)
@@ -246,7 +251,7 @@ def _with_numbers(exactly: frozenset[str]) -> FromClause:
     return select(found).where(found.c.line.is_not(None)).subquery("found")
 
 
-def _cards(places: Select[Any]) -> Statement:
+def _cards(places: Any) -> Statement:
     """The records come last: of those on the page only."""
     place = places.cte("place").prefix_with("MATERIALIZED")
     card = select(patient, place.c.cost, place.c.word, place.c.line).join(place, place.c.patient_id == patient.c.id)
@@ -291,7 +296,7 @@ class SearchStore(Store):
         exactly = _exactly(wanted)
         after = after or BEFORE_ALL
         if exactly:
-            return await self._ranked(words, await self._slips(words), after, limit, exactly=exactly)
+            return _nearest(await self._ranked(words, await self._slips(words), after, limit, exactly=exactly), after)
         if len(words) == 1:
             return await self._with_one_word(words[0], after, limit)
         return await self._with_words(words, after, limit)
@@ -305,27 +310,26 @@ class SearchStore(Store):
             return found
         last = after if after.cost > 0 else BEFORE_ALL
         places = {"after_line": last.line, "after_id": last.patient_id, "limit": limit - len(found)}
-        return found + await self._cards(slips_of_one(), _asked([word], [slips]) | places)
+        return found + await self._cards(slips_of_one(), asked_words([word], [slips]) | places)
 
     async def _with_words(self, words: Sequence[str], after: Place, limit: int) -> Found:
         slips = await self._slips(words)
         fit, slip = await self._entries(words, slips)
         by = min(range(len(words)), key=lambda n: fit[n] + slip[n])
         if fit[by] + slip[by] < RARE:
-            return await self._ranked(words, slips, after, limit, (by,), (by,))
+            return _nearest(await self._ranked(words, slips, after, limit, (by,), (by,)), after)
         found: Found = []
         if after.cost <= 0:
             found = await self._fitting(words, fit, after, limit)
         if len(found) < limit and any(slips) and after.cost < 2 * SLIP:
             last = max(after, AFTER_ALL_THAT_FIT, key=lambda place: place.cost)
             places = {"after_cost": last.cost, "after_line": last.line, "after_id": last.patient_id}
-            values = _asked(words, slips) | places | {"limit": limit - len(found)}
-            found += await self._cards(one_slip(len(words)), values)
-        if len(found) < limit and sum(map(bool, slips)) > 1:
-            last = max(after, AFTER_ALL_WITH_ONE_SLIP, key=lambda place: place.cost)
+            values = asked_words(words, slips) | places | {"limit": limit - len(found)}
+            found += await self._cards(one_slip(_by(fit, slip)), values)
+        if not found and sum(map(bool, slips)) > 1 and (after is BEFORE_ALL or after.cost >= 2 * SLIP):
             # Of two words that are slips, one is not the word with the most: the others find everybody.
             rarer = sorted((n for n in range(len(words)) if slips[n]), key=lambda n: slip[n])[:-1]
-            found += await self._ranked(words, slips, last, limit - len(found), slipping=tuple(rarer))
+            found = await self._ranked(words, slips, after, limit, slipping=tuple(rarer))
         return found
 
     async def _fitting(self, words: Sequence[str], fit: Sequence[int], after: Place, limit: int) -> Found:
@@ -335,7 +339,7 @@ class SearchStore(Store):
         return await self._in_order(words, after, limit)
 
     async def _entries(self, words: Sequence[str], slips: Sequence[list[str]]) -> tuple[list[int], list[int]]:
-        values = _asked(words, slips)
+        values = asked_words(words, slips)
         wanted = {name: value for name, value in values.items() if not name.startswith(("start_", "price_"))}
         [row] = await self.rows(rarity(len(words)), **wanted)
         numbers = range(len(words))
@@ -357,7 +361,7 @@ class SearchStore(Store):
     async def _in_order(self, words: Sequence[str], after: Place, limit: int) -> Found:
         if after.cost > 0:
             return []
-        values = {"limit": limit} | _asked(words)
+        values = {"limit": limit} | asked_words(words)
         values |= {"after_word": after.word or words[0], "after_line": after.line, "after_id": after.patient_id}
         return await self._cards(in_order(len(words)), values)
 
@@ -372,13 +376,28 @@ class SearchStore(Store):
         exactly: Mapping[str, Any] = NOTHING,
     ) -> Found:
         statement = ranked(len(words), fitting, slipping, frozenset(exactly.keys() - {"identifier_system"}))
-        values = _asked(words, slips) | {"limit": limit, **exactly}
+        values = asked_words(words, slips) | {"limit": limit, **exactly}
         values |= {"after_cost": after.cost, "after_word": after.word}
         values |= {"after_line": after.line, "after_id": after.patient_id}
         return await self._cards(statement, values)
 
     async def _cards(self, statement: Statement, values: dict[str, Any]) -> Found:
         return [(_card(row), _place(row)) for row in await self.rows(statement, **values)]
+
+
+def _nearest(found: Found, after: Place) -> Found:
+    """Without those who have several slips, unless there is nobody else."""
+    nearest = after if after is not BEFORE_ALL else found[0][1] if found else after
+    return found if nearest.cost >= 2 * SLIP else [each for each in found if each[1].cost < 2 * SLIP]
+
+
+def _by(fit: Sequence[int], slip: Sequence[int]) -> tuple[int, ...]:
+    """By which word the slips of each are found: itself, unless another finds far fewer."""
+    found_by = list[int]()
+    for n in range(len(fit)):
+        rarest = min((m for m in range(len(fit)) if m != n), key=lambda m: fit[m])
+        found_by.append(rarest if fit[rarest] * RARER < slip[n] else n)
+    return tuple(found_by)
 
 
 def _exactly(wanted: Wanted) -> dict[str, Any]:
@@ -388,7 +407,7 @@ def _exactly(wanted: Wanted) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def _asked(words: Sequence[str], slips: Sequence[list[str]] | None = None) -> dict[str, Any]:
+def asked_words(words: Sequence[str], slips: Sequence[list[str]] | None = None) -> dict[str, Any]:
     """The parameters of words; with `slips`, those of statements that find the misspelt."""
     values = dict[str, Any]()
     for n, word in enumerate(words):
