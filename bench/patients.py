@@ -165,9 +165,9 @@ def _others(queries: Iterable[Query], known: set[UUID]) -> dict[str, str]:
     others = dict[str, str]()
     for value in _flat(argument for _, arguments in queries for argument in arguments):
         if isinstance(value, UUID) and value not in known:
-            others[str(value)] = numbered(value)
+            others.setdefault(str(value), numbered(UUID(int=len(others) << 96)))
         elif isinstance(value, str) and _is_number(value):
-            others[value] = f"{value[:-4]}-{NUMBER}"
+            others.setdefault(value, f"{len(others)}-{NUMBER}")
     return others
 
 

@@ -8,6 +8,7 @@ I_PATIENTS_RACES = "tests/integration/test_patients_races.py"
 I_PATIENTS_CLEARANCES = "tests/integration/test_patients_clearances.py"
 I_PATIENTS_SEARCH = "tests/integration/test_patients_search.py"
 I_PATIENTS_SPEED = "tests/integration/test_patients_speed.py"
+P_PATIENTS_SEARCH = "tests/property/test_patients_search.py"
 P_PATIENTS_NAMES = "tests/property/test_patients_names.py"
 U_PATIENTS_RULES = "tests/unit/test_patients_rules.py"
 U_FHIR = "tests/unit/test_fhir.py"
@@ -27,8 +28,6 @@ PATIENTS = [
     Mutant("services/patients/store/clearances.py", 'CLEARANCE_TO_CHANGE = Statement(_clearance.with_for_update())', 'CLEARANCE_TO_CHANGE = Statement(_clearance)', I_PATIENTS_RACES),
     Mutant("services/patients/store/__init__.py", '        "patient_identifier_pkey": IdentifierTaken,\n', '', I_PATIENTS_RACES),
     Mutant("services/patients/store/__init__.py", '        "clearance_chain_id_patient_id_site_id_fkey": PatientNotFound,\n', '', I_PATIENTS_CLEARANCES),
-    Mutant("services/patients/store/search.py", ', ~_has_word_before(first)', '', I_PATIENTS_SEARCH),
-    Mutant("services/patients/store/search.py", 'return select(true()).where(_of_patient(other), begins).limit(1).scalar_subquery()', 'return exists(select(other.c.word).where(_of_patient(other), begins))', I_PATIENTS_SPEED),
     Mutant("services/patients/migrations/versions/0001_the_tables_of_patients.py", 'sa.Text(collation="C")', 'sa.Text()', I_PATIENTS_SPEED),
     Mutant("services/patients/migrations/versions/0002_who_sees_a_record_sees_all_of_it.py", 'written_at_own_sites ON screening AS RESTRICTIVE', 'written_at_own_sites ON screening AS PERMISSIVE', I_PATIENTS_CLEARANCES),
     Mutant("services/patients/domain/names.py", 'unicodedata.normalize("NFKD", text).casefold()', 'text.casefold()', P_PATIENTS_NAMES),
@@ -42,4 +41,16 @@ PATIENTS = [
     Mutant("cli/fhir.py", 'next((NEVER_KEPT[code] for code in _codes(identifier.get("type")) if code in NEVER_KEPT), None)', '""', U_FHIR),
     Mutant("cli/importing/batches.py", ' or self._bytes + size > BATCH_BYTES_MAX', '', I_IMPORT_FHIR),
     Mutant("cli/importing/batches.py", '            waiting = [i for i in waiting if any(fault.rule == "NOT_YET_KNOWN" for fault in results[i].faults)]\n', '            waiting = []\n', I_IMPORT_FHIR),
+    Mutant("services/patients/store/search.py", 'name.c.word == _first_word(name), ', '', I_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", ', else_=elsewhere.scalar_subquery()).collate("C")', ', else_="").collate("C")', I_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", 'name.c.word == slip.c.slips_0, tuple_(*key) > tuple_(*after))', 'name.c.word == slip.c.slips_0)', P_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", '        .where(~_begins(name, 0))\n', '', P_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", '*slipping, *others, ~_begins(name, n)', '*slipping, *others', P_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", 'return found if nearest.cost >= 2 * SLIP else [each for each in found if each[1].cost < 2 * SLIP]', 'return found', P_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", '.where(found.c.line.is_not(None))', '', I_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", 'return func.coalesce(select(true()).where(*conditions).limit(1).scalar_subquery(), false())', 'return exists(select(true()).where(*conditions))', I_PATIENTS_SPEED),
+    Mutant("services/patients/store/records.py", '    new_spellings("patient_name_word"),\n', '', P_PATIENTS_SEARCH),
+    Mutant("services/patients/tables/records.py", 'Index("patient_name_patient_idx", "chain_id", "patient_id")', 'Index("patient_name_patient_idx", "chain_id", "patient_id", "word")', "tests/integration/test_chassis_schema.py"),
+    Mutant("services/patients/domain/names.py", ' or (lengths == (2, 2) and differ[0] == differ[1][::-1])', '', P_PATIENTS_SEARCH),
+    Mutant("services/patients/domain/names.py", '    composed = unicodedata.normalize("NFKC", text)\n', '    composed = text\n', I_PATIENTS_SEARCH),
 ]  # fmt: skip

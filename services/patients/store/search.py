@@ -30,6 +30,7 @@ from sqlalchemy import (
     any_,
     case,
     exists,
+    false,
     func,
     literal,
     literal_column,
@@ -128,14 +129,19 @@ _EXACTLY: dict[str, ColumnElement[bool]] = {
 
 def _begins(name: FromClause, n: int) -> ColumnElement[bool]:
     other = patient_name.alias("other")
-    elsewhere = exists(select(other.c.word).where(_of_patient(other, name.c.patient_id), _between(other, n)))
+    elsewhere = _one(_of_patient(other, name.c.patient_id), _between(other, n))
     return case((_whole(name), func.strpos(name.c.line, param(f"start_{n}", Text)) > 0), else_=elsewhere)
 
 
 def _slips(name: FromClause, n: int) -> ColumnElement[bool]:
     other, slips = patient_name.alias("other"), param(f"slips_{n}", ARRAY(Text))
-    elsewhere = exists(select(other.c.word).where(_of_patient(other, name.c.patient_id), _is_slip(other, n)))
+    elsewhere = _one(_of_patient(other, name.c.patient_id), _is_slip(other, n))
     return case((_whole(name), func.string_to_array(name.c.line, " ").op("&&")(slips)), else_=elsewhere)
+
+
+def _one(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """With a LIMIT: PostgreSQL would read all of what stands behind an EXISTS into a hash."""
+    return func.coalesce(select(true()).where(*conditions).limit(1).scalar_subquery(), false())
 
 
 def _first_word(name: FromClause) -> ColumnElement[str]:
@@ -276,7 +282,7 @@ def rarity(word_count: int) -> Statement:
 
     def entries(n: int, find: Callable[[Any, int], ColumnElement[bool]]) -> Any:
         name = patient_name.alias("name")
-        found = select(name.c.patient_id).where(name.c.chain_id == CHAIN, find(name, n))
+        found = select(name.c.patient_id).where(name.c.chain_id == CHAIN, find(name, n)).order_by(name.c.word)
         return select(func.count()).select_from(found.limit(literal_column(str(RARE))).subquery()).scalar_subquery()
 
     counts = [
