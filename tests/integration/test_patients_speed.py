@@ -109,7 +109,7 @@ async def test_rows_are_found_by_index_among_100_000_and_few_are_looked_at(desk:
             misspelt("famly777", "given777", slips=[["family777"], []]) | {"after_cost": 0, "after_word": ""},
             "patient_name_pkey",
         ),
-        (rarity(2), numbers_only(misspelt("family", "given", slips=[["family7"], []])), "patient_name_pkey"),
+        (rarity(2), numbers_only(misspelt("family77", "given77", slips=[["family7"], []])), "patient_name_pkey"),
         (NEIGHBOURS, {"asked_n": [0], "asked_key": ["famly777"]}, "name_spelling_pkey"),
         (*exactly(phone="+1505Family777"), "contact_point_value_idx"),
         (*exactly(mrn="M777"), "patient_chain_id_mrn_key"),
