@@ -189,6 +189,14 @@ async def test_pages_hold_everybody_once_in_the_order_of_the_name(desk: Desk) ->
     assert token == ""
 
 
+async def test_a_token_holds_the_longest_names_of_the_widest_letters(desk: Desk) -> None:
+    for given in ("\U00010330" * 100, "\U00010331" * 100):
+        await desk.create(given_names=[given], family_name="\U00010332" * 100)
+    first = await desk.search(name="\U00010332", page_size=1)
+    second = await desk.search(name="\U00010332", page_size=1, page_token=first.next_page_token)
+    assert [card.given_names[0][0] for page in (first, second) for card in page.cards] == ["\U00010330", "\U00010331"]
+
+
 async def test_pages_without_a_name_hold_everybody_once(desk: Desk) -> None:
     made = [(await desk.create()).id for _ in range(3)]
     asked: dict[str, Any] = {"birth_date": {"year": 1980, "month": 5, "day": 17}}

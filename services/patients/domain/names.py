@@ -8,6 +8,7 @@ AFTER_EVERYTHING = "\U0010ffff"
 WORD_MAX = 60
 """Longer words are cut to it, in a name and in a question."""
 LINE_MAX = 100
+"""With a word it goes into a page token, which has a thousand letters."""
 SPELT_MIN = 4
 """Shorter words have too many neighbours: they are found by their beginnings only."""
 
