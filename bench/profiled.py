@@ -1,10 +1,11 @@
-"""The scheduling service with a sampler in it: `python -m bench.profiled FILE` serves, and writes FILE when it stops.
+"""A service with a sampler in it: `python -m bench.profiled SERVICE FILE` serves, and writes FILE when it stops.
 
 Each millisecond of CPU the stack of the main thread is looked at; the innermost frame that belongs to a layer names the
 layer. C code counts for the Python frame that called it.
 """
 
 import atexit
+import importlib
 import json
 import signal
 import sys
@@ -13,7 +14,6 @@ from pathlib import Path
 from types import FrameType
 
 from chassis.service import work
-from services.scheduling.__main__ import SERVICE
 
 EVERY_S = 0.001
 REST = "event loop and gRPC core"
@@ -35,7 +35,7 @@ LAYERS = (
 )
 
 
-def main(file: Path) -> None:
+def main(service: str, file: Path) -> None:
     samples = Counter[str]()
 
     def sample(_: int, frame: FrameType | None) -> None:
@@ -44,7 +44,7 @@ def main(file: Path) -> None:
     signal.signal(signal.SIGPROF, sample)
     signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
     atexit.register(lambda: file.write_text(json.dumps(samples)))
-    work(SERVICE)
+    work(importlib.import_module(f"services.{service}.__main__").SERVICE)
 
 
 def layer_of(frame: FrameType | None) -> str:
@@ -58,4 +58,4 @@ def layer_of(frame: FrameType | None) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1], Path(sys.argv[2]))

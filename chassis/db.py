@@ -42,10 +42,9 @@ async def _keep(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
 
 
 def open_pool(dsn: str, *, size: int) -> Pool:
-    """To be entered with `async with`."""
-    return asyncpg.create_pool(
-        dsn, min_size=size, max_size=size, reset=_keep, timeout=10, server_settings={"jit": "off"}
-    )
+    """To be entered with `async with`. No query of ours is worth a compilation, or more than one core."""
+    settings = {"jit": "off", "max_parallel_workers_per_gather": "0"}
+    return asyncpg.create_pool(dsn, min_size=size, max_size=size, reset=_keep, timeout=10, server_settings=settings)
 
 
 class Database:
@@ -53,8 +52,14 @@ class Database:
         self._pool = pool
 
     @asynccontextmanager
-    async def transaction(self, call: Call, *, read_only: bool = False) -> AsyncIterator[Connection]:
-        """BEGIN and who may see what, which row-level security asks for, go in one round trip."""
+    async def transaction(
+        self, call: Call, *, read_only: bool = False, planned_once: bool = False
+    ) -> AsyncIterator[Connection]:
+        """BEGIN and who may see what, which row-level security asks for, go in one round trip.
+
+        `planned_once` spares the planning of statements that have one good plan whatever their values.
+        """
+        mode = "force_generic_plan" if planned_once else "auto"
         sites = "*" if call.sites is None else ",".join(map(str, call.sites))
         actor = call.actor.replace("'", "''")  # Whatever an issuer calls its users; `chassis.auth` refuses a NUL.
         async with self._pool.acquire(timeout=ACQUIRE_S) as conn:
@@ -64,7 +69,8 @@ class Database:
                     f"set_config('app.chain', '{call.chain_id}', true), set_config('app.sites', '{sites}', true), "
                     f"set_config('app.patient', '{call.patient_id or ''}', true), "
                     f"set_config('app.actor', '{actor}', true), "
-                    f"set_config('app.roles', '{','.join(sorted(call.roles))}', true)"
+                    f"set_config('app.roles', '{','.join(sorted(call.roles))}', true), "
+                    f"set_config('plan_cache_mode', '{mode}', true)"
                 )
                 yield conn
                 await conn.execute("COMMIT")
@@ -95,7 +101,15 @@ class Database:
 
         return await self._attempt(call, store_type, steps)
 
-    async def read(self, call: Call, request: Message, store_type: type[S], work: Callable[[S], Awaitable[T]]) -> T:
+    async def read(
+        self,
+        call: Call,
+        request: Message,
+        store_type: type[S],
+        work: Callable[[S], Awaitable[T]],
+        *,
+        planned_once: bool = False,
+    ) -> T:
         """What `work` reads, in a read-only transaction; or, if who saw it must be kept, with an audit row."""
         audited = call.audit == AUDIT_PHI_READ
 
@@ -105,7 +119,7 @@ class Database:
                 await store.note_read(request, found)
             return found
 
-        return await self._attempt(call, store_type, steps, read_only=not audited)
+        return await self._attempt(call, store_type, steps, read_only=not audited, planned_once=planned_once)
 
     async def effect(
         self, call: Call, event_id: UUID, event: Message, store_type: type[S], work: Callable[[S], Awaitable[None]]
@@ -130,12 +144,18 @@ class Database:
         return await self._attempt(call, store_type, steps)
 
     async def _attempt(
-        self, call: Call, store_type: type[S], steps: Callable[[S], Awaitable[T]], *, read_only: bool = False
+        self,
+        call: Call,
+        store_type: type[S],
+        steps: Callable[[S], Awaitable[T]],
+        *,
+        read_only: bool = False,
+        planned_once: bool = False,
     ) -> T:
         """Runs `steps` in one transaction, and again where PostgreSQL asks for it: they touch nothing but the store."""
         for _ in range(ATTEMPTS_MAX):
             try:
-                async with self.transaction(call, read_only=read_only) as conn:
+                async with self.transaction(call, read_only=read_only, planned_once=planned_once) as conn:
                     return await steps(store_type(conn, call))
             except RETRYABLE:
                 continue

@@ -45,7 +45,7 @@ class Page:
         if len(rows) <= self.size:
             return rows, ""
         kept = rows[: self.size]
-        token = json.dumps([self._question, *key(kept[-1])], separators=(",", ":"))
+        token = json.dumps([self._question, *key(kept[-1])], separators=(",", ":"), ensure_ascii=False)
         return kept, base64.urlsafe_b64encode(token.encode()).decode()
 
 

@@ -259,6 +259,19 @@ async def test_a_restricted_record_is_read_by_few_found_by_nobody_and_nothing_is
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "PATIENT_RESTRICTED")
     desk_token = desk.service.token("ROLE_FRONT_DESK")
     assert (await refusal(desk.update(patient, desk_token, prefix="Dr."))).reason == "PATIENT_NOT_FOUND"
+    await desk.update(patient, desk.clinician(), prefix="Dr.")
+    assert await desk.found("ruiz") == []
+
+
+async def test_words_that_nobody_is_called_by_any_more_are_forgotten_with_the_last_who_was(
+    desk: Desk, retention: Retention
+) -> None:
+    first, second = await desk.create(), await desk.create(given_names=["Beatriz"])
+    await retention.anonymise(first.id, law=LAW)
+    assert await words_known(desk) == ["beatriz", "ruiz"]
+    await retention.restrict(second.id)
+    await retention.anonymise(second.id, law=LAW)
+    assert await words_known(desk) == []
 
 
 async def test_nothing_is_added_to_a_record_by_those_who_do_not_see_it_nor_by_anybody_to_one_that_is_forgotten(
@@ -461,3 +474,8 @@ async def test_of_two_who_forget_at_once_the_second_finds_it_done(desk: Desk, re
         await first_then_second(desk, first, retention.anonymise(patient.id, law=LAW))
     assert read_refusal(caught.value).reason == "PATIENT_ANONYMISED"
     assert (await desk.facts()).count("patients.v1.patient.anonymised") == 1
+
+
+async def words_known(desk: Desk) -> list[str]:
+    known = await desk.service.admin.fetch("SELECT DISTINCT word FROM name_spelling ORDER BY word")
+    return [row["word"] for row in known]

@@ -1,6 +1,7 @@
 """Patients are found across the chain by any beginnings of their names, and by their numbers."""
 
 import json
+import unicodedata
 from typing import Any
 
 import pytest
@@ -38,19 +39,97 @@ async def test_any_beginnings_of_the_names_find_the_patient(desk: Desk, name: st
     assert await desk.found(name) == ["José Ángel Luis"]
 
 
-@pytest.mark.parametrize("name", ["ose", "rade", "jose ruiz", "josep", "x"])
-async def test_what_is_no_beginning_of_a_name_finds_nobody(desk: Desk, name: str) -> None:
+@pytest.mark.parametrize("name", ["se", "rade", "jose ruiz", "josepp", "sjoe", "x", "andrase jose luis", "jos\u4f1f"])
+async def test_what_is_neither_a_beginning_of_a_name_nor_a_slip_finds_nobody(desk: Desk, name: str) -> None:
     await desk.create(given_names=["José"], family_name="Andrade")
     assert await desk.found(name) == []
 
 
 @pytest.mark.parametrize(
     ("names", "asked"),
-    [(("Łukasz", "Żak"), "lukasz zak"), (("Анна", "Ёлкина"), "елк анна"), (("伟", "王"), "王"), (("Li", "Wu"), "l w")],
+    [
+        (("Łukasz", "Żak"), "lukasz zak"),
+        (("Анна", "Ёлкина"), "елк анна"),
+        (("伟", "王"), "王"),
+        (("小明", "王"), "王小明"),
+        (("王小明", ""), "小明"),
+        (("민준", "김"), "김민준"),
+        (("민준", "김"), unicodedata.normalize("NFD", "민준 김")),
+        (("さくら", "田中"), "田中さくら"),
+        (("محمد", "الحسن"), "الحسن محمد"),
+        (("فاطمة", "علي"), "فاطمه على"),
+        (("राम", "शर्मा"), "शर्मा"),
+        (("Li", "Wu"), "l w"),
+        (("Bo", "O"), "o bo"),
+    ],
 )
 async def test_names_of_any_script_and_length_are_found(desk: Desk, names: tuple[str, str], asked: str) -> None:
     await desk.create(given_names=[names[0]], family_name=names[1])
     assert await desk.found(asked) == [names[0]]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "andrada",
+        "andade",
+        "anddrade",
+        "nadrade",
+        "bndrade",
+        "andrde",
+        "joze",
+        "jse",
+        "jose andrada",
+        "jos andarde",
+        "josse amdrade",
+    ],
+)
+async def test_a_word_that_is_one_slip_away_finds_the_patient(desk: Desk, asked: str) -> None:
+    await desk.create(given_names=["José"], family_name="Andrade")
+    await desk.create(given_names=["Bea"], family_name="Ruiz")
+    assert await desk.found(asked) == ["José"]
+
+
+async def test_who_fits_comes_before_the_misspelt_and_these_by_likeness_and_name(desk: Desk) -> None:
+    for given, family in (
+        ("Zoe", "Martin"),
+        ("Ana", "Martins"),
+        ("Bob", "Marten"),
+        ("Abe", "Marten"),
+        ("Cy", "Martinez"),
+    ):
+        await desk.create(given_names=[given], family_name=family)
+    assert await desk.found("martin") == ["Zoe", "Cy", "Ana", "Abe", "Bob"]
+    await desk.create(given_names=["Martina"], family_name="Ruiz")
+    await desk.create(given_names=["Martha", "Ann"], family_name="Brown")
+    await desk.create(given_names=["Martha"], family_name="Braun")
+    # One slip in the longer word is less than one in the shorter.
+    assert await desk.found("martha brawn") == ["Martha", "Martha Ann"]
+    assert await desk.found("bob martin") == ["Bob"]
+
+
+async def test_a_patient_with_two_slips_of_a_word_is_found_once(desk: Desk) -> None:
+    await desk.create(given_names=["Marten"], family_name="Merten")
+    await desk.create(given_names=["Ann", "Anna"], family_name="Anders")
+    assert await desk.found("mertan") == ["Marten"]
+    assert await desk.found("an") == ["Ann Anna"]
+    assert await desk.found("anna an") == ["Ann Anna"]
+
+
+@pytest.mark.parametrize("asked", ["aloysius", "aloisius", "zebedee", "zebedea", "ruiz zeb", "aloysius zebedde"])
+async def test_names_too_long_for_a_line_are_found_by_each_word(desk: Desk, asked: str) -> None:
+    long = [f"{name}{'x' * 20}" for name in ("Bartholomew", "Montgomery", "Cornelius", "Fitzgerald")]
+    await desk.create(given_names=["Aloysius", *long, "Zebedee"], family_name="Ruiz")
+    await desk.create(given_names=["Bea"], family_name="Ruiz")
+    assert await desk.found(asked) == [" ".join(["Aloysius", *long, "Zebedee"])]
+
+
+async def test_whoever_lost_their_words_is_hidden_from_every_search(desk: Desk) -> None:
+    created = await desk.create(mrn="MRN-1")
+    await desk.service.admin.execute("DELETE FROM patient_name")
+    for asked in ({"name": "ruiz"}, {"name": "ruis"}, {"mrn": "MRN-1"}, {"name": "ana", "mrn": "MRN-1"}):
+        assert len((await desk.search(**asked)).cards) == 0
+    assert (await desk.get(created.id)).mrn == "MRN-1"
 
 
 async def test_cards_come_from_the_whole_chain_and_say_as_much_as_tells_two_apart(desk: Desk) -> None:
@@ -109,6 +188,14 @@ async def test_pages_hold_everybody_once_in_the_order_of_the_name(desk: Desk) ->
         token = page.next_page_token
     assert seen == ["Anders", "Ann", "Andrea", "Anna", "Anne"]  # Ann by her family name, Anderson.
     assert token == ""
+
+
+async def test_a_token_holds_the_longest_names_of_the_widest_letters(desk: Desk) -> None:
+    for given in ("\U00010330" * 100, "\U00010331" * 100):
+        await desk.create(given_names=[given], family_name="\U00010332" * 100)
+    first = await desk.search(name="\U00010332", page_size=1)
+    second = await desk.search(name="\U00010332", page_size=1, page_token=first.next_page_token)
+    assert [card.given_names[0][0] for page in (first, second) for card in page.cards] == ["\U00010330", "\U00010331"]
 
 
 async def test_pages_without_a_name_hold_everybody_once(desk: Desk) -> None:

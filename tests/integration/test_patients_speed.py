@@ -9,11 +9,19 @@ from uuid import UUID
 import pytest
 
 from chassis.sql import Statement
-from services.patients.domain.names import AFTER_EVERYTHING
 from services.patients.store.clearances import CLEARANCES, CLEARANCES_IN_FORCE, GROUNDS
 from services.patients.store.records import HOLDERS, RECORD
 from services.patients.store.screenings import ASKED, SCREENINGS
-from services.patients.store.search import search_statement
+from services.patients.store.search import (
+    FIRST_ID,
+    NEIGHBOURS,
+    asked_words,
+    in_order,
+    one_slip,
+    ranked,
+    rarity,
+    slips_of_one,
+)
 from tests.support.patients import Desk, desk
 
 __all__ = ["desk"]
@@ -25,8 +33,12 @@ MANY = """
     WITH made AS (INSERT INTO patient SELECT $1, gen_random_uuid(), 'M' || n, ARRAY['Given' || n % 1000], 'Family' || n,
                   '', date '1950-01-01' + n % 20000, 'FEMALE', 'en-US', 'America/Denver', $2, false, 1, now(), now()
                   FROM generate_series(1, 100000) AS n RETURNING id, mrn, given_names, family_name),
-         called AS (INSERT INTO patient_name SELECT $1, lower(name), id
+         called AS (INSERT INTO patient_name (chain_id, word, patient_id, line)
+                    SELECT $1, lower(name), id, lower(' ' || family_name || ' ' || given_names[1] || ' ')
                     FROM made, unnest(given_names || family_name) AS name),
+         spelt AS (INSERT INTO name_spelling SELECT DISTINCT $1::uuid, left(word, i - 1) || substr(word, i + 1), word
+                   FROM (SELECT DISTINCT lower(name) AS word FROM made, unnest(given_names || family_name) AS name)
+                        AS called, generate_series(1, length(word) + 1) AS i),
          known AS (INSERT INTO patient_identifier SELECT $1, 'urn:old', mrn, id, 0 FROM made),
          seen AS (INSERT INTO patient_site SELECT $1, id, $2 FROM made),
          opened AS (INSERT INTO break_glass SELECT $1, gen_random_uuid(), id, $2, 'dr', 'asleep',
@@ -70,7 +82,10 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: Desk) -> None:
         "create with an identifier": (desk.create(identifiers=[{"system": "urn:new", "value": "x"}]), 6),
         "get": (desk.get(created.id), 4),
         "update": (desk.update(created, prefix="Dr."), 7),
-        "search": (desk.search(name="ana"), 4),
+        "search": (desk.search(name="ana", page_size=1), 4),
+        "search with few hits": (desk.search(name="ana"), 5),
+        "search for a rare name": (desk.search(name="ana ruiz"), 6),
+        "search by a number": (desk.search(phone="+15058422000"), 4),
         "import of 200": (desk.import_rows(*rows), 7),
         "screen": (desk.screen(created.id, **again), 5),
         "clear": (desk.clear(created.id), 5),
@@ -84,7 +99,7 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: Desk) -> None:
 async def test_rows_are_found_by_index_among_100_000_and_few_are_looked_at(desk: Desk) -> None:
     """Row-level security leaves leakproof operators only to the indexes."""
     await desk.service.admin.execute(MANY, desk.service.chain_id, desk.site_id)
-    await desk.service.admin.execute("ANALYZE")
+    await desk.service.admin.execute("VACUUM ANALYZE")
     one: UUID = await desk.service.admin.fetchval("SELECT id FROM patient LIMIT 1")
     last = UUID(int=2**128 - 1)
     for statement, values, index in (
@@ -92,6 +107,19 @@ async def test_rows_are_found_by_index_among_100_000_and_few_are_looked_at(desk:
         (*named("f"), "patient_name_pkey"),
         (*named("family777", "given7"), "patient_name_pkey"),
         (*named("family", "given"), "patient_name_pkey"),
+        (slips_of_one(), misspelt("famly777", slips=[["family777"]]), "patient_name_pkey"),
+        (
+            one_slip((0, 0)),
+            misspelt("famly777", "given777", slips=[["family777"], ["given77"]]) | {"after_cost": 0},
+            "patient_name_pkey",
+        ),
+        (
+            ranked(2, (0,), (0,), frozenset()),
+            misspelt("famly777", "given777", slips=[["family777"], []]) | {"after_cost": 0, "after_word": ""},
+            "patient_name_pkey",
+        ),
+        (rarity(2), numbers_only(misspelt("family77", "given77", slips=[["family7"], []])), "patient_name_pkey"),
+        (NEIGHBOURS, {"asked_n": [0], "asked_key": ["famly777"]}, "name_spelling_pkey"),
         (*exactly(phone="+1505Family777"), "contact_point_value_idx"),
         (*exactly(mrn="M777"), "patient_chain_id_mrn_key"),
         (*exactly(birth_date=date(1950, 1, 8)), "patient_birth_date_idx"),
@@ -121,15 +149,22 @@ async def test_names_are_kept_in_the_order_of_code_points_whatever_the_databases
 
 
 def named(*words: str) -> tuple[Statement, dict[str, Any]]:
-    values: dict[str, Any] = {"after_id": UUID(int=0), "after_word": words[0], "limit": 51}
-    for n, word in enumerate(words):
-        values |= {f"from_{n}": word, f"until_{n}": word + AFTER_EVERYTHING}
-    return search_statement(len(words), frozenset()), values
+    place = {"after_id": FIRST_ID, "after_word": words[0], "after_line": "", "limit": 51}
+    return in_order(len(words)), asked_words(words) | place
+
+
+def misspelt(*words: str, slips: list[list[str]]) -> dict[str, Any]:
+    return asked_words(words, slips) | {"after_id": FIRST_ID, "after_line": "", "limit": 51}
 
 
 def exactly(**values: Any) -> tuple[Statement, dict[str, Any]]:
-    statement = search_statement(0, frozenset(values.keys() - {"identifier_system"}))
-    return statement, {"after_id": UUID(int=0), "limit": 51} | values
+    statement = ranked(0, (), (), frozenset(values.keys() - {"identifier_system"}))
+    place = {"after_id": FIRST_ID, "after_cost": -1, "after_word": "", "after_line": "", "limit": 51}
+    return statement, place | values
+
+
+def numbers_only(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name.startswith(("from_", "until_", "slips_"))}
 
 
 async def explained(desk: Desk, statement: Statement, values: dict[str, Any]) -> dict[str, Any]:

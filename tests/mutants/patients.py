@@ -8,7 +8,7 @@ I_PATIENTS_RACES = "tests/integration/test_patients_races.py"
 I_PATIENTS_CLEARANCES = "tests/integration/test_patients_clearances.py"
 I_PATIENTS_SEARCH = "tests/integration/test_patients_search.py"
 I_PATIENTS_SPEED = "tests/integration/test_patients_speed.py"
-P_PATIENTS_NAMES = "tests/property/test_patients_names.py"
+P_PATIENTS_SEARCH = "tests/property/test_patients_search.py"
 U_PATIENTS_RULES = "tests/unit/test_patients_rules.py"
 U_FHIR = "tests/unit/test_fhir.py"
 P_PATIENTS_PHONES = "tests/property/test_patients_phones.py"
@@ -50,11 +50,9 @@ PATIENTS = [
     Mutant("services/patients/store/clearances.py", 'CLEARANCE_TO_CHANGE = Statement(_clearance.with_for_update())', 'CLEARANCE_TO_CHANGE = Statement(_clearance)', I_PATIENTS_RACES),
     Mutant("services/patients/store/__init__.py", '        "patient_identifier_pkey": IdentifierTaken,\n', '', I_PATIENTS_RACES),
     Mutant("services/patients/store/__init__.py", '        "clearance_chain_id_patient_id_site_id_fkey": PatientNotFound,\n', '', I_PATIENTS_CLEARANCES),
-    Mutant("services/patients/store/search.py", ', ~_has_word_before(first)', '', I_PATIENTS_SEARCH),
-    Mutant("services/patients/store/search.py", 'return select(true()).where(_of_patient(other), begins).limit(1).scalar_subquery()', 'return exists(select(other.c.word).where(_of_patient(other), begins))', I_PATIENTS_SPEED),
     Mutant("services/patients/migrations/versions/0001_the_tables_of_patients.py", 'sa.Text(collation="C")', 'sa.Text()', I_PATIENTS_SPEED),
     Mutant("services/patients/migrations/versions/0002_who_sees_a_record_sees_all_of_it.py", 'written_at_own_sites ON screening AS RESTRICTIVE', 'written_at_own_sites ON screening AS PERMISSIVE', I_PATIENTS_CLEARANCES),
-    Mutant("services/patients/domain/names.py", 'unicodedata.normalize("NFKD", text).casefold()', 'text.casefold()', P_PATIENTS_NAMES),
+    Mutant("services/patients/domain/names.py", 'unicodedata.normalize("NFKD", text).casefold()', 'text.casefold()', U_PATIENTS_RULES),
     Mutant("services/patients/domain/contacts.py", 'verified=point.verified and phone.valid', 'verified=point.verified', U_PATIENTS_RULES),
     Mutant("services/patients/domain/patients.py", 'identifiers=tuple(each for each in person.identifiers if not never_kept(each)),', 'identifiers=person.identifiers,', U_PATIENTS_RULES),
     Mutant("services/patients/domain/patients.py", '    elif person.birth_date > today:\n', '    elif False:\n', U_PATIENTS_RULES),
@@ -226,7 +224,11 @@ PATIENTS = [
     Mutant("services/patients/rpc/patients.py", '            return page.cut(found, key=lambda each: [each[1], str(each[0].id)])\n', '            store.saw(*(card.id for card, _ in found))\n            return page.cut(found, key=lambda each: [each[1], str(each[0].id)])\n', I_PATIENTS_SEARCH, "audit_row"),
     Mutant("services/patients/domain/patients.py", '    home_site_id: UUID\n\n    @property\n    def patient_id(self) -> UUID:\n        return self.id\n', '    home_site_id: UUID\n', I_PATIENTS_ACCESSES, "names_every"),
     Mutant("services/patients/rpc/patients.py", '                raise PatientRestricted()\n', '                pass\n', I_PATIENTS_RETENTION, "nothing_is_sent"),
-    Mutant("services/patients/store/search.py", ', patient.c.restricted.is_(False))', ')', I_PATIENTS_RETENTION, "found_by_nobody"),
+    Mutant("services/patients/store/retention.py", 'RESTRICT = settling(_decided, _restricted, _hidden.cte("hidden_names"))', 'RESTRICT = settling(_decided, _restricted)', I_PATIENTS_RETENTION, "found_by_nobody"),
+    Mutant("services/patients/store/retention.py", 'LIFT = settling(_decided, _restricted, *NEW_NAMES)', 'LIFT = settling(_decided, _restricted)', I_PATIENTS_RETENTION, "lifted"),
+    Mutant("services/patients/store/records.py", 'for each in patients if not each.restricted]', 'for each in patients]', I_PATIENTS_RETENTION, "found_by_nobody"),
+    Mutant("services/patients/use_cases/retention.py", '    await store.forget_words(words)\n', '', I_PATIENTS_RETENTION, "forgotten_with_the_last"),
+    Mutant("services/patients/store/search.py", '        ~_still_borne,\n', '', I_PATIENTS_RETENTION, "forgotten_with_the_last"),
     Mutant("services/patients/migrations/versions/0008_who_saw_what.py", 'CREATE POLICY shown_if ON patient AS RESTRICTIVE', 'CREATE POLICY shown_if ON patient AS PERMISSIVE', I_PATIENTS_RETENTION, "read_by_few"),
     Mutant("services/patients/migrations/versions/0008_who_saw_what.py", 'op.execute(f"CREATE POLICY shown_if ON {table} AS RESTRICTIVE', 'op.execute(f"CREATE POLICY shown_if ON {table} AS PERMISSIVE', I_PATIENTS_RETENTION, "read_by_few"),
     Mutant("services/patients/migrations/versions/0008_who_saw_what.py", 'op.execute(f"CREATE POLICY written_if ON {table} AS RESTRICTIVE', 'op.execute(f"CREATE POLICY written_if ON {table} AS PERMISSIVE', I_PATIENTS_RETENTION, "nothing_is_added"),
@@ -250,4 +252,15 @@ PATIENTS = [
     Mutant("services/patients/rpc/retention.py", 'pb.RestrictPatientResponse, PatientsStore, work, locks=locks', 'pb.RestrictPatientResponse, PatientsStore, work', I_PATIENTS_RETENTION, "two_who"),
     Mutant("services/patients/rpc/retention.py", 'locks = [patient_id]\n', 'locks = list[UUID]()\n', I_PATIENTS_RETENTION, "two_who_forget"),
     Mutant("services/patients/store/records.py", 'RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))', 'RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES))', I_PATIENTS_RACES),
+    Mutant("services/patients/store/search.py", 'name.c.word == _first_word(name), ', '', I_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", ', else_=elsewhere.scalar_subquery()).collate("C")', ', else_="").collate("C")', I_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", 'name.c.word == slip.c.slips_0, tuple_(*key) > tuple_(*after))', 'name.c.word == slip.c.slips_0)', P_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", '        .where(~_begins(name, 0))\n', '', P_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", '*slipping, *others, ~_begins(name, n)', '*slipping, *others', P_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", 'return found if nearest.cost >= 2 * SLIP else [each for each in found if each[1].cost < 2 * SLIP]', 'return found', P_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", '.where(found.c.line.is_not(None))', '', I_PATIENTS_SEARCH),
+    Mutant("services/patients/store/records.py", '    new_spellings("patient_name_word"),\n', '', P_PATIENTS_SEARCH),
+    Mutant("services/patients/tables/records.py", 'Index("patient_name_patient_idx", "chain_id", "patient_id")', 'Index("patient_name_patient_idx", "chain_id", "patient_id", "word")', "tests/integration/test_chassis_schema.py"),
+    Mutant("services/patients/domain/names.py", ' or (lengths == (2, 2) and differ[0] == differ[1][::-1])', '', P_PATIENTS_SEARCH),
+    Mutant("services/patients/domain/names.py", '    composed = unicodedata.normalize("NFKC", text)\n', '    composed = text\n', I_PATIENTS_SEARCH),
 ]  # fmt: skip

@@ -145,6 +145,7 @@ class Patient:
     version: int
     created_at: datetime
     updated_at: datetime
+    restricted: bool = False  # Found by no search.
 
     @property
     def patient_id(self) -> UUID:

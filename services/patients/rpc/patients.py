@@ -36,6 +36,7 @@ from services.patients.domain.retention import PatientRestricted
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
 from services.patients.rpc.permissions import to_present
 from services.patients.store import PatientsStore
+from services.patients.store.search import Place
 from services.patients.use_cases import imports, records
 from services.patients.use_cases.imports import Imported
 from services.patients.use_cases.records import ChangePatient, RegisterPatient, identity_locks
@@ -102,14 +103,14 @@ class PatientServicer:
 
     async def SearchPatients(self, request: pb.SearchPatientsRequest, call: Call) -> pb.SearchPatientsResponse:
         wanted, page = _wanted(request), Page.of(request, call)
-        after = (page.after[0], UUID(page.after[1])) if page.after else None
+        after = _read_place(page.after) if page.after else None
 
-        async def work(store: PatientsStore) -> tuple[Sequence[tuple[PatientCard, str]], str]:
+        async def work(store: PatientsStore) -> tuple[Sequence[tuple[PatientCard, Place]], str]:
             """Cut to the page inside, since the audit row names who is shown."""
             found = await store.search(wanted, after, page.limit)
-            return page.cut(found, key=lambda each: [each[1], str(each[0].id)])
+            return page.cut(found, key=lambda each: _place(each[1]))
 
-        kept, token = await self._db.read(call, request, PatientsStore, work)
+        kept, token = await self._db.read(call, request, PatientsStore, work, planned_once=True)
         return pb.SearchPatientsResponse(cards=[_card(card) for card, _ in kept], next_page_token=token)
 
     async def ImportPatients(self, request: pb.ImportPatientsRequest, call: Call) -> pb.ImportPatientsResponse:
@@ -246,6 +247,15 @@ def _wanted(request: pb.SearchPatientsRequest) -> Wanted:
         identifier=_identifier(request.identifier) if request.HasField("identifier") else None,
         mrn=request.mrn or None,
     )
+
+
+def _place(place: Place) -> list[str]:
+    return [str(place.cost), place.word, place.line, str(place.patient_id)]
+
+
+def _read_place(key: list[str]) -> Place:
+    cost, word, line, patient_id = key
+    return Place(int(cost), word, line, UUID(patient_id))
 
 
 def to_patient(patient: Patient) -> record_pb.Patient:

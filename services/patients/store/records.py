@@ -36,6 +36,7 @@ from chassis.store import Store, settling
 from chassis.tables import Instant
 from services.patients.domain.changes import NewChange, registration
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse
+from services.patients.domain.names import line_of, search_words
 from services.patients.domain.patients import (
     MRN_SYSTEM,
     FormerName,
@@ -49,6 +50,7 @@ from services.patients.domain.patients import (
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
 from services.patients.store.changes import NEW_CHANGES, change_columns
+from services.patients.store.search import new_spellings
 from services.patients.store.seen import AT_ITS_SITES, AT_ITS_SITES_OR_BEHIND_GLASS
 from services.patients.tables.records import (
     contact_point,
@@ -174,9 +176,11 @@ def _new_rows(table: Table, **columns: TypeArgument) -> CTE:
     return (inserted.on_conflict_do_nothing() if table is patient_site else inserted).cte(f"new_{table.name}s")
 
 
+NEW_NAMES = _new_rows(patient_name, patient_id=Uuid, word=Text, line=Text), new_spellings("patient_name_word")
+"""What a search finds patients by; `name_columns` are its parameters."""
 _belongings = (
     _new_rows(patient_site, patient_id=Uuid, site_id=Uuid),
-    _new_rows(patient_name, patient_id=Uuid, word=Text),
+    *NEW_NAMES,
     _new_rows(patient_identifier, patient_id=Uuid, place=SmallInteger, system=Text, value=Text),
     _new_rows(
         contact_point,
@@ -309,11 +313,7 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
         **_columns(
             "patient_site", ("patient_id", "site_id"), [(each.id, id) for each in patients for id in each.site_ids]
         ),
-        **_columns(
-            "patient_name",
-            ("patient_id", "word"),
-            [(each.id, word) for each in patients for word in each.person.search_words],
-        ),
+        **name_columns(patients),
         **_columns(
             "patient_identifier",
             ("patient_id", "place", "system", "value"),
@@ -340,6 +340,15 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
     }
 
 
+def name_columns(patients: Sequence[Patient]) -> dict[str, list[Any]]:
+    """None of a patient who is restricted."""
+    found = [each for each in patients if not each.restricted]
+    entries = [
+        (each.id, word, line) for each in found for words, line in [_words_and_line(each.person)] for word in words
+    ]
+    return _columns("patient_name", ("patient_id", "word", "line"), entries)
+
+
 def _identifier_rows(patients: Sequence[Patient]) -> list[tuple[Any, ...]]:
     """In one order, so that of two imports of the same patients one waits for the other, and none for both."""
     found = [
@@ -348,6 +357,12 @@ def _identifier_rows(patients: Sequence[Patient]) -> list[tuple[Any, ...]]:
         for place, identifier in enumerate(each.person.identifiers)
     ]
     return [(id, place, system, value) for system, value, id, place in sorted(found)]
+
+
+def _words_and_line(person: Person) -> tuple[Sequence[str], str]:
+    words = person.search_words
+    family_first = search_words(person.family_name, *person.given_names)
+    return words, line_of(dict.fromkeys((*family_first, *words)))
 
 
 def _columns(table: str, names: Sequence[str], entries: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
@@ -381,7 +396,7 @@ def patient_of(row: Record) -> Patient:
         deceased_date=row["deceased_date"],
     )
     site_ids = frozenset(read_id(site_id) for [site_id] in _entries(row["site_ids"]))
-    stamps = row["version"], row["created_at"], row["updated_at"]
+    stamps = row["version"], row["created_at"], row["updated_at"], row["restricted"]
     return Patient(row["id"], row["mrn"], person, site_ids, *stamps)
 
 

@@ -1,24 +1,26 @@
 """SQL of retention: what is known of a patient that decides, restrictions, and forgetting."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Column, ScalarSelect, Uuid, and_, exists, func, insert, select, tuple_, update
+from sqlalchemy import Column, ScalarSelect, Uuid, and_, delete, exists, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Store, settling
 from chassis.tables import Instant
-from services.patients.domain.patients import PatientNotFound
+from services.patients.domain.patients import Patient, PatientNotFound
 from services.patients.domain.retention import Restriction, Retention, RetentionPolicy
+from services.patients.store.records import NEW_NAMES, name_columns
 from services.patients.tables.break_glass import glass_review
 from services.patients.tables.clearances import clearance, screening
 from services.patients.tables.consents import consent
 from services.patients.tables.diagnoses import diagnosis
 from services.patients.tables.measures import measure
-from services.patients.tables.records import break_glass, patient, site
+from services.patients.tables.records import break_glass, patient, patient_name, site
 from services.patients.tables.retention import restriction, retention_policy
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
@@ -94,7 +96,10 @@ _restricted = (
     .cte("restricted_patient")
 )
 _decision = params("chain_id", "id", "patient_id", "reason", "decided_by", "decided_at")
-RESTRICT = settling(insert(restriction).inline().values(_decision).cte("new_restriction"), _restricted)
+_decided = insert(restriction).inline().values(_decision).cte("new_restriction")
+_hidden = delete(patient_name).where(patient_name.c.chain_id == CHAIN, patient_name.c.patient_id == PATIENT)
+RESTRICT = settling(_decided, _restricted, _hidden.cte("hidden_names"))
+LIFT = settling(_decided, _restricted, *NEW_NAMES)
 IS_RESTRICTED = Statement(select(patient.c.restricted).where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT))
 ANONYMISE = Statement(select(func.anonymise_patient(PATIENT, param("at", Instant))).where(CHAIN.is_not(None)))
 
@@ -125,15 +130,11 @@ class RetentionStore(Store):
         return [_retention_of(row) for row in found]
 
     def restrict(self, decided: Restriction) -> None:
-        self.write_last(
-            RESTRICT,
-            id=decided.id,
-            patient_id=decided.patient_id,
-            restricted=decided.restricted,
-            reason=decided.reason,
-            decided_by=decided.decided_by,
-            decided_at=decided.decided_at,
-        )
+        """Nobody finds the patient any more: no search looks at names that are not there."""
+        self.write_last(RESTRICT, **_decision_of(decided))
+
+    def lift(self, decided: Restriction, patient: Patient) -> None:
+        self.write_last(LIFT, **_decision_of(decided), **name_columns([patient]))
 
     async def is_restricted(self, patient_id: UUID) -> bool:
         row = await self.row(IS_RESTRICTED, patient_id=patient_id)
@@ -142,6 +143,17 @@ class RetentionStore(Store):
     async def anonymise(self, patient_id: UUID) -> None:
         """What the database erases of the patient, in every table."""
         await self.rows(ANONYMISE, patient_id=patient_id, at=self.call.now)
+
+
+def _decision_of(decided: Restriction) -> dict[str, Any]:
+    return {
+        "id": decided.id,
+        "patient_id": decided.patient_id,
+        "restricted": decided.restricted,
+        "reason": decided.reason,
+        "decided_by": decided.decided_by,
+        "decided_at": decided.decided_at,
+    }
 
 
 def _retention_of(row: Record) -> Retention:

@@ -12,6 +12,7 @@ from services.patients.tables import (
     questionnaires,
     records,
     retention,
+    search,
 )
 from services.patients.tables.base import metadata
 
@@ -28,4 +29,5 @@ __all__ = [
     "questionnaires",
     "records",
     "retention",
+    "search",
 ]

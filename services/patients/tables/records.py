@@ -157,12 +157,15 @@ patient_identifier = chain_table(
 )
 
 # The words of a patient's names as a search sees them. In the order of code points, whatever the database's language:
-# so a prefix is a range, compared by operators that row-level security lets reach the index.
+# so a prefix is a range, compared by operators that row-level security lets reach the index. `line` holds all the words
+# of the patient, beginning with the family name, so that one look at the index tells whether others fit, too. Without
+# these rows no search finds the patient.
 patient_name = chain_table(
     "patient_name",
     metadata,
     Column("word", Text(collation="C"), primary_key=True),
+    Column("line", Text(collation="C"), primary_key=True, server_default=""),
     id_("patient_id", key=True),
     belongs_to("patient", "patient_id"),
-    Index("patient_name_patient_idx", "chain_id", "patient_id", "word"),
+    Index("patient_name_patient_idx", "chain_id", "patient_id"),  # With the word, PostgreSQL would take it for names.
 )

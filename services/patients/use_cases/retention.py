@@ -31,23 +31,29 @@ async def decide_restriction(store: PatientsStore, command: Decide) -> Restricti
         raise PatientAnonymised()
     if found.restricted == command.restricted:
         raise PatientRestricted() if found.restricted else PatientNotRestricted()
-    return _decide(store, command)
+    decided = _decision(store, command)
+    if decided.restricted:
+        store.restrict(decided)
+    else:
+        store.lift(decided, replace(await store.patient_to_change(command.patient_id), restricted=False))
+    return decided
 
 
 async def anonymise_patient(store: PatientsStore, patient_id: UUID, law: str) -> Retention:
     """With a lock on the patient held. `law` is the one that requires it before the chain's period is over."""
     found = await store.retention(patient_id)
     found.check_anonymised(await store.retention_policy(), law, store.call.now)
+    words = (await store.patient_to_change(patient_id)).person.search_words
     await store.anonymise(patient_id)
-    _decide(store, Decide(patient_id, restricted=True, reason=law))  # Last: what was written before is erased.
+    await store.forget_words(words)
+    # Last: what was written before is erased.
+    store.restrict(_decision(store, Decide(patient_id, restricted=True, reason=law)))
     store.emit(events.patient_anonymised(patient_id), about=patient_id)
     return replace(found, restricted=True, anonymised_at=store.call.now)
 
 
-def _decide(store: PatientsStore, command: Decide) -> Restriction:
+def _decision(store: PatientsStore, command: Decide) -> Restriction:
     call = store.call
-    decided = Restriction(
+    return Restriction(
         new_id(), command.patient_id, command.restricted, command.reason, decided_by=call.actor, decided_at=call.now
     )
-    store.restrict(decided)
-    return decided

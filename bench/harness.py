@@ -1,0 +1,208 @@
+"""What every benchmark does: a limit, a server, a load, and how one becomes a result.
+
+An operation is loaded for SECONDS by `bench.load` with a fixed number of callers. The server, the load, the relay and
+the database share the machine; fsync is on. Afterwards a sampler tells where one process spends its time.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import asyncpg
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from bench.load import Load
+from bench.load import run as run_load
+from chassis.ids import new_id, to_wire
+from chassis.migrate import migrate
+from chassis.provision import DatabaseUrls, provision
+from deploy.local.issuer import AUDIENCE, NAME, Issuer
+from deploy.local.process import free_port
+from tests.support.servers import as_administrator
+
+SECONDS = float(os.environ.get("ATOLL_BENCH_SECONDS", "10"))
+WARM_S, PROFILE_S = min(2.0, SECONDS), min(4.0, SECONDS)
+WORKERS, CONNECTIONS = 2, 16
+READY_S = 120.0
+
+
+@dataclass(frozen=True)
+class Result:
+    name: str
+    concurrency: int
+    per_second: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    cpu_us: float  # Of the server's processes, relay and logs included, per call.
+    limit_per_second: float
+    limit_p99_ms: float  # Of the limit's own calls: they wait for the disk and the cores, too.
+    ratio: float
+    layers_us: dict[str, float]  # cpu_us by layer, from a run of its own under a sampler.
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One RPC under load."""
+
+    name: str
+    path: str
+    token: str
+    bodies: Callable[[float], Iterable[bytes]]
+    """For a run of so many seconds. Made before the clock starts."""
+    limit: Callable[["Stage"], Awaitable[Load]]
+    """What else, with as many callers and on the same machine, the operation is held against."""
+    concurrency: int
+    workers: int = WORKERS
+    rows: int = 1
+    """Of a call: a batch counts as many times."""
+    ended: Callable[[int], None] = field(default=lambda calls: None)
+    """Told of how many bodies were used."""
+
+
+class Stage:
+    """One service's database, and its server when one is asked for."""
+
+    def __init__(self, service: str, server_url: str, nats_url: str, urls: DatabaseUrls, folder: Path) -> None:
+        self.service, self.urls, self.folder = service, urls, folder
+        self.admin_url = as_administrator(server_url, urls)
+        self._nats_url = nats_url
+        self.issuer = Issuer.open(folder)
+        self.chain = to_wire("chain", new_id())
+
+    @classmethod
+    async def open(cls, service: str, server_url: str, nats_url: str, folder: Path) -> "Stage":
+        urls = await provision(server_url, service)
+        await migrate(urls.owner, service)
+        return cls(service, server_url, nats_url, urls, folder)
+
+    async def measure(self, operation: Operation) -> Result:
+        limit = await operation.limit(self)
+        await self.analyze()
+        with self.server("-m", f"services.{self.service}", "serve", workers=operation.workers) as (address, process):
+            await self._load(address, operation, WARM_S)
+            cpu = _cpu_seconds(process)
+            load = await self._load(address, operation, SECONDS)
+            cpu = _cpu_seconds(process) - cpu
+        cpu_us = cpu / len(load.latencies) * 1e6
+        return Result(
+            name=operation.name,
+            concurrency=operation.concurrency,
+            per_second=round(load.per_second * operation.rows, 1),
+            p50_ms=round(load.percentile(0.50) * 1e3, 2),
+            p95_ms=round(load.percentile(0.95) * 1e3, 2),
+            p99_ms=round(load.percentile(0.99) * 1e3, 2),
+            cpu_us=round(cpu_us),
+            limit_per_second=round(limit.per_second * operation.rows, 1),
+            limit_p99_ms=round(limit.percentile(0.99) * 1e3, 2),
+            ratio=round(load.per_second / limit.per_second, 3),
+            layers_us=await self._layers(operation, cpu_us),
+        )
+
+    async def analyze(self) -> None:
+        admin = await asyncpg.connect(self.admin_url)
+        await admin.execute("VACUUM ANALYZE")
+        await admin.close()
+
+    async def _load(self, address: str, operation: Operation, seconds: float) -> Load:
+        metadata = [("authorization", f"Bearer {operation.token}")]
+        bodies = iter(operation.bodies(seconds))
+        load = await run_load(
+            address,
+            operation.path,
+            metadata,
+            bodies,
+            operation.concurrency,
+            seconds,
+            min(CONNECTIONS, operation.concurrency),
+        )
+        assert not load.errors, load.errors
+        assert next(bodies, None) is not None, "the bodies ran out"
+        operation.ended(len(load.latencies))
+        return load
+
+    async def _layers(self, operation: Operation, cpu_us: float) -> dict[str, float]:
+        file = self.folder / "layers.json"
+        with self.server("-m", "bench.profiled", self.service, str(file), workers=1) as (address, _):
+            await self._load(address, operation, PROFILE_S)
+        samples: dict[str, int] = json.loads(file.read_text())
+        total = sum(samples.values())
+        return {
+            layer: round(count / total * cpu_us) for layer, count in sorted(samples.items(), key=lambda item: -item[1])
+        }
+
+    @contextmanager
+    def server(self, *arguments: str, workers: int) -> Iterator[tuple[str, psutil.Process]]:
+        calls, probe = f"127.0.0.1:{free_port()}", free_port()
+        environment = {
+            "ATOLL_MODE": "development",
+            "ATOLL_DATABASE_URL": self.urls.service,
+            "ATOLL_RELAY_DATABASE_URL": self.urls.relay,
+            "ATOLL_SEALER_DATABASE_URL": self.urls.sealer,
+            "ATOLL_NATS_URL": self._nats_url,
+            "ATOLL_LISTEN": calls,
+            "ATOLL_PROBE_LISTEN": f"127.0.0.1:{probe}",
+            "ATOLL_WORKERS": str(workers),
+            "ATOLL_ISSUER": NAME,
+            "ATOLL_JWKS": str(self.issuer.jwks),
+            "ATOLL_AUDIENCE": AUDIENCE,
+        }
+        with running(self.folder, workers, *arguments, **environment) as process:
+            yield calls, process
+
+
+@contextmanager
+def running(folder: Path, workers: int, *arguments: str, **environment: str) -> Iterator[psutil.Process]:
+    """A program of ours until the end of the block, from when each of its workers has logged that it serves."""
+    file = folder / "server.log"
+    with file.open("w") as log:
+        process = subprocess.Popen([sys.executable, *arguments], env=os.environ | environment, stdout=log, stderr=log)
+    try:
+        until = time.monotonic() + READY_S
+        while file.read_text().count('"serving"') < workers:
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(file.read_text()[-3000:])
+            time.sleep(0.1)
+        yield psutil.Process(process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+
+
+def _cpu_seconds(process: psutil.Process) -> float:
+    family = [process, *process.children(recursive=True)]
+    return sum(sum(each.cpu_times()[:2]) for each in family)
+
+
+def show(results: Sequence[Result]) -> None:
+    console, table = Console(width=160), Table()
+    for column in (
+        "operation",
+        "callers",
+        "per second",
+        "p50 ms",
+        "p95 ms",
+        "p99 ms",
+        "CPU µs a call",
+        "limit",
+        "its p99",
+        "ratio",
+    ):
+        table.add_column(column, justify="left" if column == "operation" else "right")
+    for each in results:
+        ours = (each.concurrency, each.per_second, each.p50_ms, each.p95_ms, each.p99_ms, each.cpu_us)
+        figures = (*ours, each.limit_per_second, each.limit_p99_ms)
+        table.add_row(each.name, *map(str, figures), f"{each.ratio:.2f}")
+    console.print(table)
+    for each in results:
+        layers = ", ".join(f"{layer} {round(us)}" for layer, us in each.layers_us.items())
+        console.print(f"CPU µs of '{each.name}': {layers}")
