@@ -287,6 +287,15 @@ async def test_nobody_is_screened_where_their_record_does_not_open(desk: Desk) -
     assert await desk.service.count("screening") == 0
 
 
+async def test_who_may_not_see_a_record_learns_nothing_of_it_by_answers_that_do_not_fit(desk: Desk) -> None:
+    """Else whoever asks would be told of the patient's age, and that there is such a patient."""
+    patient, asked = await desk.create(), await asked_for(desk)
+    there = asked | {"site_id": to_wire("site", desk.other_site_id), "answers": []}
+    for patient_id in (patient.id, to_wire("patient", new_id())):
+        refused = await refusal(desk.screen(patient_id, desk.at_other_site("ROLE_NURSE"), **there))
+        assert (refused.code, refused.reason, refused.faults) == (StatusCode.NOT_FOUND, "PATIENT_NOT_FOUND", [])
+
+
 async def test_a_screening_at_a_site_not_heard_of_is_to_be_asked_for_again(desk: Desk) -> None:
     refused = await refusal(desk.screen((await desk.create()).id, site_id=to_wire("site", new_id())))
     assert (refused.code, refused.reason, refused.retry) == (StatusCode.FAILED_PRECONDITION, "NOT_YET_KNOWN", True)

@@ -12,8 +12,8 @@ from chassis.ids import to_wire
 from services.patients.domain.questionnaires import Outcome
 from services.patients.domain.screenings import Screening
 
-MONTHS_MAX = 12
-"""A clearance ends at most so many months after the day of the decision: the patient is then looked at anew."""
+YEARS_MAX = 1
+"""A clearance ends at most so long after the day of the decision: the patient is then looked at anew."""
 
 
 class ClearanceNotFound(DomainError):
@@ -105,6 +105,6 @@ class Clearance:
 def last_day(today: date) -> date:
     """The same day a year later; of 29 February, the 28th."""
     try:
-        return today.replace(year=today.year + MONTHS_MAX // 12)
+        return today.replace(year=today.year + YEARS_MAX)
     except ValueError:
-        return today.replace(year=today.year + MONTHS_MAX // 12, day=28)
+        return today.replace(year=today.year + YEARS_MAX, day=28)
