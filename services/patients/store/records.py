@@ -105,14 +105,16 @@ RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=pati
 # Who has an identifier. The record number is one, too.
 
 _asked = rows("asked", asked_system=Text, asked_value=Text)
-_is_asked = and_(
-    patient_identifier.c.system == _asked.c.asked_system, patient_identifier.c.value == _asked.c.asked_value
+# A subselect, looked up for each: joined, PostgreSQL compares each with all of the chain while it thinks them few.
+_holder = (
+    select(patient_identifier.c.patient_id)
+    .where(patient_identifier.c.chain_id == CHAIN, patient_identifier.c.system == _asked.c.asked_system)
+    .where(patient_identifier.c.value == _asked.c.asked_value)
+    .scalar_subquery()
 )
 HOLDERS = Statement(
     union_all(
-        select(patient_identifier.c.system, patient_identifier.c.value, patient_identifier.c.patient_id)
-        .join(_asked, _is_asked)
-        .where(patient_identifier.c.chain_id == CHAIN),
+        select(_asked.c.asked_system.label("system"), _asked.c.asked_value.label("value"), _holder.label("patient_id")),
         select(literal(MRN_SYSTEM, Text), patient.c.mrn, patient.c.id).where(
             patient.c.chain_id == CHAIN, patient.c.mrn == any_(param("mrns", ARRAY(Text)))
         ),
@@ -243,7 +245,7 @@ class RecordStore(Store):
         mrns = [each.value for each in identifiers if each.system == MRN_SYSTEM]
         systems, values = [each.system for each in others], [each.value for each in others]
         found = await self.rows(HOLDERS, asked_system=systems, asked_value=values, mrns=mrns)
-        return {Identifier(row["system"], row["value"]): row["patient_id"] for row in found}
+        return {Identifier(row["system"], row["value"]): row["patient_id"] for row in found if row["patient_id"]}
 
     def add_patients(self, patients: Sequence[Patient]) -> None:
         told = [_told_of(each.person) for each in patients]
