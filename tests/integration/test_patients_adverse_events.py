@@ -16,7 +16,7 @@ from services.patients.use_cases import adverse_events
 from tests.integration.test_patients_races import second_waits_for_first
 from tests.integration.test_patients_speed import ROWS_LOOKED_AT_MAX, explained, most_rows
 from tests.support.patients import Desk, desk
-from tests.support.patients_parts import add_100_000_patients, call_adverse_events, let_in, report
+from tests.support.patients_parts import add_patients, call_adverse_events, let_in, report, several_many
 from tests.support.service import refusal
 
 __all__ = ["desk"]
@@ -166,9 +166,10 @@ async def test_of_two_that_allow_treatment_the_second_waits_and_is_late(desk: De
     )
 
 
-async def test_adverse_events_are_found_by_index_among_100_000(desk: Desk) -> None:
+@several_many
+async def test_adverse_events_are_found_by_index_among_many(desk: Desk, many: int) -> None:
     patient_id = from_wire("patient", (await desk.create()).id)
-    await add_100_000_patients(desk)
+    await add_patients(desk, many)
     await desk.service.admin.execute(
         """
         INSERT INTO adverse_event SELECT $1, gen_random_uuid(), id, $2, NULL, NULL, 'nausea', now(), '',

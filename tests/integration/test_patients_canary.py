@@ -76,17 +76,20 @@ class Caller:
         raw = request if isinstance(request, bytes) else request.SerializeToString()
         answers: Any = GetMessageClass(rpc.output_type).FromString
         path = f"/{rpc.containing_service.full_name}/{rpc.name}"
-        method: Any = self.desk.service.channel.unary_unary(path, response_deserializer=answers)
+        channel: Any = self.desk.service.channel
+        ask = channel.unary_stream if rpc.server_streaming else channel.unary_unary
         pairs = [("authorization", f"Bearer {token}"), *metadata.items()]
+        answering = ask(path, response_deserializer=answers)(raw, metadata=pairs, timeout=10)
         try:
-            answer = await method(raw, metadata=pairs, timeout=10)
+            given = [each async for each in answering] if rpc.server_streaming else [await answering]
         except grpc.aio.AioRpcError as error:
             self.heard.codes.add(error.code())
             said = (error.details(), error.debug_error_string(), error.initial_metadata(), error.trailing_metadata())
             self.heard.refusals.append(f"{rpc.name} {said!r}")
         else:
             self.heard.answered.add(rpc.name)
-            self.canaries.learn(answer)
+            for answer in given:
+                self.canaries.learn(answer)
 
     def filled(self, rpc: MethodDescriptor, turn: int = 0) -> Any:
         return self.canaries.fill(GetMessageClass(rpc.input_type)(), turn)
@@ -279,7 +282,7 @@ async def test_nothing_is_left_of_a_patient_who_is_forgotten(caller: Caller) -> 
                 await caller.send(rpc, caller.filled(rpc, turn), token)
     assert await desk.service.count("patient") == 1
     before = {line.partition(":")[0] for line in await found_in_tables(desk, *await tables_of_patients(desk))}
-    assert before >= {"patient", "patient_name", "patient_change", "screening", "break_glass", "glass_review"}
+    assert before >= {"patient", "patient_change", "screening", "break_glass", "glass_review"}
     assert "idempotency" in before
     await caller.send(BY_NAME["AnonymisePatient"], caller.filled(BY_NAME["AnonymisePatient"]), token)
     assert "AnonymisePatient" in caller.heard.answered, caller.heard.refusals[-1]

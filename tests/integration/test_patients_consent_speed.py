@@ -12,6 +12,7 @@ from services.patients.store.consents import CONSENT, CONSENTS, LAST_CONSENT, LA
 from services.patients.store.permissions import LAST_WORDS, PERMISSIONS
 from tests.integration.test_patients_speed import explained, most_rows, round_trips
 from tests.support.patients_consents import ConsentDesk, desk
+from tests.support.patients_parts import several_many
 
 __all__ = ["desk"]
 
@@ -21,7 +22,7 @@ REFERENCE = {"consent_document", "consent_document_version", "consent_text"}
 MANY = """
     WITH made AS (INSERT INTO patient SELECT $1, gen_random_uuid(), 'M' || n, ARRAY['Given' || n % 1000], 'Family' || n,
                   '', date '1950-01-01' + n % 20000, 'FEMALE', 'en-US', 'America/Denver', $2, false, 1, now(), now()
-                  FROM generate_series(1, 100000) AS n RETURNING id),
+                  FROM generate_series(1, $5::integer) AS n RETURNING id),
          seen AS (INSERT INTO patient_site SELECT $1, id, $2 FROM made),
          opened AS (INSERT INTO break_glass SELECT $1, gen_random_uuid(), id, $2, 'dr', 'asleep',
                     now() - interval '1 day', now() - interval '23 hours' FROM made),
@@ -54,12 +55,13 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: ConsentDesk) -> N
 
 
 @pytest.mark.timeout(300)  # On a busy machine the patients alone take a minute.
-async def test_a_patients_consents_are_found_by_index_among_those_of_100_000(desk: ConsentDesk) -> None:
+@several_many
+async def test_a_patients_consents_are_found_by_index_among_those_of_many(desk: ConsentDesk, many: int) -> None:
     """Row-level security leaves leakproof operators only to the indexes."""
     admin = desk.service.admin
     await desk.published()
     [(document_id, version_id)] = await admin.fetch("SELECT document_id, id FROM consent_document_version")
-    await admin.execute(MANY, desk.service.chain_id, desk.site_id, document_id, version_id)
+    await admin.execute(MANY, desk.service.chain_id, desk.site_id, document_id, version_id, many)
     await admin.execute("ANALYZE")
     one: UUID = await admin.fetchval("SELECT id FROM patient LIMIT 1")
     page = {"patient_id": one, "before": UUID(int=2**128 - 1), "limit": 51}

@@ -17,12 +17,13 @@ from tests.integration.test_patients_races import second_waits_for_first
 from tests.integration.test_patients_speed import ROWS_LOOKED_AT_MAX, explained, most_rows
 from tests.support.patients import Desk, desk
 from tests.support.patients_parts import (
-    add_100_000_patients,
+    add_patients,
     call_diagnoses,
     diagnose,
     let_in,
     of_patient,
     service_token,
+    several_many,
 )
 from tests.support.service import refusal
 
@@ -145,9 +146,10 @@ async def test_of_two_that_retract_the_second_waits_and_is_late(desk: Desk) -> N
     await second_waits_for_first(desk, lambda store: diagnoses.retract_diagnosis(store, id), DiagnosisRetracted)
 
 
-async def test_diagnoses_are_found_by_index_among_100_000_patients(desk: Desk) -> None:
+@several_many
+async def test_diagnoses_are_found_by_index_among_many_patients(desk: Desk, many: int) -> None:
     patient_id = from_wire("patient", (await desk.create()).id)
-    await add_100_000_patients(desk)
+    await add_patients(desk, many)
     await desk.service.admin.execute(
         """
         INSERT INTO diagnosis SELECT $1, gen_random_uuid(), id, $2, NULL, 'F33.2', 'PRIMARY', '2027-01-01', 'dr', now()

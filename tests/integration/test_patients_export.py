@@ -21,6 +21,7 @@ from tests.integration.test_import_fhir import SHARED, at_first_site, needs_shar
 from tests.integration.test_patients_speed import MANY, explained, most_rows
 from tests.support.fhir import check_resource
 from tests.support.patients import Desk, desk
+from tests.support.patients_parts import several_many
 from tests.support.patients_questionnaires import choice, content, number, question
 from tests.support.service import refusal
 
@@ -172,8 +173,9 @@ async def test_a_long_record_comes_in_parts_and_is_whole_behind_the_last(
     assert [answer.resume_token for answer in answers] == ["", "", created.id, ""]
 
 
-async def test_exports_find_rows_by_an_index_among_100_000_patients(desk: Desk) -> None:
-    await desk.service.admin.execute(MANY, desk.service.chain_id, desk.site_id)
+@several_many
+async def test_exports_find_rows_by_an_index_among_many_patients(desk: Desk, many: int) -> None:
+    await desk.service.admin.execute(MANY, desk.service.chain_id, desk.site_id, many)
     await desk.service.admin.execute("ANALYZE")
     ids = [row["id"] for row in await desk.service.admin.fetch("SELECT id FROM patient ORDER BY id LIMIT 50")]
     for statement, values in (

@@ -28,6 +28,7 @@ from tests.support.patients_parts import (
     phq_9,
     record_measure,
     scores,
+    several_many,
 )
 from tests.support.service import refusal
 
@@ -245,7 +246,8 @@ async def test_of_two_that_retract_or_acknowledge_the_second_waits_and_is_late(d
     )
 
 
-async def test_measures_are_found_by_index_among_100_000(desk: Desk) -> None:
+@several_many
+async def test_measures_are_found_by_index_among_many(desk: Desk, many: int) -> None:
     patient = await desk.create()
     id, course_id = from_wire("patient", patient.id), new_id()
     await desk.service.admin.execute(
@@ -253,14 +255,14 @@ async def test_measures_are_found_by_index_among_100_000(desk: Desk) -> None:
         WITH taken AS (INSERT INTO measure SELECT $1, gen_random_uuid(), $2, $3,
                 CASE WHEN n % 1000 = 0 THEN $4::uuid END, NULL, 'PHQ_9', now() - n * interval '1 minute',
                 '{"item_scores": [0, 0, 0, 0, 0, 0, 0, 0, 1]}', 1, 'dr', now()
-            FROM generate_series(1, 100000) AS n RETURNING id, course_id)
+            FROM generate_series(1, $5::integer) AS n RETURNING id, course_id)
         INSERT INTO safety_flag SELECT $1, gen_random_uuid(), $2, $3, id, 'SELF_HARM', now(), closed.by, closed.at,
             closed.note
         FROM taken, LATERAL (SELECT CASE WHEN course_id IS NULL THEN 'dr' END AS by,
             CASE WHEN course_id IS NULL THEN now() END AS at, CASE WHEN course_id IS NULL THEN 'ok' ELSE '' END AS note)
             AS closed
         """,
-        desk.service.chain_id, id, desk.site_id, course_id,
+        desk.service.chain_id, id, desk.site_id, course_id, many,
     )  # fmt: skip
     await desk.service.admin.execute("ANALYZE")
     before, before_id = AFTER_ALL

@@ -28,6 +28,7 @@ from tests.integration.test_patients_races import until_a_lock_is_awaited
 from tests.integration.test_patients_speed import explained, most_rows
 from tests.support.patients import Desk, desk
 from tests.support.patients_access import Retention, accesses, break_glass, named, review
+from tests.support.patients_parts import several_many
 from tests.support.patients_questionnaires import content, number, question
 from tests.support.service import read_refusal, refusal
 
@@ -38,8 +39,8 @@ MANY = """
     WITH made AS (INSERT INTO patient (chain_id, id, mrn, given_names, family_name, prefix, birth_date, gender,
                   language, time_zone, home_site_id, deceased, version, created_at, updated_at)
                   SELECT $1, gen_random_uuid(), 'M' || n, '{Given}', 'Family', '', '1950-01-01', 'FEMALE', 'en-US',
-                  'America/Denver', $2, false, 1, now(), now() - n * interval '1 hour' FROM generate_series(1, 100000) n
-                  RETURNING id),
+                  'America/Denver', $2, false, 1, now(), now() - n * interval '1 hour'
+                  FROM generate_series(1, $3::integer) AS n RETURNING id),
          seen AS (INSERT INTO patient_site SELECT $1, id, $2 FROM made)
     INSERT INTO screening SELECT $1, gen_random_uuid(), id, id, $2, '[]', 'dr', now() - interval '20 years' FROM made
 """
@@ -269,6 +270,7 @@ async def test_words_that_nobody_is_called_by_any_more_are_forgotten_with_the_la
     first, second = await desk.create(), await desk.create(given_names=["Beatriz"])
     await retention.anonymise(first.id, law=LAW)
     assert await words_known(desk) == ["beatriz", "ruiz"]
+    assert await desk.service.count("patient_name") == 2
     await retention.restrict(second.id)
     await retention.anonymise(second.id, law=LAW)
     assert await words_known(desk) == []
@@ -371,8 +373,9 @@ async def test_those_who_are_due_are_proposed_and_nobody_else(desk: Desk, retent
 
 
 @pytest.mark.timeout(240)
-async def test_those_who_are_due_are_found_by_index_among_100_000(desk: Desk) -> None:
-    await desk.service.admin.execute(MANY, desk.service.chain_id, desk.site_id)
+@several_many
+async def test_those_who_are_due_are_found_by_index_among_many(desk: Desk, many: int) -> None:
+    await desk.service.admin.execute(MANY, desk.service.chain_id, desk.site_id, many)
     await desk.service.admin.execute("ANALYZE")
     values = {
         "changed_before": datetime(2100, 1, 1, tzinfo=UTC), "after_at": datetime(1, 1, 1, tzinfo=UTC),

@@ -37,6 +37,10 @@ I_PATIENTS_ACCESSES = "tests/integration/test_patients_accesses.py"
 I_PATIENTS_RETENTION = "tests/integration/test_patients_retention.py"
 I_PATIENTS_CANARY = "tests/integration/test_patients_canary.py"
 U_PATIENTS_ACCESS = "tests/unit/test_patients_access.py"
+I_PATIENTS_RECORD = "tests/integration/test_patients_record.py"
+I_PATIENTS_CHANGES = "tests/integration/test_patients_changes.py"
+I_PATIENTS_SITES = "tests/integration/test_patients_sites.py"
+U_PATIENTS_RECORD = "tests/unit/test_patients_record.py"
 
 PATIENTS = [
     Mutant("services/patients/use_cases/records.py", 'if call.sites is not None and site_id not in call.sites:', 'if False:', I_PATIENTS),
@@ -194,7 +198,6 @@ PATIENTS = [
     Mutant("cli/fhir/documents.py", '    if len(found.patients) > 1 and document.get("type") in ONE_PATIENTS:\n', '    if False:\n', U_FHIR),
     Mutant("cli/fhir/patients.py", '        if kinds:\n', '        if False:\n', U_FHIR),
     Mutant("cli/importing/batches.py", ' and self.size + size <= BATCH_BYTES_MAX', '', I_IMPORT_FHIR),
-    Mutant("cli/importing/batches.py", '            waiting = [i for i in waiting if any(fault.rule == "NOT_YET_KNOWN" for fault in results[i].faults)]\n', '            waiting = []\n', I_IMPORT_FHIR),
     Mutant("services/patients/use_cases/imports.py", '    await store.forget_plans()\n', '', I_PATIENTS_IMPORT),
     Mutant("services/patients/domain/contacts.py", 'at_home or phonenumbers.is_valid_number(number)', 'at_home', P_PATIENTS_PHONES),
     Mutant("services/patients/rpc/exports.py", '            call = replace(call, audit=AUDIT_NONE)  # It was kept when the stream was opened.\n', '', I_PATIENTS_EXPORT),
@@ -221,7 +224,7 @@ PATIENTS = [
     Mutant("services/patients/store/accesses.py", '        if await self.row(IS_SEEN, patient_id=patient_id) is None:\n', '        if False:\n', I_PATIENTS_ACCESSES, "only_those"),
     Mutant("services/patients/store/accesses.py", '        audit_subject.c.position < param("before", BigInteger),\n', '        param("before", BigInteger).is_not(None),\n', I_PATIENTS_ACCESSES, "in_pages"),
     Mutant("services/patients/store/accesses.py", '        audit_subject.c.subject_id == PATIENT,\n', '        PATIENT.is_not(None),\n', I_PATIENTS_ACCESSES, "names_every"),
-    Mutant("services/patients/rpc/patients.py", '            return page.cut(found, key=lambda each: [each[1], str(each[0].id)])\n', '            store.saw(*(card.id for card, _ in found))\n            return page.cut(found, key=lambda each: [each[1], str(each[0].id)])\n', I_PATIENTS_SEARCH, "audit_row"),
+    Mutant("services/patients/rpc/patients.py", '            return page.cut(found, key=lambda each: _place(each[1]))\n', '            store.saw(*(card.id for card, _ in found))\n            return page.cut(found, key=lambda each: _place(each[1]))\n', I_PATIENTS_SEARCH, "audit_row"),
     Mutant("services/patients/domain/patients.py", '    home_site_id: UUID\n\n    @property\n    def patient_id(self) -> UUID:\n        return self.id\n', '    home_site_id: UUID\n', I_PATIENTS_ACCESSES, "names_every"),
     Mutant("services/patients/rpc/patients.py", '                raise PatientRestricted()\n', '                pass\n', I_PATIENTS_RETENTION, "nothing_is_sent"),
     Mutant("services/patients/store/retention.py", 'RESTRICT = settling(_decided, _restricted, _hidden.cte("hidden_names"))', 'RESTRICT = settling(_decided, _restricted)', I_PATIENTS_RETENTION, "found_by_nobody"),
@@ -259,8 +262,37 @@ PATIENTS = [
     Mutant("services/patients/store/search.py", '*slipping, *others, ~_begins(name, n)', '*slipping, *others', P_PATIENTS_SEARCH),
     Mutant("services/patients/store/search.py", 'return found if nearest.cost >= 2 * SLIP else [each for each in found if each[1].cost < 2 * SLIP]', 'return found', P_PATIENTS_SEARCH),
     Mutant("services/patients/store/search.py", '.where(found.c.line.is_not(None))', '', I_PATIENTS_SEARCH),
-    Mutant("services/patients/store/records.py", '    new_spellings("patient_name_word"),\n', '', P_PATIENTS_SEARCH),
+    Mutant("services/patients/store/records.py", ', new_spellings("patient_name_word")\n', ',\n', P_PATIENTS_SEARCH),
     Mutant("services/patients/tables/records.py", 'Index("patient_name_patient_idx", "chain_id", "patient_id")', 'Index("patient_name_patient_idx", "chain_id", "patient_id", "word")', "tests/integration/test_chassis_schema.py"),
     Mutant("services/patients/domain/names.py", ' or (lengths == (2, 2) and differ[0] == differ[1][::-1])', '', P_PATIENTS_SEARCH),
     Mutant("services/patients/domain/names.py", '    composed = unicodedata.normalize("NFKC", text)\n', '    composed = text\n', I_PATIENTS_SEARCH),
+    Mutant("services/patients/store/records.py", '_record.where(AT_ITS_SITES).with_for_update', '_record.where(AT_ITS_SITES_OR_BEHIND_GLASS).with_for_update', I_PATIENTS_RECORD),
+    Mutant("services/patients/store/seen.py", 'break_glass.c.actor == _THE_CALLER, ', '', I_PATIENTS_RECORD),
+    Mutant("services/patients/store/seen.py", ', break_glass.c.expire_at > func.clock_timestamp()', '', I_PATIENTS_RECORD),
+    Mutant("services/patients/store/changes.py", 'PATIENT, AT_ITS_SITES_OR_BEHIND_GLASS', 'PATIENT', I_PATIENTS_CHANGES),
+    Mutant("services/patients/store/__init__.py", '        "patient_site_pkey": PatientSiteThere,\n', '', I_PATIENTS_SITES),
+    Mutant("services/patients/store/__init__.py", '        "patient_change_pkey": StaleEtag,\n', '', I_PATIENTS_CHANGES),
+    Mutant("services/patients/store/patient_sites.py", '    .with_for_update(of=patient)\n', '', I_PATIENTS_SITES),
+    Mutant("services/patients/store/patient_sites.py", '        except asyncpg.ForeignKeyViolationError as error:\n', '        except KeyError as error:\n', I_PATIENTS_SITES),
+    Mutant("services/patients/store/patient_sites.py", '        if gone is None:\n', '        if False:\n', I_PATIENTS_SITES),
+    Mutant("services/patients/store/patient_sites.py", '        if not row["known"]:\n', '        if False:\n', I_PATIENTS_SITES),
+    Mutant("services/patients/domain/patient_sites.py", '        if self.site_id == self.home_site_id:\n', '        if False:\n', I_PATIENTS_SITES),
+    Mutant("services/patients/domain/patient_sites.py", '        if self.seen:\n', '        if False:\n', U_PATIENTS_RECORD),
+    Mutant("services/patients/use_cases/records.py", '    for site_id in sorted(patient.site_ids - {patient.home_site_id}):\n', '    for site_id in sorted(patient.site_ids):\n', I_PATIENTS_SITES),
+    Mutant("services/patients/migrations/versions/0005_what_a_record_holds_and_how_it_changed.py", 'written_at_own_sites ON patient_change AS RESTRICTIVE', 'written_at_own_sites ON patient_change AS PERMISSIVE', I_PATIENTS_SITES),
+    Mutant("services/patients/migrations/versions/0005_what_a_record_holds_and_how_it_changed.py", 'own_sites ON patient_change AS RESTRICTIVE USING', 'own_sites ON patient_change AS PERMISSIVE USING', I_PATIENTS_CHANGES),
+    Mutant("services/patients/migrations/versions/0005_what_a_record_holds_and_how_it_changed.py", 'GRANT SELECT, INSERT ON patient_change', 'GRANT SELECT, INSERT, UPDATE, DELETE ON patient_change', I_PATIENTS_CHANGES),
+    Mutant("services/patients/migrations/versions/0005_what_a_record_holds_and_how_it_changed.py", '        unique=True,\n', '        unique=False,\n', I_PATIENTS_RECORD),
+    Mutant("services/patients/domain/related_persons.py", '    if told.role is RelatedPersonRole.GUARANTOR and guarantor(before):\n', '    if False:\n', U_PATIENTS_RECORD),
+    Mutant("services/patients/domain/related_persons.py", '    if not told.reachable:\n', '    if False:\n', U_PATIENTS_RECORD),
+    Mutant("services/patients/domain/related_persons.py", '    if told.phone and not as_kept.phone:\n', '    if False:\n', U_PATIENTS_RECORD),
+    Mutant("services/patients/domain/patients.py", 'if born and is_minor(born, today) and not guarantor(person.related_persons):', 'if False:', U_PATIENTS_RECORD),
+    Mutant("services/patients/domain/patients.py", '(point for point in self.contact_points if point.confidential) or self.contact_points', '(self.contact_points)', U_PATIENTS_RECORD),
+    Mutant("services/patients/domain/patients.py", '        if any(point.confidential for point in self.contact_points):\n', '        if False:\n', U_PATIENTS_RECORD),
+    Mutant("services/patients/domain/patients.py", '    if not search_words(*person.given_names, person.family_name):\n', '    if not person.search_words:\n', U_PATIENTS_RECORD),
+    Mutant("services/patients/domain/patients.py", '    if person.deceased_date > today:\n', '    if False:\n', I_PATIENTS_RECORD),
+    Mutant("services/patients/domain/patients.py", '    if not person.deceased:\n', '    if False:\n', I_PATIENTS_RECORD),
+    Mutant("services/patients/domain/patients.py", '    elif declaration.declare_date > today:\n', '    elif False:\n', I_PATIENTS_RECORD),
+    Mutant("services/patients/domain/self_pay.py", 'return kept if again else replace(told, recorded_by=actor)', 'return replace(told, recorded_by=actor)', U_PATIENTS_RECORD),
+    Mutant("services/patients/domain/changes.py", ' if old != new)', ')', U_PATIENTS_RECORD),
 ]  # fmt: skip

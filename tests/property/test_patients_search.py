@@ -90,7 +90,13 @@ def some_patient(dice: Random, number: int, site_id: str) -> Patient:
     )
 
 
-SEEDS = [1, pytest.param(2, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long)]
+SHORT = 0
+SEEDS = [
+    SHORT,
+    pytest.param(1, marks=pytest.mark.long),
+    pytest.param(2, marks=pytest.mark.long),
+    pytest.param(3, marks=pytest.mark.long),
+]
 
 
 ANSWERS: dict[int, list[list[str]]] = {}
@@ -120,7 +126,7 @@ async def test_every_patient_is_found_by_any_of_their_own_fields_and_pages_part_
         ids = {person.mrn: result.patient_id for person, result in zip(people, results, strict=True)}
         numbers = {id: mrn for mrn, id in ids.items()}
         answers = list[list[str]]()
-        for person in dice.sample(people, 40):
+        for person in dice.sample(people, 15 if seed == SHORT else 40):
             for asked in (*by_numbers(person), *by_names(person, dice)):
                 found = await whole_answer(desk, asked, 200)
                 assert slips_of(person, asked) is not None

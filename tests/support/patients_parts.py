@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+import pytest
+
 from atoll.common.v1.access_pb2 import Role
 from atoll.patients.v1 import adverse_event_service_pb2 as adverse_pb
 from atoll.patients.v1 import diagnosis_service_pb2 as diagnosis_pb
@@ -107,17 +109,22 @@ async def let_in(desk: Desk, call: Any, method: str) -> set[str]:
     return found
 
 
-async def add_100_000_patients(desk: Desk) -> None:
+several_many = pytest.mark.parametrize("many", [20_000, pytest.param(100_000, marks=pytest.mark.long)])
+"""Rows of a table in tests of plans, and more of them in the long run."""
+
+
+async def add_patients(desk: Desk, many: int) -> None:
     """Straight into the tables: they are seen at the first site."""
     await desk.service.admin.execute(
         """
         WITH made AS (
             INSERT INTO patient SELECT $1, gen_random_uuid(), 'M' || n, '{A}', 'B', '', '1980-01-01', 'FEMALE', 'en-US',
                 'America/Denver', $2, false, 1, now(), now()
-            FROM generate_series(1, 100000) AS n RETURNING id
+            FROM generate_series(1, $3::integer) AS n RETURNING id
         )
         INSERT INTO patient_site SELECT $1, id, $2 FROM made
         """,
         desk.service.chain_id,
         desk.site_id,
+        many,
     )
