@@ -114,9 +114,10 @@ class Database:
         audited = call.audit == AUDIT_PHI_READ
 
         async def steps(store: S) -> T:
-            found = await work(store)
             if audited:
-                await store.note_read(request, found)
+                store.noting(request)
+            found = await work(store)
+            await store.note_read(found)
             return found
 
         return await self._attempt(call, store_type, steps, read_only=not audited, planned_once=planned_once)

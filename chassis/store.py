@@ -10,7 +10,7 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 from google.protobuf.message import Message
-from sqlalchemy import CTE, LargeBinary, Text, Uuid, any_, cast, exists, func, insert, select, update
+from sqlalchemy import CTE, LargeBinary, Select, Text, Uuid, any_, cast, exists, func, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -101,6 +101,14 @@ def settling(*writes: CTE) -> Statement:
 SETTLE = settling()
 
 
+class NotedRead:
+    """The read of one row that may take its audit row along, in one round trip. See `Store.noted_row`."""
+
+    def __init__(self, read: Select[Any]) -> None:
+        noted = read.add_cte(_new_audit, _new_subjects.cte("new_subjects"))
+        self.alone, self.noted = Statement(read), Statement(noted)
+
+
 class Store:
     """The connection of one transaction, which it never outlives, and the events that leave with it.
 
@@ -117,6 +125,8 @@ class Store:
         self._events: list[tuple[UUID, UUID, str, bytes]] = []
         self._subjects: dict[UUID, None] = {}  # In the order in which they were named.
         self._last: tuple[Statement, dict[str, Any]] = SETTLE, {}
+        self._to_note: Message | None = None
+        self._noted: frozenset[UUID] | None = None  # The subjects of the audit row that is written by now.
 
     async def rows(self, statement: Statement, **values: Any) -> list[Record]:
         return await self._conn.fetch(statement.text, *statement.args({"chain_id": self.call.chain_id, **values}))
@@ -189,11 +199,29 @@ class Store:
         """Whoever calls is shown data of these: what `note_read` cannot find by itself."""
         self._subjects |= dict.fromkeys(ids)
 
-    async def note_read(self, request: Message, found: object = None) -> None:
-        """`found` is what is shown: a message; or things, or lists of them, that name their subject as `<kind>_id`."""
+    def noting(self, request: Message) -> None:
+        """What is read from now on is patients' data, asked for by `request`: an audit row has to tell of it."""
+        self._to_note = request
+
+    async def noted_row(self, read: NotedRead, **values: Any) -> Record | None:
+        """The first read of a call that is noted takes the audit row along: it names whom the request names."""
+        if self._to_note is None or self._noted is not None:
+            return await self.row(read.alone, **values)
+        [note] = self._notes(self._to_note)
+        self._noted = frozenset(self._subjects)
+        return await self.row(read.noted, **note, **values)
+
+    async def note_read(self, found: object = None) -> None:
+        """Unless a read took the audit row along, and nobody else is shown.
+
+        `found` is what is shown: a message; or things, or lists of them, that name their subject as `<kind>_id`.
+        """
+        if self._to_note is None:
+            return
         self._saw_in(found)
-        for note in self._notes(request):
-            await self.rows(NOTE, **note)
+        if self._noted is None or self._subjects.keys() - self._noted:
+            for note in self._notes(self._to_note):
+                await self.rows(NOTE, **note)
 
     async def first_time(self, consumer: str, event_id: UUID) -> bool:
         return await self.row(FIRST_TIME, consumer=consumer, event_id=event_id) is not None

@@ -163,7 +163,8 @@ async def commits_late(notes: Running, written: asyncio.Event, commit: asyncio.E
     """Writes its audit row, and with it takes its position, before others do, and commits after them."""
 
     async def work(store: NoteStore) -> None:
-        await store.note_read(create_request(new_id()))
+        store.noting(create_request(new_id()))
+        await store.note_read()
         written.set()
         await commit.wait()
 

@@ -375,3 +375,13 @@ async def test_glass_is_broken_for_one_record_by_one_person_at_one_site(desk: De
         refused = await refusal(desk.get(patient_id, token))
         assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "PATIENT_NOT_FOUND")
         assert (await refusal(records.page(patient_id, token))).reason == "PATIENT_NOT_FOUND"
+
+
+async def test_opening_a_record_is_noted_once_and_a_refused_look_is_not(desk: Desk) -> None:
+    created = await desk.create()
+    noted, subjects = await desk.service.count("audit"), await desk.service.count("audit_subject")
+    await desk.get(created.id)
+    await Records(desk).contact_details(created.id)
+    await refusal(desk.get(created.id, desk.at_other_site()))
+    assert await desk.service.count("audit") == noted + 2
+    assert await desk.service.count("audit_subject") == subjects + 2

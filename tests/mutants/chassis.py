@@ -88,7 +88,7 @@ CHASSIS = [
     Mutant("chassis/db.py", "earlier = await store.claim(request, ordered)", "earlier = await store.claim(request, [])", ONCE, "rival"),
     Mutant("chassis/db.py", "            except RETRYABLE:\n                continue\n", "", ONCE, "three_times"),
     Mutant("chassis/db.py", "range(ATTEMPTS_MAX)", "range(2 * ATTEMPTS_MAX)", ONCE, "three_times"),
-    Mutant("chassis/db.py", "            if audited:\n                await store.note_read(request, found)\n", "", ONCE, "leaves_an_audit_row"),
+    Mutant("chassis/db.py", "            await store.note_read(found)\n", "", ONCE, "leaves_an_audit_row"),
     Mutant("chassis/db.py", "read_only=not audited", "read_only=False", ONCE, "cannot_write"),
     Mutant("chassis/db.py", "                await _roll_back(conn)\n", "                pass\n", ONCE, "cancelled"),
     Mutant("chassis/db.py", "            await store.settle(request, response)\n", "", ONCE, "same_request"),

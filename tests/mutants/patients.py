@@ -295,4 +295,6 @@ PATIENTS = [
     Mutant("services/patients/domain/patients.py", '    elif declaration.declare_date > today:\n', '    elif False:\n', I_PATIENTS_RECORD),
     Mutant("services/patients/domain/self_pay.py", 'return kept if again else replace(told, recorded_by=actor)', 'return replace(told, recorded_by=actor)', U_PATIENTS_RECORD),
     Mutant("services/patients/domain/changes.py", ' if old != new)', ')', U_PATIENTS_RECORD),
+    Mutant("chassis/store.py", '        self._noted = frozenset(self._subjects)\n', '', I_PATIENTS_RECORD, "noted_once"),
+    Mutant("chassis/store.py", 'read.add_cte(_new_audit, _new_subjects.cte("new_subjects"))', 'read.add_cte(_new_audit)', I_PATIENTS_RECORD, "noted_once"),
 ]  # fmt: skip

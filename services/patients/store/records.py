@@ -32,7 +32,7 @@ from sqlalchemy.sql.selectable import CTE
 from chassis.errors import NotYetKnown
 from chassis.ids import read_id, to_wire
 from chassis.sql import Statement, TypeArgument, param, params, rows
-from chassis.store import Store, settling
+from chassis.store import NotedRead, Store, settling
 from chassis.tables import Instant
 from services.patients.domain.changes import NewChange, registration
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse
@@ -99,7 +99,7 @@ every_record = select(
     _list(related_person, *_RELATED).label("related_persons"),
 )
 _record = every_record.where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
-RECORD = Statement(_record.where(AT_ITS_SITES_OR_BEHIND_GLASS))
+RECORD = NotedRead(_record.where(AT_ITS_SITES_OR_BEHIND_GLASS))
 RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))
 
 # Who has an identifier. The record number is one, too.
@@ -262,7 +262,7 @@ class RecordStore(Store):
 
     async def patient(self, patient_id: UUID) -> Patient:
         """Also for whoever broke the glass for it."""
-        return _found(await self.row(RECORD, patient_id=patient_id), patient_id)
+        return _found(await self.noted_row(RECORD, patient_id=patient_id), patient_id)
 
     async def patient_to_change(self, patient_id: UUID) -> Patient:
         """Nobody else changes it until the transaction ends."""
