@@ -6,7 +6,19 @@ else.
 """
 
 from atoll.patients.v1.clearance_service_pb2 import Clearance
-from cli.exporting.elements import Resource, concept, day, extension, fhir_id, full, instant, named, reference
+from cli.exporting.elements import (
+    Resource,
+    concept,
+    day,
+    extension,
+    fhir_id,
+    full,
+    instant,
+    named,
+    origin,
+    reference,
+    stamped,
+)
 from cli.fhir import codes
 
 
@@ -25,22 +37,12 @@ def clearance_resource(clearance: Clearance) -> Resource:
 def _extensions(clearance: Clearance) -> list[Resource]:
     period = {"start": day(clearance.effective_date), "end": day(clearance.expire_date)}
     return [
-        *extension(codes.SITE_URL, valueIdentifier={"system": codes.SITE_SYSTEM, "value": clearance.site_id}),
+        *origin(clearance),
         *extension(
             codes.PROTOCOL_URL, valueIdentifier={"system": codes.PROTOCOL_SYSTEM, "value": clearance.protocol_id}
         ),
         *(each for code in clearance.route_codes for each in extension(codes.ROUTE_URL, valueCode=code)),
         *extension(codes.PERIOD_URL, valuePeriod=period),
         *extension(codes.SCREENING_URL, valueReference=reference("QuestionnaireResponse", clearance.screening_id)),
-        *_revoked(clearance),
+        *stamped(codes.REVOKED_URL, clearance, "revoke_time", "revoked_by"),
     ]
-
-
-def _revoked(clearance: Clearance) -> list[Resource]:
-    if not clearance.HasField("revoke_time"):
-        return []
-    parts = [
-        *extension("time", valueDateTime=instant(clearance.revoke_time)),
-        *extension("by", valueReference=named("Practitioner", codes.ACTOR_SYSTEM, clearance.revoked_by)),
-    ]
-    return [{"url": codes.REVOKED_URL, "extension": parts}]

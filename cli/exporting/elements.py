@@ -1,5 +1,6 @@
 """Pieces that resources of every type are made of, as FHIR's JSON has them: nothing empty stands in it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
 from chassis.times import to_instant
+from cli.fhir import codes
 
 Resource = dict[str, Any]
 
@@ -48,6 +50,39 @@ def extension(url: str, **value: Any) -> list[Resource]:
     return [] if given in (None, "", [], {}) else [{"url": url, **value}]
 
 
-def word_of(codes: Mapping[str, int], number: int) -> str:
+def origin(entry: Any) -> list[Resource]:
+    """Which site wrote it, and which course and visit it belongs to, if it belongs to any."""
+    kinds = (
+        (codes.SITE_URL, codes.SITE_SYSTEM, "site_id"),
+        (codes.COURSE_URL, codes.COURSE_SYSTEM, "course_id"),
+        (codes.VISIT_URL, codes.VISIT_SYSTEM, "visit_id"),
+    )
+    found = [(url, system, getattr(entry, name, "")) for url, system, name in kinds]
+    return [
+        part
+        for url, system, value in found
+        for part in extension(url, valueIdentifier={"system": system, "value": value} if value else None)
+    ]
+
+
+def stamped(url: str, entry: Any, time: str, by: str, *more: Resource) -> list[Resource]:
+    """When something was done to it, and by whom: the fields so called. None, if it was not done."""
+    if not entry.HasField(time):
+        return []
+    parts = [
+        *extension("time", valueDateTime=instant(getattr(entry, time))),
+        *extension("by", valueReference=named("Practitioner", codes.ACTOR_SYSTEM, getattr(entry, by))),
+    ]
+    return [{"url": url, "extension": [*parts, *more]}]
+
+
+def word(enum: Any, number: int) -> str:
+    """The name of a value of ours, without the name of its enum, as FHIR writes codes."""
+    prefix = re.sub(r"(?<!^)(?=[A-Z])", "_", enum.DESCRIPTOR.name).upper()
+    name: str = enum.Name(number)
+    return name.removeprefix(f"{prefix}_").lower().replace("_", "-")
+
+
+def word_of(words: Mapping[str, int], number: int) -> str:
     """FHIR's word for our code. Empty for one that is not told."""
-    return next((word for word, each in codes.items() if each == number), "")
+    return next((word for word, each in words.items() if each == number), "")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from atoll.patients.v1.screening_service_pb2 import Answer, Screening
-from cli.exporting.elements import Resource, day, extension, fhir_id, full, instant, named, reference
+from cli.exporting.elements import Resource, day, fhir_id, full, instant, named, origin, reference
 from cli.fhir import codes
 
 INTEGER_MAX = 2**31 - 1
@@ -13,7 +13,7 @@ def screening_resource(screening: Screening) -> Resource:
     return full(
         resourceType="QuestionnaireResponse",
         id=fhir_id(screening.id),
-        extension=extension(codes.SITE_URL, valueIdentifier={"system": codes.SITE_SYSTEM, "value": screening.site_id}),
+        extension=origin(screening),
         questionnaire=f"{codes.PROTOCOL_SYSTEM}:{fhir_id(screening.protocol_id)}",
         status="completed",
         subject=reference("Patient", screening.patient_id),

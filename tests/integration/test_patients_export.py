@@ -14,9 +14,10 @@ from chassis.ids import from_wire, new_id, to_wire
 from cli.client import Client, Refused
 from cli.exporting.chain import ChainExport
 from cli.exporting.command import patient_lines
+from cli.exporting.resources import TYPES
 from cli.importing import Assignment, Outcome, import_fhir
 from deploy.local.process import LocalError
-from services.patients.store.exports import CLEARANCES_OF, EXPORTED_AFTER, SCREENINGS_OF
+from services.patients.store.exports import EXPORTED_AFTER, KINDS
 from tests.integration.test_import_fhir import SHARED, at_first_site, needs_shared
 from tests.integration.test_patients_speed import MANY, explained, most_rows
 from tests.support.fhir import check_resource
@@ -180,8 +181,7 @@ async def test_exports_find_rows_by_an_index_among_many_patients(desk: Desk, man
     ids = [row["id"] for row in await desk.service.admin.fetch("SELECT id FROM patient ORDER BY id LIMIT 50")]
     for statement, values in (
         (EXPORTED_AFTER, {"after": ids[0], "limit": 50}),
-        (SCREENINGS_OF, {"patient_ids": ids}),
-        (CLEARANCES_OF, {"patient_ids": ids}),
+        *((entries, {"patient_ids": ids}) for entries, _ in KINDS.values()),
     ):
         assert most_rows(await explained(desk, statement, values)) <= 200
 
@@ -265,7 +265,7 @@ async def test_a_chain_fills_a_file_for_each_type_though_streams_break_off(
     assert [each["id"] for each in found["Patient"]] == [each.id.replace("_", "-") for each in created]
     assert [len(found[type_]) for type_ in ("QuestionnaireResponse", "Basic")] == [3, 1]
     assert (export.records, export.counts) == (4, {"Patient": 4, "QuestionnaireResponse": 3, "Basic": 1})
-    assert kept(tmp_path) == dict.fromkeys(("Basic.ndjson", "Patient.ndjson", "QuestionnaireResponse.ndjson"), 0o600)
+    assert kept(tmp_path) == dict.fromkeys((f"{type_}.ndjson" for type_ in TYPES), 0o600)
 
 
 async def test_an_export_that_was_cut_off_goes_on_in_another_process(

@@ -5,8 +5,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Self
 from uuid import UUID
 
+from services.patients.domain.adverse_events import AdverseEvent
 from services.patients.domain.clearances import Clearance
+from services.patients.domain.consents import KeptConsent
+from services.patients.domain.diagnoses import Diagnosis
+from services.patients.domain.measures import Measure
 from services.patients.domain.patients import Patient
+from services.patients.domain.permissions import Permission
 from services.patients.domain.screenings import Screening
 
 PART_MAX = 200
@@ -21,6 +26,11 @@ class PatientExport:
     patient: Patient | None  # In the first part of the record only.
     screenings: tuple[Screening, ...] = ()
     clearances: tuple[Clearance, ...] = ()
+    consents: tuple[KeptConsent, ...] = ()
+    permissions: tuple[Permission, ...] = ()
+    measures: tuple[Measure, ...] = ()
+    adverse_events: tuple[AdverseEvent, ...] = ()
+    diagnoses: tuple[Diagnosis, ...] = ()
 
     def parts(self) -> Iterator[Self]:
         """So that none is too large for a message, however long a record is."""

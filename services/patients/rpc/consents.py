@@ -29,7 +29,7 @@ class ConsentServicer:
         )
 
         async def work(store: PatientsStore) -> pb.SignConsentResponse:
-            return pb.SignConsentResponse(consent=_consent(await use_cases.sign_consent(store, command)))
+            return pb.SignConsentResponse(consent=to_consent(await use_cases.sign_consent(store, command)))
 
         locks = [command.patient_id]
         return await self._db.once(call, request, pb.SignConsentResponse, PatientsStore, work, locks=locks)
@@ -43,7 +43,7 @@ class ConsentServicer:
         )
 
         async def work(store: PatientsStore) -> pb.WithdrawConsentResponse:
-            return pb.WithdrawConsentResponse(consent=_consent(await use_cases.withdraw_consent(store, command)))
+            return pb.WithdrawConsentResponse(consent=to_consent(await use_cases.withdraw_consent(store, command)))
 
         locks = [command.patient_id]
         return await self._db.once(call, request, pb.WithdrawConsentResponse, PatientsStore, work, locks=locks)
@@ -63,7 +63,7 @@ class ConsentServicer:
             call, request, PatientsStore, lambda store: store.consents(patient_id, before, page.limit)
         )
         kept, token = page.cut(found, key=lambda each: [str(each.consent.id)])
-        return pb.ListConsentsResponse(consents=[_consent(each) for each in kept], next_page_token=token)
+        return pb.ListConsentsResponse(consents=[to_consent(each) for each in kept], next_page_token=token)
 
 
 def _signing(request: pb.SignConsentRequest, call: Call) -> Signing:
@@ -89,11 +89,11 @@ def _standing(found: DocumentConsent) -> pb.DocumentConsent:
         consent_document_version_id=to_wire("consentdocumentversion", version.id),
         version_number=version.number,
         effective_date=to_date(version.effective_date),
-        consent=_consent(found.signature) if found.signature else None,
+        consent=to_consent(found.signature) if found.signature else None,
     )
 
 
-def _consent(kept: KeptConsent) -> pb.Consent:
+def to_consent(kept: KeptConsent) -> pb.Consent:
     consent = kept.consent
     answer = pb.Consent(
         id=to_wire("consent", consent.id),

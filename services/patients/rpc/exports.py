@@ -10,8 +10,13 @@ from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import from_wire, to_wire
 from services.patients.domain.exports import PatientExport
+from services.patients.rpc.adverse_events import to_adverse_event
 from services.patients.rpc.clearances import to_clearance
+from services.patients.rpc.consents import to_consent
+from services.patients.rpc.diagnoses import to_diagnosis
+from services.patients.rpc.measures import to_measure
 from services.patients.rpc.patients import to_patient
+from services.patients.rpc.permissions import to_permission
 from services.patients.rpc.screenings import to_screening
 from services.patients.store import PatientsStore
 
@@ -59,4 +64,9 @@ def _part(part: PatientExport) -> pb.PatientExport:
         patient=to_patient(part.patient) if part.patient else None,
         screenings=[to_screening(each) for each in part.screenings],
         clearances=[to_clearance(each) for each in part.clearances],
+        consents=[to_consent(each) for each in part.consents],
+        permissions=[to_permission(each) for each in part.permissions],
+        measures=[to_measure(each) for each in part.measures],
+        adverse_events=[to_adverse_event(each) for each in part.adverse_events],
+        diagnoses=[to_diagnosis(each) for each in part.diagnoses],
     )

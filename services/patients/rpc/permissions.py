@@ -26,7 +26,7 @@ class PermissionServicer:
 
         async def work(store: PatientsStore) -> pb.RecordPermissionResponse:
             recorded = await use_cases.record_permission(store, permission)
-            return pb.RecordPermissionResponse(permission=_permission(recorded))
+            return pb.RecordPermissionResponse(permission=to_permission(recorded))
 
         locks = [permission.patient_id]
         return await self._db.once(call, request, pb.RecordPermissionResponse, PatientsStore, work, locks=locks)
@@ -41,7 +41,7 @@ class PermissionServicer:
         found, holding = await self._db.read(call, request, PatientsStore, work)
         kept, token = page.cut(found, key=lambda each: [str(each.id)])
         return pb.ListPermissionsResponse(
-            permissions=[_permission(each) for each in kept],
+            permissions=[to_permission(each) for each in kept],
             next_page_token=token,
             present=[to_present(each) for each in holding],
         )
@@ -77,7 +77,7 @@ def to_present(holding: Present) -> shared_pb.PresentPermission:
     )
 
 
-def _permission(permission: Permission) -> pb.Permission:
+def to_permission(permission: Permission) -> pb.Permission:
     version_id = permission.version_id
     return pb.Permission(
         id=to_wire("permission", permission.id),

@@ -76,11 +76,11 @@ class AdverseEventStore(Store):
 
     async def adverse_events(self, patient_id: UUID, before: UUID | None, limit: int) -> list[AdverseEvent]:
         found = await self.rows(ADVERSE_EVENTS, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [_adverse_event(row) for row in found]
+        return [adverse_event_of(row) for row in found]
 
     async def open_adverse_events(self, site_id: UUID, after: UUID | None, limit: int) -> list[AdverseEvent]:
         found = await self.rows(OPEN_ADVERSE_EVENTS, site_id=site_id, after=after or FIRST_ID, limit=limit)
-        return [_adverse_event(row) for row in found]
+        return [adverse_event_of(row) for row in found]
 
 
 def _changing(event: AdverseEvent) -> dict[str, Any]:
@@ -91,10 +91,10 @@ def _changing(event: AdverseEvent) -> dict[str, Any]:
 def _found(row: Record | None, id: UUID) -> AdverseEvent:
     if row is None:
         raise AdverseEventNotFound(adverse_event_id=to_wire("adverseevent", id))
-    return _adverse_event(row)
+    return adverse_event_of(row)
 
 
-def _adverse_event(row: Record) -> AdverseEvent:
+def adverse_event_of(row: Record) -> AdverseEvent:
     grades = (GradeChange(Grade(n), datetime.fromisoformat(at), by) for n, at, by in json.loads(row["grades"]))
     return AdverseEvent(
         id=row["id"],

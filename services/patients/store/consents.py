@@ -41,8 +41,8 @@ ADD_WITHDRAWAL = settling(
 )
 
 
-def _kept(*withdrawn: ColumnElement[bool]) -> Select[Any]:
-    """A patient's consents with what they were given to, and with their withdrawals, if they are `withdrawn`."""
+def every_consent(*withdrawn: ColumnElement[bool]) -> Select[Any]:
+    """Consents with what they were given to, and with their withdrawals, if they are `withdrawn`."""
     taken_back = and_(
         consent_withdrawal.c.chain_id == CHAIN, consent_withdrawal.c.consent_id == consent.c.id, *withdrawn
     )
@@ -71,20 +71,22 @@ def _kept(*withdrawn: ColumnElement[bool]) -> Select[Any]:
         .join(consent_document_version, version)
         .join(consent_text, text)
         .outerjoin(consent_withdrawal, taken_back)
-        .where(consent.c.chain_id == CHAIN, consent.c.patient_id == PATIENT)
     )
 
 
+def _of_patient(*withdrawn: ColumnElement[bool]) -> Select[Any]:
+    return every_consent(*withdrawn).where(consent.c.chain_id == CHAIN, consent.c.patient_id == PATIENT)
+
+
 CONSENTS = Statement(
-    _kept().where(consent.c.id < param("before", Uuid)).order_by(consent.c.id.desc()).limit(param("limit"))
+    _of_patient().where(consent.c.id < param("before", Uuid)).order_by(consent.c.id.desc()).limit(param("limit"))
 )
-CONSENT = Statement(_kept().where(consent.c.id == param("consent_id", Uuid)))
-LAST_CONSENT = Statement(
-    _kept().where(consent.c.document_id == param("document_id", Uuid)).order_by(consent.c.sequence.desc()).limit(1)
-)
+CONSENT = Statement(_of_patient().where(consent.c.id == param("consent_id", Uuid)))
+_under_document = _of_patient().where(consent.c.document_id == param("document_id", Uuid))
+LAST_CONSENT = Statement(_under_document.order_by(consent.c.sequence.desc()).limit(1))
 UNTIL = param("until", Instant)
 LAST_CONSENTS = Statement(
-    _kept(consent_withdrawal.c.withdrawn_at < UNTIL)
+    _of_patient(consent_withdrawal.c.withdrawn_at < UNTIL)
     .ext(distinct_on(consent.c.document_id))
     .where(consent.c.signed_at < UNTIL)
     .order_by(consent.c.document_id, consent.c.sequence.desc())
@@ -127,7 +129,7 @@ class ConsentStore(Store):
 
     async def consent(self, patient_id: UUID, consent_id: UUID) -> KeptConsent:
         if row := await self.row(CONSENT, patient_id=patient_id, consent_id=consent_id):
-            return _kept_consent(row)
+            return kept_consent_of(row)
         raise ConsentNotFound(consent_id=to_wire("consent", consent_id))
 
     async def last_consent(self, patient_id: UUID, document_id: UUID) -> Consent | None:
@@ -137,15 +139,15 @@ class ConsentStore(Store):
     async def last_consents(self, patient_id: UUID, until: datetime) -> dict[UUID, KeptConsent]:
         """By document, as it was just before `until`."""
         found = await self.rows(LAST_CONSENTS, patient_id=patient_id, until=until)
-        return {row["document_id"]: _kept_consent(row) for row in found}
+        return {row["document_id"]: kept_consent_of(row) for row in found}
 
     async def consents(self, patient_id: UUID, before: UUID | None, limit: int) -> list[KeptConsent]:
         """The latest first: ids are in the order of their making."""
         found = await self.rows(CONSENTS, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [_kept_consent(row) for row in found]
+        return [kept_consent_of(row) for row in found]
 
 
-def _kept_consent(row: Record) -> KeptConsent:
+def kept_consent_of(row: Record) -> KeptConsent:
     return KeptConsent(
         consent=_consent(row),
         document_code=row["code"],

@@ -44,7 +44,7 @@ class DiagnosisStore(Store):
 
     async def diagnosis_to_change(self, id: UUID) -> Diagnosis:
         if row := await self.row(DIAGNOSIS_TO_CHANGE, diagnosis_id=id):
-            return _diagnosis(row)
+            return diagnosis_of(row)
         raise DiagnosisNotFound(diagnosis_id=to_wire("diagnosis", id))
 
     def retract_diagnosis(self, retracted: Diagnosis) -> None:
@@ -53,14 +53,14 @@ class DiagnosisStore(Store):
 
     async def diagnoses(self, patient_id: UUID, before: UUID | None, limit: int) -> list[Diagnosis]:
         found = await self.rows(DIAGNOSES, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [_diagnosis(row) for row in found]
+        return [diagnosis_of(row) for row in found]
 
     async def diagnoses_of_course(self, patient_id: UUID, course_id: UUID, day: date) -> list[Diagnosis]:
         """Those that hold on the day, primary ones first."""
         asked = {"course_id": course_id, "day": day, "limit": OF_COURSE_MAX}
-        return [_diagnosis(row) for row in await self.rows(COURSE_DIAGNOSES, patient_id=patient_id, **asked)]
+        return [diagnosis_of(row) for row in await self.rows(COURSE_DIAGNOSES, patient_id=patient_id, **asked)]
 
 
-def _diagnosis(row: Record) -> Diagnosis:
+def diagnosis_of(row: Record) -> Diagnosis:
     values = {name: row[name] for name in diagnosis.c.keys() if name != "chain_id"}  # noqa: SIM118
     return Diagnosis(**values | {"rank": DiagnosisRank(row["rank"])})

@@ -1,23 +1,33 @@
 """SQL of exports: records in the order of their making, many at once, with what belongs to them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import ARRAY, Table, Uuid, any_, select
+from sqlalchemy import ARRAY, Select, Table, Uuid, any_, select
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param
 from chassis.store import Store
 from services.patients.domain.exports import PatientExport
 from services.patients.domain.patients import PatientNotFound
+from services.patients.store.adverse_events import adverse_event_of
 from services.patients.store.clearances import clearance_of
+from services.patients.store.consents import every_consent, kept_consent_of
+from services.patients.store.diagnoses import diagnosis_of
+from services.patients.store.measures import measure_of
+from services.patients.store.permissions import permission_of
 from services.patients.store.records import every_record, patient_of
 from services.patients.store.screenings import screening_of
 from services.patients.store.seen import AT_ITS_SITES_OR_BEHIND_GLASS
+from services.patients.tables.adverse_events import adverse_event
 from services.patients.tables.clearances import clearance, screening
+from services.patients.tables.consents import consent
+from services.patients.tables.diagnoses import diagnosis
+from services.patients.tables.measures import measure
+from services.patients.tables.permissions import permission
 from services.patients.tables.records import patient
 
 CHAIN = param("chain_id", Uuid)
@@ -35,15 +45,23 @@ EXPORTED_AFTER = Statement(
 )
 
 
-def _of_patients(table: Table) -> Statement:
+def _of_patients(table: Table, entries: Select[Any] | None = None) -> Statement:
     """The oldest first: ids are in the order of their making."""
     of_them = table.c.patient_id == any_(param("patient_ids", ARRAY(Uuid)))
-    return Statement(select(table).where(table.c.chain_id == CHAIN, of_them).order_by(table.c.patient_id, table.c.id))
+    found = select(table) if entries is None else entries
+    return Statement(found.where(table.c.chain_id == CHAIN, of_them).order_by(table.c.patient_id, table.c.id))
 
 
-SCREENINGS_OF, CLEARANCES_OF = _of_patients(screening), _of_patients(clearance)
-
-T = TypeVar("T")
+KINDS: Mapping[str, tuple[Statement, Callable[[Record], Any]]] = {
+    "screenings": (_of_patients(screening), screening_of),
+    "clearances": (_of_patients(clearance), clearance_of),
+    "consents": (_of_patients(consent, every_consent()), kept_consent_of),
+    "permissions": (_of_patients(permission), permission_of),
+    "measures": (_of_patients(measure), measure_of),
+    "adverse_events": (_of_patients(adverse_event), adverse_event_of),
+    "diagnoses": (_of_patients(diagnosis), diagnosis_of),
+}
+"""By the field of PatientExport: what finds its entries, and what reads one."""
 
 
 class ExportStore(Store):
@@ -60,23 +78,21 @@ class ExportStore(Store):
     async def _whole(self, records: Sequence[Record]) -> list[PatientExport]:
         """With a statement for each kind of entry, however many the records are."""
         ids = [row["id"] for row in records]
-        screenings = await self._entries(SCREENINGS_OF, ids, screening_of)
-        clearances = await self._entries(CLEARANCES_OF, ids, clearance_of)
+        entries = {kind: await self._entries(statement, ids, read) for kind, (statement, read) in KINDS.items()}
         return [
             PatientExport(
                 patient_id=row["id"],
                 patient=patient_of(row),
-                screenings=tuple(screenings[row["id"]]),
-                clearances=tuple(clearances[row["id"]]),
+                **{kind: tuple(of_patients[row["id"]]) for kind, of_patients in entries.items()},
             )
             for row in records
         ]
 
     async def _entries(
-        self, statement: Statement, patient_ids: Sequence[UUID], read: Callable[[Record], T]
-    ) -> dict[Any, list[T]]:
+        self, statement: Statement, patient_ids: Sequence[UUID], read: Callable[[Record], Any]
+    ) -> dict[Any, list[Any]]:
         """By patient."""
-        found = defaultdict[Any, list[T]](list)
+        found = defaultdict[Any, list[Any]](list)
         for row in await self.rows(statement, patient_ids=list(patient_ids)):
             found[row["patient_id"]].append(read(row))
         return found

@@ -145,7 +145,7 @@ class MeasureStore(Store):
     ) -> list[Measure]:
         taken_at, before_id = before or AFTER_ALL
         asked = {"instruments": list(instruments), "before": taken_at, "before_id": before_id, "limit": limit}
-        return [_measure_of(row) for row in await self.rows(MEASURES, patient_id=patient_id, **asked)]
+        return [measure_of(row) for row in await self.rows(MEASURES, patient_id=patient_id, **asked)]
 
     async def measures_of_course(self, patient_id: UUID, course_id: UUID, instrument: Instrument) -> list[Measure]:
         """Those that count, in the order in which they were taken."""
@@ -153,7 +153,7 @@ class MeasureStore(Store):
         found = await self.rows(TREND, patient_id=patient_id, **asked)
         if not found:
             raise MeasureNotFound(course_id=to_wire("course", course_id))
-        return [_measure_of(row) for row in found]
+        return [measure_of(row) for row in found]
 
     async def safety_flag_to_change(self, flag_id: UUID) -> SafetyFlag:
         if row := await self.row(FLAG_TO_CHANGE, safety_flag_id=flag_id):
@@ -177,10 +177,10 @@ class MeasureStore(Store):
 def _found(row: Record | None, measure_id: UUID) -> Measure:
     if row is None:
         raise MeasureNotFound(measure_id=to_wire("measure", measure_id))
-    return _measure_of(row)
+    return measure_of(row)
 
 
-def _measure_of(row: Record) -> Measure:
+def measure_of(row: Record) -> Measure:
     return Measure(
         id=row["id"],
         patient_id=row["patient_id"],

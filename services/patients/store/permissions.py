@@ -59,7 +59,7 @@ class PermissionStore(Store):
     async def permissions(self, patient_id: UUID, before: UUID | None, limit: int) -> list[Permission]:
         """The latest recorded first: ids are in the order of their making."""
         found = await self.rows(PERMISSIONS, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [_permission(row) for row in found]
+        return [permission_of(row) for row in found]
 
     async def last_words(self, patient_id: UUID) -> list[Said]:
         """For each channel, purpose, use and side, what was told last."""
@@ -76,7 +76,7 @@ class PermissionStore(Store):
         ]
 
 
-def _permission(row: Record) -> Permission:
+def permission_of(row: Record) -> Permission:
     return Permission(
         id=row["id"],
         patient_id=row["patient_id"],

@@ -1,0 +1,157 @@
+"""What was written into a record leaves with it: consents, permissions, measures, adverse events, diagnoses."""
+
+import json
+from typing import Any
+
+import pytest
+
+from chassis.ids import new_id, to_wire
+from cli.exporting.command import patient_lines
+from tests.integration.test_patients_export import client, exported
+from tests.support.fhir import check_resource
+from tests.support.patients_consents import ConsentDesk, desk
+from tests.support.patients_parts import (
+    CALM,
+    GAD_7,
+    PCL_5,
+    call_adverse_events,
+    call_diagnoses,
+    call_measures,
+    diagnose,
+    phq_9,
+    record_measure,
+    report,
+    scores,
+)
+
+__all__ = ["desk"]
+
+PATIENT_SAID: dict[str, Any] = {"channel": "MESSAGE_CHANNEL_EMAIL", "purpose": "MESSAGE_PURPOSE_BILLING", "permitted": False}
+
+
+async def resources(desk: ConsentDesk, patient_id: str, type_: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) async for line in patient_lines(client(desk), patient_id)]
+    for line in lines:
+        check_resource(line)
+        subject = line.get("subject") or line.get("patient") or {"reference": f"Patient/{line['id']}"}
+        assert subject == {"reference": f"Patient/{patient_id.replace('_', '-')}"}
+    return [line for line in lines if line["resourceType"] == type_]
+
+
+def parts(resource: dict[str, Any], url: str) -> dict[str, Any]:
+    """Of the one extension so called, the values of its parts."""
+    [found] = [each for each in resource["extension"] if each["url"] == f"urn:atoll:fhir:{url}"]
+    return {each["url"]: value for each in found["extension"] for name, value in each.items() if name != "url"}
+
+
+def coded(concept: dict[str, Any]) -> str:
+    [coding] = concept["coding"]
+    code: str = coding["code"]
+    return code
+
+
+async def test_every_kind_of_entry_is_exported_as_it_is_shown(desk: ConsentDesk) -> None:
+    patient, other = await desk.create(), await desk.create()
+    signed = await desk.withdraw(await desk.sign(patient.id, (await desk.published()).id))
+    permission = await desk.permit(patient.id)
+    measured, reported = await record_measure(desk, patient.id, **phq_9(9)), await report(desk, patient.id)
+    diagnosed = await diagnose(desk, patient.id)
+    await diagnose(desk, other.id)
+    [part] = await exported(desk, patient.id)
+    assert list(part.consents) == [signed]
+    assert [each.id for each in part.permissions] == [permission.id]
+    assert (list(part.measures), list(part.diagnoses)) == ([measured], [diagnosed])
+    assert list(part.adverse_events) == [reported]
+
+
+async def test_a_signature_and_its_withdrawal_are_a_consent_under_a_policy(desk: ConsentDesk) -> None:
+    patient, version = await desk.create(), await desk.published()
+    await desk.withdraw(await desk.sign(patient.id, version.id))
+    await desk.sign(patient.id, version.id)
+    withdrawn, active = await resources(desk, patient.id, "Consent")
+    assert (withdrawn["status"], active["status"]) == ("inactive", "active")
+    assert coded(active["scope"]) == "treatment"
+    assert active["policy"] == [{"uri": f"urn:atoll:consentdocumentversion:{version.id.replace('_', '-')}"}]
+    signature = parts(active, "signed")
+    assert (signature["signer"], signature["relationship"], signature["method"]) == ("Ana Ruiz", "self", "electronic")
+    assert (signature["document"], signature["version"], signature["language"]) == ("TREATMENT", 1, "en-US")
+    assert parts(withdrawn, "withdrawn")["reason"] == "changed their mind"
+
+
+async def test_what_was_said_of_channels_is_a_consent_that_permits_or_denies(desk: ConsentDesk) -> None:
+    patient = await desk.create()
+    await desk.permit(patient.id)
+    await desk.permit(patient.id, **PATIENT_SAID)
+    permitted, denied = await resources(desk, patient.id, "Consent")
+    assert [each["provision"] for each in (permitted, denied)] == [{"type": "permit"}, {"type": "deny"}]
+    told = parts(denied, "permitted")
+    assert (told["channel"], told["purpose"], told["giver"]) == ("email", "billing", "patient")
+    assert coded(denied["scope"]) == "patient-privacy"
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "total"),
+    [
+        (phq_9(9), "44261-6", 9),
+        (scores(GAD_7, *[1] * 7), "70274-6", 7),
+        (scores(PCL_5, *[2] * 20), "101698-9", 40),
+    ],
+)
+async def test_a_questionnaire_is_an_observation_of_its_total(
+    desk: ConsentDesk, content: dict[str, Any], code: str, total: int
+) -> None:
+    patient = await desk.create()
+    await record_measure(desk, patient.id, course_id=to_wire("course", new_id()), **content)
+    [found] = await resources(desk, patient.id, "Observation")
+    assert (coded(found["code"]), found["valueInteger"], found["status"]) == (code, total, "final")
+    assert sum(each["valueInteger"] for each in found["component"]) == total
+    assert [coded(each["code"]) for each in found["component"]][-1] == str(len(found["component"]))
+    assert [each["url"].rpartition(":")[2] for each in found["extension"]] == ["site", "course"]
+
+
+async def test_vital_signs_have_the_units_of_ucum(desk: ConsentDesk) -> None:
+    patient = await desk.create()
+    told = CALM | {"temperature_tenths_celsius": 368, "weight_grams": 70500}
+    await record_measure(desk, patient.id, vital_signs=told)
+    [found] = await resources(desk, patient.id, "Observation")
+    quantities = {coded(each["code"]): each["valueQuantity"] for each in found["component"]}
+    assert {code: (each["value"], each["code"]) for code, each in quantities.items()} == {
+        "8480-6": (120, "mm[Hg]"), "8462-4": (80, "mm[Hg]"), "8867-4": (70, "/min"), "59408-5": (98, "%"),
+        "8310-5": (36.8, "Cel"), "29463-7": (70.5, "kg"),
+    }  # fmt: skip
+    assert (coded(found["code"]), coded(found["category"][0])) == ("85353-1", "vital-signs")
+
+
+async def test_side_effects_have_a_severity_and_a_retracted_measure_is_entered_in_error(desk: ConsentDesk) -> None:
+    patient = await desk.create()
+    effects = {"side_effects": [{"code": "nausea", "severity": "SEVERITY_MODERATE"}]}
+    recorded = await record_measure(desk, patient.id, side_effects=effects)
+    await call_measures(desk, "RetractMeasure", measure_id=recorded.id)
+    [found] = await resources(desk, patient.id, "Observation")
+    [effect] = found["component"]
+    assert (coded(effect["code"]), coded(effect["valueCodeableConcept"])) == ("nausea", "moderate")
+    assert (found["status"], "by" in parts(found, "retracted")) == ("entered-in-error", True)
+
+
+async def test_an_adverse_event_keeps_its_grades_and_how_it_ended(desk: ConsentDesk) -> None:
+    patient = await desk.create()
+    reported = await report(desk, patient.id, grade="GRADE_LIFE_THREATENING", description="blood pressure")
+    changed = {"adverse_event_id": reported.id, "etag": reported.etag, "outcome": "OUTCOME_RECOVERED"}
+    await call_adverse_events(desk, "ResolveAdverseEvent", **changed, treatment_allowed=True)
+    [found] = await resources(desk, patient.id, "AdverseEvent")
+    assert (coded(found["event"]), found["event"]["text"]) == ("hypertension", "blood pressure")
+    assert (coded(found["severity"]), coded(found["outcome"])) == ("severe", "resolved")
+    assert parts(found, "grade")["grade"] == "life-threatening"
+    assert {"time", "by"} == parts(found, "resolved").keys() == parts(found, "treatment-allowed").keys()
+
+
+async def test_a_diagnosis_is_a_condition_that_is_active_until_it_is_retracted(desk: ConsentDesk) -> None:
+    patient = await desk.create()
+    first = await diagnose(desk, patient.id)
+    await diagnose(desk, patient.id, code="F43.10", rank="DIAGNOSIS_RANK_SECONDARY")
+    await call_diagnoses(desk, "RetractDiagnosis", diagnosis_id=first.id)
+    retracted, stands = await resources(desk, patient.id, "Condition")
+    assert coded(retracted["verificationStatus"]) == "entered-in-error"
+    assert "clinicalStatus" not in retracted
+    assert (coded(stands["clinicalStatus"]), coded(stands["code"])) == ("active", "F43.10")
+    assert stands["code"]["coding"][0]["system"] == "http://hl7.org/fhir/sid/icd-10-cm"
