@@ -105,7 +105,7 @@ PATIENTS = [
     Mutant("services/patients/store/documents.py", '.with_for_update(read=True, of=consent_document)', '', I_PATIENTS_CONSENT_RACES),
     Mutant("services/patients/store/documents.py", '.with_for_update(read=True, of=consent_document)', '.with_for_update(of=consent_document)', I_PATIENTS_CONSENT_RACES, 'without_waiting'),
     Mutant("services/patients/store/documents.py", '_documents_of_code(_code_of_document).with_for_update(of=consent_document)', '_documents_of_code(_code_of_document)', I_PATIENTS_CONSENT_RACES),
-    Mutant("services/patients/store/consents.py", '_kept(consent_withdrawal.c.withdrawn_at < UNTIL)', '_kept()', I_PATIENTS_CONSENTS, 'past_day'),
+    Mutant("services/patients/store/consents.py", '_of_patient(consent_withdrawal.c.withdrawn_at < UNTIL)', '_of_patient()', I_PATIENTS_CONSENTS, 'past_day'),
     Mutant("services/patients/store/consents.py", '    .where(consent.c.signed_at < UNTIL)\n', '', I_PATIENTS_CONSENTS, 'past_day'),
     Mutant("services/patients/store/permissions.py", 'permission.c.told_at.desc(), permission.c.id.desc()', 'permission.c.id.desc()', I_PATIENTS_PERMISSIONS, 'told_last'),
     Mutant("services/patients/store/records.py", 'set_=params("time_zone", "state")', 'set_=params("time_zone")', I_PATIENTS_CONSENTS, 'without_a_state'),
