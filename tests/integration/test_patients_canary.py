@@ -37,7 +37,9 @@ from deploy.local.process import free_port, start
 from services.patients.store import PatientsStore
 from tests.contract.found import rpcs
 from tests.support.canaries import MARK, Canaries, marked, spoilt
-from tests.support.patients import Desk, desk
+from tests.support.patients import Desk
+from tests.support.patients_consents import ConsentDesk, desk, text
+from tests.support.patients_parts import call_measures, phq_9, record_measure, report
 from tests.support.patients_questionnaires import content, question
 
 __all__ = ["desk"]
@@ -143,6 +145,29 @@ async def ask_everything(caller: Caller) -> None:
     caller.canaries.ids["site"] = to_wire("site", caller.desk.site_id)
 
 
+async def ask_sensibly(caller: Caller) -> str:
+    """What requests that are filled blindly are refused: these are answered, with a canary wherever one can be."""
+    desk, ids = caller.desk, caller.canaries.ids
+    assert isinstance(desk, ConsentDesk)
+    patient = await desk.create(given_names=[f"Zq{MARK}"], family_name=f"Za{MARK}", preferred_name=f"Zb{MARK}")
+    about = {"protocol_id": ids["protocol"], "questionnaire_version_id": ids["questionnaireversion"]}
+    answers = [{"question_code": "free", "text_value": f"I am {MARK}"}]
+    screened = await desk.screen(patient.id, answers=answers, **about)
+    cleared = {"protocol_id": screened.protocol_id, "screening_id": screened.id, "override_reason": f"knows {MARK}"}
+    granted = await desk.clear(patient.id, conditions=[{"text": f"with {MARK}"}], **cleared)
+    await desk.revoke(granted.id, reason=f"saw {MARK}")
+    await record_measure(desk, patient.id, **phq_9(9, self_harm=2))
+    [flag] = (await call_measures(desk, "ListSafetyFlags", site_id=to_wire("site", desk.site_id))).safety_flags
+    await call_measures(desk, "AcknowledgeSafetyFlag", safety_flag_id=flag.id, note=f"called {MARK}")
+    await report(desk, patient.id, description=f"{MARK} fell")
+    document = await desk.document(code="CANARY", display_name="Treatment")
+    version = await desk.publish_document(document.id, texts=[text(content=f"I, {MARK}, agree.")])
+    signer = {"signer_name": f"Zc{MARK}", "witness_name": f"Zd{MARK}", "method": "CONSENT_METHOD_VERBAL"}
+    signed = await desk.sign(patient.id, version.id, **signer)
+    await desk.withdraw(signed, reason=f"{MARK} thought again")
+    return patient.id
+
+
 async def ask_in_every_wrong_way(caller: Caller) -> None:
     desk, good = caller.desk, everybody(caller.desk)
     for rpc in RPCS:
@@ -214,6 +239,10 @@ async def found_in_tables(desk: Desk, *tables: str) -> list[str]:
     return found
 
 
+async def tables_with_canaries(desk: Desk, *tables: str) -> set[str]:
+    return {line.partition(":")[0] for line in await found_in_tables(desk, *tables)}
+
+
 def _marked_value(value: Any) -> list[str]:
     return marked(value if isinstance(value, bytes) else str(value))
 
@@ -228,6 +257,7 @@ async def test_nothing_that_a_request_holds_is_found_where_it_does_not_belong(
 ) -> None:
     desk, heard = caller.desk, caller.heard
     caplog.set_level(logging.DEBUG)
+    await ask_sensibly(caller)
     await ask_everything(caller)
     unanswered = ANSWERED - heard.answered
     assert not unanswered, [said for said in heard.refusals if said.partition(" ")[0] in unanswered]
@@ -258,10 +288,11 @@ async def test_nothing_that_a_request_holds_is_found_where_it_does_not_belong(
 async def test_the_canaries_are_where_they_belong(caller: Caller) -> None:
     """Else the test above would find nothing for want of any."""
     await ask_everything(caller)
-    found = "\n".join(await found_in_tables(caller.desk, "patient", "patient_identifier", "contact_point"))
-    assert {line.partition(":")[0] for line in found.splitlines()} == {
-        "patient", "patient_identifier", "contact_point",
-    }  # fmt: skip
+    asked = "patient", "patient_identifier", "contact_point"
+    assert await tables_with_canaries(caller.desk, *asked) == set(asked)
+    await ask_sensibly(caller)
+    written = "screening", "clearance", "safety_flag", "adverse_event", "consent", "consent_withdrawal"
+    assert await tables_with_canaries(caller.desk, *written) == set(written)
 
 
 async def test_nothing_is_left_of_a_patient_who_is_forgotten(caller: Caller) -> None:
@@ -281,12 +312,24 @@ async def test_nothing_is_left_of_a_patient_who_is_forgotten(caller: Caller) -> 
             for turn in range(3):
                 await caller.send(rpc, caller.filled(rpc, turn), token)
     assert await desk.service.count("patient") == 1
-    before = {line.partition(":")[0] for line in await found_in_tables(desk, *await tables_of_patients(desk))}
+    before = await tables_with_canaries(desk, *await tables_of_patients(desk))
     assert before >= {"patient", "patient_change", "screening", "break_glass", "glass_review"}
     assert "idempotency" in before
     await caller.send(BY_NAME["AnonymisePatient"], caller.filled(BY_NAME["AnonymisePatient"]), token)
     assert "AnonymisePatient" in caller.heard.answered, caller.heard.refusals[-1]
     assert await found_in_tables(desk, *await tables_of_patients(desk)) == []
+
+
+async def test_nothing_is_left_of_what_was_written_into_a_record(caller: Caller) -> None:
+    caller.canaries.codes["law"] = "a law"
+    caller.canaries.ids["patient"] = await ask_sensibly(caller)
+    tables = await tables_of_patients(caller.desk)
+    before = await tables_with_canaries(caller.desk, *tables)
+    assert before >= {"patient", "patient_name", "screening", "clearance", "consent", "safety_flag", "adverse_event"}
+    rpc = BY_NAME["AnonymisePatient"]
+    await caller.send(rpc, caller.filled(rpc), everybody(caller.desk))
+    assert "AnonymisePatient" in caller.heard.answered, caller.heard.refusals
+    assert await found_in_tables(caller.desk, *tables, "name_spelling") == []
 
 
 async def tables_of_patients(desk: Desk) -> list[str]:

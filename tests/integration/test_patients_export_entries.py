@@ -26,7 +26,11 @@ from tests.support.patients_parts import (
 
 __all__ = ["desk"]
 
-PATIENT_SAID: dict[str, Any] = {"channel": "MESSAGE_CHANNEL_EMAIL", "purpose": "MESSAGE_PURPOSE_BILLING", "permitted": False}
+PATIENT_SAID: dict[str, Any] = {
+    "channel": "MESSAGE_CHANNEL_EMAIL",
+    "purpose": "MESSAGE_PURPOSE_BILLING",
+    "permitted": False,
+}
 
 
 async def resources(desk: ConsentDesk, patient_id: str, type_: str) -> list[dict[str, Any]]:

@@ -151,10 +151,10 @@ class Desk:
         ).clearance
         return granted
 
-    async def revoke(self, clearance_id: str, token: str | None = None) -> clearance_pb.Clearance:
-        request = clearance_pb.RevokeClearanceRequest(
-            request_id=str(uuid4()), clearance_id=clearance_id, reason="a new diagnosis"
-        )
+    async def revoke(
+        self, clearance_id: str, token: str | None = None, reason: str = "a new diagnosis"
+    ) -> clearance_pb.Clearance:
+        request = clearance_pb.RevokeClearanceRequest(request_id=str(uuid4()), clearance_id=clearance_id, reason=reason)
         revoked: clearance_pb.Clearance = (
             await self.service.call(self.clearances.RevokeClearance, request, token or self.clinician())
         ).clearance
