@@ -133,11 +133,27 @@ async def test_an_unmerge_waits_for_a_booking_of_the_alias_and_lists_it(clinic: 
     assert task.kind == tasks.TASK_KIND_VISITS_TO_ASSIGN
 
 
-async def test_two_merges_at_once_that_meet_in_one_patient_join_all_three(clinic: Clinic) -> None:
+async def test_a_booking_that_waits_while_the_survivor_is_merged_itself_is_the_last_ones(clinic: Clinic) -> None:
+    alias, survivor, last = [await clinic.add_patient() for _ in range(3)]
+    await merge(clinic, alias, survivor)
+    held = Held()
+    await held.merge(clinic, survivor, last)
+    booking = asyncio.create_task(treatment(clinic, alias, FIRST))
+    await until_a_lock_is_awaited(clinic)
+    await held.commit()
+    assert (await booking).patient_id == last
+
+
+@pytest.mark.parametrize("joins", ["the alias", "the survivor"])
+async def test_two_merges_at_once_that_meet_in_one_patient_join_all_three(clinic: Clinic, joins: str) -> None:
     one, two, three = [await clinic.add_patient() for _ in range(3)]
     held = Held()
-    await held.merge(clinic, one, two)
-    second = asyncio.create_task(merge(clinic, two, three))
+    if joins == "the survivor":
+        await held.merge(clinic, one, two)
+        second = asyncio.create_task(merge(clinic, two, three))
+    else:
+        await held.merge(clinic, two, three)
+        second = asyncio.create_task(merge(clinic, one, two))
     await until_a_lock_is_awaited(clinic)
     await held.commit()
     await second

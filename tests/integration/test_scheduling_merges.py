@@ -214,7 +214,8 @@ async def test_visits_that_overlap_by_a_merge_stand_and_are_one_task_however_oft
         assert (await change(clinic, "ConfirmVisit", course.visits[0].id)).id == course.visits[0].id
 
 
-async def test_visits_that_only_touch_or_will_not_take_place_are_no_task(clinic: Clinic) -> None:
+@pytest.mark.parametrize("turned", [False, True])
+async def test_visits_that_only_touch_or_will_not_take_place_are_no_task(clinic: Clinic, turned: bool) -> None:
     alias, survivor = await two(clinic)
     one = await treatment(clinic, alias, FIRST)
     off = await treatment(clinic, survivor, FIRST, lane=1)
@@ -222,7 +223,7 @@ async def test_visits_that_only_touch_or_will_not_take_place_are_no_task(clinic:
     await clinic.svc.call(clinic.visits.CancelVisit, request)
     leaves = FIRST + timedelta(minutes=80)
     await treatment(clinic, survivor, leaves, lane=1)
-    await merge(clinic, alias, survivor)
+    await merge(clinic, *((survivor, alias) if turned else (alias, survivor)))
     assert one.visits[0].end_time.ToDatetime(tzinfo=FIRST.tzinfo) == leaves
     assert await tasks_of(clinic) == []
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from atoll.patients.v1.events_pb2 import PatientMerged, PatientUnmerged
@@ -94,6 +94,11 @@ def scene(postgres_url: str, issuer_folder: Path) -> Iterator[Scene]:
     loop.close()
 
 
+A, B, C, D = PATIENTS[:4]
+MOVED_WITH_ITS_ALIAS = [Told(B, A, 1), Told(A, C, 1), Told(A, D, 3), Told(A, C, 2)]
+
+
+@example(story=MOVED_WITH_ITS_ALIAS)
 @settings(max_examples=60, deadline=None)
 @given(story=stories())
 def test_in_any_order_and_however_often_told_the_story_ends_the_same(scene: Scene, story: list[Told]) -> None:
