@@ -26,7 +26,6 @@ from sqlalchemy import (
     MetaData,
     Table,
     Uuid,
-    and_,
     any_,
     func,
     select,
@@ -67,6 +66,14 @@ def path(id: UUID, survivors: Survivors) -> list[UUID]:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """All ids of one, and the end, under which rows are written."""
+
+    end: UUID
+    ids: frozenset[UUID]
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """Ids that were two and are one since a change; both empty when it joined none."""
 
@@ -88,8 +95,8 @@ class Aliases:
                 self.end(survivor_id).label("survivor_end"),
             )
         )
-        self.END = Statement(select(self.end(param("id", Uuid)).label("end_id")))
-        self.ALL_IDS = Statement(select(self.all_ids(param("id", Uuid)).label("ids")))
+        id = param("id", Uuid)
+        self.WHOLE = Statement(select(self.end(id).label("end_id"), self.all_ids(id).label("ids")))
         self.OF_ENDS = Statement(
             select(table).where(table.c.chain_id == CHAIN, table.c.end_id == any_(param("end_ids", ARRAY(Uuid))))
         )
@@ -99,54 +106,49 @@ class Aliases:
         self.KEEP = Statement(new.on_conflict_do_update(index_elements=["chain_id", "alias_id"], set_=told))
 
     def end(self, id: ColumnElement[UUID]) -> ColumnElement[UUID]:
-        """Under which id rows about `id` are written. To select; to compare with, join `the_end`."""
+        """Under which id rows about `id` are written.
+
+        In a subquery of its own: PostgreSQL takes COALESCE in a condition for one that leaks, which row-level security
+        keeps from any index.
+        """
         own = self._table.alias()
         found = select(own.c.end_id).where(own.c.chain_id == CHAIN, own.c.alias_id == id).correlate_except(own)
-        return func.coalesce(found.scalar_subquery(), id)
+        return select(func.coalesce(found.scalar_subquery(), id)).correlate_except(own).scalar_subquery()
 
     def all_ids(self, id: ColumnElement[UUID]) -> ColumnElement[list[UUID]]:
-        """An array of all ids that have the same end, the end among them. To select; to compare with, join `each_id`.
+        """An array of all ids that have the same end, the end among them, each once: for `column == any_(…)`."""
+        same, end = self._table.alias(), self.end(id)
+        of_end = [same.c.chain_id == CHAIN, same.c.end_id == end, same.c.alias_id != end]
+        others = func.array(select(same.c.alias_id).where(*of_end).correlate_except(same).scalar_subquery())
+        return func.array_append(others, end, type_=ARRAY(Uuid))
 
-        PostgreSQL takes a subquery in a condition for one that leaks, which row-level security keeps from any index.
-        """
-        end, same = self.the_end(id, "the_end"), self._table.alias()
-        found = select(same.c.alias_id).join_from(end, same, and_(same.c.chain_id == CHAIN, same.c.end_id == end.c.id))
-        others = func.array(found.correlate_except(same, end).scalar_subquery())
-        return func.array_append(others, self.end(id), type_=ARRAY(Uuid))
-
-    def the_end(self, id: ColumnElement[UUID], name: str) -> FromClause:
-        """`end` as a table of one row, to join."""
+    def each_end(self, id: ColumnElement[UUID], name: str) -> FromClause:
+        """`end` as a table, to join to rows that each have another."""
         return func.unnest(array([self.end(id)])).table_valued("id").render_derived(name=name)
 
     def each_id(self, id: ColumnElement[UUID], name: str) -> FromClause:
-        """`all_ids` as a table, to join."""
+        """`all_ids` as a table, to join where an index takes no array, as one of an exclusion constraint does not."""
         return func.unnest(self.all_ids(id)).table_valued("id").render_derived(name=name)
 
 
 class AliasStore(Store):
     aliases: ClassVar[Aliases]
 
-    async def end(self, id: UUID) -> UUID:
-        row = await self.row(self.aliases.END, id=id)
+    async def whole(self, id: UUID) -> Whole:
+        row = await self.row(self.aliases.WHOLE, id=id)
         assert row
-        end: UUID = row["end_id"]
-        return end
+        return Whole(row["end_id"], frozenset(row["ids"]))
 
-    async def all_ids(self, id: UUID) -> list[UUID]:
-        row = await self.row(self.aliases.ALL_IDS, id=id)
-        assert row
-        return list(row["ids"])
+    async def lock_whole(self, id: UUID, *, locked: UUID | None = None) -> Whole:
+        """With its end locked: whoever works for any of its ids waits, and none joins or leaves it meanwhile.
 
-    async def lock_end(self, id: UUID) -> UUID:
-        """The end of an id, locked: whoever works for any id of it waits, and it stays the end meanwhile.
-
-        It may have become another's while its lock was awaited: what counts is what is read under the lock.
+        `locked` is what the caller locked before. The end may have become another's while its lock was awaited: what
+        counts is what is read under the lock.
         """
-        locked = None
-        while (end := await self.end(id)) != locked:
-            await self.lock([end])
-            locked = end
-        return end
+        while (whole := await self.whole(id)).end != locked:
+            locked = whole.end
+            await self.lock([locked])
+        return whole
 
     async def keep_alias(self, alias_id: UUID, survivor_id: UUID | None, version: int) -> Joined | None:
         """`survivor_id` None: the alias stands for itself again. None is answered where something later is known.
@@ -175,7 +177,7 @@ class AliasStore(Store):
 
     async def survivors(self, id: UUID) -> list[UUID]:
         """From an id to its end."""
-        found = await self.rows(self.aliases.OF_ENDS, end_ids=[await self.end(id)])
+        found = await self.rows(self.aliases.OF_ENDS, end_ids=[(await self.whole(id)).end])
         return path(id, {row["alias_id"]: row["survivor_id"] for row in found})
 
 

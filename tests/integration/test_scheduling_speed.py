@@ -140,7 +140,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (OVERLAPS, {"one_id": [new_id()], "other_id": [new_id(), new_id()]}, "presence_never_twice"),
         (BOOKED_MEANWHILE, {"patient_ids": [new_id()], "since": FIRST, "until": None}, "course_by_patient"),
         (MERGES_OF, {"alias_id": new_id()}, "patient_merge_pkey"),
-        (PATIENTS.END, {"id": new_id()}, "patient_alias_pkey"),
+        (PATIENTS.WHOLE, {"id": new_id()}, "patient_alias_pkey"),
         (PATIENTS.OF_ENDS, {"end_ids": [new_id(), new_id()]}, "patient_alias_end_idx"),
         (TASKS[()], {"site_id": site, "after": NO_ID, "limit": 51}, "task_by_site"),
         (TASKS["state",], {"site_id": site, "state": TaskState.OPEN, "after": NO_ID, "limit": 51}, "task_by_state"),

@@ -86,10 +86,9 @@ def as_json(table: Table, *where: ColumnElement[bool]) -> ScalarSelect[Any]:
     return select(func.jsonb_agg(func.to_jsonb(table.table_valued()))).where(*where).scalar_subquery()
 
 
-_end, _ids = PATIENTS.the_end(PATIENT, "patient_end"), PATIENTS.each_id(PATIENT, "patient_ids")
-_known = select(patient.c.patient_id).join_from(_end, patient, patient.c.patient_id == _end.c.id)
-_is_known = _known.where(patient.c.chain_id == CHAIN).exists()
-_cleared = [clearance.c.chain_id == CHAIN, clearance.c.patient_id == _ids.c.id, clearance.c.protocol_id == PROTOCOL]
+_ids = PATIENTS.all_ids(PATIENT)
+_is_known = exists().where(patient.c.chain_id == CHAIN, patient.c.patient_id == PATIENTS.end(PATIENT))
+_cleared = [clearance.c.chain_id == CHAIN, clearance.c.patient_id == any_(_ids), clearance.c.protocol_id == PROTOCOL]
 TERMS = Statement(
     site_terms.add_columns(
         as_json(resource, of_site, resource.c.id == any_(param("resource_ids", ARRAY(Uuid)))).label("resources"),
@@ -97,7 +96,7 @@ TERMS = Statement(
         as_json(clearance, *_cleared).label("clearances"),
         is_paused(PATIENT),
         PATIENTS.end(PATIENT).label("patient_end"),
-        PATIENTS.all_ids(PATIENT).label("patient_ids"),
+        _ids.label("patient_ids"),
     )
 )
 
@@ -208,14 +207,13 @@ _with_visits = (
 GET_COURSE = Statement(_with_visits.where(course.c.chain_id == CHAIN, course.c.id == COURSE))
 
 
+_LISTED_BY = {"site_id": course.c.site_id == SITE, "patient_id": course.c.patient_id == any_(_ids)}
+
+
 def _courses(*filters: str) -> Statement:
     """A page of courses with their visits. One statement for each set of filters, so that each has its own plan."""
     chosen = select(course.c.id).where(course.c.chain_id == CHAIN, course.c.id > param("after", Uuid))
-    if "site_id" in filters:
-        chosen = chosen.where(course.c.site_id == SITE)
-    if "patient_id" in filters:
-        chosen = chosen.join_from(_ids, course, course.c.patient_id == _ids.c.id)
-    chosen = chosen.order_by(course.c.id)
+    chosen = chosen.where(*(_LISTED_BY[name] for name in filters)).order_by(course.c.id)
     return Statement(_with_visits.where(course.c.chain_id == CHAIN, course.c.id.in_(chosen.limit(LIMIT))))
 
 

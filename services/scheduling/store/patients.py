@@ -3,7 +3,7 @@
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, any_, exists
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.aliases import Aliases, AliasStore
@@ -36,10 +36,8 @@ KEEP_ADVERSE_EVENT = Statement(
 
 def is_paused(patient_id: ColumnElement[UUID], *of: ColumnElement[bool]) -> ColumnElement[bool]:
     """Whether an adverse event of the patient, under any of their ids, that fits keeps treatment from going on."""
-    ids = PATIENTS.each_id(patient_id, "paused_ids")
-    found = select(adverse_event.c.id).join_from(ids, adverse_event, adverse_event.c.patient_id == ids.c.id)
-    fits = found.where(adverse_event.c.pausing, adverse_event.c.chain_id == CHAIN, *of)
-    return fits.correlate_except(ids, adverse_event).exists().label("paused")
+    theirs = adverse_event.c.patient_id == any_(PATIENTS.all_ids(patient_id))
+    return exists().where(adverse_event.c.pausing, adverse_event.c.chain_id == CHAIN, theirs, *of).label("paused")
 
 
 class PatientStore(AliasStore):
