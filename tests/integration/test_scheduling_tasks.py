@@ -12,8 +12,10 @@ from grpc import StatusCode
 
 from atoll.scheduling.v1 import task_service_pb2 as pb
 from atoll.scheduling.v1.task_service_pb2_grpc import TaskServiceStub
-from chassis.ids import new_id, to_wire
+from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_timestamp
+from services.scheduling.domain.tasks import Task, TaskKind
+from services.scheduling.store import SchedulingStore
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling
 from tests.support.scheduling_merges import merge, tasks_of, treatment, unmerge
 from tests.support.service import Running, refusal
@@ -159,6 +161,21 @@ async def test_another_site_and_another_chain_have_no_such_task(clinic: Clinic) 
     absent = await refusal(get(clinic, to_wire("task", new_id())))
     assert (absent.code, absent.reason) == (StatusCode.NOT_FOUND, "TASK_NOT_FOUND")
     assert await get(clinic, task.id) == task
+
+
+async def test_the_same_task_is_not_added_twice(clinic: Clinic) -> None:
+    """However often a merge is told of, by whatever event."""
+    task = await a_task(clinic)
+    site_id, visits = from_wire("site", task.site_id), tuple(from_wire("visit", id) for id in task.visit_ids)
+    patients = from_wire("patient", task.patient_id), from_wire("patient", task.merged_patient_id)
+    kind = TaskKind.OVERLAPPING_VISITS
+
+    async def add(store: SchedulingStore) -> None:
+        for version in (1, 1, 3):
+            await store.add_task(Task(new_id(), site_id, kind, *patients, version, visits, clinic.svc.now))
+
+    await clinic.svc.db.job(clinic.svc.inside("scheduling"), SchedulingStore, add)
+    assert await clinic.count("task") == 2
 
 
 async def test_who_looked_at_a_task_is_kept(clinic: Clinic) -> None:

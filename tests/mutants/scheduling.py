@@ -116,4 +116,6 @@ SCHEDULING = [
     Mutant("chassis/aliases.py", '        await self.lock(ends)\n', '', I_SCHEDULING_MERGE_RACES),
     Mutant("chassis/aliases.py", '_of_end(now.get(survivor_id, survivor_id), now) - others', '_of_end(now.get(survivor_id, survivor_id), now)', I_SCHEDULING_MERGES),
     Mutant("chassis/aliases.py", ', same.c.alias_id != end]', ']', P_SCHEDULING_MERGES),
+    Mutant("services/scheduling/store/tasks.py", '.on_conflict_do_nothing(index_elements=_never_twice)', '', I_SCHEDULING_TASKS),
+    Mutant("services/scheduling/migrations/versions/0005_merged_patients.py", '"merge_version", "visit_ids", name="task_never_twice"', '"merge_version", "visit_ids", "id", name="task_never_twice"', I_SCHEDULING_TASKS),
 ]  # fmt: skip
