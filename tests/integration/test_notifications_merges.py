@@ -1,7 +1,7 @@
 """Patients who were merged: their messages go to the survivor, and are listed together."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from pathlib import Path
 from uuid import UUID
@@ -151,6 +151,17 @@ async def test_a_merge_heard_of_before_its_survivor_holds_up_new_messages_and_no
     await office.register(survivor, "new@example.org")
     await office.svc.deliver(late)
     assert await recipients(office) == ["new@example.org"]
+
+
+async def test_until_the_survivors_zone_is_known_the_patients_own_counts(office: Office) -> None:
+    alias, survivor = await another(office), new_id()
+    await booked(office, alias, EARLY)
+    await merge(office, alias, survivor)
+    assert await reminders(office) == [EVENING_BEFORE]
+    patients = office.patients.details
+    patients[to_wire("patient", survivor)] = patients[to_wire("patient", office.patient_id)]
+    office.svc.clock.now = EVENING_BEFORE + timedelta(minutes=30)  # 19:30 in Denver; the small hours in UTC.
+    assert await recipients(office) == ["ana@example.org"] * 2
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
