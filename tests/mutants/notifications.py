@@ -27,7 +27,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/store.py", '        message.c.due_at <= param("now", Instant),\n', '        param("now", Instant).is_not(None),\n', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/store.py", 'where=patient.c.version < _patient.excluded.version', 'where=None', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/store.py", 'message.c.visit_id == ID, message.c.status == Status.SCHEDULED)', 'message.c.visit_id == ID)', I_NOTIFICATIONS_SENDING),
-    Mutant("services/notifications/store.py", '            raise NotYetKnown("patient", patient_id)', '            return ZoneInfo("UTC")', I_NOTIFICATIONS_EVENTS),
+    Mutant("services/notifications/store.py", '            raise NotYetKnown("patient", row["end_id"])', '            return patient_id, ZoneInfo("UTC")', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/store.py", '            raise NotYetKnown("site", site_id)', '            return', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/use_cases.py", 'status=known[visit.id]', 'status=visit.status', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/use_cases.py", 'await store.move({', 'dict({', I_NOTIFICATIONS_EVENTS),

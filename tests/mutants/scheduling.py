@@ -71,7 +71,7 @@ SCHEDULING = [
     Mutant("services/scheduling/store/courses.py", 'if not each["revoked"]', 'if True', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'if not row["adopted"]:', 'if False:', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'if not row["patient_known"]:', 'if False:', I_SCHEDULING_COURSES),
-    Mutant("services/scheduling/store/planning.py", 'presence.c.patient_id == PATIENT, ', '', I_SCHEDULING_COURSES),
+    Mutant("services/scheduling/store/planning.py", 'presence.c.patient_id == _ids.c.id)', 'presence.c.chain_id == CHAIN)', I_SCHEDULING_MERGES),
     Mutant("services/scheduling/store/patients.py", '        where=adverse_event.c.version < _heard.excluded.version,\n', '', I_SCHEDULING_PAUSES),
     Mutant("services/scheduling/domain/courses.py", 'if self.paused and layout.type.administers:', 'if self.paused:', I_SCHEDULING_PAUSES),
     Mutant("services/scheduling/domain/courses.py", '        refuse(CoursePaused, self._paused(layouts))\n', '', I_SCHEDULING_PAUSES),
