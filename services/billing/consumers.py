@@ -3,7 +3,7 @@
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from atoll.patients.v1.events_pb2 import PatientRegistered
+from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered, PatientUnmerged
 from atoll.scheduling.v1.events_pb2 import (
     CourseBooked,
     LegalEntityRegistered,
@@ -39,6 +39,15 @@ async def keep_visit_types(store: BillingStore, event: ProtocolVersionPublished)
 
 async def keep_patient(store: BillingStore, event: PatientRegistered) -> None:
     await store.keep_patient(from_wire("patient", event.patient_id))
+
+
+async def merge(store: BillingStore, event: PatientMerged) -> None:
+    survivor_id = from_wire("patient", event.patient_id)
+    await store.keep_alias(from_wire("patient", event.merged_patient_id), survivor_id, event.meta.aggregate_version)
+
+
+async def unmerge(store: BillingStore, event: PatientUnmerged) -> None:
+    await store.keep_alias(from_wire("patient", event.merged_patient_id), None, event.meta.aggregate_version)
 
 
 async def estimate_course(store: BillingStore, event: CourseBooked) -> None:
@@ -99,5 +108,5 @@ READS: dict[str, Reads] = {
         VisitCancelled: mark_cancelled,
         VisitMissed: mark_missed,
     },
-    "PATIENTS": {PatientRegistered: keep_patient},
+    "PATIENTS": {PatientRegistered: keep_patient, PatientMerged: merge, PatientUnmerged: unmerge},
 }

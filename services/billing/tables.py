@@ -22,6 +22,7 @@ from sqlalchemy import (
     Uuid,
 )
 
+from chassis.aliases import alias_table
 from chassis.tables import Instant, chain_table, service_metadata
 
 metadata = service_metadata()
@@ -71,6 +72,9 @@ legal_entity = chain_table("legal_entity", metadata, _id(key=True), _text("displ
 site = chain_table("site", metadata, _id(key=True), _id("legal_entity_id"), _text("time_zone"))
 
 patient = chain_table("patient", metadata, _id(key=True))
+
+# Which id of a patient is another's now; documents stay under the id that they were written with.
+patient_alias = alias_table("patient_alias", metadata)
 
 visit_type = chain_table(
     "visit_type",

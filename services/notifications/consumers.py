@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from atoll.patients.v1.events_pb2 import PatientRegistered, PatientUpdated
+from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered, PatientUnmerged, PatientUpdated
 from atoll.scheduling.v1.events_pb2 import CourseBooked, SiteRegistered, VisitCancelled, VisitMissed
 from chassis.consumer import Reads
 from chassis.ids import from_wire
@@ -26,6 +26,19 @@ async def keep_patient(store: NotificationsStore, event: PatientRegistered | Pat
         version=event.meta.aggregate_version,
     )
     await use_cases.keep_patient(store, command)
+
+
+async def merge(store: NotificationsStore, event: PatientMerged) -> None:
+    survivor_id = from_wire("patient", event.patient_id)
+    await use_cases.keep_merge(store, use_cases.KeepMerge(_merged(event), survivor_id, event.meta.aggregate_version))
+
+
+async def unmerge(store: NotificationsStore, event: PatientUnmerged) -> None:
+    await use_cases.keep_merge(store, use_cases.KeepMerge(_merged(event), None, event.meta.aggregate_version))
+
+
+def _merged(event: PatientMerged | PatientUnmerged) -> UUID:
+    return from_wire("patient", event.merged_patient_id)
 
 
 async def plan_messages(store: NotificationsStore, event: CourseBooked) -> None:
@@ -70,5 +83,10 @@ READS: Mapping[str, Reads] = {
         VisitCancelled: cancel_visit,
         VisitMissed: miss_visit,
     },
-    "PATIENTS": {PatientRegistered: keep_patient, PatientUpdated: keep_patient},
+    "PATIENTS": {
+        PatientRegistered: keep_patient,
+        PatientUpdated: keep_patient,
+        PatientMerged: merge,
+        PatientUnmerged: unmerge,
+    },
 }

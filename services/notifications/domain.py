@@ -174,8 +174,8 @@ class Taken:
     status: Status
     attempts: int
     event_id: UUID  # That made it.
-    patient_id: UUID
-    zone: ZoneInfo  # The patient's.
+    recipient_id: UUID  # The patient; of a merged one the survivor.
+    zone: ZoneInfo  # The recipient's.
     visit: Visit
     site: Site
 

@@ -149,7 +149,7 @@ class Sender:
 
     async def _send(self, call: Call, taken: Taken) -> Settle | Retry | None:
         try:
-            contact = await self._patients.contact(call.chain_id, taken.patient_id, call.traceparent)
+            contact = await self._patients.contact(call.chain_id, taken.recipient_id, call.traceparent)
         except PatientsAway as error:
             return domain.without_contact(taken, error.code, self._chance())
         if end := domain.unreachable(taken, contact):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -15,19 +14,21 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    any_,
     func,
     null,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from chassis.aliases import Aliases, AliasStore
 from chassis.errors import NotYetKnown
 from chassis.ids import new_id, to_wire
 from chassis.sql import Statement, param, params, rows
-from chassis.store import Store
 from chassis.tables import Instant
 from services.notifications.domain import (
     Channel,
@@ -44,7 +45,7 @@ from services.notifications.domain import (
     Visit,
     VisitStatus,
 )
-from services.notifications.tables import NO_CHAIN, UNSENT, chain, message, patient, site, visit
+from services.notifications.tables import NO_CHAIN, UNSENT, chain, message, patient, patient_alias, site, visit
 
 CHAIN, ID = param("chain_id", Uuid), param("id", Uuid)
 FIRST = datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)
@@ -67,7 +68,10 @@ KEEP_PATIENT = Statement(
         where=patient.c.version < _patient.excluded.version,
     )
 )
-ZONE_OF_PATIENT = Statement(select(patient.c.time_zone).where(patient.c.chain_id == CHAIN, patient.c.id == ID))
+PATIENTS = Aliases(patient_alias)
+_end = PATIENTS.end(ID)
+_zone = select(patient.c.time_zone).where(patient.c.chain_id == CHAIN, patient.c.id == _end)
+PATIENT = Statement(select(_end.label("end_id"), _zone.scalar_subquery().label("time_zone")))
 HAS_SITE = Statement(select(site.c.id).where(site.c.chain_id == CHAIN, site.c.id == ID))
 
 _settled = tuple(message.c[name] for name in ("id", "patient_id", "visit_id", "site_id", "status"))
@@ -126,7 +130,11 @@ WITHDRAW = Statement(
 SCHEDULED_OF_PATIENT = Statement(
     select(message.c.id, message.c.kind, visit.c.start_at)
     .join(visit, and_(visit.c.chain_id == message.c.chain_id, visit.c.id == message.c.visit_id))
-    .where(message.c.chain_id == CHAIN, message.c.patient_id == ID, message.c.status == Status.SCHEDULED)
+    .where(
+        message.c.chain_id == CHAIN,
+        message.c.patient_id == any_(PATIENTS.all_ids(ID)),
+        message.c.status == Status.SCHEDULED,
+    )
     .with_for_update(of=message)
 )
 _due = rows("new_due", message_id=Uuid, due_at=Instant)
@@ -157,10 +165,14 @@ _leased = (
     .returning(*message.c)
     .cte("leased")
 )
+# It goes to the survivor; in the patient's own zone until the survivor's is known.
+_goes_to = PATIENTS.each_end(_leased.c.patient_id, "goes_to")
+_recipient = patient.alias("recipient")
 TAKE = Statement(
     select(
         _leased,
-        patient.c.time_zone,
+        _goes_to.c.id.label("recipient_id"),
+        func.coalesce(_recipient.c.time_zone, patient.c.time_zone).label("time_zone"),
         visit.c.status.label("visit_status"),
         visit.c.start_at,
         visit.c.telehealth,
@@ -170,6 +182,8 @@ TAKE = Statement(
         site.c.phone,
     )
     .join(patient, and_(patient.c.chain_id == CHAIN, patient.c.id == _leased.c.patient_id))
+    .join(_goes_to, true())
+    .outerjoin(_recipient, and_(_recipient.c.chain_id == CHAIN, _recipient.c.id == _goes_to.c.id))
     .join(visit, and_(visit.c.chain_id == CHAIN, visit.c.id == _leased.c.visit_id))
     .join(site, and_(site.c.chain_id == CHAIN, site.c.id == _leased.c.site_id))
     .order_by(_leased.c.due_at, _leased.c.id)
@@ -215,18 +229,23 @@ MESSAGE = Statement(select(message).where(message.c.chain_id == CHAIN, message.c
 _status, _site_id = param("status", Text), param("site_id", Uuid)
 
 
-def _listing(about: ColumnElement[Any]) -> Statement:
+_about_id = param("about_id", Uuid)
+
+
+def _listing(about: ColumnElement[bool]) -> Statement:
     later = tuple_(message.c.due_at, message.c.id) > tuple_(param("after_due", Instant), param("after_id", Uuid))
     in_status = or_(_status.is_(None), message.c.status == _status)
     return Statement(
         select(message)
-        .where(message.c.chain_id == CHAIN, about == param("about_id", Uuid), in_status, later)
+        .where(message.c.chain_id == CHAIN, about, in_status, later)
         .order_by(message.c.due_at, message.c.id)
         .limit(param("limit", Integer))
     )
 
 
-LISTINGS = {name: _listing(message.c[name]) for name in ("patient_id", "visit_id", "site_id")}
+LISTINGS = {name: _listing(message.c[name] == _about_id) for name in ("visit_id", "site_id")} | {
+    "patient_id": _listing(message.c.patient_id == any_(PATIENTS.all_ids(_about_id)))
+}
 _at_site = or_(_site_id.is_(None), message.c.site_id == _site_id)
 COUNT = Statement(
     select(message.c.status, func.count().label("messages"))
@@ -239,7 +258,9 @@ NEXT_DUE = Statement(
 )
 
 
-class NotificationsStore(Store):
+class NotificationsStore(AliasStore):
+    aliases = PATIENTS
+
     async def chains(self) -> list[UUID]:
         """All that are known, for a call of NO_CHAIN; none for any other."""
         return [row["chain_id"] for row in await self.rows(CHAINS)]
@@ -253,11 +274,18 @@ class NotificationsStore(Store):
         """Unless what is known is newer."""
         await self.rows(KEEP_PATIENT, id=patient_id, time_zone=zone.key, version=version)
 
-    async def zone_of_patient(self, patient_id: UUID) -> ZoneInfo:
-        row = await self.row(ZONE_OF_PATIENT, id=patient_id)
-        if row is None:
-            raise NotYetKnown("patient", patient_id)
-        return ZoneInfo(row["time_zone"])
+    async def patient(self, patient_id: UUID) -> tuple[UUID, ZoneInfo]:
+        """To whom messages are written, and their zone; of a merged patient the survivor, who must be known."""
+        row = await self.row(PATIENT, id=patient_id)
+        assert row
+        if row["time_zone"] is None:
+            raise NotYetKnown("patient", row["end_id"])
+        return row["end_id"], ZoneInfo(row["time_zone"])
+
+    async def zone_of_patient(self, patient_id: UUID) -> ZoneInfo | None:
+        """Of a merged patient the survivor's; None while that one is not known."""
+        row = await self.row(PATIENT, id=patient_id)
+        return ZoneInfo(row["time_zone"]) if row and row["time_zone"] else None
 
     async def require_site(self, site_id: UUID) -> None:
         if await self.row(HAS_SITE, id=site_id) is None:
@@ -385,7 +413,7 @@ def _taken(row: Record) -> Taken:
         status=Status(row["status"]),
         attempts=row["attempts"],
         event_id=row["event_id"],
-        patient_id=row["patient_id"],
+        recipient_id=row["recipient_id"],
         zone=ZoneInfo(row["time_zone"]),
         visit=Visit(row["visit_id"], VisitStatus(row["visit_status"]), row["start_at"], row["telehealth"]),
         site=Site(row["site_id"], row["discreet_name"], ZoneInfo(row["site_zone"]), row["address"], row["phone"]),

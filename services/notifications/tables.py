@@ -18,6 +18,7 @@ from sqlalchemy import (
     text,
 )
 
+from chassis.aliases import alias_table
 from chassis.tables import Instant, chain_table, service_metadata
 from services.notifications.domain import Channel, MessageKind, Reason, Status, VisitStatus
 
@@ -62,6 +63,9 @@ patient = chain_table(
     Column("time_zone", Text, nullable=False),
     Column("version", Integer, nullable=False),  # Of the event that it is known from.
 )
+
+# Which id of a patient is another's now; messages stay under the id that they were written with.
+patient_alias = alias_table("patient_alias", metadata)
 
 # A visit that is known to be off before it is known to be booked has no start yet.
 visit = chain_table(

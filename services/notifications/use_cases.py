@@ -33,15 +33,23 @@ class KeepPatient:
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeepMerge:
+    merged_patient_id: UUID
+    survivor_id: UUID | None
+    """None: it is taken back."""
+    version: int
+
+
 async def plan_messages(store: NotificationsStore, command: PlanMessages) -> None:
-    """The messages of each visit. Those of a visit that was called off before its booking was heard of are kept too:
-    withdrawn, with the reason."""
+    """The messages of each visit, to the survivor where the patient was merged. Those of a visit that was called off
+    before its booking was heard of are kept too: withdrawn, with the reason."""
     await store.require_site(command.site_id)
-    zone = await store.zone_of_patient(command.patient_id)
+    patient_id, zone = await store.patient(command.patient_id)
     known = await store.keep_visits(command.site_id, command.patient_id, command.visits)
     visits = [replace(visit, status=known[visit.id]) for visit in command.visits]
     planned = [message for visit in visits for message in domain.plan(visit, zone, store.call.now)]
-    for settled in await store.add(command.site_id, command.patient_id, command.event_id, planned):
+    for settled in await store.add(command.site_id, patient_id, command.event_id, planned):
         _emit(store, settled)
 
 
@@ -55,9 +63,20 @@ async def call_off(store: NotificationsStore, command: CallOff) -> None:
 async def keep_patient(store: NotificationsStore, command: KeepPatient) -> None:
     """What is still to go out moves with the patient's zone."""
     await store.keep_patient(command.patient_id, command.zone, command.version)
-    zone, now = await store.zone_of_patient(command.patient_id), store.call.now
-    scheduled = await store.scheduled_of(command.patient_id)
-    await store.move({id: domain.due(kind, start, zone, now) for id, kind, start in scheduled})
+    await _reckon_again(store, command.patient_id)
+
+
+async def keep_merge(store: NotificationsStore, command: KeepMerge) -> None:
+    """What is still to go out for the alias moves with the zone of who it goes to now."""
+    if await store.keep_alias(command.merged_patient_id, command.survivor_id, command.version):
+        await _reckon_again(store, command.merged_patient_id)
+
+
+async def _reckon_again(store: NotificationsStore, patient_id: UUID) -> None:
+    zone, now = await store.zone_of_patient(patient_id), store.call.now
+    if zone:
+        scheduled = await store.scheduled_of(patient_id)
+        await store.move({id: domain.due(kind, start, zone, now) for id, kind, start in scheduled})
 
 
 async def end_step(store: NotificationsStore, taken: Taken, step: Settle | Postpone | Retry) -> None:

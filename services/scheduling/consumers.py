@@ -7,18 +7,40 @@ from atoll.patients.v1.events_pb2 import (
     AdverseEventResolved,
     ClearanceGranted,
     ClearanceRevoked,
+    PatientMerged,
     PatientRegistered,
+    PatientUnmerged,
     TreatmentAllowed,
 )
 from chassis.consumer import Reads
 from chassis.ids import from_wire
-from chassis.times import from_date
+from chassis.times import from_date, to_instant
+from services.scheduling import use_cases
 from services.scheduling.domain.courses import Clearance
 from services.scheduling.store import SchedulingStore
 
 
 async def keep_patient(store: SchedulingStore, event: PatientRegistered) -> None:
     await store.keep_patient(from_wire("patient", event.patient_id))
+
+
+async def merge(store: SchedulingStore, event: PatientMerged) -> None:
+    await _keep_merge(store, event, merged=True)
+
+
+async def unmerge(store: SchedulingStore, event: PatientUnmerged) -> None:
+    await _keep_merge(store, event, merged=False)
+
+
+async def _keep_merge(store: SchedulingStore, event: PatientMerged | PatientUnmerged, *, merged: bool) -> None:
+    command = use_cases.KeepMerge(
+        patient_id=from_wire("patient", event.patient_id),
+        merged_patient_id=from_wire("patient", event.merged_patient_id),
+        merged=merged,
+        version=event.meta.aggregate_version,
+        at=to_instant(event.meta.occur_time),
+    )
+    await use_cases.keep_merge(store, command)
 
 
 async def keep_clearance(store: SchedulingStore, event: ClearanceGranted) -> None:
@@ -72,6 +94,8 @@ async def _keep_adverse_event(
 READS: Mapping[str, Reads] = {
     "PATIENTS": {
         PatientRegistered: keep_patient,
+        PatientMerged: merge,
+        PatientUnmerged: unmerge,
         ClearanceGranted: keep_clearance,
         ClearanceRevoked: revoke_clearance,
         AdverseEventReported: pause,

@@ -22,6 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.schema import SchemaItem
 
+from chassis.aliases import alias_table
 from chassis.tables import Instant, chain_table, service_metadata
 
 metadata = service_metadata()
@@ -130,6 +131,21 @@ adoption = chain_table(
 # What events told of patients. No site: a patient may be treated at any site of the chain.
 patient = chain_table("patient", metadata, _id("patient_id", key=True))
 
+# Which id of a patient is another's now; rows stay under the id that they were written with.
+patient_alias = alias_table("patient_alias", metadata)
+
+# Every merge and unmerge that was heard of, in whatever order: between a merge and its unmerge lie the visits that a
+# person has to assign.
+patient_merge = chain_table(
+    "patient_merge",
+    metadata,
+    _id("alias_id", key=True),
+    Column("version", Integer, primary_key=True),
+    Column("survivor_id", Uuid),  # None: it was taken back.
+    Column("at", Instant, nullable=False),
+    append_only=True,
+)
+
 # While it is pausing, no treatment of the course that it names begins; without one, none of the patient's.
 adverse_event = chain_table(
     "adverse_event",
@@ -235,4 +251,37 @@ presence = chain_table(
     _id("patient_id"),
     *_time_of("presence", "patient_id"),
     _belongs_to("visit", "visit_id"),
+)
+
+# What somebody at a front desk has to see to, since no rule can: what a merge of two patients, or its undoing, left.
+task = chain_table(
+    "task",
+    metadata,
+    _id(key=True),
+    _id("site_id"),
+    _text("kind"),
+    _id("patient_id"),
+    _id("merged_patient_id"),
+    Column("merge_version", Integer, nullable=False),
+    Column("visit_ids", ARRAY(Uuid), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    _text("state"),
+    Column("version", Integer, nullable=False),
+    _text("note"),
+    Column("completed_by", Text),
+    Column("completed_at", Instant),
+    _belongs_to("site", "site_id"),
+    CheckConstraint("kind IN ('TASK_KIND_OVERLAPPING_VISITS', 'TASK_KIND_VISITS_TO_ASSIGN')", name="kind"),
+    CheckConstraint("state IN ('TASK_STATE_OPEN', 'TASK_STATE_DONE')", name="state"),
+    CheckConstraint("cardinality(visit_ids) > 0", name="visits"),
+    CheckConstraint(
+        "(state = 'TASK_STATE_DONE') = (completed_at IS NOT NULL) AND (completed_by IS NULL) = (completed_at IS NULL)",
+        name="completed",
+    ),
+    # However often a merge is told of, it leaves each task once.
+    UniqueConstraint(
+        "chain_id", "site_id", "kind", "merged_patient_id", "merge_version", "visit_ids", name="task_never_twice"
+    ),
+    Index("task_by_site", "chain_id", "site_id", "id"),
+    Index("task_by_state", "chain_id", "site_id", "state", "id"),
 )

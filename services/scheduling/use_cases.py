@@ -1,16 +1,17 @@
 """What scheduling can do: a command and a function for each change. Each runs in one transaction its caller opened."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from chassis.ids import new_id
 from chassis.store import Event
 from services.scheduling import events
-from services.scheduling.domain.courses import Choice, Course, booked
+from services.scheduling.domain.courses import Choice, Course, Terms, booked
 from services.scheduling.domain.protocols import ProtocolVersion, Template
 from services.scheduling.domain.resources import Resource
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
+from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
 from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
 from services.scheduling.store import SchedulingStore
 from services.scheduling.store.visits import VisitToChange
@@ -75,20 +76,20 @@ class BookCourse:
 
 
 async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
-    """Books every visit or none.
+    """Books every visit or none. For a merged patient it books for the survivor.
 
     With `contended_ids` locked, what is read as free stays free until the commit. Should a caller forget the locks,
     the exclusion constraints still refuse a second booking; but then without naming the visits.
     """
     version = await store.version(command.protocol_version_id)
-    terms = await store.terms(command.site_id, version, command.patient_id, command.resource_ids)
+    terms = await _locked_terms(store, command, version)
     layouts = terms.lay_out(command.route_code, command.visits, store.call.now)
-    taken = await store.taken(command.patient_id, layouts)
-    placed = terms.place(command.patient_id, command.visits, layouts, taken)
+    taken = await store.taken(terms, layouts)
+    placed = terms.place(terms.patient_id, command.visits, layouts, taken)
     empty = Course(
         id=new_id(),
         site_id=command.site_id,
-        patient_id=command.patient_id,
+        patient_id=terms.patient_id,
         protocol_version_id=version.id,
         route_code=command.route_code,
         booked_at=store.call.now,
@@ -98,6 +99,18 @@ async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
     store.add_course(course, placed)
     store.emit(events.course_booked(course, version.protocol_id), about=course.id, version=1)
     return course
+
+
+async def _locked_terms(store: SchedulingStore, command: BookCourse, version: ProtocolVersion) -> Terms:
+    """With the patient locked for whom they are. The patient that the command names is; a survivor is locked once it is
+    known, and then all is read again, since others may have booked for it until then, or it was merged itself."""
+    locked = command.patient_id
+    while True:
+        terms = await store.terms(command.site_id, version, command.patient_id, command.resource_ids)
+        if terms.patient_id == locked:
+            return terms
+        locked = terms.patient_id
+        await store.lock([locked])
 
 
 async def confirm_visit(store: SchedulingStore, visit_id: UUID) -> Visit:
@@ -152,3 +165,55 @@ def _told(store: SchedulingStore, found: VisitToChange, changed: Visit, event: E
     store.change_visit(changed, version)
     store.emit(event, about=changed.course_id, version=version)
     return changed
+
+
+@dataclass(frozen=True, slots=True)
+class KeepMerge:
+    patient_id: UUID
+    merged_patient_id: UUID
+    merged: bool
+    """Or taken back."""
+    version: int
+    at: datetime
+
+
+async def keep_merge(store: SchedulingStore, command: KeepMerge) -> None:
+    """Visits stand as they are. Those of the two that overlap are a task for a front desk, and so are those booked for
+    the survivor while the merge lasted, once it is taken back."""
+    survivor_id = command.patient_id if command.merged else None
+    joined = await store.keep_alias(command.merged_patient_id, survivor_id, command.version)
+    if joined and joined.ones:
+        for site_ids, visit_ids in await store.overlaps(joined.ones, joined.others):
+            for site_id in sorted(site_ids):
+                visits = tuple(sorted(visit_ids))
+                await store.add_task(_task(store, command, TaskKind.OVERLAPPING_VISITS, site_id, visits))
+    if not await store.note_merge(command.merged_patient_id, command.version, Merge(survivor_id, command.at)):
+        return
+    stretch = meanwhile(await store.merges(command.merged_patient_id), command.version)
+    if stretch:
+        undone = replace(command, version=stretch.version, patient_id=stretch.survivor_id)
+        survivors = await store.survivors(stretch.survivor_id)
+        for site_id, visits in await store.booked_meanwhile(survivors, stretch):
+            await store.add_task(_task(store, undone, TaskKind.VISITS_TO_ASSIGN, site_id, visits))
+
+
+async def complete_task(store: SchedulingStore, id: UUID, version: int, note: str) -> Task:
+    task = await store.task_to_change(id)
+    done = task.completed(version, note, store.call.actor, store.call.now)
+    store.complete_task(done)
+    return done
+
+
+def _task(
+    store: SchedulingStore, left_by: KeepMerge, kind: TaskKind, site_id: UUID, visit_ids: tuple[UUID, ...]
+) -> Task:
+    return Task(
+        id=new_id(),
+        site_id=site_id,
+        kind=kind,
+        patient_id=left_by.patient_id,
+        merged_patient_id=left_by.merged_patient_id,
+        merge_version=left_by.version,
+        visit_ids=visit_ids,
+        created_at=store.call.now,
+    )

@@ -50,7 +50,7 @@ async def billing(service: Running) -> Billing:
     return billing
 
 
-async def test_an_invoice_takes_eight_statements(billing: Billing) -> None:
+async def test_an_invoice_takes_nine_statements(billing: Billing) -> None:
     course = await billing.book()
     await billing.pay(150, course_id=course.id)
     await billing.complete(course)
@@ -62,7 +62,7 @@ async def test_an_invoice_takes_eight_statements(billing: Billing) -> None:
 
     inside = billing.svc.inside("IssueInvoice", request.request_id)
     await billing.svc.db.once(inside, request, invoice_pb.IssueInvoiceResponse, Counting, work)
-    assert Counting.trips == 8
+    assert Counting.trips == 9
     await billing.books_agree()
 
 
@@ -94,8 +94,8 @@ async def test_an_account_is_read_by_one_statement(billing: Billing) -> None:
     patient_id = from_wire("patient", billing.patient_id)
     inside = billing.svc.inside("GetAccount", audit=AUDIT_NONE)
     request = account_pb.GetAccountRequest(patient_id=billing.patient_id)
-    _, found = await billing.svc.db.read(inside, request, Counting, lambda store: store.account(patient_id))
-    assert (len(found), Counting.trips) == (1, 1)
+    found = await billing.svc.db.read(inside, request, Counting, lambda store: store.account(patient_id))
+    assert (len(found.documents), Counting.trips) == (1, 1)
 
 
 # Plans, as the service's own role has them, under row-level security.
@@ -136,6 +136,8 @@ def _filler(column: Column[Any]) -> str:
         return "$1"
     if column.name in spread:
         return f"md5('{column.name}' || n % {spread[column.name]})::uuid"
+    if column.name == "alias_id":
+        return "md5('alias' || n)::uuid"
     if isinstance(column.type, Uuid):
         return "md5('id' || n)::uuid"
     if isinstance(column.type, DateTime):
@@ -152,7 +154,7 @@ def _filler(column: Column[Any]) -> str:
 
 async def fill(billing: Billing) -> None:
     """Rows of which only the number and the spread are right: nothing checks the rest."""
-    own: list[Table] = [table for table in metadata.sorted_tables if "site_id" in table.c and table.name != "outbox"]
+    own: list[Table] = [table for table in metadata.sorted_tables if {"site_id", "alias_id"} & set(table.c.keys())]
     await billing.svc.admin.execute("SET session_replication_role = replica")
     for table in own:
         columns = ", ".join(table.c.keys())
@@ -184,4 +186,4 @@ async def test_no_look_up_reads_a_table_from_end_to_end(billing: Billing) -> Non
             if name not in SUMS_OF_ALL:
                 slow += [f"{name}: {line.strip()}" for line in plan if "Seq Scan on" in line]
     small = ("site", "patient", "legal_entity", "visit_type", "publication")  # Stay so here.
-    assert [line for line in slow if not line.split("Seq Scan on ")[1].startswith(small)] == []
+    assert [line for line in slow if line.split("Seq Scan on ")[1].split()[0] not in small] == []

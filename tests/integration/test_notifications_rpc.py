@@ -213,6 +213,12 @@ INSERT INTO message (chain_id, id, site_id, patient_id, visit_id, kind, channel,
 SELECT chain_id, gen_random_uuid(), site_id, patient_id, id, 'VISIT_REMINDER', 'EMAIL',
        start_at - interval '30 days', 'SENT', now(), gen_random_uuid()
 FROM visit WHERE id NOT IN (SELECT visit_id FROM message);
+INSERT INTO message (chain_id, id, site_id, patient_id, visit_id, kind, channel, due_at, status, event_id)
+SELECT chain_id, gen_random_uuid(), site_id, patient_id, visit_id, 'VISIT_CONFIRMATION', 'EMAIL',
+       due_at + interval '90 days', 'SCHEDULED', gen_random_uuid()
+FROM message WHERE status = 'SENT';
+INSERT INTO patient_alias SELECT chain_id, gen_random_uuid(), id, id, 1 FROM patient, generate_series(1, 20);
+INSERT INTO patient SELECT chain_id, gen_random_uuid(), time_zone, version FROM patient, generate_series(1, 30);
 ANALYZE
 """
 PAGE: dict[str, Any] = {"status": None, "after_due": store.FIRST[0], "after_id": store.FIRST[1], "limit": 10}
@@ -227,6 +233,11 @@ async def test_messages_are_found_by_index_among_many(office: Office) -> None:
     asked: list[tuple[Statement, dict[str, Any], str]] = [
         (store.TAKE, LEASE, "message_unsent_idx"),
         (store.NEXT_DUE, {"site_id": None}, "message_unsent_idx"),
+        (store.TAKE, LEASE, "patient_alias_pkey"),
+        (store.TAKE, LEASE, "patient_pkey"),
+        (store.PATIENT, {"id": new_id()}, "patient_alias_pkey"),
+        (store.SCHEDULED_OF_PATIENT, {"id": office.patient_id}, "message_patient_idx"),
+        (store.SCHEDULED_OF_PATIENT, {"id": office.patient_id}, "patient_alias_end_idx"),
         (store.LISTINGS["patient_id"], PAGE | of_patient, "message_patient_idx"),
         (store.LISTINGS["site_id"], PAGE | of_site, "message_site_idx"),
         (store.LISTINGS["visit_id"], PAGE | {"about_id": new_id()}, "message_chain_id_visit_id_kind_key"),
@@ -235,5 +246,6 @@ async def test_messages_are_found_by_index_among_many(office: Office) -> None:
         for statement, values, index in asked:
             arguments = statement.args({"chain_id": office.svc.chain_id, **values})
             plan = "\n".join(row[0] for row in await conn.fetch(f"EXPLAIN {statement.text}", *arguments))
-            assert index in plan
-            assert "Seq Scan on message" not in plan
+            assert index in plan, plan
+            for table in ("message", "patient_alias", "patient"):
+                assert f"Seq Scan on {table}" not in plan, plan

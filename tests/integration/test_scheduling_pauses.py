@@ -11,6 +11,7 @@ from grpc import StatusCode
 
 from atoll.patients.v1.events_pb2 import AdverseEventReported, AdverseEventResolved, TreatmentAllowed
 from atoll.scheduling.v1 import course_service_pb2 as pb
+from atoll.scheduling.v1.visit_pb2 import VisitStatus
 from chassis.ids import new_id, to_wire
 from tests.integration.test_scheduling_visits import PATIENT, change
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling, visit_choice
@@ -79,6 +80,17 @@ async def test_another_course_goes_on_but_no_new_treatment_is_booked(clinic: Cli
     assert await clinic.count("course") == before
     spoken = await clinic.book(clinic.request(patient, [talk]))
     await change(clinic, "CheckInVisit", spoken.visits[0].id)
+
+
+async def test_a_visit_at_which_nothing_is_given_goes_on_in_the_paused_course_itself(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    talk = visit_choice("assessment", FIRST, prescriber=clinic.prescriber)
+    course = await clinic.book(clinic.request(patient, [talk, *clinic.treatments([FIRST + 2 * DAY])]))
+    await clinic.svc.deliver(told(AdverseEventReported, patient, course.id), version=1)
+    assert (await get(clinic, course.id)).paused
+    spoken, given = course.visits
+    assert (await change(clinic, "CheckInVisit", spoken.id)).status == VisitStatus.VISIT_STATUS_CHECKED_IN
+    assert (await refusal(change(clinic, "CheckInVisit", given.id))).reason == "COURSE_PAUSED"
 
 
 async def test_every_one_of_several_adverse_events_must_allow_treatment(clinic: Clinic) -> None:

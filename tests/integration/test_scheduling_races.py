@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -13,7 +13,7 @@ from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1 import visit_service_pb2
 from atoll.scheduling.v1.visit_pb2 import Visit
 from chassis.errors import DomainError
-from services.scheduling.domain.courses import Layout, Taken, VisitsConflict
+from services.scheduling.domain.courses import Layout, Taken, Terms, VisitsConflict
 from services.scheduling.rpc.courses import book_course_command
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import book_course
@@ -60,8 +60,8 @@ async def test_of_two_bookings_that_both_saw_the_time_free_the_database_refuses_
     both_have_read = asyncio.Barrier(2)
 
     class Hesitant(SchedulingStore):
-        async def taken(self, patient_id: UUID, layouts: Sequence[Layout]) -> list[Taken]:
-            taken = await super().taken(patient_id, layouts)
+        async def taken(self, terms: Terms, layouts: Sequence[Layout]) -> list[Taken]:
+            taken = await super().taken(terms, layouts)
             await both_have_read.wait()
             return taken
 

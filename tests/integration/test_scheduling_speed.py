@@ -12,9 +12,13 @@ from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1 import visit_service_pb2
 from chassis.ids import from_wire, new_id
 from chassis.sql import Statement
+from services.scheduling.domain.tasks import TaskState
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
+from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.planning import CALENDAR
 from services.scheduling.store.sites import NO_ID
+from services.scheduling.store.tasks import BOOKED_MEANWHILE, OVERLAPS, TASKS
+from services.scheduling.store.tasks import MERGES as MERGES_OF
 from services.scheduling.store.visits import VISIT_TO_CHANGE, VISITS
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling
 from tests.support.service import Running
@@ -39,6 +43,23 @@ YEARS_OF_USE = """
              INSERT INTO presence SELECT $1, visit_id, patient_id, start_at, start_at + interval '50 min' FROM past
              WHERE n <= 600)
     INSERT INTO allocation SELECT $1, visit_id, $2, resource_id, 0, start_at, start_at + interval '50 min' FROM past
+"""
+LARGE = (
+    *("allocation", "presence", "visit", "course"),
+    *("patient_alias", "patient_merge", "task", "clearance", "adverse_event"),
+)
+MERGES = """
+    WITH merged AS (SELECT patient_id AS alias_id, gen_random_uuid() AS end_id, visit_id, n,
+                           CASE WHEN random() < 0.02 THEN $2 ELSE gen_random_uuid() END AS site_id
+                    FROM presence JOIN generate_series(1, 2) AS n ON true WHERE chain_id = $1),
+         new_aliases AS (INSERT INTO patient_alias SELECT $1, alias_id, end_id, end_id, 1 FROM merged WHERE n = 1),
+         new_clearances AS (INSERT INTO clearance SELECT $1, gen_random_uuid(), alias_id, gen_random_uuid(), '{iv}',
+                                                         now(), now(), false, '{}', 0 FROM merged),
+         new_adverse_events AS (INSERT INTO adverse_event SELECT $1, gen_random_uuid(), alias_id, NULL, true, 1
+                                FROM merged),
+         new_merges AS (INSERT INTO patient_merge SELECT $1, alias_id, n, end_id, now() FROM merged)
+    INSERT INTO task SELECT $1, gen_random_uuid(), site_id, 'TASK_KIND_OVERLAPPING_VISITS', end_id, alias_id, n,
+                            ARRAY[visit_id], now(), 'TASK_STATE_DONE', 2, 'settled', 'ann', now() FROM merged
 """
 MORE_ROOMS = """
     INSERT INTO resource SELECT $1, gen_random_uuid(), $2, 'RESOURCE_KIND_ROOM', 'Room', '{}', 1, '[]', '[]', '', ''
@@ -94,6 +115,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     version = from_wire("protocolversion", clinic.version_id)
     await admin.execute("SET session_replication_role = replica")  # Without foreign keys: they are sound as they are.
     await admin.execute(YEARS_OF_USE, chain, site, FIRST, version)
+    await admin.execute(MERGES, chain, site)
     await admin.execute("RESET session_replication_role")
     await admin.execute("ANALYZE")
     assert await clinic.count("allocation") > 100_000
@@ -102,6 +124,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     hour = FIRST - DAY + timedelta(hours=1)
     slot = {"start_at": [FIRST - DAY], "end_at": [hour], "near_at": [hour + DAY]}
     ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY}
+    wanted = {**pinned, "patient_id": new_id(), "protocol_id": new_id(), "resource_ids": [room]}
     board = {"site_id": site, "start_time": FIRST - DAY, "end_time": FIRST, "after": FIRST - 2 * DAY}
     for statement, values, index in (
         (TAKEN, {"holder_id": [room], **slot}, "allocation_by_time"),
@@ -111,14 +134,23 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (GET_COURSE, {"course_id": new_id()}, "visit_by_course"),
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "visit_pkey"),
         (COURSES["patient_id",], {"patient_id": new_id(), "after": NO_ID, "limit": 51}, "course_by_patient"),
+        (CALENDAR, {**pinned, "patient_id": new_id(), **ahead}, "presence_never_twice"),
+        (VISIT_TO_CHANGE, {"visit_id": new_id()}, "adverse_event_pausing_idx"),
+        (TERMS, wanted, "clearance_by_patient"),
+        (OVERLAPS, {"one_id": [new_id()], "other_id": [new_id(), new_id()]}, "presence_never_twice"),
+        (BOOKED_MEANWHILE, {"patient_ids": [new_id()], "since": FIRST, "until": None}, "course_by_patient"),
+        (MERGES_OF, {"alias_id": new_id()}, "patient_merge_pkey"),
+        (PATIENTS.WHOLE, {"id": new_id()}, "patient_alias_pkey"),
+        (PATIENTS.OF_ENDS, {"end_ids": [new_id(), new_id()]}, "patient_alias_end_idx"),
+        (TASKS[()], {"site_id": site, "after": NO_ID, "limit": 51}, "task_by_site"),
+        (TASKS["state",], {"site_id": site, "state": TaskState.OPEN, "after": NO_ID, "limit": 51}, "task_by_state"),
     ):
         plan = await explained(clinic, statement, values)
         assert index in plan, plan
-        for table in ("allocation", "presence", "visit", "course"):
+        for table in LARGE:
             assert f"Seq Scan on {table}" not in plan, plan
 
-    wanted = {"patient_id": new_id(), "protocol_id": new_id(), "resource_ids": [room]}
-    terms = await explained(clinic, TERMS, {**pinned, **wanted}, "SET LOCAL enable_seqscan = off")
+    terms = await explained(clinic, TERMS, wanted, "SET LOCAL enable_seqscan = off")
     assert "Seq Scan" not in terms, terms  # Of tables so small that they would be read whole.
     taken = await explained(clinic, TAKEN, {"holder_id": [room], **slot})
     assert "end_at < wanted.near_at" in next(line for line in taken.splitlines() if "Index Cond" in line), taken

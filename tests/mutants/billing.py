@@ -12,6 +12,7 @@ I_BILLING_ESTIMATES = "tests/integration/test_billing_estimates.py"
 I_BILLING_INVOICES = "tests/integration/test_billing_invoices.py"
 I_BILLING_PLANS = "tests/integration/test_billing_plans.py"
 I_BILLING_ACCOUNTS = "tests/integration/test_billing_accounts.py"
+I_BILLING_MERGES = "tests/integration/test_billing_merges.py"
 
 BILLING = [
     Mutant("services/billing/domain/business_days.py", '{SATURDAY: -DAY, SUNDAY: DAY}', '{SUNDAY: DAY}', U_BILLING_BUSINESS_DAYS),
@@ -33,7 +34,7 @@ BILLING = [
     Mutant("services/billing/use_cases/estimates.py", 'if estimate.total is not None:', 'if True:', I_BILLING_ESTIMATES),
     Mutant("services/billing/use_cases/estimates.py", '    if better != estimate:\n', '    if True:\n', I_BILLING_ESTIMATES),
     Mutant("services/billing/use_cases/charges.py", '    if await store.keep_rendered(visit):\n', '    await store.keep_rendered(visit)\n    if True:\n', I_BILLING_CHARGES),
-    Mutant("services/billing/use_cases/payments.py", 'if (whose, where) != (command.patient_id, command.site_id):', 'if False:', I_BILLING_INVOICES),
+    Mutant("services/billing/use_cases/payments.py", 'if whose not in patient.ids or where != command.site_id:', 'if False:', I_BILLING_INVOICES),
     Mutant("services/billing/use_cases/payments.py", 'if invoice.left == paid.get(invoice.id):', 'if invoice.id in paid:', I_BILLING_INVOICES),
     Mutant("services/billing/use_cases/invoices.py", '    await store.lock([course.patient_id])\n', '', I_BILLING_INVOICES),
     Mutant("services/billing/rpc/payments.py", 'locks = [command.patient_id]', 'locks = []', I_BILLING_INVOICES),
@@ -46,4 +47,20 @@ BILLING = [
     Mutant("services/billing/migrations/versions/0001_initial.py", 'CREATE TRIGGER published_price_book_stays BEFORE INSERT ON price_item', 'CREATE TRIGGER published_price_book_stays BEFORE DELETE ON price_item', I_BILLING_PRICES),
     Mutant("services/billing/migrations/versions/0001_initial.py", '"left_minor >= 0"', '"left_minor >= -100000"', I_BILLING_ACCOUNTS),
     Mutant("services/billing/migrations/versions/0001_initial.py", 'CREATE POLICY own_sites ON charge AS RESTRICTIVE USING (', 'CREATE POLICY own_sites ON charge AS RESTRICTIVE USING (true OR ', I_BILLING_ACCOUNTS),
+    Mutant("services/billing/use_cases/charges.py", '(await store.whole(visit.patient_id)).end', 'visit.patient_id', I_BILLING_MERGES),
+    Mutant("services/billing/use_cases/estimates.py", 'patient_id=(await store.whole(course.patient_id)).end,', 'patient_id=course.patient_id,', I_BILLING_MERGES),
+    Mutant("services/billing/use_cases/estimates.py", 'patient_id, now = (await store.whole(course.patient_id)).end,', 'patient_id, now = course.patient_id,', I_BILLING_MERGES),
+    Mutant("services/billing/use_cases/estimates.py", '        patient_id=patient_id,\n        course_id=None,', '        patient_id=command.patient_id,\n        course_id=None,', I_BILLING_MERGES),
+    Mutant("services/billing/use_cases/invoices.py", 'store.lock_whole(course.patient_id, locked=course.patient_id)', 'store.whole(course.patient_id)', I_BILLING_MERGES),
+    Mutant("services/billing/use_cases/invoices.py", '        patient_id=patient_id,\n', '        patient_id=course.patient_id,\n', I_BILLING_MERGES),
+    Mutant("services/billing/use_cases/payments.py", 'store.locked_patient(command.patient_id)', 'store.patient(command.patient_id)', I_BILLING_MERGES),
+    Mutant("services/billing/use_cases/payments.py", 'if whose not in patient.ids or', 'if whose != command.patient_id or', I_BILLING_MERGES),
+    Mutant("services/billing/use_cases/payments.py", '        patient_id=patient.end,\n', '        patient_id=command.patient_id,\n', I_BILLING_MERGES),
+    Mutant("services/billing/store/documents.py", 'open_item.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),', 'open_item.c.patient_id == PATIENT,', I_BILLING_MERGES),
+    Mutant("services/billing/store/copies.py", '(any_(PATIENTS.all_ids(ABOUT)) if column == "patient_id" else ABOUT)', 'ABOUT', I_BILLING_MERGES),
+    Mutant("services/billing/store/copies.py", 'patient.c.id == PATIENTS.end(ID)', 'patient.c.id == ID', I_BILLING_MERGES),
+    Mutant("services/billing/store/accounts.py", 'table.c.patient_id == any_(PATIENTS.all_ids(PATIENT)))', 'table.c.patient_id == PATIENT)', I_BILLING_MERGES),
+    Mutant("services/billing/domain/accounts.py", 'if patient_id in (None, total.patient_id)]', 'if True]', I_BILLING_MERGES),
+    Mutant("services/billing/consumers.py", 'from_wire("patient", event.merged_patient_id), None,', 'from_wire("patient", event.merged_patient_id), from_wire("patient", event.patient_id),', I_BILLING_MERGES),
+    Mutant("chassis/aliases.py", '            await self.lock([locked])\n', '', I_BILLING_MERGES),
 ]  # fmt: skip

@@ -8,6 +8,7 @@ I_NOTIFICATIONS_EVENTS = "tests/integration/test_notifications_events.py"
 I_NOTIFICATIONS_MAIL = "tests/integration/test_notifications_mail.py"
 U_NOTIFICATIONS_WORDING = "tests/unit/test_notifications_wording.py"
 I_NOTIFICATIONS_RPC = "tests/integration/test_notifications_rpc.py"
+I_NOTIFICATIONS_MERGES = "tests/integration/test_notifications_merges.py"
 
 NOTIFICATIONS = [
     Mutant("services/notifications/domain.py", 'self.begin <= instant.astimezone(zone).time()', 'self.begin <= instant.time()', U_NOTIFICATIONS_RULES),
@@ -26,7 +27,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/store.py", '        message.c.due_at <= param("now", Instant),\n', '        param("now", Instant).is_not(None),\n', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/store.py", 'where=patient.c.version < _patient.excluded.version', 'where=None', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/store.py", 'message.c.visit_id == ID, message.c.status == Status.SCHEDULED)', 'message.c.visit_id == ID)', I_NOTIFICATIONS_SENDING),
-    Mutant("services/notifications/store.py", '            raise NotYetKnown("patient", patient_id)', '            return ZoneInfo("UTC")', I_NOTIFICATIONS_EVENTS),
+    Mutant("services/notifications/store.py", '            raise NotYetKnown("patient", row["end_id"])', '            return patient_id, ZoneInfo("UTC")', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/store.py", '            raise NotYetKnown("site", site_id)', '            return', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/use_cases.py", 'status=known[visit.id]', 'status=visit.status', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/use_cases.py", 'await store.move({', 'dict({', I_NOTIFICATIONS_EVENTS),
@@ -48,4 +49,12 @@ NOTIFICATIONS = [
     Mutant("services/notifications/rpc.py", '_status(request.status)', 'None', I_NOTIFICATIONS_RPC),
     Mutant("services/notifications/migrations/versions/0001_initial.py", 'sa.UniqueConstraint("chain_id", "visit_id", "kind",', 'sa.UniqueConstraint("chain_id", "visit_id", "kind", "event_id",', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/migrations/versions/0001_initial.py", "USING (current_setting('app.chain', true) = '00000000-0000-0000-0000-000000000000')", 'USING (true)', I_NOTIFICATIONS_SENDING),
+    Mutant("services/notifications/store.py", 'func.coalesce(_recipient.c.time_zone, patient.c.time_zone)', 'func.coalesce(_recipient.c.time_zone, "UTC")', I_NOTIFICATIONS_MERGES),
+    Mutant("services/notifications/store.py", 'patient.c.id == _end)', 'patient.c.id == ID)', I_NOTIFICATIONS_MERGES),
+    Mutant("services/notifications/store.py", 'message.c.patient_id == any_(PATIENTS.all_ids(ID)),', 'message.c.patient_id == ID,', I_NOTIFICATIONS_MERGES),
+    Mutant("services/notifications/store.py", 'message.c.patient_id == any_(PATIENTS.all_ids(_about_id))', 'message.c.patient_id == _about_id', I_NOTIFICATIONS_MERGES),
+    Mutant("services/notifications/use_cases.py", 'store.add(command.site_id, patient_id,', 'store.add(command.site_id, command.patient_id,', I_NOTIFICATIONS_MERGES),
+    Mutant("services/notifications/use_cases.py", '        await _reckon_again(store, command.merged_patient_id)\n', '        return\n', I_NOTIFICATIONS_MERGES),
+    Mutant("services/notifications/use_cases.py", '    if zone:\n', '    if True:\n', I_NOTIFICATIONS_MERGES),
+    Mutant("services/notifications/store.py", 'recipient_id=row["recipient_id"]', 'recipient_id=row["patient_id"]', I_NOTIFICATIONS_MERGES),
 ]  # fmt: skip

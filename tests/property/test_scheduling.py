@@ -68,7 +68,7 @@ def test_the_same_hour_n_days_later_is_n_days_apart(zone: ZoneInfo, day: date, g
 def terms_of(zone: ZoneInfo, template: Template, lanes: int = 1) -> Terms:
     nurse = Resource(NURSE, SITE, ResourceKind.STAFF, "", frozenset({"prescriber"}), lanes)
     cleared = Clearance(frozenset({"iv"}), date(2027, 1, 1), date(2028, 12, 31))
-    return Terms(Hours(zone, ALWAYS), UUID(int=9), template, {NURSE: nurse}, [cleared])
+    return Terms(Hours(zone, ALWAYS), UUID(int=9), template, {NURSE: nurse}, [cleared], PATIENT, frozenset({PATIENT}))
 
 
 shifts = st.builds(
@@ -288,7 +288,7 @@ def slots(spans: Sequence[tuple[int, int]]) -> list[Slot]:
 def check_can_be_booked(template: Template, calendar: Calendar, found: Plan) -> None:
     """BookCourse takes the plan as it is."""
     resources = {each.id: each for each in calendar.resources}
-    terms = Terms(calendar.site, UUID(int=9), template, resources, None)
+    terms = Terms(calendar.site, UUID(int=9), template, resources, None, PATIENT, frozenset({PATIENT}))
     choices = [Choice(each.phase_code, each.slot.start, each.resources) for each in found]
     layouts = terms.lay_out("iv", choices, ORIGIN)
     assert [layout.stay for layout in layouts] == [each.slot for each in found]

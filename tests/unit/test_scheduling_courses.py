@@ -53,6 +53,8 @@ TERMS = Terms(
     template=domain_template(),
     resources={each.id: each for each in RESOURCES},
     clearances=[CLEARED],
+    patient_id=PATIENT,
+    patient_ids=frozenset({PATIENT}),
 )
 
 

@@ -5,7 +5,8 @@ there when its course is billed; what is paid for none pays any. Between sites i
 document.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
@@ -147,6 +148,19 @@ class Document:
     open: Money  # Of an invoice still to pay, of a payment not applied, of a charge not invoiced.
     invoice_number: int
     description: str
+    patient_id: UUID
+    """Under which of the patient's ids it was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """Of the documents of one kind and currency that were written under one id of a patient, in minor units."""
+
+    patient_id: UUID
+    currency: str
+    kind: DocumentKind
+    amount_minor: int
+    open_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +177,26 @@ class Balance:
     def balance(self) -> Money:
         """What the patient owes; below zero, what the sites owe the patient."""
         return self.charged - self.paid
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Of a patient: what was written under each of their ids stays there, and is shown together."""
+
+    patient_id: UUID | None
+    """Of a merged patient the survivor. None: nothing was written yet."""
+    totals: tuple[Total, ...]
+    documents: tuple[Document, ...]
+
+    def balances(self, patient_id: UUID | None = None) -> list[Balance]:
+        """By currency; of one id or, with None, of all of them together."""
+        of_them = [total for total in self.totals if patient_id in (None, total.patient_id)]
+        return [_balance(currency, of_them) for currency in sorted({total.currency for total in of_them})]
+
+    @property
+    def patient_ids(self) -> list[UUID]:
+        """Under which anything was written."""
+        return sorted({total.patient_id for total in self.totals})
 
 
 class BillingStatus(IntEnum):
@@ -200,12 +234,15 @@ class CourseAccount:
     due: Money | None
 
 
-def balance(currency: str, totals: Mapping[DocumentKind, tuple[int, int]]) -> Balance:
-    """`totals` are minor units, in all and open, of each kind of document that there is."""
-    charged, _ = totals.get(DocumentKind.CHARGE, (0, 0))
-    invoiced, due = totals.get(DocumentKind.INVOICE, (0, 0))
-    paid, unapplied = totals.get(DocumentKind.PAYMENT, (0, 0))
-    return Balance(*(Money(minor, currency) for minor in (charged, invoiced, paid, unapplied, due)))
+def _balance(currency: str, totals: Iterable[Total]) -> Balance:
+    amount, rest = Counter[DocumentKind](), Counter[DocumentKind]()
+    for total in totals:
+        if total.currency == currency:
+            amount[total.kind] += total.amount_minor
+            rest[total.kind] += total.open_minor
+    charged, invoiced, paid = (amount[kind] for kind in DocumentKind)
+    sums = charged, invoiced, paid, rest[DocumentKind.PAYMENT], rest[DocumentKind.INVOICE]
+    return Balance(*(Money(minor, currency) for minor in sums))
 
 
 def billing_status(scheduled: VisitStatus, *, rendered: bool, charged: bool) -> BillingStatus:

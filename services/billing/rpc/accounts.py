@@ -1,6 +1,7 @@
 """Accounts of patients and of courses."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from atoll.billing.v1 import account_service_pb2 as pb
 from chassis.call import Call
@@ -8,7 +9,15 @@ from chassis.db import Database
 from chassis.ids import from_wire, to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_timestamp
-from services.billing.domain.accounts import Balance, Charge, CourseAccount, CourseVisit, Document, DocumentKind
+from services.billing.domain.accounts import (
+    Account,
+    Balance,
+    Charge,
+    CourseAccount,
+    CourseVisit,
+    Document,
+    DocumentKind,
+)
 from services.billing.rpc.common import some_id, some_money
 from services.billing.rpc.invoices import charge_to_wire
 from services.billing.store import BillingStore
@@ -27,19 +36,12 @@ class AccountServicer:
     async def GetAccount(self, request: pb.GetAccountRequest, call: Call) -> pb.GetAccountResponse:
         patient_id = from_wire("patient", request.patient_id)
 
-        async def work(store: BillingStore) -> tuple[list[Balance], list[Document]]:
-            balances, documents = await store.account(patient_id)
-            if not documents:
-                await store.need_patient(patient_id)
-            return balances, documents
+        async def work(store: BillingStore) -> pb.Account:
+            account = await store.account(patient_id)
+            survivor_id = account.patient_id or (await store.patient(patient_id)).end
+            return _account(account, survivor_id)
 
-        balances, documents = await self._db.read(call, request, BillingStore, work)
-        account = pb.Account(
-            patient_id=request.patient_id,
-            balances=[_balance(balance) for balance in balances],
-            documents=[_document(document) for document in documents],
-        )
-        return pb.GetAccountResponse(account=account)
+        return pb.GetAccountResponse(account=await self._db.read(call, request, BillingStore, work))
 
     async def GetCourseAccount(self, request: pb.GetCourseAccountRequest, call: Call) -> pb.GetCourseAccountResponse:
         course_id = from_wire("course", request.course_id)
@@ -50,6 +52,18 @@ class AccountServicer:
             return _course_account(account, charges, visits)
 
         return pb.GetCourseAccountResponse(course_account=await self._db.read(call, request, BillingStore, work))
+
+
+def _account(account: Account, patient_id: UUID) -> pb.Account:
+    return pb.Account(
+        patient_id=to_wire("patient", patient_id),
+        balances=map(_balance, account.balances()),
+        documents=map(_document, account.documents),
+        parts=[
+            pb.Account.Part(patient_id=to_wire("patient", each), balances=map(_balance, account.balances(each)))
+            for each in account.patient_ids
+        ],
+    )
 
 
 def _balance(balance: Balance) -> pb.Account.Balance:
@@ -74,6 +88,7 @@ def _document(document: Document) -> pb.Account.Document:
         open=money_to_wire(document.open),
         invoice_number=document.invoice_number,
         description=document.description,
+        patient_id=to_wire("patient", document.patient_id),
     )
 
 

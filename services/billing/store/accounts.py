@@ -1,6 +1,5 @@
 """How a patient and a course stand: one statement each."""
 
-from collections import defaultdict
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    any_,
     case,
     cast,
     func,
@@ -27,13 +27,14 @@ from chassis.sql import Statement, param
 from chassis.store import Store
 from chassis.tables import Instant
 from services.billing.domain.accounts import (
-    Balance,
+    Account,
     CourseAccount,
     Document,
     DocumentKind,
-    balance,
+    Total,
     deposit_covered,
 )
+from services.billing.store.copies import PATIENTS
 from services.billing.tables import charge, course, estimate, invoice, invoice_line, open_item, payment, pin
 
 CHAIN, COURSE, PATIENT = (param(name, Uuid) for name in ("chain_id", "course_id", "patient_id"))
@@ -59,7 +60,8 @@ def _lines(kind: DocumentKind, table: Any, at: Any, amount: Any, left: Any, numb
         left.label("open_minor"),
         number.label("number"),
         text.label("description"),
-    ).where(table.c.chain_id == CHAIN, table.c.patient_id == PATIENT)
+        table.c.patient_id,
+    ).where(table.c.chain_id == CHAIN, table.c.patient_id == any_(PATIENTS.all_ids(PATIENT)))
 
 
 _charges = _lines(
@@ -90,7 +92,8 @@ _payments = _lines(
     _nothing,
 ).join(open_item, _its_rest[payment])
 _documents = union_all(_charges, _invoices, _payments).cte("documents")
-_newest = select(_documents).order_by(_documents.c.at.desc(), _documents.c.id.desc()).limit(DOCUMENTS_MAX)
+_end = PATIENTS.end(PATIENT).label("end_id")
+_newest = select(_documents, _end).order_by(_documents.c.at.desc(), _documents.c.id.desc()).limit(DOCUMENTS_MAX)
 _totals = select(
     _documents.c.kind,
     cast(null(), Uuid).label("id"),
@@ -102,7 +105,9 @@ _totals = select(
     cast(func.sum(_documents.c.open_minor), BigInteger).label("open_minor"),
     _no_number.label("number"),
     _nothing.label("description"),
-).group_by(_documents.c.kind, _documents.c.currency)
+    _documents.c.patient_id,
+    _end,
+).group_by(_documents.c.kind, _documents.c.currency, _documents.c.patient_id)
 ACCOUNT = Statement(union_all(_totals, _newest.subquery("newest").select()))  # A row without an id is a total.
 
 
@@ -147,15 +152,17 @@ COURSE_ACCOUNT = Statement(
 
 
 class AccountStore(Store):
-    async def account(self, patient_id: UUID) -> tuple[list[Balance], list[Document]]:
-        """By currency, of all documents; and the newest DOCUMENTS_MAX of them, the newest first."""
+    async def account(self, patient_id: UUID) -> Account:
+        """Of all the patient's ids. Documents: the newest DOCUMENTS_MAX of them, the newest first."""
         found = await self.rows(ACCOUNT, patient_id=patient_id)
-        totals = defaultdict[str, dict[DocumentKind, tuple[int, int]]](dict)
-        for row in found:
-            if row["id"] is None:
-                totals[row["currency"]][DocumentKind(row["kind"])] = row["amount_minor"], row["open_minor"]
+        totals = [
+            Total(row["patient_id"], row["currency"], DocumentKind(row["kind"]), row["amount_minor"], row["open_minor"])
+            for row in found
+            if row["id"] is None
+        ]
         documents = sorted((row for row in found if row["id"]), key=lambda row: (row["at"], row["id"]), reverse=True)
-        return [balance(*each) for each in sorted(totals.items())], [_document(row) for row in documents]
+        survivor_id = found[0]["end_id"] if found else None
+        return Account(survivor_id, tuple(totals), tuple(_document(row) for row in documents))
 
     async def course_account(self, course_id: UUID) -> CourseAccount:
         row = await self.row(COURSE_ACCOUNT, course_id=course_id)
@@ -194,4 +201,5 @@ def _document(row: Record) -> Document:
         open=Money(row["open_minor"], row["currency"]),
         invoice_number=row["number"],
         description=row["description"],
+        patient_id=row["patient_id"],
     )

@@ -6,12 +6,12 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import Integer, SmallInteger, Text, Uuid, and_, select, true, update
+from sqlalchemy import ColumnElement, Integer, SmallInteger, Table, Text, Uuid, and_, any_, exists, select, true, update
 from sqlalchemy.dialects.postgresql import insert
 
+from chassis.aliases import Aliases, AliasStore, Whole
 from chassis.errors import NotYetKnown
 from chassis.sql import Statement, param, params, rows
-from chassis.store import Store
 from chassis.tables import Instant
 from services.billing.domain.accounts import CourseVisit, billing_status
 from services.billing.domain.prices import VisitKind
@@ -21,6 +21,7 @@ from services.billing.tables import (
     course,
     legal_entity,
     patient,
+    patient_alias,
     price_book,
     publication,
     rendered_visit,
@@ -77,7 +78,10 @@ _currency = (
 SITE_OF = Statement(select(site, _currency.label("currency")).where(site.c.chain_id == CHAIN, site.c.id == ID))
 COURSE_OF = Statement(select(course).where(course.c.chain_id == CHAIN, course.c.id == ID))
 LEGAL_ENTITY = Statement(select(legal_entity.c.id).where(legal_entity.c.chain_id == CHAIN, legal_entity.c.id == ID))
-PATIENT = Statement(select(patient.c.id).where(patient.c.chain_id == CHAIN, patient.c.id == ID))
+PATIENTS = Aliases(patient_alias)
+_known = exists().where(patient.c.chain_id == CHAIN, patient.c.id == PATIENTS.end(ID))
+PATIENT = Statement(select(PATIENTS.end(ID).label("end_id"), PATIENTS.all_ids(ID).label("ids"), _known.label("known")))
+ABOUT = param("about_id", Uuid)
 VISIT_TYPES = Statement(
     select(visit_type.c.code, visit_type.c.display_name).where(
         visit_type.c.chain_id == CHAIN, visit_type.c.protocol_version_id == ID
@@ -105,7 +109,14 @@ COURSE_VISITS = Statement(
 )
 
 
-class CopyStore(Store):
+def is_about(table: Table, column: str) -> ColumnElement[bool]:
+    """Of a list: what is about :about_id. Of a patient, what is under any of their ids."""
+    return table.c[column] == (any_(PATIENTS.all_ids(ABOUT)) if column == "patient_id" else ABOUT)
+
+
+class CopyStore(AliasStore):
+    aliases = PATIENTS
+
     async def keep_legal_entity(self, legal_entity_id: UUID, display_name: str) -> None:
         await self.rows(KEEP_LEGAL_ENTITY, id=legal_entity_id, display_name=display_name)
 
@@ -165,9 +176,21 @@ class CopyStore(Store):
             raise NotYetKnown("course", course_id)
         return Course(row["id"], row["site_id"], row["patient_id"], row["protocol_version_id"], row["booked_at"])
 
-    async def need_patient(self, patient_id: UUID) -> None:
-        if await self.row(PATIENT, id=patient_id) is None:
-            raise NotYetKnown("patient", patient_id)
+    async def patient(self, patient_id: UUID) -> Whole:
+        """Of a merged one, the survivor must be known: documents are written under that id."""
+        row = await self.row(PATIENT, id=patient_id)
+        assert row
+        if not row["known"]:
+            raise NotYetKnown("patient", row["end_id"])
+        return Whole(row["end_id"], frozenset(row["ids"]))
+
+    async def locked_patient(self, patient_id: UUID) -> Whole:
+        """The caller has locked the id. Of a merged patient the survivor is locked, too, whom others may act for."""
+        locked = patient_id
+        while (patient := await self.patient(patient_id)).end != locked:
+            locked = patient.end
+            await self.lock([locked])
+        return patient
 
     async def need_legal_entity(self, legal_entity_id: UUID) -> None:
         if await self.row(LEGAL_ENTITY, id=legal_entity_id) is None:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     SmallInteger,
     Uuid,
     and_,
+    any_,
     cast,
     func,
     insert,
@@ -43,7 +44,7 @@ from services.billing.domain.accounts import (
     Share,
 )
 from services.billing.domain.ledger import Entry, Tender
-from services.billing.store.copies import kind_of
+from services.billing.store.copies import PATIENTS, is_about, kind_of
 from services.billing.store.ledger import NEW_ENTRIES, LedgerStore, posted
 from services.billing.tables import (
     application,
@@ -136,7 +137,7 @@ CHARGES_OF_INVOICE = Statement(_charges.join(invoice_line, _on_line).where(invoi
 OPEN_ITEMS = Statement(
     select(open_item).where(
         open_item.c.chain_id == CHAIN,
-        open_item.c.patient_id == PATIENT,
+        open_item.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
         open_item.c.site_id == SITE,
         open_item.c.kind == param("kind", SmallInteger),
         open_item.c.currency == param("currency"),
@@ -184,7 +185,7 @@ def _with_applications(found: Select[Any]) -> Statement:
 _of_chain = select(payment).where(payment.c.chain_id == CHAIN)
 _page = _of_chain.where(payment.c.id > param("after_id", Uuid)).order_by(payment.c.id).limit(param("limit", Integer))
 PAYMENT = _with_applications(_of_chain.where(payment.c.id == ID))
-PAYMENTS_OF_PATIENT = _with_applications(_page.where(payment.c.patient_id == PATIENT))
+PAYMENTS_OF_PATIENT = _with_applications(_page.where(is_about(payment, "patient_id")))
 PAYMENTS_OF_DAY = _with_applications(
     _page.where(payment.c.site_id == SITE, payment.c.business_date == param("business_date", Date))
 )
@@ -193,7 +194,7 @@ _invoices = select(invoice, open_item.c.left_minor).join(open_item, _rest).where
 INVOICE = Statement(_invoices.where(invoice.c.id == ID))
 INVOICE_LISTINGS = {
     about: Statement(
-        _invoices.where(invoice.c[about] == param("about_id", Uuid), invoice.c.id < param("before_id", Uuid))
+        _invoices.where(is_about(invoice, about), invoice.c.id < param("before_id", Uuid))
         .order_by(invoice.c.id.desc())
         .limit(param("limit", Integer))
     )
@@ -282,7 +283,7 @@ class DocumentStore(LedgerStore):
         return [_charge(row) for row in await self.rows(CHARGES_TO_INVOICE, course_id=course_id)]
 
     async def open_items(self, kind: ItemKind, patient_id: UUID, site_id: UUID, currency: str) -> list[OpenItem]:
-        """Invoices or payments of a patient at a site, of which something is left."""
+        """Invoices or payments of a patient at a site, under any of their ids, of which something is left."""
         found = await self.rows(OPEN_ITEMS, kind=kind, patient_id=patient_id, site_id=site_id, currency=currency)
         return [
             OpenItem(row["id"], row["course_id"], Money(row["left_minor"], row["currency"]), row["since"])
@@ -304,7 +305,7 @@ class DocumentStore(LedgerStore):
 
     async def payments_of_patient(self, patient_id: UUID, after_id: UUID, limit: int) -> list[Payment]:
         """In the order of time."""
-        return _payments(await self.rows(PAYMENTS_OF_PATIENT, patient_id=patient_id, after_id=after_id, limit=limit))
+        return _payments(await self.rows(PAYMENTS_OF_PATIENT, about_id=patient_id, after_id=after_id, limit=limit))
 
     async def payments_of_day(self, site_id: UUID, day: date, after_id: UUID, limit: int) -> list[Payment]:
         """What a site took on a day of its own, in the order of time."""

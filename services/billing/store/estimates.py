@@ -28,7 +28,7 @@ from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
 from services.billing.domain.estimates import Estimate, EstimateNotFound, Line, Trigger
-from services.billing.store.copies import kind_of
+from services.billing.store.copies import is_about, kind_of
 from services.billing.tables import estimate, estimate_line
 
 CHAIN, ID, SITE = (param(name, Uuid) for name in ("chain_id", "id", "site_id"))
@@ -80,7 +80,7 @@ ESTIMATE = _with_lines(_of_chain.where(estimate.c.id == ID))
 LISTINGS = {
     about: _with_lines(
         _of_chain.where(
-            estimate.c[about] == param("about_id", Uuid),
+            is_about(estimate, about),
             estimate.c.id < param("before_id", Uuid),
             or_(not_(param("unpriced_only", Boolean)), _unpriced),
         )

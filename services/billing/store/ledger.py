@@ -15,6 +15,7 @@ from chassis.sql import Statement, param, rows
 from chassis.store import Store
 from chassis.tables import Instant
 from services.billing.domain.ledger import Account, AccountTotal, Entry, PostedEntry, Posting, Source
+from services.billing.store.copies import is_about
 from services.billing.tables import entry, posting
 
 CHAIN, SITE, LEGAL_ENTITY, PATIENT = (
@@ -78,7 +79,7 @@ def _listing(about: str) -> Statement:
         select(entry)
         .where(
             entry.c.chain_id == CHAIN,
-            entry.c[about] == param("about_id", Uuid),
+            is_about(entry, about),
             entry.c.id < param("before_id", Uuid),
         )
         .order_by(entry.c.id.desc())

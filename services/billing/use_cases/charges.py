@@ -26,7 +26,7 @@ async def charge(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
     posted = Charge(
         id=new_id(),
         site_id=visit.site_id,
-        patient_id=visit.patient_id,
+        patient_id=(await store.whole(visit.patient_id)).end,
         course_id=visit.course_id,
         visit_id=visit.id,
         service_date=visit.service_date,

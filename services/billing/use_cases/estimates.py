@@ -46,11 +46,11 @@ async def create_estimate(store: BillingStore, command: CreateEstimate) -> Estim
     kinds, starts = [visit.kind for visit in command.visits], [visit.start for visit in command.visits]
     refuse_past(starts, now)
     site = await store.site(command.site_id)
-    await store.need_patient(command.patient_id)
+    patient_id = (await store.patient(command.patient_id)).end
     asked = Estimate(
         id=new_id(),
         site_id=site.id,
-        patient_id=command.patient_id,
+        patient_id=patient_id,
         course_id=None,
         version=1,
         trigger=Trigger.REQUEST,
@@ -77,7 +77,7 @@ async def open_course(store: BillingStore, course: Course, visits: Sequence[Book
     booked = Estimate(
         id=new_id(),
         site_id=site.id,
-        patient_id=course.patient_id,
+        patient_id=(await store.whole(course.patient_id)).end,
         course_id=course.id,
         version=1,
         trigger=trigger,
@@ -95,7 +95,9 @@ async def price_again(store: BillingStore, site: Site, estimate: Estimate) -> No
     course = await store.course(estimate.course_id)
     better = estimate.priced_by(await books_of(store, site, course))
     if better != estimate:
-        await _add(store, replace(better, id=new_id(), version=estimate.version + 1, created_at=store.call.now))
+        patient_id, now = (await store.whole(course.patient_id)).end, store.call.now
+        new = replace(better, id=new_id(), patient_id=patient_id, version=estimate.version + 1, created_at=now)
+        await _add(store, new)
 
 
 async def books_of(store: BillingStore, site: Site, course: Course) -> Sequence[PriceBook]:

@@ -11,19 +11,20 @@ from services.billing.store import BillingStore
 
 
 async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
-    """With the patient locked: no charge goes onto two invoices, no money is applied twice.
+    """With the patient locked, under whatever id: no charge goes onto two invoices, no money is applied twice.
 
     The number comes last: whoever issues for the same legal entity waits for it until this is committed.
     """
     course = await store.course(course_id)
     await store.lock([course.patient_id])
+    patient_id = (await store.lock_whole(course.patient_id, locked=course.patient_id)).end
     charges = await store.charges_to_invoice(course_id)
     if not charges:
         raise InvoiceEmpty(course_id=to_wire("course", course_id))
     site, now = await store.site(course.site_id), store.call.now
     total = sum((charge.amount for charge in charges[1:]), charges[0].amount)
     bill = OpenItem(new_id(), course_id, total, now)
-    usable = await store.open_items(ItemKind.PAYMENT, course.patient_id, course.site_id, total.currency)
+    usable = await store.open_items(ItemKind.PAYMENT, patient_id, course.site_id, total.currency)
     shares = settle(bill, usable)
     applications = [Application(new_id(), share, now) for share in shares]
     invoice = Invoice(
@@ -31,7 +32,7 @@ async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
         site_id=course.site_id,
         legal_entity_id=site.legal_entity_id,
         number=await store.next_invoice_number(site.legal_entity_id),
-        patient_id=course.patient_id,
+        patient_id=patient_id,
         course_id=course_id,
         charges=tuple(charges),
         total=total,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from chassis.aliases import Whole
 from chassis.ids import new_id
 from chassis.money import Money
 from services.billing import events
@@ -34,20 +35,21 @@ class RecordPayment:
 
 
 async def record_payment(store: BillingStore, command: RecordPayment) -> Payment:
-    """With the patient locked: nobody else applies this patient's money meanwhile."""
+    """With the patient that the command names locked, and the survivor if that one was merged: nobody else applies this
+    patient's money meanwhile. What was written under any of their ids is theirs to pay."""
     site = await store.site(command.site_id)
     check_amount(command.amount, site.currency)
-    await store.need_patient(command.patient_id)
-    await _check_purpose(store, command)
+    patient = await store.locked_patient(command.patient_id)
+    await _check_purpose(store, command, patient)
     asked, paid_before = await store.deposit(command.course_id) if command.course_id else (None, 0)
     taken = OpenItem(new_id(), command.course_id, command.amount, store.call.now)
     currency = command.amount.currency
-    owed = await store.open_items(ItemKind.INVOICE, command.patient_id, command.site_id, currency)
+    owed = await store.open_items(ItemKind.INVOICE, patient.end, command.site_id, currency)
     shares = pay(taken, owed, command.invoice_id)
     payment = Payment(
         id=taken.id,
         site_id=command.site_id,
-        patient_id=command.patient_id,
+        patient_id=patient.end,
         course_id=command.course_id,
         kind=kind_of_payment(asked, paid_before, for_course=command.course_id is not None),
         tender=command.tender,
@@ -72,7 +74,7 @@ async def record_payment(store: BillingStore, command: RecordPayment) -> Payment
     return payment
 
 
-async def _check_purpose(store: BillingStore, command: RecordPayment) -> None:
+async def _check_purpose(store: BillingStore, command: RecordPayment, patient: Whole) -> None:
     """The course or the invoice that is named must be this patient's, at this site."""
     if command.course_id:
         course = await store.course(command.course_id)
@@ -82,5 +84,5 @@ async def _check_purpose(store: BillingStore, command: RecordPayment) -> None:
         whose, where = invoice.patient_id, invoice.site_id
     else:
         return
-    if (whose, where) != (command.patient_id, command.site_id):
+    if whose not in patient.ids or where != command.site_id:
         raise PaymentMisdirected()

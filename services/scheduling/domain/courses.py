@@ -165,8 +165,16 @@ class Terms:
     """Of the site, those asked for."""
     clearances: Sequence[Clearance] | None
     """Valid ones for the protocol; None while none was ever heard of."""
+    patient_id: UUID
+    """For whom the course is booked: for a merged patient, the survivor."""
+    patient_ids: frozenset[UUID]
+    """All ids under which the patient has visits; just the one of a patient who was not merged."""
     paused: bool = False
     """An adverse event of the patient keeps treatment from going on."""
+
+    def holder(self, id: UUID) -> UUID:
+        """Who is taken: a resource; or the patient, under whichever id."""
+        return self.patient_id if id in self.patient_ids else id
 
     def lay_out(self, route_code: str, choices: Sequence[Choice], now: datetime) -> list[Layout]:
         """The visits, or a refusal for the first rule that any breaks, naming every visit that breaks it."""

@@ -11,6 +11,7 @@ from atoll.scheduling.v1 import (
     protocol_service_pb2,
     resource_service_pb2,
     site_service_pb2,
+    task_service_pb2,
     visit_service_pb2,
 )
 from chassis.db import Database
@@ -19,6 +20,7 @@ from services.scheduling.rpc.courses import CourseServicer
 from services.scheduling.rpc.protocols import ProtocolServicer
 from services.scheduling.rpc.resources import ResourceServicer
 from services.scheduling.rpc.sites import SiteServicer
+from services.scheduling.rpc.tasks import TaskServicer
 from services.scheduling.rpc.visits import VisitServicer
 
 
@@ -31,4 +33,5 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         protocol_service_pb2.DESCRIPTOR.services_by_name["ProtocolService"]: ProtocolServicer(db),
         course_service_pb2.DESCRIPTOR.services_by_name["CourseService"]: CourseServicer(db),
         visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: VisitServicer(db),
+        task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
     }

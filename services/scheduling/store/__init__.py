@@ -14,10 +14,13 @@ from services.scheduling.store.planning import PlanningStore
 from services.scheduling.store.protocols import ProtocolStore
 from services.scheduling.store.resources import ResourceStore
 from services.scheduling.store.sites import SiteStore
+from services.scheduling.store.tasks import TaskStore
 from services.scheduling.store.visits import VisitStore
 
 
-class SchedulingStore(SiteStore, ResourceStore, ProtocolStore, PatientStore, PlanningStore, CourseStore, VisitStore):
+class SchedulingStore(
+    SiteStore, ResourceStore, ProtocolStore, PatientStore, PlanningStore, CourseStore, VisitStore, TaskStore
+):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "chain_pkey": ChainExists,
         "site_chain_id_legal_entity_id_fkey": LegalEntityNotFound,

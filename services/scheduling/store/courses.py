@@ -51,7 +51,7 @@ from services.scheduling.domain.hours import DAY, Days, Hours, Slot
 from services.scheduling.domain.protocols import ProtocolVersion
 from services.scheduling.domain.sites import SiteNotFound
 from services.scheduling.store.columns import shifts_of
-from services.scheduling.store.patients import is_paused
+from services.scheduling.store.patients import PATIENTS, is_paused
 from services.scheduling.store.resources import resource_of
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
 from services.scheduling.store.visits import visit_of
@@ -86,14 +86,17 @@ def as_json(table: Table, *where: ColumnElement[bool]) -> ScalarSelect[Any]:
     return select(func.jsonb_agg(func.to_jsonb(table.table_valued()))).where(*where).scalar_subquery()
 
 
-_is_known = exists().where(patient.c.chain_id == CHAIN, patient.c.patient_id == PATIENT)
-_cleared = [clearance.c.chain_id == CHAIN, clearance.c.patient_id == PATIENT, clearance.c.protocol_id == PROTOCOL]
+_ids = PATIENTS.all_ids(PATIENT)
+_is_known = exists().where(patient.c.chain_id == CHAIN, patient.c.patient_id == PATIENTS.end(PATIENT))
+_cleared = [clearance.c.chain_id == CHAIN, clearance.c.patient_id == any_(_ids), clearance.c.protocol_id == PROTOCOL]
 TERMS = Statement(
     site_terms.add_columns(
         as_json(resource, of_site, resource.c.id == any_(param("resource_ids", ARRAY(Uuid)))).label("resources"),
         _is_known.label("patient_known"),
         as_json(clearance, *_cleared).label("clearances"),
-        is_paused(adverse_event.c.chain_id == CHAIN, adverse_event.c.patient_id == PATIENT),
+        is_paused(PATIENT),
+        PATIENTS.end(PATIENT).label("patient_end"),
+        _ids.label("patient_ids"),
     )
 )
 
@@ -192,8 +195,7 @@ _of_the_course = [
     course.c.route_code.label("course_route_code"),
     course.c.booked_at,
     is_paused(
-        adverse_event.c.chain_id == course.c.chain_id,
-        adverse_event.c.patient_id == course.c.patient_id,
+        course.c.patient_id,
         or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == course.c.id),
     ),
 ]
@@ -205,10 +207,13 @@ _with_visits = (
 GET_COURSE = Statement(_with_visits.where(course.c.chain_id == CHAIN, course.c.id == COURSE))
 
 
+_LISTED_BY = {"site_id": course.c.site_id == SITE, "patient_id": course.c.patient_id == any_(_ids)}
+
+
 def _courses(*filters: str) -> Statement:
     """A page of courses with their visits. One statement for each set of filters, so that each has its own plan."""
     chosen = select(course.c.id).where(course.c.chain_id == CHAIN, course.c.id > param("after", Uuid))
-    chosen = chosen.where(*(course.c[name] == param(name, Uuid) for name in filters)).order_by(course.c.id)
+    chosen = chosen.where(*(_LISTED_BY[name] for name in filters)).order_by(course.c.id)
     return Statement(_with_visits.where(course.c.chain_id == CHAIN, course.c.id.in_(chosen.limit(LIMIT))))
 
 
@@ -230,7 +235,7 @@ class CourseStore(Store):
         hours = site_hours(row, site_id, version.id)
         assert row
         if not row["patient_known"]:
-            raise NotYetKnown("patient", patient_id)
+            raise NotYetKnown("patient", row["patient_end"])
         found = [resource_of(each) for each in json.loads(row["resources"] or "[]")]
         return Terms(
             site=hours,
@@ -239,12 +244,14 @@ class CourseStore(Store):
             resources={each.id: each for each in found},
             clearances=_clearances(row["clearances"]),
             paused=row["paused"],
+            patient_id=row["patient_end"],
+            patient_ids=frozenset(row["patient_ids"]),
         )
 
-    async def taken(self, patient_id: UUID, layouts: Sequence[Layout]) -> list[Taken]:
-        """Whatever overlaps a visit, of the resources that it wants and of the patient."""
+    async def taken(self, terms: Terms, layouts: Sequence[Layout]) -> list[Taken]:
+        """Whatever overlaps a visit, of the resources that it wants and of the patient, under any of their ids."""
         wanted = [(id, each.hold) for each in layouts for id in each.resources.values()]
-        wanted += [(patient_id, each.stay) for each in layouts]
+        wanted += [(id, each.stay) for each in layouts for id in terms.patient_ids]
         found = await self.rows(
             TAKEN,
             holder_id=[id for id, _ in wanted],
@@ -252,7 +259,9 @@ class CourseStore(Store):
             end_at=[slot.end for _, slot in wanted],
             near_at=[slot.end + DAY for _, slot in wanted],
         )
-        return [Taken(row["holder_id"], row["lane"], Slot(row["start_at"], row["end_at"])) for row in found]
+        return [
+            Taken(terms.holder(row["holder_id"]), row["lane"], Slot(row["start_at"], row["end_at"])) for row in found
+        ]
 
     def add_course(self, new: Course, placed: Sequence[Sequence[Taken]]) -> None:
         """Written with what the chassis writes last."""

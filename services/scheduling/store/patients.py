@@ -1,15 +1,18 @@
-"""What events told of patients: that they exist, and what they are cleared for, what went wrong."""
+"""What events told of patients: that they exist, which were merged, what they are cleared for, what went wrong."""
 
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists
+from sqlalchemy import ColumnElement, any_, exists
 from sqlalchemy.dialects.postgresql import insert
 
+from chassis.aliases import Aliases, AliasStore
 from chassis.sql import Statement, params
-from chassis.store import Store
 from services.scheduling.domain.courses import Clearance
-from services.scheduling.tables import adverse_event, clearance, patient
+from services.scheduling.store.sites import CHAIN
+from services.scheduling.tables import adverse_event, clearance, patient, patient_alias
+
+PATIENTS = Aliases(patient_alias)
 
 KEEP_PATIENT = Statement(insert(patient).values(params("chain_id", "patient_id")).on_conflict_do_nothing())
 _new = insert(clearance).values(params(*clearance.c.keys()))
@@ -31,12 +34,15 @@ KEEP_ADVERSE_EVENT = Statement(
 )
 
 
-def is_paused(*of: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Whether an adverse event that fits keeps treatment from going on."""
-    return exists().where(adverse_event.c.pausing, *of).label("paused")
+def is_paused(patient_id: ColumnElement[UUID], *of: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether an adverse event of the patient, under any of their ids, that fits keeps treatment from going on."""
+    theirs = adverse_event.c.patient_id == any_(PATIENTS.all_ids(patient_id))
+    return exists().where(adverse_event.c.pausing, adverse_event.c.chain_id == CHAIN, theirs, *of).label("paused")
 
 
-class PatientStore(Store):
+class PatientStore(AliasStore):
+    aliases = PATIENTS
+
     async def keep_patient(self, patient_id: UUID) -> None:
         await self.rows(KEEP_PATIENT, patient_id=patient_id)
 

@@ -14,6 +14,7 @@ from services.scheduling.domain.hours import DAY
 from services.scheduling.domain.planning import Calendar, Wish, last_day, visits_of
 from services.scheduling.domain.protocols import ProtocolVersion
 from services.scheduling.store.courses import PATIENT, as_json, of_site, site_hours, site_terms
+from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.resources import resource_of
 from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import allocation, presence, resource
@@ -45,12 +46,14 @@ _lanes = (
     .group_by(allocation.c.resource_id, allocation.c.lane)
     .subquery("lanes")
 )
+_ids = PATIENTS.each_id(PATIENT, "their_ids")
 CALENDAR = Statement(
     site_terms.add_columns(
         as_json(resource, of_site).label("resources"),
         select(func.jsonb_agg(_lanes.c.taken)).scalar_subquery().label("taken"),
         select(_spans(presence))
-        .where(presence.c.patient_id == PATIENT, _ahead(presence))
+        .join_from(_ids, presence, presence.c.patient_id == _ids.c.id)
+        .where(_ahead(presence))
         .scalar_subquery()
         .label("patient"),
     )

@@ -34,8 +34,7 @@ VISIT_TO_CHANGE = Statement(
         course.c.protocol_version_id,
         course.c.version.label("course_version"),
         is_paused(
-            adverse_event.c.chain_id == visit.c.chain_id,
-            adverse_event.c.patient_id == visit.c.patient_id,
+            visit.c.patient_id,
             or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == visit.c.course_id),
         ),
     )
