@@ -158,6 +158,21 @@ async def test_a_bad_row_is_refused_alone_by_row_and_column(desk: Desk, tmp_path
     assert await desk.service.count("patient") == 2
 
 
+async def test_a_quotation_mark_too_many_costs_one_row_and_not_all_until_the_next(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.importing.records.RECORD_BYTES_MAX", 200)
+    good = [f"{n},Ruiz,1980-05-17," for n in range(20)]
+    bad, long = '90,"Ruiz,1980-05-17,', "91,Ruiz,1980-05-17," + "x" * 600
+    lines = [bad, *good, long, bad, "92,Sol,1980-05-17,"]
+    found = await told(desk, tmp_path, HEADER.encode() + "\n".join(lines).encode())
+    refused = [(row, faults) for row, outcome, faults in found if outcome == "refused"]
+    assert refused == [
+        (2, [("", "QUOTE_NOT_CLOSED")]), (23, [("", "TOO_LARGE")]), (24, [("", "QUOTE_NOT_CLOSED")]),
+    ]  # fmt: skip
+    assert [row for row, outcome, _ in found if outcome == "created"] == [*range(3, 23), 25]
+
+
 @pytest.mark.parametrize(
     ("content", "faults"),
     [

@@ -25,6 +25,8 @@ def _possible(draw: st.DrawFn) -> str:
 @example("555-929-9025")
 @example("(505) 842-2000")
 @example("+1 (505) 842.2000")
+@example("604-669-1234")  # Of Canada, which shares the country code.
+@example("8769221234")  # Of Jamaica.
 @example("(505842-2000")
 @example("505842\n2000")
 @example("٥٠٥٨٤٢٢٠٠٠")

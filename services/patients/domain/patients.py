@@ -179,10 +179,6 @@ class PatientCard:
     birth_date: date
     home_site_id: UUID
 
-    @property
-    def patient_id(self) -> UUID:
-        return self.id
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
