@@ -145,6 +145,14 @@ class Patient:
     version: int
     created_at: datetime
     updated_at: datetime
+    merged_ids: tuple[UUID, ...] = ()
+    """Of records of the same person that were merged into this one."""
+    survivor_id: UUID | None = None
+    """Of a merged record: the one that stands for it."""
+
+    @property
+    def ids(self) -> tuple[UUID, ...]:
+        return (self.id, *self.merged_ids)
 
     @property
     def patient_id(self) -> UUID:

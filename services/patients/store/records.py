@@ -36,6 +36,7 @@ from chassis.store import Store, settling
 from chassis.tables import Instant
 from services.patients.domain.changes import NewChange, registration
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse
+from services.patients.domain.merges import PatientMerged
 from services.patients.domain.patients import (
     MRN_SYSTEM,
     FormerName,
@@ -49,6 +50,7 @@ from services.patients.domain.patients import (
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
 from services.patients.store.changes import NEW_CHANGES, change_columns
+from services.patients.store.persons import SURVIVOR, merged_ids
 from services.patients.store.seen import AT_ITS_SITES, AT_ITS_SITES_OR_BEHIND_GLASS
 from services.patients.tables.records import (
     contact_point,
@@ -95,9 +97,12 @@ every_record = select(
     _list(patient_identifier, "place", "system", "value").label("identifiers"),
     _list(patient_site, "site_id").label("site_ids"),
     _list(related_person, *_RELATED).label("related_persons"),
+    merged_ids(patient.c.id).label("merged_ids"),
 )
 _record = every_record.where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
-RECORD = Statement(_record.where(AT_ITS_SITES_OR_BEHIND_GLASS))
+RECORD = Statement(
+    every_record.where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR).where(AT_ITS_SITES_OR_BEHIND_GLASS)
+)
 RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))
 
 # Who has an identifier. The record number is one, too.
@@ -175,7 +180,7 @@ def _new_rows(table: Table, **columns: TypeArgument) -> CTE:
 
 
 _belongings = (
-    _new_rows(patient_site, patient_id=Uuid, site_id=Uuid),
+    _new_rows(patient_site, patient_id=Uuid, site_id=Uuid, shared=Boolean),
     _new_rows(patient_name, patient_id=Uuid, word=Text),
     _new_rows(patient_identifier, patient_id=Uuid, place=SmallInteger, system=Text, value=Text),
     _new_rows(
@@ -255,12 +260,17 @@ class RecordStore(Store):
         )
 
     async def patient(self, patient_id: UUID) -> Patient:
-        """Also for whoever broke the glass for it."""
-        return _found(await self.row(RECORD, patient_id=patient_id), patient_id)
+        """Also for whoever broke the glass for it. Of a merged one, the record that stands for it."""
+        found = _found(await self.row(RECORD, patient_id=patient_id), patient_id)
+        self.saw(*found.merged_ids)
+        return found
 
     async def patient_to_change(self, patient_id: UUID) -> Patient:
-        """Nobody else changes it until the transaction ends."""
-        return _found(await self.row(RECORD_TO_CHANGE, patient_id=patient_id), patient_id)
+        """Nobody else changes it until the transaction ends. A merged one is not changed."""
+        found = _found(await self.row(RECORD_TO_CHANGE, patient_id=patient_id), patient_id)
+        if found.survivor_id:
+            raise PatientMerged(found.survivor_id)
+        return found
 
     async def change_patient(self, changed: Patient, change: NewChange) -> None:
         await self.rows(FORGET_BELONGINGS, patient_id=changed.id)
@@ -307,7 +317,9 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
     """The parameters of `_belongings`: the rows of each table, column by column."""
     return {
         **_columns(
-            "patient_site", ("patient_id", "site_id"), [(each.id, id) for each in patients for id in each.site_ids]
+            "patient_site",
+            ("patient_id", "site_id", "shared"),
+            [(id, site, id != each.id) for each in patients for site in each.site_ids for id in each.ids],
         ),
         **_columns(
             "patient_name",
@@ -382,7 +394,7 @@ def patient_of(row: Record) -> Patient:
     )
     site_ids = frozenset(read_id(site_id) for [site_id] in _entries(row["site_ids"]))
     stamps = row["version"], row["created_at"], row["updated_at"]
-    return Patient(row["id"], row["mrn"], person, site_ids, *stamps)
+    return Patient(row["id"], row["mrn"], person, site_ids, *stamps, tuple(row["merged_ids"]), row["survivor_id"])
 
 
 def _entries(column: str | None) -> list[Any]:
