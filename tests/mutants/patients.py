@@ -35,6 +35,7 @@ U_PATIENTS_QUESTIONNAIRES = "tests/unit/test_patients_questionnaires.py"
 I_PATIENTS_GLASS = "tests/integration/test_patients_break_glass.py"
 I_PATIENTS_ACCESSES = "tests/integration/test_patients_accesses.py"
 I_PATIENTS_RETENTION = "tests/integration/test_patients_retention.py"
+I_PATIENTS_MERGES = "tests/integration/test_patients_merges.py"
 I_PATIENTS_CANARY = "tests/integration/test_patients_canary.py"
 U_PATIENTS_ACCESS = "tests/unit/test_patients_access.py"
 
@@ -250,4 +251,8 @@ PATIENTS = [
     Mutant("services/patients/rpc/retention.py", 'pb.RestrictPatientResponse, PatientsStore, work, locks=locks', 'pb.RestrictPatientResponse, PatientsStore, work', I_PATIENTS_RETENTION, "two_who"),
     Mutant("services/patients/rpc/retention.py", 'locks = [patient_id]\n', 'locks = list[UUID]()\n', I_PATIENTS_RETENTION, "two_who_forget"),
     Mutant("services/patients/store/records.py", 'RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))', 'RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES))', I_PATIENTS_RACES),
+    Mutant("services/patients/use_cases/merges.py", '    check_two(command.survivor_id, command.merged_id)\n', '', I_PATIENTS_MERGES, "refused_with_its_reason"),
+    Mutant("services/patients/domain/merges.py", '        if self.restricted:\n', '        if False:\n', I_PATIENTS_MERGES, "refused_with_its_reason"),
+    Mutant("services/patients/domain/merges.py", '        if self.version != version:\n', '        if False:\n', I_PATIENTS_MERGES, "refused_with_its_reason"),
+    Mutant("services/patients/domain/merges.py", '+ 1 > MERGED_MAX:', '> MERGED_MAX:', I_PATIENTS_MERGES, "more_than_20"),
 ]  # fmt: skip

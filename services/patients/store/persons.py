@@ -20,7 +20,7 @@ _other = patient.alias("other")
 _survivor = (
     select(_merged.c.survivor_id).where(_merged.c.chain_id == _CHAIN, _merged.c.id == _PATIENT).scalar_subquery()
 )
-# As a whole a subselect: a bare COALESCE is not known to be leakproof, and row-level security keeps it from the indexes.
+# As a whole a subselect: a bare COALESCE counts as leaky, and row-level security keeps it from the indexes.
 SURVIVOR: ColumnElement[Any] = select(func.coalesce(_survivor, _PATIENT)).scalar_subquery()
 """Of :patient_id."""
 _ids = union_all(
