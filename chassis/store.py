@@ -10,7 +10,22 @@ import asyncpg
 from asyncpg import Record
 from asyncpg.pool import PoolConnectionProxy
 from google.protobuf.message import Message
-from sqlalchemy import CTE, LargeBinary, Select, Text, Uuid, any_, cast, exists, func, insert, select, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    FromClause,
+    LargeBinary,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    cast,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -41,12 +56,27 @@ class RequestIdReused(DomainError):
 
 
 _lock = rows("locks", lock_id=Uuid)
-_locks = select(func.count(func.pg_advisory_xact_lock(func.hashtextextended(cast(_lock.c.lock_id, Text), 0))))
+
+
+def _locking(ids: FromClause) -> Select[Any]:
+    """Takes the locks in the order of `ids`."""
+    return select(func.count(func.pg_advisory_xact_lock(func.hashtextextended(cast(ids.c.lock_id, Text), 0))))
+
+
+_locks = _locking(_lock)
 _new_claim = pg_insert(idempotency).values(params(*KEY, "request_hash")).on_conflict_do_nothing()
 _claim = _new_claim.returning(idempotency.c.request_id).cte("claim")
 _ours = exists(select(_claim.c.request_id))
 # A replay finds no claim, and so takes no locks and cannot deadlock against its twin.
-CLAIM_AND_LOCK = Statement(select(_ours.label("ours"), _locks.where(_ours).scalar_subquery()))
+
+
+def claiming(ids: FromClause, *more: ColumnElement[Any]) -> Statement:
+    """The first statement of a change: claims the request, takes locks on `ids`, and answers `more`."""
+    return Statement(select(_ours.label("ours"), _locking(ids).where(_ours).scalar_subquery(), *more))
+
+
+CLAIM_AND_LOCK = claiming(_lock)
+LOCK_IDS = _lock
 LOCK = Statement(_locks.where(param("chain_id", Uuid).is_not(None)))
 _same_key = [idempotency.c[name] == param(name) for name in KEY]
 EARLIER = Statement(select(idempotency.c.request_hash, idempotency.c.response).where(*_same_key))
@@ -120,6 +150,9 @@ class Store:
     subject_kind: ClassVar[str] = ""
     """Kind of the ids of those whose data the service keeps: an audit row names them. Empty: the service has none."""
 
+    claiming: ClassVar[Statement] = CLAIM_AND_LOCK
+    """A service's own may answer more in the same round trip: see `claim_values` and `claimed`."""
+
     def __init__(self, conn: Connection, call: Call) -> None:
         self._conn, self.call = conn, call
         self._events: list[tuple[UUID, UUID, str, bytes]] = []
@@ -176,14 +209,23 @@ class Store:
         the claim is ours, so that a refusal is never remembered.
         """
         digest = _digest(request)
-        claimed = await self.row(CLAIM_AND_LOCK, **self._request_key(), request_hash=digest, lock_id=locks)
+        more = self.claim_values(request)
+        claimed = await self.row(self.claiming, **self._request_key(), request_hash=digest, lock_id=locks, **more)
         if claimed and claimed["ours"]:
+            self.claimed(claimed)
             return None
         earlier = await self.row(EARLIER, **self._request_key())
         if earlier is None or earlier["request_hash"] != digest:
             raise RequestIdReused()
         response: bytes = earlier["response"]
         return response
+
+    def claim_values(self, request: Message) -> dict[str, Any]:
+        """What the service's own `claiming` asks for besides."""
+        return {}
+
+    def claimed(self, row: Record) -> None:
+        """What the service's own `claiming` answered besides."""
 
     async def settle(self, request: Message, response: Message) -> None:
         """Writes what a change leaves behind, in one round trip: its events, its audit row and its answer."""

@@ -19,9 +19,11 @@ from atoll.patients.v1.events_pb2 import (
     MeasureRecorded,
     MeasureRetracted,
     PatientAnonymised,
+    PatientMerged,
     PatientRegistered,
     PatientSiteAdded,
     PatientSiteRemoved,
+    PatientUnmerged,
     PatientUpdated,
     PermissionRecorded,
     SafetyFlagAcknowledged,
@@ -40,6 +42,7 @@ from services.patients.domain.consents import KeptConsent
 from services.patients.domain.diagnoses import Diagnosis
 from services.patients.domain.documents import ConsentDocument, DocumentVersion
 from services.patients.domain.measures import Measure, SafetyFlag
+from services.patients.domain.merges import Merge
 from services.patients.domain.patients import Patient
 from services.patients.domain.permissions import Permission
 from services.patients.domain.screenings import Screening
@@ -258,3 +261,18 @@ def glass_broken(glass: GlassBreak) -> GlassBroken:
 
 def patient_anonymised(patient_id: UUID) -> PatientAnonymised:
     return PatientAnonymised(patient_id=to_wire("patient", patient_id))
+
+
+def patient_merged(merge: Merge) -> PatientMerged:
+    return PatientMerged(**_of_merge(merge))
+
+
+def patient_unmerged(merge: Merge) -> PatientUnmerged:
+    return PatientUnmerged(**_of_merge(merge))
+
+
+def _of_merge(merge: Merge) -> dict[str, Any]:
+    return {
+        "patient_id": to_wire("patient", merge.survivor_id),
+        "merged_patient_id": to_wire("patient", merge.merged_id),
+    }

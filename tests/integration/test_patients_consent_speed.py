@@ -69,7 +69,7 @@ async def test_a_patients_consents_are_found_by_index_among_those_of_many(desk: 
     line, by_id = "consent_chain_id_patient_id_document_id_sequence_key", "consent_chain_id_patient_id_id_key"
     cases: list[tuple[Statement, dict[str, Any], tuple[str, ...]]] = [
         (LAST_CONSENTS, {"patient_id": one, "until": until}, (line, "consent_withdrawal_pkey")),
-        (LAST_CONSENT, {"patient_id": one, "document_id": document_id}, (line,)),
+        (LAST_CONSENT, {"patient_id": one, "document_id": document_id}, (line, by_id)),
         (CONSENTS, page, (by_id,)),
         (CONSENT, {"patient_id": one, "consent_id": one}, ("consent_pkey", by_id, line)),
         (PERMISSIONS, page, ("permission_patient_idx",)),

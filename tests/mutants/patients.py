@@ -35,6 +35,7 @@ U_PATIENTS_QUESTIONNAIRES = "tests/unit/test_patients_questionnaires.py"
 I_PATIENTS_GLASS = "tests/integration/test_patients_break_glass.py"
 I_PATIENTS_ACCESSES = "tests/integration/test_patients_accesses.py"
 I_PATIENTS_RETENTION = "tests/integration/test_patients_retention.py"
+I_PATIENTS_MERGES = "tests/integration/test_patients_merges.py"
 I_PATIENTS_CANARY = "tests/integration/test_patients_canary.py"
 U_PATIENTS_ACCESS = "tests/unit/test_patients_access.py"
 I_PATIENTS_RECORD = "tests/integration/test_patients_record.py"
@@ -186,7 +187,7 @@ PATIENTS = [
     Mutant("services/patients/domain/clearances.py", 'year=today.year + YEARS_MAX, day=28', 'year=today.year + YEARS_MAX, month=3, day=1', U_PATIENTS_RULES),
     Mutant("services/patients/store/clearances.py", '    screening.c.protocol_id == param("protocol_id", Uuid),\n', '    param("protocol_id", Uuid).is_not(None),\n', I_PATIENTS_CLEARANCES),
     Mutant("services/patients/store/clearances.py", 'clearance.c.expire_date >= _day, clearance.c.revoked_at.is_(None)', 'clearance.c.expire_date >= _day', I_PATIENTS_CLEARANCES),
-    Mutant("services/patients/store/screenings.py", 'patient.c.id == PATIENT, _seen)', 'patient.c.id == PATIENT)', I_PATIENTS_SCREENINGS),
+    Mutant("services/patients/store/screenings.py", 'patient.c.id == SURVIVOR, _seen)', 'patient.c.id == SURVIVOR)', I_PATIENTS_SCREENINGS),
     Mutant("services/patients/store/questionnaires.py", '        questionnaire.c.retired_at.is_(None),\n', '', I_PATIENTS_QUESTIONNAIRES),
     Mutant("services/patients/store/__init__.py", '        "questionnaire_chain_id_code_key": QuestionnaireCodeTaken,\n', '', I_PATIENTS_QUESTIONNAIRES),
     Mutant("services/patients/store/__init__.py", '        "screening_chain_id_patient_id_site_id_fkey": PatientNotFound,\n', '', I_PATIENTS_SCREENINGS),
@@ -202,7 +203,7 @@ PATIENTS = [
     Mutant("services/patients/domain/contacts.py", 'at_home or phonenumbers.is_valid_number(number)', 'at_home', P_PATIENTS_PHONES),
     Mutant("services/patients/rpc/exports.py", '            call = replace(call, audit=AUDIT_NONE)  # It was kept when the stream was opened.\n', '', I_PATIENTS_EXPORT),
     Mutant("services/patients/rpc/exports.py", '                for part in parts[:-1]:\n                    yield pb.ExportPatientsResponse(patient_export=_part(part))\n', '                for part in parts[:-1]:\n                    yield pb.ExportPatientsResponse(patient_export=_part(part), resume_token=to_wire("patient", export.patient_id))\n', I_PATIENTS_EXPORT),
-    Mutant("services/patients/store/exports.py", '.where(\n        AT_ITS_SITES_OR_BEHIND_GLASS\n    )', '', I_PATIENTS_EXPORT),
+    Mutant("services/patients/store/exports.py", 'patient.c.id == SURVIVOR).where(AT_ITS_SITES_OR_BEHIND_GLASS)', 'patient.c.id == SURVIVOR)', I_PATIENTS_EXPORT),
     Mutant("cli/exporting/chain.py", '            os.truncate(file, size)\n', '', I_PATIENTS_EXPORT),
     Mutant("cli/importing/state.py", '        os.truncate(self.report, size)\n', '', I_IMPORT_RESUMED),
     Mutant("cli/importing/state.py", '        if changed:\n', '        if False:\n', I_IMPORT_RESUMED),
@@ -223,7 +224,7 @@ PATIENTS = [
     Mutant("services/patients/migrations/versions/0002_who_sees_a_record_sees_all_of_it.py", "seen.patient_id = clearance.patient_id AND seen.actor = current_setting('app.actor', true) AND seen.expire_at > clock_timestamp()", "seen.patient_id = clearance.patient_id AND seen.expire_at > clock_timestamp()", I_PATIENTS_GLASS, "nobody_else"),
     Mutant("services/patients/store/accesses.py", '        if await self.row(IS_SEEN, patient_id=patient_id) is None:\n', '        if False:\n', I_PATIENTS_ACCESSES, "only_those"),
     Mutant("services/patients/store/accesses.py", '        audit_subject.c.position < param("before", BigInteger),\n', '        param("before", BigInteger).is_not(None),\n', I_PATIENTS_ACCESSES, "in_pages"),
-    Mutant("services/patients/store/accesses.py", '        audit_subject.c.subject_id == PATIENT,\n', '        PATIENT.is_not(None),\n', I_PATIENTS_ACCESSES, "names_every"),
+    Mutant("services/patients/store/accesses.py", '        audit_subject.c.subject_id == _one.c.id,\n', '', I_PATIENTS_ACCESSES, "names_every"),
     Mutant("services/patients/rpc/patients.py", '            return page.cut(found, key=lambda each: _place(each[1]))\n', '            store.saw(*(card.id for card, _ in found))\n            return page.cut(found, key=lambda each: _place(each[1]))\n', I_PATIENTS_SEARCH, "audit_row"),
     Mutant("services/patients/rpc/patients.py", '                raise PatientRestricted()\n', '                pass\n', I_PATIENTS_RETENTION, "nothing_is_sent"),
     Mutant("services/patients/store/retention.py", 'RESTRICT = settling(_decided, _restricted, _hidden.cte("hidden_names"))', 'RESTRICT = settling(_decided, _restricted)', I_PATIENTS_RETENTION, "found_by_nobody"),
@@ -248,11 +249,10 @@ PATIENTS = [
     Mutant("services/patients/domain/retention.py", '        if self.last_contact < of_age:\n', '        if self.last_contact <= of_age:\n', U_PATIENTS_ACCESS),
     Mutant("services/patients/domain/retention.py", '        return date(year, 3, 1)\n', '        return date(year, 2, 28)\n', U_PATIENTS_ACCESS),
     Mutant("chassis/logs.py", 'TELLING = (AssertionError,', 'TELLING = (ValueError,', I_PATIENTS_CANARY, "belong"),
-    Mutant("chassis/ids.py", '        if value and ID.fullmatch(value):\n', '        if value:\n', I_PATIENTS_CANARY, "belong"),
     Mutant("chassis/endpoint.py", '                log.info("rpc.done", method=self._name,', '                log.info("rpc.done", raw=repr(raw), method=self._name,', I_PATIENTS_CANARY, "belong"),
     Mutant("services/patients/events.py", '        language=patient.person.language,\n    )\n\n\ndef patient_updated', '        language=patient.person.family_name,\n    )\n\n\ndef patient_updated', I_PATIENTS_CANARY, "belong"),
     Mutant("services/patients/rpc/retention.py", 'pb.RestrictPatientResponse, PatientsStore, work, locks=locks', 'pb.RestrictPatientResponse, PatientsStore, work', I_PATIENTS_RETENTION, "two_who"),
-    Mutant("services/patients/rpc/retention.py", 'locks = [patient_id]\n', 'locks = list[UUID]()\n', I_PATIENTS_RETENTION, "two_who_forget"),
+    Mutant("services/patients/rpc/retention.py", 'locks = [merge_lock(call.chain_id), patient_id]\n', 'locks = list[UUID]()\n', I_PATIENTS_RETENTION, "two_who_forget"),
     Mutant("services/patients/store/records.py", 'RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))', 'RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES))', I_PATIENTS_RACES),
     Mutant("services/patients/store/search.py", 'name.c.word == _first_word(name), ', '', I_PATIENTS_SEARCH),
     Mutant("services/patients/store/search.py", ', else_=elsewhere.scalar_subquery()).collate("C")', ', else_="").collate("C")', I_PATIENTS_SEARCH),
@@ -268,7 +268,7 @@ PATIENTS = [
     Mutant("services/patients/store/records.py", '_record.where(AT_ITS_SITES).with_for_update', '_record.where(AT_ITS_SITES_OR_BEHIND_GLASS).with_for_update', I_PATIENTS_RECORD),
     Mutant("services/patients/store/seen.py", 'break_glass.c.actor == _THE_CALLER, ', '', I_PATIENTS_RECORD),
     Mutant("services/patients/store/seen.py", ', break_glass.c.expire_at > func.clock_timestamp()', '', I_PATIENTS_RECORD),
-    Mutant("services/patients/store/changes.py", 'PATIENT, AT_ITS_SITES_OR_BEHIND_GLASS', 'PATIENT', I_PATIENTS_CHANGES),
+    Mutant("services/patients/store/changes.py", 'SURVIVOR, AT_ITS_SITES_OR_BEHIND_GLASS', 'SURVIVOR', I_PATIENTS_CHANGES),
     Mutant("services/patients/store/__init__.py", '        "patient_site_pkey": PatientSiteThere,\n', '', I_PATIENTS_SITES),
     Mutant("services/patients/store/__init__.py", '        "patient_change_pkey": StaleEtag,\n', '', I_PATIENTS_CHANGES),
     Mutant("services/patients/store/patient_sites.py", '    .with_for_update(of=patient)\n', '', I_PATIENTS_SITES),
@@ -296,4 +296,12 @@ PATIENTS = [
     Mutant("services/patients/domain/changes.py", ' if old != new)', ')', U_PATIENTS_RECORD),
     Mutant("chassis/store.py", '        self._noted = frozenset(self._subjects)\n', '', I_PATIENTS_RECORD, "noted_once"),
     Mutant("chassis/store.py", 'read.add_cte(_new_audit, _new_subjects.cte("new_subjects"))', 'read.add_cte(_new_audit)', I_PATIENTS_RECORD, "noted_once"),
+    Mutant("services/patients/use_cases/merges.py", '    check_two(command.survivor_id, command.merged_id)\n', '', I_PATIENTS_MERGES, "refused_with_its_reason"),
+    Mutant("services/patients/domain/merges.py", '        if self.restricted:\n', '        if False:\n', I_PATIENTS_MERGES, "refused_with_its_reason"),
+    Mutant("services/patients/domain/merges.py", '        if self.version != version:\n', '        if False:\n', I_PATIENTS_MERGES, "refused_with_its_reason"),
+    Mutant("services/patients/domain/merges.py", '+ 1 > MERGED_MAX:', '> MERGED_MAX:', I_PATIENTS_MERGES, "more_than_20"),
+    Mutant("services/patients/use_cases/merges.py", '    await store.name_anew([await store.patient_to_change(survivor.id)])\n', '', I_PATIENTS_MERGES, "found_once"),
+    Mutant("services/patients/use_cases/merges.py", '    await store.name_anew([await store.patient_to_change(id) for id in (survivor_id, merged_id)])\n', '', I_PATIENTS_MERGES, "taken_apart"),
+    Mutant("services/patients/store/search.py", 'func.coalesce(patient.c.survivor_id, patient.c.id)', 'patient.c.id', I_PATIENTS_MERGES, "found_once"),
+    Mutant("services/patients/store/records.py", '        return replace(found, also_called=tuple(each.person for each in merged))\n', '        return found\n', I_PATIENTS_MERGES, "kept_by_a_change"),
 ]  # fmt: skip

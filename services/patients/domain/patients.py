@@ -146,6 +146,22 @@ class Patient:
     created_at: datetime
     updated_at: datetime
     restricted: bool = False  # Found by no search.
+    merged_ids: tuple[UUID, ...] = ()
+    """Of records of the same person that were merged into this one."""
+    survivor_id: UUID | None = None
+    """Of a merged record: the one that stands for it."""
+    also_called: tuple[Person, ...] = ()
+    """As the merged records tell it: a search finds the person by these names, too."""
+
+    @property
+    def ids(self) -> tuple[UUID, ...]:
+        return (self.id, *self.merged_ids)
+
+    @property
+    def search_words(self) -> tuple[str, ...]:
+        """Without doubles."""
+        people = self.person, *self.also_called
+        return tuple(dict.fromkeys(word for each in people for word in each.search_words))
 
     @property
     def patient_id(self) -> UUID:

@@ -62,6 +62,8 @@ class Retention:
     restricted: bool
     anonymised_at: datetime | None
     updated_at: datetime
+    merged_ids: tuple[UUID, ...] = ()
+    """Of records of the same person, whose contacts, clearances and opened glass count, too."""
 
     @property
     def last_contact(self) -> date:

@@ -14,6 +14,7 @@ from atoll.patients.v1 import (
     diagnosis_service_pb2,
     export_service_pb2,
     measure_service_pb2,
+    merge_service_pb2,
     patient_change_service_pb2,
     patient_service_pb2,
     patient_site_service_pb2,
@@ -33,6 +34,7 @@ from services.patients.rpc.diagnoses import DiagnosisServicer
 from services.patients.rpc.documents import ConsentDocumentServicer
 from services.patients.rpc.exports import ExportServicer
 from services.patients.rpc.measures import MeasureServicer
+from services.patients.rpc.merges import MergeServicer
 from services.patients.rpc.patient_sites import PatientSiteServicer
 from services.patients.rpc.patients import PatientServicer
 from services.patients.rpc.permissions import PermissionServicer
@@ -59,4 +61,5 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         permission_service_pb2.DESCRIPTOR.services_by_name["PermissionService"]: PermissionServicer(db),
         questionnaire_service_pb2.DESCRIPTOR.services_by_name["QuestionnaireService"]: QuestionnaireServicer(db),
         retention_service_pb2.DESCRIPTOR.services_by_name["RetentionService"]: RetentionServicer(db),
+        merge_service_pb2.DESCRIPTOR.services_by_name["MergeService"]: MergeServicer(db),
     }

@@ -287,6 +287,8 @@ def to_patient(patient: Patient) -> record_pb.Patient:
         related_persons=[_related_person(each) for each in person.related_persons],
         self_pay_declaration=_declaration(person.self_pay_declaration) if person.self_pay_declaration else None,
         deceased_date=to_date(person.deceased_date) if person.deceased_date else None,
+        merged_patient_ids=[to_wire("patient", id) for id in patient.merged_ids],
+        survivor_patient_id=to_wire("patient", patient.survivor_id) if patient.survivor_id else "",
     )
 
 

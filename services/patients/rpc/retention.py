@@ -12,6 +12,7 @@ from chassis.times import to_date, to_timestamp
 from services.patients.domain.retention import Restriction, Retention, RetentionPolicy
 from services.patients.store import PatientsStore
 from services.patients.use_cases import retention as use_cases
+from services.patients.use_cases.merges import merge_lock
 from services.patients.use_cases.retention import Decide
 
 YEAR_MIN = timedelta(days=365)
@@ -70,7 +71,7 @@ class RetentionServicer:
                 restriction=_restriction(await use_cases.decide_restriction(store, command))
             )
 
-        locks = [command.patient_id]
+        locks = [merge_lock(call.chain_id), command.patient_id]
         return await self._db.once(call, request, pb.RestrictPatientResponse, PatientsStore, work, locks=locks)
 
     async def LiftRestriction(self, request: pb.LiftRestrictionRequest, call: Call) -> pb.LiftRestrictionResponse:
@@ -81,7 +82,7 @@ class RetentionServicer:
                 restriction=_restriction(await use_cases.decide_restriction(store, command))
             )
 
-        locks = [command.patient_id]
+        locks = [merge_lock(call.chain_id), command.patient_id]
         return await self._db.once(call, request, pb.LiftRestrictionResponse, PatientsStore, work, locks=locks)
 
     async def AnonymisePatient(self, request: pb.AnonymisePatientRequest, call: Call) -> pb.AnonymisePatientResponse:
@@ -91,7 +92,7 @@ class RetentionServicer:
             found = await use_cases.anonymise_patient(store, patient_id, law)
             return pb.AnonymisePatientResponse(retention=_retention(found, RetentionPolicy(), call.now))
 
-        locks = [patient_id]
+        locks = [merge_lock(call.chain_id), patient_id]
         return await self._db.once(call, request, pb.AnonymisePatientResponse, PatientsStore, work, locks=locks)
 
 

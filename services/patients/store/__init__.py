@@ -9,6 +9,7 @@ from services.patients.domain.break_glass import GlassBreakReviewed
 from services.patients.domain.consents import ConsentAlreadyGiven, ConsentNotStanding
 from services.patients.domain.diagnoses import DiagnosisRecorded
 from services.patients.domain.documents import ConsentDocumentNotFound, ConsentDocumentTaken
+from services.patients.domain.merges import MergeOfSame, PatientMerged
 from services.patients.domain.patient_sites import PatientSiteThere
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
 from services.patients.domain.questionnaires import QuestionnaireCodeTaken
@@ -23,6 +24,7 @@ from services.patients.store.diagnoses import DiagnosisStore
 from services.patients.store.documents import DocumentStore
 from services.patients.store.exports import ExportStore
 from services.patients.store.measures import MeasureStore
+from services.patients.store.merges import MergeStore
 from services.patients.store.patient_sites import PatientSiteStore
 from services.patients.store.permissions import PermissionStore
 from services.patients.store.questionnaires import QuestionnaireStore
@@ -50,6 +52,7 @@ class PatientsStore(
     BreakGlassStore,
     AccessStore,
     RetentionStore,
+    MergeStore,
 ):
     subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
@@ -75,4 +78,7 @@ class PatientsStore(
         "break_glass_chain_id_patient_id_fkey": PatientNotFound,
         "glass_review_pkey": GlassBreakReviewed,
         "written_if": PatientNotFound,
+        "patient_survivor_stands": PatientMerged,
+        "patient_merge_standing_key": PatientMerged,
+        "patient_survivor_check": MergeOfSame,
     }

@@ -4,7 +4,7 @@ import json
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import BigInteger, Uuid, exists, select
+from sqlalchemy import BigInteger, Uuid, exists, func, select, true
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param
@@ -12,6 +12,7 @@ from chassis.store import Store
 from chassis.tables import audit, audit_subject
 from services.patients.domain.accesses import Access
 from services.patients.domain.patients import PatientNotFound
+from services.patients.store.persons import PERSON_IDS, SURVIVOR
 from services.patients.tables.records import patient, patient_site
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
@@ -20,7 +21,7 @@ LAST_POSITION = 2**63 - 1
 IS_SEEN = Statement(
     select(patient.c.id).where(
         patient.c.chain_id == CHAIN,
-        patient.c.id == PATIENT,
+        patient.c.id == SURVIVOR,
         exists(
             select(patient_site.c.site_id).where(
                 patient_site.c.chain_id == CHAIN, patient_site.c.patient_id == patient.c.id
@@ -29,22 +30,26 @@ IS_SEEN = Statement(
     )
 )
 # The places first: with the rows joined to them at once, PostgreSQL might read all of a patient's, to sort them.
-_latest = (
+# Of each id of the person by itself: of all at once, PostgreSQL would read all that there is, to sort it.
+_one = func.unnest(PERSON_IDS).table_valued("id").render_derived(name="one")
+_of_one = (
     select(audit_subject.c.position)
     .where(
         audit_subject.c.chain_id == CHAIN,
-        audit_subject.c.subject_id == PATIENT,
+        audit_subject.c.subject_id == _one.c.id,
         audit_subject.c.position < param("before", BigInteger),
     )
     .order_by(audit_subject.c.position.desc())
     .limit(param("limit"))
-    .subquery()
+    .lateral()
 )
+_latest = select(_of_one.c.position).select_from(_one).join(_of_one, true()).distinct().subquery()
 ACCESSES = Statement(
     select(audit)
     .join(_latest, _latest.c.position == audit.c.position)
     .where(audit.c.chain_id == CHAIN)
     .order_by(audit.c.position.desc())
+    .limit(param("limit"))
 )
 
 

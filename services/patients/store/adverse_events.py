@@ -12,6 +12,7 @@ from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Store, settling
 from services.patients.domain.adverse_events import AdverseEvent, AdverseEventNotFound, Grade, GradeChange, Outcome
+from services.patients.store.persons import PERSON
 from services.patients.tables.adverse_events import OPEN, adverse_event
 
 CHAIN = param("chain_id", Uuid)
@@ -31,7 +32,7 @@ ADVERSE_EVENTS = Statement(
     select(adverse_event)
     .where(
         adverse_event.c.chain_id == CHAIN,
-        adverse_event.c.patient_id == param("patient_id", Uuid),
+        adverse_event.c.patient_id == PERSON,
         adverse_event.c.id < param("before", Uuid),
     )
     .order_by(adverse_event.c.id.desc())

@@ -17,6 +17,7 @@ from chassis.store import Store
 from chassis.tables import Instant
 from services.patients.domain.changes import FieldChange, NewChange, PatientChange
 from services.patients.domain.patients import PatientNotFound
+from services.patients.store.persons import SURVIVOR
 from services.patients.store.seen import AT_ITS_SITES_OR_BEHIND_GLASS
 from services.patients.tables.changes import patient_change
 from services.patients.tables.records import patient
@@ -25,7 +26,7 @@ CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
 VERSION_MAX = 2**31 - 1
 
 SEEN = Statement(
-    select(patient.c.id).where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT, AT_ITS_SITES_OR_BEHIND_GLASS)
+    select(patient.c.id).where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR, AT_ITS_SITES_OR_BEHIND_GLASS)
 )
 _change = rows(
     "new_change",

@@ -14,7 +14,8 @@ from chassis.sql import Statement, param, params
 from chassis.store import Store, settling
 from services.patients.domain.clearances import Clearance, ClearanceCondition, ClearanceNotFound, Limits
 from services.patients.domain.screenings import Screening
-from services.patients.store.screenings import CHAIN, LAST_ID, PATIENT, screening_of, zone_of_site
+from services.patients.store.persons import PERSON
+from services.patients.store.screenings import CHAIN, LAST_ID, screening_of, zone_of_site
 from services.patients.tables.clearances import clearance, screening
 
 ADD_CLEARANCE = settling(insert(clearance).inline().values(params(*clearance.c.keys())).cte("new_clearance"))
@@ -30,7 +31,7 @@ REVOKE = settling(
 # The latest first: ids are in the order of their making.
 _of_patient = (
     select(clearance)
-    .where(clearance.c.chain_id == CHAIN, clearance.c.patient_id == PATIENT, clearance.c.id < param("before", Uuid))
+    .where(clearance.c.chain_id == CHAIN, clearance.c.patient_id == PERSON, clearance.c.id < param("before", Uuid))
     .order_by(clearance.c.id.desc())
     .limit(param("limit"))
 )
@@ -43,7 +44,7 @@ CLEARANCES_IN_FORCE = Statement(
 )
 _for_protocol = [
     screening.c.chain_id == CHAIN,
-    screening.c.patient_id == PATIENT,
+    screening.c.patient_id == PERSON,
     screening.c.protocol_id == param("protocol_id", Uuid),
 ]
 _latest = select(screening.c.id).where(*_for_protocol).order_by(screening.c.id.desc()).limit(1).scalar_subquery()

@@ -1,11 +1,12 @@
 """SQL of signatures and withdrawals."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import ColumnElement, Select, Uuid, and_, insert, select
+from sqlalchemy import ColumnElement, Select, Uuid, and_, func, insert, select
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from chassis.ids import to_wire
@@ -20,6 +21,7 @@ from services.patients.domain.consents import (
     Relationship,
     Withdrawal,
 )
+from services.patients.store.persons import PERSON
 from services.patients.tables.consents import (
     consent,
     consent_document,
@@ -75,7 +77,7 @@ def every_consent(*withdrawn: ColumnElement[bool]) -> Select[Any]:
 
 
 def _of_patient(*withdrawn: ColumnElement[bool]) -> Select[Any]:
-    return every_consent(*withdrawn).where(consent.c.chain_id == CHAIN, consent.c.patient_id == PATIENT)
+    return every_consent(*withdrawn).where(consent.c.chain_id == CHAIN, consent.c.patient_id == PERSON)
 
 
 CONSENTS = Statement(
@@ -83,13 +85,14 @@ CONSENTS = Statement(
 )
 CONSENT = Statement(_of_patient().where(consent.c.id == param("consent_id", Uuid)))
 _under_document = _of_patient().where(consent.c.document_id == param("document_id", Uuid))
-LAST_CONSENT = Statement(_under_document.order_by(consent.c.sequence.desc()).limit(1))
+_sequence_max = func.max(consent.c.sequence).over().label("sequence_max")
+LAST_CONSENT = Statement(_under_document.add_columns(_sequence_max).order_by(consent.c.id.desc()).limit(1))
 UNTIL = param("until", Instant)
 LAST_CONSENTS = Statement(
     _of_patient(consent_withdrawal.c.withdrawn_at < UNTIL)
     .ext(distinct_on(consent.c.document_id))
     .where(consent.c.signed_at < UNTIL)
-    .order_by(consent.c.document_id, consent.c.sequence.desc())
+    .order_by(consent.c.document_id, consent.c.id.desc())
 )
 
 
@@ -133,8 +136,9 @@ class ConsentStore(Store):
         raise ConsentNotFound(consent_id=to_wire("consent", consent_id))
 
     async def last_consent(self, patient_id: UUID, document_id: UUID) -> Consent | None:
+        """Under any id of the person; numbered as the last of them all, so that the next is one that is free."""
         row = await self.row(LAST_CONSENT, patient_id=patient_id, document_id=document_id)
-        return _consent(row) if row else None
+        return replace(_consent(row), sequence=row["sequence_max"]) if row else None
 
     async def last_consents(self, patient_id: UUID, until: datetime) -> dict[UUID, KeptConsent]:
         """By document, as it was just before `until`."""

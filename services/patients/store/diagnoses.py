@@ -10,6 +10,7 @@ from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Store, settling
 from services.patients.domain.diagnoses import Diagnosis, DiagnosisNotFound, DiagnosisRank
+from services.patients.store.persons import PERSON
 from services.patients.tables.diagnoses import diagnosis
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
@@ -22,7 +23,7 @@ DIAGNOSIS_TO_CHANGE = Statement(select(diagnosis).where(*_this).with_for_update(
 RETRACT_DIAGNOSIS = settling(
     update(diagnosis).where(*_this).values(params("retracted_by", "retracted_at")).cte("retracted_diagnosis")
 )
-_of_patient = select(diagnosis).where(diagnosis.c.chain_id == CHAIN, diagnosis.c.patient_id == PATIENT)
+_of_patient = select(diagnosis).where(diagnosis.c.chain_id == CHAIN, diagnosis.c.patient_id == PERSON)
 DIAGNOSES = Statement(
     _of_patient.where(diagnosis.c.id < param("before", Uuid)).order_by(diagnosis.c.id.desc()).limit(param("limit"))
 )

@@ -19,6 +19,7 @@ from services.patients.store.consents import every_consent, kept_consent_of
 from services.patients.store.diagnoses import diagnosis_of
 from services.patients.store.measures import measure_of
 from services.patients.store.permissions import permission_of
+from services.patients.store.persons import SURVIVOR
 from services.patients.store.records import every_record, patient_of
 from services.patients.store.screenings import screening_of
 from services.patients.store.seen import AT_ITS_SITES_OR_BEHIND_GLASS
@@ -34,9 +35,7 @@ CHAIN = param("chain_id", Uuid)
 FIRST_ID = UUID(int=0)
 
 EXPORTED = Statement(
-    every_record.where(patient.c.chain_id == CHAIN, patient.c.id == param("patient_id", Uuid)).where(
-        AT_ITS_SITES_OR_BEHIND_GLASS
-    )
+    every_record.where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR).where(AT_ITS_SITES_OR_BEHIND_GLASS)
 )
 EXPORTED_AFTER = Statement(
     every_record.where(patient.c.chain_id == CHAIN, patient.c.id > param("after", Uuid))
@@ -69,16 +68,18 @@ class ExportStore(Store):
         found = await self.rows(EXPORTED, patient_id=patient_id)
         if not found:
             raise PatientNotFound(patient_id=to_wire("patient", patient_id))
-        [export] = await self._whole(found)
+        [export] = await self._whole(found, whole_person=True)
         return export
 
     async def exports(self, after: UUID | None, limit: int) -> list[PatientExport]:
         return await self._whole(await self.rows(EXPORTED_AFTER, after=after or FIRST_ID, limit=limit))
 
-    async def _whole(self, records: Sequence[Record]) -> list[PatientExport]:
-        """With a statement for each kind of entry, however many the records are."""
-        ids = [row["id"] for row in records]
-        entries = {kind: await self._entries(statement, ids, read) for kind, (statement, read) in KINDS.items()}
+    async def _whole(self, records: Sequence[Record], *, whole_person: bool = False) -> list[PatientExport]:
+        """Of the chain's records each is a part by itself, the merged ones too; of one person they are one."""
+        whose = {row["id"]: row["id"] for row in records}
+        if whole_person:
+            whose |= {id: row["id"] for row in records for id in row["merged_ids"]}
+        entries = {kind: await self._entries(statement, whose, read) for kind, (statement, read) in KINDS.items()}
         return [
             PatientExport(
                 patient_id=row["id"],
@@ -89,10 +90,10 @@ class ExportStore(Store):
         ]
 
     async def _entries(
-        self, statement: Statement, patient_ids: Sequence[UUID], read: Callable[[Record], Any]
+        self, statement: Statement, whose: Mapping[UUID, UUID], read: Callable[[Record], Any]
     ) -> dict[Any, list[Any]]:
-        """By patient."""
+        """By record. One statement for each kind, however many the records are."""
         found = defaultdict[Any, list[Any]](list)
-        for row in await self.rows(statement, patient_ids=list(patient_ids)):
-            found[row["patient_id"]].append(read(row))
+        for row in await self.rows(statement, patient_ids=list(whose)):
+            found[whose[row["patient_id"]]].append(read(row))
         return found

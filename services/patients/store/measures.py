@@ -29,6 +29,7 @@ from services.patients.domain.measures import (
     SideEffects,
     VitalSigns,
 )
+from services.patients.store.persons import PERSON
 from services.patients.tables.measures import measure, safety_flag
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
@@ -68,7 +69,7 @@ MEASURES = Statement(
     select(measure)
     .where(
         measure.c.chain_id == CHAIN,
-        measure.c.patient_id == PATIENT,
+        measure.c.patient_id == PERSON,
         measure.c.instrument == any_(param("instruments", ARRAY(Text))),
         tuple_(measure.c.taken_at, measure.c.id) < tuple_(param("before", Instant), param("before_id", Uuid)),
     )
@@ -79,7 +80,7 @@ TREND = Statement(
     select(measure)
     .where(
         measure.c.chain_id == CHAIN,
-        measure.c.patient_id == PATIENT,
+        measure.c.patient_id == PERSON,
         measure.c.course_id == param("course_id", Uuid),
         measure.c.instrument == param("instrument", Text),
         measure.c.retracted_at.is_(None),

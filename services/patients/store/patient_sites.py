@@ -3,7 +3,8 @@
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Uuid, delete, exists, insert, select, update
+from sqlalchemy import Uuid, delete, exists, insert, select, true, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
@@ -13,13 +14,14 @@ from services.patients.domain.changes import NewChange
 from services.patients.domain.patient_sites import PatientSite, PatientSiteInUse, PatientSiteNotFound
 from services.patients.domain.patients import PatientNotFound
 from services.patients.store.changes import NEW_CHANGES, change_columns
+from services.patients.store.persons import PERSON
 from services.patients.tables.records import patient, patient_site, site
 
+_merged = patient.alias("merged_record")
 CHAIN, PATIENT, SITE = param("chain_id", Uuid), param("patient_id", Uuid), param("site_id", Uuid)
 
 _row = (
     patient_site.c.chain_id == CHAIN,
-    patient_site.c.patient_id == PATIENT,
     patient_site.c.site_id == SITE,
 )
 # A patient's own row is seen chain-wide. Who waits for its lock sees the others' sites as they were before: the unique
@@ -28,7 +30,7 @@ PATIENT_SITE = Statement(
     select(
         patient.c.home_site_id,
         patient.c.version,
-        exists(select(patient_site.c.site_id).where(*_row)).label("seen"),
+        exists(select(patient_site.c.site_id).where(*_row, patient_site.c.patient_id == PATIENT)).label("seen"),
         exists(select(site.c.id).where(site.c.chain_id == CHAIN, site.c.id == SITE)).label("known"),
     )
     .where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
@@ -40,12 +42,24 @@ _next_version = (
     .values(params("version", "updated_at"))
     .cte("changed_patient")
 )
+# To the records merged into it, too. One that has the site already keeps it as it is.
+_shared_sites = (
+    pg_insert(patient_site)
+    .from_select(
+        ["chain_id", "patient_id", "site_id", "shared"],
+        select(CHAIN, _merged.c.id, SITE, true()).where(_merged.c.chain_id == CHAIN, _merged.c.survivor_id == PATIENT),
+    )
+    .on_conflict_do_nothing()
+)
 ADD_PATIENT_SITE = settling(
     insert(patient_site).inline().values(params("chain_id", "patient_id", "site_id")).cte("new_patient_site"),
+    _shared_sites.cte("shared_sites"),
     _next_version,
     NEW_CHANGES,
 )
-REMOVE_PATIENT_SITE = Statement(delete(patient_site).where(*_row).returning(patient_site.c.site_id))
+REMOVE_PATIENT_SITE = Statement(
+    delete(patient_site).where(*_row, patient_site.c.patient_id == PERSON).returning(patient_site.c.site_id)
+)
 NOTE_REMOVAL = settling(_next_version, NEW_CHANGES)
 
 

@@ -12,6 +12,7 @@ from chassis.store import Store
 from chassis.tables import Instant
 from services.patients.domain.contacts import ContactUse
 from services.patients.domain.permissions import Channel, Giver, Permission, PermissionMethod, Purpose, Said
+from services.patients.store.persons import PERSON
 from services.patients.tables.permissions import permission
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
@@ -37,7 +38,7 @@ _new = rows("new_permission", **_columns)
 ADD_PERMISSIONS = Statement(
     insert(permission).from_select(["chain_id", *_columns], select(CHAIN, *(_new.c[name] for name in _columns)))
 )
-_of_patient = select(permission).where(permission.c.chain_id == CHAIN, permission.c.patient_id == PATIENT)
+_of_patient = select(permission).where(permission.c.chain_id == CHAIN, permission.c.patient_id == PERSON)
 PERMISSIONS = Statement(
     _of_patient.where(permission.c.id < param("before", Uuid)).order_by(permission.c.id.desc()).limit(param("limit"))
 )
@@ -46,7 +47,7 @@ _one_word = (permission.c.channel, permission.c.purpose, permission.c.use, _by_c
 LAST_WORDS = Statement(
     select(*_one_word[:3], _by_companion.label("by_companion"), permission.c.permitted, permission.c.told_at)
     .ext(distinct_on(*_one_word))
-    .where(permission.c.chain_id == CHAIN, permission.c.patient_id == PATIENT)
+    .where(permission.c.chain_id == CHAIN, permission.c.patient_id == PERSON)
     .order_by(*_one_word, permission.c.told_at.desc(), permission.c.id.desc())
 )
 

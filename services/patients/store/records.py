@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +37,7 @@ from chassis.store import NotedRead, Store, settling
 from chassis.tables import Instant
 from services.patients.domain.changes import NewChange, registration
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse
+from services.patients.domain.merges import PatientMerged
 from services.patients.domain.names import line_of, search_words
 from services.patients.domain.patients import (
     MRN_SYSTEM,
@@ -50,6 +52,7 @@ from services.patients.domain.patients import (
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
 from services.patients.store.changes import NEW_CHANGES, change_columns
+from services.patients.store.persons import SURVIVOR, merged_ids
 from services.patients.store.search import new_spellings
 from services.patients.store.seen import AT_ITS_SITES, AT_ITS_SITES_OR_BEHIND_GLASS
 from services.patients.tables.records import (
@@ -97,10 +100,19 @@ every_record = select(
     _list(patient_identifier, "place", "system", "value").label("identifiers"),
     _list(patient_site, "site_id").label("site_ids"),
     _list(related_person, *_RELATED).label("related_persons"),
+    merged_ids(patient.c.id).label("merged_ids"),
 )
 _record = every_record.where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
-RECORD = NotedRead(_record.where(AT_ITS_SITES_OR_BEHIND_GLASS))
+RECORD = NotedRead(
+    every_record.where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR).where(AT_ITS_SITES_OR_BEHIND_GLASS)
+)
 RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))
+
+RECORDS = Statement(
+    every_record.where(patient.c.chain_id == CHAIN, patient.c.id == any_(param("ids", ARRAY(Uuid)))).order_by(
+        patient.c.id
+    )
+)
 
 # Who has an identifier. The record number is one, too.
 
@@ -181,7 +193,7 @@ def _new_rows(table: Table, **columns: TypeArgument) -> CTE:
 NEW_NAMES = _new_rows(patient_name, patient_id=Uuid, word=Text, line=Text), new_spellings("patient_name_word")
 """What a search finds patients by; `name_columns` are its parameters."""
 _belongings = (
-    _new_rows(patient_site, patient_id=Uuid, site_id=Uuid),
+    _new_rows(patient_site, patient_id=Uuid, site_id=Uuid, shared=Boolean),
     *NEW_NAMES,
     _new_rows(patient_identifier, patient_id=Uuid, place=SmallInteger, system=Text, value=Text),
     _new_rows(
@@ -206,6 +218,12 @@ _belongings = (
         email=Text,
         address=Text,
     ),
+)
+NAME = Statement(select(func.count()).where(CHAIN.is_not(None)).add_cte(*NEW_NAMES))
+FORGET_NAMES = Statement(
+    delete(patient_name).where(
+        patient_name.c.chain_id == CHAIN, patient_name.c.patient_id == any_(param("ids", ARRAY(Uuid)))
+    )
 )
 ADD_PATIENTS = settling(_new_patients.cte("new_patients"), *_belongings, NEW_CHANGES)
 CHANGE_PATIENT = settling(_changed_patient.cte("changed_patient"), *_belongings, NEW_CHANGES)
@@ -261,12 +279,25 @@ class RecordStore(Store):
         )
 
     async def patient(self, patient_id: UUID) -> Patient:
-        """Also for whoever broke the glass for it."""
-        return _found(await self.noted_row(RECORD, patient_id=patient_id), patient_id)
+        """Also for whoever broke the glass for it. Of a merged one, the record that stands for it."""
+        found = _found(await self.noted_row(RECORD, patient_id=patient_id), patient_id)
+        self.saw(*found.merged_ids)
+        return found
 
     async def patient_to_change(self, patient_id: UUID) -> Patient:
-        """Nobody else changes it until the transaction ends."""
-        return _found(await self.row(RECORD_TO_CHANGE, patient_id=patient_id), patient_id)
+        """Nobody else changes it until the transaction ends. A merged one is not changed."""
+        found = _found(await self.row(RECORD_TO_CHANGE, patient_id=patient_id), patient_id)
+        if found.survivor_id:
+            raise PatientMerged(found.survivor_id)
+        if not found.merged_ids:
+            return found
+        merged = [patient_of(row) for row in await self.rows(RECORDS, ids=list(found.merged_ids))]
+        return replace(found, also_called=tuple(each.person for each in merged))
+
+    async def name_anew(self, records: Sequence[Patient]) -> None:
+        """A search finds these by all names of their persons, and none of the records that were merged into them."""
+        await self.rows(FORGET_NAMES, ids=[id for each in records for id in each.ids])
+        await self.rows(NAME, **name_columns(records))
 
     async def change_patient(self, changed: Patient, change: NewChange) -> None:
         await self.rows(FORGET_BELONGINGS, patient_id=changed.id)
@@ -313,7 +344,9 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
     """The parameters of `_belongings`: the rows of each table, column by column."""
     return {
         **_columns(
-            "patient_site", ("patient_id", "site_id"), [(each.id, id) for each in patients for id in each.site_ids]
+            "patient_site",
+            ("patient_id", "site_id", "shared"),
+            [(id, site, id != each.id) for each in patients for site in each.site_ids for id in each.ids],
         ),
         **name_columns(patients),
         **_columns(
@@ -345,9 +378,7 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
 def name_columns(patients: Sequence[Patient]) -> dict[str, list[Any]]:
     """None of a patient who is restricted."""
     found = [each for each in patients if not each.restricted]
-    entries = [
-        (each.id, word, line) for each in found for words, line in [_words_and_line(each.person)] for word in words
-    ]
+    entries = [(each.id, word, line) for each in found for words, line in [_words_and_line(each)] for word in words]
     return _columns("patient_name", ("patient_id", "word", "line"), entries)
 
 
@@ -361,8 +392,8 @@ def _identifier_rows(patients: Sequence[Patient]) -> list[tuple[Any, ...]]:
     return [(id, place, system, value) for system, value, id, place in sorted(found)]
 
 
-def _words_and_line(person: Person) -> tuple[Sequence[str], str]:
-    words = person.search_words
+def _words_and_line(record: Patient) -> tuple[Sequence[str], str]:
+    words, person = record.search_words, record.person
     family_first = search_words(person.family_name, *person.given_names)
     return words, line_of(dict.fromkeys((*family_first, *words)))
 
@@ -399,7 +430,7 @@ def patient_of(row: Record) -> Patient:
     )
     site_ids = frozenset(read_id(site_id) for [site_id] in _entries(row["site_ids"]))
     stamps = row["version"], row["created_at"], row["updated_at"], row["restricted"]
-    return Patient(row["id"], row["mrn"], person, site_ids, *stamps)
+    return Patient(row["id"], row["mrn"], person, site_ids, *stamps, tuple(row["merged_ids"]), row["survivor_id"])
 
 
 def _entries(column: str | None) -> list[Any]:

@@ -14,6 +14,7 @@ from chassis.store import Store, settling
 from chassis.tables import Instant
 from services.patients.domain.patients import Patient, PatientNotFound
 from services.patients.domain.retention import Restriction, Retention, RetentionPolicy
+from services.patients.store.persons import PERSON, SURVIVOR, ids_with, merged_ids
 from services.patients.store.records import NEW_NAMES, name_columns
 from services.patients.tables.break_glass import glass_review
 from services.patients.tables.clearances import clearance, screening
@@ -49,12 +50,12 @@ CONTACTS = (
 
 def _latest(column: Column[datetime]) -> ScalarSelect[datetime]:
     table = column.table
-    of_patient = and_(table.c.chain_id == CHAIN, table.c.patient_id == patient.c.id)
+    of_patient = and_(table.c.chain_id == CHAIN, table.c.patient_id == ids_with(patient.c.id))
     return select(func.max(column)).where(of_patient).scalar_subquery()
 
 
 _in_force = select(func.max(clearance.c.expire_date)).where(
-    clearance.c.chain_id == CHAIN, clearance.c.patient_id == patient.c.id, clearance.c.revoked_at.is_(None)
+    clearance.c.chain_id == CHAIN, clearance.c.patient_id == ids_with(patient.c.id), clearance.c.revoked_at.is_(None)
 )
 _reviewed = exists(
     select(glass_review.c.finding).where(
@@ -62,7 +63,7 @@ _reviewed = exists(
     )
 )
 _open_break = select(break_glass.c.id).where(
-    break_glass.c.chain_id == CHAIN, break_glass.c.patient_id == patient.c.id, ~_reviewed
+    break_glass.c.chain_id == CHAIN, break_glass.c.patient_id == ids_with(patient.c.id), ~_reviewed
 )
 _retention = (
     select(
@@ -75,14 +76,16 @@ _retention = (
         func.greatest(patient.c.updated_at, *map(_latest, CONTACTS)).label("last_contact_at"),
         _in_force.scalar_subquery().label("cleared_until"),
         exists(_open_break).label("glass_breaks_open"),
+        merged_ids(patient.c.id).label("merged_ids"),
     )
     .join(site, and_(site.c.chain_id == CHAIN, site.c.id == patient.c.home_site_id))
     .where(patient.c.chain_id == CHAIN)
 )
-RETENTION = Statement(_retention.where(patient.c.id == PATIENT))
+RETENTION = Statement(_retention.where(patient.c.id == SURVIVOR))
 UNCHANGED = Statement(
     _retention.where(
         patient.c.anonymised_at.is_(None),
+        patient.c.survivor_id.is_(None),
         patient.c.updated_at < param("changed_before", Instant),
         tuple_(patient.c.updated_at, patient.c.id) > tuple_(param("after_at", Instant), param("after_id", Uuid)),
     )
@@ -91,7 +94,7 @@ UNCHANGED = Statement(
 )
 _restricted = (
     update(patient)
-    .where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
+    .where(patient.c.chain_id == CHAIN, patient.c.id == PERSON)
     .values(params("restricted"))
     .cte("restricted_patient")
 )
@@ -100,7 +103,7 @@ _decided = insert(restriction).inline().values(_decision).cte("new_restriction")
 _hidden = delete(patient_name).where(patient_name.c.chain_id == CHAIN, patient_name.c.patient_id == PATIENT)
 RESTRICT = settling(_decided, _restricted, _hidden.cte("hidden_names"))
 LIFT = settling(_decided, _restricted, *NEW_NAMES)
-IS_RESTRICTED = Statement(select(patient.c.restricted).where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT))
+IS_RESTRICTED = Statement(select(patient.c.restricted).where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR))
 ANONYMISE = Statement(select(func.anonymise_patient(PATIENT, param("at", Instant))).where(CHAIN.is_not(None)))
 
 
@@ -167,4 +170,5 @@ def _retention_of(row: Record) -> Retention:
         restricted=row["restricted"],
         anonymised_at=row["anonymised_at"],
         updated_at=row["updated_at"],
+        merged_ids=tuple(row["merged_ids"]),
     )

@@ -16,6 +16,7 @@ from services.patients.domain.eligibility import Chosen, Value
 from services.patients.domain.patients import PatientNotFound
 from services.patients.domain.questionnaires import Outcome, QuestionnaireVersionNotFound, content_of
 from services.patients.domain.screenings import Asked, Screening, ScreeningNotFound
+from services.patients.store.persons import PERSON, SURVIVOR
 from services.patients.store.questionnaires import current
 from services.patients.tables.clearances import screening
 from services.patients.tables.questionnaires import questionnaire, questionnaire_version
@@ -28,14 +29,14 @@ ADD_SCREENING = settling(insert(screening).inline().values(params(*screening.c.k
 SCREENING = Statement(select(screening).where(screening.c.chain_id == CHAIN, screening.c.id == param("screening_id")))
 SCREENINGS = Statement(
     select(screening)
-    .where(screening.c.chain_id == CHAIN, screening.c.patient_id == PATIENT, screening.c.id < param("before", Uuid))
+    .where(screening.c.chain_id == CHAIN, screening.c.patient_id == PERSON, screening.c.id < param("before", Uuid))
     .order_by(screening.c.id.desc())
     .limit(param("limit"))
 )
 
 zone_of_site = select(site.c.time_zone).where(site.c.chain_id == CHAIN, site.c.id == param("site_id", Uuid))
-_seen = exists().where(patient_site.c.chain_id == CHAIN, patient_site.c.patient_id == PATIENT)
-_birth_date = select(patient.c.birth_date).where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT, _seen)
+_seen = exists().where(patient_site.c.chain_id == CHAIN, patient_site.c.patient_id == SURVIVOR)
+_birth_date = select(patient.c.birth_date).where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR, _seen)
 _answered = (
     select(
         questionnaire_version.c.questionnaire_id,

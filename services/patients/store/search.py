@@ -265,11 +265,13 @@ def _with_words(fitting: Sequence[int], slipping: Sequence[int]) -> FromClause:
 
 
 def _with_numbers(exactly: frozenset[str]) -> FromClause:
-    """A patient without words is hidden from every search."""
+    """A patient without words is hidden from every search. A merged record finds the one that stands for it."""
     name = patient_name.alias("name")
-    line = select(name.c.line).where(_of_patient(name)).limit(1).scalar_subquery().label("line")
-    with_numbers = select(line, patient.c.id.label("patient_id")).where(patient.c.chain_id == CHAIN)
-    found = with_numbers.where(*(_EXACTLY[name] for name in sorted(exactly))).subquery("with_numbers")
+    stands = func.coalesce(patient.c.survivor_id, patient.c.id).label("patient_id")
+    of_chain = select(stands).distinct().where(patient.c.chain_id == CHAIN)
+    records = of_chain.where(*(_EXACTLY[name] for name in sorted(exactly))).subquery("records")
+    line = select(name.c.line).where(_of_patient(name, records.c.patient_id)).limit(1).scalar_subquery().label("line")
+    found = select(line, records.c.patient_id).subquery("with_numbers")
     return select(found).where(found.c.line.is_not(None)).subquery("found")
 
 

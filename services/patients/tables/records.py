@@ -10,6 +10,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     Date,
+    ForeignKeyConstraint,
     Index,
     Integer,
     SmallInteger,
@@ -62,7 +63,11 @@ patient = chain_table(
     Column("self_pay_recorded_by", Text),
     Column("restricted", Boolean, nullable=False, server_default=text("false")),
     Column("anonymised_at", Instant),
+    # Of a merged record: the one that stands for it now, which is never merged itself.
+    id_("survivor_id", nullable=True),
     UniqueConstraint("chain_id", "mrn"),
+    ForeignKeyConstraint(["chain_id", "survivor_id"], ["patient.chain_id", "patient.id"]),
+    CheckConstraint("survivor_id <> id", name="survivor"),
     belongs_to("site", "home_site_id"),
     one_of("gender", Gender),
     one_of("gender_identity", GenderIdentity),
@@ -72,6 +77,7 @@ patient = chain_table(
     CheckConstraint("deceased_date IS NULL OR deceased AND birth_date <= deceased_date", name="deceased_date"),
     CheckConstraint("anonymised_at IS NULL OR restricted AND family_name = ''", name="anonymised"),
     Index("patient_birth_date_idx", "chain_id", "birth_date"),
+    Index("patient_survivor_idx", "chain_id", "survivor_id", postgresql_where=text("survivor_id IS NOT NULL")),
     Index("patient_updated_idx", "chain_id", "updated_at", "id", postgresql_where=text("anonymised_at IS NULL")),
     shown_if=NOT_RESTRICTED,
     changed_by="anonymised_at IS NULL",
@@ -82,6 +88,8 @@ patient_site = chain_table(
     metadata,
     id_("patient_id", key=True),
     id_("site_id", key=True),
+    # Through another record of the same person, with which this one is merged.
+    Column("shared", Boolean, nullable=False, server_default=text("false")),
     belongs_to("patient", "patient_id"),
     belongs_to("site", "site_id"),
 )

@@ -98,6 +98,8 @@ UPDATE public.patient AS part SET
 UPDATE glass_review AS part SET note = '' FROM break_glass AS broken
     WHERE part.chain_id = chain AND broken.chain_id = chain AND broken.id = part.glass_break_id
     AND broken.patient_id = patient;
+UPDATE patient_merge AS part SET reason = '', unmerge_reason = CASE WHEN unmerged_at IS NOT NULL THEN '' END
+    WHERE part.chain_id = chain AND (part.merged_id = patient OR part.survivor_id = patient);
 UPDATE idempotency AS part SET response = '' FROM audit_subject AS about
     JOIN audit ON audit.chain_id = about.chain_id AND audit.position = about.position
     WHERE about.chain_id = chain AND about.subject_id = patient AND audit.kind = 'AUDIT_CHANGE'

@@ -1,6 +1,7 @@
 """Adverse events: reported, graded, resolved; treatment allowed again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from uuid import UUID
 
 from chassis.store import Event
@@ -12,6 +13,7 @@ from services.patients.store import PatientsStore
 def report_adverse_event(store: PatientsStore, reported: AdverseEvent) -> AdverseEvent:
     """Whether the site may see the patient's record, the database tells."""
     reported.check()
+    reported = replace(reported, patient_id=store.survivor(reported.patient_id))
     store.add_adverse_event(reported)
     return _told(store, reported, events.adverse_event_reported)
 

@@ -27,9 +27,10 @@ class ReviewGlassBreak:
 async def break_glass(store: PatientsStore, command: BreakGlass) -> GlassBreak:
     check_reason(command.reason)
     await store.time_zone(command.site_id)  # Whether the site was heard of.
-    if await store.seen_at(command.patient_id, command.site_id):
+    patient_id = store.survivor(command.patient_id)
+    if await store.seen_at(patient_id, command.site_id):
         raise GlassNotNeeded()
-    glass = await store.break_glass(new_id(), command.patient_id, command.site_id, command.reason, command.minutes)
+    glass = await store.break_glass(new_id(), patient_id, command.site_id, command.reason, command.minutes)
     store.emit(events.glass_broken(glass), about=glass.patient_id)
     return glass
 

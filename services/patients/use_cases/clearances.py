@@ -31,11 +31,11 @@ async def grant_clearance(store: PatientsStore, command: GrantClearance) -> Clea
     """
     call = store.call
     time_zone, screenings = await store.grounds(
-        command.patient_id, command.protocol_id, command.site_id, command.screening_id
+        store.survivor(command.patient_id), command.protocol_id, command.site_id, command.screening_id
     )
     clearance = Clearance(
         id=new_id(),
-        patient_id=command.patient_id,
+        patient_id=store.survivor(command.patient_id),
         protocol_id=command.protocol_id,
         site_id=command.site_id,
         route_codes=command.route_codes,

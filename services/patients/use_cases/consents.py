@@ -55,7 +55,7 @@ async def sign_consent(store: PatientsStore, command: SignConsent) -> KeptConsen
     check_not_given(version, signing.relationship, last)
     consent = Consent(
         id=new_id(),
-        patient_id=command.patient_id,
+        patient_id=store.survivor(command.patient_id),
         site_id=command.site_id,
         document_id=ours.document.id,
         version_id=version.id,

@@ -25,7 +25,7 @@ async def record_diagnosis(store: PatientsStore, command: RecordDiagnosis) -> Di
     call, zone = store.call, await store.time_zone(command.site_id)
     diagnosis = Diagnosis(
         id=new_id(),
-        patient_id=command.patient_id,
+        patient_id=store.survivor(command.patient_id),
         site_id=command.site_id,
         course_id=command.course_id,
         code=command.code,

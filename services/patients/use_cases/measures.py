@@ -1,5 +1,6 @@
 """Measures, and the looks that some of them ask for."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from chassis.ids import new_id
@@ -11,6 +12,7 @@ from services.patients.store import PatientsStore
 def record_measure(store: PatientsStore, measure: Measure) -> Measure:
     """Whether the site may see the patient's record, the database tells."""
     measure.check()
+    measure = replace(measure, patient_id=store.survivor(measure.patient_id))
     flag = None
     if kind := measure.safety_flag:
         flag = SafetyFlag(new_id(), kind, measure.patient_id, measure.site_id, measure.id, measure.recorded_at)

@@ -17,7 +17,7 @@ class ChangePatientSite:
 
 async def add_patient_site(store: PatientsStore, command: ChangePatientSite) -> NewChange:
     """The caller need not see the record yet: a search of the chain found the patient."""
-    change = (await store.patient_site(command.patient_id, command.site_id)).added(command.reason)
+    change = (await store.patient_site(store.survivor(command.patient_id), command.site_id)).added(command.reason)
     store.add_patient_site(change)
     event = events.patient_site_added(change.patient_id, change.site_id)
     store.emit(event, about=change.patient_id, version=change.version)
@@ -25,7 +25,7 @@ async def add_patient_site(store: PatientsStore, command: ChangePatientSite) -> 
 
 
 async def remove_patient_site(store: PatientsStore, command: ChangePatientSite) -> NewChange:
-    change = (await store.patient_site(command.patient_id, command.site_id)).removed(command.reason)
+    change = (await store.patient_site(store.survivor(command.patient_id), command.site_id)).removed(command.reason)
     await store.remove_patient_site(change)
     event = events.patient_site_removed(change.patient_id, change.site_id)
     store.emit(event, about=change.patient_id, version=change.version)

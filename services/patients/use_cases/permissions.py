@@ -1,6 +1,6 @@
 """Permissions: recording what was said, by people and by answers to messages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
@@ -24,6 +24,7 @@ class OptOut:
 
 async def record_permission(store: PatientsStore, permission: Permission) -> Permission:
     """Whether the site may see the patient's record, the database tells."""
+    permission = replace(permission, patient_id=store.survivor(permission.patient_id))
     await _record(store, [permission])
     return permission
 
@@ -37,7 +38,7 @@ async def record_opt_out(store: PatientsStore, opt_out: OptOut) -> list[Permissi
     refused = [
         Permission(
             id=new_id(),
-            patient_id=opt_out.patient_id,
+            patient_id=patient.id,
             site_id=patient.home_site_id,
             channel=opt_out.channel,
             purpose=purpose,

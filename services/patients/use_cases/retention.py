@@ -25,30 +25,33 @@ class Decide:
 
 
 async def decide_restriction(store: PatientsStore, command: Decide) -> Restriction:
-    """With a lock on the patient held: of two who decide at once, the second sees what the first did."""
+    """With the chain's `merge_lock` held: of two who decide at once, the second sees what the first did. It is about
+    all records of the person."""
     found = await store.retention(command.patient_id)
     if found.anonymised_at is not None:
         raise PatientAnonymised()
     if found.restricted == command.restricted:
         raise PatientRestricted() if found.restricted else PatientNotRestricted()
-    decided = _decision(store, command)
+    decided = _decision(store, replace(command, patient_id=found.patient_id))
     if decided.restricted:
         store.restrict(decided)
     else:
-        store.lift(decided, replace(await store.patient_to_change(command.patient_id), restricted=False))
+        store.lift(decided, replace(await store.patient_to_change(found.patient_id), restricted=False))
     return decided
 
 
 async def anonymise_patient(store: PatientsStore, patient_id: UUID, law: str) -> Retention:
-    """With a lock on the patient held. `law` is the one that requires it before the chain's period is over."""
+    """With the chain's `merge_lock` held: all records of the person are forgotten together. `law` is the
+    one that requires it before the chain's period is over."""
     found = await store.retention(patient_id)
     found.check_anonymised(await store.retention_policy(), law, store.call.now)
-    words = (await store.patient_to_change(patient_id)).person.search_words
-    await store.anonymise(patient_id)
+    words = (await store.patient_to_change(found.patient_id)).search_words
+    for id in (found.patient_id, *found.merged_ids):
+        await store.anonymise(id)
+        store.emit(events.patient_anonymised(id), about=id)
     await store.forget_words(words)
     # Last: what was written before is erased.
-    store.restrict(_decision(store, Decide(patient_id, restricted=True, reason=law)))
-    store.emit(events.patient_anonymised(patient_id), about=patient_id)
+    store.restrict(_decision(store, Decide(found.patient_id, restricted=True, reason=law)))
     return replace(found, restricted=True, anonymised_at=store.call.now)
 
 

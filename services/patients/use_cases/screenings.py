@@ -23,12 +23,12 @@ async def record_screening(store: PatientsStore, command: RecordScreening) -> Sc
     """Whether the record is one of the site's, the database tells."""
     call = store.call
     asked = await store.asked(
-        command.patient_id, command.protocol_id, command.site_id, command.questionnaire_version_id
+        store.survivor(command.patient_id), command.protocol_id, command.site_id, command.questionnaire_version_id
     )
     outcome, reason_codes = asked.judge(command.answers, call.now)
     screening = Screening(
         id=new_id(),
-        patient_id=command.patient_id,
+        patient_id=store.survivor(command.patient_id),
         protocol_id=command.protocol_id,
         site_id=command.site_id,
         answers=command.answers,
