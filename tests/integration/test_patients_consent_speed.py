@@ -41,7 +41,7 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: ConsentDesk) -> N
     await desk.permit(patient.id)
     budget = {
         "sign": (desk.sign(patient.id, version.id), 9),
-        "status": (desk.status(patient.id), 7),
+        "status": (desk.status(patient.id), 6),
         "list": (desk.list_consents(patient.id), 4),
         "permit": (desk.permit(patient.id), 5),
         "list permissions": (desk.list_permissions(patient.id), 5),

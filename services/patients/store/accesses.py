@@ -4,7 +4,7 @@ import json
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import BigInteger, Uuid, exists, func, select, true
+from sqlalchemy import BigInteger, Uuid, exists, select, true
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param
@@ -12,7 +12,7 @@ from chassis.store import Store
 from chassis.tables import audit, audit_subject
 from services.patients.domain.accesses import Access
 from services.patients.domain.patients import PatientNotFound
-from services.patients.store.persons import PERSON_IDS, SURVIVOR
+from services.patients.store.persons import EACH_ID, SURVIVOR
 from services.patients.tables.records import patient, patient_site
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
@@ -30,20 +30,18 @@ IS_SEEN = Statement(
     )
 )
 # The places first: with the rows joined to them at once, PostgreSQL might read all of a patient's, to sort them.
-# Of each id of the person by itself: of all at once, PostgreSQL would read all that there is, to sort it.
-_one = func.unnest(PERSON_IDS).table_valued("id").render_derived(name="one")
 _of_one = (
     select(audit_subject.c.position)
     .where(
         audit_subject.c.chain_id == CHAIN,
-        audit_subject.c.subject_id == _one.c.id,
+        audit_subject.c.subject_id == EACH_ID.c.id,
         audit_subject.c.position < param("before", BigInteger),
     )
     .order_by(audit_subject.c.position.desc())
     .limit(param("limit"))
     .lateral()
 )
-_latest = select(_of_one.c.position).select_from(_one).join(_of_one, true()).distinct().subquery()
+_latest = select(_of_one.c.position).select_from(EACH_ID).join(_of_one, true()).distinct().subquery()
 ACCESSES = Statement(
     select(audit)
     .join(_latest, _latest.c.position == audit.c.position)

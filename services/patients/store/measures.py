@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Text, Uuid, any_, insert, select, tuple_, update
+from sqlalchemy import Text, Uuid, any_, insert, select, true, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from chassis.ids import to_wire
@@ -29,7 +29,7 @@ from services.patients.domain.measures import (
     SideEffects,
     VitalSigns,
 )
-from services.patients.store.persons import PERSON
+from services.patients.store.persons import EACH_ID, PERSON
 from services.patients.tables.measures import measure, safety_flag
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
@@ -65,15 +65,23 @@ RETRACT_MEASURE = settling(
     .values(params("retracted_by", "retracted_at"))
     .cte("retracted_measure")
 )
-MEASURES = Statement(
+_of_one = (
     select(measure)
     .where(
         measure.c.chain_id == CHAIN,
-        measure.c.patient_id == PERSON,
+        measure.c.patient_id == EACH_ID.c.id,
         measure.c.instrument == any_(param("instruments", ARRAY(Text))),
         tuple_(measure.c.taken_at, measure.c.id) < tuple_(param("before", Instant), param("before_id", Uuid)),
     )
     .order_by(measure.c.taken_at.desc(), measure.c.id.desc())
+    .limit(param("limit"))
+    .lateral("of_one")
+)
+MEASURES = Statement(
+    select(_of_one)
+    .select_from(EACH_ID)
+    .join(_of_one, true())
+    .order_by(_of_one.c.taken_at.desc(), _of_one.c.id.desc())
     .limit(param("limit"))
 )
 TREND = Statement(

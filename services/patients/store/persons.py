@@ -32,6 +32,11 @@ PERSON: Any = any_(PERSON_IDS)
 """The ids of whoever :patient_id is, to be compared with: `table.c.patient_id == PERSON`."""
 
 
+EACH_ID = func.unnest(PERSON_IDS).table_valued("id").render_derived(name="one")
+"""The same, to be joined to a lateral look-up of the latest few for each: of all ids at once, PostgreSQL would read all
+that there is, to sort it."""
+
+
 def merged_ids(id: ColumnElement[Any]) -> ColumnElement[Any]:
     """Of the records merged into one of the statement."""
     others = select(_other.c.id).where(_other.c.chain_id == _CHAIN, _other.c.survivor_id == id).order_by(_other.c.id)
