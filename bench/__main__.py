@@ -27,7 +27,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Stage], Awaitable[list[Result]]]]] = 
 
 async def main(names: Sequence[str]) -> None:
     results = list[Result]()
-    with postgres_server() as server_url, nats_server() as nats_url:
+    with postgres_server(durable=True) as server_url, nats_server(durable=True) as nats_url:
         for name in names:
             service, run = BENCHMARKS[name]
             with tempfile.TemporaryDirectory() as folder:

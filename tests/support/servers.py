@@ -25,15 +25,16 @@ from deploy.local.process import free_port, start
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108  # Where Linux keeps files in memory.
 
 
-def _folder() -> "tempfile.TemporaryDirectory[str]":
-    """In memory where there is room: tests make and drop a thousand databases of 600 files each."""
-    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+def _folder(*, durable: bool) -> "tempfile.TemporaryDirectory[str]":
+    """In memory where there is room, unless what is written shall really be: tests make and drop a thousand databases
+    of 600 files each."""
+    in_memory = not durable and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
     return tempfile.TemporaryDirectory(prefix="atoll-", dir=MEMORY if in_memory else None)
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """The server's URL, as its administrator."""
+def postgres_server(*, durable: bool = False) -> Iterator[str]:
+    """The server's URL, as its administrator. `durable`: it waits for a disk, as a benchmark must."""
     if url := os.environ.get("ATOLL_POSTGRES_URL"):
         yield url
     elif os.environ.get("ATOLL_TEST_CONTAINERS"):
@@ -45,7 +46,7 @@ def postgres_server() -> Iterator[str]:
         with container.with_command("-c max_connections=200") as server:
             yield server.get_connection_url()
     else:
-        with _folder() as folder:
+        with _folder(durable=durable) as folder:
             data, logs = Path(folder) / "postgres", Path(folder) / "logs"
             process = start(postgres(data, logs), logs)
             try:
@@ -55,7 +56,7 @@ def postgres_server() -> Iterator[str]:
 
 
 @contextmanager
-def nats_server() -> Iterator[str]:
+def nats_server(*, durable: bool = False) -> Iterator[str]:
     if url := os.environ.get("ATOLL_NATS_URL"):
         yield url
     elif os.environ.get("ATOLL_TEST_CONTAINERS"):
@@ -65,7 +66,7 @@ def nats_server() -> Iterator[str]:
         with NatsContainer(os.environ.get("ATOLL_NATS_IMAGE", "nats:2.15"), jetstream=True) as server:
             yield server.nats_uri()
     else:
-        with _folder() as folder:
+        with _folder(durable=durable) as folder:
             port = free_port()
             process = start(nats(Path(folder), port, free_port()), Path(folder) / "logs")
             try:
