@@ -23,6 +23,7 @@ from chassis.provision import (
 from deploy.local.postgres import postgres, postgres_url
 from deploy.local.process import Program, start
 from tests.support.notes import SERVICE, NoteStore, create_notes_template, create_request, pb, pb_grpc
+from tests.support.servers import password_of
 from tests.support.service import Refusal, Running, refusal, running
 
 SITE = new_id()
@@ -107,7 +108,7 @@ def test_a_mistake_of_ours_is_not_taken_for_a_server_that_is_away(error: type[Ex
 
 async def test_the_services_role_is_bounded_in_what_it_waits_for(notes: Running, notes_server: str) -> None:
     await notes.admin.execute("ALTER ROLE notes RESET ALL")  # Roles outlive a run on a server that is not ours.
-    await provision(notes_server, "notes", database="notes_template")
+    await provision(notes_server, "notes", database="notes_template", password=password_of(notes_server))
     wanted = {
         "lock_timeout": LOCK_TIMEOUT,
         "statement_timeout": STATEMENT_TIMEOUT,

@@ -22,7 +22,7 @@ from chassis.provision import DatabaseUrls, provision
 from deploy.local.issuer import NAME, Issuer
 from deploy.local.process import PYTHON, ROOT, free_port
 from deploy.local.services import serves
-from tests.support.servers import clone, drop
+from tests.support.servers import clone, drop, password_of
 
 METRICS = "atoll_rpc_seconds_count"
 LIST_SITES = "/atoll.scheduling.v1.SiteService/ListSites"
@@ -173,7 +173,7 @@ async def test_production_is_refused_while_nothing_says_how_nats_syncs(serve: Se
 async def test_a_database_is_brought_to_the_newest_schema_and_again_without_harm(
     postgres_url: str, environment: dict[str, str]
 ) -> None:
-    fresh = await provision(postgres_url, "scheduling", database="scheduling_fresh")
+    fresh = await provision(postgres_url, "scheduling", database="scheduling_fresh", password=password_of(postgres_url))
     try:
         for _ in range(2):
             command = [sys.executable, "-m", "services.scheduling", "migrate"]

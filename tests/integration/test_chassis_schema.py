@@ -15,7 +15,7 @@ from chassis.migrate import VERSION_TABLE, config_for, migrations_of
 from chassis.provision import DatabaseUrls, provision
 from chassis.tables import security
 from tests.contract.found import SERVICES
-from tests.support.servers import as_administrator, clone, drop
+from tests.support.servers import as_administrator, clone, drop, password_of
 
 SHAPE = {
     "columns": """
@@ -75,7 +75,7 @@ async def migrated(postgres_url: str, service: str) -> AsyncIterator[DatabaseUrl
 @pytest_asyncio.fixture
 async def drawn(postgres_url: str, service: str) -> AsyncIterator[DatabaseUrls]:
     """A database straight from tables.py."""
-    urls = await provision(postgres_url, service, database=f"{service}_drawn")
+    urls = await provision(postgres_url, service, database=f"{service}_drawn", password=password_of(postgres_url))
     engine = create_async_engine(urls.owner.replace("postgresql://", "postgresql+asyncpg://", 1))
     metadata = tables_of(service)
     async with engine.begin() as conn:

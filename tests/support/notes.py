@@ -33,6 +33,7 @@ from chassis.service import Service
 from chassis.sql import Statement, param, params
 from chassis.store import Store, settling
 from chassis.tables import chain_table, security, service_metadata
+from tests.support.servers import password_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -216,7 +217,7 @@ async def create_notes_template(server_url: str) -> None:
     admin = await asyncpg.connect(server_url)
     await admin.execute("DROP DATABASE IF EXISTS notes_template WITH (FORCE)")
     await admin.close()
-    urls = await provision(server_url, "notes", database="notes_template")
+    urls = await provision(server_url, "notes", database="notes_template", password=password_of(server_url))
     engine = create_async_engine(urls.owner.replace("postgresql://", "postgresql+asyncpg://", 1))
     async with engine.begin() as conn:
         await conn.run_sync(metadata.create_all)

@@ -91,7 +91,7 @@ async def create_template(server_url: str, service: str) -> None:
 
     template = f"{service}_template"
     await _execute(server_url, f"DROP DATABASE IF EXISTS {template} WITH (FORCE)")
-    urls = await provision(server_url, service, database=template, password=_password(server_url))
+    urls = await provision(server_url, service, database=template, password=password_of(server_url))
     await migrate(urls.owner, service)
 
 
@@ -113,7 +113,7 @@ async def clone(server_url: str, service: str) -> DatabaseUrls:
         f"CREATE DATABASE {name} OWNER {service}_owner TEMPLATE {service}_template",
         f"ALTER DATABASE {name} SET deadlock_timeout = '{DEADLOCK_TIMEOUT}'",
     )
-    return database_urls(server_url, service, name, _password(server_url))
+    return database_urls(server_url, service, name, password_of(server_url))
 
 
 async def drop(server_url: str, database: DatabaseUrls) -> None:
@@ -134,6 +134,6 @@ async def _execute(server_url: str, *statements: str) -> None:
         await admin.close()
 
 
-def _password(server_url: str) -> str:
+def password_of(server_url: str) -> str:
     """The roles that tests make have the administrator's password, if the server asks for one."""
     return unquote(urlsplit(server_url).password or "")
