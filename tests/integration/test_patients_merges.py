@@ -17,6 +17,7 @@ from atoll.patients.v1 import screening_service_pb2 as screening_pb
 from atoll.patients.v1.access_service_pb2_grpc import AccessServiceStub
 from atoll.patients.v1.export_service_pb2_grpc import ExportServiceStub
 from atoll.patients.v1.patient_pb2 import Patient
+from atoll.patients.v1.patient_service_pb2 import ImportPatientsResponse
 from chassis.ids import from_wire, new_id, to_wire
 from services.patients.domain.patients import Person
 from services.patients.store import PatientsStore
@@ -26,6 +27,7 @@ from tests.integration.test_patients_races import until_a_lock_is_awaited
 from tests.integration.test_patients_speed import round_trips
 from tests.support.patients import Desk, desk
 from tests.support.patients_merges import Merges, merges
+from tests.support.patients_record import Records
 from tests.support.service import read_refusal, refusal
 
 __all__ = ["desk", "merges"]
@@ -398,3 +400,61 @@ async def test_all_words_of_a_person_are_forgotten_with_them(desk: Desk, merges:
     await merges.anonymise(survivor.id)
     assert await desk.service.count("name_spelling") == 0
     assert await desk.service.count("patient_name") == 0
+
+
+async def test_an_import_that_knows_a_merged_record_answers_who_stands_for_it(desk: Desk, merges: Merges) -> None:
+    survivor, told = await desk.create(), desk.told(identifiers=[{"system": "urn:old", "value": "7"}])
+    [first] = await desk.import_rows(told)
+    await merges.merge(survivor, await desk.get(first.patient_id))
+    [again] = await desk.import_rows(told)
+    assert (again.outcome, again.patient_id) == (ImportPatientsResponse.OUTCOME_ALREADY_THERE, survivor.id)
+    assert await desk.service.count("patient") == 2
+    await merges.unmerge(first.patient_id)
+    [apart] = await desk.import_rows(told)
+    assert apart.patient_id == first.patient_id
+
+
+async def test_a_site_that_is_added_to_or_taken_from_a_merged_id_is_of_the_whole_person(
+    desk: Desk, merges: Merges
+) -> None:
+    records, survivor, merged = Records(desk), await desk.create(), await desk.create()
+    there = desk.at_other_site("ROLE_SITE_MANAGER")
+    await merges.merge(survivor, merged)
+    etag = await records.add_site(merged.id, there)
+    for patient_id in (survivor.id, merged.id):
+        assert (await desk.get(patient_id, there)).etag == etag == '"2"'
+    subject, event = (await desk.service.published())[-1]
+    assert (subject, event.patient_id) == ("patients.v1.patient.site_added", survivor.id)
+    assert (await refusal(records.add_site(merged.id, there))).reason == "PATIENT_SITE_THERE"
+    assert await records.remove_site(merged.id, there) == '"3"'
+    for patient_id in (survivor.id, merged.id):
+        assert (await refusal(desk.get(patient_id, there))).reason == "PATIENT_NOT_FOUND"
+    assert await desk.service.count("patient_site") == 2
+
+
+async def test_a_site_where_the_person_was_seen_under_a_merged_id_stays(desk: Desk, merges: Merges) -> None:
+    records, survivor, merged = Records(desk), await desk.create(), await desk.create()
+    there = desk.service.token("ROLE_CLINICIAN", sites=[desk.other_site_id])
+    await records.add_site(merged.id)
+    await desk.screen(merged.id, there, site_id=to_wire("site", desk.other_site_id))
+    await merges.merge(survivor, await desk.get(merged.id))
+    assert (await refusal(records.remove_site(survivor.id))).reason == "PATIENT_SITE_IN_USE"
+    assert await desk.service.count("patient_site") == 4
+
+
+async def test_the_home_of_a_merged_record_stays_among_the_sites_of_the_person(desk: Desk, merges: Merges) -> None:
+    records, survivor, merged = Records(desk), await desk.create(), await merges.elsewhere()
+    await merges.merge(survivor, merged)
+    for patient_id in (survivor.id, merged.id):
+        assert (await refusal(records.remove_site(patient_id))).reason == "PATIENT_SITE_IS_HOME"
+    await merges.unmerge(merged.id)
+    assert await desk.get(merged.id, desk.at_other_site()) == merged
+
+
+async def test_a_site_that_is_added_while_a_merge_goes_on_finds_the_record_merged(desk: Desk, merges: Merges) -> None:
+    one, two = await desk.create(), await desk.create()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await first_then_second(desk, merging(desk, one, two), Records(desk).add_site(two.id))
+    refused = read_refusal(caught.value)
+    assert (refused.reason, refused.metadata["patient_id"]) == ("PATIENT_MERGED", one.id)
+    assert await desk.service.count("patient_site") == 2

@@ -275,7 +275,7 @@ PATIENTS = [
     Mutant("services/patients/store/patient_sites.py", '        except asyncpg.ForeignKeyViolationError as error:\n', '        except KeyError as error:\n', I_PATIENTS_SITES),
     Mutant("services/patients/store/patient_sites.py", '        if gone is None:\n', '        if False:\n', I_PATIENTS_SITES),
     Mutant("services/patients/store/patient_sites.py", '        if not row["known"]:\n', '        if False:\n', I_PATIENTS_SITES),
-    Mutant("services/patients/domain/patient_sites.py", '        if self.site_id == self.home_site_id:\n', '        if False:\n', I_PATIENTS_SITES),
+    Mutant("services/patients/domain/patient_sites.py", '        if self.site_id in self.home_site_ids:\n', '        if False:\n', I_PATIENTS_SITES),
     Mutant("services/patients/domain/patient_sites.py", '        if self.seen:\n', '        if False:\n', U_PATIENTS_RECORD),
     Mutant("services/patients/use_cases/records.py", '    for site_id in sorted(patient.site_ids - {patient.home_site_id}):\n', '    for site_id in sorted(patient.site_ids):\n', I_PATIENTS_SITES),
     Mutant("services/patients/migrations/versions/0005_what_a_record_holds_and_how_it_changed.py", 'written_at_own_sites ON patient_change AS RESTRICTIVE', 'written_at_own_sites ON patient_change AS PERMISSIVE', I_PATIENTS_SITES),
