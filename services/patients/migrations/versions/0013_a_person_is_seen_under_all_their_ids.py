@@ -10,7 +10,11 @@ down_revision = "0011"
 
 PERSONS = """\
 CREATE FUNCTION ids_of_persons(named uuid[]) RETURNS uuid[] LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
-DECLARE chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
+DECLARE
+    chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
+    own constant uuid := nullif(current_setting('app.patient', true), '')::uuid;
+    caller constant text := current_setting('app.actor', true);
+    instant constant timestamptz := clock_timestamp();
 BEGIN
 RETURN ARRAY(WITH known AS (
     SELECT unnest(named) AS id UNION SELECT survivor_id FROM patient
@@ -21,16 +25,24 @@ UNION SELECT id FROM patient WHERE chain_id = chain AND survivor_id = ANY (ARRAY
 END $$"""
 OWN_IDS = """\
 CREATE FUNCTION own_ids() RETURNS uuid[] LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
-DECLARE chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
+DECLARE
+    chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
+    own constant uuid := nullif(current_setting('app.patient', true), '')::uuid;
+    caller constant text := current_setting('app.actor', true);
+    instant constant timestamptz := clock_timestamp();
 BEGIN
-RETURN ids_of_persons(ARRAY[nullif(current_setting('app.patient', true), '')::uuid]);
+RETURN ids_of_persons(ARRAY[own]);
 END $$"""
 GLASS_IDS = """\
 CREATE FUNCTION glass_ids() RETURNS uuid[] LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
-DECLARE chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
+DECLARE
+    chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
+    own constant uuid := nullif(current_setting('app.patient', true), '')::uuid;
+    caller constant text := current_setting('app.actor', true);
+    instant constant timestamptz := clock_timestamp();
 BEGIN
 RETURN ids_of_persons(ARRAY(SELECT patient_id FROM break_glass
-    WHERE chain_id = chain AND actor = current_setting('app.actor', true) AND expire_at > clock_timestamp()));
+    WHERE chain_id = chain AND actor = caller AND expire_at > instant));
 END $$"""
 OWN_PATIENT = """\
 '' = coalesce(current_setting('app.patient', true), '') OR patient_id = ANY ((SELECT own_ids())::uuid[])"""
