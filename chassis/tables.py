@@ -43,18 +43,16 @@ OWN_SITES = (
 )
 # A CASE, which PostgreSQL takes for true of every other row: it takes an OR for true of hardly any, and would read all
 # of somebody's rows, and sort them, to find the last few.
-OWN_SUBJECT = (
-    "CASE WHEN '' = coalesce(current_setting('app.patient', true), '') THEN true "
-    "ELSE subject_id::text = current_setting('app.patient', true) END"
-)
-OWN_PATIENT = (
-    "'' = coalesce(current_setting('app.patient', true), '') OR patient_id::text = current_setting('app.patient', true)"
-)
+OWN_SUBJECT = "CASE WHEN '' = coalesce(current_setting('app.patient', true), '') THEN true ELSE {own} END"
+OWN_PATIENT = "'' = coalesce(current_setting('app.patient', true), '') OR {own}"
 
 
-def service_metadata() -> MetaData:
-    """Metadata of a service, with the chassis's tables in it."""
-    metadata = MetaData(naming_convention=NAMING)
+def service_metadata(*, own_ids: str = "") -> MetaData:
+    """Metadata of a service, with the chassis's tables in it.
+
+    `own_ids` (SQL, an array) are the ids of a patient who calls for themselves, where it may be more than the token's.
+    """
+    metadata = MetaData(naming_convention=NAMING, info={"own_ids": own_ids})
     for table in _chassis.sorted_tables:
         table.to_metadata(metadata)
     return metadata
@@ -192,13 +190,21 @@ def security(table: Table, service: str) -> Iterator[str]:
             yield f"{policy} FOR INSERT WITH CHECK ({OWN_SITES})"
     yield from _further_policies(table)
     if "patient_id" in table.c:
-        yield f"CREATE POLICY own_patient ON {table.name} AS RESTRICTIVE USING ({OWN_PATIENT})"
+        yield f"CREATE POLICY own_patient ON {table.name} AS RESTRICTIVE USING ({_own(OWN_PATIENT, table)})"
     if table.name == "audit_subject":
-        yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE USING ({OWN_SUBJECT})"
+        yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE USING ({_own(OWN_SUBJECT, table)})"
     if table.name not in NOT_THE_SERVICES:
         changes = "INSERT" if table.info.get("append_only") else "INSERT, UPDATE, DELETE"
         yield f"GRANT SELECT, {changes} ON {table.name} TO {service}"
     yield from _of_other_roles(table.name, service)
+
+
+def _own(rule: str, table: Table) -> str:
+    column = "subject_id" if "subject_id" in table.c else "patient_id"
+    ids = table.metadata.info["own_ids"]
+    return rule.format(
+        own=f"{column} = ANY ({ids})" if ids else f"{column}::text = current_setting('app.patient', true)"
+    )
 
 
 def _further_policies(table: Table) -> Iterator[str]:

@@ -80,6 +80,8 @@ async def drawn(postgres_url: str, service: str) -> AsyncIterator[DatabaseUrls]:
     metadata = tables_of(service)
     async with engine.begin() as conn:
         await conn.run_sync(metadata.create_all)
+        for statement in metadata.info.get("ddl", ()):
+            await conn.exec_driver_sql(statement)
         for table in metadata.sorted_tables:
             for statement in (*security(table, service), *table.info.get("ddl", ())):
                 await conn.exec_driver_sql(statement)

@@ -161,7 +161,7 @@ async def test_a_report_is_found_by_index_among_100_000_accesses(desk: Desk) -> 
     plan = await explained(desk, ACCESSES, {"patient_id": patient_id, "before": 2**63 - 1, "limit": 51})
     assert plan["Actual Rows"] == 51
     assert "audit_subject_pkey" in str(plan)
-    assert read_through(plan) <= {"patient"}  # Of whom there is none in this test.
+    assert read_through(plan) <= {"patient"}  # Of whom there are none in this test.
     assert most_rows(plan) <= 60
 
 

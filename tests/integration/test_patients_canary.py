@@ -25,6 +25,7 @@ from google.protobuf.message_factory import GetMessageClass
 from prometheus_client import generate_latest
 
 from atoll.common.v1.access_pb2 import Role
+from atoll.patients.v1.patient_pb2 import Patient
 from chassis.consumer import Consumer, Letter
 from chassis.db import open_pool
 from chassis.ids import new_id, to_wire
@@ -38,7 +39,9 @@ from services.patients.store import PatientsStore
 from tests.contract.found import rpcs
 from tests.support.canaries import MARK, Canaries, marked, spoilt
 from tests.support.patients import Desk
+from tests.support.patients_access import Retention
 from tests.support.patients_consents import ConsentDesk, desk, text
+from tests.support.patients_merges import Merges
 from tests.support.patients_parts import call_measures, phq_9, record_measure, report
 from tests.support.patients_questionnaires import content, question
 
@@ -165,7 +168,21 @@ async def ask_sensibly(caller: Caller) -> str:
     signer = {"signer_name": f"Zc{MARK}", "witness_name": f"Zd{MARK}", "method": "CONSENT_METHOD_VERBAL"}
     signed = await desk.sign(patient.id, version.id, **signer)
     await desk.withdraw(signed, reason=f"{MARK} thought again")
+    await merge_and_take_apart(caller, patient)
     return patient.id
+
+
+async def merge_and_take_apart(caller: Caller, patient: Patient) -> None:
+    """One record for good, another for a while."""
+    desk, merges = caller.desk, Merges(caller.desk)
+    for taken_apart in (True, False):
+        merged = await desk.create(given_names=[f"Ze{MARK}"], family_name=f"Zf{MARK}")
+        done = await merges.merge(patient, merged, reason=f"{MARK} has two")
+        if taken_apart:
+            await merges.unmerge(merged.id, reason=f"{MARK} is two")
+            await merges.written(done.id)
+            await merges.of(merged.id)
+            await Retention(desk).anonymise(merged.id, law="a law")
 
 
 async def ask_in_every_wrong_way(caller: Caller) -> None:
@@ -291,7 +308,7 @@ async def test_the_canaries_are_where_they_belong(caller: Caller) -> None:
     asked = "patient", "patient_identifier", "contact_point"
     assert await tables_with_canaries(caller.desk, *asked) == set(asked)
     await ask_sensibly(caller)
-    written = "screening", "clearance", "safety_flag", "adverse_event", "consent", "consent_withdrawal"
+    written = "screening", "clearance", "safety_flag", "adverse_event", "consent", "consent_withdrawal", "patient_merge"
     assert await tables_with_canaries(caller.desk, *written) == set(written)
 
 
@@ -326,6 +343,7 @@ async def test_nothing_is_left_of_what_was_written_into_a_record(caller: Caller)
     tables = await tables_of_patients(caller.desk)
     before = await tables_with_canaries(caller.desk, *tables)
     assert before >= {"patient", "patient_name", "screening", "clearance", "consent", "safety_flag", "adverse_event"}
+    assert "patient_merge" in before
     rpc = BY_NAME["AnonymisePatient"]
     await caller.send(rpc, caller.filled(rpc), everybody(caller.desk))
     assert "AnonymisePatient" in caller.heard.answered, caller.heard.refusals
@@ -336,7 +354,7 @@ async def tables_of_patients(desk: Desk) -> list[str]:
     """With whatever was remembered of answers."""
     column = "SELECT table_name FROM information_schema.columns WHERE column_name = 'patient_id' ORDER BY table_name"
     found = [row["table_name"] for row in await desk.service.admin.fetch(column)]
-    return ["patient", "glass_review", "idempotency", *found]
+    return ["patient", "patient_merge", "glass_review", "idempotency", *found]
 
 
 @pytest.mark.parametrize("rpc", RPCS, ids=lambda rpc: rpc.name)

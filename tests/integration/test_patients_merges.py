@@ -2,15 +2,12 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import grpc
 import pytest
-import pytest_asyncio
 from grpc import StatusCode
 
 from atoll.patients.v1 import access_service_pb2, export_service_pb2, retention_service_pb2
@@ -19,9 +16,8 @@ from atoll.patients.v1 import merge_service_pb2 as pb
 from atoll.patients.v1 import screening_service_pb2 as screening_pb
 from atoll.patients.v1.access_service_pb2_grpc import AccessServiceStub
 from atoll.patients.v1.export_service_pb2_grpc import ExportServiceStub
-from atoll.patients.v1.merge_service_pb2_grpc import MergeServiceStub
 from atoll.patients.v1.patient_pb2 import Patient
-from atoll.patients.v1.retention_service_pb2_grpc import RetentionServiceStub
+from atoll.patients.v1.patient_service_pb2 import ImportPatientsResponse
 from chassis.ids import from_wire, new_id, to_wire
 from services.patients.domain.patients import Person
 from services.patients.store import PatientsStore
@@ -30,72 +26,11 @@ from services.patients.use_cases.records import ChangePatient, change_patient
 from tests.integration.test_patients_races import until_a_lock_is_awaited
 from tests.integration.test_patients_speed import round_trips
 from tests.support.patients import Desk, desk
+from tests.support.patients_merges import Merges, merges
+from tests.support.patients_record import Records
 from tests.support.service import read_refusal, refusal
 
-__all__ = ["desk"]
-
-
-@dataclass
-class Merges:
-    desk: Desk
-
-    def __post_init__(self) -> None:
-        self.stub: Any = self.desk.service.stub(MergeServiceStub)
-        self.retention: Any = self.desk.service.stub(RetentionServiceStub)
-
-    async def merge(
-        self, survivor: Patient, merged: Patient, token: str | None = None, *, request_id: str = "", **changes: Any
-    ) -> pb.Merge:
-        fields: dict[str, Any] = {
-            "request_id": request_id or str(uuid4()),
-            "patient_id": survivor.id,
-            "etag": survivor.etag,
-            "merged_patient_id": merged.id,
-            "merged_etag": merged.etag,
-            "reason": "the same passport photograph",
-        }
-        request = pb.MergePatientsRequest(**fields | changes)
-        done: pb.Merge = (await self.desk.service.call(self.stub.MergePatients, request, token)).merge
-        return done
-
-    async def unmerge(self, merged_id: str, token: str | None = None, **changes: Any) -> pb.UnmergePatientsResponse:
-        fields = {"request_id": str(uuid4()), "merged_patient_id": merged_id, "reason": "twins"} | changes
-        request = pb.UnmergePatientsRequest(**fields)
-        answer: pb.UnmergePatientsResponse = await self.desk.service.call(self.stub.UnmergePatients, request, token)
-        return answer
-
-    async def of(self, patient_id: str, token: str | None = None, **page: Any) -> pb.ListMergesResponse:
-        request = pb.ListMergesRequest(patient_id=patient_id, **page)
-        answer: pb.ListMergesResponse = await self.desk.service.call(self.stub.ListMerges, request, token)
-        return answer
-
-    async def written(self, merge_id: str, token: str | None = None, **page: Any) -> pb.ListWrittenWhileMergedResponse:
-        request = pb.ListWrittenWhileMergedRequest(merge_id=merge_id, **page)
-        answer: pb.ListWrittenWhileMergedResponse = await self.desk.service.call(
-            self.stub.ListWrittenWhileMerged, request, token
-        )
-        return answer
-
-    async def restrict(self, patient_id: str) -> None:
-        request = retention_service_pb2.RestrictPatientRequest(
-            request_id=str(uuid4()), patient_id=patient_id, reason="asked for it"
-        )
-        await self.desk.service.call(self.retention.RestrictPatient, request)
-
-    async def anonymise(self, patient_id: str) -> None:
-        request = retention_service_pb2.AnonymisePatientRequest(
-            request_id=str(uuid4()), patient_id=patient_id, law="CCPA, section 1798.105"
-        )
-        await self.desk.service.call(self.retention.AnonymisePatient, request)
-
-    async def elsewhere(self, **changes: Any) -> Patient:
-        """Whose home is the other site."""
-        return await self.desk.create(home_site_id=to_wire("site", self.desk.other_site_id), **changes)
-
-
-@pytest_asyncio.fixture
-async def merges(desk: Desk) -> AsyncIterator[Merges]:
-    yield Merges(desk)
+__all__ = ["desk", "merges"]
 
 
 async def screenings(desk: Desk, patient_id: str, token: str | None = None) -> list[str]:
@@ -348,6 +283,15 @@ async def test_getting_a_merged_record_takes_no_more_round_trips(desk: Desk, mer
     assert await round_trips(desk, desk.get(merged.id)) == 4
 
 
+async def test_an_audit_row_names_the_survivor_when_a_merged_id_was_asked_for(desk: Desk, merges: Merges) -> None:
+    survivor, merged = await desk.create(), await desk.create()
+    await merges.merge(survivor, merged)
+    last = await desk.service.admin.fetchval("SELECT max(position) FROM audit")
+    await desk.get(merged.id, desk.service.token("ROLE_NURSE"))
+    noted = await desk.service.admin.fetch("SELECT DISTINCT subject_id FROM audit_subject WHERE position > $1", last)
+    assert {row["subject_id"] for row in noted} == {from_wire("patient", each.id) for each in (survivor, merged)}
+
+
 async def first_then_second(desk: Desk, first: Any, second: Any) -> Any:
     """`first` has done its work and holds what it locked; `second` comes and waits; then the first commits."""
     worked, commit = asyncio.Event(), asyncio.Event()
@@ -465,3 +409,61 @@ async def test_all_words_of_a_person_are_forgotten_with_them(desk: Desk, merges:
     await merges.anonymise(survivor.id)
     assert await desk.service.count("name_spelling") == 0
     assert await desk.service.count("patient_name") == 0
+
+
+async def test_an_import_that_knows_a_merged_record_answers_who_stands_for_it(desk: Desk, merges: Merges) -> None:
+    survivor, told = await desk.create(), desk.told(identifiers=[{"system": "urn:old", "value": "7"}])
+    [first] = await desk.import_rows(told)
+    await merges.merge(survivor, await desk.get(first.patient_id))
+    [again] = await desk.import_rows(told)
+    assert (again.outcome, again.patient_id) == (ImportPatientsResponse.OUTCOME_ALREADY_THERE, survivor.id)
+    assert await desk.service.count("patient") == 2
+    await merges.unmerge(first.patient_id)
+    [apart] = await desk.import_rows(told)
+    assert apart.patient_id == first.patient_id
+
+
+async def test_a_site_that_is_added_to_or_taken_from_a_merged_id_is_of_the_whole_person(
+    desk: Desk, merges: Merges
+) -> None:
+    records, survivor, merged = Records(desk), await desk.create(), await desk.create()
+    there = desk.at_other_site("ROLE_SITE_MANAGER")
+    await merges.merge(survivor, merged)
+    etag = await records.add_site(merged.id, there)
+    for patient_id in (survivor.id, merged.id):
+        assert (await desk.get(patient_id, there)).etag == etag == '"2"'
+    subject, event = (await desk.service.published())[-1]
+    assert (subject, event.patient_id) == ("patients.v1.patient.site_added", survivor.id)
+    assert (await refusal(records.add_site(merged.id, there))).reason == "PATIENT_SITE_THERE"
+    assert await records.remove_site(merged.id, there) == '"3"'
+    for patient_id in (survivor.id, merged.id):
+        assert (await refusal(desk.get(patient_id, there))).reason == "PATIENT_NOT_FOUND"
+    assert await desk.service.count("patient_site") == 2
+
+
+async def test_a_site_where_the_person_was_seen_under_a_merged_id_stays(desk: Desk, merges: Merges) -> None:
+    records, survivor, merged = Records(desk), await desk.create(), await desk.create()
+    there = desk.service.token("ROLE_CLINICIAN", sites=[desk.other_site_id])
+    await records.add_site(merged.id)
+    await desk.screen(merged.id, there, site_id=to_wire("site", desk.other_site_id))
+    await merges.merge(survivor, await desk.get(merged.id))
+    assert (await refusal(records.remove_site(survivor.id))).reason == "PATIENT_SITE_IN_USE"
+    assert await desk.service.count("patient_site") == 4
+
+
+async def test_the_home_of_a_merged_record_stays_among_the_sites_of_the_person(desk: Desk, merges: Merges) -> None:
+    records, survivor, merged = Records(desk), await desk.create(), await merges.elsewhere()
+    await merges.merge(survivor, merged)
+    for patient_id in (survivor.id, merged.id):
+        assert (await refusal(records.remove_site(patient_id))).reason == "PATIENT_SITE_IS_HOME"
+    await merges.unmerge(merged.id)
+    assert await desk.get(merged.id, desk.at_other_site()) == merged
+
+
+async def test_a_site_that_is_added_while_a_merge_goes_on_finds_the_record_merged(desk: Desk, merges: Merges) -> None:
+    one, two = await desk.create(), await desk.create()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await first_then_second(desk, merging(desk, one, two), Records(desk).add_site(two.id))
+    refused = read_refusal(caught.value)
+    assert (refused.reason, refused.metadata["patient_id"]) == ("PATIENT_MERGED", one.id)
+    assert await desk.service.count("patient_site") == 2

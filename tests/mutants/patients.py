@@ -36,6 +36,8 @@ I_PATIENTS_GLASS = "tests/integration/test_patients_break_glass.py"
 I_PATIENTS_ACCESSES = "tests/integration/test_patients_accesses.py"
 I_PATIENTS_RETENTION = "tests/integration/test_patients_retention.py"
 I_PATIENTS_MERGES = "tests/integration/test_patients_merges.py"
+I_PATIENTS_PERSONS = "tests/integration/test_patients_persons.py"
+P_PATIENTS_MERGES = "tests/property/test_patients_merges.py"
 I_PATIENTS_CANARY = "tests/integration/test_patients_canary.py"
 U_PATIENTS_ACCESS = "tests/unit/test_patients_access.py"
 I_PATIENTS_RECORD = "tests/integration/test_patients_record.py"
@@ -275,7 +277,7 @@ PATIENTS = [
     Mutant("services/patients/store/patient_sites.py", '        except asyncpg.ForeignKeyViolationError as error:\n', '        except KeyError as error:\n', I_PATIENTS_SITES),
     Mutant("services/patients/store/patient_sites.py", '        if gone is None:\n', '        if False:\n', I_PATIENTS_SITES),
     Mutant("services/patients/store/patient_sites.py", '        if not row["known"]:\n', '        if False:\n', I_PATIENTS_SITES),
-    Mutant("services/patients/domain/patient_sites.py", '        if self.site_id == self.home_site_id:\n', '        if False:\n', I_PATIENTS_SITES),
+    Mutant("services/patients/domain/patient_sites.py", '        if self.site_id in self.home_site_ids:\n', '        if False:\n', I_PATIENTS_SITES),
     Mutant("services/patients/domain/patient_sites.py", '        if self.seen:\n', '        if False:\n', U_PATIENTS_RECORD),
     Mutant("services/patients/use_cases/records.py", '    for site_id in sorted(patient.site_ids - {patient.home_site_id}):\n', '    for site_id in sorted(patient.site_ids):\n', I_PATIENTS_SITES),
     Mutant("services/patients/migrations/versions/0005_what_a_record_holds_and_how_it_changed.py", 'written_at_own_sites ON patient_change AS RESTRICTIVE', 'written_at_own_sites ON patient_change AS PERMISSIVE', I_PATIENTS_SITES),
@@ -304,4 +306,21 @@ PATIENTS = [
     Mutant("services/patients/use_cases/merges.py", '    await store.name_anew([await store.patient_to_change(id) for id in (survivor_id, merged_id)])\n', '', I_PATIENTS_MERGES, "taken_apart"),
     Mutant("services/patients/store/search.py", 'func.coalesce(patient.c.survivor_id, patient.c.id)', 'patient.c.id', I_PATIENTS_MERGES, "found_once"),
     Mutant("services/patients/store/records.py", '        return replace(found, also_called=tuple(each.person for each in merged))\n', '        return found\n', I_PATIENTS_MERGES, "kept_by_a_change"),
+    Mutant("services/patients/store/records.py", '        if found.survivor_id:\n', '        if False:\n', I_PATIENTS_MERGES, "is_not_changed"),
+    Mutant("services/patients/store/merges.py", 'return self._survivors.get(patient_id, patient_id)', 'return patient_id', I_PATIENTS_MERGES, "new_goes_under"),
+    Mutant("services/patients/store/retention.py", 'clearance.c.patient_id == ids_with(patient.c.id)', 'clearance.c.patient_id == patient.c.id', I_PATIENTS_MERGES, "keeps_the_person"),
+    Mutant("services/patients/store/retention.py", '.where(patient.c.chain_id == CHAIN, patient.c.id == PERSON)', '.where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR)', I_PATIENTS_MERGES, "whole_person"),
+    Mutant("services/patients/use_cases/merges.py", '    await store.share_sites([merged_id, *theirs])\n', '', I_PATIENTS_MERGES, "sites_of_both"),
+    Mutant("services/patients/use_cases/merges.py", '    await store.share_sites(await store.person_ids(survivor_id))\n', '', I_PATIENTS_MERGES, "sites_of_both"),
+    Mutant("services/patients/domain/merges.py", '    return frozenset(found).union(*(branch(each, standing) for each in found))\n', '    return frozenset(found)\n', P_PATIENTS_MERGES, "0-25"),
+    Mutant("chassis/store.py", ' or self._subjects.keys() - self._noted', '', I_PATIENTS_MERGES, "names_the_survivor"),
+    Mutant("services/patients/store/records.py", 'select(func.coalesce(_known.c.survivor_id, patient_identifier.c.patient_id))', 'select(patient_identifier.c.patient_id)', I_PATIENTS_MERGES, "knows_a_merged"),
+    Mutant("services/patients/store/patient_sites.py", '        if row["survivor_id"]:\n', '        if False:\n', I_PATIENTS_MERGES, "while_a_merge_goes_on"),
+    Mutant("services/patients/store/patient_sites.py", '_merged.c.survivor_id == PATIENT)\n    .scalar_subquery()', '_merged.c.id == PATIENT)\n    .scalar_subquery()', I_PATIENTS_MERGES, "the_home_of"),
+    Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", '\nUNION SELECT id FROM patient WHERE chain_id = chain AND survivor_id = ANY (ARRAY(SELECT id FROM known))', '', I_PATIENTS_PERSONS, "broken_before"),
+    Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", ' UNION SELECT survivor_id FROM patient\n        WHERE chain_id = chain AND id = ANY (named) AND survivor_id IS NOT NULL', '', I_PATIENTS_PERSONS, "whichever_of_their_ids"),
+    Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", 'AND actor = caller AND', 'AND', I_PATIENTS_PERSONS, "shows_what_stands"),
+    Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", ' AND expire_at > instant', '', I_PATIENTS_PERSONS, "shows_what_stands"),
+    Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", '    op.execute(f"ALTER POLICY own_subject ON audit_subject USING ({OWN_SUBJECT})")\n', '', I_PATIENTS_PERSONS, "whichever_of_their_ids"),
+    Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", "ALTER POLICY own_patient ON {table} USING ({OWN_PATIENT})", "SELECT 1", I_PATIENTS_PERSONS, "whichever_of_their_ids"),
 ]  # fmt: skip

@@ -137,7 +137,7 @@ def test_a_change_goes_to_the_database_as_json_with_sites_as_on_the_wire() -> No
 
 
 def test_a_site_is_added_if_it_does_not_see_the_record_and_removed_if_it_does() -> None:
-    unseen, seen = (PatientSite(UUID(int=9), OTHER, HOME, 4, seen=each) for each in (False, True))
+    unseen, seen = (PatientSite(UUID(int=9), OTHER, frozenset({HOME}), 4, seen=each) for each in (False, True))
     added, removed = unseen.added("a visit"), seen.removed("by mistake")
     assert [(each.before, each.after) for each in (*added.changes, *removed.changes)] == [
         (None, [OTHER]),

@@ -30,7 +30,7 @@ class PatientSite:
 
     patient_id: UUID
     site_id: UUID
-    home_site_id: UUID
+    home_site_ids: frozenset[UUID]  # Of all records of the person: each keeps its own when they are taken apart.
     version: int  # Of the record.
     seen: bool
 
@@ -40,7 +40,7 @@ class PatientSite:
         return self._change(FieldChange("site_ids", None, [self.site_id]), reason)
 
     def removed(self, reason: str) -> NewChange:
-        if self.site_id == self.home_site_id:
+        if self.site_id in self.home_site_ids:
             raise PatientSiteIsHome()
         if not self.seen:
             raise PatientSiteNotFound()

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 import asyncpg
-from sqlalchemy import Uuid, delete, exists, insert, select, true, update
+from sqlalchemy import ARRAY, Uuid, delete, exists, func, insert, select, true, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.errors import NotYetKnown
@@ -11,6 +11,7 @@ from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Store, settling
 from services.patients.domain.changes import NewChange
+from services.patients.domain.merges import PatientMerged
 from services.patients.domain.patient_sites import PatientSite, PatientSiteInUse, PatientSiteNotFound
 from services.patients.domain.patients import PatientNotFound
 from services.patients.store.changes import NEW_CHANGES, change_columns
@@ -24,12 +25,18 @@ _row = (
     patient_site.c.chain_id == CHAIN,
     patient_site.c.site_id == SITE,
 )
+_merged_homes = (
+    select(_merged.c.home_site_id)
+    .where(_merged.c.chain_id == CHAIN, _merged.c.survivor_id == PATIENT)
+    .scalar_subquery()
+)
 # A patient's own row is seen chain-wide. Who waits for its lock sees the others' sites as they were before: the unique
 # key and the count of deleted rows tell what came in between.
 PATIENT_SITE = Statement(
     select(
-        patient.c.home_site_id,
+        func.array_append(func.array(_merged_homes), patient.c.home_site_id, type_=ARRAY(Uuid)).label("home_site_ids"),
         patient.c.version,
+        patient.c.survivor_id,
         exists(select(patient_site.c.site_id).where(*_row, patient_site.c.patient_id == PATIENT)).label("seen"),
         exists(select(site.c.id).where(site.c.chain_id == CHAIN, site.c.id == SITE)).label("known"),
     )
@@ -65,13 +72,15 @@ NOTE_REMOVAL = settling(_next_version, NEW_CHANGES)
 
 class PatientSiteStore(Store):
     async def patient_site(self, patient_id: UUID, site_id: UUID) -> PatientSite:
-        """Nobody else changes the record until the transaction ends."""
+        """Nobody else changes the record until the transaction ends. One that was merged meanwhile is refused."""
         row = await self.row(PATIENT_SITE, patient_id=patient_id, site_id=site_id)
         if row is None:
             raise PatientNotFound(patient_id=to_wire("patient", patient_id))
+        if row["survivor_id"]:
+            raise PatientMerged(row["survivor_id"])
         if not row["known"]:
             raise NotYetKnown("site", site_id)
-        return PatientSite(patient_id, site_id, row["home_site_id"], row["version"], row["seen"])
+        return PatientSite(patient_id, site_id, frozenset(row["home_site_ids"]), row["version"], row["seen"])
 
     def add_patient_site(self, change: NewChange) -> None:
         self.write_last(

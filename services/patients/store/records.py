@@ -118,8 +118,12 @@ RECORDS = Statement(
 
 _asked = rows("asked", asked_system=Text, asked_value=Text)
 # A subselect, looked up for each: joined, PostgreSQL compares each with all of the chain while it thinks them few.
+_known = patient.alias("known")
 _holder = (
-    select(patient_identifier.c.patient_id)
+    select(func.coalesce(_known.c.survivor_id, patient_identifier.c.patient_id))
+    .outerjoin_from(
+        patient_identifier, _known, and_(_known.c.chain_id == CHAIN, _known.c.id == patient_identifier.c.patient_id)
+    )
     .where(patient_identifier.c.chain_id == CHAIN, patient_identifier.c.system == _asked.c.asked_system)
     .where(patient_identifier.c.value == _asked.c.asked_value)
     .scalar_subquery()
@@ -127,7 +131,7 @@ _holder = (
 HOLDERS = Statement(
     union_all(
         select(_asked.c.asked_system.label("system"), _asked.c.asked_value.label("value"), _holder.label("patient_id")),
-        select(literal(MRN_SYSTEM, Text), patient.c.mrn, patient.c.id).where(
+        select(literal(MRN_SYSTEM, Text), patient.c.mrn, func.coalesce(patient.c.survivor_id, patient.c.id)).where(
             patient.c.chain_id == CHAIN, patient.c.mrn == any_(param("mrns", ARRAY(Text)))
         ),
     )
@@ -256,7 +260,7 @@ class RecordStore(Store):
         raise NotYetKnown("site", site_id)
 
     async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, UUID]:
-        """The patients who have one of them."""
+        """The patients who have one of them. Of a merged record, the one that stands for it."""
         if not identifiers:
             return {}
         others = [each for each in identifiers if each.system != MRN_SYSTEM]

@@ -8,7 +8,44 @@ from sqlalchemy.schema import SchemaItem
 
 from chassis.tables import chain_table, service_metadata
 
-metadata = service_metadata()
+# The functions are called by policies: in a subselect, so that PostgreSQL asks once for each statement, and only if it
+# must. As functions, since each policy of each table would be planned anew. They see what the caller's role sees,
+# and compare with variables: a setting that is read in a comparison counts as leaky, and keeps it from the indexes.
+_FUNCTION = """
+CREATE FUNCTION {name} RETURNS uuid[] LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+DECLARE
+    chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
+    own constant uuid := nullif(current_setting('app.patient', true), '')::uuid;
+    caller constant text := current_setting('app.actor', true);
+    instant constant timestamptz := clock_timestamp();
+BEGIN
+RETURN {ids};
+END $$
+""".strip()
+ALL_OF_PERSONS = """
+WITH known AS (
+    SELECT unnest(named) AS id UNION SELECT survivor_id FROM patient
+        WHERE chain_id = chain AND id = ANY (named) AND survivor_id IS NOT NULL
+)
+SELECT id FROM known
+UNION SELECT id FROM patient WHERE chain_id = chain AND survivor_id = ANY (ARRAY(SELECT id FROM known))
+""".strip()
+GLASS = """
+SELECT patient_id FROM break_glass
+    WHERE chain_id = chain AND actor = caller AND expire_at > instant
+""".strip()
+PERSONS = _FUNCTION.format(
+    name="ids_of_persons(named uuid[])",
+    ids=f"ARRAY({ALL_OF_PERSONS})",
+)
+"""All ids of the persons who have one of `named`."""
+OWN_IDS = _FUNCTION.format(name="own_ids()", ids="ids_of_persons(ARRAY[own])")
+"""Of a patient who calls for themselves."""
+GLASS_IDS = _FUNCTION.format(name="glass_ids()", ids=f"ids_of_persons(ARRAY({GLASS}))")
+"""Of whoever's record the caller broke the glass for, at one of the caller's sites."""
+
+metadata = service_metadata(own_ids="(SELECT own_ids())::uuid[]")
+metadata.info["ddl"] = [PERSONS, OWN_IDS, GLASS_IDS]
 
 RECORD_OWN = """'*' = current_setting('app.sites', true)
 OR (SELECT true FROM patient_site AS seen
@@ -16,12 +53,9 @@ OR (SELECT true FROM patient_site AS seen
 """The record is changed by staff of its sites: the table shows own sites only.
 
 Subselects with a LIMIT: PostgreSQL would read all of what stands behind an EXISTS into a hash."""
-BROKE_GLASS = """OR (SELECT true FROM break_glass AS seen
-    WHERE seen.chain_id = {table}.chain_id AND seen.patient_id = {table}.patient_id
-    AND seen.actor = current_setting('app.actor', true) AND seen.expire_at > clock_timestamp() LIMIT 1)"""
+BROKE_GLASS = "OR {table}.patient_id = ANY ((SELECT glass_ids())::uuid[])"
 RECORD_SEEN = f"{RECORD_OWN} {BROKE_GLASS}"
-"""It is seen by them, and by whoever broke the glass for it at one of the caller's sites."""
-
+"""It is seen by them, and by whoever broke the glass for it, under any id of the person."""
 
 SEES_RESTRICTED = "{CHAIN_ADMIN,AUDITOR,CLINICIAN,PATIENT,SERVICE}"
 """Roles that still see a record which is restricted: the others see it no more than one that is not there. Another

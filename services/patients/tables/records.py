@@ -110,6 +110,7 @@ break_glass = chain_table(
     CheckConstraint("started_at < expire_at AND expire_at <= started_at + interval '60 minutes'", name="minutes"),
     UniqueConstraint("chain_id", "id", "actor"),
     Index("break_glass_patient_idx", "chain_id", "patient_id", "actor", "expire_at"),
+    Index("break_glass_actor_idx", "chain_id", "actor", "expire_at"),
     append_only=True,
 )
 
