@@ -7,13 +7,14 @@ compared as Winkler did at the Census Bureau (1990). ADR 0011 tells where the nu
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
 from functools import lru_cache
 from itertools import product
 from math import log2
 from types import MappingProxyType
+from typing import Self
 from uuid import UUID
 
 from rapidfuzz.distance import JaroWinkler
@@ -212,6 +213,12 @@ class ListedPair:
     dismiss_reason: str
     dismissed_by: str
     dismissed_at: datetime | None
+
+    def dismissed(self, reason: str, by: str, at: datetime) -> Self:
+        if self.state is not PairState.OPEN:
+            raise DuplicateSettled()
+        told = replace(self, state=PairState.DISMISSED, dismiss_reason=reason)
+        return replace(told, dismissed_by=by, dismissed_at=at)
 
 
 def grade_of(score: float) -> Grade | None:
