@@ -79,8 +79,8 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: Desk) -> None:
         "token": desk.clinician(),
     }
     budget = {
-        "create": (desk.create(), 5),
-        "create with an identifier": (desk.create(identifiers=[{"system": "urn:new", "value": "x"}]), 6),
+        "create": (desk.create(), 6),
+        "create with an identifier": (desk.create(identifiers=[{"system": "urn:new", "value": "x"}]), 7),
         "get": (desk.get(created.id), 3),
         "update": (desk.update(created, prefix="Dr."), 7),
         "search": (desk.search(name="ana", page_size=1), 4),

@@ -12,6 +12,7 @@ from atoll.patients.v1 import (
     consent_document_service_pb2,
     consent_service_pb2,
     diagnosis_service_pb2,
+    duplicate_service_pb2,
     export_service_pb2,
     measure_service_pb2,
     merge_service_pb2,
@@ -32,6 +33,7 @@ from services.patients.rpc.clearances import ClearanceServicer
 from services.patients.rpc.consents import ConsentServicer
 from services.patients.rpc.diagnoses import DiagnosisServicer
 from services.patients.rpc.documents import ConsentDocumentServicer
+from services.patients.rpc.duplicates import DuplicateServicer
 from services.patients.rpc.exports import ExportServicer
 from services.patients.rpc.measures import MeasureServicer
 from services.patients.rpc.merges import MergeServicer
@@ -62,4 +64,5 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         questionnaire_service_pb2.DESCRIPTOR.services_by_name["QuestionnaireService"]: QuestionnaireServicer(db),
         retention_service_pb2.DESCRIPTOR.services_by_name["RetentionService"]: RetentionServicer(db),
         merge_service_pb2.DESCRIPTOR.services_by_name["MergeService"]: MergeServicer(db),
+        duplicate_service_pb2.DESCRIPTOR.services_by_name["DuplicateService"]: DuplicateServicer(db),
     }

@@ -1,6 +1,7 @@
 """Patients: records, cards and imports."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -34,12 +35,13 @@ from services.patients.domain.permissions import Present, present
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
 from services.patients.domain.retention import PatientRestricted
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
+from services.patients.rpc.matches import to_match
 from services.patients.rpc.permissions import to_present
 from services.patients.store import PatientsStore
 from services.patients.store.search import Place
 from services.patients.use_cases import imports, records
 from services.patients.use_cases.imports import Imported
-from services.patients.use_cases.records import ChangePatient, RegisterPatient, identity_locks
+from services.patients.use_cases.records import ChangePatient, RegisterPatient, birth_date_lock, identity_locks
 
 QUERY_WORDS_MAX = 8
 IMPORT_ATTEMPTS_MAX = 5
@@ -74,12 +76,16 @@ class PatientServicer:
         self._db = db
 
     async def CreatePatient(self, request: pb.CreatePatientRequest, call: Call) -> pb.CreatePatientResponse:
-        command = register_command(request.patient, "patient.")
+        told = register_command(request.patient, "patient.")
+        command = replace(told, refuse_likely_duplicates=request.refuse_likely_duplicates)
 
         async def work(store: PatientsStore) -> pb.CreatePatientResponse:
-            return pb.CreatePatientResponse(patient=to_patient(await records.register_patient(store, command)))
+            patient, alike = await records.register_patient(store, command)
+            return pb.CreatePatientResponse(patient=to_patient(patient), likely_duplicates=map(to_match, alike))
 
         locks = identity_locks(call.chain_id, command.identifiers)
+        if command.refuse_likely_duplicates:
+            locks.add(birth_date_lock(call.chain_id, command.person.birth_date))
         return await self._db.once(call, request, pb.CreatePatientResponse, PatientsStore, work, locks=locks)
 
     async def GetPatient(self, request: pb.GetPatientRequest, call: Call) -> pb.GetPatientResponse:
@@ -111,7 +117,7 @@ class PatientServicer:
             return page.cut(found, key=lambda each: _place(each[1]))
 
         kept, token = await self._db.read(call, request, PatientsStore, work, planned_once=True)
-        return pb.SearchPatientsResponse(cards=[_card(card) for card, _ in kept], next_page_token=token)
+        return pb.SearchPatientsResponse(cards=[to_card(card) for card, _ in kept], next_page_token=token)
 
     async def ImportPatients(self, request: pb.ImportPatientsRequest, call: Call) -> pb.ImportPatientsResponse:
         """Takes no `identity_locks`: two batches of hundreds of identifiers would always share one, and no two imports
@@ -322,7 +328,7 @@ def _declaration(declaration: SelfPayDeclaration) -> record_pb.SelfPayDeclaratio
     )
 
 
-def _card(card: PatientCard) -> pb.PatientCard:
+def to_card(card: PatientCard) -> pb.PatientCard:
     return pb.PatientCard(
         patient_id=to_wire("patient", card.id),
         given_names=card.given_names,

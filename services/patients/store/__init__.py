@@ -9,6 +9,7 @@ from services.patients.domain.break_glass import GlassBreakReviewed
 from services.patients.domain.consents import ConsentAlreadyGiven, ConsentNotStanding
 from services.patients.domain.diagnoses import DiagnosisRecorded
 from services.patients.domain.documents import ConsentDocumentNotFound, ConsentDocumentTaken
+from services.patients.domain.duplicates import DuplicateOfSame
 from services.patients.domain.merges import MergeOfSame, PatientMerged
 from services.patients.domain.patient_sites import PatientSiteThere
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
@@ -22,6 +23,7 @@ from services.patients.store.clearances import ClearanceStore
 from services.patients.store.consents import ConsentStore
 from services.patients.store.diagnoses import DiagnosisStore
 from services.patients.store.documents import DocumentStore
+from services.patients.store.duplicates import DuplicateStore
 from services.patients.store.exports import ExportStore
 from services.patients.store.measures import MeasureStore
 from services.patients.store.merges import MergeStore
@@ -53,6 +55,7 @@ class PatientsStore(
     AccessStore,
     RetentionStore,
     MergeStore,
+    DuplicateStore,
 ):
     subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
@@ -81,4 +84,5 @@ class PatientsStore(
         "patient_survivor_stands": PatientMerged,
         "patient_merge_standing_key": PatientMerged,
         "patient_survivor_check": MergeOfSame,
+        "duplicate_pair_two_check": DuplicateOfSame,
     }

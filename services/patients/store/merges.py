@@ -32,6 +32,7 @@ from chassis.sql import Statement, param, params
 from chassis.store import LOCK_IDS, Store, claiming, settling
 from services.patients.domain.merges import Merge, MergeNotFound, PatientNotMerged, ToMerge, Written
 from services.patients.domain.patients import PatientNotFound
+from services.patients.store.pairs import CARRIED_PAIRS, MERGED_PAIRS, PARTED_PAIRS
 from services.patients.store.persons import PERSON, PERSON_IDS, SURVIVOR
 from services.patients.store.seen import AT_ITS_SITES
 from services.patients.tables.adverse_events import adverse_event
@@ -94,13 +95,18 @@ MOVE = Statement(
     .values(survivor_id=case((patient.c.id == param("survivor_id", Uuid), null()), else_=param("survivor_id", Uuid)))
 )
 SHARE = Statement(select(func.share_sites(param("members", ARRAY(Uuid)))).where(CHAIN.is_not(None)))
-ADD_MERGE = settling(insert(patient_merge).inline().values(params(*patient_merge.c.keys())).cte("new_merge"))
+ADD_MERGE = settling(
+    insert(patient_merge).inline().values(params(*patient_merge.c.keys())).cte("new_merge"),
+    MERGED_PAIRS,
+    CARRIED_PAIRS,
+)
 _unmerging = ("version", "unmerge_id", "unmerge_reason", "unmerged_by", "unmerged_at")
 END_MERGE = settling(
     update(patient_merge)
     .where(patient_merge.c.chain_id == CHAIN, patient_merge.c.id == param("merge_id", Uuid))
     .values(params(*_unmerging))
-    .cte("ended_merge")
+    .cte("ended_merge"),
+    PARTED_PAIRS,
 )
 IDS = Statement(select(PERSON_IDS.label("ids")).where(CHAIN.is_not(None)))
 STANDING = Statement(
@@ -185,12 +191,17 @@ class MergeStore(Store):
     async def share_sites(self, ids: Collection[UUID]) -> None:
         await self.rows(SHARE, members=list(ids))
 
-    def add_merge(self, new: Merge) -> None:
+    def add_merge(self, new: Merge, theirs: Collection[UUID], person_ids: Collection[UUID]) -> None:
+        """`theirs` are the records that became part of the person, whose records are now `person_ids`."""
         values = {name: getattr(new, name) for name in patient_merge.c.keys() if name != "chain_id"}  # noqa: SIM118
-        self.write_last(ADD_MERGE, **values)
+        ids = {"their_ids": list(theirs), "person_ids": list(person_ids), "standing_id": new.survivor_id}
+        self.write_last(ADD_MERGE, **values, **ids)
 
-    def end_merge(self, ended: Merge) -> None:
-        self.write_last(END_MERGE, merge_id=ended.id, **{name: getattr(ended, name) for name in _unmerging})
+    def end_merge(self, ended: Merge, theirs: Collection[UUID]) -> None:
+        """`theirs` are the records that are the person's no longer."""
+        self.write_last(
+            END_MERGE, merge_id=ended.id, their_ids=list(theirs), **{name: getattr(ended, name) for name in _unmerging}
+        )
 
     async def standing_merges(self, merged_id: UUID) -> tuple[UUID, list[Merge]]:
         """Of the person whose record it is, and the record that stands for them."""

@@ -37,6 +37,7 @@ from chassis.store import NotedRead, Store, settling
 from chassis.tables import Instant
 from services.patients.domain.changes import NewChange, registration
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse
+from services.patients.domain.duplicates import Pair, match_keys
 from services.patients.domain.merges import PatientMerged
 from services.patients.domain.names import line_of, search_words
 from services.patients.domain.patients import (
@@ -52,9 +53,11 @@ from services.patients.domain.patients import (
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
 from services.patients.store.changes import NEW_CHANGES, change_columns
+from services.patients.store.pairs import NEW_PAIRS, forgotten_pairs, pair_columns
 from services.patients.store.persons import SURVIVOR, merged_ids
 from services.patients.store.search import new_spellings
 from services.patients.store.seen import AT_ITS_SITES, AT_ITS_SITES_OR_BEHIND_GLASS
+from services.patients.tables.duplicates import match_key
 from services.patients.tables.records import (
     contact_point,
     patient,
@@ -86,20 +89,21 @@ def _of_patient(table: Table) -> ColumnElement[bool]:
     return and_(table.c.chain_id == CHAIN, table.c.patient_id == patient.c.id)
 
 
-def _list(table: Table, *columns: str) -> Any:
+def list_of(table: Table, *columns: str) -> Any:
     """A patient's rows in `table`, each as a JSON list, in the order of the first column."""
     entry = func.jsonb_build_array(*(table.c[name] for name in columns))
     entries = select(func.jsonb_agg(aggregate_order_by(entry, table.c[columns[0]]))).where(_of_patient(table))
     return entries.scalar_subquery()
 
 
+_POINT = ("place", "system", "value", "use", "rank", "verified", "confidential")
 _RELATED = ("place", "role", "name", "relationship", "phone", "email", "address")
 every_record = select(
     patient,
-    _list(contact_point, "place", "system", "value", "use", "rank", "verified", "confidential").label("contact_points"),
-    _list(patient_identifier, "place", "system", "value").label("identifiers"),
-    _list(patient_site, "site_id").label("site_ids"),
-    _list(related_person, *_RELATED).label("related_persons"),
+    list_of(contact_point, *_POINT).label("contact_points"),
+    list_of(patient_identifier, "place", "system", "value").label("identifiers"),
+    list_of(patient_site, "site_id").label("site_ids"),
+    list_of(related_person, *_RELATED).label("related_persons"),
     merged_ids(patient.c.id).label("merged_ids"),
 )
 _record = every_record.where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
@@ -108,11 +112,11 @@ RECORD = NotedRead(
 )
 RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))
 
-RECORDS = Statement(
-    every_record.where(patient.c.chain_id == CHAIN, patient.c.id == any_(param("ids", ARRAY(Uuid)))).order_by(
-        patient.c.id
-    )
+_records = every_record.where(patient.c.chain_id == CHAIN, patient.c.id == any_(param("ids", ARRAY(Uuid)))).order_by(
+    patient.c.id
 )
+RECORDS = Statement(_records)
+STANDING = Statement(_records.where(AT_ITS_SITES, patient.c.survivor_id.is_(None), patient.c.restricted.is_(False)))
 
 # Who has an identifier. The record number is one, too.
 
@@ -191,14 +195,19 @@ def _new_rows(table: Table, **columns: TypeArgument) -> CTE:
     new = rows(f"new_{table.name}", **{f"{table.name}_{name}": type_ for name, type_ in columns.items()})
     values = select(CHAIN, *(new.c[f"{table.name}_{name}"] for name in columns))
     inserted = pg_insert(table).from_select(["chain_id", *columns], values)
-    return (inserted.on_conflict_do_nothing() if table is patient_site else inserted).cte(f"new_{table.name}s")
+    return (inserted.on_conflict_do_nothing() if table in (patient_site, match_key) else inserted).cte(
+        f"new_{table.name}s"
+    )
 
 
 NEW_NAMES = _new_rows(patient_name, patient_id=Uuid, word=Text, line=Text), new_spellings("patient_name_word")
 """What a search finds patients by; `name_columns` are its parameters."""
+NEW_KEYS = _new_rows(match_key, patient_id=Uuid, key=Text)
+"""What duplicates are found by; `key_columns` are its parameters."""
 _belongings = (
     _new_rows(patient_site, patient_id=Uuid, site_id=Uuid, shared=Boolean),
     *NEW_NAMES,
+    NEW_KEYS,
     _new_rows(patient_identifier, patient_id=Uuid, place=SmallInteger, system=Text, value=Text),
     _new_rows(
         contact_point,
@@ -229,8 +238,8 @@ FORGET_NAMES = Statement(
         patient_name.c.chain_id == CHAIN, patient_name.c.patient_id == any_(param("ids", ARRAY(Uuid)))
     )
 )
-ADD_PATIENTS = settling(_new_patients.cte("new_patients"), *_belongings, NEW_CHANGES)
-CHANGE_PATIENT = settling(_changed_patient.cte("changed_patient"), *_belongings, NEW_CHANGES)
+ADD_PATIENTS = settling(_new_patients.cte("new_patients"), *_belongings, NEW_PAIRS, NEW_CHANGES)
+CHANGE_PATIENT = settling(_changed_patient.cte("changed_patient"), *_belongings, NEW_PAIRS, NEW_CHANGES)
 
 
 def _without(table: Table) -> Any:
@@ -242,6 +251,8 @@ FORGET_BELONGINGS = Statement(
         _without(patient_identifier).cte("identifiers"),
         _without(contact_point).cte("points"),
         _without(related_person).cte("persons"),
+        _without(match_key).cte("keys"),
+        forgotten_pairs(PATIENT, param("anew", Boolean)).cte("pairs"),
     )
 )
 
@@ -269,7 +280,7 @@ class RecordStore(Store):
         found = await self.rows(HOLDERS, asked_system=systems, asked_value=values, mrns=mrns)
         return {Identifier(row["system"], row["value"]): row["patient_id"] for row in found if row["patient_id"]}
 
-    def add_patients(self, patients: Sequence[Patient]) -> None:
+    def add_patients(self, patients: Sequence[Patient], pairs: Sequence[Pair] = ()) -> None:
         told = [_told_of(each.person) for each in patients]
         self.write_last(
             ADD_PATIENTS,
@@ -279,6 +290,7 @@ class RecordStore(Store):
             registered_at=[each.created_at for each in patients],
             **{name: [values[name] for values in told] for name in _told},
             **_belongings_of(patients),
+            **pair_columns(pairs, self.call.now),
             **change_columns([registration(each) for each in patients]),
         )
 
@@ -293,18 +305,28 @@ class RecordStore(Store):
         found = _found(await self.row(RECORD_TO_CHANGE, patient_id=patient_id), patient_id)
         if found.survivor_id:
             raise PatientMerged(found.survivor_id)
+        return await self.with_merged(found)
+
+    async def with_merged(self, found: Patient) -> Patient:
+        """With what the records tell that were merged into it."""
         if not found.merged_ids:
             return found
         merged = [patient_of(row) for row in await self.rows(RECORDS, ids=list(found.merged_ids))]
         return replace(found, also_called=tuple(each.person for each in merged))
+
+    async def standing_patients(self, ids: Collection[UUID]) -> list[Patient]:
+        """Of those whom the caller sees: whose record stands for itself, and is not restricted."""
+        found = [patient_of(row) for row in await self.rows(STANDING, ids=list(ids))]
+        return [await self.with_merged(each) for each in found]
 
     async def name_anew(self, records: Sequence[Patient]) -> None:
         """A search finds these by all names of their persons, and none of the records that were merged into them."""
         await self.rows(FORGET_NAMES, ids=[id for each in records for id in each.ids])
         await self.rows(NAME, **name_columns(records))
 
-    async def change_patient(self, changed: Patient, change: NewChange) -> None:
-        await self.rows(FORGET_BELONGINGS, patient_id=changed.id)
+    async def change_patient(self, changed: Patient, change: NewChange, pairs: Sequence[Pair] | None = None) -> None:
+        """`pairs` of who may be the same person are told where what is compared changed."""
+        await self.rows(FORGET_BELONGINGS, patient_id=changed.id, anew=pairs is not None)
         self.write_last(
             CHANGE_PATIENT,
             patient_id=changed.id,
@@ -313,6 +335,7 @@ class RecordStore(Store):
             updated_at=changed.updated_at,
             **_told_of(changed.person),
             **_belongings_of([changed]),
+            **pair_columns(pairs or (), self.call.now),
             **change_columns([change]),
         )
 
@@ -353,6 +376,7 @@ def _belongings_of(patients: Sequence[Patient]) -> dict[str, list[Any]]:
             [(id, site, id != each.id) for each in patients for site in each.site_ids for id in each.ids],
         ),
         **name_columns(patients),
+        **key_columns(patients),
         **_columns(
             "patient_identifier",
             ("patient_id", "place", "system", "value"),
@@ -386,6 +410,12 @@ def name_columns(patients: Sequence[Patient]) -> dict[str, list[Any]]:
     return _columns("patient_name", ("patient_id", "word", "line"), entries)
 
 
+def key_columns(patients: Sequence[Patient]) -> dict[str, list[Any]]:
+    """In one order, so that of two calls that write the same keys one waits for the other, and none for both."""
+    entries = sorted((each.id, key) for each in patients for key in match_keys(each))
+    return _columns("match_key", ("patient_id", "key"), entries)
+
+
 def _identifier_rows(patients: Sequence[Patient]) -> list[tuple[Any, ...]]:
     """In one order, so that of two imports of the same patients one waits for the other, and none for both."""
     found = [
@@ -416,28 +446,28 @@ def patient_of(row: Record) -> Patient:
         gender=Gender(row["gender"]),
         contact_points=tuple(
             ContactPoint(ContactSystem(system), value, ContactUse(use), *more)
-            for _, system, value, use, *more in _entries(row["contact_points"])
+            for _, system, value, use, *more in entries_of(row["contact_points"])
         ),
         language=row["language"],
         time_zone=row["time_zone"],
         home_site_id=row["home_site_id"],
-        identifiers=tuple(Identifier(system, value) for _, system, value in _entries(row["identifiers"])),
+        identifiers=tuple(Identifier(system, value) for _, system, value in entries_of(row["identifiers"])),
         deceased=row["deceased"],
         preferred_name=row["preferred_name"],
-        former_names=tuple(FormerName(tuple(given), family) for given, family in _entries(row["former_names"])),
+        former_names=tuple(FormerName(tuple(given), family) for given, family in entries_of(row["former_names"])),
         gender_identity=GenderIdentity(row["gender_identity"]),
         related_persons=tuple(
-            RelatedPerson(RelatedPersonRole(role), *more) for _, role, *more in _entries(row["related_persons"])
+            RelatedPerson(RelatedPersonRole(role), *more) for _, role, *more in entries_of(row["related_persons"])
         ),
         self_pay_declaration=_declaration(row),
         deceased_date=row["deceased_date"],
     )
-    site_ids = frozenset(read_id(site_id) for [site_id] in _entries(row["site_ids"]))
+    site_ids = frozenset(read_id(site_id) for [site_id] in entries_of(row["site_ids"]))
     stamps = row["version"], row["created_at"], row["updated_at"], row["restricted"]
     return Patient(row["id"], row["mrn"], person, site_ids, *stamps, tuple(row["merged_ids"]), row["survivor_id"])
 
 
-def _entries(column: str | None) -> list[Any]:
+def entries_of(column: str | None) -> list[Any]:
     """Of a list in JSON. No rows make none."""
     return json.loads(column) if column else []
 

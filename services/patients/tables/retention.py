@@ -10,6 +10,7 @@ from services.patients.tables.base import belongs_to, id_, metadata
 from services.patients.tables.changes import patient_change
 from services.patients.tables.clearances import clearance, screening
 from services.patients.tables.consents import consent, consent_withdrawal
+from services.patients.tables.duplicates import match_key
 from services.patients.tables.measures import safety_flag
 from services.patients.tables.records import (
     break_glass,
@@ -48,7 +49,7 @@ _TEXTLESS_ANSWERS = """(SELECT coalesce(jsonb_agg(CASE jsonb_typeof(answer->1) W
 _VALUELESS_CHANGES = """(SELECT coalesce(jsonb_agg(jsonb_build_array(change->0, NULL, NULL) ORDER BY place), '[]')
     FROM jsonb_array_elements(changes) WITH ORDINALITY AS each (change, place))"""
 
-FORGOTTEN: tuple[Table, ...] = (patient_name, patient_identifier, contact_point, related_person)
+FORGOTTEN: tuple[Table, ...] = (patient_name, match_key, patient_identifier, contact_point, related_person)
 """Tables whose rows of a patient are deleted when the patient is forgotten."""
 SCRUBBED: dict[Table, dict[str, str]] = {
     screening: {"answers": _TEXTLESS_ANSWERS},
@@ -100,6 +101,8 @@ UPDATE glass_review AS part SET note = '' FROM break_glass AS broken
     AND broken.patient_id = patient;
 UPDATE patient_merge AS part SET reason = '', unmerge_reason = CASE WHEN unmerged_at IS NOT NULL THEN '' END
     WHERE part.chain_id = chain AND (part.merged_id = patient OR part.survivor_id = patient);
+DELETE FROM duplicate_pair AS part
+    WHERE part.chain_id = chain AND (part.first_id = patient OR part.second_id = patient);
 UPDATE idempotency AS part SET response = '' FROM audit_subject AS about
     JOIN audit ON audit.chain_id = about.chain_id AND audit.position = about.position
     WHERE about.chain_id = chain AND about.subject_id = patient AND audit.kind = 'AUDIT_CHANGE'

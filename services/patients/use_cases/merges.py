@@ -32,7 +32,8 @@ async def merge_patients(store: PatientsStore, command: MergePatients) -> Merge:
     check_count(survivor, merged)
     theirs = await store.person_ids(merged.id)
     await store.stand_for(survivor.id, theirs)
-    await store.share_sites(await store.person_ids(survivor.id))
+    person_ids = await store.person_ids(survivor.id)
+    await store.share_sites(person_ids)
     await store.name_anew([await store.patient_to_change(survivor.id)])
     merge = Merge(
         id=new_id(),
@@ -43,7 +44,7 @@ async def merge_patients(store: PatientsStore, command: MergePatients) -> Merge:
         merged_by=store.call.actor,
         merged_at=store.call.now,
     )
-    store.add_merge(merge)
+    store.add_merge(merge, theirs, person_ids)
     store.emit(events.patient_merged(merge), about=merged.id, version=merge.version)
     return merge
 
@@ -60,6 +61,6 @@ async def unmerge_patients(store: PatientsStore, merged_id: UUID, reason: str) -
     await store.share_sites([merged_id, *theirs])
     await store.share_sites(await store.person_ids(survivor_id))
     ended = merge.unmerged(new_id(), reason, store.call.actor, store.call.now)
-    store.end_merge(ended)
+    store.end_merge(ended, [merged_id, *theirs])
     store.emit(events.patient_unmerged(ended), about=merged_id, version=ended.version)
     return ended

@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from uuid import UUID, uuid5
 
 from chassis.auth import AccessDenied
@@ -12,6 +13,7 @@ from chassis.etags import StaleEtag
 from chassis.ids import new_id
 from services.patients import events
 from services.patients.domain import changes, self_pay
+from services.patients.domain.duplicates import LikelyDuplicate, Match, Pair, likely, traits_of
 from services.patients.domain.patients import (
     MRN_SYSTEM,
     Examined,
@@ -26,8 +28,14 @@ from services.patients.domain.patients import (
     never_kept,
 )
 from services.patients.store import PatientsStore
+from services.patients.use_cases.duplicates import possible_duplicates
 
 IDENTITY_LOCKS = 256
+
+
+def birth_date_lock(chain_id: UUID, born: date | None) -> UUID:
+    """What two registrations that refuse duplicates of each other may not hold at once."""
+    return uuid5(chain_id, f"born {born}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,7 @@ class RegisterPatient:
     person: Person
     other_site_ids: frozenset[UUID] = frozenset()
     mrn: str = ""  # Made if empty.
+    refuse_likely_duplicates: bool = False
 
     @property
     def site_ids(self) -> frozenset[UUID]:
@@ -66,15 +75,21 @@ def identity_locks(chain_id: UUID, identifiers: Iterable[Identifier]) -> set[UUI
     return {uuid5(chain_id, f"identity {bucket}") for bucket in buckets}
 
 
-async def register_patient(store: PatientsStore, command: RegisterPatient) -> Patient:
-    """With the command's `identity_locks` held, what is free stays free; else the unique keys refuse, too."""
+async def register_patient(store: PatientsStore, command: RegisterPatient) -> tuple[Patient, list[Match]]:
+    """And who is likely the same person, whoever else is registered under the same `birth_date_lock`.
+
+    With the command's `identity_locks` held, what is free stays free; else the unique keys refuse, too."""
     examined = examine_told(command, await store.time_zones(command.site_ids), store.call)
     refuse("patient.", (*examined.faults, *examined.left_out))
     refuse_taken(command.identifiers, await store.holders(command.identifiers))
     patient = registered(command, examined, store.call)
-    store.add_patients([patient])
+    found = await possible_duplicates(store, patient)
+    alike = likely(found)
+    if alike and command.refuse_likely_duplicates:
+        raise LikelyDuplicate(each.patient_id for each in alike)
+    store.add_patients([patient], [Pair.of(patient.id, each) for each in found])
     tell_registered(store, patient)
-    return patient
+    return patient, alike
 
 
 async def change_patient(store: PatientsStore, command: ChangePatient) -> Patient:
@@ -99,10 +114,17 @@ async def change_patient(store: PatientsStore, command: ChangePatient) -> Patien
         version=current.version + 1,
         updated_at=store.call.now,
     )
-    await store.change_patient(changed, changes.update(current, changed))
+    await store.change_patient(changed, changes.update(current, changed), await _pairs_anew(store, current, changed))
     if events.patient_updated(changed) != events.patient_updated(current):
         store.emit(events.patient_updated(changed), about=changed.id, version=changed.version)
     return changed
+
+
+async def _pairs_anew(store: PatientsStore, current: Patient, changed: Patient) -> list[Pair] | None:
+    """None where nothing changed of what is compared: what was said of the record before still holds."""
+    if traits_of(changed) == traits_of(current):
+        return None
+    return [Pair.of(changed.id, each) for each in await possible_duplicates(store, changed)]
 
 
 def examine_told(command: RegisterPatient, time_zones: Mapping[UUID, str], call: Call) -> Examined:
