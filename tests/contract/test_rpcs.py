@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from buf.validate import validate_pb2
 from google.api import annotations_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from atoll.common.v1 import rules_pb2
 from atoll.common.v1.access_pb2 import AUDIT_CHANGE, ROLE_PATIENT, SCOPE_SELF, access
+from buf.validate import validate_pb2
 from tests.contract.found import SERVICES, rpc_services, rpcs, service
 
 RPCS = rpcs()

@@ -17,8 +17,8 @@ from atoll.patients.v1 import patient_service_pb2 as patient_pb
 from atoll.patients.v1.duplicate_service_pb2_grpc import DuplicateServiceStub
 from atoll.patients.v1.patient_pb2 import Patient
 from chassis.ids import from_wire, new_id, to_wire
-from tests.integration.test_patients_merges import Merges
 from tests.support.patients import Desk, desk
+from tests.support.patients_merges import Merges
 from tests.support.service import refusal
 
 __all__ = ["desk"]

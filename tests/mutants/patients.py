@@ -268,8 +268,6 @@ PATIENTS = [
     Mutant("services/patients/domain/names.py", ' or (lengths == (2, 2) and differ[0] == differ[1][::-1])', '', P_PATIENTS_SEARCH),
     Mutant("services/patients/domain/names.py", '    composed = unicodedata.normalize("NFKC", text)\n', '    composed = text\n', I_PATIENTS_SEARCH),
     Mutant("services/patients/store/records.py", '_record.where(AT_ITS_SITES).with_for_update', '_record.where(AT_ITS_SITES_OR_BEHIND_GLASS).with_for_update', I_PATIENTS_RECORD),
-    Mutant("services/patients/store/seen.py", 'break_glass.c.actor == _THE_CALLER, ', '', I_PATIENTS_RECORD),
-    Mutant("services/patients/store/seen.py", ', break_glass.c.expire_at > func.clock_timestamp()', '', I_PATIENTS_RECORD),
     Mutant("services/patients/store/changes.py", 'SURVIVOR, AT_ITS_SITES_OR_BEHIND_GLASS', 'SURVIVOR', I_PATIENTS_CHANGES),
     Mutant("services/patients/store/__init__.py", '        "patient_site_pkey": PatientSiteThere,\n', '', I_PATIENTS_SITES),
     Mutant("services/patients/store/__init__.py", '        "patient_change_pkey": StaleEtag,\n', '', I_PATIENTS_CHANGES),
@@ -323,4 +321,6 @@ PATIENTS = [
     Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", ' AND expire_at > instant', '', I_PATIENTS_PERSONS, "shows_what_stands"),
     Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", '    op.execute(f"ALTER POLICY own_subject ON audit_subject USING ({OWN_SUBJECT})")\n', '', I_PATIENTS_PERSONS, "whichever_of_their_ids"),
     Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", "ALTER POLICY own_patient ON {table} USING ({OWN_PATIENT})", "SELECT 1", I_PATIENTS_PERSONS, "whichever_of_their_ids"),
+    Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", "AND actor = current_setting('app.actor', true) ", "", I_PATIENTS_RECORD),
+    Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", " AND expire_at > clock_timestamp()", "", I_PATIENTS_RECORD),
 ]  # fmt: skip

@@ -7,13 +7,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import uuid4
 
-from buf.validate import validate_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.type.date_pb2 import Date
 
 from atoll.common.v1 import rules_pb2
+from buf.validate import validate_pb2
 from chassis.ids import TYPE_ID, new_id, to_wire
 
 MARK = "kanarie"
