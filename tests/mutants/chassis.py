@@ -187,6 +187,6 @@ CHASSIS = [
     Mutant("chassis/ids.py", '        if own or name != "id":\n', "        if True:\n", SUBJECTS, "only_if_asked"),
     Mutant("chassis/sealer.py", "        fault = fault or await _verify_index(conn, chain_id)\n", "", SUBJECTS, "taken_out"),
     Mutant("chassis/sealer.py", "union_all(_in_row.except_(_in_index), _in_index.except_(_in_row))", "union_all(_in_row.except_(_in_index))", SUBJECTS, "taken_out"),
-    Mutant("chassis/tables.py", 'yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE USING ({OWN_SUBJECT})"', "pass", SUBJECTS, "sees_their_own"),
+    Mutant("chassis/tables.py", 'yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE USING ({_own(OWN_SUBJECT, table)})"', "pass", SUBJECTS, "sees_their_own"),
     Mutant("chassis/db.py", """                if refusal := store_type.refusals.get(_policy_of(error)):\n                    raise refusal() from error\n""", "", "tests/integration/test_patients_retention.py", "nothing_is_added"),
 ]  # fmt: skip
