@@ -33,7 +33,7 @@ async def test_merges_and_all_ids_of_a_person_are_found_by_index_among_many(desk
     await admin.execute(MANY, chain_id, desk.site_id, 20_000)
     await admin.execute(MERGED, chain_id)
     await admin.execute("VACUUM ANALYZE")
-    merge = await admin.fetchrow("SELECT * FROM patient_merge LIMIT 1")
+    [merge] = await admin.fetch("SELECT * FROM patient_merge LIMIT 1")
     survivor, merged = merge["survivor_id"], merge["merged_id"]
     claimed = {"actor": "user", "method": "Method", "request_id": uuid4(), "request_hash": b"1"}
     known: tuple[Any, ...] = ("patient_pkey",)
