@@ -310,7 +310,7 @@ PATIENTS = [
     Mutant("services/patients/store/retention.py", '.where(patient.c.chain_id == CHAIN, patient.c.id == PERSON)', '.where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR)', I_PATIENTS_MERGES, "whole_person"),
     Mutant("services/patients/use_cases/merges.py", '    await store.share_sites([merged_id, *theirs])\n', '', I_PATIENTS_MERGES, "sites_of_both"),
     Mutant("services/patients/use_cases/merges.py", '    await store.share_sites(await store.person_ids(survivor_id))\n', '', I_PATIENTS_MERGES, "sites_of_both"),
-    Mutant("services/patients/domain/merges.py", '    return frozenset(found).union(*(branch(each, standing) for each in found))\n', '    return frozenset(found)\n', P_PATIENTS_MERGES, "0-25"),
+    Mutant("services/patients/domain/merges.py", '    return frozenset(found).union(*(branch(each, standing) for each in found))\n', '    return frozenset(found)\n', P_PATIENTS_MERGES, "3-25"),
     Mutant("chassis/store.py", ' or self._subjects.keys() - self._noted', '', I_PATIENTS_MERGES, "names_the_survivor"),
     Mutant("services/patients/store/records.py", 'select(func.coalesce(_known.c.survivor_id, patient_identifier.c.patient_id))', 'select(patient_identifier.c.patient_id)', I_PATIENTS_MERGES, "knows_a_merged"),
     Mutant("services/patients/store/patient_sites.py", '        if row["survivor_id"]:\n', '        if False:\n', I_PATIENTS_MERGES, "while_a_merge_goes_on"),

@@ -37,7 +37,7 @@ class Model:
 
 async def step(dice: Random, merges: Merges, model: Model) -> None:
     standing = model.standing()
-    if model.into and (len(standing) < 2 or dice.random() < 0.4):
+    if model.into and (len(standing) < 2 or dice.random() < 0.25):
         await take_apart(dice, merges, model)
         return
     survivor, merged = dice.sample(standing, 2)
@@ -62,7 +62,7 @@ async def check(desk: Desk, model: Model) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("seed", "steps"), [(0, 25), *(pytest.param(seed, 300, marks=LONG) for seed in (1, 2, 3, 4))])
+@pytest.mark.parametrize(("seed", "steps"), [(3, 25), *(pytest.param(seed, 300, marks=LONG) for seed in (0, 1, 2, 4))])
 async def test_ids_resolve_as_the_model_says_and_records_taken_apart_are_as_they_were(
     postgres_url: str, issuer_folder: Path, seed: int, steps: int
 ) -> None:
