@@ -18,6 +18,7 @@ from cli.importing import template
 from cli.importing.batches import Assignment, ImportedPatient, Source, import_source
 from cli.importing.display import import_display
 from cli.importing.documents import FhirSource
+from cli.importing.duplicates import Scored, score_duplicates
 from cli.importing.report import Outcome
 from cli.importing.state import Run
 from cli.importing.tables import CsvSource
@@ -117,7 +118,7 @@ def _import(source: Source, rule: Rule, to: Access, report: Path, *, restart: bo
     if not restart and run.resume():
         console.print(f"Going on at {run.row}, where the import was cut off.")
     try:
-        asyncio.run(_run(source, rule, to, run, console))
+        scored = asyncio.run(_run(source, rule, to, run, console))
     except Refused as error:
         raise LocalError(f"the import stopped: {error}; run it again to go on") from error
     except KeyboardInterrupt:
@@ -125,11 +126,14 @@ def _import(source: Source, rule: Rule, to: Access, report: Path, *, restart: bo
         raise
     console.print(run.summary.table())
     console.print(f"Each row: {report}", soft_wrap=True)
+    if scored.likely or scored.possible:
+        counts = f"{scored.likely:,} likely and {scored.possible:,} possible duplicates"
+        console.print(f"{counts}, on the worklist of the sites: {scored.file}", soft_wrap=True)
     if run.summary.count(Outcome.REFUSED):
         raise typer.Exit(1)
 
 
-async def _run(source: Source, rule: Rule, to: Access, run: Run, console: Console) -> None:
+async def _run(source: Source, rule: Rule, to: Access, run: Run, console: Console) -> Scored:
     async with open_channel(to.url) as channel:
         client = to.client(channel, "atoll-import", "ROLE_INTEGRATION")
         sites = await find_sites(client, rule.home_sites)
@@ -149,6 +153,8 @@ async def _run(source: Source, rule: Rule, to: Access, run: Run, console: Consol
                 settled=run.settled,
                 run=run.id,
             )
+        with import_display(console, run.summary) as progress:
+            return await score_duplicates(client, run.report, run=run.id, progress=progress)
 
 
 async def find_sites(client: Client, wanted: Sequence[str]) -> dict[str, Site]:
