@@ -321,6 +321,4 @@ PATIENTS = [
     Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", ' AND expire_at > instant', '', I_PATIENTS_PERSONS, "shows_what_stands"),
     Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", '    op.execute(f"ALTER POLICY own_subject ON audit_subject USING ({OWN_SUBJECT})")\n', '', I_PATIENTS_PERSONS, "whichever_of_their_ids"),
     Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", "ALTER POLICY own_patient ON {table} USING ({OWN_PATIENT})", "SELECT 1", I_PATIENTS_PERSONS, "whichever_of_their_ids"),
-    Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", "AND actor = current_setting('app.actor', true) ", "", I_PATIENTS_RECORD),
-    Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", " AND expire_at > clock_timestamp()", "", I_PATIENTS_RECORD),
 ]  # fmt: skip
