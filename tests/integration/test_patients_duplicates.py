@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
@@ -17,6 +18,8 @@ from atoll.patients.v1 import patient_service_pb2 as patient_pb
 from atoll.patients.v1.duplicate_service_pb2_grpc import DuplicateServiceStub
 from atoll.patients.v1.patient_pb2 import Patient
 from chassis.ids import from_wire, new_id, to_wire
+from services.patients.use_cases.records import birth_date_lock
+from tests.integration.test_patients_races import until_a_lock_is_awaited
 from tests.support.patients import Desk, desk
 from tests.support.patients_merges import Merges
 from tests.support.service import refusal
@@ -99,8 +102,14 @@ async def test_who_asks_for_it_registers_nobody_twice(desk: Desk, duplicates: Du
 
 
 async def test_of_two_who_refuse_duplicates_at_once_one_is_registered(desk: Desk, duplicates: Duplicates) -> None:
-    answers = await asyncio.gather(*(duplicates.register(refuse=True) for _ in range(4)), return_exceptions=True)
+    lock = str(birth_date_lock(desk.service.chain_id, date(1980, 5, 17)))
+    await desk.service.admin.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", lock)
+    both = [asyncio.create_task(duplicates.register(refuse=True)) for _ in range(2)]
+    await until_a_lock_is_awaited(desk)
+    await desk.service.admin.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", lock)
+    answers = await asyncio.gather(*both, return_exceptions=True)
     assert len([each for each in answers if not isinstance(each, BaseException)]) == 1
+    assert await desk.service.admin.fetchval("SELECT count(*) FROM patient") == 1
 
 
 async def test_a_duplicate_at_a_site_the_caller_does_not_see_is_found_and_not_shown(

@@ -38,6 +38,8 @@ I_PATIENTS_RETENTION = "tests/integration/test_patients_retention.py"
 I_PATIENTS_MERGES = "tests/integration/test_patients_merges.py"
 I_PATIENTS_PERSONS = "tests/integration/test_patients_persons.py"
 P_PATIENTS_MERGES = "tests/property/test_patients_merges.py"
+I_DUPLICATES = "tests/integration/test_patients_duplicates.py"
+U_DUPLICATES = "tests/unit/test_patients_duplicates.py"
 I_PATIENTS_CANARY = "tests/integration/test_patients_canary.py"
 U_PATIENTS_ACCESS = "tests/unit/test_patients_access.py"
 I_PATIENTS_RECORD = "tests/integration/test_patients_record.py"
@@ -319,4 +321,21 @@ PATIENTS = [
     Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", ' UNION SELECT survivor_id FROM patient\n        WHERE chain_id = chain AND id = ANY (named) AND survivor_id IS NOT NULL', '', I_PATIENTS_PERSONS, "whichever_of_their_ids"),
     Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", '    op.execute(f"ALTER POLICY own_subject ON audit_subject USING ({OWN_SUBJECT})")\n', '', I_PATIENTS_PERSONS, "whichever_of_their_ids"),
     Mutant("services/patients/migrations/versions/0013_a_person_is_seen_under_all_their_ids.py", "ALTER POLICY own_patient ON {table} USING ({OWN_PATIENT})", "SELECT 1", I_PATIENTS_PERSONS, "whichever_of_their_ids"),
+    Mutant("services/patients/domain/duplicates.py", 'min([shared, *bounds])', 'shared', U_DUPLICATES, "never_likely"),
+    Mutant("services/patients/domain/duplicates.py", '    if swapped(one) == other:\n', '    if False:\n', U_DUPLICATES, "changed_places"),
+    Mutant("services/patients/domain/duplicates.py", '        if self.state is not PairState.OPEN:\n', '        if False:\n', I_DUPLICATES, "dismissal_is_refused"),
+    Mutant("services/patients/use_cases/duplicates.py", '    check_two(patient_id, other_id)\n', '', I_DUPLICATES, "dismissal_is_refused"),
+    Mutant("services/patients/use_cases/records.py", '    if alike and command.refuse_likely_duplicates:\n', '    if False:\n', I_DUPLICATES, "registers_nobody_twice"),
+    Mutant("services/patients/use_cases/records.py", '    if traits_of(changed) == traits_of(current):\n', '    if True:\n', I_DUPLICATES, "comes_back"),
+    Mutant("services/patients/use_cases/records.py", '    if traits_of(changed) == traits_of(current):\n', '    if False:\n', I_DUPLICATES, "comes_back"),
+    Mutant("services/patients/rpc/patients.py", '        if command.refuse_likely_duplicates:\n', '        if False:\n', I_DUPLICATES, "of_two_who_refuse"),
+    Mutant("services/patients/store/duplicates.py", 'card = _card_of(standing) if standing["seen"] else None', 'card = _card_of(standing)', I_DUPLICATES, "not_shown"),
+    Mutant("services/patients/store/duplicates.py", 'func.coalesce(_hit_patient.c.survivor_id, _hit_patient.c.id)', '_hit_patient.c.id', I_DUPLICATES, "names_of_all_records"),
+    Mutant("services/patients/store/duplicates.py", '    .where(patient.c.chain_id == CHAIN, patient.c.restricted.is_(False))\n', '    .where(patient.c.chain_id == CHAIN)\n', I_DUPLICATES, "restricted"),
+    Mutant("services/patients/store/duplicates.py", '        or_(_seen(_one.c.id), _seen(_two.c.id)),\n', '', I_DUPLICATES, "told_nothing"),
+    Mutant("services/patients/store/records.py", 'STANDING = Statement(_records.where(AT_ITS_SITES, ', 'STANDING = Statement(_records.where(', I_DUPLICATES, "told_nothing"),
+    Mutant("services/patients/store/merges.py", '    MERGED_PAIRS,\n', '', I_DUPLICATES, "merged_records"),
+    Mutant("services/patients/store/merges.py", '    CARRIED_PAIRS,\n', '', I_DUPLICATES, "holds_of_its_survivor"),
+    Mutant("services/patients/store/merges.py", '    PARTED_PAIRS,\n', '', I_DUPLICATES, "merged_records"),
+    Mutant("services/patients/migrations/versions/0012_duplicates_are_found.py", '"first_id < second_id"', '"true"', I_DUPLICATES, "no_pair_of_one"),
 ]  # fmt: skip

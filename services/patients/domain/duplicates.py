@@ -288,7 +288,7 @@ def compare(one: Traits, other: Traits) -> Likeness:
         for each in evidence
         if each.trait in HOUSEHOLD_BITS_MAX and each.agreement in (Agreement.DIFFERENT, Agreement.SAME_YEAR)
     ]
-    return Likeness(round(1 / (1 + 2 ** -(bits + min(shared, *bounds, shared))), SCORE_PLACES), evidence)
+    return Likeness(round(1 / (1 + 2 ** -(bits + min([shared, *bounds]))), SCORE_PLACES), evidence)
 
 
 def _evidence(one: Traits, other: Traits) -> Iterator[Evidence]:

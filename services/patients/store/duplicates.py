@@ -17,8 +17,8 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    exists,
     func,
+    literal_column,
     or_,
     select,
     true,
@@ -50,6 +50,7 @@ from services.patients.tables.duplicates import duplicate_pair, match_key
 from services.patients.tables.records import contact_point, patient, patient_identifier, patient_site
 
 CHAIN = param("chain_id", Uuid)
+_ONE: ColumnElement[int] = literal_column("1")
 LAST_ID = UUID(int=2**128 - 1)
 CANDIDATES_MAX = 200
 """Of those who share one thing: more are not looked at, as where many were born on a day that was made up."""
@@ -91,9 +92,10 @@ _ids = union_all(
 ).subquery("ids")
 
 
-def _seen(id: ColumnElement[UUID], *at: ColumnElement[bool]) -> ColumnElement[bool]:
-    there = select(patient_site.c.site_id).where(patient_site.c.chain_id == CHAIN, patient_site.c.patient_id == id, *at)
-    return exists(there)
+def _seen(id: ColumnElement[UUID], *at: ColumnElement[bool]) -> ColumnElement[Any]:
+    """A subselect with a LIMIT: PostgreSQL would read all of what stands behind an EXISTS under an OR into a hash."""
+    there = select(true()).where(patient_site.c.chain_id == CHAIN, patient_site.c.patient_id == id, *at)
+    return there.limit(_ONE).scalar_subquery()
 
 
 _compared = (

@@ -1,0 +1,52 @@
+"""How PostgreSQL finds candidates and pairs for the service's own role, among many."""
+
+import json
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from services.patients.store.duplicates import CANDIDATES, PAIR, PAIRS, PAIRS_OF_SITE
+from tests.integration.test_patients_speed import MANY, explained, most_rows, read_through
+from tests.support.patients import Desk, desk
+from tests.support.patients_parts import several_many
+
+__all__ = ["desk"]
+
+KEYS = """
+    INSERT INTO match_key
+    SELECT chain_id, 'n:' || lower(family_name) || '|' || extract(year FROM birth_date)::integer, id FROM patient
+"""
+PAIRED = """
+    INSERT INTO duplicate_pair
+    SELECT chain_id, id, next, n % 10000, '', CASE n % 3 WHEN 0 THEN 'OPEN' ELSE 'MERGED' END, now()
+    FROM (SELECT chain_id, id, lead(id) OVER (ORDER BY id) AS next, row_number() OVER (ORDER BY id) AS n FROM patient)
+    WHERE next IS NOT NULL
+"""
+LAST = UUID(int=2**128 - 1)
+
+
+@pytest.mark.timeout(300)  # On a busy machine the patients alone take a minute.
+@several_many
+async def test_candidates_and_pairs_are_found_by_index_and_few_are_looked_at(desk: Desk, many: int) -> None:
+    await desk.service.admin.execute(MANY, desk.service.chain_id, desk.site_id, many)
+    await desk.service.admin.execute(KEYS)
+    await desk.service.admin.execute(PAIRED)
+    await desk.service.admin.execute("VACUUM ANALYZE")
+    page = {"state": "OPEN", "before_score": 20_000, "before_first": LAST, "before_second": LAST, "limit": 51}
+    [(first, second)] = await desk.service.admin.fetch("SELECT first_id, second_id FROM duplicate_pair LIMIT 1")
+    asked: dict[str, Any] = {"asked_key": [], "asked_birth": [], "asked_system": [], "asked_value": []}
+    for statement, values, index in (
+        (CANDIDATES, asked | {"asked_key": ["n:family777|1952"]}, "match_key_pkey"),
+        (CANDIDATES, asked | {"asked_birth": [date(1950, 1, 8)]}, "patient_birth_date_idx"),
+        (CANDIDATES, asked | {"asked_system": ["PHONE"], "asked_value": ["+1505Family777"]}, "contact_point_value_idx"),
+        (PAIR, {"first_id": first, "second_id": second}, "duplicate_pair_second_idx"),
+        (PAIRS, page, "duplicate_pair_worklist_idx"),
+        (PAIRS_OF_SITE, page | {"site_id": desk.site_id}, "duplicate_pair_worklist_idx"),
+    ):
+        plan = await explained(desk, statement, values)
+        assert plan["Actual Rows"] >= 1, index
+        assert index in json.dumps(plan)
+        assert read_through(plan) <= {"site"}, index
+        assert most_rows(plan) <= 1200, index
