@@ -5,8 +5,8 @@ By whoever broke the glass for one of them, and by the patient. In every table o
 
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0012"
+down_revision = "0011"
 
 PERSONS = """\
 CREATE FUNCTION ids_of_persons(named uuid[]) RETURNS uuid[] LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
