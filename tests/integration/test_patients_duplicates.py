@@ -146,6 +146,13 @@ async def test_they_are_found_by_whatever_they_share(desk: Desk, duplicates: Dup
     assert [each.match.patient_id for each in await duplicates.of(first.id)] == [second.id]
 
 
+async def test_a_record_number_that_another_system_tells_is_found(desk: Desk, duplicates: Duplicates) -> None:
+    first = await desk.create(birth_date={"year": 1981, "month": 5, "day": 17})
+    second = await desk.create(identifiers=[{"system": "urn:b", "value": first.mrn}])
+    assert [each.match.patient_id for each in await duplicates.of(second.id)] == [first.id]
+    assert [each.match.patient_id for each in await duplicates.of(first.id)] == [second.id]
+
+
 async def test_day_and_month_that_changed_places_are_found(desk: Desk, duplicates: Duplicates) -> None:
     first = await desk.create(birth_date={"year": 1980, "month": 5, "day": 7})
     second = await desk.create(given_names=["Ana"], birth_date={"year": 1980, "month": 7, "day": 5})

@@ -35,13 +35,20 @@ async def test_candidates_and_pairs_are_found_by_index_and_few_are_looked_at(des
     await desk.service.admin.execute(PAIRED)
     await desk.service.admin.execute("VACUUM ANALYZE")
     page = {"state": "OPEN", "before_score": 20_000, "before_first": LAST, "before_second": LAST, "limit": 51}
-    [(first, second)] = await desk.service.admin.fetch("SELECT first_id, second_id FROM duplicate_pair LIMIT 1")
-    asked: dict[str, Any] = {"asked_key": [], "asked_birth": [], "asked_system": [], "asked_value": []}
+    [pair] = await desk.service.admin.fetch("SELECT first_id, second_id FROM duplicate_pair LIMIT 1")
+    asked: dict[str, list[Any]] = {
+        "asked_key": [],
+        "asked_birth": [],
+        "asked_mrn": [],
+        "asked_system": [],
+        "asked_value": [],
+    }
     for statement, values, index in (
         (CANDIDATES, asked | {"asked_key": ["n:family777|1952"]}, "match_key_pkey"),
         (CANDIDATES, asked | {"asked_birth": [date(1950, 1, 8)]}, "patient_birth_date_idx"),
         (CANDIDATES, asked | {"asked_system": ["PHONE"], "asked_value": ["+1505Family777"]}, "contact_point_value_idx"),
-        (PAIR, {"first_id": first, "second_id": second}, "duplicate_pair_second_idx"),
+        (CANDIDATES, asked | {"asked_mrn": ["M777"]}, "patient_chain_id_mrn_key"),
+        (PAIR, dict(pair), "duplicate_pair_second_idx"),
         (PAIRS, page, "duplicate_pair_worklist_idx"),
         (PAIRS_OF_SITE, page | {"site_id": desk.site_id}, "duplicate_pair_worklist_idx"),
     ):

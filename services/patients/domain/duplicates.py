@@ -270,8 +270,13 @@ def match_keys(record: Patient) -> list[str]:
     person, year = record.person, record.birth_date.year
     families = (person.family_name, *(each.family_name for each in person.former_names))
     names = {f"n:{_folded(family)}|{year}" for family in families if _folded(family)}
-    values = (each.value for each in (*person.identifiers, record.own_identifier))
-    return sorted(names | {f"i:{value}" for value in values if len(value) >= IDENTIFIER_MIN})
+    return sorted(
+        names | {identifier_key(each.value) for each in person.identifiers if len(each.value) >= IDENTIFIER_MIN}
+    )
+
+
+def identifier_key(value: str) -> str:
+    return f"i:{value}"
 
 
 def swapped(born: date) -> date | None:

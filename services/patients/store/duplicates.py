@@ -39,6 +39,7 @@ from services.patients.domain.duplicates import (
     Pair,
     PairState,
     Record,
+    identifier_key,
     match_keys,
     swapped,
     traits_of_people,
@@ -57,6 +58,7 @@ CANDIDATES_MAX = 200
 
 _key = rows("asked_keys", asked_key=Text)
 _birth = rows("asked_births", asked_birth=Date)
+_mrn = rows("asked_mrns", asked_mrn=Text)
 _point = rows("asked_points", asked_system=Text, asked_value=Text)
 
 
@@ -68,6 +70,7 @@ def _sharing(asked: Any, id: ColumnElement[UUID], *shared: ColumnElement[bool]) 
 _hit = union_all(
     _sharing(_key, match_key.c.patient_id, match_key.c.key == _key.c.asked_key),
     _sharing(_birth, patient.c.id, patient.c.birth_date == _birth.c.asked_birth, patient.c.restricted.is_(False)),
+    _sharing(_mrn, patient.c.id, patient.c.mrn == _mrn.c.asked_mrn),
     _sharing(
         _point,
         contact_point.c.patient_id,
@@ -177,7 +180,8 @@ class DuplicateStore(Store):
         points = {(str(at.system), at.value) for each in people for at in each.contact_points if _tells(at)}
         found = await self.rows(
             CANDIDATES,
-            asked_key=match_keys(record),
+            asked_key=[*match_keys(record), identifier_key(record.mrn)],
+            asked_mrn=sorted({each.value for person in people for each in person.identifiers}),
             asked_birth=sorted(births | {day for each in births if (day := swapped(each))}),
             asked_system=[system for system, _ in sorted(points)],
             asked_value=[value for _, value in sorted(points)],

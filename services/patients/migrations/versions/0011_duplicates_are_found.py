@@ -53,7 +53,6 @@ KEYS = """\
 INSERT INTO match_key (chain_id, key, patient_id)
 SELECT chain_id, 'n:' || lower(family_name) || '|' || extract(year FROM birth_date)::integer, id FROM patient
     WHERE family_name ~ '^[A-Za-z]+( [A-Za-z]+)*$'
-UNION SELECT chain_id, 'i:' || mrn, id FROM patient WHERE anonymised_at IS NULL AND length(mrn) >= 5
 UNION SELECT chain_id, 'i:' || value, patient_id FROM patient_identifier WHERE length(value) >= 5"""
 FILLED = ("match_key", "patient", "patient_identifier")
 
