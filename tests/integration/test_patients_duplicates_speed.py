@@ -10,7 +10,6 @@ import pytest
 from services.patients.store.duplicates import CANDIDATES, PAIR, PAIRS, PAIRS_OF_SITE
 from tests.integration.test_patients_speed import MANY, explained, most_rows, read_through
 from tests.support.patients import Desk, desk
-from tests.support.patients_parts import several_many
 
 __all__ = ["desk"]
 
@@ -28,7 +27,7 @@ LAST = UUID(int=2**128 - 1)
 
 
 @pytest.mark.timeout(300)  # On a busy machine the patients alone take a minute.
-@several_many
+@pytest.mark.parametrize("many", [20_000, pytest.param(100_000, marks=pytest.mark.long)])
 async def test_candidates_and_pairs_are_found_by_index_and_few_are_looked_at(desk: Desk, many: int) -> None:
     await desk.service.admin.execute(MANY, desk.service.chain_id, desk.site_id, many)
     await desk.service.admin.execute(KEYS)

@@ -30,7 +30,7 @@ MERGED = """
 async def test_merges_and_all_ids_of_a_person_are_found_by_index_among_many(desk: Desk) -> None:
     """Row-level security leaves leakproof operators only to the indexes."""
     admin, chain_id = desk.service.admin, desk.service.chain_id
-    await admin.execute(MANY, chain_id, desk.site_id, 20_000)
+    await admin.execute(MANY, chain_id, desk.site_id, 10_000)
     await admin.execute(MERGED, chain_id)
     await admin.execute("VACUUM ANALYZE")
     [merge] = await admin.fetch("SELECT * FROM patient_merge LIMIT 1")

@@ -39,8 +39,8 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: Desk) -> None:
         "self_pay_declaration": {"basis": 1, "declare_date": {"year": 2027, "month": 3, "day": 1}},
     }
     budget = {
-        "create with all": (desk.create(**full), 5),
-        "update with all": (desk.update(created, **full), 7),
+        "create with all": (desk.create(**full), 6),
+        "update with all": (desk.update(created, **full), 8),
         "get": (desk.get(created.id), 3),
         "list changes": (history.page(created.id), 5),
         "add a site": (history.add_site(created.id), 5),

@@ -338,4 +338,5 @@ PATIENTS = [
     Mutant("services/patients/store/merges.py", '    CARRIED_PAIRS,\n', '', I_DUPLICATES, "holds_of_its_survivor"),
     Mutant("services/patients/store/merges.py", '    PARTED_PAIRS,\n', '', I_DUPLICATES, "merged_records"),
     Mutant("services/patients/migrations/versions/0011_duplicates_are_found.py", '"first_id < second_id"', '"true"', I_DUPLICATES, "no_pair_of_one"),
+    Mutant("services/patients/domain/accesses.py", '        if self.beside_another:\n', '        if False:\n', I_PATIENTS_ACCESSES, "read_their_own"),
 ]  # fmt: skip

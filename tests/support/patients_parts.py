@@ -109,7 +109,7 @@ async def let_in(desk: Desk, call: Any, method: str) -> set[str]:
     return found
 
 
-several_many = pytest.mark.parametrize("many", [20_000, pytest.param(100_000, marks=pytest.mark.long)])
+several_many = pytest.mark.parametrize("many", [10_000, pytest.param(100_000, marks=pytest.mark.long)])
 """Rows of a table in tests of plans, and more of them in the long run."""
 
 

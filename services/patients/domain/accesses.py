@@ -23,12 +23,14 @@ BY_NAME = {
     "GetContactDetails": AccessKind.READ_CONTACTS,
     "ListAccesses": AccessKind.READ_ACCESSES,
     "ListGlassBreaks": AccessKind.READ_ACCESSES,
+    "ListDuplicates": AccessKind.SEARCHED,
 }
 BY_VERB = {
     "Import": AccessKind.IMPORTED,
     "Export": AccessKind.EXPORTED,
     "Search": AccessKind.SEARCHED,
     "Find": AccessKind.SEARCHED,
+    "Score": AccessKind.SEARCHED,
 }
 
 
@@ -42,9 +44,12 @@ class Access:
     cause: str
     roles: tuple[str, ...]
     site_ids: tuple[str, ...]  # As the audit row has them.
+    beside_another: bool = False  # Another record was made or changed, and this one shown as a likely duplicate of it.
 
     @property
     def kind(self) -> AccessKind:
+        if self.beside_another:
+            return AccessKind.SEARCHED
         name = self.method.rpartition(".")[2]
         if name in BY_NAME:
             return BY_NAME[name]

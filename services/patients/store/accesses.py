@@ -6,13 +6,13 @@ from uuid import UUID
 from asyncpg import Record
 from sqlalchemy import BigInteger, Uuid, exists, select, true
 
-from chassis.ids import to_wire
+from chassis.ids import from_wire, to_wire
 from chassis.sql import Statement, param
 from chassis.store import Store
 from chassis.tables import audit, audit_subject
 from services.patients.domain.accesses import Access
 from services.patients.domain.patients import PatientNotFound
-from services.patients.store.persons import EACH_ID, SURVIVOR
+from services.patients.store.persons import EACH_ID, PERSON_IDS, SURVIVOR
 from services.patients.tables.records import patient, patient_site
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
@@ -43,7 +43,7 @@ _of_one = (
 )
 _latest = select(_of_one.c.position).select_from(EACH_ID).join(_of_one, true()).distinct().subquery()
 ACCESSES = Statement(
-    select(audit)
+    select(audit, PERSON_IDS.label("person_ids"))
     .join(_latest, _latest.c.position == audit.c.position)
     .where(audit.c.chain_id == CHAIN)
     .order_by(audit.c.position.desc())
@@ -62,6 +62,7 @@ class AccessStore(Store):
 
 def _access(row: Record) -> Access:
     ids = json.loads(row["ids"])
+    about = ids.get("patient.id", "")  # Of CreatePatient and UpdatePatient.
     return Access(
         position=row["position"],
         at=row["at"],
@@ -71,4 +72,5 @@ def _access(row: Record) -> Access:
         cause=row["cause"],
         roles=tuple(ids.get("roles", ())),
         site_ids=(ids["site_id"],) if "site_id" in ids else tuple(ids.get("sites", ())),
+        beside_another=bool(about) and from_wire("patient", about) not in row["person_ids"],
     )
