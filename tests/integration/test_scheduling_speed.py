@@ -107,6 +107,7 @@ async def test_each_call_keeps_its_budget_of_round_trips_whatever_the_number_of_
     assert await round_trips(clinic, clinic.svc.call(clinic.visits.ConfirmVisit, confirm)) == CONFIRM
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)  # On a busy machine the history alone takes a minute.
 async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) -> None:
     """Row-level security leaves leakproof operators only to the indexes: with 100,000 allocations that would show."""

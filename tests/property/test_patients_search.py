@@ -103,7 +103,7 @@ ANSWERS: dict[int, list[list[str]]] = {}
 """Of each seed: the record numbers that each question finds, in their order."""
 
 
-@pytest.fixture(params=[0, 30, search.RARE])
+@pytest.fixture(params=[pytest.param(0, marks=pytest.mark.long), 30, pytest.param(search.RARE, marks=pytest.mark.long)])
 def rare(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """So that every way to an answer is gone: by common words only, by either, by rare words only."""
     monkeypatch.setattr(search, "RARE", request.param)
