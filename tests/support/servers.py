@@ -23,6 +23,8 @@ from deploy.local.postgres import postgres, postgres_url
 from deploy.local.process import free_port, start
 
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108  # Where Linux keeps files in memory.
+_in_memory: set[str] = set()
+"""Servers whose files are there."""
 
 
 def _folder(*, durable: bool) -> "tempfile.TemporaryDirectory[str]":
@@ -49,6 +51,8 @@ def postgres_server(*, durable: bool = False) -> Iterator[str]:
         with _folder(durable=durable) as folder:
             data, logs = Path(folder) / "postgres", Path(folder) / "logs"
             process = start(postgres(data, logs), logs)
+            if Path(folder).is_relative_to(MEMORY):
+                _in_memory.add(postgres_url(data))
             try:
                 yield postgres_url(data)
             finally:
@@ -108,9 +112,10 @@ async def clone(server_url: str, service: str) -> DatabaseUrls:
         await create_template(server_url, service)
         _templates.add((server_url, service))
     name = f"{service}_{uuid.uuid4().hex[:12]}"
+    copied = "FILE_COPY" if server_url in _in_memory else "WAL_LOG"  # Which takes half as long, or five times.
     await _execute(
         server_url,
-        f"CREATE DATABASE {name} OWNER {service}_owner TEMPLATE {service}_template",
+        f"CREATE DATABASE {name} OWNER {service}_owner TEMPLATE {service}_template STRATEGY {copied}",
         f"ALTER DATABASE {name} SET deadlock_timeout = '{DEADLOCK_TIMEOUT}'",
     )
     return database_urls(server_url, service, name, password_of(server_url))
