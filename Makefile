@@ -4,6 +4,8 @@ BIN := .venv/bin
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=gen:.
 PY := $(RUN) $(BIN)/python
 PYTEST := $(PY) -m pytest
+# Each worker starts servers of its own; servers that settings name are there once.
+WORKERS := $(if $(ATOLL_POSTGRES_URL)$(ATOLL_NATS_URL),0,2)
 
 help:  ## What there is
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,7 +55,7 @@ types: setup  ## mypy --strict
 check: lint types  ## What must pass before a change is handed in; runs no tests
 
 test: setup  ## Unit, property, contract and integration tests, and the sample on the whole stack; CONTAINERS=1 takes the servers from testcontainers
-	$(if $(CONTAINERS),ATOLL_TEST_CONTAINERS=1) $(PYTEST) tests/unit tests/property tests/contract tests/integration tests/e2e/test_sample.py -m "not long"
+	$(if $(CONTAINERS),ATOLL_TEST_CONTAINERS=1) $(PYTEST) -n $(WORKERS) --dist loadfile tests/unit tests/property tests/contract tests/integration tests/e2e/test_sample.py -m "not long"
 
 test-e2e: setup  ## Through the public edge, on the whole local stack
 	$(PYTEST) tests/e2e tests/chaos -m "not long"
