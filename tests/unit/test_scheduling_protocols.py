@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from services.scheduling.domain.protocols import ProtocolTemplateInvalid, SegmentKind, template_of
+from services.scheduling.domain.protocols import Anchor, ProtocolTemplateInvalid, SegmentKind, template_of
 from services.scheduling.events import template_to_wire
+from services.scheduling.rpc.protocols import template_from_wire
 from tests.support.scheduling import TEMPLATE, bands, domain_template, phase, requirement, segment
 
 TALKING = segment("CONSULTATION", 45, therapist=1)
@@ -101,6 +103,49 @@ def test_a_template_survives_the_wire_and_plain_data() -> None:
     assert template_of(asdict(template)) == template
 
 
+def test_all_that_a_template_can_say_survives_the_wire_and_plain_data() -> None:
+    data = changed(lambda t: t["phases"].append(review()))
+    data["phases"][1]["window_days"] = 21
+    data["visit_types"][TREATMENT] |= {"notice_minutes": 1440, "grid_minutes": 30}
+    data["visit_types"][TREATMENT]["requirements"][0] |= {"credential_codes": ["RN", "MD"], "same_across_visits": True}
+    template = domain_template(
+        data | {"gates": [gate("RIDE_HOME", "treatment")], "instructions": [instruction("fast")]}
+    )
+    template.check()
+    assert template_of(asdict(template)) == template
+    assert template_from_wire(template_to_wire(template)) == template
+    treatment = template.visit_type("treatment")
+    assert (treatment.notice, treatment.grid, template.visit_type("talk").grid) == (timedelta(days=1), 30, 15)
+
+
+def test_a_template_kept_before_gates_and_windows_were_known_is_still_read() -> None:
+    data = asdict(domain_template())
+    for name in ("gates", "instructions"):
+        del data[name]
+    for phase_data in data["phases"]:
+        del phase_data["window_days"], phase_data["anchor"]
+    for visit_type in data["visit_types"]:
+        del visit_type["notice_minutes"], visit_type["grid_minutes"]
+        for each in visit_type["requirements"]:
+            del each["credential_codes"], each["same_across_visits"]
+    assert template_of(data) == domain_template()
+
+
+@pytest.mark.parametrize(
+    ("last", "months", "first_day", "last_day"),
+    [
+        (date(2027, 1, 31), 1, date(2027, 2, 21), date(2027, 3, 7)),  # Due on the last day of February.
+        (date(2028, 1, 30), 1, date(2028, 2, 22), date(2028, 3, 7)),  # Of a leap year.
+        (date(2027, 11, 15), 3, date(2028, 2, 8), date(2028, 2, 22)),
+        (date(2027, 5, 3), 0, date(2027, 5, 3), date(2027, 5, 10)),  # Never before what it follows.
+    ],
+)
+def test_a_re_evaluation_is_due_calendar_months_after_its_anchor(
+    last: date, months: int, first_day: date, last_day: date
+) -> None:
+    assert Anchor("induction", months, tolerance_days=7).days(last) == (first_day, last_day)
+
+
 def test_a_visit_type_knows_what_it_holds_and_how_long() -> None:
     treatment = domain_template().visit_type("treatment")
     assert (treatment.minutes, treatment.stay_minutes) == (90, 80)
@@ -126,6 +171,26 @@ def changed(change: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
 
 
 TALK, TREATMENT = 0, 1  # Where the visit types stand.
+REVIEW = "template.phases[3]"
+
+
+def review(code: str = "review", *, anchor_phase: str = "induction", **changes: int) -> dict[str, Any]:
+    """A re-evaluation a month after the last treatment."""
+    anchor = {"phase_code": anchor_phase, "months": 1, "tolerance_days": 7}
+    return phase(code, "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor) | changes
+
+
+def gate(kind: str, *visit_types: str) -> dict[str, Any]:
+    return {
+        "kind": f"GATE_KIND_{kind}",
+        "stage": "GATE_STAGE_CHECK_IN",
+        "effect": "GATE_EFFECT_BLOCK",
+        "visit_type_codes": list(visit_types),
+    }
+
+
+def instruction(code: str, *visit_types: str) -> dict[str, Any]:
+    return {"code": code, "display_name": "No solid food", "hours_before": 6, "visit_type_codes": list(visit_types)}
 
 
 @pytest.mark.parametrize(
@@ -208,6 +273,32 @@ TALK, TREATMENT = 0, 1  # Where the visit types stand.
         (
             lambda t: t["phases"][1].update(visits_default=59, visits_max=60),
             [("template.phases", "TOO_MANY_VISITS")],
+        ),
+        (lambda t: t["phases"][1].update(window_days=10), [("template.phases[1].window_days", "TOO_NARROW")]),
+        (lambda t: t["phases"].append(review(anchor_phase="nowhere")), [(REVIEW + ".anchor.phase_code", "UNKNOWN")]),
+        (
+            lambda t: t["phases"].extend([review(), review("again", anchor_phase="review")]),
+            [("template.phases[4].anchor.phase_code", "UNKNOWN")],
+        ),
+        (lambda t: t["phases"].append(review(visits_max=2)), [(REVIEW + ".visits_max", "NOT_ONE")]),
+        (lambda t: t["phases"].append(review(gap_days_max=9)), [(REVIEW + ".gap_days_max", "OF_ANCHORED")]),
+        (lambda t: t["phases"].append(review(window_days=9)), [(REVIEW + ".window_days", "OF_ANCHORED")]),
+        (
+            lambda t: t["visit_types"][TREATMENT]["requirements"][1].update(credential_codes=["MD"]),
+            [("template.visit_types[1].requirements[1].credential_codes", "NOT_OF_STAFF")],
+        ),
+        (lambda t: t.update(gates=[gate("FASTING"), gate("FASTING")]), [("template.gates[1].kind", "REPEATED")]),
+        (
+            lambda t: t.update(gates=[gate("FASTING", "talk", "drip")]),
+            [("template.gates[0].visit_type_codes[1]", "UNKNOWN")],
+        ),
+        (
+            lambda t: t.update(instructions=[instruction("fasting"), instruction("fasting")]),
+            [("template.instructions[1].code", "REPEATED")],
+        ),
+        (
+            lambda t: t.update(instructions=[instruction("fasting", "drip")]),
+            [("template.instructions[0].visit_type_codes[0]", "UNKNOWN")],
         ),
     ],
 )

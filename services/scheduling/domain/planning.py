@@ -16,10 +16,9 @@ from uuid import UUID
 from chassis.errors import DomainError, Kind, Violation
 from services.scheduling.domain.courses import PhasesOutsideProtocol, RouteUnknown, refuse
 from services.scheduling.domain.hours import DAY, DAY_MINUTES, MINUTE, Hours, Slot, instant
-from services.scheduling.domain.protocols import VISITS_MAX, Phase, Requirement, Template, VisitType
+from services.scheduling.domain.protocols import GRID_MINUTES, VISITS_MAX, Phase, Requirement, Template, VisitType
 from services.scheduling.domain.resources import Resource, ResourceKind
 
-GRID_MINUTES = 15
 WINDOW_DAYS_MAX = 92
 HORIZON_DAYS_MAX = 400
 """From the window's first day to the course's last."""

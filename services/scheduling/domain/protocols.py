@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Any
 from uuid import UUID
+
+from dateutil.relativedelta import relativedelta
 
 from chassis.errors import DomainError, Kind, Violation
 from services.scheduling.domain.hours import DAY_MINUTES
@@ -14,6 +16,8 @@ from services.scheduling.domain.resources import ResourceKind
 
 RESERVED_KEYS = frozenset({"patient", "site", "start_time"})
 """Not for requirements: planning tells by these names what a day lacks."""
+GRID_MINUTES = 15
+"""Of a visit type that names no grid of its own."""
 VISITS_MAX = 60
 """Of one course, which is booked at once."""
 
@@ -50,6 +54,31 @@ class PhaseKind(StrEnum):
     FOLLOW_UP = "PHASE_KIND_FOLLOW_UP"
 
 
+class GateKind(StrEnum):
+    CONSENT = "GATE_KIND_CONSENT"
+    ESTIMATE_DELIVERED = "GATE_KIND_ESTIMATE_DELIVERED"
+    DEPOSIT_PAID = "GATE_KIND_DEPOSIT_PAID"
+    RIDE_HOME = "GATE_KIND_RIDE_HOME"
+    FASTING = "GATE_KIND_FASTING"
+    REMS = "GATE_KIND_REMS"
+    OBSERVATION_SERVED = "GATE_KIND_OBSERVATION_SERVED"
+    VITALS = "GATE_KIND_VITALS"
+    HISTORY_REVIEWED = "GATE_KIND_HISTORY_REVIEWED"
+
+
+class GateStage(StrEnum):
+    CHECK_IN = "GATE_STAGE_CHECK_IN"
+    DISCHARGE = "GATE_STAGE_DISCHARGE"
+
+
+class GateEffect(StrEnum):
+    """From the weakest."""
+
+    WARN = "GATE_EFFECT_WARN"
+    ALLOW_WITH_REASON = "GATE_EFFECT_ALLOW_WITH_REASON"
+    BLOCK = "GATE_EFFECT_BLOCK"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     code: str
@@ -61,6 +90,9 @@ class Requirement:
     key: str
     kind: ResourceKind
     capability: str
+    credential_codes: tuple[str, ...] = ()
+    """Holds one of these, valid in the site's state on the visit's day; empty: none needed."""
+    same_across_visits: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +131,18 @@ class VisitType:
     segments: tuple[Segment, ...]
     bands: tuple[DurationBand, ...]
     telehealth: bool
+    notice_minutes: int = 0
+    grid_minutes: int = 0
+
+    @cached_property
+    def notice(self) -> timedelta:
+        """A visit is booked at least so long before it starts."""
+        return timedelta(minutes=self.notice_minutes)
+
+    @cached_property
+    def grid(self) -> int:
+        """Planned visits start on multiples of so many minutes after the full hour."""
+        return self.grid_minutes or GRID_MINUTES
 
     @cached_property
     def minutes(self) -> int:
@@ -159,6 +203,38 @@ class VisitType:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """So many calendar months after the last visit of another phase, give or take some days."""
+
+    phase_code: str
+    months: int
+    tolerance_days: int
+
+    def days(self, last: date) -> tuple[date, date]:
+        """The first and the last day on which the visit may be."""
+        due, tolerance = last + relativedelta(months=self.months), timedelta(days=self.tolerance_days)
+        return max(last, due - tolerance), due + tolerance
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    kind: GateKind
+    stage: GateStage
+    effect: GateEffect
+    visit_type_codes: tuple[str, ...]
+    """Empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    code: str
+    display_name: str
+    hours_before: int
+    visit_type_codes: tuple[str, ...]
+    """Empty: all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Phase:
     code: str
     kind: PhaseKind
@@ -170,6 +246,9 @@ class Phase:
     gap_days_preferred: int
     gap_days_max: int
     needs_clearance: bool
+    window_days: int = 0
+    """Within which all its visits are, the first and the last day counted; 0: no window."""
+    anchor: Anchor | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +256,8 @@ class Template:
     routes: tuple[Route, ...]
     visit_types: tuple[VisitType, ...]
     phases: tuple[Phase, ...]
+    gates: tuple[Gate, ...] = ()
+    instructions: tuple[Instruction, ...] = ()
 
     @cached_property
     def route_codes(self) -> frozenset[str]:
@@ -225,12 +306,36 @@ def template_of(data: Mapping[str, Any]) -> Template:
     return Template(
         routes=tuple(Route(**route) for route in data["routes"]),
         visit_types=tuple(_visit_type(each) for each in data["visit_types"]),
-        phases=tuple(Phase(**each | {"kind": PhaseKind(each["kind"])}) for each in data["phases"]),
+        phases=tuple(_phase(each) for each in data["phases"]),
+        gates=tuple(_gate(each) for each in data.get("gates", ())),
+        instructions=tuple(
+            Instruction(**each | {"visit_type_codes": tuple(each["visit_type_codes"])})
+            for each in data.get("instructions", ())
+        ),
     )
 
 
+def _phase(data: dict[str, Any]) -> Phase:
+    anchor = Anchor(**data["anchor"]) if data.get("anchor") else None
+    return Phase(**data | {"kind": PhaseKind(data["kind"]), "anchor": anchor})
+
+
+def _gate(data: dict[str, Any]) -> Gate:
+    return Gate(
+        GateKind(data["kind"]),
+        GateStage(data["stage"]),
+        GateEffect(data["effect"]),
+        tuple(data["visit_type_codes"]),
+    )
+
+
+def _requirement(data: dict[str, Any]) -> Requirement:
+    codes = tuple(data.get("credential_codes", ()))
+    return Requirement(**data | {"kind": ResourceKind(data["kind"]), "credential_codes": codes})
+
+
 def _visit_type(data: dict[str, Any]) -> VisitType:
-    requirements = (Requirement(**each | {"kind": ResourceKind(each["kind"])}) for each in data["requirements"])
+    requirements = map(_requirement, data["requirements"])
     segments = (
         Segment(SegmentKind(each["kind"]), each["minutes"], tuple(Use(**use) for use in each["uses"]))
         for each in data["segments"]
@@ -248,6 +353,13 @@ def _faults(template: Template) -> Iterator[Violation]:
     types = {each.code for each in template.visit_types}
     for n, phase in enumerate(template.phases):
         yield from _phase_faults(f"template.phases[{n}]", phase, types)
+        yield from _anchor_faults(f"template.phases[{n}]", phase, template.phases[:n])
+    for n, gate in enumerate(template.gates):
+        yield from _type_code_faults(f"template.gates[{n}]", gate.visit_type_codes, types)
+    for n, instruction in enumerate(template.instructions):
+        yield from _type_code_faults(f"template.instructions[{n}]", instruction.visit_type_codes, types)
+    yield from _gate_faults(template.gates)
+    yield from _repeated("template.instructions", "code", [each.code for each in template.instructions])
     if sum(phase.visits_default for phase in template.phases) > VISITS_MAX:
         yield Violation("template.phases", "TOO_MANY_VISITS", f"a course has at most {VISITS_MAX} visits by default")
 
@@ -261,6 +373,9 @@ def _visit_type_faults(path: str, visit_type: VisitType) -> Iterator[Violation]:
             yield Violation(f"{path}.requirements[{n}].key", "RESERVED", "is not for requirements")
         if not any(use.requirement_key == requirement.key for segment in visit_type.segments for use in segment.uses):
             yield Violation(f"{path}.requirements[{n}].key", "NEVER_USED", "no segment uses it")
+        if requirement.credential_codes and requirement.kind is not ResourceKind.STAFF:
+            text = "only staff have credentials"
+            yield Violation(f"{path}.requirements[{n}].credential_codes", "NOT_OF_STAFF", text)
         if visit_type.telehealth and requirement.kind is ResourceKind.ROOM:
             yield Violation(f"{path}.requirements[{n}].kind", "ROOM_OF_TELEHEALTH", "a telehealth visit has no room")
     for n, segment in enumerate(visit_type.segments):
@@ -293,6 +408,33 @@ def _phase_faults(path: str, phase: Phase, types: set[str]) -> Iterator[Violatio
         yield Violation(f"{path}.visits_default", "OUT_OF_BOUNDS", "visits_min ≤ visits_default ≤ visits_max")
     if not phase.gap_days_min <= phase.gap_days_preferred <= phase.gap_days_max:
         yield Violation(f"{path}.gap_days_preferred", "OUT_OF_BOUNDS", "gap_days_min ≤ preferred ≤ gap_days_max")
+    if phase.window_days and (phase.visits_default - 1) * phase.gap_days_min >= phase.window_days:
+        text = f"{phase.visits_default} visits at least {phase.gap_days_min} days apart do not fit into it"
+        yield Violation(f"{path}.window_days", "TOO_NARROW", text)
+
+
+def _anchor_faults(path: str, phase: Phase, above: Sequence[Phase]) -> Iterator[Violation]:
+    if not phase.anchor:
+        return
+    if phase.anchor.phase_code not in {each.code for each in above if not each.anchor}:
+        yield Violation(f"{path}.anchor.phase_code", "UNKNOWN", "no phase above without an anchor has this code")
+    if phase.visits_max != 1:
+        yield Violation(f"{path}.visits_max", "NOT_ONE", "a phase with an anchor has one visit")
+    if phase.gap_days_max or phase.window_days:
+        field = "gap_days_max" if phase.gap_days_max else "window_days"
+        yield Violation(f"{path}.{field}", "OF_ANCHORED", "a phase with an anchor keeps its distance by that alone")
+
+
+def _type_code_faults(path: str, codes: Sequence[str], types: set[str]) -> Iterator[Violation]:
+    for n, code in enumerate(codes):
+        if code not in types:
+            yield Violation(f"{path}.visit_type_codes[{n}]", "UNKNOWN", "no such visit type")
+
+
+def _gate_faults(gates: Sequence[Gate]) -> Iterator[Violation]:
+    for n, gate in enumerate(gates):
+        if any(gate.kind is each.kind and gate.stage is each.stage for each in gates[:n]):
+            yield Violation(f"template.gates[{n}].kind", "REPEATED", "stands above already, at the same stage")
 
 
 def _repeated(path: str, field: str, values: Sequence[str]) -> Iterator[Violation]:
