@@ -12,7 +12,7 @@ from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, ResourceKind, Seg
 from chassis.ids import to_wire
 from chassis.times import to_timestamp
 from services.scheduling.domain.courses import Course
-from services.scheduling.domain.protocols import Protocol, ProtocolVersion, Template, VisitType
+from services.scheduling.domain.protocols import Adoption, Protocol, ProtocolVersion, Template, VisitType
 from services.scheduling.domain.resources import Resource
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
 from services.scheduling.domain.visits import Visit
@@ -67,9 +67,24 @@ def protocol_version_published(protocol: Protocol, version: ProtocolVersion) -> 
     )
 
 
-def protocol_version_adopted(site_id: UUID, version_id: UUID) -> pb.ProtocolVersionAdopted:
+def protocol_version_adopted(adoption: Adoption) -> pb.ProtocolVersionAdopted:
     return pb.ProtocolVersionAdopted(
+        site_id=to_wire("site", adoption.site_id),
+        protocol_version_id=to_wire("protocolversion", adoption.version_id),
+        narrowed_template=template_to_wire(adoption.narrowed) if adoption.narrowed else None,
+    )
+
+
+def protocol_version_adoption_ended(site_id: UUID, version_id: UUID) -> pb.ProtocolVersionAdoptionEnded:
+    return pb.ProtocolVersionAdoptionEnded(
         site_id=to_wire("site", site_id), protocol_version_id=to_wire("protocolversion", version_id)
+    )
+
+
+def protocol_version_retired(version: ProtocolVersion) -> pb.ProtocolVersionRetired:
+    return pb.ProtocolVersionRetired(
+        protocol_version_id=to_wire("protocolversion", version.id),
+        protocol_id=to_wire("protocol", version.protocol_id),
     )
 
 

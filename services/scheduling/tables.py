@@ -118,12 +118,37 @@ protocol_version = chain_table(
     append_only=True,
 )
 
+# The next version while it is worked on.
+protocol_draft = chain_table(
+    "protocol_draft",
+    metadata,
+    _id("protocol_id", key=True),
+    _json("template"),
+    Column("version", Integer, nullable=False),
+    Column("updated_at", Instant, nullable=False),
+    _text("updated_by"),
+    _belongs_to("protocol", "protocol_id"),
+)
+
+# Versions by which nothing new is booked.
+protocol_version_retirement = chain_table(
+    "protocol_version_retirement",
+    metadata,
+    _id("protocol_version_id", key=True),
+    Column("retired_at", Instant, nullable=False),
+    _text("reason"),
+    _text("retired_by"),
+    _belongs_to("protocol_version", "protocol_version_id"),
+    append_only=True,
+)
+
 adoption = chain_table(
     "adoption",
     metadata,
     _id("site_id", key=True),
     _id("protocol_version_id", key=True),
     Column("adopted_at", Instant, nullable=False),
+    Column("narrowed_template", JSONB),  # The site's own form; None: the version as it is.
     _belongs_to("site", "site_id"),
     _belongs_to("protocol_version", "protocol_version_id"),
 )

@@ -4,11 +4,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-from chassis.ids import new_id
+from chassis.etags import StaleEtag
+from chassis.ids import new_id, to_wire
 from chassis.store import Event
 from services.scheduling import events
-from services.scheduling.domain.courses import Choice, Course, Terms, booked
-from services.scheduling.domain.protocols import ProtocolVersion, Template
+from services.scheduling.domain.courses import Choice, Course, ProtocolNotAdopted, Terms, booked
+from services.scheduling.domain.narrowing import check_narrows
+from services.scheduling.domain.protocols import (
+    Adoption,
+    Draft,
+    ProtocolVersion,
+    ProtocolVersionRetired,
+    Retirement,
+    Template,
+)
 from services.scheduling.domain.resources import Resource
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
 from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
@@ -39,22 +48,66 @@ async def register_resource(store: SchedulingStore, resource: Resource) -> None:
     store.emit(events.resource_registered(resource), about=resource.id, version=1)
 
 
-async def publish(store: SchedulingStore, protocol_id: UUID, template: Template) -> ProtocolVersion:
-    """With the protocol's id locked, two versions never get the same number; else the unique key refuses the second."""
-    template.check()
+async def save_draft(store: SchedulingStore, protocol_id: UUID, template: Template, version: int) -> Draft:
+    """`version` is the draft's as it was seen, 0 for the first."""
+    draft = Draft(protocol_id, template, version + 1, store.call.now, store.call.actor)
+    if not await store.save_draft(draft):
+        await store.protocol(protocol_id)
+        raise StaleEtag()
+    return draft
+
+
+async def discard_draft(store: SchedulingStore, protocol_id: UUID, version: int) -> None:
+    if (await store.draft(protocol_id)).version != version or not await store.remove_draft(protocol_id, version):
+        raise StaleEtag()
+
+
+async def publish(
+    store: SchedulingStore, protocol_id: UUID, template: Template | None, draft_version: int | None
+) -> ProtocolVersion:
+    """The draft where no template is given, which is gone then; only the one seen, where its version is given.
+
+    With the protocol's id locked, two versions never get the same number; else the unique key refuses the second.
+    """
     protocol = await store.protocol(protocol_id)
+    if template is None:
+        draft = await store.draft(protocol_id)
+        if draft_version not in (None, draft.version) or not await store.remove_draft(protocol_id, draft.version):
+            raise StaleEtag()
+        template = draft.template
+    template.check()
     version = ProtocolVersion(new_id(), protocol.id, protocol.latest_version + 1, template, store.call.now)
     await store.add_version(version)
     store.emit(events.protocol_version_published(protocol, version), about=protocol.id, version=version.version)
     return version
 
 
-async def adopt(store: SchedulingStore, site_id: UUID, version_id: UUID) -> datetime:
-    """Since when the site treats by the version."""
-    if not await store.adopt(site_id, version_id):
-        return await store.adopted_at(site_id, version_id)
-    store.emit(events.protocol_version_adopted(site_id, version_id), about=version_id)
-    return store.call.now
+async def retire(store: SchedulingStore, version_id: UUID, reason: str) -> tuple[ProtocolVersion, Retirement]:
+    version, retirement = await store.version(version_id), Retirement(store.call.now, reason)
+    if not await store.retire(version_id, retirement):
+        raise ProtocolVersionRetired(protocol_version_id=to_wire("protocolversion", version_id))
+    store.emit(events.protocol_version_retired(version), about=version.id)
+    return version, retirement
+
+
+async def adopt(store: SchedulingStore, site_id: UUID, version_id: UUID, narrowed: Template | None) -> Adoption:
+    """As it is from now on. Adopted in the same form before: nothing changes."""
+    version = await store.version(version_id)
+    if await store.retirement(version_id):
+        raise ProtocolVersionRetired(protocol_version_id=to_wire("protocolversion", version_id))
+    if narrowed:
+        check_narrows(version.template, narrowed)
+    adoption, changed = await store.adopt(Adoption(site_id, version_id, store.call.now, narrowed))
+    if changed:
+        store.emit(events.protocol_version_adopted(adoption), about=version_id)
+    return adoption
+
+
+async def end_adoption(store: SchedulingStore, site_id: UUID, version_id: UUID) -> None:
+    if not await store.end_adoption(site_id, version_id):
+        ids = {"site_id": to_wire("site", site_id), "protocol_version_id": to_wire("protocolversion", version_id)}
+        raise ProtocolNotAdopted(**ids)
+    store.emit(events.protocol_version_adoption_ended(site_id, version_id), about=version_id)
 
 
 @dataclass(frozen=True, slots=True)

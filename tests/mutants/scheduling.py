@@ -20,6 +20,10 @@ I_SCHEDULING_TASKS = "tests/integration/test_scheduling_tasks.py"
 U_SCHEDULING_TASKS = "tests/unit/test_scheduling_tasks.py"
 P_SCHEDULING_MERGES = "tests/property/test_scheduling_merges.py"
 
+U_SCHEDULING_NARROWING = "tests/unit/test_scheduling_narrowing.py"
+U_SCHEDULING_CHANGES = "tests/unit/test_scheduling_template_changes.py"
+I_SCHEDULING_VERSIONS = "tests/integration/test_scheduling_protocol_versions.py"
+
 SCHEDULING = [
     Mutant("services/scheduling/domain/courses.py", 'if s.second or s.microsecond', 'if False', U_SCHEDULING_COURSES),
     Mutant("services/scheduling/domain/courses.py", 'if start < now', 'if False', U_SCHEDULING_COURSES),
@@ -118,4 +122,45 @@ SCHEDULING = [
     Mutant("chassis/aliases.py", ', same.c.alias_id != end]', ']', P_SCHEDULING_MERGES),
     Mutant("services/scheduling/store/tasks.py", '.on_conflict_do_nothing(index_elements=_never_twice)', '', I_SCHEDULING_TASKS),
     Mutant("services/scheduling/migrations/versions/0005_merged_patients.py", '"merge_version", "visit_ids", name="task_never_twice"', '"merge_version", "visit_ids", "id", name="task_never_twice"', I_SCHEDULING_TASKS),
+    Mutant('services/scheduling/domain/narrowing.py', 'if routes.get(route.code) != route:', 'if route.code not in routes:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if getattr(base, field) != getattr(narrowed, field):\n            yield _fault(f"{path}.{field}", "stays as it is")\n    if narrowed.notice', 'if False:\n            yield _fault(f"{path}.{field}", "stays as it is")\n    if narrowed.notice', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if narrowed.notice_minutes < base.notice_minutes:', 'if False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if narrowed.grid % base.grid:', 'if narrowed.grid < base.grid:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if narrowed.kind is not base.kind:', 'if False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if base.capability and narrowed.capability != base.capability:', 'if False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if allowed and not (narrowed.credential_codes and allowed.issuperset(narrowed.credential_codes)):', 'if not allowed.issuperset(narrowed.credential_codes) and allowed:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if base.same_across_visits and not narrowed.same_across_visits:', 'if False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if base.kind is SegmentKind.ADMINISTRATION and narrowed.minutes != base.minutes:', 'if False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'elif narrowed.minutes < base.minutes:', 'elif False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if lanes.get(use.requirement_key, 0) < use.lane_count:', 'if False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if getattr(narrowed, least) < getattr(base, least):', 'if False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if getattr(narrowed, most) > getattr(base, most):', 'if False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if base.window_days and not 0 < narrowed.window_days <= base.window_days:', 'if narrowed.window_days > base.window_days > 0:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if base.needs_clearance and not narrowed.needs_clearance:', 'if False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', '_STRENGTH[each.effect] >= _STRENGTH[gate.effect]', 'True', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'and (set(each.visit_type_codes) or all_types) >= (set(gate.visit_type_codes) or all_types)', 'and True', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'if instruction not in narrowed.instructions:', 'if False:', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/narrowing.py', 'narrowed.check(PATH)', 'narrowed.faults(PATH)', U_SCHEDULING_NARROWING),
+    Mutant('services/scheduling/domain/template_changes.py', 'if visit.slot.start < now:', 'if False:', U_SCHEDULING_CHANGES),
+    Mutant('services/scheduling/domain/template_changes.py', 'if visit_type.stay > visit.slot.end - visit.slot.start:', 'if False:', U_SCHEDULING_CHANGES),
+    Mutant('services/scheduling/domain/template_changes.py', 'if other.slot.start >= now and not', 'if not', U_SCHEDULING_CHANGES),
+    Mutant('services/scheduling/domain/template_changes.py', 'and count > template.phase(code).visits_max:', 'and False:', U_SCHEDULING_CHANGES),
+    Mutant('services/scheduling/domain/template_changes.py', 'each.slot.start.astimezone(course.zone).date() for each in (one, other)', 'each.slot.start for each in (one, other)', U_SCHEDULING_CHANGES),
+    Mutant('services/scheduling/domain/template_changes.py', 'if not any(path.startswith', 'if True or any(path.startswith', U_SCHEDULING_CHANGES),
+    Mutant('services/scheduling/domain/protocols.py', 'if phase.window_days and (phase.visits_default - 1) * phase.gap_days_min >= phase.window_days:', 'if False:', U_SCHEDULING_PROTOCOLS),
+    Mutant('services/scheduling/domain/protocols.py', 'for each in above if not each.anchor}', 'for each in above}', U_SCHEDULING_PROTOCOLS),
+    Mutant('services/scheduling/domain/protocols.py', 'if phase.visits_max != 1:', 'if False:', U_SCHEDULING_PROTOCOLS),
+    Mutant('services/scheduling/domain/protocols.py', 'if phase.gap_days_max or phase.window_days:', 'if False:', U_SCHEDULING_PROTOCOLS),
+    Mutant('services/scheduling/domain/protocols.py', 'return max(last, due - tolerance), due + tolerance', 'return due - tolerance, due + tolerance', U_SCHEDULING_PROTOCOLS),
+    Mutant('services/scheduling/domain/protocols.py', 'if requirement.credential_codes and requirement.kind is not ResourceKind.STAFF:', 'if False:', U_SCHEDULING_PROTOCOLS),
+    Mutant('services/scheduling/use_cases.py', '    if not await store.save_draft(draft):', '    if await store.save_draft(draft) is None:', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/use_cases.py', 'if (await store.draft(protocol_id)).version != version or', 'if', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/use_cases.py', 'if draft_version not in (None, draft.version) or', 'if', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/use_cases.py', '    template.check()\n    version = ProtocolVersion(', '    version = ProtocolVersion(', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/use_cases.py', '    if not await store.retire(version_id, retirement):', '    if await store.retire(version_id, retirement) is None:', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/use_cases.py', '    if await store.retirement(version_id):', '    if False:', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/use_cases.py', '    if narrowed:\n        check_narrows', '    if False:\n        check_narrows', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/store/courses.py', 'if row["retired"]:', 'if False:', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/store/courses.py', 'return kept_template(form) if form else version.template', 'return version.template', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/store/protocols.py', 'where=adoption.c.narrowed_template.is_distinct_from(_narrowed),', 'where=adoption.c.adopted_at.is_not(None),', I_SCHEDULING_VERSIONS),
 ]  # fmt: skip

@@ -34,6 +34,15 @@ class ProtocolVersionNotFound(DomainError):
     kind, reason, message = Kind.NOT_FOUND, "PROTOCOL_VERSION_NOT_FOUND", "no such protocol version"
 
 
+class ProtocolDraftNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "PROTOCOL_DRAFT_NOT_FOUND", "the protocol has no draft"
+
+
+class ProtocolVersionRetired(DomainError):
+    kind, reason = Kind.CONFLICT, "PROTOCOL_VERSION_RETIRED"
+    message = "the version is retired: nothing new is booked by it"
+
+
 class ProtocolTemplateInvalid(DomainError):
     kind, reason = Kind.INVALID, "PROTOCOL_TEMPLATE_INVALID"
     message = "the template names what it does not have, or its numbers do not fit together"
@@ -278,9 +287,17 @@ class Template:
     def visit_type(self, code: str) -> VisitType:
         return self._types[code]
 
-    def check(self) -> None:
-        if faults := list(_faults(self)):
+    def check(self, path: str = "template") -> None:
+        if faults := self.faults(path):
             raise ProtocolTemplateInvalid(*faults)
+
+    def faults(self, path: str = "template") -> list[Violation]:
+        """Where it names what it does not have, or its numbers do not fit together; `path` is its field."""
+        return list(_faults(self, path))
+
+
+NOTHING = Template((), (), ())
+"""What was before the first version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,12 +310,37 @@ class Protocol:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    protocol_id: UUID
+    template: Template
+    version: int
+    """Counts its changes."""
+    updated_at: datetime
+    updated_by: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProtocolVersion:
     id: UUID
     protocol_id: UUID
     version: int
     template: Template
     published_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    site_id: UUID
+    version_id: UUID
+    adopted_at: datetime
+    narrowed: Template | None = None
+    """The site's own form; None: the version as it is."""
 
 
 def template_of(data: Mapping[str, Any]) -> Template:
@@ -344,24 +386,24 @@ def _visit_type(data: dict[str, Any]) -> VisitType:
     return VisitType(**data | {"requirements": tuple(requirements), "segments": tuple(segments), "bands": bands})
 
 
-def _faults(template: Template) -> Iterator[Violation]:
-    yield from _repeated("template.routes", "code", [route.code for route in template.routes])
-    yield from _repeated("template.visit_types", "code", [each.code for each in template.visit_types])
-    yield from _repeated("template.phases", "code", [phase.code for phase in template.phases])
+def _faults(template: Template, path: str) -> Iterator[Violation]:
+    yield from _repeated(f"{path}.routes", "code", [route.code for route in template.routes])
+    yield from _repeated(f"{path}.visit_types", "code", [each.code for each in template.visit_types])
+    yield from _repeated(f"{path}.phases", "code", [phase.code for phase in template.phases])
     for n, visit_type in enumerate(template.visit_types):
-        yield from _visit_type_faults(f"template.visit_types[{n}]", visit_type)
+        yield from _visit_type_faults(f"{path}.visit_types[{n}]", visit_type)
     types = {each.code for each in template.visit_types}
     for n, phase in enumerate(template.phases):
-        yield from _phase_faults(f"template.phases[{n}]", phase, types)
-        yield from _anchor_faults(f"template.phases[{n}]", phase, template.phases[:n])
+        yield from _phase_faults(f"{path}.phases[{n}]", phase, types)
+        yield from _anchor_faults(f"{path}.phases[{n}]", phase, template.phases[:n])
     for n, gate in enumerate(template.gates):
-        yield from _type_code_faults(f"template.gates[{n}]", gate.visit_type_codes, types)
+        yield from _type_code_faults(f"{path}.gates[{n}]", gate.visit_type_codes, types)
     for n, instruction in enumerate(template.instructions):
-        yield from _type_code_faults(f"template.instructions[{n}]", instruction.visit_type_codes, types)
-    yield from _gate_faults(template.gates)
-    yield from _repeated("template.instructions", "code", [each.code for each in template.instructions])
+        yield from _type_code_faults(f"{path}.instructions[{n}]", instruction.visit_type_codes, types)
+    yield from _gate_faults(path, template.gates)
+    yield from _repeated(f"{path}.instructions", "code", [each.code for each in template.instructions])
     if sum(phase.visits_default for phase in template.phases) > VISITS_MAX:
-        yield Violation("template.phases", "TOO_MANY_VISITS", f"a course has at most {VISITS_MAX} visits by default")
+        yield Violation(f"{path}.phases", "TOO_MANY_VISITS", f"a course has at most {VISITS_MAX} visits by default")
 
 
 def _visit_type_faults(path: str, visit_type: VisitType) -> Iterator[Violation]:
@@ -431,10 +473,10 @@ def _type_code_faults(path: str, codes: Sequence[str], types: set[str]) -> Itera
             yield Violation(f"{path}.visit_type_codes[{n}]", "UNKNOWN", "no such visit type")
 
 
-def _gate_faults(gates: Sequence[Gate]) -> Iterator[Violation]:
+def _gate_faults(path: str, gates: Sequence[Gate]) -> Iterator[Violation]:
     for n, gate in enumerate(gates):
         if any(gate.kind is each.kind and gate.stage is each.stage for each in gates[:n]):
-            yield Violation(f"template.gates[{n}].kind", "REPEATED", "stands above already, at the same stage")
+            yield Violation(f"{path}.gates[{n}].kind", "REPEATED", "stands above already, at the same stage")
 
 
 def _repeated(path: str, field: str, values: Sequence[str]) -> Iterator[Violation]:

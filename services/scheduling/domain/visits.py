@@ -55,6 +55,8 @@ BEFORE: Mapping[Status, frozenset[Status]] = {
 """From which statuses each may be reached. No status is reached twice."""
 FREEING = frozenset({Status.CANCELLED, Status.NO_SHOW})
 """Give back what the visit holds."""
+STANDING = frozenset(Status) - FREEING
+"""The visit took place, or is to."""
 
 BEGINS = {SegmentKind.ADMINISTRATION: Status.IN_TREATMENT, SegmentKind.OBSERVATION: Status.IN_OBSERVATION}
 """Which status the first segment of a kind begins."""

@@ -13,13 +13,22 @@ from services.scheduling.store.patients import PatientStore
 from services.scheduling.store.planning import PlanningStore
 from services.scheduling.store.protocols import ProtocolStore
 from services.scheduling.store.resources import ResourceStore
+from services.scheduling.store.running import RunningStore
 from services.scheduling.store.sites import SiteStore
 from services.scheduling.store.tasks import TaskStore
 from services.scheduling.store.visits import VisitStore
 
 
 class SchedulingStore(
-    SiteStore, ResourceStore, ProtocolStore, PatientStore, PlanningStore, CourseStore, VisitStore, TaskStore
+    SiteStore,
+    ResourceStore,
+    ProtocolStore,
+    PatientStore,
+    PlanningStore,
+    CourseStore,
+    VisitStore,
+    TaskStore,
+    RunningStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "chain_pkey": ChainExists,
@@ -28,6 +37,7 @@ class SchedulingStore(
         "resource_chain_id_site_id_fkey": SiteNotFound,
         "protocol_code_key": ProtocolCodeTaken,
         "protocol_version_chain_id_protocol_id_fkey": ProtocolNotFound,
+        "protocol_draft_chain_id_protocol_id_fkey": ProtocolNotFound,
         "adoption_chain_id_site_id_fkey": SiteNotFound,
         "adoption_chain_id_protocol_version_id_fkey": ProtocolVersionNotFound,
         "allocation_never_twice": VisitsConflict,

@@ -48,10 +48,11 @@ from services.scheduling.domain.courses import (
     Terms,
 )
 from services.scheduling.domain.hours import DAY, Days, Hours, Slot
-from services.scheduling.domain.protocols import ProtocolVersion
+from services.scheduling.domain.protocols import ProtocolVersion, ProtocolVersionRetired, Template
 from services.scheduling.domain.sites import SiteNotFound
 from services.scheduling.store.columns import shifts_of
 from services.scheduling.store.patients import PATIENTS, is_paused
+from services.scheduling.store.protocols import kept_template
 from services.scheduling.store.resources import resource_of
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
 from services.scheduling.store.visits import visit_of
@@ -63,6 +64,7 @@ from services.scheduling.tables import (
     course,
     patient,
     presence,
+    protocol_version_retirement,
     resource,
     site,
     visit,
@@ -72,13 +74,19 @@ from services.scheduling.tables import (
 SITE, COURSE, PATIENT = param("site_id", Uuid), param("course_id", Uuid), param("patient_id", Uuid)
 PROTOCOL, VERSION = param("protocol_id", Uuid), param("protocol_version_id", Uuid)
 
-_adopted = exists().where(
-    adoption.c.chain_id == CHAIN, adoption.c.site_id == SITE, adoption.c.protocol_version_id == VERSION
+_this_adoption = [adoption.c.chain_id == CHAIN, adoption.c.site_id == SITE, adoption.c.protocol_version_id == VERSION]
+_retired = exists().where(
+    protocol_version_retirement.c.chain_id == CHAIN, protocol_version_retirement.c.protocol_version_id == VERSION
 )
 of_site = and_(resource.c.chain_id == CHAIN, resource.c.site_id == SITE)
-site_terms = select(site.c.time_zone, site.c.opening_hours, site.c.closed_dates, _adopted.label("adopted")).where(
-    site.c.chain_id == CHAIN, site.c.id == SITE
-)
+site_terms = select(
+    site.c.time_zone,
+    site.c.opening_hours,
+    site.c.closed_dates,
+    exists().where(*_this_adoption).label("adopted"),
+    _retired.label("retired"),
+    select(adoption.c.narrowed_template).where(*_this_adoption).scalar_subquery().label("narrowed_template"),
+).where(site.c.chain_id == CHAIN, site.c.id == SITE)
 
 
 def as_json(table: Table, *where: ColumnElement[bool]) -> ScalarSelect[Any]:
@@ -240,7 +248,7 @@ class CourseStore(Store):
         return Terms(
             site=hours,
             protocol_id=version.protocol_id,
-            template=version.template,
+            template=site_template(row, version),
             resources={each.id: each for each in found},
             clearances=_clearances(row["clearances"]),
             paused=row["paused"],
@@ -307,14 +315,22 @@ class CourseStore(Store):
 
 
 def site_hours(row: Record | None, site_id: UUID, version_id: UUID) -> Hours:
-    """Of the columns of `site_terms`; refused where there is no site, or it does not treat by the version."""
+    """Of the columns of `site_terms`; refused where there is no site, or nothing new is booked there by the version."""
     if row is None:
         raise SiteNotFound(site_id=to_wire("site", site_id))
+    if row["retired"]:
+        raise ProtocolVersionRetired(protocol_version_id=to_wire("protocolversion", version_id))
     if not row["adopted"]:
         ids = {"site_id": to_wire("site", site_id), "protocol_version_id": to_wire("protocolversion", version_id)}
         raise ProtocolNotAdopted(**ids)
     closed = tuple(Days(day, day) for day in row["closed_dates"])
     return Hours(ZoneInfo(row["time_zone"]), shifts_of(json.loads(row["opening_hours"])), closed)
+
+
+def site_template(row: Record, version: ProtocolVersion) -> Template:
+    """Of the columns of `site_terms`: the site's own form of the version, or that itself."""
+    form = row["narrowed_template"]
+    return kept_template(form) if form else version.template
 
 
 def _clearances(text: str | None) -> list[Clearance] | None:

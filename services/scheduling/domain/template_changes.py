@@ -1,0 +1,173 @@
+"""What a change of a protocol is: against the version before, and to the courses that are running."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from chassis.errors import Violation
+from services.scheduling.domain.hours import Slot
+from services.scheduling.domain.protocols import Template
+
+_NAMED_BY = ("code", "key", "requirement_key")
+
+
+class ChangeKind(StrEnum):
+    ADDED = "TEMPLATE_CHANGE_KIND_ADDED"
+    REMOVED = "TEMPLATE_CHANGE_KIND_REMOVED"
+    CHANGED = "TEMPLATE_CHANGE_KIND_CHANGED"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    path: str
+    """With the codes of what it is in: "phases[induction].gap_days_min"."""
+    kind: ChangeKind
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningVisit:
+    phase_code: str
+    visit_type_code: str
+    slot: Slot
+    """While the patient is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunningCourse:
+    """One with visits still to come."""
+
+    id: UUID
+    site_id: UUID
+    version: int
+    """Of the protocol, that the course is pinned to."""
+    route_code: str
+    zone: ZoneInfo
+    visits: tuple[RunningVisit, ...]
+    """Those that took place or are to; in order of time."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteImpact:
+    """Of a template on the courses that are running at a site."""
+
+    site_id: UUID
+    courses: int
+    visits: int
+    """Still to come."""
+    breaching: int
+    """Courses that the template would not allow as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    sites: tuple[SiteImpact, ...]
+    """By id."""
+    breaching: tuple[tuple[RunningCourse, tuple[Violation, ...]], ...]
+
+
+def changes(before: Template, after: Template) -> list[Change]:
+    """In the order of the template, what was taken away last. What was added or removed whole is named once."""
+    old, new = dict(_leaves("", asdict(before))), dict(_leaves("", asdict(after)))
+    added = _whole(path for path in new if path not in old)
+    removed = _whole(path for path in old if path not in new)
+    found = list[Change]()
+    for path, value in new.items():
+        if path in old and old[path] != value:
+            found.append(Change(path, ChangeKind.CHANGED, old[path], value))
+        elif path in added:
+            found.append(Change(path, ChangeKind.ADDED, after=value))
+    return found + [Change(path, ChangeKind.REMOVED, before=old[path]) for path in old if path in removed]
+
+
+def impact_of(courses: Sequence[RunningCourse], template: Template, now: datetime) -> Impact:
+    faults = {course.id: tuple(breaches(course, template, now)) for course in courses}
+    by_site: dict[UUID, list[RunningCourse]] = {}
+    for course in courses:
+        by_site.setdefault(course.site_id, []).append(course)
+    sites = (
+        SiteImpact(
+            site_id,
+            courses=len(each),
+            visits=sum(visit.slot.start > now for course in each for visit in course.visits),
+            breaching=sum(bool(faults[course.id]) for course in each),
+        )
+        for site_id, each in sorted(by_site.items())
+    )
+    breaching = ((course, faults[course.id]) for course in courses if faults[course.id])
+    return Impact(tuple(sites), tuple(breaching))
+
+
+def breaches(course: RunningCourse, template: Template, now: datetime) -> Iterator[Violation]:
+    """What of a running course the template would not allow, were it to go on by that; what is over stands."""
+    if course.route_code not in template.route_codes:
+        yield Violation("route_code", "ROUTE_UNKNOWN", f"{course.route_code} is no route of it")
+    for n, visit in enumerate(course.visits):
+        if visit.slot.start < now:
+            continue
+        if visit.phase_code not in template.order:
+            yield Violation(f"visits[{n}].phase_code", "PHASE_UNKNOWN", f"{visit.phase_code} is no phase of it")
+            continue
+        visit_type = template.visit_type(template.phase(visit.phase_code).visit_type_code)
+        if visit_type.stay > visit.slot.end - visit.slot.start:
+            text = f"a visit takes {visit_type.stay_minutes} minutes"
+            yield Violation(f"visits[{n}]", "TOO_SHORT", text)
+    yield from _count_breaches(course, template)
+    yield from _spacing_breaches(course, template, now)
+
+
+def _count_breaches(course: RunningCourse, template: Template) -> Iterator[Violation]:
+    for code, count in Counter(visit.phase_code for visit in course.visits).items():
+        if code in template.order and count > template.phase(code).visits_max:
+            yield Violation("visits", "VISIT_COUNT", f"{count} of {code}, not {template.phase(code).visits_max}")
+
+
+def _spacing_breaches(course: RunningCourse, template: Template, now: datetime) -> Iterator[Violation]:
+    chain = [
+        (n, visit, template.phase(visit.phase_code))
+        for n, visit in enumerate(course.visits)
+        if visit.phase_code in template.order and not template.phase(visit.phase_code).anchor
+    ]
+    for (_, one, _), (n, other, phase) in pairwise(chain):
+        one_day, other_day = (each.slot.start.astimezone(course.zone).date() for each in (one, other))
+        days = (other_day - one_day).days
+        if other.slot.start >= now and not phase.gap_days_min <= days <= phase.gap_days_max:
+            text = f"{days} days after the visit before it, not {phase.gap_days_min} to {phase.gap_days_max}"
+            yield Violation(f"visits[{n}].start_time", "SPACING", text)
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Each value by its path; of a thing with a name, first that it is there."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            yield from _leaves(f"{path}.{name}" if path else name, each)
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        yield from _leaves_of_list(path, value)
+    else:
+        yield path, "" if value is None else str(value)
+
+
+def _leaves_of_list(path: str, values: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    if values and not isinstance(values[0], Mapping):
+        yield path, ", ".join(map(str, values))
+        return
+    for n, each in enumerate(values):
+        name = next((each[key] for key in _NAMED_BY if key in each), n)
+        yield f"{path}[{name}]", ""
+        yield from _leaves(f"{path}[{name}]", each)
+
+
+def _whole(paths: Iterator[str]) -> set[str]:
+    """Without those inside others of them."""
+    found = set[str]()
+    for path in paths:
+        if not any(path.startswith((f"{outer}.", f"{outer}[")) for outer in found):
+            found.add(path)
+    return found

@@ -1,0 +1,121 @@
+"""What differs between two templates, and what a change would mean for a running course."""
+
+from copy import deepcopy
+from typing import Any
+from uuid import UUID
+
+from services.scheduling.domain.hours import Slot
+from services.scheduling.domain.protocols import NOTHING, Template
+from services.scheduling.domain.template_changes import (
+    Change,
+    ChangeKind,
+    RunningCourse,
+    RunningVisit,
+    SiteImpact,
+    breaches,
+    changes,
+    impact_of,
+)
+from tests.support.scheduling import DENVER, TEMPLATE, domain_template, local, phase, segment
+
+BASE = domain_template()
+NOW = local(3, 10, 12)
+
+
+def changed(**paths: Any) -> Template:
+    data = deepcopy(dict(TEMPLATE))
+    for name, change in paths.items():
+        data[name] = change(data[name])
+    return domain_template(data)
+
+
+def course(*days: int, n: int = 1) -> RunningCourse:
+    """Treatments of 80 minutes at nine on days of March 2027; clocks change on the 14th."""
+    stays = (Slot(local(3, day, 9), local(3, day, 10, 20)) for day in days)
+    visits = tuple(RunningVisit("induction", "treatment", stay) for stay in stays)
+    return RunningCourse(UUID(int=n), UUID(int=99), 1, "iv", DENVER, visits)
+
+
+def rules(course: RunningCourse, template: Template) -> list[tuple[str, str]]:
+    return [(each.field, each.rule) for each in breaches(course, template, NOW)]
+
+
+def test_the_same_template_has_no_changes() -> None:
+    assert changes(BASE, domain_template()) == []
+
+
+def test_a_number_that_changed_is_named_by_the_codes_it_is_in() -> None:
+    def later(phases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        phases[1]["gap_days_max"] = 7
+        return phases
+
+    assert changes(BASE, changed(phases=later)) == [
+        Change("phases[induction].gap_days_max", ChangeKind.CHANGED, "5", "7")
+    ]
+
+
+def test_a_part_that_was_added_or_removed_is_named_once() -> None:
+    boosters = phase("boosters", "MAINTENANCE", "treatment", (1, 3, 6), (14, 28, 42))
+    more = changed(phases=lambda phases: [*phases, boosters])
+    assert changes(BASE, more) == [Change("phases[boosters]", ChangeKind.ADDED)]
+    assert changes(more, BASE) == [Change("phases[boosters]", ChangeKind.REMOVED)]
+
+
+def test_before_the_first_version_all_is_new() -> None:
+    found = changes(NOTHING, BASE)
+    assert [each.path for each in found] == [
+        "routes[iv]",
+        "routes[nasal]",
+        "visit_types[talk]",
+        "visit_types[treatment]",
+        "phases[assessment]",
+        "phases[induction]",
+        "phases[follow_up]",
+    ]
+    assert {each.kind for each in found} == {ChangeKind.ADDED}
+
+
+def test_a_running_course_breaks_nothing_that_did_not_change() -> None:
+    assert rules(course(8, 11, 15), BASE) == []
+
+
+def test_a_course_by_a_route_or_phase_that_is_gone_is_named() -> None:
+    template = changed(routes=lambda routes: routes[1:], phases=lambda phases: phases[:1])
+    assert rules(course(8, 11), template) == [
+        ("route_code", "ROUTE_UNKNOWN"),
+        ("visits[1].phase_code", "PHASE_UNKNOWN"),
+    ]
+
+
+def test_longer_visits_and_other_gaps_are_breaches_of_what_is_still_to_come_only() -> None:
+    def longer(types: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        types[1]["segments"][2] = segment("OBSERVATION", 31, nurse=1, room=1)
+        return types
+
+    def closer(phases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        phases[1] |= {"gap_days_max": 3}
+        return phases
+
+    assert rules(course(1, 6, 11, 15), changed(visit_types=longer)) == [
+        ("visits[2]", "TOO_SHORT"),
+        ("visits[3]", "TOO_SHORT"),
+    ]
+    # Four days of 23 and 24 hours lie between the 11th and the 15th, when clocks change.
+    assert rules(course(1, 5, 8, 11, 15), changed(phases=closer)) == [("visits[4].start_time", "SPACING")]
+
+
+def test_more_visits_than_the_phase_then_has_are_a_breach() -> None:
+    def fewer(phases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        phases[1] |= {"visits_default": 2, "visits_max": 2}
+        return phases
+
+    assert rules(course(8, 11, 15), changed(phases=fewer)) == [("visits", "VISIT_COUNT")]
+
+
+def test_the_impact_is_counted_by_site() -> None:
+    def none_at_all(phases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return phases[:1]
+
+    impact = impact_of([course(8, 11), course(8, n=2)], changed(phases=none_at_all), NOW)
+    assert impact.sites == (SiteImpact(UUID(int=99), courses=2, visits=1, breaching=1),)
+    assert [running.id for running, _ in impact.breaching] == [UUID(int=1)]
