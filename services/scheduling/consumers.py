@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from atoll.billing.v1.events_pb2 import PaymentReceived
 from atoll.patients.v1.events_pb2 import (
     AdverseEventReported,
     AdverseEventResolved,
@@ -91,7 +92,14 @@ async def _keep_adverse_event(
     )
 
 
+async def keep_deposit(store: SchedulingStore, event: PaymentReceived) -> None:
+    """Of a course that is gone since, there is nothing to keep: the money is billing's."""
+    if event.course_id and event.deposit_covered:
+        await store.keep_deposit(from_wire("course", event.course_id), to_instant(event.meta.occur_time))
+
+
 READS: Mapping[str, Reads] = {
+    "BILLING": {PaymentReceived: keep_deposit},
     "PATIENTS": {
         PatientRegistered: keep_patient,
         PatientMerged: merge,
@@ -101,5 +109,5 @@ READS: Mapping[str, Reads] = {
         AdverseEventReported: pause,
         AdverseEventResolved: resolve,
         TreatmentAllowed: resume,
-    }
+    },
 }

@@ -208,6 +208,7 @@ course = chain_table(
     _text("route_code"),
     Column("booked_at", Instant, nullable=False),
     Column("version", Integer, nullable=False),  # Counts the events about the course, its visits' among them.
+    Column("deposit_paid_at", Instant),  # As billing told; None: not yet, or there is none.
     _belongs_to("site", "site_id"),
     _belongs_to("protocol_version", "protocol_version_id"),
     Index("course_by_site", "chain_id", "site_id", "id"),
@@ -245,6 +246,34 @@ visit_status_change = chain_table(
     _id("visit_id", key=True),
     Column("status", Text, primary_key=True),
     _id("site_id"),
+    Column("at", Instant, nullable=False),
+    _text("actor"),
+    _belongs_to("visit", "visit_id"),
+    append_only=True,
+)
+
+# What somebody saw last of a gate of a visit.
+gate_record = chain_table(
+    "gate_record",
+    metadata,
+    _id("visit_id", key=True),
+    Column("kind", Text, primary_key=True),
+    _id("site_id"),
+    Column("passed", Boolean, nullable=False),
+    Column("at", Instant, nullable=False),
+    _text("actor"),
+    _belongs_to("visit", "visit_id"),
+)
+
+# Why a visit went on although a gate was not passed.
+gate_override = chain_table(
+    "gate_override",
+    metadata,
+    _id("visit_id", key=True),
+    Column("kind", Text, primary_key=True),
+    Column("stage", Text, primary_key=True),
+    _id("site_id"),
+    _text("reason"),
     Column("at", Instant, nullable=False),
     _text("actor"),
     _belongs_to("visit", "visit_id"),

@@ -9,10 +9,22 @@ from chassis.ids import new_id, to_wire
 from chassis.store import Event
 from services.scheduling import events
 from services.scheduling.domain.courses import Choice, Course, ProtocolNotAdopted, Terms, booked
+from services.scheduling.domain.gates import (
+    GateRecord,
+    GateState,
+    Records,
+    check_recordable,
+    let_through,
+    observation_served,
+    states_of,
+)
 from services.scheduling.domain.narrowing import check_narrows
 from services.scheduling.domain.protocols import (
     Adoption,
     Draft,
+    GateEffect,
+    GateKind,
+    GateStage,
     ProtocolVersion,
     ProtocolVersionRetired,
     Retirement,
@@ -172,11 +184,13 @@ async def confirm_visit(store: SchedulingStore, visit_id: UUID) -> Visit:
     return _told(store, found, changed, events.visit_confirmed(changed))
 
 
-async def check_in_visit(store: SchedulingStore, visit_id: UUID) -> Visit:
+async def check_in_visit(store: SchedulingStore, visit_id: UUID, reason: str) -> tuple[Visit, list[GateState]]:
+    """With the gates that are not passed and let the visit go on, for the reason given where they ask for one."""
     found = await store.visit_to_change(visit_id)
     changed = found.visit.moved_to(Status.CHECKED_IN)
     found.check_not_paused()
-    return _told(store, found, changed, events.visit_checked_in(changed))
+    unpassed = await _through_gates(store, found, found.gates.records, GateStage.CHECK_IN, reason)
+    return _told(store, found, changed, events.visit_checked_in(changed)), unpassed
 
 
 async def advance_visit(store: SchedulingStore, visit_id: UUID, status: Status) -> Visit:
@@ -189,15 +203,46 @@ async def advance_visit(store: SchedulingStore, visit_id: UUID, status: Status) 
     return changed
 
 
-async def complete_visit(store: SchedulingStore, visit_id: UUID, given: SegmentMinutes) -> Visit:
-    """With the minutes given or, without any, those between the recorded instants."""
+async def complete_visit(
+    store: SchedulingStore, visit_id: UUID, given: SegmentMinutes, reason: str
+) -> tuple[Visit, list[GateState]]:
+    """With the minutes given or, without any, those between the recorded instants; gates as at check-in."""
     found, now = await store.visit_to_change(visit_id), store.call.now
-    version = await store.version(found.protocol_version_id)
-    visit_type = version.template.visit_type(found.visit.visit_type_code)
+    visit_type = (await _template(store, found)).visit_type(found.visit.visit_type_code)
     changes = await store.status_changes(visit_id)
     changed = found.visit.completed(visit_type, changes, given, now)
+    served = GateRecord(observation_served(visit_type, changed.segment_minutes), now, store.call.actor)
+    records = {**found.gates.records, GateKind.OBSERVATION_SERVED: served}
+    unpassed = await _through_gates(store, found, records, GateStage.DISCHARGE, reason)
     began = next(change.at for change in changes if change.status is Status.CHECKED_IN)
-    return _told(store, found, changed, events.visit_completed(changed, visit_type, version.id, began, now))
+    event = events.visit_completed(changed, visit_type, found.protocol_version_id, began, now)
+    return _told(store, found, changed, event), unpassed
+
+
+async def _template(store: SchedulingStore, found: VisitToChange) -> Template:
+    return found.narrowed or (await store.version(found.protocol_version_id)).template
+
+
+async def _through_gates(
+    store: SchedulingStore, found: VisitToChange, records: Records, stage: GateStage, reason: str
+) -> list[GateState]:
+    gates = (await _template(store, found)).gates_of(found.visit.visit_type_code)
+    unpassed = let_through(states_of(gates, records, found.gates.overrides), stage, reason)
+    if asking := [each for each in unpassed if each.gate.effect is GateEffect.ALLOW_WITH_REASON]:
+        await store.override_gates(found.visit, asking, reason)
+    return unpassed
+
+
+async def record_gate(store: SchedulingStore, visit_id: UUID, kind: GateKind, *, passed: bool) -> list[GateState]:
+    """The visit's gates of this kind, as they stand then."""
+    found = await store.visit_to_change(visit_id)
+    gates = (await _template(store, found)).gates_of(found.visit.visit_type_code)
+    check_recordable(gates, kind)
+    found.visit.check_not_over()
+    record = GateRecord(passed, store.call.now, store.call.actor)
+    await store.record_gate(found.visit, kind, record)
+    same = [gate for gate in gates if gate.kind is kind]
+    return states_of(same, {kind: record}, found.gates.overrides)
 
 
 async def cancel_visit(store: SchedulingStore, visit_id: UUID, reason: CancellationReason) -> Visit:

@@ -22,6 +22,8 @@ P_SCHEDULING_MERGES = "tests/property/test_scheduling_merges.py"
 
 U_SCHEDULING_NARROWING = "tests/unit/test_scheduling_narrowing.py"
 U_SCHEDULING_CHANGES = "tests/unit/test_scheduling_template_changes.py"
+U_SCHEDULING_GATES = "tests/unit/test_scheduling_gates.py"
+I_SCHEDULING_GATES = "tests/integration/test_scheduling_gates.py"
 I_SCHEDULING_VERSIONS = "tests/integration/test_scheduling_protocol_versions.py"
 
 SCHEDULING = [
@@ -163,4 +165,16 @@ SCHEDULING = [
     Mutant('services/scheduling/store/courses.py', 'if row["retired"]:', 'if False:', I_SCHEDULING_VERSIONS),
     Mutant('services/scheduling/store/courses.py', 'return kept_template(form) if form else version.template', 'return version.template', I_SCHEDULING_VERSIONS),
     Mutant('services/scheduling/store/protocols.py', 'where=adoption.c.narrowed_template.is_distinct_from(_narrowed),', 'where=adoption.c.adopted_at.is_not(None),', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/domain/gates.py', 'if each.gate.stage is stage and not each.passed]', 'if not each.passed]', U_SCHEDULING_GATES),
+    Mutant('services/scheduling/domain/gates.py', 'if state.gate.effect is GateEffect.BLOCK:', 'if False:', U_SCHEDULING_GATES),
+    Mutant('services/scheduling/domain/gates.py', 'and not reason.strip()', 'and not reason', U_SCHEDULING_GATES),
+    Mutant('services/scheduling/domain/gates.py', '>= planned', '> planned', U_SCHEDULING_GATES),
+    Mutant('services/scheduling/domain/gates.py', 'if kind in KNOWN_OTHERWISE:', 'if False:', U_SCHEDULING_GATES),
+    Mutant('services/scheduling/domain/gates.py', 'if all(gate.kind is not kind for gate in gates):', 'if False:', U_SCHEDULING_GATES),
+    Mutant('services/scheduling/domain/protocols.py', 'if visit_type_code in (each.visit_type_codes or (visit_type_code,))', 'if True', U_SCHEDULING_GATES),
+    Mutant('services/scheduling/use_cases.py', '    found.visit.check_not_over()\n', '', I_SCHEDULING_GATES),
+    Mutant('services/scheduling/use_cases.py', 'if asking := [each for each in unpassed if each.gate.effect is GateEffect.ALLOW_WITH_REASON]:', 'if asking := unpassed:', I_SCHEDULING_GATES),
+    Mutant('services/scheduling/use_cases.py', 'return found.narrowed or (await store.version(found.protocol_version_id)).template', 'return (await store.version(found.protocol_version_id)).template', I_SCHEDULING_GATES),
+    Mutant('services/scheduling/use_cases.py', 'GateKind.OBSERVATION_SERVED: served', 'GateKind.VITALS: served', I_SCHEDULING_GATES),
+    Mutant('services/scheduling/consumers.py', 'if event.course_id and event.deposit_covered:', 'if event.course_id:', I_SCHEDULING_GATES),
 ]  # fmt: skip

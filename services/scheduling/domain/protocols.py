@@ -287,6 +287,10 @@ class Template:
     def visit_type(self, code: str) -> VisitType:
         return self._types[code]
 
+    def gates_of(self, visit_type_code: str) -> tuple[Gate, ...]:
+        """Those that stand before visits of a type."""
+        return tuple(each for each in self.gates if visit_type_code in (each.visit_type_codes or (visit_type_code,)))
+
     def check(self, path: str = "template") -> None:
         if faults := self.faults(path):
             raise ProtocolTemplateInvalid(*faults)

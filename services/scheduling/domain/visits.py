@@ -55,6 +55,7 @@ BEFORE: Mapping[Status, frozenset[Status]] = {
 """From which statuses each may be reached. No status is reached twice."""
 FREEING = frozenset({Status.CANCELLED, Status.NO_SHOW})
 """Give back what the visit holds."""
+OVER = FREEING | {Status.COMPLETED}
 STANDING = frozenset(Status) - FREEING
 """The visit took place, or is to."""
 
@@ -92,6 +93,10 @@ class Visit:
     @property
     def place_of_service(self) -> str:
         return TELEHEALTH_AT_HOME if self.telehealth else OFFICE
+
+    def check_not_over(self) -> None:
+        if self.status in OVER:
+            raise VisitStatusConflict(status=_name(self.status))
 
     def moved_to(self, status: Status) -> "Visit":
         if self.status not in BEFORE[status]:

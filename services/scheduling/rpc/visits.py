@@ -17,23 +17,20 @@ from services.scheduling.domain.hours import Slot
 from services.scheduling.domain.protocols import SegmentKind
 from services.scheduling.domain.visits import CancellationReason, Status, StatusChange, Visit
 from services.scheduling.events import segment_to_wire
+from services.scheduling.rpc.gates import gate_to_wire
 from services.scheduling.store import SchedulingStore
 
 Changed: TypeAlias = (
     pb.ConfirmVisitResponse
-    | pb.CheckInVisitResponse
     | pb.StartTreatmentResponse
     | pb.StartObservationResponse
-    | pb.CompleteVisitResponse
     | pb.CancelVisitResponse
     | pb.MissVisitResponse
 )
 Request: TypeAlias = (
     pb.ConfirmVisitRequest
-    | pb.CheckInVisitRequest
     | pb.StartTreatmentRequest
     | pb.StartObservationRequest
-    | pb.CompleteVisitRequest
     | pb.CancelVisitRequest
     | pb.MissVisitRequest
 )
@@ -64,7 +61,13 @@ class VisitServicer:
         return await self._change(call, request, pb.ConfirmVisitResponse, use_cases.confirm_visit)
 
     async def CheckInVisit(self, request: pb.CheckInVisitRequest, call: Call) -> pb.CheckInVisitResponse:
-        return await self._change(call, request, pb.CheckInVisitResponse, use_cases.check_in_visit)
+        id = from_wire("visit", request.visit_id)
+
+        async def work(store: SchedulingStore) -> pb.CheckInVisitResponse:
+            visit, unpassed = await use_cases.check_in_visit(store, id, request.gate_reason)
+            return pb.CheckInVisitResponse(visit=visit_to_wire(visit), unpassed_gates=map(gate_to_wire, unpassed))
+
+        return await self._db.once(call, request, pb.CheckInVisitResponse, SchedulingStore, work)
 
     async def StartTreatment(self, request: pb.StartTreatmentRequest, call: Call) -> pb.StartTreatmentResponse:
         async def advance(store: SchedulingStore, id: UUID) -> Visit:
@@ -79,12 +82,14 @@ class VisitServicer:
         return await self._change(call, request, pb.StartObservationResponse, advance)
 
     async def CompleteVisit(self, request: pb.CompleteVisitRequest, call: Call) -> pb.CompleteVisitResponse:
+        id = from_wire("visit", request.visit_id)
         given = tuple((SegmentKind(WireSegmentKind.Name(each.kind)), each.minutes) for each in request.segments)
 
-        async def complete(store: SchedulingStore, id: UUID) -> Visit:
-            return await use_cases.complete_visit(store, id, given)
+        async def work(store: SchedulingStore) -> pb.CompleteVisitResponse:
+            visit, unpassed = await use_cases.complete_visit(store, id, given, request.gate_reason)
+            return pb.CompleteVisitResponse(visit=visit_to_wire(visit), unpassed_gates=map(gate_to_wire, unpassed))
 
-        return await self._change(call, request, pb.CompleteVisitResponse, complete)
+        return await self._db.once(call, request, pb.CompleteVisitResponse, SchedulingStore, work)
 
     async def CancelVisit(self, request: pb.CancelVisitRequest, call: Call) -> pb.CancelVisitResponse:
         reason = CancellationReason(events_pb2.CancellationReason.Name(request.reason))

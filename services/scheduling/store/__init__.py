@@ -9,9 +9,9 @@ from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotF
 from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
 from services.scheduling.domain.visits import VisitStatusConflict
 from services.scheduling.store.courses import CourseStore
+from services.scheduling.store.gates import GateStore
 from services.scheduling.store.patients import PatientStore
 from services.scheduling.store.planning import PlanningStore
-from services.scheduling.store.protocols import ProtocolStore
 from services.scheduling.store.resources import ResourceStore
 from services.scheduling.store.running import RunningStore
 from services.scheduling.store.sites import SiteStore
@@ -22,7 +22,7 @@ from services.scheduling.store.visits import VisitStore
 class SchedulingStore(
     SiteStore,
     ResourceStore,
-    ProtocolStore,
+    GateStore,
     PatientStore,
     PlanningStore,
     CourseStore,

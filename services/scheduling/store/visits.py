@@ -17,9 +17,11 @@ from chassis.store import Store, settling
 from chassis.tables import Instant
 from services.scheduling.domain.courses import CoursePaused
 from services.scheduling.domain.hours import DAY, Slot
-from services.scheduling.domain.protocols import SegmentKind
+from services.scheduling.domain.protocols import SegmentKind, Template
 from services.scheduling.domain.visits import FREEING, CancellationReason, Status, StatusChange, Visit, VisitNotFound
+from services.scheduling.store.gates import GATES, KnownGates, known_gates
 from services.scheduling.store.patients import is_paused
+from services.scheduling.store.protocols import kept_template
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
 from services.scheduling.tables import adverse_event, allocation, course, presence, visit, visit_status_change
 
@@ -33,6 +35,7 @@ VISIT_TO_CHANGE = Statement(
         visit,
         course.c.protocol_version_id,
         course.c.version.label("course_version"),
+        *GATES,
         is_paused(
             visit.c.patient_id,
             or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == visit.c.course_id),
@@ -105,6 +108,9 @@ class VisitToChange:
     protocol_version_id: UUID
     course_version: int
     paused: bool
+    narrowed: Template | None
+    """The site's own form of the version."""
+    gates: KnownGates
 
     def check_not_paused(self) -> None:
         """A visit at which nothing is given goes on."""
@@ -141,7 +147,15 @@ class VisitStore(Store):
         row = await self.row(VISIT_TO_CHANGE, visit_id=id)
         if row is None:
             raise VisitNotFound(visit_id=to_wire("visit", id))
-        return VisitToChange(visit_of(row), row["protocol_version_id"], row["course_version"], row["paused"])
+        form = row["narrowed_template"]
+        return VisitToChange(
+            visit_of(row),
+            row["protocol_version_id"],
+            row["course_version"],
+            row["paused"],
+            kept_template(form) if form else None,
+            known_gates(row),
+        )
 
     def change_visit(self, changed: Visit, course_version: int) -> None:
         """Written with what the chassis writes last."""

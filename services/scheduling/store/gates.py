@@ -1,0 +1,134 @@
+"""What is known of the gates of visits."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy import Text, Uuid, and_, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from chassis.ids import to_wire
+from chassis.sql import Statement, param, params, rows
+from chassis.tables import Instant
+from services.scheduling.domain.gates import GateRecord, GateState, Records, states_of
+from services.scheduling.domain.protocols import GateKind, GateStage
+from services.scheduling.domain.visits import Visit, VisitNotFound
+from services.scheduling.store.protocols import ProtocolStore, kept_template
+from services.scheduling.store.sites import CHAIN
+from services.scheduling.tables import adoption, course, gate_override, gate_record, visit
+
+# Of a statement that joins a visit with its course.
+GATES = (
+    course.c.deposit_paid_at,
+    select(adoption.c.narrowed_template)
+    .where(
+        adoption.c.chain_id == visit.c.chain_id,
+        adoption.c.site_id == visit.c.site_id,
+        adoption.c.protocol_version_id == course.c.protocol_version_id,
+    )
+    .scalar_subquery()
+    .label("narrowed_template"),
+    select(func.jsonb_agg(func.to_jsonb(gate_record.table_valued())))
+    .where(gate_record.c.chain_id == visit.c.chain_id, gate_record.c.visit_id == visit.c.id)
+    .scalar_subquery()
+    .label("gate_records"),
+    select(func.jsonb_agg(func.to_jsonb(gate_override.table_valued())))
+    .where(gate_override.c.chain_id == visit.c.chain_id, gate_override.c.visit_id == visit.c.id)
+    .scalar_subquery()
+    .label("gate_overrides"),
+)
+VISIT_GATES = Statement(
+    select(visit.c.visit_type_code, course.c.protocol_version_id, *GATES)
+    .join_from(visit, course, and_(course.c.chain_id == visit.c.chain_id, course.c.id == visit.c.course_id))
+    .where(visit.c.chain_id == CHAIN, visit.c.id == param("visit_id", Uuid))
+)
+_recording = insert(gate_record).values(params(*gate_record.c.keys()))
+RECORD_GATE = Statement(
+    _recording.on_conflict_do_update(
+        index_elements=[gate_record.c.chain_id, gate_record.c.visit_id, gate_record.c.kind],
+        set_={name: _recording.excluded[name] for name in ("passed", "at", "actor")},
+    )
+)
+KEEP_DEPOSIT = Statement(
+    update(course)
+    .where(course.c.chain_id == CHAIN, course.c.id == param("course_id", Uuid), course.c.deposit_paid_at.is_(None))
+    .values(deposit_paid_at=param("at", Instant))
+)
+_overridden = rows("overridden", kind=Text, stage=Text)
+OVERRIDE_GATES = Statement(
+    insert(gate_override).from_select(
+        ["chain_id", "visit_id", "kind", "stage", "site_id", "reason", "at", "actor"],
+        select(
+            CHAIN,
+            param("visit_id", Uuid),
+            _overridden.c.kind,
+            _overridden.c.stage,
+            param("site_id", Uuid),
+            param("reason", Text),
+            param("at", Instant),
+            param("actor", Text),
+        ),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownGates:
+    records: Records
+    overrides: Mapping[tuple[GateKind, GateStage], str]
+
+
+class GateStore(ProtocolStore):
+    async def gates(self, visit_id: UUID) -> list[GateState]:
+        row = await self.row(VISIT_GATES, visit_id=visit_id)
+        if row is None:
+            raise VisitNotFound(visit_id=to_wire("visit", visit_id))
+        form, known = row["narrowed_template"], known_gates(row)
+        template = kept_template(form) if form else (await self.version(row["protocol_version_id"])).template
+        return states_of(template.gates_of(row["visit_type_code"]), known.records, known.overrides)
+
+    async def record_gate(self, visit: Visit, kind: GateKind, record: GateRecord) -> None:
+        await self.rows(
+            RECORD_GATE,
+            visit_id=visit.id,
+            kind=kind,
+            site_id=visit.site_id,
+            passed=record.passed,
+            at=record.at,
+            actor=record.actor,
+        )
+
+    async def keep_deposit(self, course_id: UUID, at: datetime) -> None:
+        await self.rows(KEEP_DEPOSIT, course_id=course_id, at=at)
+
+    async def override_gates(self, visit: Visit, unpassed: Sequence[GateState], reason: str) -> None:
+        await self.rows(
+            OVERRIDE_GATES,
+            visit_id=visit.id,
+            site_id=visit.site_id,
+            kind=[each.gate.kind for each in unpassed],
+            stage=[each.gate.stage for each in unpassed],
+            reason=reason,
+            at=self.call.now,
+            actor=self.call.actor,
+        )
+
+
+def known_gates(row: Record) -> KnownGates:
+    """Of the columns of GATES."""
+    records = {GateKind(each["kind"]): _record(each) for each in json.loads(row["gate_records"] or "[]")}
+    if paid_at := row["deposit_paid_at"]:
+        records[GateKind.DEPOSIT_PAID] = GateRecord(True, paid_at, "billing")
+    overrides = {
+        (GateKind(each["kind"]), GateStage(each["stage"])): each["reason"]
+        for each in json.loads(row["gate_overrides"] or "[]")
+    }
+    return KnownGates(records, overrides)
+
+
+def _record(data: Mapping[str, Any]) -> GateRecord:
+    return GateRecord(data["passed"], datetime.fromisoformat(data["at"]), data["actor"])

@@ -1,0 +1,231 @@
+"""Gates of visits at check-in and discharge, through the gRPC door."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest_asyncio
+from google.protobuf.json_format import ParseDict
+from grpc import StatusCode
+
+from atoll.billing.v1.events_pb2 import PaymentReceived
+from atoll.scheduling.v1 import gate_pb2, protocol_pb2, visit_service_pb2
+from atoll.scheduling.v1 import gate_service_pb2 as pb
+from atoll.scheduling.v1.events_pb2 import SegmentMinutes
+from atoll.scheduling.v1.gate_service_pb2_grpc import GateServiceStub
+from atoll.scheduling.v1.protocol_service_pb2 import AdoptProtocolVersionRequest
+from chassis.ids import new_id, to_wire
+from chassis.times import to_timestamp
+from tests.support.scheduling import NOW, TEMPLATE, Clinic, local, open_clinic, open_scheduling
+from tests.support.service import Running, refusal
+
+FIRST = local(3, 2, 9)
+CHECK_IN, DISCHARGE = "CHECK_IN", "DISCHARGE"
+
+
+def gate(kind: str, effect: str, stage: str = CHECK_IN, *types: str) -> dict[str, Any]:
+    return {
+        "kind": f"GATE_KIND_{kind}",
+        "stage": f"GATE_STAGE_{stage}",
+        "effect": f"GATE_EFFECT_{effect}",
+        "visit_type_codes": list(types or ("treatment",)),
+    }
+
+
+GATES = [
+    gate("RIDE_HOME", "BLOCK"),
+    gate("FASTING", "ALLOW_WITH_REASON"),
+    gate("HISTORY_REVIEWED", "WARN"),
+    gate("OBSERVATION_SERVED", "ALLOW_WITH_REASON", DISCHARGE),
+]
+
+
+@pytest_asyncio.fixture(scope="module")
+async def svc(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Running]:
+    async with open_scheduling(postgres_url, issuer_folder) as svc:
+        yield svc
+
+
+@pytest_asyncio.fixture
+async def clinic(svc: Running) -> Clinic:
+    clinic = await open_clinic(svc)
+    await use(clinic, GATES)
+    return clinic
+
+
+async def use(clinic: Clinic, gates: list[dict[str, Any]]) -> None:
+    clinic.version_id = await clinic.publish({**TEMPLATE, "gates": gates})
+    await clinic.adopt()
+
+
+async def booked(clinic: Clinic) -> str:
+    course = await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST])))
+    return course.visits[0].id
+
+
+async def record(clinic: Clinic, visit_id: str, kind: str, *, passed: bool = True, token: str | None = None) -> Any:
+    number = protocol_pb2.GateKind.Value(f"GATE_KIND_{kind}")
+    request = pb.RecordGateRequest(request_id=str(uuid4()), visit_id=visit_id, kind=number, passed=passed)
+    return await clinic.svc.call(clinic.svc.stub(GateServiceStub).RecordGate, request, token)
+
+
+async def gates(clinic: Clinic, visit_id: str) -> dict[str, gate_pb2.GateState]:
+    answer = await clinic.svc.call(clinic.svc.stub(GateServiceStub).ListGates, pb.ListGatesRequest(visit_id=visit_id))
+    return {protocol_pb2.GateKind.Name(each.kind).removeprefix("GATE_KIND_"): each for each in answer.gates}
+
+
+async def check_in(clinic: Clinic, visit_id: str, reason: str = "", token: str | None = None) -> Any:
+    request = visit_service_pb2.CheckInVisitRequest(request_id=str(uuid4()), visit_id=visit_id, gate_reason=reason)
+    return await clinic.svc.call(clinic.visits.CheckInVisit, request, token)
+
+
+async def complete(clinic: Clinic, visit_id: str, observed: int, reason: str = "") -> Any:
+    kinds = protocol_pb2.SegmentKind
+    minutes = (
+        (kinds.SEGMENT_KIND_PREPARATION, 10),
+        (kinds.SEGMENT_KIND_ADMINISTRATION, 40),
+        (kinds.SEGMENT_KIND_OBSERVATION, observed),
+    )
+    request = visit_service_pb2.CompleteVisitRequest(
+        request_id=str(uuid4()),
+        visit_id=visit_id,
+        segments=[SegmentMinutes(kind=kind, minutes=each) for kind, each in minutes],
+        gate_reason=reason,
+    )
+    return await clinic.svc.call(clinic.visits.CompleteVisit, request, clinic.token("ROLE_NURSE"))
+
+
+def names(states: Any) -> list[str]:
+    return [protocol_pb2.GateKind.Name(each.kind).removeprefix("GATE_KIND_") for each in states]
+
+
+async def test_a_patient_is_let_in_once_every_gate_is_passed_or_lets_them(clinic: Clinic) -> None:
+    visit_id = await booked(clinic)
+    refused = await refusal(check_in(clinic, visit_id))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "GATES_NOT_PASSED")
+    assert refused.faults == [("gates.RIDE_HOME", "BLOCKED"), ("gates.FASTING", "REASON_NEEDED")]
+    assert await clinic.counts("gate_record", "gate_override") == [0, 0]
+    for kind in ("RIDE_HOME", "FASTING"):
+        await record(clinic, visit_id, kind, token=clinic.token())
+    answer = await check_in(clinic, visit_id)
+    assert names(answer.unpassed_gates) == ["HISTORY_REVIEWED"]
+    assert answer.visit.status == 3
+    assert await clinic.count("gate_override") == 0
+
+
+async def test_what_is_recorded_last_counts_and_is_shown_with_who_saw_it(clinic: Clinic) -> None:
+    visit_id = await booked(clinic)
+    await record(clinic, visit_id, "RIDE_HOME")
+    clinic.svc.clock.now = NOW + timedelta(hours=1)
+    answer = await record(clinic, visit_id, "RIDE_HOME", passed=False, token=clinic.token("ROLE_NURSE", subject="ann"))
+    shown = (await gates(clinic, visit_id))["RIDE_HOME"]
+    assert list(answer.gates) == [shown]
+    assert (shown.passed, shown.recorded_by) == (False, "ann")
+    assert shown.record_time == to_timestamp(NOW + timedelta(hours=1))
+    assert list(await gates(clinic, visit_id)) == ["RIDE_HOME", "FASTING", "HISTORY_REVIEWED", "OBSERVATION_SERVED"]
+
+
+async def test_a_reason_lets_a_visit_go_on_and_is_kept(clinic: Clinic) -> None:
+    visit_id = await booked(clinic)
+    await record(clinic, visit_id, "RIDE_HOME")
+    answer = await check_in(clinic, visit_id, reason="Ate four hours ago; lower dose agreed")
+    assert names(answer.unpassed_gates) == ["FASTING", "HISTORY_REVIEWED"]
+    shown = await gates(clinic, visit_id)
+    assert shown["FASTING"].override_reason == "Ate four hours ago; lower dose agreed"
+    assert not shown["HISTORY_REVIEWED"].override_reason
+
+
+async def test_who_was_watched_too_briefly_leaves_for_a_reason_only(clinic: Clinic) -> None:
+    visit_id = await booked(clinic)
+    await record(clinic, visit_id, "RIDE_HOME")
+    await check_in(clinic, visit_id, reason="Agreed")
+    clinic.svc.clock.now = FIRST + timedelta(hours=2)
+    refused = await refusal(complete(clinic, visit_id, observed=29))
+    assert refused.faults == [("gates.OBSERVATION_SERVED", "REASON_NEEDED")]
+    answer = await complete(clinic, visit_id, observed=29, reason="Left against advice")
+    assert names(answer.unpassed_gates) == ["OBSERVATION_SERVED"]
+    assert answer.visit.status == 6
+
+
+async def test_who_was_watched_for_as_long_as_planned_leaves(clinic: Clinic) -> None:
+    visit_id = await booked(clinic)
+    await record(clinic, visit_id, "RIDE_HOME")
+    await check_in(clinic, visit_id, reason="Agreed")
+    clinic.svc.clock.now = FIRST + timedelta(hours=2)
+    assert not (await complete(clinic, visit_id, observed=30)).unpassed_gates
+
+
+async def test_a_site_that_asks_for_more_has_its_own_gates_and_minutes(clinic: Clinic) -> None:
+    stricter = {**TEMPLATE, "gates": [{**each, "effect": "GATE_EFFECT_BLOCK"} for each in GATES]}
+    request = AdoptProtocolVersionRequest(
+        request_id=str(uuid4()),
+        site_id=clinic.site_id,
+        protocol_version_id=clinic.version_id,
+        narrowed_template=ParseDict(stricter, protocol_pb2.ProtocolTemplate()),
+    )
+    request.narrowed_template.visit_types[1].segments[2].minutes = 45
+    await clinic.svc.call(clinic.protocols.AdoptProtocolVersion, request)
+    visit_id = await booked(clinic)
+    refused = await refusal(check_in(clinic, visit_id, reason="Agreed"))
+    assert [rule for _, rule in refused.faults] == ["BLOCKED"] * 3
+    for kind in ("RIDE_HOME", "FASTING", "HISTORY_REVIEWED"):
+        await record(clinic, visit_id, kind)
+    await check_in(clinic, visit_id)
+    clinic.svc.clock.now = FIRST + timedelta(hours=2)
+    assert (await refusal(complete(clinic, visit_id, observed=44))).reason == "GATES_NOT_PASSED"
+    await complete(clinic, visit_id, observed=45)
+
+
+async def test_a_deposit_is_passed_by_what_billing_tells_and_by_nobody_else(clinic: Clinic) -> None:
+    await use(clinic, [gate("DEPOSIT_PAID", "BLOCK")])
+    course = await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST])))
+    visit_id = course.visits[0].id
+    assert (await refusal(check_in(clinic, visit_id))).faults == [("gates.DEPOSIT_PAID", "BLOCKED")]
+    by_hand = await refusal(record(clinic, visit_id, "DEPOSIT_PAID"))
+    assert (by_hand.code, by_hand.reason) == (StatusCode.INVALID_ARGUMENT, "GATE_NOT_RECORDED_BY_HAND")
+    part = PaymentReceived(payment_id=to_wire("payment", new_id()), course_id=course.id)
+    await clinic.svc.deliver(part)
+    assert (await refusal(check_in(clinic, visit_id))).reason == "GATES_NOT_PASSED"
+    await clinic.svc.deliver(PaymentReceived(payment_id=part.payment_id, course_id=course.id, deposit_covered=True))
+    assert (await gates(clinic, visit_id))["DEPOSIT_PAID"].recorded_by == "billing"
+    await check_in(clinic, visit_id)
+
+
+async def test_a_gate_that_a_visit_does_not_have_is_refused(clinic: Clinic) -> None:
+    refused = await refusal(record(clinic, await booked(clinic), "REMS"))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "GATE_NOT_OF_VISIT")
+    missing = await refusal(record(clinic, to_wire("visit", new_id()), "RIDE_HOME"))
+    assert (missing.code, missing.reason) == (StatusCode.NOT_FOUND, "VISIT_NOT_FOUND")
+    missing = await refusal(gates(clinic, to_wire("visit", new_id())))
+    assert (missing.code, missing.reason) == (StatusCode.NOT_FOUND, "VISIT_NOT_FOUND")
+    assert await clinic.count("gate_record") == 0
+
+
+async def test_nothing_is_recorded_of_a_visit_that_is_over(clinic: Clinic) -> None:
+    visit_id = await booked(clinic)
+    cancel = visit_service_pb2.CancelVisitRequest(request_id=str(uuid4()), visit_id=visit_id, reason=1)
+    await clinic.svc.call(clinic.visits.CancelVisit, cancel)
+    refused = await refusal(record(clinic, visit_id, "RIDE_HOME"))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "VISIT_STATUS_CONFLICT")
+    assert await clinic.count("gate_record") == 0
+
+
+async def test_who_is_not_of_the_site_neither_sees_nor_records_gates(clinic: Clinic) -> None:
+    visit_id = await booked(clinic)
+    elsewhere = clinic.token("ROLE_NURSE", await clinic.add_site("bld"))
+    assert (await refusal(record(clinic, visit_id, "RIDE_HOME", token=elsewhere))).reason == "VISIT_NOT_FOUND"
+    assert (await refusal(record(clinic, visit_id, "RIDE_HOME", token=clinic.token("ROLE_BILLING")))).code is (
+        StatusCode.PERMISSION_DENIED
+    )
+
+
+async def test_a_recording_sent_twice_is_one(clinic: Clinic) -> None:
+    visit_id = await booked(clinic)
+    kind = protocol_pb2.GATE_KIND_RIDE_HOME
+    request = pb.RecordGateRequest(request_id=str(uuid4()), visit_id=visit_id, kind=kind, passed=True)
+    stub = clinic.svc.stub(GateServiceStub)
+    first = await clinic.svc.call(stub.RecordGate, request)
+    clinic.svc.clock.now = NOW + timedelta(hours=1)
+    assert await clinic.svc.call(stub.RecordGate, request) == first
