@@ -18,6 +18,7 @@ REFERENCE = {
     "atoll.scheduling.v1.SiteRegistered",
     "atoll.scheduling.v1.ResourceRegistered",
     "atoll.scheduling.v1.ProtocolVersionPublished",
+    "atoll.scheduling.v1.ProtocolVersionAdopted",
 }
 """Events about clinics, staff and protocols: they may name drug, route and address, never a patient."""
 IDENTIFYING = re.compile(

@@ -13,13 +13,13 @@ from grpc import StatusCode
 from atoll.billing.v1.events_pb2 import PaymentReceived
 from atoll.scheduling.v1 import gate_pb2, protocol_pb2, visit_service_pb2
 from atoll.scheduling.v1 import gate_service_pb2 as pb
-from atoll.scheduling.v1.events_pb2 import SegmentMinutes
+from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_PATIENT, SegmentMinutes
 from atoll.scheduling.v1.gate_service_pb2_grpc import GateServiceStub
 from atoll.scheduling.v1.protocol_service_pb2 import AdoptProtocolVersionRequest
 from chassis.ids import new_id, to_wire
 from chassis.times import to_timestamp
-from tests.support.scheduling import NOW, TEMPLATE, Clinic, local, open_clinic, open_scheduling
-from tests.support.service import Running, refusal
+from tests.support.scheduling import TEMPLATE, Clinic, local, open_clinic, open_scheduling
+from tests.support.service import NOW, Running, refusal
 
 FIRST = local(3, 2, 9)
 CHECK_IN, DISCHARGE = "CHECK_IN", "DISCHARGE"
@@ -205,7 +205,9 @@ async def test_a_gate_that_a_visit_does_not_have_is_refused(clinic: Clinic) -> N
 
 async def test_nothing_is_recorded_of_a_visit_that_is_over(clinic: Clinic) -> None:
     visit_id = await booked(clinic)
-    cancel = visit_service_pb2.CancelVisitRequest(request_id=str(uuid4()), visit_id=visit_id, reason=1)
+    cancel = visit_service_pb2.CancelVisitRequest(
+        request_id=str(uuid4()), visit_id=visit_id, reason=CANCELLATION_REASON_PATIENT
+    )
     await clinic.svc.call(clinic.visits.CancelVisit, cancel)
     refused = await refusal(record(clinic, visit_id, "RIDE_HOME"))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "VISIT_STATUS_CONFLICT")

@@ -18,8 +18,8 @@ from chassis.ids import new_id, to_wire
 from chassis.times import to_timestamp
 from services.scheduling.rpc import protocols as protocols_rpc
 from services.scheduling.store import running as running_store
-from tests.support.scheduling import DAY, NOW, TEMPLATE, Clinic, local, open_clinic, open_scheduling, segment
-from tests.support.service import Running, refusal
+from tests.support.scheduling import DAY, TEMPLATE, Clinic, local, open_clinic, open_scheduling, segment
+from tests.support.service import NOW, Running, refusal
 
 FIRST = local(3, 2, 9)
 NO_SUCH_VERSION = to_wire("protocolversion", new_id())

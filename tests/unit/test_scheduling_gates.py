@@ -13,7 +13,8 @@ from services.scheduling.domain.gates import (
     states_of,
 )
 from services.scheduling.domain.protocols import Gate, GateEffect, GateKind, GateStage, SegmentKind
-from tests.support.scheduling import NOW, TEMPLATE, domain_template
+from tests.support.scheduling import TEMPLATE, domain_template
+from tests.support.service import NOW
 
 
 def gate(kind: GateKind, effect: GateEffect, stage: GateStage = GateStage.CHECK_IN) -> Gate:
