@@ -19,7 +19,9 @@ from atoll.notifications.v1.message_service_pb2 import CountMessagesRequest
 from atoll.notifications.v1.message_service_pb2_grpc import MessageServiceStub
 from atoll.scheduling.v1 import visit_service_pb2 as visits_pb
 from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_PATIENT
-from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, SegmentKind, VisitType
+from atoll.scheduling.v1.gate_service_pb2 import RecordGateRequest
+from atoll.scheduling.v1.gate_service_pb2_grpc import GateServiceStub
+from atoll.scheduling.v1.protocol_pb2 import Gate, GateKind, GateStage, ProtocolTemplate, SegmentKind, VisitType
 from atoll.scheduling.v1.visit_service_pb2_grpc import VisitServiceStub
 from chassis.clock import set_clock
 from chassis.times import to_instant, to_timestamp
@@ -32,6 +34,7 @@ CANCELLED_AHEAD = timedelta(days=3)
 TOGETHER = timedelta(hours=2)  # Messages due within so long of each other go out at one stop of the clock.
 SETTLED_S = 300.0  # A sender that was killed leaves messages leased for a while.
 POLL_S = 0.05
+KNOWN_OTHERWISE = frozenset({GateKind.GATE_KIND_DEPOSIT_PAID, GateKind.GATE_KIND_OBSERVATION_SERVED})
 PENDING = frozenset({MessageStatus.MESSAGE_STATUS_SCHEDULED, MessageStatus.MESSAGE_STATUS_SENDING})
 
 
@@ -43,6 +46,7 @@ class Step:
     caller: Client
     method: str
     request: Any
+    service: Any = VisitServiceStub
 
 
 class Life:
@@ -59,7 +63,7 @@ class Life:
                 await self.messages_out()
                 due = await self._next_due()
             self._jump(step.at)
-            await step.caller.call(VisitServiceStub, step.method, step.request)
+            await step.caller.call(step.service, step.method, step.request)
             on_step(step.at)
         await self._queues.drained()
 
@@ -99,13 +103,17 @@ def steps_of(booked: Booked, template: ProtocolTemplate, staff: Staff, *, cancel
             request = visits_pb.CancelVisitRequest(visit_id=visit.id, reason=CANCELLATION_REASON_PATIENT)
             yield Step(start - CANCELLED_AHEAD, staff.desk, "CancelVisit", request)
         else:
-            yield from _visit_steps(visit.id, start, types[visit.visit_type_code], staff)
+            gates = [each for each in template.gates if visit.visit_type_code in each.visit_type_codes]
+            yield from _visit_steps(visit.id, start, types[visit.visit_type_code], gates, staff)
 
 
-def _visit_steps(visit_id: str, start: datetime, visit_type: VisitType, staff: Staff) -> Iterator[Step]:
+def _visit_steps(
+    visit_id: str, start: datetime, visit_type: VisitType, gates: Sequence[Gate], staff: Staff
+) -> Iterator[Step]:
     yield Step(
         start - timedelta(hours=20), staff.desk, "ConfirmVisit", visits_pb.ConfirmVisitRequest(visit_id=visit_id)
     )
+    yield from _gate_steps(visit_id, start - EARLY, gates, GateStage.GATE_STAGE_CHECK_IN, staff.desk)
     yield Step(start - EARLY, staff.desk, "CheckInVisit", visits_pb.CheckInVisitRequest(visit_id=visit_id))
     at, doses = start, False
     for segment in visit_type.segments:
@@ -117,7 +125,18 @@ def _visit_steps(visit_id: str, start: datetime, visit_type: VisitType, staff: S
         if segment.kind != SegmentKind.SEGMENT_KIND_TURNOVER:
             at += timedelta(minutes=segment.minutes)
     who = staff.nurse if doses else staff.clinician
+    yield from _gate_steps(visit_id, at, gates, GateStage.GATE_STAGE_DISCHARGE, who)
     yield Step(at, who, "CompleteVisit", visits_pb.CompleteVisitRequest(visit_id=visit_id))
+
+
+def _gate_steps(
+    visit_id: str, at: datetime, gates: Sequence[Gate], stage: GateStage.ValueType, who: Client
+) -> Iterator[Step]:
+    """Somebody sees that each gate is passed, but for those that the system knows itself."""
+    for gate in gates:
+        if gate.stage == stage and gate.kind not in KNOWN_OTHERWISE:
+            request = RecordGateRequest(visit_id=visit_id, kind=gate.kind, passed=True)
+            yield Step(at, who, "RecordGate", request, GateServiceStub)
 
 
 async def settle(booked: Booked, staff: Staff) -> Any:
