@@ -174,6 +174,15 @@ def test_every_gap_outside_the_protocol_is_named_and_the_phase_of_the_later_visi
     assert at_fault(SpacingOutsideProtocol, soon) == [("visits[1].start_time", "SPACING_OUTSIDE_PROTOCOL")]
 
 
+def test_a_phase_may_begin_at_another_distance_than_its_visits_keep() -> None:
+    entry_gap = {"days_min": 0, "days_preferred": 7, "days_max": 30}
+    phases = [TEMPLATE["phases"][0], {**TEMPLATE["phases"][1], "entry_gap": entry_gap}]
+    terms = with_(template=domain_template({**TEMPLATE, "phases": phases}))
+    assert terms.lay_out("iv", [talk(local(3, 1, 9)), treatment(local(3, 31, 9))], NOW)
+    late = [talk(local(3, 1, 9)), treatment(local(3, 2, 9)), treatment(local(3, 8, 9))]
+    assert at_fault(SpacingOutsideProtocol, late, terms) == [("visits[2].start_time", "SPACING_OUTSIDE_PROTOCOL")]
+
+
 @pytest.mark.parametrize(("month", "day", "hours"), [(3, 12, 119), (11, 5, 121)])
 def test_days_are_counted_by_the_sites_clocks_across_their_change(month: int, day: int, hours: int) -> None:
     starts = [local(month, day, 9), local(month, day + 5, 9)]

@@ -26,6 +26,7 @@ INDUCTION = 1
 BASE["visit_types"][TREATMENT] |= {"notice_minutes": 60, "grid_minutes": 15}
 BASE["visit_types"][TREATMENT]["requirements"][0] |= {"credential_codes": ["MD", "RN"], "same_across_visits": True}
 BASE["phases"][INDUCTION]["window_days"] = 40
+BASE["phases"][INDUCTION]["entry_gap"] = {"days_min": 0, "days_preferred": 7, "days_max": 60}
 BASE["phases"].append(
     phase(
         "review",
@@ -57,6 +58,8 @@ def narrow(change: Callable[[dict[str, Any]], object]) -> None:
         lambda t: t["visit_types"][TALK]["requirements"][0].update(credential_codes=["MD"], same_across_visits=True),
         lambda t: t["phases"][INDUCTION].update(visits_min=3, visits_default=5, visits_max=5),
         lambda t: t["phases"][INDUCTION].update(gap_days_min=3, gap_days_max=4, window_days=30),
+        lambda t: t["phases"][INDUCTION]["entry_gap"].update(days_min=1, days_max=59),
+        lambda t: t["phases"][2].update(entry_gap={"days_min": 7, "days_preferred": 7, "days_max": 29}),
         lambda t: t["phases"][0].update(needs_clearance=True),
         lambda t: t["gates"][0].update(effect="GATE_EFFECT_BLOCK", visit_type_codes=[]),
         lambda t: t["gates"].append(t["gates"][0] | {"kind": "GATE_KIND_FASTING"}),
@@ -118,6 +121,11 @@ def test_a_site_may_ask_for_more_and_allow_less(change: Callable[[dict[str, Any]
         (lambda t: t["phases"][INDUCTION].update(visits_max=7), "phases[1].visits_max"),
         (lambda t: t["phases"][INDUCTION].update(gap_days_min=1), "phases[1].gap_days_min"),
         (lambda t: t["phases"][INDUCTION].update(gap_days_max=6), "phases[1].gap_days_max"),
+        (lambda t: t["phases"][INDUCTION]["entry_gap"].update(days_max=61), "phases[1].entry_gap.days_max"),
+        (
+            lambda t: t["phases"][2].update(entry_gap={"days_min": 6, "days_preferred": 6, "days_max": 30}),
+            "phases[2].entry_gap.days_min",
+        ),
         (lambda t: t["phases"][INDUCTION].update(window_days=41), "phases[1].window_days"),
         (lambda t: t["phases"][INDUCTION].update(window_days=0), "phases[1].window_days"),
         (lambda t: t["phases"][INDUCTION].update(needs_clearance=False), "phases[1].needs_clearance"),

@@ -70,6 +70,13 @@ def test_an_empty_clinic_gives_the_preferred_gaps_from_the_first_day_on() -> Non
     assert best[0].slot.end - best[0].slot.start == timedelta(minutes=80)
 
 
+def test_a_phase_may_begin_at_another_distance_than_its_visits_keep() -> None:
+    entry_gap = {"days_min": 0, "days_preferred": 7, "days_max": 30}
+    phases = [TEMPLATE["phases"][0], {**TEMPLATE["phases"][1], "entry_gap": entry_gap}]
+    found = plans(template={**TEMPLATE, "phases": phases}, phases=(("assessment", 1), ("induction", 2)))
+    assert walls(found[0]) == ["03-02 08:00", "03-09 08:00", "03-12 08:00"]
+
+
 def test_the_preferred_time_and_weekdays_are_kept_where_they_can_be() -> None:
     best = plans(minute_of_day=14 * 60, weekdays=frozenset({1, 3}))[0]
     assert walls(best) == ["03-02 14:00", "03-04 14:00", "03-09 14:00"]

@@ -105,7 +105,7 @@ def test_a_template_survives_the_wire_and_plain_data() -> None:
 
 def test_all_that_a_template_can_say_survives_the_wire_and_plain_data() -> None:
     data = changed(lambda t: t["phases"].append(review()))
-    data["phases"][1]["window_days"] = 21
+    data["phases"][1] |= {"window_days": 21, "entry_gap": {"days_min": 0, "days_preferred": 7, "days_max": 60}}
     data["visit_types"][TREATMENT] |= {"notice_minutes": 1440, "grid_minutes": 30}
     data["visit_types"][TREATMENT]["requirements"][0] |= {"credential_codes": ["RN", "MD"], "same_across_visits": True}
     template = domain_template(
@@ -123,7 +123,7 @@ def test_a_template_kept_before_gates_and_windows_were_known_is_still_read() -> 
     for name in ("gates", "instructions"):
         del data[name]
     for phase_data in data["phases"]:
-        del phase_data["window_days"], phase_data["anchor"]
+        del phase_data["window_days"], phase_data["anchor"], phase_data["entry_gap"]
     for visit_type in data["visit_types"]:
         del visit_type["notice_minutes"], visit_type["grid_minutes"]
         for each in visit_type["requirements"]:
@@ -283,6 +283,11 @@ def instruction(code: str, *visit_types: str) -> dict[str, Any]:
         (lambda t: t["phases"].append(review(visits_max=2)), [(REVIEW + ".visits_max", "NOT_ONE")]),
         (lambda t: t["phases"].append(review(gap_days_max=9)), [(REVIEW + ".gap_days_max", "OF_ANCHORED")]),
         (lambda t: t["phases"].append(review(window_days=9)), [(REVIEW + ".window_days", "OF_ANCHORED")]),
+        (lambda t: t["phases"].append(review() | {"entry_gap": {}}), [(REVIEW + ".entry_gap", "OF_ANCHORED")]),
+        (
+            lambda t: t["phases"][1].update(entry_gap={"days_preferred": 8, "days_max": 7}),
+            [("template.phases[1].entry_gap", "OUT_OF_BOUNDS")],
+        ),
         (
             lambda t: t["visit_types"][TREATMENT]["requirements"][1].update(credential_codes=["MD"]),
             [("template.visit_types[1].requirements[1].credential_codes", "NOT_OF_STAFF")],

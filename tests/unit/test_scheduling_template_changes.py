@@ -1,6 +1,7 @@
 """What differs between two templates, and what a change would mean for a running course."""
 
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -102,6 +103,18 @@ def test_longer_visits_and_other_gaps_are_breaches_of_what_is_still_to_come_only
     ]
     # Four days of 23 and 24 hours lie between the 11th and the 15th, when clocks change.
     assert rules(course(1, 5, 8, 11, 15), changed(phases=closer)) == [("visits[4].start_time", "SPACING")]
+
+
+def test_the_first_visit_of_a_phase_keeps_its_own_distance_from_the_phase_before() -> None:
+    def entered(phases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        phases[2] |= {"entry_gap": {"days_min": 1, "days_preferred": 3, "days_max": 3}}
+        return phases
+
+    talk = RunningVisit("follow_up", "talk", Slot(local(3, 18, 9), local(3, 18, 9, 30)))
+    running = course(8, 11)
+    running = replace(running, visits=(*running.visits, talk))
+    assert rules(running, BASE) == []
+    assert rules(running, changed(phases=entered)) == [("visits[2].start_time", "SPACING")]
 
 
 def test_more_visits_than_the_phase_then_has_are_a_breach() -> None:

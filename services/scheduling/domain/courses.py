@@ -266,7 +266,8 @@ class Terms:
 
     def _spacing_faults(self, pairs: Iterable[tuple[int, tuple[Layout, Layout]]]) -> Iterator[Violation]:
         for i, (one, other) in pairs:
-            days, phase = (self.day(other.stay) - self.day(one.stay)).days, other.phase
+            days = (self.day(other.stay) - self.day(one.stay)).days
+            phase = other.phase if other.phase.code == one.phase.code else other.phase.entered
             if not phase.gap_days_min <= days <= phase.gap_days_max:
                 text = f"{days} days after the visit before it, not {phase.gap_days_min} to {phase.gap_days_max}"
                 yield Violation(f"visits[{i}].start_time", "SPACING_OUTSIDE_PROTOCOL", text)

@@ -111,16 +111,24 @@ def _phase_faults(path: str, base: Phase, narrowed: Phase) -> Iterator[Violation
     for field in ("kind", "visit_type_code", "anchor"):
         if getattr(base, field) != getattr(narrowed, field):
             yield _fault(f"{path}.{field}", "stays as it is")
-    for least in ("visits_min", "gap_days_min"):
-        if getattr(narrowed, least) < getattr(base, least):
-            yield _fault(f"{path}.{least}", f"is at least {getattr(base, least)}")
-    for most in ("visits_max", "gap_days_max"):
-        if getattr(narrowed, most) > getattr(base, most):
-            yield _fault(f"{path}.{most}", f"is at most {getattr(base, most)}")
+    if narrowed.visits_min < base.visits_min:
+        yield _fault(f"{path}.visits_min", f"is at least {base.visits_min}")
+    if narrowed.visits_max > base.visits_max:
+        yield _fault(f"{path}.visits_max", f"is at most {base.visits_max}")
+    yield from _gap_faults(f"{path}.gap_days", base, narrowed)
+    if base.entry_gap or narrowed.entry_gap:
+        yield from _gap_faults(f"{path}.entry_gap.days", base.entered, narrowed.entered)
     if base.window_days and not 0 < narrowed.window_days <= base.window_days:
         yield _fault(f"{path}.window_days", f"is at most {base.window_days}")
     if base.needs_clearance and not narrowed.needs_clearance:
         yield _fault(f"{path}.needs_clearance", "is asked for by the version")
+
+
+def _gap_faults(path: str, base: Phase, narrowed: Phase) -> Iterator[Violation]:
+    if narrowed.gap_days_min < base.gap_days_min:
+        yield _fault(f"{path}_min", f"is at least {base.gap_days_min}")
+    if narrowed.gap_days_max > base.gap_days_max:
+        yield _fault(f"{path}_max", f"is at most {base.gap_days_max}")
 
 
 def _gate_faults(base: Sequence[Gate], narrowed: Template) -> Iterator[Violation]:

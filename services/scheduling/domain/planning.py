@@ -110,7 +110,9 @@ def visits_of(template: Template, wish: Wish) -> list[Phase]:
     refuse(PhasesOutsideProtocol, _phase_faults(template, wish.phases))
     wanted = wish.phases or tuple((phase.code, 0) for phase in template.phases)
     phases = [
-        template.phase(code) for code, count in wanted for _ in range(count or template.phase(code).visits_default)
+        template.phase(code) if n else template.phase(code).entered
+        for code, count in wanted
+        for n in range(count or template.phase(code).visits_default)
     ]
     if len(phases) > VISITS_MAX or sum(phase.gap_days_min for phase in phases[1:]) > HORIZON_DAYS_MAX:
         raise PlanTooLong(visits_max=VISITS_MAX, days_max=HORIZON_DAYS_MAX)

@@ -1,7 +1,7 @@
 """Protocols: what a visit is made of, how many there are and how far apart. Field names are those of the protos."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -212,6 +212,15 @@ class VisitType:
 
 
 @dataclass(frozen=True, slots=True)
+class Gap:
+    """How many local days lie between two visits."""
+
+    days_min: int
+    days_preferred: int
+    days_max: int
+
+
+@dataclass(frozen=True, slots=True)
 class Anchor:
     """So many calendar months after the last visit of another phase, give or take some days."""
 
@@ -258,6 +267,18 @@ class Phase:
     window_days: int = 0
     """Within which all its visits are, the first and the last day counted; 0: no window."""
     anchor: Anchor | None = None
+    entry_gap: Gap | None = None
+    """From the phase before it to its first visit; None: as between its visits."""
+
+    @property
+    def entered(self) -> "Phase":
+        """As its first visit after another phase has it: with the gap to that."""
+        gap = self.entry_gap
+        if gap is None:
+            return self
+        return replace(
+            self, gap_days_min=gap.days_min, gap_days_preferred=gap.days_preferred, gap_days_max=gap.days_max
+        )
 
 
 @dataclass(frozen=True)
@@ -363,7 +384,8 @@ def template_of(data: Mapping[str, Any]) -> Template:
 
 def _phase(data: dict[str, Any]) -> Phase:
     anchor = Anchor(**data["anchor"]) if data.get("anchor") else None
-    return Phase(**data | {"kind": PhaseKind(data["kind"]), "anchor": anchor})
+    entry_gap = Gap(**data["entry_gap"]) if data.get("entry_gap") else None
+    return Phase(**data | {"kind": PhaseKind(data["kind"]), "anchor": anchor, "entry_gap": entry_gap})
 
 
 def _gate(data: dict[str, Any]) -> Gate:
@@ -454,6 +476,9 @@ def _phase_faults(path: str, phase: Phase, types: set[str]) -> Iterator[Violatio
         yield Violation(f"{path}.visits_default", "OUT_OF_BOUNDS", "visits_min ≤ visits_default ≤ visits_max")
     if not phase.gap_days_min <= phase.gap_days_preferred <= phase.gap_days_max:
         yield Violation(f"{path}.gap_days_preferred", "OUT_OF_BOUNDS", "gap_days_min ≤ preferred ≤ gap_days_max")
+    gap = phase.entry_gap
+    if gap and not gap.days_min <= gap.days_preferred <= gap.days_max:
+        yield Violation(f"{path}.entry_gap", "OUT_OF_BOUNDS", "days_min ≤ days_preferred ≤ days_max")
     if phase.window_days and (phase.visits_default - 1) * phase.gap_days_min >= phase.window_days:
         text = f"{phase.visits_default} visits at least {phase.gap_days_min} days apart do not fit into it"
         yield Violation(f"{path}.window_days", "TOO_NARROW", text)
@@ -466,9 +491,9 @@ def _anchor_faults(path: str, phase: Phase, above: Sequence[Phase]) -> Iterator[
         yield Violation(f"{path}.anchor.phase_code", "UNKNOWN", "no phase above without an anchor has this code")
     if phase.visits_max != 1:
         yield Violation(f"{path}.visits_max", "NOT_ONE", "a phase with an anchor has one visit")
-    if phase.gap_days_max or phase.window_days:
-        field = "gap_days_max" if phase.gap_days_max else "window_days"
-        yield Violation(f"{path}.{field}", "OF_ANCHORED", "a phase with an anchor keeps its distance by that alone")
+    for field in ("gap_days_max", "window_days", "entry_gap"):
+        if getattr(phase, field):
+            yield Violation(f"{path}.{field}", "OF_ANCHORED", "a phase with an anchor keeps its distance by that alone")
 
 
 def _type_code_faults(path: str, codes: Sequence[str], types: set[str]) -> Iterator[Violation]:

@@ -135,7 +135,8 @@ def _spacing_breaches(course: RunningCourse, template: Template, now: datetime) 
         for n, visit in enumerate(course.visits)
         if visit.phase_code in template.order and not template.phase(visit.phase_code).anchor
     ]
-    for (_, one, _), (n, other, phase) in pairwise(chain):
+    for (_, one, before), (n, other, within) in pairwise(chain):
+        phase = within if within.code == before.code else within.entered
         one_day, other_day = (each.slot.start.astimezone(course.zone).date() for each in (one, other))
         days = (other_day - one_day).days
         if other.slot.start >= now and not phase.gap_days_min <= days <= phase.gap_days_max:
