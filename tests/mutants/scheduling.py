@@ -70,7 +70,7 @@ SCHEDULING = [
     Mutant("services/scheduling/store/visits.py", 'FREE_VISIT if changed.status in FREEING else CHANGE_VISIT', 'CHANGE_VISIT', I_SCHEDULING_VISITS),
     Mutant("services/scheduling/store/visits.py", 'visit.c.end_at > _start,', 'visit.c.start_at > _start,', I_SCHEDULING_VISITS),
     Mutant("services/scheduling/use_cases.py", 'version = found.course_version + 1', 'version = found.course_version', I_SCHEDULING_VISITS),
-    Mutant("services/scheduling/use_cases.py", '    if not await store.adopt(site_id, version_id):\n        return await store.adopted_at(site_id, version_id)\n', '    await store.adopt(site_id, version_id)\n', I_SCHEDULING_REFERENCE),
+    Mutant("services/scheduling/use_cases.py", '    if changed:\n        store.emit(', '    if True:\n        store.emit(', I_SCHEDULING_REFERENCE),
     Mutant("services/scheduling/store/protocols.py", 'key = self.call.chain_id, id', 'key = id, id', I_SCHEDULING_REFERENCE),
     Mutant("services/scheduling/store/patients.py", '"band_codes", "session_minutes_max")', '"band_codes", "session_minutes_max", "revoked")', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'table.c.start_at < _wanted.c.end_at', 'table.c.start_at < _wanted.c.start_at', I_SCHEDULING_COURSES),

@@ -118,6 +118,7 @@ def test_a_site_may_ask_for_more_and_allow_less(change: Callable[[dict[str, Any]
         ),
         (lambda t: t["visit_types"][TREATMENT]["segments"].pop(), "visit_types[1].segments"),
         (lambda t: t["phases"][INDUCTION].update(kind="PHASE_KIND_MAINTENANCE"), "phases[1].kind"),
+        (lambda t: t["phases"][2].update(visits_min=0), "phases[2].visits_min"),
         (lambda t: t["phases"][INDUCTION].update(visits_max=7), "phases[1].visits_max"),
         (lambda t: t["phases"][INDUCTION].update(gap_days_min=1), "phases[1].gap_days_min"),
         (lambda t: t["phases"][INDUCTION].update(gap_days_max=6), "phases[1].gap_days_max"),
