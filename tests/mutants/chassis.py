@@ -132,7 +132,7 @@ CHASSIS = [
     Mutant("chassis/consumer.py", "if _is_final(error) or deliveries", "if deliveries", EVENTS, "rule_refuses or decoded"),
     Mutant("chassis/consumer.py", " or deliveries >= ATTEMPTS_MAX", "", EVENTS, "buried_in_the_end"),
     Mutant("chassis/consumer.py", "return error.kind in FOR_GOOD", "return True", EVENTS, "buried_in_the_end"),
-    Mutant("chassis/consumer.py", "            await msg.ack()\n", "            pass\n", EVENTS, "done_with"),
+    Mutant("chassis/consumer.py", "        else:\n            EVENTS_HANDLED.labels(self._name, \"done\").inc()\n            await msg.ack()\n", "", EVENTS, "done_with"),
     Mutant("chassis/consumer.py", "                await msg.term()\n", "                pass\n", EVENTS, "rule_refuses"),
     Mutant("chassis/consumer.py", "waited = age.total_seconds() >= WAIT_MAX_S", "waited = False", EVENTS, "waits_too_long"),
     Mutant("chassis/consumer.py", "WAIT_DELAYS_S[min(deliveries, len(WAIT_DELAYS_S)) - 1]", "WAIT_DELAYS_S[0]", EVENTS, "growing_while"),
