@@ -171,9 +171,7 @@ async def test_a_day_is_the_sites_also_when_its_clocks_change(clinic: Clinic) ->
     [over] = await booked(clinic, local(3, 13, 23), nurse=1, room=1)  # Until 0:20.
     [early] = await booked(clinic, local(3, 14, 1, 30))
     [late] = await booked(clinic, local(3, 14, 23, 59))
-    shown = {
-        day: [each.visit.id for each in (await board(clinic, date(2027, 3, day))).visits] for day in (13, 14, 15)
-    }
+    shown = {day: [each.visit.id for each in (await board(clinic, date(2027, 3, day))).visits] for day in (13, 14, 15)}
     assert shown == {13: [before.id, over.id], 14: [over.id, early.id, late.id], 15: [late.id]}
     clinic.svc.clock.now = local(3, 14, 23, 59)
     assert (await board(clinic, None)).date == to_date(date(2027, 3, 14))

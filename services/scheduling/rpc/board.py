@@ -71,7 +71,7 @@ class BoardServicer:
         now = await self._db.read(call, request, SchedulingStore, lambda store: store.mark(site_id))
         mark = given or now
         mark.check(now)
-        start = Reading[VisitChange]((), now.position, now.read_at)
+        start: Reading[VisitChange] = Reading((), now.position, now.read_at)
         read = partial(self._changes, _reader(call, site_id), site_id, now)
         to_token = partial(mark_to_wire, call.chain_id, site_id)
         async with self._feeds.watch((call.chain_id, site_id), read, start) as feed:
