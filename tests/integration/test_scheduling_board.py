@@ -83,8 +83,8 @@ async def test_a_visit_that_is_expected_is_shown_with_all_that_it_takes_and_when
     assert kinds(shown) == ["PREPARATION", "ADMINISTRATION", "OBSERVATION", "TURNOVER"]
     planned = [(minutes(each.planned_start_time), minutes(each.planned_end_time)) for each in shown.segments]
     assert planned == [(0, 10), (10, 50), (50, 80), (80, 90)]
-    assert list(shown.segments[0].resource_ids) == [clinic.nurses[0], clinic.rooms[0]]
-    assert list(shown.segments[3].resource_ids) == [clinic.rooms[0]]
+    assert list(shown.segments[0].requirement_keys) == ["nurse", "room"]
+    assert list(shown.segments[3].requirement_keys) == ["room"]
     assert not any(each.HasField("actual_start_time") for each in shown.segments)
     assert (shown.HasField("current_segment"), minutes(shown.due_time), shown.minutes_left) == (False, 0, 10)
 

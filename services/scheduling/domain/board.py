@@ -127,8 +127,8 @@ def resources_of(
 
 
 def taken_by(each: BoardVisit) -> Iterator[tuple[UUID, ResourceKind]]:
-    kinds = {requirement.key: requirement.kind for requirement in each.type.requirements}
-    return ((id, kinds[key]) for key, id in each.visit.resources)
+    chosen = dict(each.visit.resources)
+    return ((chosen[wanted.key], wanted.kind) for wanted in each.type.requirements if wanted.key in chosen)
 
 
 def segment_resources(each: BoardVisit, segment: Segment) -> list[UUID]:

@@ -6,6 +6,8 @@ from datetime import date, datetime
 from functools import partial
 from uuid import UUID
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from atoll.common.v1.access_pb2 import AUDIT_NONE
 from atoll.scheduling.v1 import board_service_pb2 as pb
 from atoll.scheduling.v1 import visit_pb2
@@ -17,19 +19,19 @@ from chassis.feed import Feeds, Position, Reading
 from chassis.ids import from_wire, to_wire
 from chassis.times import from_date, to_date, to_timestamp
 from services.scheduling.domain.board import (
+    EXPECTED,
     Begun,
     BoardResource,
     BoardVisit,
-    Standing,
     minutes_until,
     next_visits,
     resources_of,
-    segment_resources,
     segments_of,
     standing_of,
     taken_by,
 )
 from services.scheduling.domain.changes import Mark, VisitChange
+from services.scheduling.domain.protocols import SegmentKind
 from services.scheduling.domain.resources import ResourceKind
 from services.scheduling.rpc.marks import mark_from_wire, mark_to_wire
 from services.scheduling.rpc.visits import visit_to_wire
@@ -37,6 +39,7 @@ from services.scheduling.store import SchedulingStore
 from services.scheduling.store.board import BoardSite
 
 HEARTBEAT_S = 15.0
+KINDS = {kind: WireSegmentKind.Value(kind) for kind in SegmentKind}
 
 
 class BoardServicer:
@@ -95,75 +98,78 @@ class BoardServicer:
 
 
 def _fill(board: pb.DayBoard, site: BoardSite, visits: Sequence[BoardVisit], now: datetime) -> None:
-    """A board is sent often and holds much: each id is spelt once."""
-    ids = _Ids()
+    spelling = _Spelling()
     following, standings = next_visits(visits), [standing_of(each, now) for each in visits]
     for each, standing in zip(visits, standings, strict=True):
         wire = board.visits.add(visit=visit_to_wire(each.visit))
-        _add_taken(wire, each, ids)
-        for begun in segments_of(each):
-            _add_segment(wire, each, begun, ids)
-        _set_standing(wire, standing, now)
+        _add_taken(wire, each, spelling)
+        wire.segments.extend(spelling.segments(each))
+        if standing.current is not None:
+            wire.current_segment = standing.current
+        if standing.due:
+            wire.due_time.CopyFrom(spelling.time(standing.due))
+            wire.minutes_left = minutes_until(standing.due, now)
         if next := following.get(each.visit.id):
-            wire.next_visit_id = ids.visit(next.visit_id)
-            wire.next_visit_time.CopyFrom(to_timestamp(next.start))
-    board.resources.extend(_resource(each, ids) for each in resources_of(site.resources, visits, standings))
+            wire.next_visit_id = spelling.visit(next.visit_id)
+            wire.next_visit_time.CopyFrom(spelling.time(next.start))
+    board.resources.extend(_resource(each, spelling) for each in resources_of(site.resources, visits, standings))
 
 
-class _Ids:
+class _Spelling:
+    """A board is read all day and says many things more than once: ids, instants, and what visits of one type that start
+    together and have not begun are made of. Each is spelt once."""
+
     def __init__(self) -> None:
-        self._known: dict[UUID, str] = {}
+        self._ids: dict[UUID, str] = {}
+        self._times: dict[datetime, Timestamp] = {}
+        self._planned: dict[tuple[int, datetime], list[pb.BoardSegment]] = {}
 
     def visit(self, id: UUID) -> str:
-        return self._wire("visit", id)
+        return self._ids.get(id) or self._ids.setdefault(id, to_wire("visit", id))
 
     def resource(self, id: UUID) -> str:
-        return self._wire("resource", id)
+        return self._ids.get(id) or self._ids.setdefault(id, to_wire("resource", id))
 
-    def _wire(self, kind: str, id: UUID) -> str:
-        known = self._known.get(id)
-        if known is None:
-            known = self._known[id] = to_wire(kind, id)
-        return known
+    def time(self, instant: datetime) -> Timestamp:
+        return self._times.get(instant) or self._times.setdefault(instant, to_timestamp(instant))
+
+    def segments(self, each: BoardVisit) -> list[pb.BoardSegment]:
+        if each.visit.status not in EXPECTED:
+            return [self._segment(begun) for begun in segments_of(each)]
+        alike = id(each.type), each.visit.slot.start
+        if alike not in self._planned:
+            self._planned[alike] = [self._segment(begun) for begun in segments_of(each)]
+        return self._planned[alike]
+
+    def _segment(self, begun: Begun) -> pb.BoardSegment:
+        return pb.BoardSegment(
+            kind=KINDS[begun.segment.kind],
+            planned_start_time=self.time(begun.start),
+            planned_end_time=self.time(begun.end),
+            actual_start_time=self.time(begun.began) if begun.began else None,
+            actual_end_time=self.time(begun.ended) if begun.ended else None,
+            requirement_keys=[use.requirement_key for use in begun.segment.uses],
+        )
 
 
-def _add_taken(wire: pb.BoardVisit, each: BoardVisit, ids: _Ids) -> None:
-    lists = {
-        ResourceKind.ROOM: wire.room_ids,
-        ResourceKind.STAFF: wire.staff_ids,
-        ResourceKind.EQUIPMENT: wire.equipment_ids,
-    }
+def _add_taken(wire: pb.BoardVisit, each: BoardVisit, spelling: _Spelling) -> None:
     for id, kind in taken_by(each):
-        lists[kind].append(ids.resource(id))
+        if kind is ResourceKind.ROOM:
+            wire.room_ids.append(spelling.resource(id))
+        elif kind is ResourceKind.STAFF:
+            wire.staff_ids.append(spelling.resource(id))
+        else:
+            wire.equipment_ids.append(spelling.resource(id))
 
 
-def _add_segment(wire: pb.BoardVisit, each: BoardVisit, begun: Begun, ids: _Ids) -> None:
-    wire.segments.add(
-        kind=WireSegmentKind.Value(begun.segment.kind),
-        planned_start_time=to_timestamp(begun.start),
-        planned_end_time=to_timestamp(begun.end),
-        actual_start_time=to_timestamp(begun.began) if begun.began else None,
-        actual_end_time=to_timestamp(begun.ended) if begun.ended else None,
-        resource_ids=[ids.resource(id) for id in segment_resources(each, begun.segment)],
-    )
-
-
-def _set_standing(wire: pb.BoardVisit, standing: Standing, now: datetime) -> None:
-    if standing.current is not None:
-        wire.current_segment = standing.current
-    if standing.due:
-        wire.due_time.CopyFrom(to_timestamp(standing.due))
-        wire.minutes_left = minutes_until(standing.due, now)
-
-
-def _resource(each: BoardResource, ids: _Ids) -> pb.BoardResource:
+def _resource(each: BoardResource, spelling: _Spelling) -> pb.BoardResource:
     return pb.BoardResource(
-        resource_id=ids.resource(each.id),
+        resource_id=spelling.resource(each.id),
         kind=WireKind.Value(each.kind),
         display_name=each.display_name,
-        current_visit_ids=map(ids.visit, each.current),
-        next_visit_id=ids.visit(each.next.visit_id) if each.next else "",
-        next_time=to_timestamp(each.next.start) if each.next else None,
+        current_visit_ids=map(spelling.visit, each.current),
+        next_visit_id=spelling.visit(each.next.visit_id) if each.next else "",
+        next_time=spelling.time(each.next.start) if each.next else None,
     )
 
 

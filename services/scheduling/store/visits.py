@@ -10,7 +10,7 @@ from asyncpg import Record
 from sqlalchemy import Integer, Text, Uuid, and_, delete, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.ids import to_wire
+from chassis.ids import read_id, to_wire
 from chassis.pages import Page
 from chassis.sql import Statement, param
 from chassis.store import Store, settling
@@ -190,7 +190,7 @@ def visit_of(row: Record) -> Visit:
         band_code=row["band_code"],
         telehealth=row["telehealth"],
         slot=Slot(row["start_at"], row["end_at"]),
-        resources=tuple((key, UUID(id)) for key, id in json.loads(row["resources"])),
+        resources=tuple((key, read_id(id)) for key, id in json.loads(row["resources"])),
         status=Status(row["status"]),
         segment_minutes=_minutes(json.loads(row["segment_minutes"])),
         cancellation_reason=CancellationReason(reason) if reason else None,
