@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -437,6 +438,21 @@ async def test_a_token_from_which_nobody_can_go_on_asks_for_the_board_anew(clini
         assert (answer.code, answer.reason) == (StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED"), changes
     async with watching(clinic, token_with(good, seconds=seconds - six_days + 60)):
         pass
+
+
+async def test_a_database_that_becomes_another_history_while_a_site_is_watched_ends_the_streams(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a standby is promoted: connections may go on to it by themselves."""
+    from services.scheduling.store import changes
+
+    mark_of = changes.mark_of
+    stream = open_stream(clinic)
+    await stream.initial_metadata()  # It comes with the first message.
+    monkeypatch.setattr(changes, "mark_of", lambda row: replace(mark_of(row), database="7000000000000000000-00000002"))
+    messages, end = await read_to_the_end(stream)
+    assert end
+    assert (len(messages), end.code, end.reason) == (1, StatusCode.OUT_OF_RANGE, "RESUME_TOKEN_EXPIRED")
 
 
 async def test_a_token_grows_old_with_the_change_that_it_stands_after_and_not_with_the_stream(clinic: Clinic) -> None:

@@ -116,8 +116,8 @@ def _fill(board: pb.DayBoard, site: BoardSite, visits: Sequence[BoardVisit], now
 
 
 class _Spelling:
-    """A board is read all day and says many things more than once: ids, instants, and what visits of one type that start
-    together and have not begun are made of. Each is spelt once."""
+    """A board is read all day and says many things more than once: ids, instants, and what visits of one type that
+    start together and have not begun are made of. Each is spelt once."""
 
     def __init__(self) -> None:
         self._ids: dict[UUID, str] = {}
