@@ -1,9 +1,12 @@
 """What scheduling can do: a command and a function for each change. Each runs in one transaction its caller opened."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
+from chassis.auth import AccessDenied
+from chassis.errors import Violation
 from chassis.etags import StaleEtag
 from chassis.ids import new_id, to_wire
 from chassis.store import Event
@@ -30,7 +33,7 @@ from services.scheduling.domain.protocols import (
     Retirement,
     Template,
 )
-from services.scheduling.domain.resources import Resource
+from services.scheduling.domain.resources import LanesAllocated, Resource, at_home
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
 from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
 from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
@@ -58,6 +61,46 @@ async def register_resource(store: SchedulingStore, resource: Resource) -> None:
     resource.check()
     await store.add_resource(resource)
     store.emit(events.resource_registered(resource), about=resource.id, version=1)
+
+
+async def change_legal_entity(store: SchedulingStore, id: UUID, version: int, display_name: str) -> LegalEntity:
+    found = await store.legal_entity(id)
+    if found.version != version:
+        raise StaleEtag()
+    changed = replace(found, display_name=display_name, version=version + 1)
+    await store.change_legal_entity(changed)
+    store.emit(events.legal_entity_updated(changed), about=changed.id, version=changed.version)
+    return changed
+
+
+async def change_site(store: SchedulingStore, told: Site, fields: Collection[str]) -> Site:
+    """`told` has the id, the version that was seen, and the fields."""
+    found = await store.site(told.id)
+    if found.version != told.version:
+        raise StaleEtag()
+    changed = replace(found, version=found.version + 1, **{name: getattr(told, name) for name in fields})
+    changed.check("site.")
+    await store.change_site(changed)
+    store.emit(events.site_updated(changed), about=changed.id, version=changed.version)
+    return changed
+
+
+async def change_resource(store: SchedulingStore, told: Resource, fields: Collection[str]) -> Resource:
+    """`told` has the id, the version that was seen, and the fields. With the resource's id locked nobody books it
+    meanwhile, so that lanes which are free stay so."""
+    found = await store.resource(told.id)
+    if store.call.sites is not None and found.site_id not in store.call.sites:
+        raise AccessDenied()
+    if found.version != told.version:
+        raise StaleEtag()
+    changed = replace(found, version=found.version + 1, **{name: getattr(told, name) for name in fields})
+    changed = replace(changed, shifts=at_home(changed.shifts, found.site_id))
+    changed.check("resource.")
+    if changed.lane_count < found.lane_count and await store.has_taken_lanes(found.id, changed.lane_count):
+        raise LanesAllocated(Violation("resource.lane_count", "LANES_ALLOCATED", LanesAllocated.message))
+    await store.change_resource(changed)
+    store.emit(events.resource_updated(changed), about=changed.id, version=changed.version)
+    return changed
 
 
 async def save_draft(store: SchedulingStore, protocol_id: UUID, template: Template, version: int) -> Draft:

@@ -35,6 +35,7 @@ class SchedulingStore(
         "site_chain_id_legal_entity_id_fkey": LegalEntityNotFound,
         "site_code_key": SiteCodeTaken,
         "resource_chain_id_site_id_fkey": SiteNotFound,
+        "lent_resource_site_fkey": SiteNotFound,
         "protocol_code_key": ProtocolCodeTaken,
         "protocol_version_chain_id_protocol_id_fkey": ProtocolNotFound,
         "protocol_draft_chain_id_protocol_id_fkey": ProtocolNotFound,

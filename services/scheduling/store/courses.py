@@ -6,7 +6,6 @@ from datetime import date
 from itertools import groupby
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 from sqlalchemy import (
@@ -47,14 +46,13 @@ from services.scheduling.domain.courses import (
     Taken,
     Terms,
 )
-from services.scheduling.domain.hours import DAY, Days, Hours, Slot
+from services.scheduling.domain.hours import DAY, Hours, Slot
 from services.scheduling.domain.protocols import ProtocolVersion, ProtocolVersionRetired, Template
 from services.scheduling.domain.sites import SiteNotFound
-from services.scheduling.store.columns import shifts_of
 from services.scheduling.store.patients import PATIENTS, is_paused
 from services.scheduling.store.protocols import kept_template
-from services.scheduling.store.resources import resource_of
-from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
+from services.scheduling.store.resources import AT_SITE, resource_of
+from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID, hours_of
 from services.scheduling.store.visits import visit_of
 from services.scheduling.tables import (
     adoption,
@@ -78,11 +76,9 @@ _this_adoption = [adoption.c.chain_id == CHAIN, adoption.c.site_id == SITE, adop
 _retired = exists().where(
     protocol_version_retirement.c.chain_id == CHAIN, protocol_version_retirement.c.protocol_version_id == VERSION
 )
-of_site = and_(resource.c.chain_id == CHAIN, resource.c.site_id == SITE)
+of_site = and_(*AT_SITE)
 site_terms = select(
-    site.c.time_zone,
-    site.c.opening_hours,
-    site.c.closed_dates,
+    site,
     exists().where(*_this_adoption).label("adopted"),
     _retired.label("retired"),
     select(adoption.c.narrowed_template).where(*_this_adoption).scalar_subquery().label("narrowed_template"),
@@ -323,8 +319,7 @@ def site_hours(row: Record | None, site_id: UUID, version_id: UUID) -> Hours:
     if not row["adopted"]:
         ids = {"site_id": to_wire("site", site_id), "protocol_version_id": to_wire("protocolversion", version_id)}
         raise ProtocolNotAdopted(**ids)
-    closed = tuple(Days(day, day) for day in row["closed_dates"])
-    return Hours(ZoneInfo(row["time_zone"]), shifts_of(json.loads(row["opening_hours"])), closed)
+    return hours_of(row)
 
 
 def site_template(row: Record, version: ProtocolVersion) -> Template:
