@@ -11,6 +11,7 @@ from atoll.scheduling.v1 import events_pb2 as pb
 from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, ResourceKind, SegmentKind
 from chassis.ids import to_wire
 from chassis.times import to_date, to_timestamp
+from services.scheduling.domain.closures import Closure
 from services.scheduling.domain.courses import Course
 from services.scheduling.domain.protocols import Adoption, Protocol, ProtocolVersion, Template, VisitType
 from services.scheduling.domain.resources import Resource
@@ -84,6 +85,29 @@ def resource_registered(resource: Resource) -> pb.ResourceRegistered:
         credential=resource.credential,
         npi=resource.npi,
     )
+
+
+def closure_created(closure: Closure) -> pb.ClosureCreated:
+    slot = closure.closed.slot
+    return pb.ClosureCreated(
+        **_closure_ids(closure),
+        kind=pb.ClosureKind.Value(closure.kind),
+        start_time=to_timestamp(slot.start),
+        end_time=to_timestamp(slot.end),
+    )
+
+
+def closure_cancelled(closure: Closure) -> pb.ClosureCancelled:
+    return pb.ClosureCancelled(**_closure_ids(closure))
+
+
+def _closure_ids(closure: Closure) -> dict[str, Any]:
+    resource_id = closure.closed.resource_id
+    return {
+        "closure_id": to_wire("closure", closure.id),
+        "site_id": to_wire("site", closure.closed.site_id),
+        "resource_id": to_wire("resource", resource_id) if resource_id else "",
+    }
 
 
 def protocol_version_published(protocol: Protocol, version: ProtocolVersion) -> pb.ProtocolVersionPublished:

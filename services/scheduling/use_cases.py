@@ -9,8 +9,10 @@ from chassis.auth import AccessDenied
 from chassis.errors import Violation
 from chassis.etags import StaleEtag
 from chassis.ids import new_id, to_wire
+from chassis.pages import Page
 from chassis.store import Event
 from services.scheduling import events
+from services.scheduling.domain.closures import BROKEN_MAX, Closed, Closure, ClosureKind
 from services.scheduling.domain.courses import Choice, Course, ProtocolNotAdopted, Terms, booked
 from services.scheduling.domain.gates import (
     GateRecord,
@@ -21,7 +23,9 @@ from services.scheduling.domain.gates import (
     observation_served,
     states_of,
 )
+from services.scheduling.domain.hours import Off, span_of
 from services.scheduling.domain.narrowing import check_narrows
+from services.scheduling.domain.offers import Surroundings
 from services.scheduling.domain.protocols import (
     Adoption,
     Draft,
@@ -33,7 +37,7 @@ from services.scheduling.domain.protocols import (
     Retirement,
     Template,
 )
-from services.scheduling.domain.resources import LanesAllocated, Resource, at_home
+from services.scheduling.domain.resources import LanesAllocated, Resource, ResourceNotFound, at_home
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
 from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
 from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
@@ -358,3 +362,91 @@ def _task(
         visit_ids=visit_ids,
         created_at=store.call.now,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    site_id: UUID
+    resource_id: UUID | None
+    time: Off
+
+
+async def closed_by(store: SchedulingStore, command: Close) -> Closed:
+    """What it closes; refused unless it is of the site and to come."""
+    site = await store.site(command.site_id)
+    if command.resource_id:
+        resource = await store.resource(command.resource_id)
+        if resource.site_id != site.id:
+            raise ResourceNotFound(resource_id=to_wire("resource", resource.id))
+    closed = Closed(site.id, command.resource_id, span_of(command.time, site.hours.zone))
+    closed.check(store.call.now)
+    return closed
+
+
+async def close(store: SchedulingStore, command: Close, kind: ClosureKind) -> tuple[Closure, list[Visit]]:
+    """And what it breaks. With whatever is closed locked, nobody books it meanwhile who did not see the closure."""
+    closed = await closed_by(store, command)
+    if not closed.resource_id:
+        await store.lock(await store.ids_at_site(closed.site_id))
+    closure = Closure(new_id(), closed, kind, store.call.now, store.call.actor)
+    await store.add_closure(closure)
+    store.emit(events.closure_created(closure), about=closure.id, version=closure.version)
+    return closure, await store.broken(closed, BROKEN_MAX + 1)
+
+
+async def cancel_closure(store: SchedulingStore, id: UUID, version: int) -> Closure:
+    closure = await store.closure(id)
+    if store.call.sites is not None and closure.closed.site_id not in store.call.sites:
+        raise AccessDenied()
+    cancelled = closure.cancelled(version, store.call.now)
+    await store.cancel_closure(cancelled)
+    store.emit(events.closure_cancelled(cancelled), about=cancelled.id, version=cancelled.version)
+    return cancelled
+
+
+async def open_tasks(store: SchedulingStore, closure_id: UUID) -> None:
+    """One for each patient at each site, of the visits that the closure breaks there; none once it is cancelled."""
+    closure = await store.closure(closure_id)
+    if closure.cancelled_at:
+        return
+    broken, after = dict[tuple[UUID, UUID], list[UUID]](), None
+    while visits := await store.broken(closure.closed, BROKEN_MAX, after):
+        for visit in visits:
+            broken.setdefault((visit.site_id, visit.patient_id), []).append(visit.id)
+        after = [visits[-1].slot.start.isoformat(), str(visits[-1].id)]
+    for (site_id, patient_id), visit_ids in broken.items():
+        task = Task(
+            id=new_id(),
+            site_id=site_id,
+            kind=TaskKind.BROKEN_VISITS,
+            patient_id=patient_id,
+            merged_patient_id=None,
+            merge_version=None,
+            visit_ids=tuple(visit_ids),
+            created_at=store.call.now,
+            closure_id=closure.id,
+        )
+        await store.add_task(task)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenVisit:
+    """With what its offers are made from."""
+
+    visit: Visit
+    course: tuple[Visit, ...]
+    template: Template
+    around: Surroundings
+
+
+async def broken_visits(store: SchedulingStore, closure_id: UUID, page: Page) -> list[BrokenVisit]:
+    """One more than the page has, which has no surroundings of its own."""
+    closure = await store.closure(closure_id)
+    closure.check_stands()
+    found = []
+    for visit in await store.broken(closure.closed, page.limit, page.after):
+        course, version_id = await store.course_of(visit)
+        around, template = await store.surroundings(visit, await store.version(version_id))
+        found.append(BrokenVisit(visit, tuple(course), template, around))
+    store.saw(*(each.visit.patient_id for each in found[: page.size]))
+    return found

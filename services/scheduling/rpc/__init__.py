@@ -6,6 +6,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.scheduling.v1 import (
     chain_service_pb2,
+    closure_service_pb2,
     course_service_pb2,
     gate_service_pb2,
     legal_entity_service_pb2,
@@ -17,6 +18,7 @@ from atoll.scheduling.v1 import (
 )
 from chassis.db import Database
 from services.scheduling.rpc.chains import ChainServicer, LegalEntityServicer
+from services.scheduling.rpc.closures import ClosureServicer
 from services.scheduling.rpc.courses import CourseServicer
 from services.scheduling.rpc.gates import GateServicer
 from services.scheduling.rpc.protocols import ProtocolServicer
@@ -37,4 +39,5 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: VisitServicer(db),
         gate_service_pb2.DESCRIPTOR.services_by_name["GateService"]: GateServicer(db),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
+        closure_service_pb2.DESCRIPTOR.services_by_name["ClosureService"]: ClosureServicer(db),
     }

@@ -8,6 +8,7 @@ from services.scheduling.domain.courses import VisitsConflict
 from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotFound, ProtocolVersionNotFound
 from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
 from services.scheduling.domain.visits import VisitStatusConflict
+from services.scheduling.store.closures import ClosureStore
 from services.scheduling.store.courses import CourseStore
 from services.scheduling.store.gates import GateStore
 from services.scheduling.store.patients import PatientStore
@@ -29,6 +30,7 @@ class SchedulingStore(
     VisitStore,
     TaskStore,
     RunningStore,
+    ClosureStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "chain_pkey": ChainExists,
@@ -41,6 +43,7 @@ class SchedulingStore(
         "protocol_draft_chain_id_protocol_id_fkey": ProtocolNotFound,
         "adoption_chain_id_site_id_fkey": SiteNotFound,
         "adoption_chain_id_protocol_version_id_fkey": ProtocolVersionNotFound,
+        "closure_chain_id_site_id_fkey": SiteNotFound,
         "allocation_never_twice": VisitsConflict,
         "presence_never_twice": VisitsConflict,
         "visit_status_change_pkey": VisitStatusConflict,

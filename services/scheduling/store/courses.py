@@ -51,8 +51,8 @@ from services.scheduling.domain.protocols import ProtocolVersion, ProtocolVersio
 from services.scheduling.domain.sites import SiteNotFound
 from services.scheduling.store.patients import PATIENTS, is_paused
 from services.scheduling.store.protocols import kept_template
-from services.scheduling.store.resources import AT_SITE, resource_of
-from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID, hours_of
+from services.scheduling.store.resources import AT_SITE, CLOSED, hours_at, resources_at
+from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
 from services.scheduling.store.visits import visit_of
 from services.scheduling.tables import (
     adoption,
@@ -79,6 +79,7 @@ _retired = exists().where(
 of_site = and_(*AT_SITE)
 site_terms = select(
     site,
+    CLOSED,
     exists().where(*_this_adoption).label("adopted"),
     _retired.label("retired"),
     select(adoption.c.narrowed_template).where(*_this_adoption).scalar_subquery().label("narrowed_template"),
@@ -235,17 +236,17 @@ class CourseStore(Store):
             protocol_id=version.protocol_id,
             patient_id=patient_id,
             resource_ids=list(resource_ids),
+            now=self.call.now,
         )
         hours = site_hours(row, site_id, version.id)
         assert row
         if not row["patient_known"]:
             raise NotYetKnown("patient", row["patient_end"])
-        found = [resource_of(each) for each in json.loads(row["resources"] or "[]")]
         return Terms(
             site=hours,
             protocol_id=version.protocol_id,
             template=site_template(row, version),
-            resources={each.id: each for each in found},
+            resources={each.id: each for each in resources_at(row)},
             clearances=_clearances(row["clearances"]),
             paused=row["paused"],
             patient_id=row["patient_end"],
@@ -319,7 +320,7 @@ def site_hours(row: Record | None, site_id: UUID, version_id: UUID) -> Hours:
     if not row["adopted"]:
         ids = {"site_id": to_wire("site", site_id), "protocol_version_id": to_wire("protocolversion", version_id)}
         raise ProtocolNotAdopted(**ids)
-    return hours_of(row)
+    return hours_at(row)
 
 
 def site_template(row: Record, version: ProtocolVersion) -> Template:

@@ -15,7 +15,7 @@ from services.scheduling.domain.planning import Calendar, Wish, last_day, visits
 from services.scheduling.domain.protocols import ProtocolVersion
 from services.scheduling.store.courses import PATIENT, as_json, of_site, site_hours, site_terms
 from services.scheduling.store.patients import PATIENTS
-from services.scheduling.store.resources import resource_of
+from services.scheduling.store.resources import resources_at
 from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import allocation, presence, resource
 
@@ -75,10 +75,10 @@ class PlanningStore(Store):
             patient_id=patient_id,
             from_time=origin,
             until_time=end,
+            now=self.call.now,
         )
         hours = site_hours(row, site_id, version.id)
         assert row
-        resources = (resource_of(each) for each in json.loads(row["resources"] or "[]"))
         taken = {(UUID(id), lane): spans for id, lane, spans in json.loads(row["taken"] or "[]")}
-        in_order = tuple(sorted(resources, key=lambda each: each.id))
+        in_order = tuple(sorted(resources_at(row), key=lambda each: each.id))
         return Calendar(hours, in_order, origin, taken, json.loads(row["patient"] or "[]"))

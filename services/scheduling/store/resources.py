@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from datetime import date
+from dataclasses import replace
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from chassis.pages import Page
 from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
 from chassis.tables import Instant
+from services.scheduling.domain.hours import Hours, Off, Slot
 from services.scheduling.domain.resources import Resource, ResourceKind, ResourceNotFound
 from services.scheduling.store.columns import (
     credentials_column,
@@ -26,8 +28,8 @@ from services.scheduling.store.columns import (
     working_shifts_column,
     working_shifts_of,
 )
-from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
-from services.scheduling.tables import allocation, lent_resource, resource
+from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID, hours_of
+from services.scheduling.tables import allocation, closure, lent_resource, resource
 
 SITE = param("site_id", Uuid)
 ADD_RESOURCE = Statement(insert(resource).values(params(*resource.c.keys())))
@@ -68,6 +70,20 @@ LAST_LANE = Statement(
 )
 
 
+# Closures of the site, of its own resources and of those lent to it.
+CLOSED = (
+    select(func.jsonb_agg(func.jsonb_build_array(closure.c.resource_id, closure.c.start_at, closure.c.end_at)))
+    .where(
+        closure.c.chain_id == CHAIN,
+        closure.c.cancelled_at.is_(None),
+        closure.c.end_at > param("now", Instant),
+        or_(closure.c.site_id == SITE, closure.c.resource_id == any_(func.array(_lent.scalar_subquery()))),
+    )
+    .scalar_subquery()
+    .label("closed")
+)
+
+
 class ResourceStore(Store):
     async def add_resource(self, new: Resource) -> None:
         await self.rows(ADD_RESOURCE, site_id=new.site_id, kind=new.kind, **_changeable(new))
@@ -98,6 +114,28 @@ class ResourceStore(Store):
     async def resources(self, site_id: UUID, page: Page) -> list[Resource]:
         after = UUID(page.after[0]) if page.after else NO_ID
         return [_from_row(row) for row in await self.rows(RESOURCES, site_id=site_id, after=after, limit=page.limit)]
+
+
+def hours_at(row: Record) -> Hours:
+    """Of the columns of a site, and CLOSED."""
+    hours = hours_of(row)
+    closed = _closed(row).get(None)
+    return replace(hours, off=(*hours.off, *closed)) if closed else hours
+
+
+def resources_at(row: Record) -> list[Resource]:
+    """Of `resources`, as one JSON list, and CLOSED: a closure is time off."""
+    closed, found = _closed(row), (resource_of(each) for each in json.loads(row["resources"] or "[]"))
+    return [replace(each, time_off=(*each.time_off, *closed[each.id])) if each.id in closed else each for each in found]
+
+
+def _closed(row: Record) -> dict[UUID | None, list[Off]]:
+    """By resource; None: the whole site."""
+    closed: dict[UUID | None, list[Off]] = {}
+    for id, start, end in json.loads(row["closed"] or "[]"):
+        off = Slot(datetime.fromisoformat(start), datetime.fromisoformat(end))
+        closed.setdefault(read_id(id) if id else None, []).append(off)
+    return closed
 
 
 def _changeable(each: Resource) -> dict[str, Any]:
