@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from chassis.auth import AccessDenied
 from chassis.errors import Violation
@@ -12,6 +13,7 @@ from chassis.ids import new_id, to_wire
 from chassis.pages import Page
 from chassis.store import Event
 from services.scheduling import events
+from services.scheduling.domain.calendars import ResourceNotStaff
 from services.scheduling.domain.closures import BROKEN_MAX, Closed, Closure, ClosureKind
 from services.scheduling.domain.courses import Choice, Course, ProtocolNotAdopted, Terms, booked
 from services.scheduling.domain.gates import (
@@ -37,7 +39,7 @@ from services.scheduling.domain.protocols import (
     Retirement,
     Template,
 )
-from services.scheduling.domain.resources import LanesAllocated, Resource, ResourceNotFound, at_home
+from services.scheduling.domain.resources import LanesAllocated, Resource, ResourceKind, ResourceNotFound, at_home
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
 from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
 from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
@@ -362,6 +364,16 @@ def _task(
         visit_ids=visit_ids,
         created_at=store.call.now,
     )
+
+
+async def zone_of_staff(store: SchedulingStore, resource_id: UUID) -> ZoneInfo:
+    """Of their home site, which must be the caller's."""
+    resource = await store.resource(resource_id)
+    if store.call.sites is not None and resource.site_id not in store.call.sites:
+        raise AccessDenied()
+    if resource.kind is not ResourceKind.STAFF:
+        raise ResourceNotStaff(Violation("resource_id", "RESOURCE_NOT_STAFF", ResourceNotStaff.message))
+    return (await store.site(resource.site_id)).hours.zone
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,12 @@ from atoll.scheduling.v1 import closure_service_pb2 as pb
 from atoll.scheduling.v1 import course_service_pb2 as courses
 from atoll.scheduling.v1 import visit_service_pb2 as visits
 from atoll.scheduling.v1.closure_service_pb2_grpc import ClosureServiceStub
-from atoll.scheduling.v1.events_pb2 import CLOSURE_KIND_ILLNESS, ClosureCancelled, ClosureCreated
+from atoll.scheduling.v1.events_pb2 import (
+    CANCELLATION_REASON_CLINIC,
+    CLOSURE_KIND_ILLNESS,
+    ClosureCancelled,
+    ClosureCreated,
+)
 from atoll.scheduling.v1.task_service_pb2 import (
     TASK_KIND_BROKEN_VISITS,
     TASK_STATE_DONE,
@@ -214,7 +219,7 @@ async def test_an_offer_can_be_booked(clinic: Clinic) -> None:
     answer = await create(clinic, request(clinic, clinic.nurses[0], dates(march(2), march(2))))
     [visit] = (await broken_visits(clinic, answer.closure.id)).broken_visits
     cancel = visits.CancelVisitRequest(
-        request_id=str(uuid4()), visit_id=broken.visits[0].id, reason="CANCELLATION_REASON_CLINIC"
+        request_id=str(uuid4()), visit_id=broken.visits[0].id, reason=CANCELLATION_REASON_CLINIC
     )
     await clinic.svc.call(clinic.visits.CancelVisit, cancel)
     for each in visit.offers:
@@ -241,7 +246,7 @@ async def test_visits_that_do_not_go_on_are_not_told_of(clinic: Clinic) -> None:
     course = await treated(clinic, FIRST, FIRST + 3 * DAY)
     answer = await create(clinic, request(clinic, clinic.nurses[0], dates(march(2), march(5))))
     cancel = visits.CancelVisitRequest(
-        request_id=str(uuid4()), visit_id=course.visits[0].id, reason="CANCELLATION_REASON_CLINIC"
+        request_id=str(uuid4()), visit_id=course.visits[0].id, reason=CANCELLATION_REASON_CLINIC
     )
     await clinic.svc.call(clinic.visits.CancelVisit, cancel)
     left = (await broken_visits(clinic, answer.closure.id)).broken_visits

@@ -33,7 +33,7 @@ def visit(n: int, start: datetime, phase: str = "induction") -> Visit:
 
 def around(one: Visit, *changed: Resource, **changes: Any) -> Surroundings:
     by_id = {each.id: each for each in (*RESOURCES, *changed)}
-    fields = {"site": Hours(DENVER, ALWAYS), "taken": {}, "patient": ()} | changes
+    fields: dict[str, Any] = {"site": Hours(DENVER, ALWAYS), "taken": {}, "patient": ()} | changes
     return Surroundings(resources=tuple(by_id.values()), span=span_around(one), **fields)
 
 
@@ -57,7 +57,7 @@ def test_the_first_visit_of_a_phase_keeps_the_distance_at_which_that_is_entered(
     entered = {"days_min": 1, "days_preferred": 1, "days_max": 1}
     phases = [TEMPLATE["phases"][0], TEMPLATE["phases"][1] | {"entry_gap": entered}, TEMPLATE["phases"][2]]
     course = [replace(visit(0, local(3, 9, 9), "assessment")), visit(1, local(3, 10, 9))]
-    assert {each[:5] for each in walls(course, 1, TEMPLATE | {"phases": phases})} == {"03-10"}
+    assert {each[:5] for each in walls(course, 1, {**TEMPLATE, "phases": phases})} == {"03-10"}
 
 
 def test_all_visits_of_a_phase_stay_within_its_window() -> None:
@@ -67,7 +67,7 @@ def test_all_visits_of_a_phase_stay_within_its_window() -> None:
         TEMPLATE["phases"][2],
     ]
     course = [visit(0, local(3, 9, 9)), visit(1, local(3, 13, 9))]
-    assert walls(course, 1, TEMPLATE | {"phases": phases})[2:] == ["03-12 09:00", "03-11 09:00"]
+    assert walls(course, 1, {**TEMPLATE, "phases": phases})[2:] == ["03-12 09:00", "03-11 09:00"]
 
 
 def test_the_time_of_day_is_the_wall_clocks_when_clocks_change() -> None:
@@ -79,7 +79,7 @@ def test_the_time_of_day_is_the_wall_clocks_when_clocks_change() -> None:
 def test_nothing_is_offered_before_its_notice_is_over_and_the_time_itself_only_while_it_is_to_come() -> None:
     types = [TEMPLATE["visit_types"][0], TEMPLATE["visit_types"][1] | {"notice_minutes": 24 * 60}]
     course = [visit(0, local(3, 2, 9))]
-    late = walls(course, 0, TEMPLATE | {"visit_types": types}, now=local(3, 2, 9))
+    late = walls(course, 0, {**TEMPLATE, "visit_types": types}, now=local(3, 2, 9))
     assert late == ["03-02 09:00", "03-03 09:00", "03-04 09:00", "03-05 09:00"]
     assert walls(course, 0, now=local(3, 2, 9, 1))[0] == "03-02 09:15"
 
@@ -112,7 +112,7 @@ def test_the_same_person_across_visits_is_replaced_by_nobody() -> None:
     ]
     ill = replace(RESOURCES[0], time_off=(Slot(local(3, 2, 0), local(3, 3, 0)),))
     one = visit(0, local(3, 2, 9))
-    found = offers(domain_template(TEMPLATE | {"visit_types": types}), one, [one], around(one, ill), NOW)
+    found = offers(domain_template({**TEMPLATE, "visit_types": types}), one, [one], around(one, ill), NOW)
     assert {dict(each.resources)["nurse"] for each in found} == {NURSE}
     assert found[0].start == local(3, 3, 9)
 
@@ -125,7 +125,7 @@ def test_who_has_no_valid_credential_on_the_day_is_not_offered_then() -> None:
     ]
     licensed = replace(RESOURCES[1], credentials=(Credential("RN", effective=local(3, 4, 12).date()),))
     one = visit(0, local(3, 2, 9))
-    found = offers(domain_template(TEMPLATE | {"visit_types": types}), one, [one], around(one, licensed), NOW)
+    found = offers(domain_template({**TEMPLATE, "visit_types": types}), one, [one], around(one, licensed), NOW)
     assert [each.start for each in found] == [local(3, 4, 9), local(3, 5, 9), local(3, 6, 9)]
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.scheduling.v1 import (
+    calendar_service_pb2,
     chain_service_pb2,
     closure_service_pb2,
     course_service_pb2,
@@ -17,6 +18,7 @@ from atoll.scheduling.v1 import (
     visit_service_pb2,
 )
 from chassis.db import Database
+from services.scheduling.rpc.calendars import CalendarServicer
 from services.scheduling.rpc.chains import ChainServicer, LegalEntityServicer
 from services.scheduling.rpc.closures import ClosureServicer
 from services.scheduling.rpc.courses import CourseServicer
@@ -39,5 +41,6 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: VisitServicer(db),
         gate_service_pb2.DESCRIPTOR.services_by_name["GateService"]: GateServicer(db),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
+        calendar_service_pb2.DESCRIPTOR.services_by_name["CalendarService"]: CalendarServicer(db),
         closure_service_pb2.DESCRIPTOR.services_by_name["ClosureService"]: ClosureServicer(db),
     }

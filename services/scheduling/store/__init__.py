@@ -8,6 +8,7 @@ from services.scheduling.domain.courses import VisitsConflict
 from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotFound, ProtocolVersionNotFound
 from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
 from services.scheduling.domain.visits import VisitStatusConflict
+from services.scheduling.store.calendars import CalendarStore
 from services.scheduling.store.closures import ClosureStore
 from services.scheduling.store.courses import CourseStore
 from services.scheduling.store.gates import GateStore
@@ -31,6 +32,7 @@ class SchedulingStore(
     TaskStore,
     RunningStore,
     ClosureStore,
+    CalendarStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "chain_pkey": ChainExists,

@@ -34,7 +34,7 @@ from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.resources import SITE, hours_at, resources_at
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
 from services.scheduling.store.visits import visit_of
-from services.scheduling.tables import allocation, closure, course, presence, resource, visit
+from services.scheduling.tables import allocation, busy_time, closure, course, presence, resource, visit
 
 CLOSURE, RESOURCE = param("closure_id", Uuid), param("resource_id", Uuid)
 FROM, UNTIL = param("from_time", Instant), param("until_time", Instant)
@@ -139,11 +139,23 @@ _stays = (
         presence.c.start_at < UNTIL,
     )
 )
+_busy = (
+    select(func.jsonb_build_array(busy_time.c.resource_id, busy_time.c.start_at, busy_time.c.end_at))
+    .join_from(resource, busy_time, busy_time.c.resource_id == resource.c.id)
+    .where(
+        of_site,
+        busy_time.c.chain_id == CHAIN,
+        busy_time.c.end_at > FROM,
+        busy_time.c.start_at < UNTIL,
+        busy_time.c.end_at < UNTIL + DAY,
+    )
+)
 SURROUNDINGS = Statement(
     site_terms.add_columns(
         as_json(resource, of_site).label("resources"),
         func.array(_lanes.scalar_subquery()).label("taken"),
         func.array(_stays.scalar_subquery()).label("patient"),
+        func.array(_busy.scalar_subquery()).label("busy"),
     )
 )
 
@@ -222,12 +234,16 @@ class ClosureStore(Store):
         )
         if row is None:
             raise SiteNotFound(site_id=to_wire("site", broken.site_id))
+        found = tuple(sorted(resources_at(row), key=lambda each: each.id))
         taken = defaultdict[UUID, list[Taken]](list)
         for each in row["taken"]:
             id, lane, start, end = json.loads(each)
             taken[UUID(id)].append(Taken(UUID(id), lane, _slot(start, end)))
+        lanes = {each.id: each.lane_count for each in found}
+        for each in row["busy"]:
+            id, start, end = json.loads(each)
+            taken[UUID(id)] += (Taken(UUID(id), lane, _slot(start, end)) for lane in range(lanes[UUID(id)]))
         patient = [_slot(*json.loads(each)) for each in row["patient"]]
-        found = tuple(sorted(resources_at(row), key=lambda each: each.id))
         return Surroundings(hours_at(row), found, taken, patient, span), site_template(row, version)
 
 

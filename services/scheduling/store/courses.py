@@ -1,7 +1,7 @@
 """Courses: what their booking must know, and the one statement that writes one."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from itertools import groupby
 from typing import Any
@@ -58,6 +58,7 @@ from services.scheduling.tables import (
     adoption,
     adverse_event,
     allocation,
+    busy_time,
     clearance,
     course,
     patient,
@@ -118,6 +119,8 @@ def _while_wanted(table: Table, holder: str) -> ColumnElement[bool]:
     return and_(table.c.chain_id == CHAIN, table.c[holder] == _wanted.c.holder_id, overlaps, near)
 
 
+EACH_LANE = -1
+"""Of who is busy elsewhere, so that none of their lanes is free."""
 TAKEN = Statement(
     union_all(
         select(
@@ -126,6 +129,9 @@ TAKEN = Statement(
         select(presence.c.patient_id, literal(0, SmallInteger), presence.c.start_at, presence.c.end_at).join(
             _wanted, _while_wanted(presence, "patient_id")
         ),
+        select(
+            busy_time.c.resource_id, literal(EACH_LANE, SmallInteger), busy_time.c.start_at, busy_time.c.end_at
+        ).join(_wanted, _while_wanted(busy_time, "resource_id")),
     )
 )
 
@@ -265,7 +271,9 @@ class CourseStore(Store):
             near_at=[slot.end + DAY for _, slot in wanted],
         )
         return [
-            Taken(terms.holder(row["holder_id"]), row["lane"], Slot(row["start_at"], row["end_at"])) for row in found
+            Taken(terms.holder(row["holder_id"]), lane, Slot(row["start_at"], row["end_at"]))
+            for row in found
+            for lane in _lanes_of(row, terms)
         ]
 
     def add_course(self, new: Course, placed: Sequence[Sequence[Taken]]) -> None:
@@ -309,6 +317,10 @@ class CourseStore(Store):
         after = UUID(page.after[0]) if page.after else NO_ID
         found = await self.rows(COURSES[tuple(filters)], **filters, after=after, limit=page.limit)
         return [_course(list(visits)) for _, visits in groupby(found, key=lambda row: row["course_id"])]
+
+
+def _lanes_of(row: Record, terms: Terms) -> Iterable[int]:
+    return range(terms.resources[row["holder_id"]].lane_count) if row["lane"] == EACH_LANE else (row["lane"],)
 
 
 def site_hours(row: Record | None, site_id: UUID, version_id: UUID) -> Hours:
