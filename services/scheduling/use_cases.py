@@ -1,6 +1,6 @@
 """What scheduling can do: a command and a function for each change. Each runs in one transaction its caller opened."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -14,6 +14,7 @@ from chassis.pages import Page
 from chassis.store import Event
 from services.scheduling import events
 from services.scheduling.domain.calendars import ResourceNotStaff
+from services.scheduling.domain.capabilities import Named, check_known, named_by_resource, named_by_template
 from services.scheduling.domain.closures import BROKEN_MAX, Closed, Closure, ClosureKind
 from services.scheduling.domain.courses import Choice, Course, ProtocolNotAdopted, Terms, booked
 from services.scheduling.domain.gates import (
@@ -65,8 +66,15 @@ async def register_site(store: SchedulingStore, site: Site) -> None:
 
 async def register_resource(store: SchedulingStore, resource: Resource) -> None:
     resource.check()
+    await _check_capabilities(store, named_by_resource(resource))
     await store.add_resource(resource)
     store.emit(events.resource_registered(resource), about=resource.id, version=1)
+
+
+async def _check_capabilities(store: SchedulingStore, named: Iterable[Named]) -> None:
+    """Refused where the chain keeps a register and has not registered one."""
+    named = list(named)
+    check_known(named, await store.unknown_capabilities(code for _, code in named))
 
 
 async def change_legal_entity(store: SchedulingStore, id: UUID, version: int, display_name: str) -> LegalEntity:
@@ -102,6 +110,8 @@ async def change_resource(store: SchedulingStore, told: Resource, fields: Collec
     changed = replace(found, version=found.version + 1, **{name: getattr(told, name) for name in fields})
     changed = replace(changed, shifts=at_home(changed.shifts, found.site_id))
     changed.check("resource.")
+    if "capabilities" in fields:
+        await _check_capabilities(store, named_by_resource(changed, "resource."))
     if changed.lane_count < found.lane_count and await store.has_taken_lanes(found.id, changed.lane_count):
         raise LanesAllocated(Violation("resource.lane_count", "LANES_ALLOCATED", LanesAllocated.message))
     await store.change_resource(changed)
@@ -137,6 +147,7 @@ async def publish(
             raise StaleEtag()
         template = draft.template
     template.check()
+    await _check_capabilities(store, named_by_template(template))
     version = ProtocolVersion(new_id(), protocol.id, protocol.latest_version + 1, template, store.call.now)
     await store.add_version(version)
     store.emit(events.protocol_version_published(protocol, version), about=protocol.id, version=version.version)

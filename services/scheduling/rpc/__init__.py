@@ -6,6 +6,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.scheduling.v1 import (
     calendar_service_pb2,
+    capability_service_pb2,
     chain_service_pb2,
     closure_service_pb2,
     course_service_pb2,
@@ -19,6 +20,7 @@ from atoll.scheduling.v1 import (
 )
 from chassis.db import Database
 from services.scheduling.rpc.calendars import CalendarServicer
+from services.scheduling.rpc.capabilities import CapabilityServicer
 from services.scheduling.rpc.chains import ChainServicer, LegalEntityServicer
 from services.scheduling.rpc.closures import ClosureServicer
 from services.scheduling.rpc.courses import CourseServicer
@@ -42,5 +44,6 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         gate_service_pb2.DESCRIPTOR.services_by_name["GateService"]: GateServicer(db),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
         calendar_service_pb2.DESCRIPTOR.services_by_name["CalendarService"]: CalendarServicer(db),
+        capability_service_pb2.DESCRIPTOR.services_by_name["CapabilityService"]: CapabilityServicer(db),
         closure_service_pb2.DESCRIPTOR.services_by_name["ClosureService"]: ClosureServicer(db),
     }

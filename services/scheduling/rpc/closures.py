@@ -74,7 +74,7 @@ class ClosureServicer:
     async def ListBrokenVisits(self, request: pb.ListBrokenVisitsRequest, call: Call) -> pb.ListBrokenVisitsResponse:
         """The transaction is over before offers are looked for, which happens beside the event loop."""
         id = from_wire("closure", request.closure_id)
-        request.page_size = request.page_size or PAGE_SIZE
+        request.page_size = min(request.page_size or PAGE_SIZE, PAGE_SIZE)
         page = Page.of(request, call)
         if self._searching >= SEARCHES_MAX:
             raise Overloaded()

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from services.scheduling.domain.capabilities import CapabilityExists
 from services.scheduling.domain.courses import VisitsConflict
 from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotFound, ProtocolVersionNotFound
 from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
 from services.scheduling.domain.visits import VisitStatusConflict
 from services.scheduling.store.calendars import CalendarStore
+from services.scheduling.store.capabilities import CapabilityStore
 from services.scheduling.store.closures import ClosureStore
 from services.scheduling.store.courses import CourseStore
 from services.scheduling.store.gates import GateStore
@@ -33,6 +35,7 @@ class SchedulingStore(
     RunningStore,
     ClosureStore,
     CalendarStore,
+    CapabilityStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "chain_pkey": ChainExists,
@@ -46,6 +49,7 @@ class SchedulingStore(
         "adoption_chain_id_site_id_fkey": SiteNotFound,
         "adoption_chain_id_protocol_version_id_fkey": ProtocolVersionNotFound,
         "closure_chain_id_site_id_fkey": SiteNotFound,
+        "capability_pkey": CapabilityExists,
         "allocation_never_twice": VisitsConflict,
         "presence_never_twice": VisitsConflict,
         "visit_status_change_pkey": VisitStatusConflict,
