@@ -1,6 +1,8 @@
 """Changes of legal entities, sites and resources, through the gRPC door."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,7 +17,9 @@ from atoll.scheduling.v1 import events_pb2
 from atoll.scheduling.v1 import legal_entity_service_pb2 as entities
 from atoll.scheduling.v1 import resource_service_pb2 as resources
 from atoll.scheduling.v1 import site_service_pb2 as sites
-from chassis.ids import new_id, to_wire
+from chassis.etags import StaleEtag
+from chassis.ids import from_wire, new_id, to_wire
+from services.scheduling.store import SchedulingStore
 from tests.support.scheduling import DAY, NPI, Clinic, hours, local, open_clinic, open_scheduling
 from tests.support.service import Running, refusal
 
@@ -332,3 +336,26 @@ async def test_nothing_new_is_booked_of_a_resource_from_the_day_of_its_retiremen
     refused = await refusal(clinic.book(late))
     assert (refused.reason, refused.faults) == ("OUTSIDE_HOURS", [("visits[1].resources[1]", "NOT_AT_WORK")])
     await clinic.book(clinic.request(patient, clinic.treatments([FIRST])))
+
+
+async def test_of_two_changes_at_once_the_second_is_refused(clinic: Clinic) -> None:
+    """Both have read the resource, and the first has not committed, when the second writes."""
+    svc, told = clinic.svc, await get_resource(clinic, clinic.rooms[0])
+    first_call, second_call = svc.inside("First"), svc.inside("Second")
+    id = from_wire("resource", told.id)
+    async with svc.db.transaction(first_call) as first:
+        resource = await SchedulingStore(first, first_call).resource(id)
+        await SchedulingStore(first, first_call).change_resource(replace(resource, display_name="First", version=2))
+
+        async def second() -> None:
+            async with svc.db.transaction(second_call) as conn:
+                await SchedulingStore(conn, second_call).change_resource(
+                    replace(resource, display_name="Second", version=2)
+                )
+
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+    with pytest.raises(StaleEtag):
+        await waiting
+    assert (await get_resource(clinic, told.id)).display_name == "First"

@@ -26,6 +26,14 @@ U_SCHEDULING_GATES = "tests/unit/test_scheduling_gates.py"
 I_SCHEDULING_GATES = "tests/integration/test_scheduling_gates.py"
 I_SCHEDULING_VERSIONS = "tests/integration/test_scheduling_protocol_versions.py"
 
+I_SCHEDULING_CHANGES = "tests/integration/test_scheduling_changes.py"
+I_SCHEDULING_SHARED = "tests/integration/test_scheduling_shared_staff.py"
+I_SCHEDULING_CLOSURES = "tests/integration/test_scheduling_closures.py"
+I_SCHEDULING_CALENDARS = "tests/integration/test_scheduling_calendars.py"
+I_SCHEDULING_CAPABILITIES = "tests/integration/test_scheduling_capabilities.py"
+U_SCHEDULING_OFFERS = "tests/unit/test_scheduling_offers.py"
+U_SCHEDULING_CALENDARS = "tests/unit/test_scheduling_calendars.py"
+
 SCHEDULING = [
     Mutant("services/scheduling/domain/courses.py", 'if s.second or s.microsecond', 'if False', U_SCHEDULING_COURSES),
     Mutant("services/scheduling/domain/courses.py", 'if start < now', 'if False', U_SCHEDULING_COURSES),
@@ -122,7 +130,7 @@ SCHEDULING = [
     Mutant("chassis/aliases.py", '        await self.lock(ends)\n', '', I_SCHEDULING_MERGE_RACES),
     Mutant("chassis/aliases.py", '_of_end(now.get(survivor_id, survivor_id), now) - others', '_of_end(now.get(survivor_id, survivor_id), now)', I_SCHEDULING_MERGES),
     Mutant("chassis/aliases.py", ', same.c.alias_id != end]', ']', P_SCHEDULING_MERGES),
-    Mutant("services/scheduling/store/tasks.py", '.on_conflict_do_nothing(index_elements=_never_twice)', '', I_SCHEDULING_TASKS),
+    Mutant("services/scheduling/store/tasks.py", '_new_task.on_conflict_do_nothing()', '_new_task', I_SCHEDULING_TASKS),
     Mutant("services/scheduling/migrations/versions/0005_merged_patients.py", '"merge_version", "visit_ids", name="task_never_twice"', '"merge_version", "visit_ids", "id", name="task_never_twice"', I_SCHEDULING_TASKS),
     Mutant('services/scheduling/domain/narrowing.py', 'if routes.get(route.code) != route:', 'if route.code not in routes:', U_SCHEDULING_NARROWING),
     Mutant('services/scheduling/domain/narrowing.py', 'if getattr(base, field) != getattr(narrowed, field):\n            yield _fault(f"{path}.{field}", "stays as it is")\n    if narrowed.notice', 'if False:\n            yield _fault(f"{path}.{field}", "stays as it is")\n    if narrowed.notice', U_SCHEDULING_NARROWING),
@@ -158,7 +166,7 @@ SCHEDULING = [
     Mutant('services/scheduling/use_cases.py', '    if not await store.save_draft(draft):', '    if await store.save_draft(draft) is None:', I_SCHEDULING_VERSIONS),
     Mutant('services/scheduling/use_cases.py', 'if (await store.draft(protocol_id)).version != version or', 'if', I_SCHEDULING_VERSIONS),
     Mutant('services/scheduling/use_cases.py', 'if draft_version not in (None, draft.version) or', 'if', I_SCHEDULING_VERSIONS),
-    Mutant('services/scheduling/use_cases.py', '    template.check()\n    version = ProtocolVersion(', '    version = ProtocolVersion(', I_SCHEDULING_VERSIONS),
+    Mutant('services/scheduling/use_cases.py', '    template.check()\n    await _check_capabilities(', '    await _check_capabilities(', I_SCHEDULING_VERSIONS),
     Mutant('services/scheduling/use_cases.py', '    if not await store.retire(version_id, retirement):', '    if await store.retire(version_id, retirement) is None:', I_SCHEDULING_VERSIONS),
     Mutant('services/scheduling/use_cases.py', '    if await store.retirement(version_id):', '    if False:', I_SCHEDULING_VERSIONS),
     Mutant('services/scheduling/use_cases.py', '    if narrowed:\n        check_narrows', '    if False:\n        check_narrows', I_SCHEDULING_VERSIONS),
@@ -184,4 +192,54 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/courses.py', 'phase = other.phase if other.phase.code == one.phase.code else other.phase.entered', 'phase = other.phase', U_SCHEDULING_COURSES),
     Mutant('services/scheduling/domain/planning.py', 'template.phase(code) if n else template.phase(code).entered', 'template.phase(code)', U_SCHEDULING_PLANNING),
     Mutant('services/scheduling/domain/template_changes.py', 'phase = within if within.code == before.code else within.entered', 'phase = within', U_SCHEDULING_CHANGES),
+    Mutant('services/scheduling/domain/hours.py', 'if day.weekday() != self.shift.weekday or not self.first <= day <= self.last:', 'if day.weekday() != self.shift.weekday:', U_SCHEDULING_HOURS),
+    Mutant('services/scheduling/domain/hours.py', 'return (week_of(day) - week_of(self.anchor)) % self.every_weeks == 0', 'return True', U_SCHEDULING_HOURS),
+    Mutant('services/scheduling/domain/hours.py', ' and day not in self._dated:', ':', U_SCHEDULING_HOURS),
+    Mutant('services/scheduling/domain/hours.py', 'range(first.year, last.year + 2)', 'range(first.year, last.year + 1)', U_SCHEDULING_HOURS),
+    Mutant('services/scheduling/domain/hours.py', 'if holiday in self.holidays and ', 'if ', U_SCHEDULING_HOURS),
+    Mutant('services/scheduling/domain/holidays.py', 'name.removesuffix(OBSERVED)', 'name', U_SCHEDULING_HOURS),
+    Mutant('services/scheduling/domain/sites.py', 'if each.day in days:', 'if False:', I_SCHEDULING_CHANGES, 'rule'),
+    Mutant('services/scheduling/domain/sites.py', 'elif each.day in closed:', 'elif False:', I_SCHEDULING_CHANGES, 'rule'),
+    Mutant('services/scheduling/domain/sites.py', 'if any(end > start for (_, end), start in zip(order, ends, strict=False)):', 'if False:', U_SCHEDULING_SITES),
+    Mutant('services/scheduling/domain/resources.py', 'meet = (apart + weeks) % shared == 0', 'meet = True', U_SCHEDULING_SITES),
+    Mutant('services/scheduling/domain/resources.py', 'if max(one.first, other.first) > min(one.last, other.last):', 'if False:', U_SCHEDULING_SITES),
+    Mutant('services/scheduling/domain/resources.py', 'self.working_hours if at_home else ()', 'self.working_hours', U_SCHEDULING_SITES),
+    Mutant('services/scheduling/domain/resources.py', '(not self.states or state in self.states) and ', '', I_SCHEDULING_SHARED, 'state'),
+    Mutant('services/scheduling/domain/resources.py', 'self.effective <= day <= self.expire', 'self.effective <= day', I_SCHEDULING_SHARED, 'state'),
+    Mutant('services/scheduling/domain/resources.py', 'if self.kind is ResourceKind.ROOM and each.site_id != self.site_id:', 'if False:', I_SCHEDULING_CHANGES, 'room'),
+    Mutant('services/scheduling/domain/resources.py', '*([Days(self.retire_date, THE_END)] if self.retire_date else [])', '', I_SCHEDULING_CHANGES, 'retirement'),
+    Mutant('services/scheduling/domain/courses.py', 'elif not resource.has_credential(wanted.credential_codes, self.site.state, day := self.day(layout.stay)):', 'elif False:\n                day = None', I_SCHEDULING_SHARED, 'credential'),
+    Mutant('services/scheduling/domain/planning.py', 'free & self._entitled(resource, requirement)', 'free', I_SCHEDULING_SHARED, 'plans'),
+    Mutant('services/scheduling/store/resources.py', 'or_(resource.c.site_id == SITE, resource.c.id == any_(func.array(_lent.scalar_subquery()))),\n]', 'resource.c.site_id == SITE,\n]', I_SCHEDULING_SHARED, 'listed'),
+    Mutant('services/scheduling/migrations/versions/0007_sites_and_resources_whole.py', '"CREATE POLICY own_sites ON allocation AS RESTRICTIVE USING (true) WITH CHECK (true)"', '"CREATE POLICY own_sites ON allocation AS RESTRICTIVE USING (\'*\' = current_setting(\'app.sites\', true) OR site_id::text = ANY (string_to_array(current_setting(\'app.sites\', true), \',\')))"', I_SCHEDULING_SHARED, 'took'),
+    Mutant('services/scheduling/store/resources.py', 'resource.c.version == param("seen", Integer)', 'param("seen", Integer).is_not(None)', I_SCHEDULING_CHANGES, 'at_once'),
+    Mutant('services/scheduling/use_cases.py', 'if changed.lane_count < found.lane_count and await store.has_taken_lanes(found.id, changed.lane_count):', 'if False:', I_SCHEDULING_CHANGES, 'lanes'),
+    Mutant('services/scheduling/rpc/sites.py', 'if call.sites is not None and told.id not in call.sites:', 'if False:', I_SCHEDULING_CHANGES, 'another_site'),
+    Mutant('services/scheduling/domain/closures.py', 'if self.slot.end <= self.slot.start:', 'if False:', I_SCHEDULING_CLOSURES, 'none_is'),
+    Mutant('services/scheduling/domain/closures.py', 'if self.slot.end <= now:', 'if False:', I_SCHEDULING_CLOSURES, 'none_is'),
+    Mutant('services/scheduling/domain/closures.py', 'if self.slot.end - self.slot.start > timedelta(days=DAYS_MAX, hours=1):', 'if False:', I_SCHEDULING_CLOSURES, 'none_is'),
+    Mutant('services/scheduling/use_cases.py', '        await store.lock(await store.ids_at_site(closed.site_id))\n', '        await store.ids_at_site(closed.site_id)\n', I_SCHEDULING_CLOSURES, 'races'),
+    Mutant('services/scheduling/use_cases.py', '    closure = await store.closure(closure_id)\n    if closure.cancelled_at:\n        return\n', '    closure = await store.closure(closure_id)\n', I_SCHEDULING_CLOSURES, 'before_it_was_heard'),
+    Mutant('services/scheduling/use_cases.py', '        if resource.site_id != site.id:\n', '        if False:\n', I_SCHEDULING_CLOSURES, 'at_home'),
+    Mutant('services/scheduling/store/resources.py', '        closure.c.cancelled_at.is_(None),\n', '', I_SCHEDULING_CLOSURES, 'opens_again'),
+    Mutant('services/scheduling/store/resources.py', 'or_(closure.c.site_id == SITE, closure.c.resource_id == any_(func.array(_lent.scalar_subquery()))),', 'closure.c.site_id == SITE,', I_SCHEDULING_CLOSURES, 'ill'),
+    Mutant('services/scheduling/store/closures.py', 'or_(~visit.c.telehealth, _keeps_the_sites_hours),', '~visit.c.telehealth,', I_SCHEDULING_CLOSURES, 'distance'),
+    Mutant('services/scheduling/store/closures.py', '        allocation.c.visit_id != param("visit_id", Uuid),\n', '        param("visit_id", Uuid).is_not(None),\n', I_SCHEDULING_CLOSURES, 'offers_are'),
+    Mutant('services/scheduling/domain/offers.py', 'if broken.issuperset(_broken(template, moved)):', 'if True:', U_SCHEDULING_OFFERS),
+    Mutant('services/scheduling/domain/offers.py', 'if any(each.overlaps(stay) for each in self._around.patient):', 'if False:', U_SCHEDULING_OFFERS),
+    Mutant('services/scheduling/domain/offers.py', 'and not (wanted.same_across_visits and each.id != current)', '', U_SCHEDULING_OFFERS),
+    Mutant('services/scheduling/domain/offers.py', 'and each.has_credential(wanted.credential_codes, site.state, day)', '', U_SCHEDULING_OFFERS),
+    Mutant('services/scheduling/domain/offers.py', 'earliest = self._now + self._type.notice', 'earliest = self._now', U_SCHEDULING_OFFERS),
+    Mutant('services/scheduling/domain/calendars.py', 'if str(event.get("TRANSP", "OPAQUE")).upper() == "TRANSPARENT":', 'if False:', U_SCHEDULING_CALENDARS),
+    Mutant('services/scheduling/domain/calendars.py', 'if not FREQUENCIES.issuperset(frequency) or any(rule.get(part) for part in TOO_FINE):', 'if not FREQUENCIES.issuperset(frequency):', U_SCHEDULING_CALENDARS),
+    Mutant('services/scheduling/domain/calendars.py', 'if found > EVENTS_MAX:', 'if False:', U_SCHEDULING_CALENDARS),
+    Mutant('services/scheduling/domain/calendars.py', 'if not betrays_health(name)', 'if True', U_SCHEDULING_CALENDARS),
+    Mutant('services/scheduling/reader.py', 'timeout=READ_S', 'timeout=None', I_SCHEDULING_CALENDARS, 'never_comes'),
+    Mutant('services/scheduling/store/calendars.py', '        await self.rows(FORGET_BUSY, resource_id=resource_id, source=source)\n', '', I_SCHEDULING_CALENDARS, 'source_told_again'),
+    Mutant('services/scheduling/store/courses.py', 'range(terms.resources[row["holder_id"]].lane_count)', 'range(0)', I_SCHEDULING_CALENDARS, 'busy_is'),
+    Mutant('services/scheduling/use_cases.py', '    if resource.kind is not ResourceKind.STAFF:\n', '    if False:\n', I_SCHEDULING_CALENDARS, 'only_staff'),
+    Mutant('services/scheduling/domain/capabilities.py', 'if code in unknown', 'if False', I_SCHEDULING_CAPABILITIES),
+    Mutant('services/scheduling/store/capabilities.py', 'exists().where(_of_chain), ~exists()', '~exists()', I_SCHEDULING_CAPABILITIES, 'until'),
+    Mutant('services/notifications/store.py', '        where=site.c.version <= _site.excluded.version,\n', '', "tests/integration/test_notifications_events.py", 'spoken'),
+    Mutant('services/billing/store/copies.py', '        where=legal_entity.c.version < _entity.excluded.version,\n', '', "tests/integration/test_billing_accounts.py", 'newest_name'),
 ]  # fmt: skip

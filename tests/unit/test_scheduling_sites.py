@@ -156,3 +156,10 @@ def test_an_exception_without_hours_closes_the_whole_day_also_for_who_came_the_e
     nights = replace(SITE, opening_hours=tuple(Shift(day, 22 * 60, 30 * 60) for day in range(7)))
     closed = replace(nights, exceptions=(DateHours(date(2027, 7, 2)),)).hours
     assert closed.spans(Slot(local(7, 2, 1), local(7, 2, 23)))[0].end == local(7, 2, 0)
+
+
+def test_hours_of_the_home_site_are_not_worked_elsewhere() -> None:
+    both = replace(NURSE, working_hours=(Shift(0, 480, 720),), shifts=(working(2, 9, 17),))
+    there, week = replace(SITE, id=OTHER).hours, Slot(local(3, 1, 6), local(3, 7, 0))
+    assert both.hours(SITE.hours).spans(week) == [Slot(local(3, 1, 8), local(3, 1, 12))]
+    assert both.hours(there).spans(week) == [Slot(local(3, 3, 9), local(3, 3, 17))]
