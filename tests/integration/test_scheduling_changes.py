@@ -359,3 +359,25 @@ async def test_of_two_changes_at_once_the_second_is_refused(clinic: Clinic) -> N
     with pytest.raises(StaleEtag):
         await waiting
     assert (await get_resource(clinic, told.id)).display_name == "First"
+
+
+async def test_an_address_is_changed_but_not_taken_away(clinic: Clinic) -> None:
+    request = site_update(clinic)
+    request.update_mask.paths.append("address")
+    assert (await refusal(change_site(clinic, request))).faults == [("", "update.site_values")]
+    address = {"region_code": "US", "address_lines": ["1 Main St"], "locality": "Denver", "postal_code": "80203"}
+    await change_site(clinic, site_update(clinic, address=address))
+    _, event = (await clinic.published())[-1]
+    assert event.address == "1 Main St, Denver, CO 80203"
+
+
+async def test_lanes_are_not_lowered_while_a_booking_is_under_way(clinic: Clinic) -> None:
+    """The booking holds the resource's lock, and has not committed, when the change comes."""
+    svc, nurse = clinic.svc, clinic.nurses[0]
+    call = svc.inside("Book")
+    async with svc.db.transaction(call) as conn:
+        await SchedulingStore(conn, call).lock([from_wire("resource", nurse)])
+        changing = asyncio.create_task(change(clinic, resource_update(nurse, lane_count=1)))
+        await asyncio.sleep(0.3)
+        assert not changing.done()
+    assert (await changing).lane_count == 1

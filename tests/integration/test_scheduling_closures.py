@@ -417,3 +417,17 @@ async def test_the_database_refuses_a_closure_without_an_end_and_one_of_two_year
     for end in (FIRST, FIRST + 2 * 365 * DAY):
         with pytest.raises(Exception, match="closure_a_year_at_most_check"):
             await clinic.svc.admin.execute(add, clinic.svc.chain_id, new_id(), clinic.site_uuid, FIRST, end)
+
+
+@pytest.mark.parametrize("whole_site", [False, True])
+async def test_a_closure_waits_for_a_booking_that_is_under_way(clinic: Clinic, whole_site: bool) -> None:
+    """It holds the nurse's lock, and has not committed, when the closure comes; which then tells of it."""
+    svc, nurse = clinic.svc, clinic.nurses[0]
+    call = svc.inside("Book")
+    async with svc.db.transaction(call) as conn:
+        await SchedulingStore(conn, call).lock([from_wire("resource", nurse)])
+        asked = request(clinic, "" if whole_site else nurse, dates(march(2), march(2)))
+        closing = asyncio.create_task(clinic.svc.call(stub(clinic).CreateClosure, asked, clinic.token()))
+        await asyncio.sleep(0.3)
+        assert not closing.done()
+    assert (await closing).closure.id
