@@ -6,7 +6,7 @@ that is spelt out here.
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
@@ -27,6 +27,8 @@ from atoll.patients.v1.questionnaire_service_pb2 import (
     PublishQuestionnaireVersionRequest,
 )
 from atoll.patients.v1.questionnaire_service_pb2_grpc import QuestionnaireServiceStub
+from atoll.scheduling.v1.capability_service_pb2 import CreateCapabilityRequest
+from atoll.scheduling.v1.capability_service_pb2_grpc import CapabilityServiceStub
 from atoll.scheduling.v1.chain_service_pb2 import CreateChainRequest
 from atoll.scheduling.v1.chain_service_pb2_grpc import ChainServiceStub
 from atoll.scheduling.v1.hours_pb2 import DayHours
@@ -106,6 +108,14 @@ def questionnaire_files() -> dict[str, Any]:
     return files
 
 
+def capability_codes(sites: Iterable[Any], protocols: Iterable[Any]) -> list[str]:
+    """What the sites' resources can do, and the protocols ask for."""
+    codes = {code for site in sites for resource in site["resources"] for code in resource.get("capabilities", ())}
+    types = (each for protocol in protocols for each in protocol["template"]["visitTypes"])
+    codes |= {wanted.get("capability", "") for each in types for wanted in each.get("requirements", ())}
+    return sorted(codes - {""})
+
+
 async def load_chain(client: Client, today: date) -> SampleChain:
     """Loads the chain through the public API. Run again it changes nothing and answers the same.
 
@@ -123,6 +133,8 @@ class _Load:
             ChainServiceStub, "CreateChain", CreateChainRequest(request_id=self._key("chain"), display_name=CHAIN_NAME)
         )
         files = site_files()
+        for code in capability_codes(files.values(), protocol_files().values()):
+            await self._capability(code)
         names = sorted({file["legal_entity"] for file in files.values()})
         entities = dict(zip(names, [await self._legal_entity(name) for name in names], strict=True))
         questionnaires = {file["code"]: await self._questionnaire(file) for file in questionnaire_files().values()}
@@ -132,6 +144,13 @@ class _Load:
         }
         sites = await asyncio.gather(*(self._site(code, file, entities, protocols) for code, file in files.items()))
         return SampleChain(self._client.chain_id, protocols, sites)
+
+    async def _capability(self, code: str) -> None:
+        display_name = code.replace("_", " ").capitalize()
+        request = CreateCapabilityRequest(
+            request_id=self._key("capability", code), code=code, display_name=display_name
+        )
+        await self._client.call(CapabilityServiceStub, "CreateCapability", request)
 
     async def _legal_entity(self, name: str) -> str:
         request = CreateLegalEntityRequest(request_id=self._key("legal entity", name), display_name=name)

@@ -8,6 +8,7 @@ from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered, Patie
 from atoll.scheduling.v1.events_pb2 import (
     CourseBooked,
     LegalEntityRegistered,
+    LegalEntityUpdated,
     ProtocolVersionPublished,
     SiteRegistered,
     VisitCancelled,
@@ -24,8 +25,9 @@ from services.billing.use_cases.charges import render
 from services.billing.use_cases.estimates import BookedVisit, open_course
 
 
-async def keep_legal_entity(store: BillingStore, event: LegalEntityRegistered) -> None:
-    await store.keep_legal_entity(from_wire("legalentity", event.legal_entity_id), event.display_name)
+async def keep_legal_entity(store: BillingStore, event: LegalEntityRegistered | LegalEntityUpdated) -> None:
+    id, version = from_wire("legalentity", event.legal_entity_id), event.meta.aggregate_version
+    await store.keep_legal_entity(id, event.display_name, version)
 
 
 async def keep_site(store: BillingStore, event: SiteRegistered) -> None:
@@ -102,6 +104,7 @@ async def _mark(store: BillingStore, course_id: str, visit_id: str, status: Visi
 READS: dict[str, Reads] = {
     "SCHEDULING": {
         LegalEntityRegistered: keep_legal_entity,
+        LegalEntityUpdated: keep_legal_entity,
         SiteRegistered: keep_site,
         ProtocolVersionPublished: keep_visit_types,
         CourseBooked: estimate_course,

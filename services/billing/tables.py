@@ -67,7 +67,13 @@ def _belongs_to(table: str, column: str) -> ForeignKeyConstraint:
 
 # Copies of what other services own, kept by their events.
 
-legal_entity = chain_table("legal_entity", metadata, _id(key=True), _text("display_name"))
+legal_entity = chain_table(
+    "legal_entity",
+    metadata,
+    _id(key=True),
+    _text("display_name"),
+    Column("version", Integer, nullable=False, server_default="1"),  # Of the event that it is known from.
+)
 
 site = chain_table("site", metadata, _id(key=True), _id("legal_entity_id"), _text("time_zone"))
 

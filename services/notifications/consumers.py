@@ -5,7 +5,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered, PatientUnmerged, PatientUpdated
-from atoll.scheduling.v1.events_pb2 import CourseBooked, SiteRegistered, VisitCancelled, VisitMissed
+from atoll.scheduling.v1.events_pb2 import CourseBooked, SiteRegistered, SiteUpdated, VisitCancelled, VisitMissed
 from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import to_instant
@@ -14,9 +14,10 @@ from services.notifications.domain import Patient, Site, Visit, VisitStatus
 from services.notifications.store import NotificationsStore
 
 
-async def keep_site(store: NotificationsStore, event: SiteRegistered) -> None:
+async def keep_site(store: NotificationsStore, event: SiteRegistered | SiteUpdated) -> None:
     site_id = from_wire("site", event.site_id)
-    await store.keep_site(Site(site_id, event.discreet_name, ZoneInfo(event.time_zone), event.address, event.phone))
+    known = Site(site_id, event.discreet_name, ZoneInfo(event.time_zone), event.address, event.phone)
+    await store.keep_site(known, event.meta.aggregate_version)
 
 
 async def keep_patients(store: NotificationsStore, events: Sequence[PatientRegistered | PatientUpdated]) -> None:
@@ -82,6 +83,7 @@ def _call_off(event: VisitCancelled | VisitMissed, status: VisitStatus) -> use_c
 READS: Mapping[str, Reads] = {
     "SCHEDULING": {
         SiteRegistered: keep_site,
+        SiteUpdated: keep_site,
         CourseBooked: plan_messages,
         VisitCancelled: cancel_visit,
         VisitMissed: miss_visit,

@@ -57,7 +57,8 @@ _site = pg_insert(site).values(params(*site.c.keys()))
 KEEP_SITE = Statement(
     _site.on_conflict_do_update(
         index_elements=["chain_id", "id"],
-        set_={name: _site.excluded[name] for name in ("discreet_name", "time_zone", "address", "phone")},
+        set_={name: _site.excluded[name] for name in ("discreet_name", "time_zone", "address", "phone", "version")},
+        where=site.c.version <= _site.excluded.version,
     )
 )
 KEEP_CHAIN = Statement(pg_insert(chain).values(chain_id=CHAIN).on_conflict_do_nothing())
@@ -278,10 +279,11 @@ class NotificationsStore(AliasStore):
         """All that are known, for a call of NO_CHAIN; none for any other."""
         return [row["chain_id"] for row in await self.rows(CHAINS)]
 
-    async def keep_site(self, known: Site) -> None:
+    async def keep_site(self, known: Site, version: int) -> None:
+        """Unless what is known is newer."""
         await self.rows(KEEP_CHAIN)
         values = {"discreet_name": known.discreet_name, "address": known.address, "phone": known.phone}
-        await self.rows(KEEP_SITE, id=known.id, time_zone=known.zone.key, **values)
+        await self.rows(KEEP_SITE, id=known.id, time_zone=known.zone.key, version=version, **values)
 
     async def keep_patients(self, told: Sequence[Patient]) -> None:
         """Each once; unless what is known is newer."""

@@ -54,6 +54,7 @@ site = chain_table(
     Column("time_zone", Text, nullable=False),
     Column("address", Text, nullable=False),
     Column("phone", Text, nullable=False),
+    Column("version", Integer, nullable=False, server_default="1"),  # Of the event that it is known from.
 )
 
 patient = chain_table(

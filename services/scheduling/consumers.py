@@ -13,6 +13,7 @@ from atoll.patients.v1.events_pb2 import (
     PatientUnmerged,
     TreatmentAllowed,
 )
+from atoll.scheduling.v1.events_pb2 import ClosureCancelled, ClosureCreated
 from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import from_date, to_instant
@@ -98,6 +99,15 @@ async def keep_deposit(store: SchedulingStore, event: PaymentReceived) -> None:
         await store.keep_deposit(from_wire("course", event.course_id), to_instant(event.meta.occur_time))
 
 
+async def open_tasks(store: SchedulingStore, event: ClosureCreated) -> None:
+    """Told by itself, since whoever closes may not see what is at other sites."""
+    await use_cases.open_tasks(store, from_wire("closure", event.closure_id))
+
+
+async def complete_tasks(store: SchedulingStore, event: ClosureCancelled) -> None:
+    await store.complete_tasks_of(from_wire("closure", event.closure_id), "The closure was cancelled.")
+
+
 READS: Mapping[str, Reads] = {
     "BILLING": {PaymentReceived: keep_deposit},
     "PATIENTS": {
@@ -110,4 +120,5 @@ READS: Mapping[str, Reads] = {
         AdverseEventResolved: resolve,
         TreatmentAllowed: resume,
     },
+    "SCHEDULING": {ClosureCreated: open_tasks, ClosureCancelled: complete_tasks},
 }

@@ -10,7 +10,8 @@ from google.protobuf.json_format import ParseDict
 from atoll.scheduling.v1 import events_pb2 as pb
 from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, ResourceKind, SegmentKind
 from chassis.ids import to_wire
-from chassis.times import to_timestamp
+from chassis.times import to_date, to_timestamp
+from services.scheduling.domain.closures import Closure
 from services.scheduling.domain.courses import Course
 from services.scheduling.domain.protocols import Adoption, Protocol, ProtocolVersion, Template, VisitType
 from services.scheduling.domain.resources import Resource
@@ -45,6 +46,36 @@ def site_registered(site: Site) -> pb.SiteRegistered:
     )
 
 
+def legal_entity_updated(entity: LegalEntity) -> pb.LegalEntityUpdated:
+    return pb.LegalEntityUpdated(legal_entity_id=to_wire("legalentity", entity.id), display_name=entity.display_name)
+
+
+def site_updated(site: Site) -> pb.SiteUpdated:
+    return pb.SiteUpdated(
+        site_id=to_wire("site", site.id),
+        legal_entity_id=to_wire("legalentity", site.legal_entity_id),
+        code=site.code,
+        display_name=site.display_name,
+        discreet_name=site.discreet_name,
+        time_zone=site.time_zone,
+        state=site.state,
+        address=site.address_line,
+        phone=site.phone,
+    )
+
+
+def resource_updated(resource: Resource) -> pb.ResourceUpdated:
+    return pb.ResourceUpdated(
+        resource_id=to_wire("resource", resource.id),
+        site_id=to_wire("site", resource.site_id),
+        kind=ResourceKind.Value(resource.kind),
+        display_name=resource.display_name,
+        credential=resource.credential,
+        npi=resource.npi,
+        retire_date=to_date(resource.retire_date) if resource.retire_date else None,
+    )
+
+
 def resource_registered(resource: Resource) -> pb.ResourceRegistered:
     return pb.ResourceRegistered(
         resource_id=to_wire("resource", resource.id),
@@ -54,6 +85,29 @@ def resource_registered(resource: Resource) -> pb.ResourceRegistered:
         credential=resource.credential,
         npi=resource.npi,
     )
+
+
+def closure_created(closure: Closure) -> pb.ClosureCreated:
+    slot = closure.closed.slot
+    return pb.ClosureCreated(
+        **_closure_ids(closure),
+        kind=pb.ClosureKind.Value(closure.kind),
+        start_time=to_timestamp(slot.start),
+        end_time=to_timestamp(slot.end),
+    )
+
+
+def closure_cancelled(closure: Closure) -> pb.ClosureCancelled:
+    return pb.ClosureCancelled(**_closure_ids(closure))
+
+
+def _closure_ids(closure: Closure) -> dict[str, Any]:
+    resource_id = closure.closed.resource_id
+    return {
+        "closure_id": to_wire("closure", closure.id),
+        "site_id": to_wire("site", closure.closed.site_id),
+        "resource_id": to_wire("resource", resource_id) if resource_id else "",
+    }
 
 
 def protocol_version_published(protocol: Protocol, version: ProtocolVersion) -> pb.ProtocolVersionPublished:

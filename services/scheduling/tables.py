@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.schema import SchemaItem
 
 from chassis.aliases import alias_table
-from chassis.tables import Instant, chain_table, service_metadata
+from chassis.tables import OWN_SITES, Instant, chain_table, service_metadata
 
 metadata = service_metadata()
 
@@ -47,21 +47,41 @@ def _belongs_to(table: str, column: str) -> ForeignKeyConstraint:
     return ForeignKeyConstraint(["chain_id", column], [f"{table}.chain_id", f"{table}.id"])
 
 
+def _version() -> Column[int]:
+    """Counts the events about a row."""
+    return Column("version", Integer, nullable=False, server_default="1")
+
+
+def _day_at_most(*, key: bool = False) -> list[SchemaItem]:
+    """[start_at, end_at) of what lasts no longer than a day."""
+    return [
+        Column("start_at", Instant, primary_key=key, nullable=False),
+        Column("end_at", Instant, nullable=False),
+        CheckConstraint("start_at < end_at AND end_at <= start_at + interval '24 hours'", name="a_day_at_most"),
+    ]
+
+
 def _time_of(table: str, *holder: str, key: bool = False) -> list[SchemaItem]:
     """[start_at, end_at) of a row whose holder is never taken twice. Nothing lasts longer than a day."""
     during = func.tstzrange(column("start_at"), column("end_at"))
     never_twice = ((name, "=") for name in ("chain_id", *holder))
     return [
-        Column("start_at", Instant, primary_key=key, nullable=False),
-        Column("end_at", Instant, nullable=False),
-        CheckConstraint("start_at < end_at AND end_at <= start_at + interval '24 hours'", name="a_day_at_most"),
+        *_day_at_most(key=key),
         ExcludeConstraint(*never_twice, (during, "&&"), name=f"{table}_never_twice"),
     ]
 
 
+LENT_HERE = (
+    "EXISTS (SELECT FROM lent_resource AS lent WHERE lent.chain_id = resource.chain_id "
+    "AND lent.resource_id = resource.id "
+    "AND lent.to_site_id::text = ANY (string_to_array(current_setting('app.sites', true), ',')))"
+)
+"""Who works at a site is seen there, wherever their home is."""
+
+
 chain = chain_table("chain", metadata, _text("display_name"))
 
-legal_entity = chain_table("legal_entity", metadata, _id(key=True), _text("display_name"))
+legal_entity = chain_table("legal_entity", metadata, _id(key=True), _text("display_name"), _version())
 
 site = chain_table(
     "site",
@@ -77,6 +97,9 @@ site = chain_table(
     _text("phone"),
     _json("opening_hours"),
     Column("closed_dates", ARRAY(Date), nullable=False),
+    Column("exceptions", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("observed_holidays", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    _version(),
     _belongs_to("legal_entity", "legal_entity_id"),
     UniqueConstraint("chain_id", "code", name="site_code_key"),
 )
@@ -94,9 +117,28 @@ resource = chain_table(
     _json("time_off"),
     _text("credential"),
     _text("npi"),
+    Column("credentials", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("roles", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("shifts", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("retire_date", Date),
+    _version(),
     _belongs_to("site", "site_id"),
     CheckConstraint("lane_count > 0", name="lanes"),
     Index("resource_by_site", "chain_id", "site_id", "id"),
+    own_sites=f"{OWN_SITES} OR {LENT_HERE}",
+    changed_by=OWN_SITES,
+)
+
+# Sites, other than the home site, at which a resource has shifts. It holds no data of patients, and each site has to
+# see what others lend it: so it is of no site.
+lent_resource = chain_table(
+    "lent_resource",
+    metadata,
+    _id("resource_id", key=True),
+    _id("to_site_id", key=True),
+    _belongs_to("resource", "resource_id"),
+    ForeignKeyConstraint(["chain_id", "to_site_id"], ["site.chain_id", "site.id"], name="lent_resource_site_fkey"),
+    Index("lent_resource_by_site", "chain_id", "to_site_id", "resource_id"),
 )
 
 protocol = chain_table(
@@ -297,6 +339,9 @@ allocation = chain_table(
     _belongs_to("resource", "resource_id"),
     # Look-ups compare the plain columns: row-level security keeps `&&`, which is not leakproof, from any index.
     Index("allocation_by_time", "chain_id", "resource_id", "end_at"),
+    # What another site has taken of a resource is taken here too. It tells of no patient.
+    own_sites="true",
+    changed_by=OWN_SITES,
 )
 
 # When a patient is somewhere, found by the exclusion constraint's index: one patient has few. Without a site, so that
@@ -310,7 +355,8 @@ presence = chain_table(
     _belongs_to("visit", "visit_id"),
 )
 
-# What somebody at a front desk has to see to, since no rule can: what a merge of two patients, or its undoing, left.
+# What somebody at a front desk has to see to, since no rule can: what a merge of two patients, or its undoing, left, or
+# a closure.
 task = chain_table(
     "task",
     metadata,
@@ -318,8 +364,8 @@ task = chain_table(
     _id("site_id"),
     _text("kind"),
     _id("patient_id"),
-    _id("merged_patient_id"),
-    Column("merge_version", Integer, nullable=False),
+    Column("merged_patient_id", Uuid),  # Of what a merge left, as is the next.
+    Column("merge_version", Integer),
     Column("visit_ids", ARRAY(Uuid), nullable=False),
     Column("created_at", Instant, nullable=False),
     _text("state"),
@@ -327,8 +373,17 @@ task = chain_table(
     _text("note"),
     Column("completed_by", Text),
     Column("completed_at", Instant),
+    Column("closure_id", Uuid),  # Of what a closure left.
     _belongs_to("site", "site_id"),
-    CheckConstraint("kind IN ('TASK_KIND_OVERLAPPING_VISITS', 'TASK_KIND_VISITS_TO_ASSIGN')", name="kind"),
+    CheckConstraint(
+        "kind IN ('TASK_KIND_OVERLAPPING_VISITS', 'TASK_KIND_VISITS_TO_ASSIGN', 'TASK_KIND_BROKEN_VISITS')", name="kind"
+    ),
+    CheckConstraint(
+        "(kind IN ('TASK_KIND_OVERLAPPING_VISITS', 'TASK_KIND_VISITS_TO_ASSIGN')) = (merged_patient_id IS NOT NULL) "
+        "AND (merged_patient_id IS NULL) = (merge_version IS NULL)",
+        name="left_by_a_merge",
+    ),
+    CheckConstraint("(kind = 'TASK_KIND_BROKEN_VISITS') = (closure_id IS NOT NULL)", name="left_by_a_closure"),
     CheckConstraint("state IN ('TASK_STATE_OPEN', 'TASK_STATE_DONE')", name="state"),
     CheckConstraint("cardinality(visit_ids) > 0", name="visits"),
     CheckConstraint(
@@ -339,6 +394,7 @@ task = chain_table(
     UniqueConstraint(
         "chain_id", "site_id", "kind", "merged_patient_id", "merge_version", "visit_ids", name="task_never_twice"
     ),
+    UniqueConstraint("chain_id", "closure_id", "site_id", "patient_id", name="task_of_closure"),
     Index("task_by_site", "chain_id", "site_id", "id"),
     Index("task_by_state", "chain_id", "site_id", "state", "id"),
 )
@@ -364,3 +420,39 @@ site_change = chain_table(
     kept=CHANGES_KEPT,
     aged_by="recorded_at",
 )
+# A site, or one of its resources, cannot be had for a while. Seen by the whole chain, since a resource may be lent.
+closure = chain_table(
+    "closure",
+    metadata,
+    _id(key=True),
+    _id("site_id"),
+    Column("resource_id", Uuid),  # None: the whole site.
+    _text("kind"),
+    Column("start_at", Instant, nullable=False),
+    Column("end_at", Instant, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    _text("created_by"),
+    Column("cancelled_at", Instant),
+    _version(),
+    _belongs_to("site", "site_id"),
+    _belongs_to("resource", "resource_id"),
+    CheckConstraint("start_at < end_at AND end_at <= start_at + interval '367 days'", name="a_year_at_most"),
+    Index("closure_by_site", "chain_id", "site_id", "end_at", "id"),
+    Index("closure_by_resource", "chain_id", "resource_id", "end_at"),
+    own_sites="true",
+    changed_by=OWN_SITES,
+)
+
+# When staff are busy by calendars of their own. It holds no data of patients, and each site has to see it.
+busy_time = chain_table(
+    "busy_time",
+    metadata,
+    _id("resource_id", key=True),
+    Column("source", Text, primary_key=True),
+    *_day_at_most(key=True),
+    _belongs_to("resource", "resource_id"),
+    Index("busy_time_by_time", "chain_id", "resource_id", "end_at"),
+)
+
+# What resources can do and protocols ask for, in the chain's words.
+capability = chain_table("capability", metadata, Column("code", Text, primary_key=True), _text("display_name"))

@@ -1,13 +1,20 @@
 """What scheduling can do: a command and a function for each change. Each runs in one transaction its caller opened."""
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
+from chassis.auth import AccessDenied
+from chassis.errors import Violation
 from chassis.etags import StaleEtag
 from chassis.ids import new_id, to_wire
+from chassis.pages import Page
 from chassis.store import Event
 from services.scheduling import events
+from services.scheduling.domain.capabilities import Named, check_known, named_by_resource, named_by_template
+from services.scheduling.domain.closures import BROKEN_MAX, Closed, Closure, ClosureKind
 from services.scheduling.domain.courses import Choice, Course, ProtocolNotAdopted, Terms, booked
 from services.scheduling.domain.gates import (
     GateRecord,
@@ -18,7 +25,10 @@ from services.scheduling.domain.gates import (
     observation_served,
     states_of,
 )
+from services.scheduling.domain.hours import Off, span_of
+from services.scheduling.domain.ical import ResourceNotStaff
 from services.scheduling.domain.narrowing import check_narrows
+from services.scheduling.domain.offers import Surroundings
 from services.scheduling.domain.protocols import (
     Adoption,
     Draft,
@@ -30,7 +40,7 @@ from services.scheduling.domain.protocols import (
     Retirement,
     Template,
 )
-from services.scheduling.domain.resources import Resource
+from services.scheduling.domain.resources import LanesAllocated, Resource, ResourceKind, ResourceNotFound, at_home
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
 from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
 from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
@@ -56,8 +66,57 @@ async def register_site(store: SchedulingStore, site: Site) -> None:
 
 async def register_resource(store: SchedulingStore, resource: Resource) -> None:
     resource.check()
+    await _check_capabilities(store, named_by_resource(resource))
     await store.add_resource(resource)
     store.emit(events.resource_registered(resource), about=resource.id, version=1)
+
+
+async def _check_capabilities(store: SchedulingStore, named: Iterable[Named]) -> None:
+    """Refused where the chain keeps a register and has not registered one."""
+    named = list(named)
+    check_known(named, await store.unknown_capabilities(code for _, code in named))
+
+
+async def change_legal_entity(store: SchedulingStore, id: UUID, version: int, display_name: str) -> LegalEntity:
+    found = await store.legal_entity(id)
+    if found.version != version:
+        raise StaleEtag()
+    changed = replace(found, display_name=display_name, version=version + 1)
+    await store.change_legal_entity(changed)
+    store.emit(events.legal_entity_updated(changed), about=changed.id, version=changed.version)
+    return changed
+
+
+async def change_site(store: SchedulingStore, told: Site, fields: Collection[str]) -> Site:
+    """`told` has the id, the version that was seen, and the fields."""
+    found = await store.site(told.id)
+    if found.version != told.version:
+        raise StaleEtag()
+    changed = replace(found, version=found.version + 1, **{name: getattr(told, name) for name in fields})
+    changed.check("site.")
+    await store.change_site(changed)
+    store.emit(events.site_updated(changed), about=changed.id, version=changed.version)
+    return changed
+
+
+async def change_resource(store: SchedulingStore, told: Resource, fields: Collection[str]) -> Resource:
+    """`told` has the id, the version that was seen, and the fields. With the resource's id locked nobody books it
+    meanwhile, so that lanes which are free stay so."""
+    found = await store.resource(told.id)
+    if store.call.sites is not None and found.site_id not in store.call.sites:
+        raise AccessDenied()
+    if found.version != told.version:
+        raise StaleEtag()
+    changed = replace(found, version=found.version + 1, **{name: getattr(told, name) for name in fields})
+    changed = replace(changed, shifts=at_home(changed.shifts, found.site_id))
+    changed.check("resource.")
+    if "capabilities" in fields:
+        await _check_capabilities(store, named_by_resource(changed, "resource."))
+    if changed.lane_count < found.lane_count and await store.has_taken_lanes(found.id, changed.lane_count):
+        raise LanesAllocated(Violation("resource.lane_count", "LANES_ALLOCATED", LanesAllocated.message))
+    await store.change_resource(changed)
+    store.emit(events.resource_updated(changed), about=changed.id, version=changed.version)
+    return changed
 
 
 async def save_draft(store: SchedulingStore, protocol_id: UUID, template: Template, version: int) -> Draft:
@@ -88,6 +147,7 @@ async def publish(
             raise StaleEtag()
         template = draft.template
     template.check()
+    await _check_capabilities(store, named_by_template(template))
     version = ProtocolVersion(new_id(), protocol.id, protocol.latest_version + 1, template, store.call.now)
     await store.add_version(version)
     store.emit(events.protocol_version_published(protocol, version), about=protocol.id, version=version.version)
@@ -315,3 +375,101 @@ def _task(
         visit_ids=visit_ids,
         created_at=store.call.now,
     )
+
+
+async def zone_of_staff(store: SchedulingStore, resource_id: UUID) -> ZoneInfo:
+    """Of their home site, which must be the caller's."""
+    resource = await store.resource(resource_id)
+    if store.call.sites is not None and resource.site_id not in store.call.sites:
+        raise AccessDenied()
+    if resource.kind is not ResourceKind.STAFF:
+        raise ResourceNotStaff(Violation("resource_id", "RESOURCE_NOT_STAFF", ResourceNotStaff.message))
+    return (await store.site(resource.site_id)).hours.zone
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    site_id: UUID
+    resource_id: UUID | None
+    time: Off
+
+
+async def closed_by(store: SchedulingStore, command: Close) -> Closed:
+    """What it closes; refused unless it is of the site and to come."""
+    site = await store.site(command.site_id)
+    if command.resource_id:
+        resource = await store.resource(command.resource_id)
+        if resource.site_id != site.id:
+            raise ResourceNotFound(resource_id=to_wire("resource", resource.id))
+    closed = Closed(site.id, command.resource_id, span_of(command.time, site.hours.zone))
+    closed.check(store.call.now)
+    return closed
+
+
+async def close(store: SchedulingStore, command: Close, kind: ClosureKind) -> tuple[Closure, list[Visit]]:
+    """And what it breaks. With whatever is closed locked, nobody books it meanwhile who did not see the closure."""
+    closed = await closed_by(store, command)
+    if not closed.resource_id:
+        await store.lock(await store.ids_at_site(closed.site_id))
+    closure = Closure(new_id(), closed, kind, store.call.now, store.call.actor)
+    await store.add_closure(closure)
+    store.emit(events.closure_created(closure), about=closure.id, version=closure.version)
+    return closure, await store.broken(closed, BROKEN_MAX + 1)
+
+
+async def cancel_closure(store: SchedulingStore, id: UUID, version: int) -> Closure:
+    closure = await store.closure(id)
+    if store.call.sites is not None and closure.closed.site_id not in store.call.sites:
+        raise AccessDenied()
+    cancelled = closure.cancelled(version, store.call.now)
+    await store.cancel_closure(cancelled)
+    store.emit(events.closure_cancelled(cancelled), about=cancelled.id, version=cancelled.version)
+    return cancelled
+
+
+async def open_tasks(store: SchedulingStore, closure_id: UUID) -> None:
+    """One for each patient at each site, of the visits that the closure breaks there; none once it is cancelled."""
+    closure = await store.closure(closure_id)
+    if closure.cancelled_at:
+        return
+    broken, after = dict[tuple[UUID, UUID], list[UUID]](), None
+    while visits := await store.broken(closure.closed, BROKEN_MAX, after):
+        for visit in visits:
+            broken.setdefault((visit.site_id, visit.patient_id), []).append(visit.id)
+        after = [visits[-1].slot.start.isoformat(), str(visits[-1].id)]
+    for (site_id, patient_id), visit_ids in broken.items():
+        task = Task(
+            id=new_id(),
+            site_id=site_id,
+            kind=TaskKind.BROKEN_VISITS,
+            patient_id=patient_id,
+            merged_patient_id=None,
+            merge_version=None,
+            visit_ids=tuple(visit_ids),
+            created_at=store.call.now,
+            closure_id=closure.id,
+        )
+        await store.add_task(task)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenVisit:
+    """With what its offers are made from."""
+
+    visit: Visit
+    course: tuple[Visit, ...]
+    template: Template
+    around: Surroundings
+
+
+async def broken_visits(store: SchedulingStore, closure_id: UUID, page: Page) -> list[BrokenVisit]:
+    """One more than the page has, which has no surroundings of its own."""
+    closure = await store.closure(closure_id)
+    closure.check_stands()
+    found = []
+    for visit in await store.broken(closure.closed, page.limit, page.after):
+        course, version_id = await store.course_of(visit)
+        around, template = await store.surroundings(visit, await store.version(version_id))
+        found.append(BrokenVisit(visit, tuple(course), template, around))
+    store.saw(*(each.visit.patient_id for each in found[: page.size]))
+    return found

@@ -17,6 +17,9 @@ REFERENCE = {
     "atoll.scheduling.v1.LegalEntityRegistered",
     "atoll.scheduling.v1.SiteRegistered",
     "atoll.scheduling.v1.ResourceRegistered",
+    "atoll.scheduling.v1.LegalEntityUpdated",
+    "atoll.scheduling.v1.SiteUpdated",
+    "atoll.scheduling.v1.ResourceUpdated",
     "atoll.scheduling.v1.ProtocolVersionPublished",
     "atoll.scheduling.v1.ProtocolVersionAdopted",
 }

@@ -13,6 +13,7 @@ from grpc import StatusCode
 
 from atoll.billing.v1 import account_service_pb2 as pb
 from atoll.billing.v1 import ledger_service_pb2 as ledger_pb
+from atoll.scheduling.v1.events_pb2 import LegalEntityUpdated
 from chassis.ids import from_wire, new_id, to_wire
 from services.billing.tables import metadata
 from tests.support.billing import Billing, BookedCourse, dollars, open_billing, open_chain
@@ -314,3 +315,14 @@ async def test_rows_of_a_chain_are_hidden_from_others_in_every_table(billing: Bi
         if table not in ("audit_seal", "dead_letter"):
             rows = await stranger.fetch(f"SELECT count(*) FROM {table} WHERE chain_id = $1", billing.svc.chain_id)
             assert rows[0][0] == 0, table
+
+
+async def test_a_company_is_called_by_its_newest_name_in_whatever_order_these_are_heard_of(billing: Billing) -> None:
+    def renamed(name: str) -> LegalEntityUpdated:
+        return LegalEntityUpdated(legal_entity_id=billing.legal_entity_id, display_name=name)
+
+    await billing.svc.deliver(renamed("Third Name"), version=3)
+    await billing.svc.deliver(renamed("Second Name"), version=2)
+    id = from_wire("legalentity", billing.legal_entity_id)
+    name = "SELECT display_name FROM legal_entity WHERE id = $1"
+    assert await billing.svc.admin.fetchval(name, id) == "Third Name"

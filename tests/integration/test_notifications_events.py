@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from atoll.scheduling.v1.events_pb2 import SiteUpdated
 from chassis.errors import NotYetKnown
 from chassis.ids import new_id, to_wire
 from tests.support.notifications import FIRST, Office, open_office
@@ -125,3 +126,21 @@ async def test_chains_do_not_see_each_other(office: Office) -> None:
     with pytest.raises(NotYetKnown):
         await office.svc.deliver(booked, chain_id=uuid4())
     assert await office.rows() == []
+
+
+async def test_a_site_is_spoken_of_as_its_newest_version_has_it_in_whatever_order_these_are_heard_of(
+    office: Office,
+) -> None:
+    known = "SELECT discreet_name, phone, version FROM site WHERE chain_id = $1"
+
+    def updated(name: str) -> SiteUpdated:
+        registered = office.site_registered(office.site_id)
+        fields = {each.name: value for each, value in registered.ListFields()}
+        return SiteUpdated(**fields | {"discreet_name": name, "phone": "+15055550111"})
+
+    await office.svc.deliver(updated("Third Name"), version=3)
+    await office.svc.deliver(updated("Second Name"), version=2)
+    await office.svc.deliver(office.site_registered(office.site_id), version=1)
+    row = await office.svc.admin.fetchrow(known, office.svc.chain_id)
+    assert row
+    assert tuple(row) == ("Third Name", "+15055550111", 3)

@@ -21,11 +21,14 @@ from services.scheduling.domain.tasks import TaskState
 from services.scheduling.store.board import BOARD_VISITS
 from services.scheduling.store.calendars import ALLOCATIONS, CALENDAR_RESOURCES
 from services.scheduling.store.changes import CHANGES
+from services.scheduling.store.closures import BROKEN_AT_SITE, BROKEN_BY_RESOURCE, CLOSURES, SURROUNDINGS
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
+from services.scheduling.store.ical import APPOINTMENTS, BUSY_TIMES
 from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.planning import CALENDAR
+from services.scheduling.store.resources import LAST_LANE, RESOURCES
 from services.scheduling.store.sites import NO_ID
-from services.scheduling.store.tasks import BOOKED_MEANWHILE, OVERLAPS, TASKS
+from services.scheduling.store.tasks import BOOKED_MEANWHILE, COMPLETE_TASKS_OF, OVERLAPS, TASKS
 from services.scheduling.store.tasks import MERGES as MERGES_OF
 from services.scheduling.store.visits import VISIT_TO_CHANGE, VISITS
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling
@@ -64,6 +67,7 @@ LARGE = (
     *("allocation", "presence", "visit", "course"),
     *("patient_alias", "patient_merge", "task", "clearance", "adverse_event"),
     *("visit_status_change", "site_change"),
+    *("closure", "busy_time", "lent_resource"),
 )
 MERGES = """
     WITH merged AS (SELECT patient_id AS alias_id, gen_random_uuid() AS end_id, visit_id, n,
@@ -77,6 +81,15 @@ MERGES = """
          new_merges AS (INSERT INTO patient_merge SELECT $1, alias_id, n, end_id, now() FROM merged)
     INSERT INTO task SELECT $1, gen_random_uuid(), site_id, 'TASK_KIND_OVERLAPPING_VISITS', end_id, alias_id, n,
                             ARRAY[visit_id], now(), 'TASK_STATE_DONE', 2, 'settled', 'ann', now() FROM merged
+"""
+CLOSED_AND_BUSY = """
+    WITH spans AS (SELECT id AS resource_id, n, $3::timestamptz - n * interval '1 d' AS start_at
+                   FROM resource CROSS JOIN generate_series(1, 1000) AS n WHERE chain_id = $1),
+         new_closures AS (INSERT INTO closure SELECT $1, gen_random_uuid(), CASE WHEN n % 50 = 0 THEN $2
+                          ELSE gen_random_uuid() END, resource_id, 'CLOSURE_KIND_ILLNESS', start_at,
+                          start_at + interval '1 h', start_at, 'ann' FROM spans),
+         new_loans AS (INSERT INTO lent_resource SELECT $1, gen_random_uuid(), gen_random_uuid() FROM spans)
+    INSERT INTO busy_time SELECT $1, resource_id, 'google', start_at, start_at + interval '1 h' FROM spans
 """
 MORE_ROOMS = """
     INSERT INTO resource SELECT $1, gen_random_uuid(), $2, 'RESOURCE_KIND_ROOM', 'Room', '{}', 1, '[]', '[]', '', ''
@@ -141,6 +154,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     await admin.execute("SET session_replication_role = replica")  # Without foreign keys: they are sound as they are.
     await admin.execute(YEARS_OF_USE, chain, site, FIRST, version)
     await admin.execute(MERGES, chain, site)
+    await admin.execute(CLOSED_AND_BUSY, chain, site, FIRST)
     await admin.execute("RESET session_replication_role")
     await admin.execute("ANALYZE")
     assert await clinic.count("allocation") > 100_000
@@ -148,11 +162,18 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     pinned = {"site_id": site, "protocol_version_id": version}
     hour = FIRST - DAY + timedelta(hours=1)
     slot = {"start_at": [FIRST - DAY], "end_at": [hour], "near_at": [hour + DAY]}
-    ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY}
-    wanted = {**pinned, "patient_id": new_id(), "protocol_id": new_id(), "resource_ids": [room]}
+    ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY, "now": FIRST}
+    spanned = {"from_time": FIRST - DAY, "until_time": FIRST}
+    lost = {"after": FIRST - 900 * DAY, "after_id": NO_ID, "limit": 51}
+    broken = {**spanned, "statuses": ["VISIT_STATUS_BOOKED"], **lost}
+    busy = {"resource_id": room, "now": FIRST, "after": FIRST, "after_source": "", "limit": 51}
+    feed = {"resource_id": room, **spanned, "room_kind": "RESOURCE_KIND_ROOM", "limit": 51}
+    wanted = {**pinned, "patient_id": new_id(), "protocol_id": new_id(), "resource_ids": [room], "now": FIRST}
     board = {"site_id": site, "start_time": FIRST - DAY, "end_time": FIRST, "after": FIRST - 2 * DAY}
     day = {"start_time": FIRST - DAY, "end_time": FIRST}
     day_of_board = {"site_id": site, **day, "limit": 501, "expected": sorted(EXPECTED), "there": sorted(THERE)}
+    completed = {"closure_id": new_id(), "open_state": TaskState.OPEN, "state": TaskState.DONE}
+    completed |= {"note": "", "completed_by": "ann", "completed_at": FIRST}
     for statement, values, index in (
         (TAKEN, {"holder_id": [room], **slot}, "allocation_by_time"),
         (TAKEN, {"holder_id": [room], **slot}, "presence_never_twice"),
@@ -169,6 +190,18 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (MERGES_OF, {"alias_id": new_id()}, "patient_merge_pkey"),
         (PATIENTS.WHOLE, {"id": new_id()}, "patient_alias_pkey"),
         (PATIENTS.OF_ENDS, {"end_ids": [new_id(), new_id()]}, "patient_alias_end_idx"),
+        (TERMS, wanted, "closure_by_site"),
+        (TAKEN, {"holder_id": [room], **slot}, "busy_time_by_time"),
+        (CALENDAR, {**pinned, "patient_id": new_id(), **ahead}, "busy_time_by_time"),
+        (SURROUNDINGS, {**pinned, "patient_id": new_id(), "visit_id": new_id(), **ahead}, "allocation_by_time"),
+        (CLOSURES, {"site_id": site, **lost | {"after": FIRST}}, "closure_by_site"),
+        (BROKEN_BY_RESOURCE, {"resource_id": room, **broken}, "allocation_by_time"),
+        (BROKEN_AT_SITE, {"site_id": site, **broken}, "visit_by_site"),
+        (BUSY_TIMES, busy, "busy_time_by_time"),
+        (APPOINTMENTS, feed, "allocation_by_time"),
+        (LAST_LANE, {"id": room, "now": FIRST, "lane_count": 1}, "Index Scan using allocation_"),
+        (RESOURCES, {"site_id": site, "after": NO_ID, "limit": 51}, "lent_resource_by_site"),
+        (COMPLETE_TASKS_OF, completed, "task_of_closure"),
         (TASKS[()], {"site_id": site, "after": NO_ID, "limit": 51}, "task_by_site"),
         (BOARD_VISITS, day_of_board, "visit_by_site"),
         (BOARD_VISITS, day_of_board, "visit_by_course"),

@@ -1,12 +1,24 @@
 """Weekly hours by the wall clock, and what they are in instants."""
 
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from google.type.timeofday_pb2 import TimeOfDay
 
-from services.scheduling.domain.hours import Days, Hours, HoursInvalid, Shift, Slot, check_shifts, instant
+from services.scheduling.domain.holidays import Holiday, days_of
+from services.scheduling.domain.hours import (
+    DateHours,
+    Days,
+    Hours,
+    HoursInvalid,
+    Rotation,
+    Shift,
+    Slot,
+    check_shifts,
+    instant,
+)
 from services.scheduling.rpc.hours import minute_of_day, shifts_from_wire, shifts_to_wire
 from tests.support.scheduling import DENVER, local
 
@@ -129,3 +141,64 @@ def test_hours_survive_the_wire_over_midnight_and_up_to_it() -> None:
 def test_what_is_no_whole_minute_of_a_day_is_refused(time: dict[str, int]) -> None:
     with pytest.raises(HoursInvalid):
         minute_of_day(TimeOfDay(**time), "start_time")
+
+
+def test_a_day_with_hours_of_its_own_has_them_instead_of_its_shifts_and_whatever_the_holiday() -> None:
+    """Monday the 5th is when Independence Day of 2027, a Sunday, is observed."""
+    clinic = Hours(
+        DENVER,
+        NINE_TO_FIVE,
+        dated=(DateHours(date(2027, 7, 5), ((10 * 60, 12 * 60),)), DateHours(date(2027, 7, 10), ((9 * 60, 13 * 60),))),
+        holidays=frozenset({Holiday.INDEPENDENCE_DAY}),
+    )
+    around = clinic.spans(Slot(local(7, 4, 0), local(7, 11, 12)))
+    assert around[0] == Slot(local(7, 5, 10), local(7, 5, 12))
+    assert around[1] == Slot(local(7, 6, 9), local(7, 6, 17))
+    assert around[-1] == Slot(local(7, 10, 9), local(7, 10, 13))  # A Saturday.
+
+
+@pytest.mark.parametrize(
+    ("day", "open_"),
+    [
+        (date(2027, 7, 5), False),  # Observed for Sunday the 4th.
+        (date(2027, 7, 6), True),
+        (date(2027, 6, 18), True),  # Juneteenth is not among those that the clinic observes.
+        (date(2027, 12, 24), False),  # Christmas is a Saturday.
+        (date(2027, 12, 31), False),  # New Year's Day of 2028 is a Saturday: observed in the year before.
+        (date(2028, 1, 3), True),
+        (date(2028, 2, 29), True),
+    ],
+)
+def test_a_holiday_is_kept_on_the_day_itself_and_on_the_weekday_observed_instead(day: date, open_: bool) -> None:
+    kept = frozenset({Holiday.INDEPENDENCE_DAY, Holiday.CHRISTMAS_DAY, Holiday.NEW_YEARS_DAY})
+    clinic = Hours(DENVER, NINE_TO_FIVE, holidays=kept)
+    assert clinic.hold(Slot(instant(DENVER, day, 600), instant(DENVER, day, 660))) is open_
+
+
+def test_every_federal_holiday_has_a_name_here() -> None:
+    """The package may word one anew: then it would be lost without a sound."""
+    assert {holiday for _, holiday in days_of([2027])} == set(Holiday)
+    assert len({day for day, _ in days_of([2027])}) == 11 + 4  # Observed too: of Saturdays two, a Sunday, and of 2028.
+
+
+def test_a_night_shift_ends_at_midnight_before_a_holiday_and_may_go_on_into_a_day_with_hours_of_its_own() -> None:
+    nights, fifth = tuple(Shift(day, 22 * 60, 30 * 60) for day in range(7)), date(2027, 7, 5)
+    night = Hours(DENVER, nights, holidays=frozenset({Holiday.INDEPENDENCE_DAY}))
+    assert not night.hold(Slot(local(7, 5, 1), local(7, 5, 2)))
+    assert night.hold(Slot(local(7, 3, 22), local(7, 4, 0)))
+    own = replace(night, dated=(DateHours(fifth, ((8 * 60, 9 * 60),)),))
+    assert own.spans(Slot(local(7, 5, 1), local(7, 5, 12)))[-1] == Slot(local(7, 5, 8), local(7, 5, 9))
+    last = replace(night, holidays=frozenset({Holiday.MEMORIAL_DAY}))
+    assert not last.hold(Slot(local(5, 30, 23), local(5, 31, 1)))  # The shift begins before, and is cut.
+
+
+def test_a_shift_of_every_third_week_counts_weeks_from_its_anchors_across_clock_changes() -> None:
+    third = Rotation(Shift(2, 540, 1020), 3, date(2027, 2, 26))  # The Friday of a week whose Wednesday is the 24th.
+    days = [date(2027, 2, 1) + n * timedelta(days=1) for n in range(80)]
+    found = [day.isoformat() for day in days if third.begins_on(day)]
+    assert found == ["2027-02-03", "2027-02-24", "2027-03-17", "2027-04-07"]
+    clinic = Hours(DENVER, (), rotations=(replace(third, first=date(2027, 2, 24), last=date(2027, 3, 17)),))
+    assert clinic.spans(Slot(local(2, 1, 0), local(4, 20, 0))) == [
+        Slot(local(2, 24, 9), local(2, 24, 17)),
+        Slot(local(3, 17, 9), local(3, 17, 17)),
+    ]

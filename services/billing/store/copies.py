@@ -32,7 +32,14 @@ from services.billing.tables import (
 
 CHAIN, ID, SITE, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "site_id", "course_id"))
 
-KEEP_LEGAL_ENTITY = Statement(insert(legal_entity).values(params(*legal_entity.c.keys())).on_conflict_do_nothing())
+_entity = insert(legal_entity).values(params(*legal_entity.c.keys()))
+KEEP_LEGAL_ENTITY = Statement(
+    _entity.on_conflict_do_update(
+        index_elements=["chain_id", "id"],
+        set_={name: _entity.excluded[name] for name in ("display_name", "version")},
+        where=legal_entity.c.version < _entity.excluded.version,
+    )
+)
 KEEP_SITE = Statement(insert(site).values(params(*site.c.keys())).on_conflict_do_nothing())
 _registered = rows("registered", patient_id=Uuid)
 KEEP_PATIENTS = Statement(
@@ -120,8 +127,9 @@ def is_about(table: Table, column: str) -> ColumnElement[bool]:
 class CopyStore(AliasStore):
     aliases = PATIENTS
 
-    async def keep_legal_entity(self, legal_entity_id: UUID, display_name: str) -> None:
-        await self.rows(KEEP_LEGAL_ENTITY, id=legal_entity_id, display_name=display_name)
+    async def keep_legal_entity(self, legal_entity_id: UUID, display_name: str, version: int) -> None:
+        """Unless what is known is as new."""
+        await self.rows(KEEP_LEGAL_ENTITY, id=legal_entity_id, display_name=display_name, version=version)
 
     async def keep_site(self, kept: Site) -> None:
         await self.rows(KEEP_SITE, id=kept.id, legal_entity_id=kept.legal_entity_id, time_zone=kept.zone.key)

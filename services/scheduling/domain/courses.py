@@ -40,7 +40,7 @@ class RequirementsNotMet(DomainError):
 
 class ResourceUnsuitable(DomainError):
     kind, reason = Kind.CONFLICT, "RESOURCE_UNSUITABLE"
-    message = "a resource is of another kind, lacks the capability, or has too few lanes"
+    message = "a resource is of another kind, lacks the capability or a valid credential, or has too few lanes"
 
 
 class StartNotOnMinute(DomainError):
@@ -250,6 +250,9 @@ class Terms:
                 yield Violation(field, "LACKS_CAPABILITY", f"lacks {wanted.capability}")
             elif resource.lane_count < layout.type.lane_counts[wanted.key]:
                 yield Violation(field, "TOO_FEW_LANES", f"has {resource.lane_count} lanes only")
+            elif not resource.has_credential(wanted.credential_codes, self.site.state, day := self.day(layout.stay)):
+                text = f"has none of {', '.join(wanted.credential_codes)} that is valid on {day}"
+                yield Violation(field, "CREDENTIAL_NOT_VALID", text)
 
     def _check_times(self, layouts: Sequence[Layout], now: datetime) -> None:
         """Gaps are counted in the site's calendar days: nine o'clock to nine o'clock a week later is seven days, though

@@ -1,13 +1,15 @@
 """Time as clinics keep it: weekly hours by the wall clock and days off, and what they mean in instants."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from chassis.errors import DomainError, Kind, Violation
+from services.scheduling.domain.holidays import Holiday, days_of
 
 DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
@@ -55,12 +57,48 @@ Off = Slot | Days
 
 
 @dataclass(frozen=True, slots=True)
+class Rotation:
+    """A shift of every n-th week only, counted from that of `anchor`; weeks begin on Monday."""
+
+    shift: Shift
+    every_weeks: int = 1
+    anchor: date = date(1970, 1, 5)
+    first: date = date.min
+    """The first day on which it may begin, and the last."""
+    last: date = date.max
+
+    def begins_on(self, day: date) -> bool:
+        if day.weekday() != self.shift.weekday or not self.first <= day <= self.last:
+            return False
+        return (week_of(day) - week_of(self.anchor)) % self.every_weeks == 0
+
+
+@dataclass(frozen=True, slots=True)
+class DateHours:
+    """What one day has instead of the shifts of its weekday, in minutes after its midnight; nothing: closed all day."""
+
+    day: date
+    stretches: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
 class Hours:
-    """When a site is open or a resource at work: weekly shifts less what is off."""
+    """When a site is open or a resource at work: weekly shifts, and those of some weeks only, less what is off.
+
+    The stretches of a day that has hours of its own begin on it instead of its shifts, also on a holiday. On other
+    holidays it is closed from midnight to midnight. What is off is so whatever else is said.
+    """
 
     zone: ZoneInfo
     shifts: tuple[Shift, ...]
     off: tuple[Off, ...] = ()
+    rotations: tuple[Rotation, ...] = ()
+    dated: tuple[DateHours, ...] = ()
+    holidays: frozenset[Holiday] = frozenset()
+    site_id: UUID | None = None
+    """Whose hours they are, if a site's."""
+    state: str = ""
+    """Where it is, if a site's: credentials are valid by state."""
 
     def hold(self, slot: Slot) -> bool:
         return any(span.holds(slot) for span in self.spans(slot))
@@ -70,19 +108,37 @@ class Hours:
         first = slot.start.astimezone(self.zone).date() - DAY
         last = slot.end.astimezone(self.zone).date()
         spans = joined(self._shifts(first, last))
-        for off in self.off:
+        for off in (*self.off, *self._holidays(first, last)):
             spans = list(_without(spans, span_of(off, self.zone)))
         return spans
 
     def _shifts(self, first: date, last: date) -> Iterator[Slot]:
         for n in range((last - first).days + 1):
             day = first + n * DAY
-            weekday = day.weekday()
-            for shift in self.shifts:
-                if shift.weekday == weekday:
-                    start, end = (instant(self.zone, day, minute) for minute in (shift.start, shift.end))
-                    if start < end:  # Not so for a shift within a skipped hour.
-                        yield Slot(start, end)
+            for stretch in self._stretches(day):
+                start, end = (instant(self.zone, day, minute) for minute in stretch)
+                if start < end:  # Not so for a shift within a skipped hour.
+                    yield Slot(start, end)
+
+    def _stretches(self, day: date) -> Iterable[tuple[int, int]]:
+        """Those that begin on the day."""
+        if day in self._dated:
+            return self._dated[day]
+        weekday = day.weekday()
+        weekly = [(shift.start, shift.end) for shift in self.shifts if shift.weekday == weekday]
+        rotating = ((each.shift.start, each.shift.end) for each in self.rotations if each.begins_on(day))
+        return [*weekly, *rotating]
+
+    def _holidays(self, first: date, last: date) -> Iterator[Days]:
+        """A shift over midnight may run into the day after `last`."""
+        if self.holidays:
+            for day, holiday in days_of(range(first.year, last.year + 2)):
+                if holiday in self.holidays and first <= day <= last + DAY and day not in self._dated:
+                    yield Days(day, day)
+
+    @cached_property
+    def _dated(self) -> Mapping[date, tuple[tuple[int, int], ...]]:
+        return {each.day: each.stretches for each in self.dated}
 
 
 @lru_cache(maxsize=100_000)
@@ -119,19 +175,24 @@ def joined(slots: Iterable[Slot]) -> list[Slot]:
 
 def check_shifts(shifts: Sequence[Shift], field: str) -> None:
     """Shifts of one week may touch but not overlap, Sunday's with Monday's included."""
-    order = sorted(range(len(shifts)), key=lambda n: _minute_of_week(shifts[n]))
+    order = sorted(range(len(shifts)), key=lambda n: _minute_ofweek_of(shifts[n]))
     following = [*pairwise(order), (order[-1], order[0])] if len(order) > 1 else []
     faults = []
     for one, other in following:
-        end = _minute_of_week(shifts[one]) + shifts[one].end - shifts[one].start
-        next_start = _minute_of_week(shifts[other]) + (WEEK_MINUTES if other == order[0] else 0)
+        end = _minute_ofweek_of(shifts[one]) + shifts[one].end - shifts[one].start
+        next_start = _minute_ofweek_of(shifts[other]) + (WEEK_MINUTES if other == order[0] else 0)
         if end > next_start:
             faults.append(Violation(f"{field}[{other}]", "OVERLAP", "overlaps another stretch of the week"))
     if faults:
         raise HoursInvalid(*faults)
 
 
-def _minute_of_week(shift: Shift) -> int:
+def week_of(day: date) -> int:
+    """Weeks, each from a Monday, since the first of them."""
+    return (day.toordinal() - 1) // 7
+
+
+def _minute_ofweek_of(shift: Shift) -> int:
     return shift.weekday * DAY_MINUTES + shift.start
 
 

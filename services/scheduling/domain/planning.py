@@ -283,8 +283,16 @@ class _Planner:
                 for need in visit_type.needs[requirement.key]:
                     runs = (_runs(lane, need.end - need.start) >> need.start for lane in self._lanes[resource.id])
                     free &= _at_least(need.lane_count, runs)
-                starts[resource.id] = free
+                starts[resource.id] = free & self._entitled(resource, requirement)
         return starts
+
+    def _entitled(self, resource: Resource, requirement: Requirement) -> int:
+        """The days on which a credential that is wanted is valid."""
+        codes, state = requirement.credential_codes, self._calendar.site.state
+        if not codes:
+            return -1
+        days = zip(self._days, self._midnights, self._midnights[1:], strict=False)
+        return self._bits((start, end) for day, start, end in days if resource.has_credential(codes, state, day))
 
     def _refusal(self) -> PlanNotFound:
         """Follows the course as far as it goes, and tells what each day lacks on which the next visit might be."""

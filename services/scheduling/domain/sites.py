@@ -1,7 +1,7 @@
 """Chains, the companies that bill for their sites, and the sites."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo, available_timezones
 import phonenumbers
 
 from chassis.errors import DomainError, Kind, Violation
-from services.scheduling.domain.hours import Days, Hours, Shift, check_shifts
+from services.scheduling.domain.holidays import Holiday
+from services.scheduling.domain.hours import DAY, DAY_MINUTES, DateHours, Days, Hours, Shift, check_shifts
 
 _STATES = (
     "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR "
@@ -60,6 +61,11 @@ class StateUnknown(DomainError):
     kind, reason, message = Kind.INVALID, "STATE_UNKNOWN", "not a US state or territory, or not that of the address"
 
 
+class ExceptionsOverlap(DomainError):
+    kind, reason = Kind.INVALID, "EXCEPTIONS_OVERLAP"
+    message = "a day has two exceptions, or stretches that overlap, or is a closed date as well"
+
+
 class PhoneInvalid(DomainError):
     kind, reason, message = Kind.INVALID, "PHONE_INVALID", "not a possible number in E.164"
 
@@ -74,6 +80,7 @@ class Chain:
 class LegalEntity:
     id: UUID
     display_name: str
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +97,22 @@ class Site:
     phone: str
     opening_hours: tuple[Shift, ...]
     closed_dates: tuple[date, ...]
+    exceptions: tuple[DateHours, ...] = ()
+    observed_holidays: frozenset[Holiday] = frozenset()
+    version: int = 1
 
     @property
     def hours(self) -> Hours:
-        return Hours(ZoneInfo(self.time_zone), self.opening_hours, tuple(Days(day, day) for day in self.closed_dates))
+        closed = (*self.closed_dates, *(each.day for each in self.exceptions if not each.stretches))
+        return Hours(
+            ZoneInfo(self.time_zone),
+            self.opening_hours,
+            tuple(Days(day, day) for day in closed),
+            dated=self.exceptions,
+            holidays=self.observed_holidays,
+            site_id=self.id,
+            state=self.state,
+        )
 
     @property
     def address_line(self) -> str:
@@ -101,17 +120,36 @@ class Site:
         area = " ".join(filter(None, (self.state, self.address.get("postal_code"))))
         return ", ".join(filter(None, (*self.address.get("address_lines", ()), self.address.get("locality"), area)))
 
-    def check(self) -> None:
-        """Refuses the first rule that is broken, with the field."""
+    def check(self, path: str = "") -> None:
+        """Refuses the first rule that is broken, with the field, which stands in the request behind `path`."""
         if self.time_zone not in _time_zones():
-            raise TimeZoneUnknown(Violation("time_zone", "TIME_ZONE_UNKNOWN", "is not an IANA time zone"))
+            raise TimeZoneUnknown(Violation(f"{path}time_zone", "TIME_ZONE_UNKNOWN", "is not an IANA time zone"))
         if self.state not in STATES or self.address.get("administrative_area", self.state) != self.state:
-            raise StateUnknown(Violation("state", "STATE_UNKNOWN", StateUnknown.message))
+            raise StateUnknown(Violation(f"{path}state", "STATE_UNKNOWN", StateUnknown.message))
         if not _is_possible(self.phone):
-            raise PhoneInvalid(Violation("phone", "PHONE_INVALID", PhoneInvalid.message))
+            raise PhoneInvalid(Violation(f"{path}phone", "PHONE_INVALID", PhoneInvalid.message))
         if betrays_health(self.discreet_name):
-            raise DiscreetNameRefused(Violation("discreet_name", "HEALTH_WORD", DiscreetNameRefused.message))
-        check_shifts(self.opening_hours, "opening_hours")
+            raise DiscreetNameRefused(Violation(f"{path}discreet_name", "HEALTH_WORD", DiscreetNameRefused.message))
+        check_shifts(self.opening_hours, f"{path}opening_hours")
+        if faults := list(_exception_faults(self, f"{path}exceptions")):
+            raise ExceptionsOverlap(*faults)
+
+
+def _exception_faults(site: Site, path: str) -> Iterator[Violation]:
+    days, closed = dict[date, DateHours](), set(site.closed_dates)
+    for n, each in enumerate(site.exceptions):
+        if each.day in days:
+            yield Violation(f"{path}[{n}].date", "DAY_TWICE", "has an exception above already")
+        elif each.day in closed:
+            yield Violation(f"{path}[{n}].date", "CLOSED_DATE", "is a closed date")
+        days.setdefault(each.day, each)
+    for n, each in enumerate(site.exceptions):
+        order = sorted(each.stretches)
+        following = days.get(each.day + DAY)
+        until_next = min((DAY_MINUTES + start for start, _ in following.stretches), default=None) if following else None
+        ends = [start for start, _ in order[1:]] + ([until_next] if until_next is not None else [])
+        if any(end > start for (_, end), start in zip(order, ends, strict=False)):
+            yield Violation(f"{path}[{n}].stretches", "OVERLAP", "overlap each other, or the next day's")
 
 
 def betrays_health(name: str) -> bool:

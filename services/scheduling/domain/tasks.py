@@ -1,4 +1,4 @@
-"""Tasks of a site's front desk: what a merge of two patients, or its undoing, left for somebody to settle."""
+"""Tasks of a site's front desk: what a merge, its undoing or a closure left for somebody to settle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ class TaskDone(DomainError):
 class TaskKind(StrEnum):
     OVERLAPPING_VISITS = "TASK_KIND_OVERLAPPING_VISITS"
     VISITS_TO_ASSIGN = "TASK_KIND_VISITS_TO_ASSIGN"
+    BROKEN_VISITS = "TASK_KIND_BROKEN_VISITS"
 
 
 class TaskState(StrEnum):
@@ -34,9 +35,9 @@ class Task:
     site_id: UUID
     kind: TaskKind
     patient_id: UUID
-    """The survivor that the merge named."""
-    merged_patient_id: UUID
-    merge_version: int
+    """The survivor that the merge named, or whose visits are broken."""
+    merged_patient_id: UUID | None
+    merge_version: int | None
     """Of the merge, or the unmerge, that left the task."""
     visit_ids: tuple[UUID, ...]
     created_at: datetime
@@ -44,6 +45,8 @@ class Task:
     note: str = ""
     completed_by: str | None = None
     completed_at: datetime | None = None
+    closure_id: UUID | None = None
+    """Of the closure that left the task."""
 
     @property
     def state(self) -> TaskState:

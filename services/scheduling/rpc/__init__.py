@@ -6,7 +6,10 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.scheduling.v1 import (
     board_service_pb2,
+    calendar_service_pb2,
+    capability_service_pb2,
     chain_service_pb2,
+    closure_service_pb2,
     course_service_pb2,
     gate_service_pb2,
     legal_entity_service_pb2,
@@ -20,9 +23,12 @@ from atoll.scheduling.v1 import (
 from chassis.db import Database
 from services.scheduling.rpc.board import BoardServicer
 from services.scheduling.rpc.calendars import ResourceCalendarServicer
+from services.scheduling.rpc.capabilities import CapabilityServicer
 from services.scheduling.rpc.chains import ChainServicer, LegalEntityServicer
+from services.scheduling.rpc.closures import ClosureServicer
 from services.scheduling.rpc.courses import CourseServicer
 from services.scheduling.rpc.gates import GateServicer
+from services.scheduling.rpc.ical import CalendarServicer
 from services.scheduling.rpc.protocols import ProtocolServicer
 from services.scheduling.rpc.resources import ResourceServicer
 from services.scheduling.rpc.sites import SiteServicer
@@ -45,4 +51,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         resource_calendar_service_pb2.DESCRIPTOR.services_by_name["ResourceCalendarService"]: ResourceCalendarServicer(
             db
         ),
+        calendar_service_pb2.DESCRIPTOR.services_by_name["CalendarService"]: CalendarServicer(db),
+        capability_service_pb2.DESCRIPTOR.services_by_name["CapabilityService"]: CapabilityServicer(db),
+        closure_service_pb2.DESCRIPTOR.services_by_name["ClosureService"]: ClosureServicer(db),
     }

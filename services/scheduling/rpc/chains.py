@@ -4,6 +4,7 @@ from atoll.scheduling.v1 import chain_service_pb2 as chain_pb
 from atoll.scheduling.v1 import legal_entity_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
+from chassis.etags import from_etag, to_etag
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.pages import Page
 from services.scheduling import use_cases
@@ -40,6 +41,16 @@ class LegalEntityServicer:
 
         return await self._db.once(call, request, pb.CreateLegalEntityResponse, SchedulingStore, work)
 
+    async def UpdateLegalEntity(self, request: pb.UpdateLegalEntityRequest, call: Call) -> pb.UpdateLegalEntityResponse:
+        told = request.legal_entity
+        id, version = from_wire("legalentity", told.id), from_etag(told.etag)
+
+        async def work(store: SchedulingStore) -> pb.UpdateLegalEntityResponse:
+            changed = await use_cases.change_legal_entity(store, id, version, told.display_name)
+            return pb.UpdateLegalEntityResponse(legal_entity=_entity(changed))
+
+        return await self._db.once(call, request, pb.UpdateLegalEntityResponse, SchedulingStore, work)
+
     async def GetLegalEntity(self, request: pb.GetLegalEntityRequest, call: Call) -> pb.GetLegalEntityResponse:
         id = from_wire("legalentity", request.legal_entity_id)
         entity = await self._db.read(call, request, SchedulingStore, lambda store: store.legal_entity(id))
@@ -57,4 +68,6 @@ def _chain(chain: Chain) -> chain_pb.Chain:
 
 
 def _entity(entity: LegalEntity) -> pb.LegalEntity:
-    return pb.LegalEntity(id=to_wire("legalentity", entity.id), display_name=entity.display_name)
+    return pb.LegalEntity(
+        id=to_wire("legalentity", entity.id), display_name=entity.display_name, etag=to_etag(entity.version)
+    )

@@ -1,15 +1,30 @@
 """Hours on the wire: google.type.TimeOfDay and DayOfWeek, as minutes of a week."""
 
 from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Any
 
+from google.type.date_pb2 import Date
 from google.type.dayofweek_pb2 import DayOfWeek
 from google.type.interval_pb2 import Interval
 from google.type.timeofday_pb2 import TimeOfDay
 
+from atoll.scheduling.v1 import hours_pb2 as pb
 from atoll.scheduling.v1.hours_pb2 import DateRange, DayHours, TimeOff
 from chassis.errors import Violation
+from chassis.ids import from_wire, to_wire
 from chassis.times import from_date, to_date, to_instant, to_timestamp
-from services.scheduling.domain.hours import DAY_MINUTES, Days, HoursInvalid, Off, Shift, Slot
+from services.scheduling.domain.hours import (
+    DAY_MINUTES,
+    DateHours,
+    Days,
+    HoursInvalid,
+    Off,
+    Rotation,
+    Shift,
+    Slot,
+)
+from services.scheduling.domain.resources import NO_SITE, WorkingShift
 
 
 def weekday_of(day: DayOfWeek.ValueType) -> int:
@@ -32,8 +47,62 @@ def shifts_from_wire(wire: Iterable[DayHours], field: str) -> tuple[Shift, ...]:
 
 def shifts_to_wire(shifts: Iterable[Shift]) -> Iterator[DayHours]:
     for shift in shifts:
-        end = shift.end if shift.end <= DAY_MINUTES else shift.end - DAY_MINUTES
-        yield DayHours(day=DayOfWeek.ValueType(shift.weekday + 1), start_time=_time(shift.start), end_time=_time(end))
+        day = DayOfWeek.ValueType(shift.weekday + 1)
+        yield DayHours(day=day, start_time=_time(shift.start), end_time=_end(shift.end))
+
+
+def dated_from_wire(wire: Iterable[pb.DateHours], field: str) -> tuple[DateHours, ...]:
+    return tuple(
+        DateHours(
+            from_date(each.date, f"{field}[{n}].date"),
+            tuple(_stretch(part, f"{field}[{n}].stretches[{k}]") for k, part in enumerate(each.stretches)),
+        )
+        for n, each in enumerate(wire)
+    )
+
+
+def dated_to_wire(dated: Iterable[DateHours]) -> Iterator[pb.DateHours]:
+    for each in dated:
+        stretches = (pb.TimeStretch(start_time=_time(start), end_time=_end(end)) for start, end in each.stretches)
+        yield pb.DateHours(date=to_date(each.day), stretches=stretches)
+
+
+def working_shifts_from_wire(wire: Iterable[pb.WorkingShift], field: str) -> tuple[WorkingShift, ...]:
+    return tuple(_working_shift(each, f"{field}[{n}]") for n, each in enumerate(wire))
+
+
+def working_shifts_to_wire(shifts: Iterable[WorkingShift]) -> Iterator[pb.WorkingShift]:
+    for each in shifts:
+        rotation = each.rotation
+        [hours] = shifts_to_wire([rotation.shift])
+        yield pb.WorkingShift(
+            hours=hours,
+            site_id=to_wire("site", each.site_id),
+            every_weeks=rotation.every_weeks,
+            anchor_date=to_date(rotation.anchor) if rotation.every_weeks > 1 else None,
+            first_date=bound_to_wire(rotation.first),
+            last_date=bound_to_wire(rotation.last),
+        )
+
+
+def bound_to_wire(day: date) -> Date | None:
+    """Of days that have no first or last one: None."""
+    return None if day in (date.min, date.max) else to_date(day)
+
+
+def days_given(wire: Any, field: str, *names: str) -> dict[str, date]:
+    """By name, those of the fields `<name>_date` that are set."""
+    given = (name for name in names if wire.HasField(f"{name}_date"))
+    return {name: from_date(getattr(wire, f"{name}_date"), f"{field}.{name}_date") for name in given}
+
+
+def _working_shift(wire: pb.WorkingShift, field: str) -> WorkingShift:
+    if wire.every_weeks > 1 and not wire.HasField("anchor_date"):
+        text = "a shift of every n-th week needs a day of such a week"
+        raise HoursInvalid(Violation(f"{field}.anchor_date", "MISSING", text))
+    days = days_given(wire, field, "anchor", "first", "last")
+    rotation = Rotation(_shift(wire.hours, f"{field}.hours"), max(1, wire.every_weeks), **days)
+    return WorkingShift(from_wire("site", wire.site_id) if wire.site_id else NO_SITE, rotation)
 
 
 def offs_from_wire(wire: Iterable[TimeOff], field: str) -> tuple[Off, ...]:
@@ -50,9 +119,13 @@ def offs_to_wire(offs: Iterable[Off]) -> Iterator[TimeOff]:
 
 
 def _shift(wire: DayHours, field: str) -> Shift:
+    return Shift(weekday_of(wire.day), *_stretch(wire, field))
+
+
+def _stretch(wire: DayHours | pb.TimeStretch, field: str) -> tuple[int, int]:
     start = minute_of_day(wire.start_time, f"{field}.start_time") % DAY_MINUTES
     end = minute_of_day(wire.end_time, f"{field}.end_time")
-    return Shift(weekday_of(wire.day), start, end if start < end else end + DAY_MINUTES)
+    return start, end if start < end else end + DAY_MINUTES
 
 
 def _off(wire: TimeOff, field: str) -> Off:
@@ -66,6 +139,10 @@ def _off(wire: TimeOff, field: str) -> Off:
     if slot.end <= slot.start:
         raise HoursInvalid(Violation(f"{field}.interval.end_time", "BEFORE_START", "is not after start_time"))
     return slot
+
+
+def _end(minute: int) -> TimeOfDay:
+    return _time(minute if minute <= DAY_MINUTES else minute - DAY_MINUTES)
 
 
 def _time(minute: int) -> TimeOfDay:

@@ -1,17 +1,24 @@
 """SiteService."""
 
+from typing import Any
+
 from google.protobuf.json_format import MessageToDict, ParseDict
 from google.type.postal_address_pb2 import PostalAddress
 
 from atoll.scheduling.v1 import site_service_pb2 as pb
+from atoll.scheduling.v1.hours_pb2 import Holiday as WireHoliday
+from chassis.auth import AccessDenied
 from chassis.call import Call
 from chassis.db import Database
+from chassis.etags import from_etag, to_etag
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.pages import Page
 from chassis.times import from_date, to_date
 from services.scheduling import use_cases
+from services.scheduling.domain.holidays import Holiday
+from services.scheduling.domain.resources import NO_SITE
 from services.scheduling.domain.sites import Site
-from services.scheduling.rpc.hours import shifts_from_wire, shifts_to_wire
+from services.scheduling.rpc.hours import dated_from_wire, dated_to_wire, shifts_from_wire, shifts_to_wire
 from services.scheduling.store import SchedulingStore
 
 
@@ -26,6 +33,16 @@ class SiteServicer:
             return pb.CreateSiteResponse(site=_to_wire(site))
 
         return await self._db.once(call, request, pb.CreateSiteResponse, SchedulingStore, work)
+
+    async def UpdateSite(self, request: pb.UpdateSiteRequest, call: Call) -> pb.UpdateSiteResponse:
+        told, fields = _told(request.site), frozenset(request.update_mask.paths)
+        if call.sites is not None and told.id not in call.sites:
+            raise AccessDenied()
+
+        async def work(store: SchedulingStore) -> pb.UpdateSiteResponse:
+            return pb.UpdateSiteResponse(site=_to_wire(await use_cases.change_site(store, told, fields)))
+
+        return await self._db.once(call, request, pb.UpdateSiteResponse, SchedulingStore, work)
 
     async def GetSite(self, request: pb.GetSiteRequest, call: Call) -> pb.GetSiteResponse:
         id = from_wire("site", request.site_id)
@@ -44,15 +61,29 @@ def _site(request: pb.CreateSiteRequest) -> Site:
         id=new_id(),
         legal_entity_id=from_wire("legalentity", request.legal_entity_id),
         code=request.code,
-        display_name=request.display_name,
-        discreet_name=request.discreet_name,
-        address=MessageToDict(request.address, preserving_proto_field_name=True),
         state=request.state,
         time_zone=request.time_zone,
-        phone=request.phone,
-        opening_hours=shifts_from_wire(request.opening_hours, "opening_hours"),
-        closed_dates=tuple(from_date(day, f"closed_dates[{n}]") for n, day in enumerate(request.closed_dates)),
+        **_changeable(request, ""),
     )
+
+
+def _told(site: pb.Site) -> Site:
+    """The id, the version that was seen, and what may change."""
+    fixed: dict[str, Any] = {"legal_entity_id": NO_SITE, "code": "", "state": "", "time_zone": ""}
+    return Site(from_wire("site", site.id), version=from_etag(site.etag), **fixed, **_changeable(site, "site."))
+
+
+def _changeable(told: pb.CreateSiteRequest | pb.Site, path: str) -> dict[str, Any]:
+    return {
+        "display_name": told.display_name,
+        "discreet_name": told.discreet_name,
+        "address": MessageToDict(told.address, preserving_proto_field_name=True),
+        "phone": told.phone,
+        "opening_hours": shifts_from_wire(told.opening_hours, f"{path}opening_hours"),
+        "closed_dates": tuple(from_date(day, f"{path}closed_dates[{n}]") for n, day in enumerate(told.closed_dates)),
+        "exceptions": dated_from_wire(told.exceptions, f"{path}exceptions"),
+        "observed_holidays": frozenset(Holiday(WireHoliday.Name(each)) for each in told.observed_holidays),
+    }
 
 
 def _to_wire(site: Site) -> pb.Site:
@@ -68,4 +99,7 @@ def _to_wire(site: Site) -> pb.Site:
         phone=site.phone,
         opening_hours=shifts_to_wire(site.opening_hours),
         closed_dates=[to_date(day) for day in site.closed_dates],
+        exceptions=dated_to_wire(site.exceptions),
+        observed_holidays=sorted(WireHoliday.Value(each) for each in site.observed_holidays),
+        etag=to_etag(site.version),
     )

@@ -49,13 +49,14 @@ def _task(task: Task) -> pb.Task:
         kind=pb.TaskKind.Value(task.kind),
         state=pb.TaskState.Value(task.state),
         patient_id=to_wire("patient", task.patient_id),
-        merged_patient_id=to_wire("patient", task.merged_patient_id),
+        merged_patient_id=to_wire("patient", task.merged_patient_id) if task.merged_patient_id else "",
         visit_ids=[_visit(id) for id in task.visit_ids],
         create_time=to_timestamp(task.created_at),
         note=task.note,
         completed_by=task.completed_by or "",
         complete_time=to_timestamp(task.completed_at) if task.completed_at else None,
         etag=to_etag(task.version),
+        closure_id=to_wire("closure", task.closure_id) if task.closure_id else "",
     )
 
 

@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from services.scheduling.domain.capabilities import CapabilityExists
 from services.scheduling.domain.courses import VisitsConflict
 from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotFound, ProtocolVersionNotFound
 from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
 from services.scheduling.domain.visits import VisitStatusConflict
 from services.scheduling.store.board import BoardStore
 from services.scheduling.store.calendars import CalendarStore
+from services.scheduling.store.capabilities import CapabilityStore
 from services.scheduling.store.changes import ChangeStore
+from services.scheduling.store.closures import ClosureStore
 from services.scheduling.store.courses import CourseStore
 from services.scheduling.store.gates import GateStore
+from services.scheduling.store.ical import IcalStore
 from services.scheduling.store.patients import PatientStore
 from services.scheduling.store.planning import PlanningStore
 from services.scheduling.store.resources import ResourceStore
@@ -35,17 +39,23 @@ class SchedulingStore(
     ChangeStore,
     BoardStore,
     CalendarStore,
+    ClosureStore,
+    IcalStore,
+    CapabilityStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "chain_pkey": ChainExists,
         "site_chain_id_legal_entity_id_fkey": LegalEntityNotFound,
         "site_code_key": SiteCodeTaken,
         "resource_chain_id_site_id_fkey": SiteNotFound,
+        "lent_resource_site_fkey": SiteNotFound,
         "protocol_code_key": ProtocolCodeTaken,
         "protocol_version_chain_id_protocol_id_fkey": ProtocolNotFound,
         "protocol_draft_chain_id_protocol_id_fkey": ProtocolNotFound,
         "adoption_chain_id_site_id_fkey": SiteNotFound,
         "adoption_chain_id_protocol_version_id_fkey": ProtocolVersionNotFound,
+        "closure_chain_id_site_id_fkey": SiteNotFound,
+        "capability_pkey": CapabilityExists,
         "allocation_never_twice": VisitsConflict,
         "presence_never_twice": VisitsConflict,
         "visit_status_change_pkey": VisitStatusConflict,

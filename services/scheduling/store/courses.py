@@ -1,12 +1,11 @@
 """Courses: what their booking must know, and the one statement that writes one."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from itertools import groupby
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 from sqlalchemy import (
@@ -48,13 +47,12 @@ from services.scheduling.domain.courses import (
     Taken,
     Terms,
 )
-from services.scheduling.domain.hours import DAY, Days, Hours, Slot
+from services.scheduling.domain.hours import DAY, Hours, Slot
 from services.scheduling.domain.protocols import ProtocolVersion, ProtocolVersionRetired, Template
 from services.scheduling.domain.sites import SiteNotFound
-from services.scheduling.store.columns import shifts_of
 from services.scheduling.store.patients import PATIENTS, is_paused
 from services.scheduling.store.protocols import kept_template
-from services.scheduling.store.resources import resource_of
+from services.scheduling.store.resources import AT_SITE, CLOSED, hours_at, resources_at
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
 from services.scheduling.store.told import TOLD, told
 from services.scheduling.store.visits import visit_of
@@ -62,6 +60,7 @@ from services.scheduling.tables import (
     adoption,
     adverse_event,
     allocation,
+    busy_time,
     clearance,
     course,
     patient,
@@ -80,11 +79,10 @@ _this_adoption = [adoption.c.chain_id == CHAIN, adoption.c.site_id == SITE, adop
 _retired = exists().where(
     protocol_version_retirement.c.chain_id == CHAIN, protocol_version_retirement.c.protocol_version_id == VERSION
 )
-of_site = and_(resource.c.chain_id == CHAIN, resource.c.site_id == SITE)
+of_site = and_(*AT_SITE)
 site_terms = select(
-    site.c.time_zone,
-    site.c.opening_hours,
-    site.c.closed_dates,
+    site,
+    CLOSED,
     exists().where(*_this_adoption).label("adopted"),
     _retired.label("retired"),
     select(adoption.c.narrowed_template).where(*_this_adoption).scalar_subquery().label("narrowed_template"),
@@ -123,6 +121,8 @@ def _while_wanted(table: Table, holder: str) -> ColumnElement[bool]:
     return and_(table.c.chain_id == CHAIN, table.c[holder] == _wanted.c.holder_id, overlaps, near)
 
 
+EACH_LANE = -1
+"""Of who is busy elsewhere, so that none of their lanes is free."""
 TAKEN = Statement(
     union_all(
         select(
@@ -131,6 +131,9 @@ TAKEN = Statement(
         select(presence.c.patient_id, literal(0, SmallInteger), presence.c.start_at, presence.c.end_at).join(
             _wanted, _while_wanted(presence, "patient_id")
         ),
+        select(
+            busy_time.c.resource_id, literal(EACH_LANE, SmallInteger), busy_time.c.start_at, busy_time.c.end_at
+        ).join(_wanted, _while_wanted(busy_time, "resource_id")),
     )
 )
 
@@ -244,17 +247,17 @@ class CourseStore(Store):
             protocol_id=version.protocol_id,
             patient_id=patient_id,
             resource_ids=list(resource_ids),
+            now=self.call.now,
         )
         hours = site_hours(row, site_id, version.id)
         assert row
         if not row["patient_known"]:
             raise NotYetKnown("patient", row["patient_end"])
-        found = [resource_of(each) for each in json.loads(row["resources"] or "[]")]
         return Terms(
             site=hours,
             protocol_id=version.protocol_id,
             template=site_template(row, version),
-            resources={each.id: each for each in found},
+            resources={each.id: each for each in resources_at(row)},
             clearances=_clearances(row["clearances"]),
             paused=row["paused"],
             patient_id=row["patient_end"],
@@ -273,7 +276,9 @@ class CourseStore(Store):
             near_at=[slot.end + DAY for _, slot in wanted],
         )
         return [
-            Taken(terms.holder(row["holder_id"]), row["lane"], Slot(row["start_at"], row["end_at"])) for row in found
+            Taken(terms.holder(row["holder_id"]), lane, Slot(row["start_at"], row["end_at"]))
+            for row in found
+            for lane in _lanes_of(row, terms)
         ]
 
     def add_course(self, new: Course, placed: Sequence[Sequence[Taken]]) -> None:
@@ -319,6 +324,10 @@ class CourseStore(Store):
         return [_course(list(visits)) for _, visits in groupby(found, key=lambda row: row["course_id"])]
 
 
+def _lanes_of(row: Record, terms: Terms) -> Iterable[int]:
+    return range(terms.resources[row["holder_id"]].lane_count) if row["lane"] == EACH_LANE else (row["lane"],)
+
+
 def site_hours(row: Record | None, site_id: UUID, version_id: UUID) -> Hours:
     """Of the columns of `site_terms`; refused where there is no site, or nothing new is booked there by the version."""
     if row is None:
@@ -328,8 +337,7 @@ def site_hours(row: Record | None, site_id: UUID, version_id: UUID) -> Hours:
     if not row["adopted"]:
         ids = {"site_id": to_wire("site", site_id), "protocol_version_id": to_wire("protocolversion", version_id)}
         raise ProtocolNotAdopted(**ids)
-    closed = tuple(Days(day, day) for day in row["closed_dates"])
-    return Hours(ZoneInfo(row["time_zone"]), shifts_of(json.loads(row["opening_hours"])), closed)
+    return hours_at(row)
 
 
 def site_template(row: Record, version: ProtocolVersion) -> Template:

@@ -15,9 +15,9 @@ from services.scheduling.domain.planning import Calendar, Wish, last_day, visits
 from services.scheduling.domain.protocols import ProtocolVersion
 from services.scheduling.store.courses import PATIENT, as_json, of_site, site_hours, site_terms
 from services.scheduling.store.patients import PATIENTS
-from services.scheduling.store.resources import resource_of
+from services.scheduling.store.resources import resources_at
 from services.scheduling.store.sites import CHAIN
-from services.scheduling.tables import allocation, presence, resource
+from services.scheduling.tables import allocation, busy_time, presence, resource
 
 FROM, UNTIL = param("from_time", Instant), param("until_time", Instant)
 
@@ -46,6 +46,13 @@ _lanes = (
     .group_by(allocation.c.resource_id, allocation.c.lane)
     .subquery("lanes")
 )
+_busy = (
+    select(func.jsonb_build_array(busy_time.c.resource_id, _spans(busy_time)).label("busy"))
+    .join_from(resource, busy_time, busy_time.c.resource_id == resource.c.id)
+    .where(of_site, _ahead(busy_time))
+    .group_by(busy_time.c.resource_id)
+    .subquery("busy_times")
+)
 _ids = PATIENTS.each_id(PATIENT, "their_ids")
 CALENDAR = Statement(
     site_terms.add_columns(
@@ -56,6 +63,7 @@ CALENDAR = Statement(
         .where(_ahead(presence))
         .scalar_subquery()
         .label("patient"),
+        select(func.jsonb_agg(_busy.c.busy)).scalar_subquery().label("busy"),
     )
 )
 
@@ -75,10 +83,15 @@ class PlanningStore(Store):
             patient_id=patient_id,
             from_time=origin,
             until_time=end,
+            now=self.call.now,
         )
         hours = site_hours(row, site_id, version.id)
         assert row
-        resources = (resource_of(each) for each in json.loads(row["resources"] or "[]"))
-        taken = {(UUID(id), lane): spans for id, lane, spans in json.loads(row["taken"] or "[]")}
-        in_order = tuple(sorted(resources, key=lambda each: each.id))
+        taken: dict[tuple[UUID, int], list[tuple[int, int]]] = {
+            (UUID(id), lane): spans for id, lane, spans in json.loads(row["taken"] or "[]")
+        }
+        in_order = tuple(sorted(resources_at(row), key=lambda each: each.id))
+        for id, spans in json.loads(row["busy"] or "[]"):
+            for lane in next(range(each.lane_count) for each in in_order if each.id == UUID(id)):
+                taken[UUID(id), lane] = [*taken.get((UUID(id), lane), ()), *spans]
         return Calendar(hours, in_order, origin, taken, json.loads(row["patient"] or "[]"))

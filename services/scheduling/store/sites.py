@@ -1,17 +1,21 @@
 """Chains, legal entities and sites."""
 
 import json
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Integer, Text, Uuid, insert, select
+from sqlalchemy import Integer, Text, Uuid, insert, select, update
 
+from chassis.etags import StaleEtag
 from chassis.ids import to_wire
 from chassis.pages import Page
 from chassis.sql import Statement, param, params
 from chassis.store import Store
+from services.scheduling.domain.holidays import Holiday
+from services.scheduling.domain.hours import Hours
 from services.scheduling.domain.sites import Chain, ChainNotFound, LegalEntity, LegalEntityNotFound, Site, SiteNotFound
-from services.scheduling.store.columns import shifts_column, shifts_of
+from services.scheduling.store.columns import dated_column, dated_of, shifts_column, shifts_of
 from services.scheduling.tables import chain, legal_entity, site
 
 CHAIN, LIMIT = param("chain_id", Uuid), param("limit", Integer)
@@ -28,6 +32,27 @@ LEGAL_ENTITIES = Statement(_page_of_entities.limit(LIMIT))
 ADD_SITE = Statement(insert(site).values(params(*site.c.keys())))
 _sites = select(site).where(site.c.chain_id == CHAIN)
 SITE = Statement(_sites.where(site.c.id == param("id", Uuid)))
+CHANGE_SITE = Statement(
+    update(site)
+    .where(site.c.chain_id == CHAIN, site.c.id == param("id", Uuid), site.c.version == param("seen", Integer))
+    .values(
+        params(
+            *("display_name", "discreet_name", "address", "phone", "opening_hours", "closed_dates"),
+            *("exceptions", "observed_holidays", "version"),
+        )
+    )
+    .returning(site.c.version)
+)
+CHANGE_LEGAL_ENTITY = Statement(
+    update(legal_entity)
+    .where(
+        legal_entity.c.chain_id == CHAIN,
+        legal_entity.c.id == param("id", Uuid),
+        legal_entity.c.version == param("seen", Integer),
+    )
+    .values(params("display_name", "version"))
+    .returning(legal_entity.c.version)
+)
 SITES = Statement(_sites.where(site.c.code > param("after", Text)).order_by(site.c.code).limit(LIMIT))
 
 
@@ -48,28 +73,27 @@ class SiteStore(Store):
         row = await self.row(LEGAL_ENTITY, id=id)
         if row is None:
             raise LegalEntityNotFound(legal_entity_id=to_wire("legalentity", id))
-        return LegalEntity(row["id"], row["display_name"])
+        return _entity(row)
+
+    async def change_legal_entity(self, changed: LegalEntity) -> None:
+        """Unless somebody else did since it was read."""
+        values = {"id": changed.id, "display_name": changed.display_name}
+        if not await self.row(CHANGE_LEGAL_ENTITY, **values, version=changed.version, seen=changed.version - 1):
+            raise StaleEtag()
 
     async def legal_entities(self, page: Page) -> list[LegalEntity]:
         after = UUID(page.after[0]) if page.after else NO_ID
         found = await self.rows(LEGAL_ENTITIES, after=after, limit=page.limit)
-        return [LegalEntity(row["id"], row["display_name"]) for row in found]
+        return [_entity(row) for row in found]
 
     async def add_site(self, new: Site) -> None:
-        await self.rows(
-            ADD_SITE,
-            id=new.id,
-            legal_entity_id=new.legal_entity_id,
-            code=new.code,
-            display_name=new.display_name,
-            discreet_name=new.discreet_name,
-            address=json.dumps(new.address),
-            state=new.state,
-            time_zone=new.time_zone,
-            phone=new.phone,
-            opening_hours=shifts_column(new.opening_hours),
-            closed_dates=list(new.closed_dates),
-        )
+        fixed = {"legal_entity_id": new.legal_entity_id, "code": new.code, "time_zone": new.time_zone}
+        await self.rows(ADD_SITE, **fixed, state=new.state, **_changeable(new))
+
+    async def change_site(self, changed: Site) -> None:
+        """Unless somebody else did since it was read."""
+        if not await self.row(CHANGE_SITE, **_changeable(changed), seen=changed.version - 1):
+            raise StaleEtag()
 
     async def site(self, id: UUID) -> Site:
         row = await self.row(SITE, id=id)
@@ -82,7 +106,37 @@ class SiteStore(Store):
         return [_site(row) for row in found]
 
 
+def _entity(row: Record) -> LegalEntity:
+    return LegalEntity(row["id"], row["display_name"], row["version"])
+
+
+def _changeable(each: Site) -> dict[str, Any]:
+    """The id, and the columns that may change."""
+    return {
+        "id": each.id,
+        "display_name": each.display_name,
+        "discreet_name": each.discreet_name,
+        "address": json.dumps(each.address),
+        "phone": each.phone,
+        "opening_hours": shifts_column(each.opening_hours),
+        "closed_dates": list(each.closed_dates),
+        "exceptions": dated_column(each.exceptions),
+        "observed_holidays": sorted(each.observed_holidays),
+        "version": each.version,
+    }
+
+
+def hours_of(row: Record) -> Hours:
+    """Of a row that has a site's columns, and maybe others."""
+    return _site(row).hours
+
+
 def _site(row: Record) -> Site:
-    values = {name: value for name, value in row.items() if name != "chain_id"}
+    values = {each.name: row[each.name] for each in site.c if each.name != "chain_id"}
     values |= {"address": json.loads(row["address"]), "closed_dates": tuple(row["closed_dates"])}
-    return Site(**values | {"opening_hours": shifts_of(json.loads(row["opening_hours"]))})
+    values |= {
+        "opening_hours": shifts_of(json.loads(row["opening_hours"])),
+        "exceptions": dated_of(json.loads(row["exceptions"])),
+        "observed_holidays": frozenset(map(Holiday, row["observed_holidays"])),
+    }
+    return Site(**values)

@@ -64,13 +64,23 @@ BOOKED_MEANWHILE = Statement(
     .order_by(course.c.id)
 )
 
-_never_twice = ["chain_id", "site_id", "kind", "merged_patient_id", "merge_version", "visit_ids"]
-ADD_TASK = Statement(insert(task).values(params(*task.c.keys())).on_conflict_do_nothing(index_elements=_never_twice))
+_new_task = insert(task).values(params(*task.c.keys()))
+ADD_TASK = Statement(_new_task.on_conflict_do_nothing().returning(task.c.id))
 _this = [task.c.chain_id == CHAIN, task.c.id == param("task_id", Uuid)]
 TASK = Statement(select(task).where(*_this))
 TASK_TO_CHANGE = Statement(select(task).where(*_this).with_for_update())
 _completion = ("state", "version", "note", "completed_by", "completed_at")
 COMPLETE_TASK = settling(update(task).where(*_this).values(params(*_completion)).cte("completed_task"))
+
+COMPLETE_TASKS_OF = Statement(
+    update(task)
+    .where(
+        task.c.chain_id == CHAIN,
+        task.c.closure_id == param("closure_id", Uuid),
+        task.c.state == param("open_state", Text),
+    )
+    .values(version=task.c.version + 1, **params("state", "note", "completed_by", "completed_at"))
+)
 
 
 def _tasks(*filters: str) -> Statement:
@@ -128,7 +138,14 @@ class TaskStore(Store):
             note=new.note,
             completed_by=new.completed_by,
             completed_at=new.completed_at,
+            closure_id=new.closure_id,
         )
+
+    async def complete_tasks_of(self, closure_id: UUID, note: str) -> None:
+        """Those that are open."""
+        by, at = self.call.actor, self.call.now
+        values = {"state": TaskState.DONE, "note": note, "completed_by": by, "completed_at": at}
+        await self.rows(COMPLETE_TASKS_OF, closure_id=closure_id, open_state=TaskState.OPEN, **values)
 
     async def task(self, id: UUID) -> Task:
         return _found(await self.row(TASK, task_id=id), id)
@@ -169,4 +186,5 @@ def _task(row: Record) -> Task:
         note=row["note"],
         completed_by=row["completed_by"],
         completed_at=row["completed_at"],
+        closure_id=row["closure_id"],
     )
