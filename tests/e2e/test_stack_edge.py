@@ -78,7 +78,7 @@ class StandIn:
                 for name, handler in handlers.items()
             }
             server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, wrapped)])
-        watching = grpc.unary_stream_rpc_method_handler(
+        watching: Any = grpc.unary_stream_rpc_method_handler(
             self.watch,
             request_deserializer=boards.WatchSiteRequest.FromString,
             response_serializer=lambda response: response.SerializeToString(),

@@ -106,12 +106,9 @@ async def test_a_visit_under_way_shows_when_each_segment_was_and_how_long_the_cu
     clinic.svc.clock.now = FIRST + 103 * MINUTE
     [shown] = (await board(clinic)).visits
     actual = [
-        tuple(
-            minutes(stamp) if each.HasField(name) else None
-            for name, stamp in (
-                ("actual_start_time", each.actual_start_time),
-                ("actual_end_time", each.actual_end_time),
-            )
+        (
+            minutes(each.actual_start_time) if each.HasField("actual_start_time") else None,
+            minutes(each.actual_end_time) if each.HasField("actual_end_time") else None,
         )
         for each in shown.segments
     ]

@@ -212,11 +212,6 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
             {"resource_id": [room], "start_time": FIRST - DAY, "end_time": FIRST, "limit": 51},
             "allocation_by_time",
         ),
-        (
-            CALENDAR_RESOURCES["kind",],
-            {"site_id": site, "kind": "ROOM", "after": NO_ID, "limit": 51},
-            "resource_by_site",
-        ),
         (TASKS["state",], {"site_id": site, "state": TaskState.OPEN, "after": NO_ID, "limit": 51}, "task_by_state"),
     ):
         plan = await explained(clinic, statement, values)

@@ -72,8 +72,8 @@ def test_nothing_is_recorded_of_a_visit_that_nobody_checked_in() -> None:
 def test_each_change_of_status_ends_one_segment_and_begins_the_next() -> None:
     assert recorded(board_visit(CHECKED_IN=2)) == [(2, None), (None, None), (None, None), (None, None)]
     assert recorded(board_visit(CHECKED_IN=2, IN_TREATMENT=15)) == [(2, 15), (15, None), (None, None), (None, None)]
-    through = {"CHECKED_IN": 2, "IN_TREATMENT": 15, "IN_OBSERVATION": 60, "COMPLETED": 99}
-    assert recorded(board_visit(**through)) == [(2, 15), (15, 60), (60, 99), (99, None)]
+    done = board_visit(CHECKED_IN=2, IN_TREATMENT=15, IN_OBSERVATION=60, COMPLETED=99)
+    assert recorded(done) == [(2, 15), (15, 60), (60, 99), (99, None)]
 
 
 def test_what_no_change_of_status_parts_is_not_recorded() -> None:

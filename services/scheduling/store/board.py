@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import ARRAY, Text, and_, any_, cast, func, or_, select, true
+from sqlalchemy import ARRAY, Text, any_, cast, func, or_, select, true
 
 from chassis.ids import read_id, to_wire
 from chassis.sql import Statement, param
@@ -59,6 +59,13 @@ _reached = (
     .where(visit_status_change.c.chain_id == CHAIN, visit_status_change.c.visit_id == visit.c.id)
     .lateral("changes")
 )
+# Not joined: PostgreSQL takes the policies for true of hardly any course, and would read all of them first.
+_version = (
+    select(course.c.protocol_version_id)
+    .where(course.c.chain_id == CHAIN, course.c.id == visit.c.course_id)
+    .scalar_subquery()
+    .label("protocol_version_id")
+)
 _other = visit.alias("other")
 _following = (
     select(_other.c.id.label("next_id"), _other.c.start_at.label("next_start_at"))
@@ -70,12 +77,8 @@ _following = (
 )
 # Nothing is planned to last longer than a day: who is there at `start_time` began within the day before.
 BOARD_VISITS = Statement(
-    select(visit, course.c.protocol_version_id, *_reached.c, *_following.c)
-    .select_from(
-        visit.join(course, and_(course.c.chain_id == CHAIN, course.c.id == visit.c.course_id))
-        .outerjoin(_reached, true())
-        .outerjoin(_following, true())
-    )
+    select(visit, _version, *_reached.c, *_following.c)
+    .select_from(visit.outerjoin(_reached, true()).outerjoin(_following, true()))
     .where(
         visit.c.chain_id == CHAIN,
         visit.c.site_id == SITE,
