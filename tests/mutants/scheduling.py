@@ -268,4 +268,5 @@ SCHEDULING = [
     Mutant('services/billing/store/copies.py', '        where=legal_entity.c.version < _entity.excluded.version,\n', '', "tests/integration/test_billing_accounts.py", 'newest_name'),
     Mutant('services/scheduling/rpc/resources.py', 'locks=[told.id]', 'locks=[]', I_SCHEDULING_CHANGES, 'under_way'),
     Mutant('services/scheduling/rpc/closures.py', 'locks = [command.resource_id or command.site_id]', 'locks = [command.site_id]', I_SCHEDULING_CLOSURES, 'under_way'),
+    Mutant('services/scheduling/domain/hours.py', 'if day in self._dated:', 'if False:', P_SCHEDULING, 'days_with'),
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """What holds for every calendar, course and clock change."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise, permutations
@@ -11,7 +11,19 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from services.scheduling.domain.courses import Choice, Clearance, Taken, Terms, VisitsConflict
-from services.scheduling.domain.hours import DAY, MINUTE, Days, Hours, Off, Shift, Slot, instant
+from services.scheduling.domain.holidays import Holiday
+from services.scheduling.domain.hours import (
+    DAY,
+    MINUTE,
+    DateHours,
+    Days,
+    Hours,
+    Off,
+    Rotation,
+    Shift,
+    Slot,
+    instant,
+)
 from services.scheduling.domain.planning import (
     GAP_DAY_COST,
     LATE_DAY_COST,
@@ -119,6 +131,72 @@ def is_open(zone: ZoneInfo, weekly: Sequence[Shift], off: Sequence[Off], at: dat
     )
     away = any(one.first <= day <= one.last if isinstance(one, Days) else one.start <= at < one.end for one in off)
     return at_work and not away
+
+
+NOVEMBER = st.dates(date(2027, 11, 3), date(2027, 11, 14))
+"""Clocks go back in America on the 7th, and Veterans Day is on the 11th."""
+rotations = st.builds(
+    lambda shift, weeks, anchor, first, days: Rotation(shift, weeks, anchor, first, first + days * DAY),
+    shifts,
+    st.integers(1, 3),
+    st.dates(date(2027, 1, 1), date(2027, 12, 31)),
+    NOVEMBER,
+    st.integers(0, 12),
+)
+stretches = st.lists(
+    st.builds(lambda start, length: (start, start + length), st.integers(0, 1439), st.integers(1, 1440)), max_size=2
+)
+own_days = st.dictionaries(NOVEMBER, stretches.map(tuple), max_size=3)
+
+
+@settings(max_examples=60)
+@given(
+    zones,
+    st.lists(shifts, max_size=3),
+    st.lists(rotations, max_size=3),
+    own_days,
+    st.booleans(),
+    st.integers(0, 9 * 24 * 60),
+    st.integers(1, 600),
+)
+def test_days_with_hours_of_their_own_holidays_and_rotating_shifts_hold_a_slot_as_their_minutes_do(
+    zone: ZoneInfo,
+    weekly: list[Shift],
+    rotating: list[Rotation],
+    own: dict[date, tuple[tuple[int, int], ...]],
+    observed: bool,
+    start: int,
+    length: int,
+) -> None:
+    """Against a model that asks of each minute which stretches of the days before hold it."""
+    dated = tuple(DateHours(day, each) for day, each in own.items())
+    kept = frozenset({Holiday.VETERANS_DAY} if observed else set())
+    hours = Hours(zone, tuple(weekly), rotations=tuple(rotating), dated=dated, holidays=kept)
+    begin = datetime(2027, 11, 4, tzinfo=UTC) + start * MINUTE
+
+    def begin_on(day: date) -> Iterable[tuple[int, int]]:
+        if day in own:
+            return own[day]
+        weeks = [each for each in rotating if (day - monday(each.anchor)).days // 7 % each.every_weeks == 0]
+        named = [each.shift for each in weeks if each.first <= day <= each.last]
+        return [(shift.start, shift.end) for shift in (*weekly, *named) if shift.weekday == day.weekday()]
+
+    def open_at(at: datetime) -> bool:
+        day = at.astimezone(zone).date()
+        if observed and day == date(2027, 11, 11) and day not in own:
+            return False
+        return any(
+            instant(zone, each, first) <= at < instant(zone, each, last)
+            for each in (day - 2 * DAY, day - DAY, day)
+            for first, last in begin_on(each)
+        )
+
+    slot = Slot(begin, begin + length * MINUTE)
+    assert hours.hold(slot) == all(open_at(begin + n * MINUTE) for n in range(length))
+
+
+def monday(day: date) -> date:
+    return day - day.weekday() * DAY
 
 
 START = datetime(2027, 3, 1, 8, tzinfo=UTC)

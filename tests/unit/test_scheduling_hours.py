@@ -202,3 +202,10 @@ def test_a_shift_of_every_third_week_counts_weeks_from_its_anchors_across_clock_
         Slot(local(2, 24, 9), local(2, 24, 17)),
         Slot(local(3, 17, 9), local(3, 17, 17)),
     ]
+
+
+def test_a_night_shift_of_new_years_eve_is_known_to_end_at_midnight() -> None:
+    nights = tuple(Shift(day, 22 * 60, 30 * 60) for day in range(7))
+    night = Hours(DENVER, nights, holidays=frozenset({Holiday.NEW_YEARS_DAY}))
+    evening = Slot(local(12, 31, 22, year=2028), local(12, 31, 23, year=2028))
+    assert night.spans(evening)[-1].end == local(1, 1, 0, year=2029)

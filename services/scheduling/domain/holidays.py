@@ -54,3 +54,6 @@ def _days_of(year: int) -> tuple[tuple[date, Holiday], ...]:
         for name in names.split("; ")
     )
     return tuple((day, holiday) for day, holiday in found if holiday)
+
+
+_days_of(2000)  # The package loads what it knows of a country when first asked, for a second: not while somebody waits.
