@@ -2,10 +2,11 @@
 
 from chassis.service import Service, main
 from services.scheduling.consumers import READS
+from services.scheduling.jobs import end_holds
 from services.scheduling.rpc import servicers
 from services.scheduling.store import SchedulingStore
 
-SERVICE = Service(name="scheduling", store_type=SchedulingStore, servicers=servicers, reads=READS)
+SERVICE = Service(name="scheduling", store_type=SchedulingStore, servicers=servicers, reads=READS, jobs=(end_holds,))
 
 if __name__ == "__main__":
     main(SERVICE)

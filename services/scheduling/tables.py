@@ -23,7 +23,7 @@ from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.schema import SchemaItem
 
 from chassis.aliases import alias_table
-from chassis.tables import Instant, chain_table, service_metadata
+from chassis.tables import OWN_SITES, Instant, chain_table, service_metadata
 
 metadata = service_metadata()
 
@@ -206,7 +206,7 @@ course = chain_table(
     _id("patient_id"),
     _id("protocol_version_id"),
     _text("route_code"),
-    Column("booked_at", Instant, nullable=False),
+    Column("booked_at", Instant),  # None: nothing of it is booked yet.
     Column("version", Integer, nullable=False),  # Counts the events about the course, its visits' among them.
     Column("deposit_paid_at", Instant),  # As billing told; None: not yet, or there is none.
     _belongs_to("site", "site_id"),
@@ -290,6 +290,7 @@ allocation = chain_table(
     _id("resource_id", key=True),
     Column("lane", SmallInteger, primary_key=True),
     *_time_of("allocation", "resource_id", "lane", key=True),
+    Column("held_until", Instant),  # None: it is booked. Past: it is in nobody's way, and may be cleared away.
     _belongs_to("visit", "visit_id"),
     _belongs_to("resource", "resource_id"),
     # Look-ups compare the plain columns: row-level security keeps `&&`, which is not leakproof, from any index.
@@ -304,6 +305,7 @@ presence = chain_table(
     _id("visit_id", key=True),
     _id("patient_id"),
     *_time_of("presence", "patient_id"),
+    Column("held_until", Instant),  # As of an allocation.
     _belongs_to("visit", "visit_id"),
 )
 
@@ -339,3 +341,30 @@ task = chain_table(
     Index("task_by_site", "chain_id", "site_id", "id"),
     Index("task_by_state", "chain_id", "site_id", "state", "id"),
 )
+
+NO_CHAIN = UUID(int=0)
+# What is kept free for somebody, while it is: a row goes when the hold is booked, given up or cleared away. Seen from
+# every site, since a patient holds at one only. The job that ends holds looks here as the call of no chain for the
+# chains that have something to end.
+_held = func.tstzrange(column("held_at"), column("expire_at"))
+hold = chain_table(
+    "hold",
+    metadata,
+    _id("course_id", key=True),
+    _id("site_id"),
+    _id("patient_id"),
+    _text("actor"),
+    Column("held_at", Instant, nullable=False),
+    Column("expire_at", Instant, nullable=False),
+    _belongs_to("course", "course_id"),
+    CheckConstraint("held_at < expire_at AND expire_at <= held_at + interval '1 hour'", name="an_hour_at_most"),
+    ExcludeConstraint(("chain_id", "="), ("patient_id", "="), (_held, "&&"), name="hold_one_at_a_time"),
+    Index("hold_by_actor", "chain_id", "actor"),
+    Index("hold_by_end", "expire_at"),
+    own_sites="true",
+    changed_by=OWN_SITES,
+)
+hold.info["ddl"] = [
+    "CREATE POLICY every_chain ON hold FOR SELECT TO scheduling "
+    f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
+]

@@ -16,7 +16,7 @@ from chassis.errors import DomainError
 from services.scheduling.domain.courses import Layout, Taken, Terms, VisitsConflict
 from services.scheduling.rpc.courses import book_course_command
 from services.scheduling.store import SchedulingStore
-from services.scheduling.use_cases import book_course
+from services.scheduling.use_cases.courses import book_course
 from tests.support.scheduling import DAY, TEMPLATE, Clinic, local, open_clinic, open_scheduling
 from tests.support.service import Running, refusal
 

@@ -5,11 +5,13 @@ from typing import ClassVar
 
 from chassis.errors import DomainError
 from services.scheduling.domain.courses import VisitsConflict
+from services.scheduling.domain.holds import HoldLimit
 from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotFound, ProtocolVersionNotFound
 from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
 from services.scheduling.domain.visits import VisitStatusConflict
 from services.scheduling.store.courses import CourseStore
 from services.scheduling.store.gates import GateStore
+from services.scheduling.store.holds import HoldStore
 from services.scheduling.store.patients import PatientStore
 from services.scheduling.store.planning import PlanningStore
 from services.scheduling.store.resources import ResourceStore
@@ -26,6 +28,7 @@ class SchedulingStore(
     PatientStore,
     PlanningStore,
     CourseStore,
+    HoldStore,
     VisitStore,
     TaskStore,
     RunningStore,
@@ -42,5 +45,6 @@ class SchedulingStore(
         "adoption_chain_id_protocol_version_id_fkey": ProtocolVersionNotFound,
         "allocation_never_twice": VisitsConflict,
         "presence_never_twice": VisitsConflict,
+        "hold_one_at_a_time": HoldLimit,
         "visit_status_change_pkey": VisitStatusConflict,
     }

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, time
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Table, and_, cast, func, select
+from sqlalchemy import ColumnElement, Integer, Table, and_, cast, func, or_, select
 
 from chassis.sql import Statement, param
 from chassis.store import Store
@@ -20,6 +20,7 @@ from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import allocation, presence, resource
 
 FROM, UNTIL = param("from_time", Instant), param("until_time", Instant)
+NOW = param("now", Instant)
 
 
 def _minute(column: ColumnElement[datetime]) -> ColumnElement[int]:
@@ -30,6 +31,7 @@ def _minute(column: ColumnElement[datetime]) -> ColumnElement[int]:
 def _ahead(table: Table) -> ColumnElement[bool]:
     """Nothing lasts longer than a day: the index is read no further than that beyond what is wanted."""
     touches = and_(table.c.end_at > FROM, table.c.start_at < UNTIL)
+    touches = and_(touches, or_(table.c.held_until.is_(None), table.c.held_until > NOW))
     return and_(table.c.chain_id == CHAIN, touches, table.c.end_at < UNTIL + DAY)
 
 
@@ -75,6 +77,7 @@ class PlanningStore(Store):
             patient_id=patient_id,
             from_time=origin,
             until_time=end,
+            now=self.call.now,
         )
         hours = site_hours(row, site_id, version.id)
         assert row
