@@ -15,7 +15,7 @@ from atoll.scheduling.v1 import visit_service_pb2 as visits_pb
 from atoll.scheduling.v1.visit_pb2 import VisitStatus
 from chassis.ids import from_wire, new_id, to_wire
 from services.scheduling.domain.holds import HOLDS_OF_CALLER_MAX
-from tests.support.scheduling import DAY, Clinic, hours, local, open_clinic, open_scheduling
+from tests.support.scheduling import DAY, Clinic, hours, local, open_clinic, open_scheduling, visit_choice
 from tests.support.service import Running, refusal
 
 FIRST = local(3, 2, 9)  # A Tuesday; it is Monday, nine o'clock.
@@ -46,7 +46,9 @@ def later(clinic: Clinic, minutes: int) -> None:
 
 
 async def read(clinic: Clinic, course_id: str) -> pb.Course:
-    return (await clinic.svc.call(clinic.courses.GetCourse, pb.GetCourseRequest(course_id=course_id))).course
+    answer = await clinic.svc.call(clinic.courses.GetCourse, pb.GetCourseRequest(course_id=course_id))
+    course: pb.Course = answer.course
+    return course
 
 
 async def test_a_held_course_takes_all_that_its_visits_need_and_tells_what_an_estimate_needs(clinic: Clinic) -> None:
@@ -292,3 +294,63 @@ async def test_staff_of_another_site_or_chain_do_not_reach_a_hold(clinic: Clinic
         for answer in (clinic.book_hold(held.id, token), clinic.release_hold(held.id, token)):
             assert (await refusal(answer)).reason == "COURSE_NOT_FOUND"
     assert statuses(await read(clinic, held.id)) == ["HELD"]
+
+
+async def test_a_course_is_booked_phase_by_phase_the_assessment_before_any_clearance(clinic: Clinic) -> None:
+    patient = await clinic.add_patient(cleared=False)
+    assessment = [visit_choice("assessment", FIRST, prescriber=clinic.prescriber)]
+    course = await clinic.book(clinic.request(patient, assessment))
+    into = {"course_id": course.id}
+    too_soon = clinic.request(patient, clinic.treatments([FIRST + DAY]), **into)
+    assert (await refusal(clinic.book(too_soon))).faults == [("visits[0].start_time", "SPACING_OUTSIDE_PROTOCOL")]
+    treatment = clinic.request(patient, clinic.treatments([FRIDAY, FRIDAY + 4 * DAY]), **into)
+    assert (await refusal(clinic.book(treatment))).reason == "GATE_PENDING"
+    held = await clinic.hold(patient, [FRIDAY, FRIDAY + 4 * DAY], **into)
+    assert (held.id, statuses(held)) == (course.id, ["BOOKED", "HELD", "HELD"])
+    assert held.book_time == course.book_time
+    await clinic.clear(patient)
+    booked = await clinic.book_hold(held.id)
+    assert (booked.id, statuses(booked), booked.book_time) == (course.id, ["BOOKED"] * 3, course.book_time)
+    follow_up = [visit_choice("follow_up", local(3, 23, 9), prescriber=clinic.prescriber)]
+    last = await clinic.book(clinic.request(patient, follow_up, **into))
+    assert await read(clinic, course.id) == last
+    told = [(subject, len(event.visits)) for subject, event in await clinic.published() if ".course." in subject]
+    booked_, held_ = "scheduling.v1.course.booked", "scheduling.v1.course.held"
+    assert told == [(booked_, 1), (held_, 2), (booked_, 2), (booked_, 1)]
+    versions = [event.meta.aggregate_version for subject, event in await clinic.published() if ".course." in subject]
+    assert versions == [1, 2, 3, 4]
+    assert await clinic.count("course") == 1
+
+
+async def test_a_course_goes_on_by_its_version_though_nothing_new_is_booked_by_it(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([FIRST])))
+    await clinic.svc.admin.execute("DELETE FROM adoption WHERE chain_id = $1", clinic.svc.chain_id)
+    further = clinic.treatments([FRIDAY])
+    assert (await refusal(clinic.book(clinic.request(patient, further)))).reason == "PROTOCOL_NOT_ADOPTED"
+    assert len((await clinic.book(clinic.request(patient, further, course_id=course.id))).visits) == 2
+
+
+async def test_what_is_said_of_a_course_that_is_there_must_be_so(clinic: Clinic) -> None:
+    course = await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST])))
+    visits, into = clinic.treatments([FRIDAY]), {"course_id": course.id}
+    other = await clinic.add_patient()
+    refused = await refusal(clinic.book(clinic.request(other, visits, **into)))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "COURSE_MISMATCH")
+    assert refused.faults == [("patient_id", "COURSE_MISMATCH")]
+    refused = await refusal(clinic.book(clinic.request(course.patient_id, visits, route_code="nasal", **into)))
+    assert refused.faults == [("route_code", "COURSE_MISMATCH")]
+    missing = clinic.request(other, visits, course_id=to_wire("course", new_id()))
+    assert (await refusal(clinic.book(missing))).reason == "COURSE_NOT_FOUND"
+    assert await clinic.count("visit") == 1
+
+
+async def test_holding_again_after_a_hold_of_the_same_course_has_ended_ends_that_first(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    held = await clinic.hold(patient, [FIRST])
+    later(clinic, 15)
+    again = await clinic.hold(patient, [FIRST], course_id=held.id)
+    assert (again.id, sorted(statuses(again))) == (held.id, ["EXPIRED", "HELD"])
+    subjects = [subject.removeprefix("scheduling.v1.course.") for subject, _ in (await clinic.published())[-3:]]
+    assert subjects == ["held", "hold_expired", "held"]
+    assert sorted(statuses(await clinic.book_hold(held.id))) == ["BOOKED", "EXPIRED"]

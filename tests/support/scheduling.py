@@ -244,7 +244,10 @@ class Clinic:
         return course
 
     async def hold(self, patient_id: str, starts: Sequence[datetime], **changes: Any) -> courses.Course:
-        return (await self.svc.call(self.courses.HoldCourse, self.hold_request(patient_id, starts, **changes))).course
+        course: courses.Course = (
+            await self.svc.call(self.courses.HoldCourse, self.hold_request(patient_id, starts, **changes))
+        ).course
+        return course
 
     def hold_request(self, patient_id: str, starts: Sequence[datetime], **changes: Any) -> courses.HoldCourseRequest:
         where = {name: changes.pop(name) for name in ("nurse", "room") if name in changes}
@@ -254,11 +257,13 @@ class Clinic:
 
     async def book_hold(self, course_id: str, token: str | None = None) -> courses.Course:
         request = courses.BookHoldRequest(request_id=str(uuid4()), course_id=course_id)
-        return (await self.svc.call(self.courses.BookHold, request, token)).course
+        course: courses.Course = (await self.svc.call(self.courses.BookHold, request, token)).course
+        return course
 
     async def release_hold(self, course_id: str, token: str | None = None) -> courses.Course:
         request = courses.ReleaseHoldRequest(request_id=str(uuid4()), course_id=course_id)
-        return (await self.svc.call(self.courses.ReleaseHold, request, token)).course
+        course: courses.Course = (await self.svc.call(self.courses.ReleaseHold, request, token)).course
+        return course
 
     async def end_holds(self) -> int:
         """As the elected process does."""
