@@ -140,7 +140,8 @@ def test_visits_that_stand_count_towards_the_phases_number() -> None:
 
 @pytest.mark.parametrize("there", [False, True])
 def test_a_requirement_may_ask_for_the_same_person_at_every_visit(*, there: bool) -> None:
-    same = [{**each, "same_across_visits": each["key"] == "nurse"} for each in TREATMENT["requirements"]]
+    requirements: Any = TREATMENT["requirements"]
+    same = [{**each, "same_across_visits": each["key"] == "nurse"} for each in requirements]
     steady = with_(template=domain_template({**TEMPLATE, "visit_types": [TALK, {**TREATMENT, "requirements": same}]}))
     first, second = treatment(local(3, 2, 9)), treatment(local(3, 5, 9), nurse=OTHER)
     kept = standing(steady, [first]) if there else ()

@@ -43,6 +43,10 @@ class ResourceUnsuitable(DomainError):
     message = "a resource is of another kind, lacks the capability, or has too few lanes"
 
 
+class VisitTypeNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "VISIT_TYPE_NOT_FOUND", "the version has no such visit type"
+
+
 class StartNotOnMinute(DomainError):
     kind, reason, message = Kind.INVALID, "START_NOT_ON_MINUTE", "a visit does not start on a whole minute"
 
@@ -91,6 +95,11 @@ class CoursePaused(DomainError):
 
 class VisitsConflict(DomainError):
     kind, reason, message = Kind.CONFLICT, "VISITS_CONFLICT", "a resource or the patient is taken when a visit is"
+
+    @property
+    def indexes(self) -> list[int]:
+        """Which of the visits asked for are in conflict."""
+        return sorted({int(each.field.partition("[")[2].partition("]")[0]) for each in self.violations})
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +220,7 @@ class Terms:
 
         `standing` are visits that the course has already. Gates are another matter: see `check_gates`.
         """
-        if route_code not in self.template.route_codes:
-            raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", RouteUnknown.message))
+        self.check_route(route_code)
         of_phases = [visit for visit in standing if visit.phase_code in self.template.order]
         codes = [choice.phase_code for choice in choices]
         refuse(PhasesOutsideProtocol, phase_faults(self.template, codes, [visit.phase_code for visit in of_phases]))
@@ -228,8 +236,27 @@ class Terms:
         refuse(OutsideHours, self._outside_hours(choices, layouts))
         return layouts
 
+    def lay_out_beside(self, layouts: Sequence[Layout], choices: Sequence[Choice], now: datetime) -> None:
+        """As `lay_out`, of visits beside the phases, which keep no gaps."""
+        refuse(RequirementsNotMet, _each(choices, layouts, _requirement_faults))
+        refuse(ResourceNotFound, _each(choices, layouts, self._absent))
+        refuse(ResourceUnsuitable, _each(choices, layouts, self._unsuitable))
+        self._check_times(choices, layouts, now)
+        refuse(OutsideHours, self._outside_hours(choices, layouts))
+
+    def layouts_beside(self, visit_type_code: str, choices: Sequence[Choice]) -> list[Layout]:
+        """A visit that a phase books only for the cleared needs a clearance beside the phases, too."""
+        phase = self.template.beside(visit_type_code)
+        if phase is None:
+            raise VisitTypeNotFound(visit_type_code=visit_type_code)
+        return [self._layout_of(choice, phase) for choice in choices]
+
     def layouts(self, choices: Sequence[Choice]) -> list[Layout]:
         return [self._layout(choice) for choice in choices]
+
+    def check_route(self, route_code: str) -> None:
+        if route_code not in self.template.route_codes:
+            raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", RouteUnknown.message))
 
     def check_gates(self, route_code: str, layouts: Sequence[Layout]) -> None:
         """What a visit must have when it is booked, and need not when it is held."""
@@ -274,8 +301,13 @@ class Terms:
         """Days are the site's: late on Monday in New York is Tuesday in UTC."""
         return slot.start.astimezone(self.site.zone).date()
 
+    def today(self, now: datetime) -> date:
+        return self.day(Slot(now, now))
+
     def _layout(self, choice: Choice) -> Layout:
-        phase = self.template.phase(choice.phase_code)
+        return self._layout_of(choice, self.template.phase(choice.phase_code))
+
+    def _layout_of(self, choice: Choice, phase: Phase) -> Layout:
         visit_type = self.template.visit_type(phase.visit_type_code)
         chosen = dict(choice.resources)
         return Layout(
@@ -362,13 +394,13 @@ class Terms:
             yield Violation(f"visits[{i}].phase_code", rule, BEYOND_CLEARANCE[rule])
 
 
-def check_course_is(course: Course, site_id: UUID, terms: Terms, version_id: UUID, route_code: str) -> None:
-    """What a request says of a course that is there is so."""
+def check_course_is(course: Course, site_id: UUID, terms: Terms, version_id: UUID, route_code: str | None) -> None:
+    """What a request says of a course that is there is so; None: it says nothing of the route."""
     said = {
         "site_id": course.site_id == site_id,
         "patient_id": course.patient_id in terms.patient_ids,
         "protocol_version_id": course.protocol_version_id == version_id,
-        "route_code": course.route_code == route_code,
+        "route_code": route_code is None or course.route_code == route_code,
     }
     text = CourseMismatch.message
     refuse(CourseMismatch, (Violation(name, "COURSE_MISMATCH", text) for name, true in said.items() if not true))

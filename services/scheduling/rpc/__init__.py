@@ -21,9 +21,9 @@ from services.scheduling.rpc.courses import CourseServicer
 from services.scheduling.rpc.gates import GateServicer
 from services.scheduling.rpc.protocols import ProtocolServicer
 from services.scheduling.rpc.resources import ResourceServicer
+from services.scheduling.rpc.single import BookingVisitServicer
 from services.scheduling.rpc.sites import SiteServicer
 from services.scheduling.rpc.tasks import TaskServicer
-from services.scheduling.rpc.visits import VisitServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -34,7 +34,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         resource_service_pb2.DESCRIPTOR.services_by_name["ResourceService"]: ResourceServicer(db),
         protocol_service_pb2.DESCRIPTOR.services_by_name["ProtocolService"]: ProtocolServicer(db),
         course_service_pb2.DESCRIPTOR.services_by_name["CourseService"]: CourseServicer(db),
-        visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: VisitServicer(db),
+        visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: BookingVisitServicer(db),
         gate_service_pb2.DESCRIPTOR.services_by_name["GateService"]: GateServicer(db),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
     }

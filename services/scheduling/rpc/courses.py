@@ -15,10 +15,11 @@ from chassis.pages import Page
 from chassis.times import from_date, to_instant, to_timestamp
 from services.scheduling.domain.courses import Choice, Course
 from services.scheduling.domain.holds import HOLD_MINUTES
-from services.scheduling.domain.planning import Calendar, Plan, PlannedVisit, Wish, plan
+from services.scheduling.domain.planning import Calendar, Plan, Wish, plan
 from services.scheduling.domain.protocols import ProtocolVersion
+from services.scheduling.rpc.conflicts import Conflicts, planned_visit_to_wire
 from services.scheduling.rpc.hours import minute_of_day, weekday_of
-from services.scheduling.rpc.visits import resources_to_wire, visit_to_wire
+from services.scheduling.rpc.visits import resources_from_wire, visit_to_wire
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases.courses import BookCourse, HoldCourse, book_course, hold_course
 from services.scheduling.use_cases.holds import book_hold, release_hold
@@ -31,6 +32,7 @@ class CourseServicer:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._planner, self._planning = ThreadPoolExecutor(1, "planner"), 0
+        self._conflicts = Conflicts(db)
 
     async def PlanCourse(self, request: pb.PlanCourseRequest, call: Call) -> pb.PlanCourseResponse:
         """The calendar's transaction is over before planning begins, which happens beside the event loop."""
@@ -58,9 +60,9 @@ class CourseServicer:
         async def work(store: SchedulingStore) -> pb.BookCourseResponse:
             return pb.BookCourseResponse(course=_course(await book_course(store, command)))
 
-        return await self._db.once(
-            call, request, pb.BookCourseResponse, SchedulingStore, work, locks=command.contended_ids
-        )
+        locks = command.contended_ids
+        booked = self._db.once(call, request, pb.BookCourseResponse, SchedulingStore, work, locks=locks)
+        return await self._conflicts.or_elsewhere(call, request, command, booked)
 
     async def HoldCourse(self, request: pb.HoldCourseRequest, call: Call) -> pb.HoldCourseResponse:
         command = hold_course_command(request)
@@ -69,7 +71,8 @@ class CourseServicer:
         async def work(store: SchedulingStore) -> pb.HoldCourseResponse:
             return pb.HoldCourseResponse(course=_course(await hold_course(store, command)))
 
-        return await self._db.once(call, request, pb.HoldCourseResponse, SchedulingStore, work, locks=locks)
+        held = self._db.once(call, request, pb.HoldCourseResponse, SchedulingStore, work, locks=locks)
+        return await self._conflicts.or_elsewhere(call, request, command, held)
 
     async def BookHold(self, request: pb.BookHoldRequest, call: Call) -> pb.BookHoldResponse:
         id = from_wire("course", request.course_id)
@@ -121,7 +124,7 @@ def _asked(request: pb.BookCourseRequest | pb.HoldCourseRequest) -> dict[str, An
             Choice(
                 visit.phase_code,
                 to_instant(visit.start_time),
-                tuple((each.requirement_key, from_wire("resource", each.resource_id)) for each in visit.resources),
+                resources_from_wire(visit.resources),
             )
             for visit in request.visits
         ),
@@ -150,17 +153,7 @@ def _id(kind: str, wire: str) -> UUID | None:
 
 
 def _plan(visits: Plan) -> pb.CoursePlan:
-    return pb.CoursePlan(visits=map(_planned_visit, visits))
-
-
-def _planned_visit(visit: PlannedVisit) -> pb.PlannedVisit:
-    return pb.PlannedVisit(
-        phase_code=visit.phase_code,
-        start_time=to_timestamp(visit.slot.start),
-        resources=resources_to_wire(visit.resources),
-        visit_type_code=visit.visit_type_code,
-        end_time=to_timestamp(visit.slot.end),
-    )
+    return pb.CoursePlan(visits=map(planned_visit_to_wire, visits))
 
 
 def _course(course: Course) -> pb.Course:

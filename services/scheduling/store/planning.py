@@ -1,7 +1,7 @@
 """A site's calendar, as planning reads it: in one statement."""
 
 import json
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 
@@ -69,7 +69,20 @@ class PlanningStore(Store):
         Refuses a wish that the version does not allow, since it would be read for nothing.
         """
         last = last_day(visits_of(version.template, wish), wish)
-        origin, end = (datetime.combine(day, time(), UTC) for day in (wish.earliest - DAY, last + 3 * DAY))
+        return await self.calendar_of_days(site_id, version, patient_id, wish.earliest - DAY, last + 3 * DAY)
+
+    async def calendar_of_days(
+        self,
+        site_id: UUID,
+        version: ProtocolVersion,
+        patient_id: UUID,
+        first: date,
+        until: date,
+        *,
+        pinned: bool = False,
+    ) -> Calendar:
+        """From midnight of one day to midnight of another, in UTC."""
+        origin, end = (datetime.combine(day, time(), UTC) for day in (first, until))
         row = await self.row(
             CALENDAR,
             site_id=site_id,
@@ -79,7 +92,7 @@ class PlanningStore(Store):
             until_time=end,
             now=self.call.now,
         )
-        hours = site_hours(row, site_id, version.id)
+        hours = site_hours(row, site_id, version.id, pinned=pinned)
         assert row
         resources = (resource_of(each) for each in json.loads(row["resources"] or "[]"))
         taken = {(UUID(id), lane): spans for id, lane, spans in json.loads(row["taken"] or "[]")}

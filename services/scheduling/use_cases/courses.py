@@ -42,6 +42,9 @@ class BookCourse:
         """What two bookings may not reach for at once."""
         return self.resource_ids | {self.patient_id}
 
+    def layouts(self, terms: Terms) -> list[Layout]:
+        return terms.layouts(self.visits)
+
 
 @dataclass(frozen=True, slots=True)
 class HoldCourse(BookCourse):
@@ -57,7 +60,7 @@ async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
     version, terms, course = await _wanted(store, command)
     layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
     terms.check_gates(command.route_code, layouts)
-    placed = await _placed(store, terms, command.visits, layouts)
+    placed = await placed_among(store, terms, command.visits, layouts)
     booked = replace(course, booked_at=course.booked_at or store.call.now)
     new = laid_out(booked, layouts, [new_id() for _ in layouts], Status.BOOKED)
     store.add_visits(booked, new, placed, None)
@@ -70,7 +73,7 @@ async def hold_course(store: SchedulingStore, command: HoldCourse) -> Course:
     version, terms, course = await _wanted(store, command)
     layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
     (await store.held(terms)).check_one_more()
-    placed = await _placed(store, terms, command.visits, layouts)
+    placed = await placed_among(store, terms, command.visits, layouts)
     check_share(terms, placed, await store.held_on_days(terms, placed))
     held = replace(course, hold_until=store.call.now + timedelta(minutes=command.minutes))
     new = laid_out(held, layouts, [new_id() for _ in layouts], Status.HELD)
@@ -84,25 +87,25 @@ async def _wanted(store: SchedulingStore, command: BookCourse) -> tuple[Protocol
     version = await store.version(command.protocol_version_id)
     terms = await locked_terms(store, command, version, pinned=command.course_id is not None)
     if command.course_id is None:
-        return version, terms, _new_course(command, terms, version)
+        return version, terms, new_course(command, terms, version.id)
     course = await end_if_over(store, await store.course_to_change(command.course_id))
     check_course_is(course, command.site_id, terms, version.id, command.route_code)
     return version, terms, replace(course, version=course.version + 1)
 
 
-def _new_course(command: BookCourse, terms: Terms, version: ProtocolVersion) -> Course:
+def new_course(command: BookCourse, terms: Terms, version_id: UUID) -> Course:
     return Course(
         id=new_id(),
         site_id=command.site_id,
         patient_id=terms.patient_id,
-        protocol_version_id=version.id,
+        protocol_version_id=version_id,
         route_code=command.route_code,
         booked_at=None,
         visits=(),
     )
 
 
-async def _placed(
+async def placed_among(
     store: SchedulingStore, terms: Terms, choices: Sequence[Choice], layouts: Sequence[Layout]
 ) -> list[list[Taken]]:
     """What each visit takes. Whatever is in the way of holds that have ended is cleared away first."""
