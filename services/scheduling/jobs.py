@@ -23,7 +23,7 @@ from services.scheduling.use_cases import holds
 
 log = structlog.get_logger()
 
-POLL_S = 1.0
+POLL_S = 5.0
 AT_ONCE_MAX = 20
 
 
@@ -39,8 +39,8 @@ async def end_holds(db: Database, settings: Settings, clock: Clock) -> None:
 
 
 async def end_due_holds(db: Database, clock: Clock) -> int:
-    """Of every chain that has any, at most so many in one transaction; how many it found."""
-    chains = await db.job(_call(NO_CHAIN, clock), SchedulingStore, SchedulingStore.chains_with_ended_holds)
+    """Of every chain, at most so many in one transaction; how many it found."""
+    chains = await db.job(_call(NO_CHAIN, clock), SchedulingStore, SchedulingStore.holding_chains)
     end = partial(holds.end_holds, limit=AT_ONCE_MAX)
     return sum([await db.job(_call(chain_id, clock), SchedulingStore, end) for chain_id in chains])
 

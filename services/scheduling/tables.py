@@ -342,10 +342,8 @@ task = chain_table(
     Index("task_by_state", "chain_id", "site_id", "state", "id"),
 )
 
-NO_CHAIN = UUID(int=0)
 # What is kept free for somebody, while it is: a row goes when the hold is booked, given up or cleared away. Seen from
-# every site, since a patient holds at one only. The job that ends holds looks here as the call of no chain for the
-# chains that have something to end.
+# every site, since a patient holds at one only.
 _held = func.tstzrange(column("held_at"), column("expire_at"))
 hold = chain_table(
     "hold",
@@ -360,11 +358,16 @@ hold = chain_table(
     CheckConstraint("held_at < expire_at AND expire_at <= held_at + interval '1 hour'", name="an_hour_at_most"),
     ExcludeConstraint(("chain_id", "="), ("patient_id", "="), (_held, "&&"), name="hold_one_at_a_time"),
     Index("hold_by_actor", "chain_id", "actor"),
-    Index("hold_by_end", "expire_at"),
+    Index("hold_by_end", "chain_id", "expire_at"),
     own_sites="true",
     changed_by=OWN_SITES,
 )
-hold.info["ddl"] = [
-    "CREATE POLICY every_chain ON hold FOR SELECT TO scheduling "
+
+# The chains that ever held anything. The job that ends holds works for all of them: it looks here as the call of no
+# chain, and then into each as a call of that one.
+NO_CHAIN = UUID(int=0)
+holding_chain = chain_table("holding_chain", metadata)
+holding_chain.info["ddl"] = [
+    "CREATE POLICY every_chain ON holding_chain FOR SELECT TO scheduling "
     f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
 ]

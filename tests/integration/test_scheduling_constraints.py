@@ -111,7 +111,7 @@ async def test_the_database_lets_a_patient_hold_once_at_a_time(clinic: Clinic, m
     with pytest.raises(asyncpg.ExclusionViolationError if refused else Kept) as answered:
         await write(clinic, first, other, f"{again} WHERE booked_at IS NULL")
     if refused:
-        assert answered.value.constraint_name == "hold_one_at_a_time"
+        assert vars(answered.value)["constraint_name"] == "hold_one_at_a_time"
 
 
 async def test_rows_of_another_chain_are_not_written(clinic: Clinic) -> None:

@@ -55,7 +55,7 @@ async def doors(clinic: Clinic) -> AsyncIterator[list[Any]]:
         ports = await server.start("127.0.0.1:0", "127.0.0.1:0")
         stack.push_async_callback(server.stop)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{ports[0]}"))
-        yield [clinic.courses, CourseServiceStub(channel)]  # type: ignore[no-untyped-call]
+        yield [clinic.courses, CourseServiceStub(channel)]
 
 
 @pytest.mark.parametrize("rounds", [3, pytest.param(200, marks=[pytest.mark.long, pytest.mark.timeout(900)])])

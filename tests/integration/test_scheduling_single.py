@@ -174,7 +174,7 @@ async def test_a_weekly_series_keeps_its_local_time_across_clock_changes(clinic:
 
 
 async def test_a_series_until_a_day_has_that_day_and_every_second_week_skips_one(clinic: Clinic) -> None:
-    until = {"until_date": {"year": 2027, "month": 3, "day": 30}, "interval_weeks": 2}
+    until: dict[str, Any] = {"until_date": {"year": 2027, "month": 3, "day": 30}, "interval_weeks": 2}
     found = await book_series(clinic, series(clinic, await clinic.add_patient(), date(2027, 3, 2), **until))
     assert [each.day for each in found] == [2, 16, 30]
 

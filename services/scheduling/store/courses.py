@@ -35,6 +35,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
@@ -68,6 +69,7 @@ from services.scheduling.tables import (
     clearance,
     course,
     hold,
+    holding_chain,
     patient,
     presence,
     protocol_version_retirement,
@@ -215,6 +217,7 @@ _new_hold = insert(hold).from_select(
     ["chain_id", "course_id", "site_id", "patient_id", "actor", "held_at", "expire_at"],
     select(CHAIN, COURSE, SITE, PATIENT, param("actor", Text), NOW, UNTIL),
 )
+_holding = pg_insert(holding_chain).values(chain_id=CHAIN).on_conflict_do_nothing()
 
 
 def _adding(into: Insert | Update, *, held: bool) -> Statement:
@@ -235,7 +238,7 @@ def _adding(into: Insert | Update, *, held: bool) -> Statement:
         _new_changes.cte("new_changes"),
         new_presences.cte("new_presences"),
         new_allocations.cte("new_allocations"),
-        *([_new_hold.cte("new_hold")] if held else []),
+        *([_new_hold.cte("new_hold"), _holding.cte("holding")] if held else []),
     )
 
 

@@ -29,7 +29,7 @@ from services.scheduling.domain.hours import DAY, DAY_MINUTES, Slot, instant
 from services.scheduling.domain.visits import Status
 from services.scheduling.store.courses import COURSE, SITE, WANTED, longer_course, while_wanted
 from services.scheduling.store.sites import CHAIN, LIMIT
-from services.scheduling.tables import NO_CHAIN, allocation, hold, presence, visit, visit_status_change
+from services.scheduling.tables import NO_CHAIN, allocation, hold, holding_chain, presence, visit, visit_status_change
 
 NOW, STATUS = param("at", Instant), param("status", Text)
 VISITS, PATIENTS = param("visit_ids", ARRAY(Uuid)), param("patient_ids", ARRAY(Uuid))
@@ -57,7 +57,7 @@ ENDED = Statement(
     .order_by(hold.c.expire_at)
     .limit(LIMIT)
 )
-CHAINS = Statement(select(hold.c.chain_id).distinct().where(CHAIN == NO_CHAIN, hold.c.expire_at <= NOW))
+CHAINS = Statement(select(holding_chain.c.chain_id).where(CHAIN == NO_CHAIN).order_by(holding_chain.c.chain_id))
 
 _freed = (
     delete(allocation).where(allocation.c.chain_id == CHAIN, allocation.c.visit_id == any_(VISITS)),
@@ -160,6 +160,6 @@ class HoldStore(Store):
         """Courses whose hold has ended, the first to end first."""
         return [row["course_id"] for row in await self.rows(ENDED, at=self.call.now, limit=limit)]
 
-    async def chains_with_ended_holds(self) -> list[UUID]:
-        """For a call of NO_CHAIN; none for any other."""
-        return [row["chain_id"] for row in await self.rows(CHAINS, at=self.call.now)]
+    async def holding_chains(self) -> list[UUID]:
+        """Those that ever held anything, for a call of NO_CHAIN; none for any other."""
+        return [row["chain_id"] for row in await self.rows(CHAINS)]

@@ -10,6 +10,11 @@ down_revision = "0006"
 
 def upgrade() -> None:
     op.create_table(
+        "holding_chain",
+        sa.Column("chain_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("chain_id", name=op.f("holding_chain_pkey")),
+    )
+    op.create_table(
         "hold",
         sa.Column("chain_id", sa.Uuid(), nullable=False),
         sa.Column("course_id", sa.Uuid(), nullable=False),
@@ -27,10 +32,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("chain_id", "course_id", name=op.f("hold_pkey")),
     )
     op.create_index("hold_by_actor", "hold", ["chain_id", "actor"], unique=False)
-    op.create_index("hold_by_end", "hold", ["expire_at"], unique=False)
+    op.create_index("hold_by_end", "hold", ["chain_id", "expire_at"], unique=False)
     op.add_column("allocation", sa.Column("held_until", sa.DateTime(timezone=True), nullable=True))
     op.alter_column("course", "booked_at", existing_type=postgresql.TIMESTAMP(timezone=True), nullable=True)
     op.add_column("presence", sa.Column("held_until", sa.DateTime(timezone=True), nullable=True))
+    op.execute("ALTER TABLE holding_chain ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE holding_chain FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY own_chain ON holding_chain USING (chain_id = nullif(current_setting('app.chain', true), '')::uuid)"
+    )
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON holding_chain TO scheduling")
+    op.execute(
+        "CREATE POLICY every_chain ON holding_chain FOR SELECT TO scheduling USING (current_setting('app.chain', true) = '00000000-0000-0000-0000-000000000000')"
+    )
     op.execute(
         "ALTER TABLE hold ADD CONSTRAINT hold_one_at_a_time EXCLUDE USING gist (chain_id WITH =, patient_id WITH =, tstzrange(held_at, expire_at) WITH &&)"
     )
@@ -53,6 +67,3 @@ def upgrade() -> None:
         "CREATE POLICY own_patient ON hold AS RESTRICTIVE USING ('' = coalesce(current_setting('app.patient', true), '') OR patient_id::text = current_setting('app.patient', true))"
     )
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON hold TO scheduling")
-    op.execute(
-        "CREATE POLICY every_chain ON hold FOR SELECT TO scheduling USING (current_setting('app.chain', true) = '00000000-0000-0000-0000-000000000000')"
-    )
