@@ -5,6 +5,7 @@ from enum import Enum, auto
 from typing import ClassVar
 from uuid import UUID
 
+from google.protobuf.message import Message
 from typeid import base32
 
 
@@ -47,6 +48,7 @@ class DomainError(Exception):
     def __init__(self, *violations: Violation, **metadata: object) -> None:
         super().__init__(self.message)
         self.violations = violations
+        self.detail: Message | None = None  # Of the service's own, added at its door: `chassis.status` sends it along.
         self.metadata = {key: str(value) for key, value in metadata.items()}
 
 

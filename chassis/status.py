@@ -31,6 +31,8 @@ def status_of(error: DomainError) -> Status:
     if error.violations:
         of_the_request = error.kind is Kind.INVALID
         details.append(_bad_request(error) if of_the_request else _precondition_failure(error))
+    if error.detail is not None:
+        details.append(error.detail)
     if error.kind in MAY_BE_ASKED_AGAIN:
         delay = Duration()
         delay.FromMilliseconds(round(error.retry_after_s * 1e3))

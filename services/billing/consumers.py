@@ -7,6 +7,9 @@ from zoneinfo import ZoneInfo
 from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered, PatientUnmerged
 from atoll.scheduling.v1.events_pb2 import (
     CourseBooked,
+    CourseHeld,
+    CourseHoldExpired,
+    CourseHoldReleased,
     LegalEntityRegistered,
     LegalEntityUpdated,
     ProtocolVersionPublished,
@@ -53,7 +56,8 @@ async def unmerge(store: BillingStore, event: PatientUnmerged) -> None:
     await store.keep_alias(from_wire("patient", event.merged_patient_id), None, event.meta.aggregate_version)
 
 
-async def estimate_course(store: BillingStore, event: CourseBooked) -> None:
+async def estimate_course(store: BillingStore, event: CourseBooked | CourseHeld) -> None:
+    """A hold is answered as a booking is: with an estimate, and the deposit due. Booked, its visits are known."""
     course = Course(
         id=from_wire("course", event.course_id),
         site_id=from_wire("site", event.site_id),
@@ -96,6 +100,11 @@ async def mark_missed(store: BillingStore, event: VisitMissed) -> None:
     await _mark(store, event.course_id, event.visit_id, VisitStatus.MISSED)
 
 
+async def mark_ended(store: BillingStore, event: CourseHoldExpired | CourseHoldReleased) -> None:
+    for visit_id in event.visit_ids:
+        await _mark(store, event.course_id, visit_id, VisitStatus.CANCELLED)
+
+
 async def _mark(store: BillingStore, course_id: str, visit_id: str, status: VisitStatus) -> None:
     await store.course(from_wire("course", course_id))
     await store.mark_visit(from_wire("visit", visit_id), status)
@@ -108,6 +117,9 @@ READS: dict[str, Reads] = {
         SiteRegistered: keep_site,
         ProtocolVersionPublished: keep_visit_types,
         CourseBooked: estimate_course,
+        CourseHeld: estimate_course,
+        CourseHoldExpired: mark_ended,
+        CourseHoldReleased: mark_ended,
         VisitCompleted: charge_visit,
         VisitCancelled: mark_cancelled,
         VisitMissed: mark_missed,

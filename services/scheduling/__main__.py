@@ -2,12 +2,18 @@
 
 from chassis.service import Service, main
 from services.scheduling.consumers import READS
+from services.scheduling.jobs import end_holds
 from services.scheduling.rpc import servicers
 from services.scheduling.store import SchedulingStore
 from services.scheduling.tables import site_change
 
 SERVICE = Service(
-    name="scheduling", store_type=SchedulingStore, servicers=servicers, reads=READS, short_lived=[site_change]
+    name="scheduling",
+    store_type=SchedulingStore,
+    servicers=servicers,
+    reads=READS,
+    jobs=(end_holds,),
+    short_lived=[site_change],
 )
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Domain objects as the facts that other services read. Their subjects stand in the .proto."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -142,16 +143,23 @@ def protocol_version_retired(version: ProtocolVersion) -> pb.ProtocolVersionReti
     )
 
 
-def course_booked(course: Course, protocol_id: UUID) -> pb.CourseBooked:
-    return pb.CourseBooked(
-        course_id=to_wire("course", course.id),
-        site_id=to_wire("site", course.site_id),
-        patient_id=to_wire("patient", course.patient_id),
-        protocol_id=to_wire("protocol", protocol_id),
-        protocol_version_id=to_wire("protocolversion", course.protocol_version_id),
-        route_code=course.route_code,
-        visits=[_booked_visit(visit) for visit in course.visits],
-    )
+def course_booked(course: Course, visits: Sequence[Visit], protocol_id: UUID) -> pb.CourseBooked:
+    """`visits`: those of the course that are booked now."""
+    return pb.CourseBooked(**_pinned(course, protocol_id), visits=map(_booked_visit, visits))
+
+
+def course_held(course: Course, visits: Sequence[Visit], protocol_id: UUID) -> pb.CourseHeld:
+    assert course.hold_until
+    pinned, until = _pinned(course, protocol_id), to_timestamp(course.hold_until)
+    return pb.CourseHeld(**pinned, visits=map(_booked_visit, visits), expire_time=until)
+
+
+def course_hold_expired(course: Course, visits: Sequence[Visit]) -> pb.CourseHoldExpired:
+    return pb.CourseHoldExpired(**_of_course(course), visit_ids=[to_wire("visit", visit.id) for visit in visits])
+
+
+def course_hold_released(course: Course, visits: Sequence[Visit]) -> pb.CourseHoldReleased:
+    return pb.CourseHoldReleased(**_of_course(course), visit_ids=[to_wire("visit", visit.id) for visit in visits])
 
 
 def visit_confirmed(visit: Visit) -> pb.VisitConfirmed:
@@ -191,6 +199,22 @@ def visit_missed(visit: Visit) -> pb.VisitMissed:
 
 def segment_to_wire(kind: str, minutes: int) -> pb.SegmentMinutes:
     return pb.SegmentMinutes(kind=SegmentKind.Value(kind), minutes=minutes)
+
+
+def _of_course(course: Course) -> dict[str, Any]:
+    return {
+        "course_id": to_wire("course", course.id),
+        "site_id": to_wire("site", course.site_id),
+        "patient_id": to_wire("patient", course.patient_id),
+    }
+
+
+def _pinned(course: Course, protocol_id: UUID) -> dict[str, Any]:
+    return _of_course(course) | {
+        "protocol_id": to_wire("protocol", protocol_id),
+        "protocol_version_id": to_wire("protocolversion", course.protocol_version_id),
+        "route_code": course.route_code,
+    }
 
 
 def _booked_visit(visit: Visit) -> pb.BookedVisit:

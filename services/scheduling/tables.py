@@ -251,7 +251,7 @@ course = chain_table(
     _id("patient_id"),
     _id("protocol_version_id"),
     _text("route_code"),
-    Column("booked_at", Instant, nullable=False),
+    Column("booked_at", Instant),  # None: nothing of it is booked yet.
     Column("version", Integer, nullable=False),  # Counts the events about the course, its visits' among them.
     Column("deposit_paid_at", Instant),  # As billing told; None: not yet, or there is none.
     _belongs_to("site", "site_id"),
@@ -335,6 +335,7 @@ allocation = chain_table(
     _id("resource_id", key=True),
     Column("lane", SmallInteger, primary_key=True),
     *_time_of("allocation", "resource_id", "lane", key=True),
+    Column("held_until", Instant),  # None: it is booked. Past: it is in nobody's way, and may be cleared away.
     _belongs_to("visit", "visit_id"),
     _belongs_to("resource", "resource_id"),
     # Look-ups compare the plain columns: row-level security keeps `&&`, which is not leakproof, from any index.
@@ -352,6 +353,7 @@ presence = chain_table(
     _id("visit_id", key=True),
     _id("patient_id"),
     *_time_of("presence", "patient_id"),
+    Column("held_until", Instant),  # As of an allocation.
     _belongs_to("visit", "visit_id"),
 )
 
@@ -397,6 +399,27 @@ task = chain_table(
     UniqueConstraint("chain_id", "closure_id", "site_id", "patient_id", name="task_of_closure"),
     Index("task_by_site", "chain_id", "site_id", "id"),
     Index("task_by_state", "chain_id", "site_id", "state", "id"),
+)
+
+# What is kept free for somebody, while it is: a row goes when the hold is booked, given up or cleared away. Seen from
+# every site, since a patient holds at one only.
+_held = func.tstzrange(column("held_at"), column("expire_at"))
+hold = chain_table(
+    "hold",
+    metadata,
+    _id("course_id", key=True),
+    _id("site_id"),
+    _id("patient_id"),
+    _text("actor"),
+    Column("held_at", Instant, nullable=False),
+    Column("expire_at", Instant, nullable=False),
+    _belongs_to("course", "course_id"),
+    CheckConstraint("held_at < expire_at AND expire_at <= held_at + interval '1 hour'", name="an_hour_at_most"),
+    ExcludeConstraint(("chain_id", "="), ("patient_id", "="), (_held, "&&"), name="hold_one_at_a_time"),
+    Index("hold_by_actor", "chain_id", "actor"),
+    Index("hold_by_end", "chain_id", "expire_at"),
+    own_sites="true",
+    changed_by=OWN_SITES,
 )
 
 CHANGES_KEPT = timedelta(days=7)
@@ -456,3 +479,12 @@ busy_time = chain_table(
 
 # What resources can do and protocols ask for, in the chain's words.
 capability = chain_table("capability", metadata, Column("code", Text, primary_key=True), _text("display_name"))
+
+# The chains that ever held anything. The job that ends holds works for all of them: it looks here as the call of no
+# chain, and then into each as a call of that one.
+NO_CHAIN = UUID(int=0)
+holding_chain = chain_table("holding_chain", metadata)
+holding_chain.info["ddl"] = [
+    "CREATE POLICY every_chain ON holding_chain FOR SELECT TO scheduling "
+    f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
+]

@@ -11,9 +11,11 @@ import pytest_asyncio
 from grpc import StatusCode
 
 from atoll.billing.v1 import estimate_service_pb2 as pb
+from atoll.scheduling.v1.events_pb2 import CourseBooked, CourseHeld, CourseHoldExpired, CourseHoldReleased
 from chassis.errors import NotYetKnown
-from chassis.ids import new_id, to_wire
+from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date, to_timestamp
+from services.billing.domain.sites import VisitStatus
 from tests.support.billing import (
     ASSESSMENT,
     COURSE,
@@ -23,6 +25,7 @@ from tests.support.billing import (
     THERAPY,
     TODAY,
     Billing,
+    BookedCourse,
     Kind,
     dollars,
     open_billing,
@@ -303,3 +306,50 @@ async def test_another_site_and_another_chain_do_not_see_an_estimate(billing: Bi
     here = billing.at(billing.site_id, "ROLE_FRONT_DESK")
     assert (await billing.svc.call(billing.estimates.GetEstimate, read, here)).estimate == estimate
     assert (await refusal(ask(billing, asked(billing), here))).reason == "ACCESS_DENIED"
+
+
+def held(event: CourseBooked) -> CourseHeld:
+    fields = {field.name: value for field, value in event.ListFields() if field.name != "meta"}
+    return CourseHeld(**fields)
+
+
+async def visit_statuses(billing: Billing, course_id: str) -> list[int]:
+    of_course = "SELECT status FROM visit WHERE course_id = $1 ORDER BY start_at"
+    rows = await billing.svc.admin.fetch(of_course, from_wire("course", course_id))
+    return [row["status"] for row in rows]
+
+
+async def test_a_held_course_is_estimated_as_a_booked_one_and_booking_it_changes_nothing(billing: Billing) -> None:
+    await billing.price()
+    event = billing.course_event()
+    await billing.svc.deliver(held(event))
+    issued = await billing.last_fact("estimate.issued")
+    assert (issued.course_id, dollars(issued.total), dollars(issued.deposit_due)) == (event.course_id, 1480, 150)
+    await billing.svc.deliver(event)
+    course = BookedCourse(event.course_id, event.site_id, event.patient_id, event)
+    [estimate] = await billing.estimates_of(course)
+    assert (estimate.version, dollars(estimate.total)) == (1, 1480)
+
+
+async def test_further_visits_of_a_course_make_the_next_version_of_its_estimate(billing: Billing) -> None:
+    await billing.price()
+    course = await billing.book([ASSESSMENT])
+    further = billing.course_event([INFUSION, INFUSION])
+    further.course_id = course.id
+    await billing.svc.deliver(held(further))
+    await billing.svc.deliver(further)
+    latest, first = await billing.estimates_of(course)
+    assert (first.version, lines(first)) == (1, [("Evaluation", 1, 300, 300)])
+    assert (latest.version, lines(latest)) == (2, [("Evaluation", 1, 300, 300), ("IV infusion", 2, 590, 1180)])
+    assert latest.price_book_id == first.price_book_id
+
+
+@pytest.mark.parametrize("ended", [CourseHoldExpired, CourseHoldReleased])
+async def test_visits_of_a_hold_that_has_ended_are_off(billing: Billing, ended: Any) -> None:
+    await billing.price()
+    event = billing.course_event()
+    await billing.svc.deliver(held(event))
+    ids = [visit.visit_id for visit in event.visits]
+    ids_ = {"course_id": event.course_id, "site_id": event.site_id, "patient_id": event.patient_id}
+    await billing.svc.deliver(ended(**ids_, visit_ids=ids))
+    assert await visit_statuses(billing, event.course_id) == [VisitStatus.CANCELLED] * 3

@@ -13,10 +13,12 @@ from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1 import visit_service_pb2
 from atoll.scheduling.v1.visit_pb2 import Visit
 from chassis.errors import DomainError
+from chassis.ids import from_wire
 from services.scheduling.domain.courses import Layout, Taken, Terms, VisitsConflict
 from services.scheduling.rpc.courses import book_course_command
 from services.scheduling.store import SchedulingStore
-from services.scheduling.use_cases import book_course
+from services.scheduling.use_cases.courses import book_course
+from services.scheduling.use_cases.holds import book_hold, end_holds
 from tests.support.scheduling import DAY, TEMPLATE, Clinic, local, open_clinic, open_scheduling
 from tests.support.service import Running, refusal
 
@@ -145,6 +147,114 @@ async def test_a_refused_booking_leaves_its_connection_fit_for_the_next(clinic: 
     with pytest.raises(DomainError):
         await once(clinic, request, booking(request))
     assert clinic.svc.pool.get_idle_size() == clinic.svc.pool.get_size()
+
+
+async def test_of_two_bookings_of_one_hold_at_once_one_is_made(clinic: Clinic) -> None:
+    held = await clinic.hold(await clinic.add_patient(), [FIRST, FIRST + 3 * DAY])
+    answers = await asyncio.gather(*(clinic.book_hold(held.id) for _ in range(4)), return_exceptions=True)
+    assert sum(isinstance(answer, pb.Course) for answer in answers) == 1
+    assert await clinic.counts("visit_status_change", "presence", "hold") == [4, 2, 0]
+
+
+async def test_a_hold_and_a_booking_of_the_same_time_at_once_have_one_winner(clinic: Clinic) -> None:
+    holds = [clinic.hold(await clinic.add_patient(), [FIRST]) for _ in range(4)]
+    bookings = [clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST]))) for _ in range(4)]
+    answers = await asyncio.gather(*holds, *bookings, return_exceptions=True)
+    assert sum(isinstance(answer, pb.Course) for answer in answers) == 1
+    assert await overlaps(clinic) == 0
+
+
+async def test_a_patient_who_holds_twice_at_once_has_one_hold(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    starts = [(FIRST, 0), (FIRST + 3 * DAY, 1)]
+    holds = (clinic.hold(patient, [start], nurse=clinic.nurses[n], room=clinic.rooms[n]) for start, n in starts)
+    answers = await asyncio.gather(*holds, return_exceptions=True)
+    assert sum(isinstance(answer, pb.Course) for answer in answers) == 1
+    assert await clinic.counts("hold", "course") == [1, 1]
+
+
+class Waiting:
+    """Work that stands still before it commits, until it may go on."""
+
+    def __init__(self, work: Callable[[SchedulingStore], Awaitable[object]]) -> None:
+        self._work, self.done, self.commit = work, asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, store: SchedulingStore) -> None:
+        await self._work(store)
+        self.done.set()
+        await self.commit.wait()
+
+
+async def hold_ends(clinic: Clinic, work: Callable[[SchedulingStore], Awaitable[None]]) -> None:
+    await clinic.svc.db.job(clinic.svc.inside("end_holds"), SchedulingStore, work)
+
+
+async def test_a_hold_that_is_being_booked_is_not_ended(clinic: Clinic) -> None:
+    """Booked in time, and its end waits for it."""
+    held = await clinic.hold(await clinic.add_patient(), [FIRST])
+    booking = Waiting(lambda store: book_hold(store, from_wire("course", held.id)))
+    request = pb.BookHoldRequest(request_id=str(uuid4()), course_id=held.id)
+    call = clinic.svc.inside("BookHold", request.request_id)
+
+    async def work(store: SchedulingStore) -> pb.BookHoldResponse:
+        await booking(store)
+        return pb.BookHoldResponse()
+
+    first = asyncio.create_task(clinic.svc.db.once(call, request, pb.BookHoldResponse, SchedulingStore, work))
+    await booking.done.wait()
+    clinic.svc.clock.now += timedelta(minutes=15)
+    second = asyncio.create_task(clinic.end_holds())
+    await until_a_lock_is_awaited(clinic)
+    booking.commit.set()
+    await asyncio.gather(first, second)
+    assert await statuses_of(clinic) == ["VISIT_STATUS_BOOKED"]
+    assert await clinic.counts("allocation", "presence", "hold") == [3, 1, 0]
+    assert not any("hold_expired" in subject for subject, _ in await clinic.published())
+
+
+async def test_a_hold_that_is_being_ended_is_not_booked(clinic: Clinic) -> None:
+    held = await clinic.hold(await clinic.add_patient(), [FIRST])
+    before = clinic.svc.clock.now
+    clinic.svc.clock.now += timedelta(minutes=15)
+    ending = Waiting(lambda store: end_holds(store, 10))
+    first = asyncio.create_task(hold_ends(clinic, ending))
+    await ending.done.wait()
+    clinic.svc.clock.now = before  # Its call came in time.
+    second = asyncio.create_task(refusal(clinic.book_hold(held.id)))
+    await until_a_lock_is_awaited(clinic)
+    ending.commit.set()
+    await first
+    assert (await second).reason == "HOLD_OVER"
+    assert await statuses_of(clinic) == ["VISIT_STATUS_EXPIRED"]
+    assert await clinic.counts("allocation", "presence", "hold") == [0, 0, 0]
+
+
+async def test_a_hold_whose_time_is_being_booked_by_another_when_it_has_ended_is_not_booked(clinic: Clinic) -> None:
+    held = await clinic.hold(await clinic.add_patient(), [FIRST, FIRST + 3 * DAY])
+    rival = clinic.request(await clinic.add_patient(), clinic.treatments([FIRST]))
+    taking = Waiting(booking(rival))
+    before = clinic.svc.clock.now
+    clinic.svc.clock.now += timedelta(minutes=15)
+
+    async def take(store: SchedulingStore) -> pb.BookCourseResponse:
+        await taking(store)
+        return pb.BookCourseResponse()
+
+    first = asyncio.create_task(once(clinic, rival, take))
+    await taking.done.wait()
+    clinic.svc.clock.now = before
+    second = asyncio.create_task(refusal(clinic.book_hold(held.id)))
+    await until_a_lock_is_awaited(clinic)
+    taking.commit.set()
+    await first
+    assert (await second).reason == "HOLD_OVER"
+    assert await overlaps(clinic) == 0
+    assert sorted(await statuses_of(clinic)) == ["VISIT_STATUS_BOOKED", *["VISIT_STATUS_HELD"] * 2]
+
+
+async def statuses_of(clinic: Clinic) -> list[str]:
+    rows = await clinic.svc.admin.fetch("SELECT status FROM visit WHERE chain_id = $1", clinic.svc.chain_id)
+    return [row["status"] for row in rows]
 
 
 async def confirm(clinic: Clinic, visit_id: str) -> Visit:

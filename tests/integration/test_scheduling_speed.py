@@ -23,6 +23,7 @@ from services.scheduling.store.calendars import ALLOCATIONS, CALENDAR_RESOURCES
 from services.scheduling.store.changes import CHANGES
 from services.scheduling.store.closures import BROKEN_AT_SITE, BROKEN_BY_RESOURCE, CLOSURES, SURROUNDINGS
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
+from services.scheduling.store.holds import HELD_OF_DAYS, PRESENT
 from services.scheduling.store.ical import APPOINTMENTS, BUSY_TIMES
 from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.planning import CALENDAR
@@ -35,6 +36,7 @@ from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_sched
 from tests.support.service import Running
 
 FIRST = local(3, 2, 9)
+BOOK_HOLD = 10  # begin, claim, course, locks, course under its lock and row, what is present, terms, written, commit
 BOOK = 6  # begin, claim and locks, terms, taken, everything written, commit
 CONFIRM = 5  # begin, claim, visit, everything written, commit
 GET = 4  # begin, course, audit, commit
@@ -130,6 +132,10 @@ async def test_each_call_keeps_its_budget_of_round_trips_whatever_the_number_of_
     starts = [FIRST + days * DAY for days in STEPS[:visits]]
     request = clinic.request(await clinic.add_patient(), clinic.treatments(starts, clinic.nurses[1], clinic.rooms[1]))
     assert await round_trips(clinic, clinic.book(request)) == BOOK
+    held = await clinic.hold(
+        await clinic.add_patient(), [FIRST + timedelta(hours=2) + days * DAY for days in STEPS[:visits]]
+    )
+    assert await round_trips(clinic, clinic.book_hold(held.id)) == BOOK_HOLD
     get = pb.GetCourseRequest(course_id=warm.id)
     await clinic.svc.call(clinic.courses.GetCourse, get)
     assert await round_trips(clinic, clinic.svc.call(clinic.courses.GetCourse, get)) == GET
@@ -162,7 +168,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     pinned = {"site_id": site, "protocol_version_id": version}
     hour = FIRST - DAY + timedelta(hours=1)
     slot = {"start_at": [FIRST - DAY], "end_at": [hour], "near_at": [hour + DAY]}
-    ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY, "now": FIRST}
+    ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY, "now": FIRST - DAY}
     spanned = {"from_time": FIRST - DAY, "until_time": FIRST}
     lost = {"after": FIRST - 900 * DAY, "after_id": NO_ID, "limit": 51}
     broken = {**spanned, "statuses": ["VISIT_STATUS_BOOKED"], **lost}
@@ -177,6 +183,8 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     for statement, values, index in (
         (TAKEN, {"holder_id": [room], **slot}, "allocation_by_time"),
         (TAKEN, {"holder_id": [room], **slot}, "presence_never_twice"),
+        (HELD_OF_DAYS, {"holder_id": [room], **slot, "at": FIRST}, "allocation_by_time"),
+        (PRESENT, {"visit_ids": [new_id()]}, "presence_pkey"),
         (CALENDAR, {**pinned, "patient_id": new_id(), **ahead}, "allocation_by_time"),
         (VISITS, {**board, "after_id": NO_ID, "limit": 51}, "visit_by_site"),
         (GET_COURSE, {"course_id": new_id()}, "visit_by_course"),

@@ -33,6 +33,7 @@ from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date, to_timestamp
 from services.scheduling.__main__ import SERVICE
 from services.scheduling.domain.protocols import Template
+from services.scheduling.jobs import end_due_holds
 from services.scheduling.rpc.protocols import template_from_wire
 from tests.support.service import NOW, Running, running
 
@@ -241,6 +242,32 @@ class Clinic:
     async def book(self, request: courses.BookCourseRequest, token: str | None = None) -> courses.Course:
         course: courses.Course = (await self.svc.call(self.courses.BookCourse, request, token)).course
         return course
+
+    async def hold(self, patient_id: str, starts: Sequence[datetime], **changes: Any) -> courses.Course:
+        course: courses.Course = (
+            await self.svc.call(self.courses.HoldCourse, self.hold_request(patient_id, starts, **changes))
+        ).course
+        return course
+
+    def hold_request(self, patient_id: str, starts: Sequence[datetime], **changes: Any) -> courses.HoldCourseRequest:
+        where = {name: changes.pop(name) for name in ("nurse", "room") if name in changes}
+        asked = self.request(patient_id, self.treatments(starts, **where))
+        fields = {field.name: value for field, value in asked.ListFields()}
+        return courses.HoldCourseRequest(**fields | changes)
+
+    async def book_hold(self, course_id: str, token: str | None = None) -> courses.Course:
+        request = courses.BookHoldRequest(request_id=str(uuid4()), course_id=course_id)
+        course: courses.Course = (await self.svc.call(self.courses.BookHold, request, token)).course
+        return course
+
+    async def release_hold(self, course_id: str, token: str | None = None) -> courses.Course:
+        request = courses.ReleaseHoldRequest(request_id=str(uuid4()), course_id=course_id)
+        course: courses.Course = (await self.svc.call(self.courses.ReleaseHold, request, token)).course
+        return course
+
+    async def end_holds(self) -> int:
+        """As the elected process does."""
+        return await end_due_holds(self.svc.db, self.svc.clock)
 
     async def count(self, table: str) -> int:
         return int(

@@ -14,6 +14,7 @@ import asyncpg
 import grpc
 import pytest
 from google.protobuf import descriptor_pool
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
@@ -172,6 +173,7 @@ class Refusal:
     faults: list[tuple[str, str]]  # Field and rule of each violation.
     metadata: dict[str, str]
     retry: bool  # Whether it says when to ask again.
+    details: list[AnyMessage] = field(default_factory=list)
 
 
 async def refusal(answer: Awaitable[object]) -> Refusal:
@@ -191,7 +193,8 @@ def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
             faults += [(each.field, each.reason) for each in bad.field_violations]
         if detail.Unpack(failed):
             faults += [(each.subject, each.type) for each in failed.violations]
-    return Refusal(error.code(), error.details(), info.reason, faults, dict(info.metadata), retry)
+    details = list(status.details) if status else []
+    return Refusal(error.code(), error.details(), info.reason, faults, dict(info.metadata), retry, details)
 
 
 def _event(subject: str, payload: bytes) -> Any:

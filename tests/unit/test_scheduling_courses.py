@@ -70,11 +70,17 @@ def talk(start: datetime, phase_code: str = "assessment") -> Choice:
     return Choice(phase_code, start, (("prescriber", DOCTOR),))
 
 
+def book(terms: Terms, choices: Sequence[Choice], **changes: Any) -> None:
+    """As booking does, up to what is taken."""
+    route_code, standing = changes.get("route_code", "iv"), changes.get("standing", ())
+    terms.check_gates(route_code, terms.lay_out(route_code, choices, changes.get("now", NOW), standing))
+
+
 def at_fault(
     error: type[DomainError], choices: Sequence[Choice], terms: Terms = TERMS, **changes: Any
 ) -> list[tuple[str, str]]:
     with pytest.raises(error) as refused:
-        terms.lay_out(changes.get("route_code", "iv"), choices, changes.get("now", NOW))
+        book(terms, choices, **changes)
     return [(each.field, each.rule) for each in refused.value.violations]
 
 

@@ -111,6 +111,15 @@ def lines_of(kinds: Sequence[VisitKind], names: Mapping[str, str]) -> tuple[Line
     return tuple(Line(kind, name, count) for (kind, name), count in Counter(described).items())
 
 
+def with_more(lines: Sequence[Line], more: Sequence[Line]) -> tuple[Line, ...]:
+    """Visits of the same kind together."""
+    counts = Counter({line.kind: line.count for line in lines})
+    counts.update({line.kind: line.count for line in more})
+    first = {line.kind: line for line in (*more, *lines)}
+    kinds = dict.fromkeys(line.kind for line in (*lines, *more))
+    return tuple(replace(first[kind], count=counts[kind]) for kind in kinds)
+
+
 def refuse_past(starts: Sequence[datetime], now: datetime) -> None:
     if past := [i for i, start in enumerate(starts) if start < now]:
         text = "starts before now"

@@ -70,6 +70,19 @@ _new_visits = insert(visit).from_select(
     ).join_from(_kept, _visit, true()),
 )
 KEEP_COURSE = Statement(select(_kept.c.id).add_cte(_new_visits.cte("new_visits")))
+_more_visits = insert(visit).from_select(
+    ["chain_id", "id", "site_id", "patient_id", "course_id", "status", "start_at"],
+    select(
+        CHAIN,
+        _visit.c.visit_id,
+        SITE,
+        param("patient_id", Uuid),
+        COURSE,
+        param("status", SmallInteger),
+        _visit.c.start_at,
+    ),
+)
+KEEP_VISITS = Statement(_more_visits.on_conflict_do_nothing().returning(visit.c.id))
 _is_the_visit = and_(visit.c.chain_id == CHAIN, visit.c.id == ID)
 MARK_VISIT = Statement(update(visit).where(_is_the_visit).values(status=param("status")))
 _new_rendered = insert(rendered_visit).values(params(*rendered_visit.c.keys())).on_conflict_do_nothing()
@@ -155,6 +168,19 @@ class CopyStore(AliasStore):
             start_at=list(visits.values()),
         )
         return row is not None
+
+    async def keep_visits(self, known: Course, visits: Mapping[UUID, datetime]) -> set[UUID]:
+        """Which of them are new."""
+        found = await self.rows(
+            KEEP_VISITS,
+            site_id=known.site_id,
+            patient_id=known.patient_id,
+            course_id=known.id,
+            status=VisitStatus.BOOKED,
+            visit_id=list(visits),
+            start_at=list(visits.values()),
+        )
+        return {row["id"] for row in found}
 
     async def mark_visit(self, visit_id: UUID, status: VisitStatus) -> None:
         await self.rows(MARK_VISIT, id=visit_id, status=status)

@@ -96,6 +96,10 @@ UNPRICED = _with_lines(
 )
 
 
+LAST_ID = UUID(int=2**128 - 1)
+"""Comes after every id."""
+
+
 class EstimateStore(Store):
     async def add_estimate(self, new: Estimate) -> None:
         priced = new.total
@@ -137,6 +141,10 @@ class EstimateStore(Store):
         """`about` is one of LISTINGS. The newest first."""
         place = {"before_id": before_id, "limit": limit, "unpriced_only": unpriced_only}
         return _estimates(await self.rows(LISTINGS[about], about_id=about_id, **place))
+
+    async def latest_estimate(self, course_id: UUID) -> Estimate | None:
+        found = await self.estimates("course_id", course_id, LAST_ID, 1, unpriced_only=False)
+        return found[0] if found else None
 
     async def unpriced_estimates(self, site_id: UUID, limit: int) -> list[Estimate]:
         """Of each course of a site the latest, if a line of it has no price; those that wait longest."""

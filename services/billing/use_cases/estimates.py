@@ -15,6 +15,7 @@ from services.billing.domain.estimates import (
     refuse_past,
     refuse_unpriced,
     trigger_of_booking,
+    with_more,
 )
 from services.billing.domain.prices import PriceBook, VisitKind, since
 from services.billing.domain.sites import Course, Site
@@ -66,12 +67,17 @@ async def create_estimate(store: BillingStore, command: CreateEstimate) -> Estim
 
 
 async def open_course(store: BillingStore, course: Course, visits: Sequence[BookedVisit]) -> None:
-    """Pins the price book in force when the course was booked, and estimates the course by it."""
+    """Pins the price book in force when the course was booked, and estimates the course by it; a course that is known
+    already, and has visits that are not, with these added to what it had."""
     await store.lock([course.site_id])
     site = await store.site(course.site_id)
     names = await store.visit_types(course.protocol_version_id)
     if not await store.keep_course(course, {visit.id: visit.start for visit in visits}):
+        new_ids = await store.keep_visits(course, {visit.id: visit.start for visit in visits})
+        visits = [visit for visit in visits if visit.id in new_ids]
+    if not visits:
         return
+    before = await store.latest_estimate(course.id)
     booked_day, service_date = site.day(course.booked_at), site.day(min(visit.start for visit in visits))
     trigger = trigger_of_booking(booked_day, service_date)
     booked = Estimate(
@@ -79,14 +85,15 @@ async def open_course(store: BillingStore, course: Course, visits: Sequence[Book
         site_id=site.id,
         patient_id=(await store.whole(course.patient_id)).end,
         course_id=course.id,
-        version=1,
+        version=before.version + 1 if before else 1,
         trigger=trigger,
         service_date=service_date,
-        lines=lines_of([visit.kind for visit in visits], names),
+        lines=with_more(before.lines if before else (), lines_of([visit.kind for visit in visits], names)),
         created_at=store.call.now,
         due_at=due(trigger, booked_day, site.zone),
     )
-    await _add(store, booked.priced_by(await books_of(store, site, course)))
+    pinned = await store.course(course.id)  # As it was first booked.
+    await _add(store, booked.priced_by(await books_of(store, site, pinned)))
 
 
 async def price_again(store: BillingStore, site: Site, estimate: Estimate) -> None:

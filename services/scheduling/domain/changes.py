@@ -25,6 +25,7 @@ class ResumeTokenExpired(DomainError):
 
 class ChangeKind(StrEnum):
     BOOKED = "VISIT_CHANGE_KIND_BOOKED"
+    HELD = "VISIT_CHANGE_KIND_HELD"
     STATUS_CHANGED = "VISIT_CHANGE_KIND_STATUS_CHANGED"
 
 

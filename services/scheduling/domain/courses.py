@@ -1,8 +1,7 @@
 """Booking a course: every rule it must keep, and which lanes its visits take."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -13,7 +12,8 @@ from chassis.ids import to_wire
 from services.scheduling.domain.hours import MINUTE, Hours, Slot
 from services.scheduling.domain.protocols import Need, Phase, Template, VisitType
 from services.scheduling.domain.resources import Resource, ResourceNotFound
-from services.scheduling.domain.visits import Visit
+from services.scheduling.domain.spacing import Stop, in_order, order_faults, phase_faults, same_faults, spacing_faults
+from services.scheduling.domain.visits import STANDING, Status, Visit
 
 
 class CourseNotFound(DomainError):
@@ -43,6 +43,10 @@ class ResourceUnsuitable(DomainError):
     message = "a resource is of another kind, lacks the capability or a valid credential, or has too few lanes"
 
 
+class VisitTypeNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "VISIT_TYPE_NOT_FOUND", "the version has no such visit type"
+
+
 class StartNotOnMinute(DomainError):
     kind, reason, message = Kind.INVALID, "START_NOT_ON_MINUTE", "a visit does not start on a whole minute"
 
@@ -51,13 +55,23 @@ class VisitInPast(DomainError):
     kind, reason, message = Kind.INVALID, "VISIT_IN_PAST", "a visit starts in the past"
 
 
+class NoticeTooShort(DomainError):
+    kind, reason = Kind.CONFLICT, "NOTICE_TOO_SHORT"
+    message = "a visit starts sooner than its type's notice allows"
+
+
+class CourseMismatch(DomainError):
+    kind, reason = Kind.INVALID, "COURSE_MISMATCH"
+    message = "the course is of another site, patient, version or route"
+
+
 class VisitsOutOfOrder(DomainError):
     kind, reason, message = Kind.INVALID, "VISITS_OUT_OF_ORDER", "a visit starts before the one before it ends"
 
 
 class SpacingOutsideProtocol(DomainError):
     kind, reason = Kind.INVALID, "SPACING_OUTSIDE_PROTOCOL"
-    message = "visits are fewer or more days apart than the protocol version allows"
+    message = "visits are not as far apart as the protocol version wants them"
 
 
 class OutsideHours(DomainError):
@@ -81,6 +95,11 @@ class CoursePaused(DomainError):
 
 class VisitsConflict(DomainError):
     kind, reason, message = Kind.CONFLICT, "VISITS_CONFLICT", "a resource or the patient is taken when a visit is"
+
+    @property
+    def indexes(self) -> list[int]:
+        """Which of the visits asked for are in conflict."""
+        return sorted({int(each.field.partition("[")[2].partition("]")[0]) for each in self.violations})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +145,8 @@ class Taken:
     holder_id: UUID
     lane: int
     slot: Slot
+    ended_hold_of: UUID | None = None
+    """The visit, if its hold has ended and nobody has cleared it away yet: it is in nobody's way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +156,25 @@ class Course:
     patient_id: UUID
     protocol_version_id: UUID
     route_code: str
-    booked_at: datetime
+    booked_at: datetime | None
+    """When the first of its visits were; None while nothing is."""
     visits: tuple[Visit, ...]
     paused: bool = False
+    version: int = 1
+    """Counts what happened to it and its visits."""
+    hold_until: datetime | None = None
+    """Of what it holds; None: it holds nothing."""
+
+    @property
+    def held_visits(self) -> tuple[Visit, ...]:
+        return tuple(visit for visit in self.visits if visit.status is Status.HELD)
+
+    def standing(self, now: datetime) -> tuple[Visit, ...]:
+        """Visits that took place or are to: those held only until the hold ends."""
+        holds = self.hold_until is not None and now < self.hold_until
+        return tuple(
+            visit for visit in self.visits if visit.status in STANDING and (holds or visit.status is not Status.HELD)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,20 +213,63 @@ class Terms:
         """Who is taken: a resource; or the patient, under whichever id."""
         return self.patient_id if id in self.patient_ids else id
 
-    def lay_out(self, route_code: str, choices: Sequence[Choice], now: datetime) -> list[Layout]:
-        """The visits, or a refusal for the first rule that any breaks, naming every visit that breaks it."""
-        if route_code not in self.template.route_codes:
-            raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", RouteUnknown.message))
-        refuse(PhasesOutsideProtocol, phase_faults(self.template, [choice.phase_code for choice in choices]))
-        layouts = [self._layout(choice) for choice in choices]
+    def lay_out(
+        self, route_code: str, choices: Sequence[Choice], now: datetime, standing: Sequence[Visit] = ()
+    ) -> list[Layout]:
+        """The visits, or a refusal for the first rule that any breaks, naming every visit that breaks it.
+
+        `standing` are visits that the course has already. Gates are another matter: see `check_gates`.
+        """
+        self.check_route(route_code)
+        of_phases = [visit for visit in standing if visit.phase_code in self.template.order]
+        codes = [choice.phase_code for choice in choices]
+        refuse(PhasesOutsideProtocol, phase_faults(self.template, codes, [visit.phase_code for visit in of_phases]))
+        layouts = self.layouts(choices)
         refuse(RequirementsNotMet, _each(choices, layouts, _requirement_faults))
         refuse(ResourceNotFound, _each(choices, layouts, self._absent))
         refuse(ResourceUnsuitable, _each(choices, layouts, self._unsuitable))
-        self._check_times(layouts, now)
+        self._check_times(choices, layouts, now)
+        stops = self.stops(layouts, of_phases)
+        refuse(PhasesOutsideProtocol, order_faults(self.template, stops) if of_phases else ())
+        refuse(SpacingOutsideProtocol, spacing_faults(stops))
+        refuse(ResourceUnsuitable, same_faults(stops))
         refuse(OutsideHours, self._outside_hours(choices, layouts))
+        return layouts
+
+    def lay_out_beside(self, layouts: Sequence[Layout], choices: Sequence[Choice], now: datetime) -> None:
+        """As `lay_out`, of visits beside the phases, which keep no gaps."""
+        refuse(RequirementsNotMet, _each(choices, layouts, _requirement_faults))
+        refuse(ResourceNotFound, _each(choices, layouts, self._absent))
+        refuse(ResourceUnsuitable, _each(choices, layouts, self._unsuitable))
+        self._check_times(choices, layouts, now)
+        refuse(OutsideHours, self._outside_hours(choices, layouts))
+
+    def layouts_beside(self, visit_type_code: str, choices: Sequence[Choice]) -> list[Layout]:
+        """A visit that a phase books only for the cleared needs a clearance beside the phases, too."""
+        phase = self.template.beside(visit_type_code)
+        if phase is None:
+            raise VisitTypeNotFound(visit_type_code=visit_type_code)
+        return [self._layout_of(choice, phase) for choice in choices]
+
+    def layouts(self, choices: Sequence[Choice]) -> list[Layout]:
+        return [self._layout(choice) for choice in choices]
+
+    def check_route(self, route_code: str) -> None:
+        if route_code not in self.template.route_codes:
+            raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", RouteUnknown.message))
+
+    def check_gates(self, route_code: str, layouts: Sequence[Layout]) -> None:
+        """What a visit must have when it is booked, and need not when it is held."""
         self._check_clearance(route_code, layouts)
         refuse(CoursePaused, self._paused(layouts))
-        return layouts
+
+    def stops(self, layouts: Sequence[Layout], standing: Sequence[Visit] = ()) -> list[Stop]:
+        """Those asked for among those that stand, in order of time."""
+        asked = [
+            Stop(i, layout.phase, layout.type, layout.stay, self.day(layout.stay), layout.resources)
+            for i, layout in enumerate(layouts)
+        ]
+        return in_order([*asked, *map(self._standing, standing)]) if standing else asked
 
     def place(
         self, patient_id: UUID, choices: Sequence[Choice], layouts: Sequence[Layout], taken: Iterable[Taken]
@@ -221,8 +301,13 @@ class Terms:
         """Days are the site's: late on Monday in New York is Tuesday in UTC."""
         return slot.start.astimezone(self.site.zone).date()
 
+    def today(self, now: datetime) -> date:
+        return self.day(Slot(now, now))
+
     def _layout(self, choice: Choice) -> Layout:
-        phase = self.template.phase(choice.phase_code)
+        return self._layout_of(choice, self.template.phase(choice.phase_code))
+
+    def _layout_of(self, choice: Choice, phase: Phase) -> Layout:
         visit_type = self.template.visit_type(phase.visit_type_code)
         chosen = dict(choice.resources)
         return Layout(
@@ -232,6 +317,11 @@ class Terms:
             Slot(choice.start, choice.start + visit_type.length),
             {each.key: chosen[each.key] for each in visit_type.requirements if each.key in chosen},
         )
+
+    def _standing(self, visit: Visit) -> Stop:
+        phase = self.template.phase(visit.phase_code)
+        visit_type = self.template.visit_type(phase.visit_type_code)
+        return Stop(None, phase, visit_type, visit.slot, self.day(visit.slot), dict(visit.resources))
 
     def _absent(self, i: int, choice: Choice, layout: Layout) -> Iterator[Violation]:
         for n, (_, resource_id) in enumerate(choice.resources):
@@ -254,26 +344,21 @@ class Terms:
                 text = f"has none of {', '.join(wanted.credential_codes)} that is valid on {day}"
                 yield Violation(field, "CREDENTIAL_NOT_VALID", text)
 
-    def _check_times(self, layouts: Sequence[Layout], now: datetime) -> None:
-        """Gaps are counted in the site's calendar days: nine o'clock to nine o'clock a week later is seven days, though
-        167 or 169 hours lie between when clocks change. Starts are instants, so none is skipped or doubled."""
+    def _check_times(self, choices: Sequence[Choice], layouts: Sequence[Layout], now: datetime) -> None:
+        """Starts are instants, so none is skipped or doubled where clocks change."""
         starts = [layout.stay.start for layout in layouts]
         refuse(
             StartNotOnMinute, _at(StartNotOnMinute, ((i, s) for i, s in enumerate(starts) if s.second or s.microsecond))
         )
-        refuse(VisitInPast, _at(VisitInPast, ((i, start) for i, start in enumerate(starts) if start < now)))
+        refuse(VisitInPast, starts_before(choices, now))
         pairs = list(enumerate(pairwise(layouts), start=1))
         early = ((i, other.stay.start) for i, (one, other) in pairs if other.stay.start < one.stay.end)
         refuse(VisitsOutOfOrder, _at(VisitsOutOfOrder, early))
-        refuse(SpacingOutsideProtocol, self._spacing_faults(pairs))
+        short = ((i, layout.stay.start) for i, layout in enumerate(layouts) if self._too_soon(layout, now))
+        refuse(NoticeTooShort, _at(NoticeTooShort, short))
 
-    def _spacing_faults(self, pairs: Iterable[tuple[int, tuple[Layout, Layout]]]) -> Iterator[Violation]:
-        for i, (one, other) in pairs:
-            days = (self.day(other.stay) - self.day(one.stay)).days
-            phase = other.phase if other.phase.code == one.phase.code else other.phase.entered
-            if not phase.gap_days_min <= days <= phase.gap_days_max:
-                text = f"{days} days after the visit before it, not {phase.gap_days_min} to {phase.gap_days_max}"
-                yield Violation(f"visits[{i}].start_time", "SPACING_OUTSIDE_PROTOCOL", text)
+    def _too_soon(self, layout: Layout, now: datetime) -> bool:
+        return layout.type.notice_minutes > 0 and layout.stay.start < now + layout.type.notice
 
     def _outside_hours(self, choices: Sequence[Choice], layouts: Sequence[Layout]) -> Iterator[Violation]:
         """A visit in person is within the site's hours; each resource within its own, while it is held."""
@@ -312,9 +397,25 @@ class Terms:
             yield Violation(f"visits[{i}].phase_code", rule, BEYOND_CLEARANCE[rule])
 
 
-def booked(terms: Terms, course: Course, layouts: Sequence[Layout], ids: Iterable[UUID]) -> Course:
-    """The course with its visits, as it is booked."""
-    visits = (
+def check_course_is(course: Course, site_id: UUID, terms: Terms, version_id: UUID, route_code: str | None) -> None:
+    """What a request says of a course that is there is so; None: it says nothing of the route."""
+    said = {
+        "site_id": course.site_id == site_id,
+        "patient_id": course.patient_id in terms.patient_ids,
+        "protocol_version_id": course.protocol_version_id == version_id,
+        "route_code": route_code is None or course.route_code == route_code,
+    }
+    text = CourseMismatch.message
+    refuse(CourseMismatch, (Violation(name, "COURSE_MISMATCH", text) for name, true in said.items() if not true))
+
+
+def starts_before(choices: Sequence[Choice], now: datetime) -> Iterator[Violation]:
+    return _at(VisitInPast, ((i, choice.start) for i, choice in enumerate(choices) if choice.start < now))
+
+
+def laid_out(course: Course, layouts: Sequence[Layout], ids: Iterable[UUID], status: Status) -> tuple[Visit, ...]:
+    """The visits as they are booked, or held."""
+    return tuple(
         Visit(
             id=id,
             course_id=course.id,
@@ -327,10 +428,10 @@ def booked(terms: Terms, course: Course, layouts: Sequence[Layout], ids: Iterabl
             telehealth=layout.type.telehealth,
             slot=layout.stay,
             resources=tuple(layout.resources.items()),
+            status=status,
         )
         for id, layout in zip(ids, layouts, strict=True)
     )
-    return replace(course, visits=tuple(visits))
 
 
 Rule = Callable[[int, Choice, Layout], Iterator[Violation]]
@@ -340,22 +441,6 @@ def refuse(error: type[DomainError], faults: Iterable[Violation]) -> None:
     """Raises `error` if there are faults."""
     if violations := list(faults):
         raise error(*violations)
-
-
-def phase_faults(template: Template, codes: Sequence[str]) -> Iterator[Violation]:
-    """Phases go in the version's order and may be left out; one that is there has its number of visits."""
-    counts, order, before = Counter(codes), template.order, -1
-    for i, code in enumerate(codes):
-        field = f"visits[{i}].phase_code"
-        if code not in order:
-            yield Violation(field, "UNKNOWN", "the version has no such phase")
-            continue
-        if order[code] < before:
-            yield Violation(field, "OUT_OF_ORDER", "comes before a phase above it")
-        before, phase = max(before, order[code]), template.phase(code)
-        if not phase.visits_min <= counts[code] <= phase.visits_max:
-            text = f"{counts[code]} visits, not {phase.visits_min} to {phase.visits_max}"
-            yield Violation(field, "VISIT_COUNT", text)
 
 
 def held(layout: Layout, key: str) -> Iterator[tuple[Slot, int]]:

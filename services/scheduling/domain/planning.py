@@ -131,6 +131,27 @@ def plan(template: Template, calendar: Calendar, wish: Wish, now: datetime) -> l
     return _Planner(template, calendar, wish, phases, now).plans()
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One visit that wants another place: not before `release`, and over by `until`, where other visits are."""
+
+    phase: Phase
+    start: datetime
+    """As near to it as can be."""
+    resources: Mapping[str, UUID]
+    """Those where they can be had."""
+    first: date
+    last: date
+    release: datetime | None = None
+    until: datetime | None = None
+
+
+def nearest(template: Template, calendar: Calendar, wanted: Wanted, now: datetime, limit: int) -> list[PlannedVisit]:
+    """The places of one visit that are nearest to where it is wanted, the nearest first."""
+    wish = Wish("", ((wanted.phase.code, 1),), wanted.first, wanted.last)
+    return _Planner(template, calendar, wish, [wanted.phase], now).nearest(wanted, limit)
+
+
 class _Planner:
     def __init__(
         self, template: Template, calendar: Calendar, wish: Wish, phases: Sequence[Phase], now: datetime
@@ -153,6 +174,19 @@ class _Planner:
         if not best:
             raise self._refusal()
         return [self._plan(step) for step in best[:PLANS_MAX]]
+
+    def nearest(self, wanted: Wanted, limit: int) -> list[PlannedVisit]:
+        [visit_type] = self._types
+        start, release = self._minute(wanted.start), self._minute(wanted.release) if wanted.release else 0
+        until = self._minute(wanted.until) if wanted.until else self._minutes
+        found = [
+            minute
+            for day in self._by_day[visit_type.code]
+            for minute in day
+            if release <= minute and minute + visit_type.minutes <= until
+        ]
+        found.sort(key=lambda minute: (abs(minute - start), minute))
+        return [self._visit(wanted.phase, visit_type, minute, wanted.resources) for minute in found[:limit]]
 
     def _paths(self) -> dict[int, list[Step]]:
         """Each day's starts of the first visit from which the course can be finished."""
@@ -222,13 +256,14 @@ class _Planner:
         visits, chosen = list[PlannedVisit](), dict[str, UUID]()
         for phase, visit_type in zip(self._phases, self._types, strict=True):
             assert step
-            start = self._instant(step.start)
-            resources = self._match(visit_type, step.start, chosen)
-            chosen |= resources
-            stay = Slot(start, start + visit_type.stay)
-            visits.append(PlannedVisit(phase.code, visit_type.code, stay, tuple(resources.items())))
+            visits.append(self._visit(phase, visit_type, step.start, chosen))
+            chosen |= dict(visits[-1].resources)
             step = step.next
         return tuple(visits)
+
+    def _visit(self, phase: Phase, visit_type: VisitType, minute: int, before: Mapping[str, UUID]) -> PlannedVisit:
+        start, resources = self._instant(minute), self._match(visit_type, minute, before)
+        return PlannedVisit(phase.code, visit_type.code, Slot(start, start + visit_type.stay), tuple(resources.items()))
 
     def _match(self, visit_type: VisitType, start: int, before: Mapping[str, UUID]) -> dict[str, UUID]:
         """One resource for each requirement; that of the visit before, where it can be had."""

@@ -308,6 +308,13 @@ class Template:
     def visit_type(self, code: str) -> VisitType:
         return self._types[code]
 
+    def beside(self, visit_type_code: str) -> Phase | None:
+        """What stands for a phase at a visit beside the phases; None: there is no such visit type."""
+        if visit_type_code not in self._types:
+            return None
+        gated = any(each.needs_clearance for each in self.phases if each.visit_type_code == visit_type_code)
+        return Phase("", PhaseKind.FOLLOW_UP, visit_type_code, 1, 1, VISITS_MAX, 0, 0, 0, needs_clearance=gated)
+
     def gates_of(self, visit_type_code: str) -> tuple[Gate, ...]:
         """Those that stand before visits of a type."""
         return tuple(each for each in self.gates if visit_type_code in (each.visit_type_codes or (visit_type_code,)))

@@ -41,9 +41,13 @@ class Status(StrEnum):
     COMPLETED = "VISIT_STATUS_COMPLETED"
     CANCELLED = "VISIT_STATUS_CANCELLED"
     NO_SHOW = "VISIT_STATUS_NO_SHOW"
+    HELD = "VISIT_STATUS_HELD"
+    EXPIRED = "VISIT_STATUS_EXPIRED"
 
 
 BEFORE: Mapping[Status, frozenset[Status]] = {
+    Status.BOOKED: frozenset({Status.HELD}),
+    Status.EXPIRED: frozenset({Status.HELD}),
     Status.CONFIRMED: frozenset({Status.BOOKED}),
     Status.CHECKED_IN: frozenset({Status.BOOKED, Status.CONFIRMED}),
     Status.IN_TREATMENT: frozenset({Status.CHECKED_IN}),
@@ -53,7 +57,7 @@ BEFORE: Mapping[Status, frozenset[Status]] = {
     Status.NO_SHOW: frozenset({Status.BOOKED, Status.CONFIRMED}),
 }
 """From which statuses each may be reached. No status is reached twice."""
-FREEING = frozenset({Status.CANCELLED, Status.NO_SHOW})
+FREEING = frozenset({Status.CANCELLED, Status.NO_SHOW, Status.EXPIRED})
 """Give back what the visit holds."""
 OVER = FREEING | {Status.COMPLETED}
 STANDING = frozenset(Status) - FREEING

@@ -31,9 +31,9 @@ from services.scheduling.rpc.gates import GateServicer
 from services.scheduling.rpc.ical import CalendarServicer
 from services.scheduling.rpc.protocols import ProtocolServicer
 from services.scheduling.rpc.resources import ResourceServicer
+from services.scheduling.rpc.single import BookingVisitServicer
 from services.scheduling.rpc.sites import SiteServicer
 from services.scheduling.rpc.tasks import TaskServicer
-from services.scheduling.rpc.visits import VisitServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -44,7 +44,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         resource_service_pb2.DESCRIPTOR.services_by_name["ResourceService"]: ResourceServicer(db),
         protocol_service_pb2.DESCRIPTOR.services_by_name["ProtocolService"]: ProtocolServicer(db),
         course_service_pb2.DESCRIPTOR.services_by_name["CourseService"]: CourseServicer(db),
-        visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: VisitServicer(db),
+        visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: BookingVisitServicer(db),
         gate_service_pb2.DESCRIPTOR.services_by_name["GateService"]: GateServicer(db),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
         board_service_pb2.DESCRIPTOR.services_by_name["BoardService"]: BoardServicer(db),

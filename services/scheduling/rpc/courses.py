@@ -3,7 +3,8 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid5
 
 from atoll.scheduling.v1 import course_service_pb2 as pb
 from chassis.call import Call
@@ -12,14 +13,17 @@ from chassis.errors import Overloaded
 from chassis.ids import from_wire, to_wire
 from chassis.pages import Page
 from chassis.times import from_date, to_instant, to_timestamp
-from services.scheduling import use_cases
 from services.scheduling.domain.courses import Choice, Course
-from services.scheduling.domain.planning import Calendar, Plan, PlannedVisit, Wish, plan
+from services.scheduling.domain.holds import HOLD_MINUTES
+from services.scheduling.domain.planning import Calendar, Plan, Wish, plan
 from services.scheduling.domain.progress import Progress, progress_of
 from services.scheduling.domain.protocols import ProtocolVersion
+from services.scheduling.rpc.conflicts import Conflicts, planned_visit_to_wire
 from services.scheduling.rpc.hours import minute_of_day, weekday_of
-from services.scheduling.rpc.visits import resources_to_wire, visit_to_wire
+from services.scheduling.rpc.visits import resources_from_wire, visit_to_wire
 from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases.courses import BookCourse, HoldCourse, book_course, hold_course
+from services.scheduling.use_cases.holds import book_hold, release_hold
 
 PLANNING_MAX = 16
 """Plans being made or waiting for it, in one worker."""
@@ -29,6 +33,7 @@ class CourseServicer:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._planner, self._planning = ThreadPoolExecutor(1, "planner"), 0
+        self._conflicts = Conflicts(db)
 
     async def PlanCourse(self, request: pb.PlanCourseRequest, call: Call) -> pb.PlanCourseResponse:
         """The calendar's transaction is over before planning begins, which happens beside the event loop."""
@@ -54,11 +59,37 @@ class CourseServicer:
         command = book_course_command(request)
 
         async def work(store: SchedulingStore) -> pb.BookCourseResponse:
-            return pb.BookCourseResponse(course=_course(await use_cases.book_course(store, command)))
+            return pb.BookCourseResponse(course=_course(await book_course(store, command)))
 
-        return await self._db.once(
-            call, request, pb.BookCourseResponse, SchedulingStore, work, locks=command.contended_ids
-        )
+        locks = command.contended_ids
+        booked = self._db.once(call, request, pb.BookCourseResponse, SchedulingStore, work, locks=locks)
+        return await self._conflicts.or_elsewhere(call, request, command, booked)
+
+    async def HoldCourse(self, request: pb.HoldCourseRequest, call: Call) -> pb.HoldCourseResponse:
+        command = hold_course_command(request)
+        locks = command.contended_ids | {_holds_of(call)}
+
+        async def work(store: SchedulingStore) -> pb.HoldCourseResponse:
+            return pb.HoldCourseResponse(course=_course(await hold_course(store, command)))
+
+        held = self._db.once(call, request, pb.HoldCourseResponse, SchedulingStore, work, locks=locks)
+        return await self._conflicts.or_elsewhere(call, request, command, held)
+
+    async def BookHold(self, request: pb.BookHoldRequest, call: Call) -> pb.BookHoldResponse:
+        id = from_wire("course", request.course_id)
+
+        async def work(store: SchedulingStore) -> pb.BookHoldResponse:
+            return pb.BookHoldResponse(course=_course(await book_hold(store, id)))
+
+        return await self._db.once(call, request, pb.BookHoldResponse, SchedulingStore, work)
+
+    async def ReleaseHold(self, request: pb.ReleaseHoldRequest, call: Call) -> pb.ReleaseHoldResponse:
+        id = from_wire("course", request.course_id)
+
+        async def work(store: SchedulingStore) -> pb.ReleaseHoldResponse:
+            return pb.ReleaseHoldResponse(course=_course(await release_hold(store, id)))
+
+        return await self._db.once(call, request, pb.ReleaseHoldResponse, SchedulingStore, work)
 
     async def GetCourse(self, request: pb.GetCourseRequest, call: Call) -> pb.GetCourseResponse:
         id = from_wire("course", request.course_id)
@@ -75,21 +106,35 @@ class CourseServicer:
         return pb.ListCoursesResponse(courses=map(_course, courses), next_page_token=token)
 
 
-def book_course_command(request: pb.BookCourseRequest) -> use_cases.BookCourse:
-    return use_cases.BookCourse(
-        site_id=from_wire("site", request.site_id),
-        patient_id=from_wire("patient", request.patient_id),
-        protocol_version_id=from_wire("protocolversion", request.protocol_version_id),
-        route_code=request.route_code,
-        visits=tuple(
+def book_course_command(request: pb.BookCourseRequest) -> BookCourse:
+    return BookCourse(**_asked(request))
+
+
+def hold_course_command(request: pb.HoldCourseRequest) -> HoldCourse:
+    return HoldCourse(**_asked(request), minutes=request.hold_minutes or HOLD_MINUTES)
+
+
+def _asked(request: pb.BookCourseRequest | pb.HoldCourseRequest) -> dict[str, Any]:
+    return {
+        "site_id": from_wire("site", request.site_id),
+        "patient_id": from_wire("patient", request.patient_id),
+        "protocol_version_id": from_wire("protocolversion", request.protocol_version_id),
+        "route_code": request.route_code,
+        "course_id": _id("course", request.course_id),
+        "visits": tuple(
             Choice(
                 visit.phase_code,
                 to_instant(visit.start_time),
-                tuple((each.requirement_key, from_wire("resource", each.resource_id)) for each in visit.resources),
+                resources_from_wire(visit.resources),
             )
             for visit in request.visits
         ),
-    )
+    }
+
+
+def _holds_of(call: Call) -> UUID:
+    """What two holds of one caller reach for at once: how many they have."""
+    return uuid5(call.chain_id, call.actor)
 
 
 def _wish(request: pb.PlanCourseRequest) -> Wish:
@@ -109,31 +154,25 @@ def _id(kind: str, wire: str) -> UUID | None:
 
 
 def _plan(visits: Plan) -> pb.CoursePlan:
-    return pb.CoursePlan(visits=map(_planned_visit, visits))
-
-
-def _planned_visit(visit: PlannedVisit) -> pb.PlannedVisit:
-    return pb.PlannedVisit(
-        phase_code=visit.phase_code,
-        start_time=to_timestamp(visit.slot.start),
-        resources=resources_to_wire(visit.resources),
-        visit_type_code=visit.visit_type_code,
-        end_time=to_timestamp(visit.slot.end),
-    )
+    return pb.CoursePlan(visits=map(planned_visit_to_wire, visits))
 
 
 def _course(course: Course) -> pb.Course:
-    return pb.Course(
+    wire = pb.Course(
         id=to_wire("course", course.id),
         site_id=to_wire("site", course.site_id),
         patient_id=to_wire("patient", course.patient_id),
         protocol_version_id=to_wire("protocolversion", course.protocol_version_id),
         route_code=course.route_code,
         visits=map(visit_to_wire, course.visits),
-        book_time=to_timestamp(course.booked_at),
         paused=course.paused,
         progress=_progress(progress_of(course.visits)),
     )
+    if course.booked_at:
+        wire.book_time.CopyFrom(to_timestamp(course.booked_at))
+    if course.hold_until:
+        wire.hold_expire_time.CopyFrom(to_timestamp(course.hold_until))
+    return wire
 
 
 def _progress(progress: Progress) -> pb.CourseProgress:

@@ -139,6 +139,10 @@ def visit_to_wire(visit: Visit) -> visit_pb2.Visit:
     return wire
 
 
+def resources_from_wire(resources: Iterable[visit_pb2.ResourceChoice]) -> tuple[tuple[str, UUID], ...]:
+    return tuple((each.requirement_key, from_wire("resource", each.resource_id)) for each in resources)
+
+
 def resources_to_wire(resources: Iterable[tuple[str, UUID]]) -> Iterator[visit_pb2.ResourceChoice]:
     for key, id in resources:
         yield visit_pb2.ResourceChoice(requirement_key=key, resource_id=to_wire("resource", id))

@@ -6,6 +6,7 @@ from typing import ClassVar
 from chassis.errors import DomainError
 from services.scheduling.domain.capabilities import CapabilityExists
 from services.scheduling.domain.courses import VisitsConflict
+from services.scheduling.domain.holds import HoldLimit
 from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotFound, ProtocolVersionNotFound
 from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
 from services.scheduling.domain.visits import VisitStatusConflict
@@ -16,6 +17,7 @@ from services.scheduling.store.changes import ChangeStore
 from services.scheduling.store.closures import ClosureStore
 from services.scheduling.store.courses import CourseStore
 from services.scheduling.store.gates import GateStore
+from services.scheduling.store.holds import HoldStore
 from services.scheduling.store.ical import IcalStore
 from services.scheduling.store.patients import PatientStore
 from services.scheduling.store.planning import PlanningStore
@@ -33,6 +35,7 @@ class SchedulingStore(
     PatientStore,
     PlanningStore,
     CourseStore,
+    HoldStore,
     VisitStore,
     TaskStore,
     RunningStore,
@@ -58,5 +61,6 @@ class SchedulingStore(
         "capability_pkey": CapabilityExists,
         "allocation_never_twice": VisitsConflict,
         "presence_never_twice": VisitsConflict,
+        "hold_one_at_a_time": HoldLimit,
         "visit_status_change_pkey": VisitStatusConflict,
     }

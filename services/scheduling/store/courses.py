@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import date
+from datetime import date, datetime
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -12,11 +12,13 @@ from sqlalchemy import (
     ARRAY,
     Boolean,
     ColumnElement,
+    Insert,
     Integer,
     ScalarSelect,
     SmallInteger,
     Table,
     Text,
+    Update,
     Uuid,
     and_,
     any_,
@@ -25,11 +27,14 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    null,
     or_,
     select,
     union_all,
+    update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
@@ -50,6 +55,7 @@ from services.scheduling.domain.courses import (
 from services.scheduling.domain.hours import DAY, Hours, Slot
 from services.scheduling.domain.protocols import ProtocolVersion, ProtocolVersionRetired, Template
 from services.scheduling.domain.sites import SiteNotFound
+from services.scheduling.domain.visits import Visit
 from services.scheduling.store.patients import PATIENTS, is_paused
 from services.scheduling.store.protocols import kept_template
 from services.scheduling.store.resources import AT_SITE, CLOSED, hours_at, resources_at
@@ -63,6 +69,8 @@ from services.scheduling.tables import (
     busy_time,
     clearance,
     course,
+    hold,
+    holding_chain,
     patient,
     presence,
     protocol_version_retirement,
@@ -108,17 +116,17 @@ TERMS = Statement(
     )
 )
 
-_wanted = rows("wanted", holder_id=Uuid, start_at=Instant, end_at=Instant, near_at=Instant)
+WANTED = rows("wanted", holder_id=Uuid, start_at=Instant, end_at=Instant, near_at=Instant)
 
 
-def _while_wanted(table: Table, holder: str) -> ColumnElement[bool]:
+def while_wanted(table: Table, holder: str) -> ColumnElement[bool]:
     """What overlaps. Nothing lasts longer than a day: the index is read no further than `near_at`, a day beyond.
 
     `near_at` comes from outside since reckoning it here is not leakproof, which would keep it from the index.
     """
-    overlaps = and_(table.c.start_at < _wanted.c.end_at, table.c.end_at > _wanted.c.start_at)
-    near = table.c.end_at < _wanted.c.near_at
-    return and_(table.c.chain_id == CHAIN, table.c[holder] == _wanted.c.holder_id, overlaps, near)
+    overlaps = and_(table.c.start_at < WANTED.c.end_at, table.c.end_at > WANTED.c.start_at)
+    near = table.c.end_at < WANTED.c.near_at
+    return and_(table.c.chain_id == CHAIN, table.c[holder] == WANTED.c.holder_id, overlaps, near)
 
 
 EACH_LANE = -1
@@ -126,14 +134,29 @@ EACH_LANE = -1
 TAKEN = Statement(
     union_all(
         select(
-            allocation.c.resource_id.label("holder_id"), allocation.c.lane, allocation.c.start_at, allocation.c.end_at
-        ).join(_wanted, _while_wanted(allocation, "resource_id")),
-        select(presence.c.patient_id, literal(0, SmallInteger), presence.c.start_at, presence.c.end_at).join(
-            _wanted, _while_wanted(presence, "patient_id")
-        ),
+            allocation.c.resource_id.label("holder_id"),
+            allocation.c.lane,
+            allocation.c.start_at,
+            allocation.c.end_at,
+            allocation.c.visit_id,
+            allocation.c.held_until,
+        ).join(WANTED, while_wanted(allocation, "resource_id")),
         select(
-            busy_time.c.resource_id, literal(EACH_LANE, SmallInteger), busy_time.c.start_at, busy_time.c.end_at
-        ).join(_wanted, _while_wanted(busy_time, "resource_id")),
+            presence.c.patient_id,
+            literal(0, SmallInteger),
+            presence.c.start_at,
+            presence.c.end_at,
+            presence.c.visit_id,
+            presence.c.held_until,
+        ).join(WANTED, while_wanted(presence, "patient_id")),
+        select(
+            busy_time.c.resource_id,
+            literal(EACH_LANE, SmallInteger),
+            busy_time.c.start_at,
+            busy_time.c.end_at,
+            null().cast(Uuid),
+            null().cast(Instant),
+        ).join(WANTED, while_wanted(busy_time, "resource_id")),
     )
 )
 
@@ -158,10 +181,25 @@ _lane = rows(
     lane_end_at=Instant,
 )
 _v, _a = _visit.c, _lane.c
-NOW, STATUS = param("at", Instant), param("status", Text)
+NOW, UNTIL, STATUS = param("at", Instant), param("held_until", Instant), param("status", Text)
 _new_course = insert(course).from_select(
     ["chain_id", "id", "site_id", "patient_id", "protocol_version_id", "route_code", "booked_at", "version"],
-    select(CHAIN, COURSE, SITE, PATIENT, VERSION, param("route_code", Text), NOW, literal(1, Integer)),
+    select(
+        CHAIN,
+        COURSE,
+        SITE,
+        PATIENT,
+        VERSION,
+        param("route_code", Text),
+        param("booked_at", Instant),
+        literal(1, Integer),
+    ),
+)
+this_course = and_(course.c.chain_id == CHAIN, course.c.id == COURSE)
+longer_course = (
+    update(course)
+    .where(this_course)
+    .values(version=param("course_version", Integer), booked_at=func.coalesce(course.c.booked_at, param("booked_at")))
 )
 _visit_values: dict[str, ColumnElement[Any]] = {
     "chain_id": CHAIN,
@@ -187,29 +225,49 @@ _new_changes = insert(visit_status_change).from_select(
     ["chain_id", "visit_id", "status", "site_id", "at", "actor"],
     select(CHAIN, _v.visit_id, STATUS, SITE, NOW, param("actor", Text)),
 )
-_new_presences = insert(presence).from_select(
-    ["chain_id", "visit_id", "patient_id", "start_at", "end_at"],
-    select(CHAIN, _v.visit_id, PATIENT, _v.start_at, _v.end_at),
+_new_hold = insert(hold).from_select(
+    ["chain_id", "course_id", "site_id", "patient_id", "actor", "held_at", "expire_at"],
+    select(CHAIN, COURSE, SITE, PATIENT, param("actor", Text), NOW, UNTIL),
 )
-_new_allocations = insert(allocation).from_select(
-    ["chain_id", "visit_id", "site_id", "resource_id", "lane", "start_at", "end_at"],
-    select(CHAIN, _a.lane_visit_id, SITE, _a.resource_id, _a.lane, _a.lane_start_at, _a.lane_end_at),
-)
-# `at` and `actor` are those of the audit row.
-ADD_COURSE = settling(
-    _new_course.cte("new_course"),
-    _new_visits,
-    told(_new_visits, ChangeKind.BOOKED, literal(1, Integer)),
-    _new_changes.cte("new_changes"),
-    _new_presences.cte("new_presences"),
-    _new_allocations.cte("new_allocations"),
-)
+_holding = pg_insert(holding_chain).values(chain_id=CHAIN).on_conflict_do_nothing()
+
+
+def _adding(into: Insert | Update, version: ColumnElement[int], *, held: bool) -> Statement:
+    """Visits, all that they take, and `into`: the course that they make, or go into. `at` and `actor` are those of the
+    audit row."""
+    until = UNTIL if held else null().cast(Instant)
+    new_presences = insert(presence).from_select(
+        ["chain_id", "visit_id", "patient_id", "start_at", "end_at", "held_until"],
+        select(CHAIN, _v.visit_id, PATIENT, _v.start_at, _v.end_at, until),
+    )
+    new_allocations = insert(allocation).from_select(
+        ["chain_id", "visit_id", "site_id", "resource_id", "lane", "start_at", "end_at", "held_until"],
+        select(CHAIN, _a.lane_visit_id, SITE, _a.resource_id, _a.lane, _a.lane_start_at, _a.lane_end_at, until),
+    )
+    return settling(
+        into.cte("into_course"),
+        _new_visits,
+        told(_new_visits, ChangeKind.HELD if held else ChangeKind.BOOKED, version),
+        _new_changes.cte("new_changes"),
+        new_presences.cte("new_presences"),
+        new_allocations.cte("new_allocations"),
+        *([_new_hold.cte("new_hold"), _holding.cte("holding")] if held else []),
+    )
+
+
+ADD_COURSE = {held: _adding(_new_course, literal(1, Integer), held=held) for held in (False, True)}
+ADD_TO_COURSE = {held: _adding(longer_course, param("course_version", Integer), held=held) for held in (False, True)}
 
 _of_course = and_(visit.c.chain_id == course.c.chain_id, visit.c.course_id == course.c.id)
 _of_the_course = [
     course.c.protocol_version_id,
     course.c.route_code.label("course_route_code"),
     course.c.booked_at,
+    course.c.version.label("course_version"),
+    select(hold.c.expire_at)
+    .where(hold.c.chain_id == course.c.chain_id, hold.c.course_id == course.c.id)
+    .scalar_subquery()
+    .label("hold_until"),
     is_paused(
         course.c.patient_id,
         or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == course.c.id),
@@ -220,7 +278,9 @@ _with_visits = (
     .join_from(course, visit, _of_course)
     .order_by(course.c.id, visit.c.start_at, visit.c.id)
 )
-GET_COURSE = Statement(_with_visits.where(course.c.chain_id == CHAIN, course.c.id == COURSE))
+GET_COURSE = Statement(_with_visits.where(this_course))
+# Waits for whoever changes a visit of the course, its hold, or what it consists of.
+LOCK_COURSE = Statement(select(course.c.id).where(this_course).with_for_update())
 
 
 _LISTED_BY = {"site_id": course.c.site_id == SITE, "patient_id": course.c.patient_id == any_(_ids)}
@@ -239,7 +299,16 @@ COURSES: dict[tuple[str, ...], Statement] = {
 
 
 class CourseStore(Store):
-    async def terms(self, site_id: UUID, version: ProtocolVersion, patient_id: UUID, resource_ids: set[UUID]) -> Terms:
+    async def terms(
+        self,
+        site_id: UUID,
+        version: ProtocolVersion,
+        patient_id: UUID,
+        resource_ids: set[UUID],
+        *,
+        pinned: bool = False,
+    ) -> Terms:
+        """`pinned`: for a course that is there, which goes on by its version though nothing new is booked by it."""
         row = await self.row(
             TERMS,
             site_id=site_id,
@@ -249,7 +318,7 @@ class CourseStore(Store):
             resource_ids=list(resource_ids),
             now=self.call.now,
         )
-        hours = site_hours(row, site_id, version.id)
+        hours = site_hours(row, site_id, version.id, pinned=pinned)
         assert row
         if not row["patient_known"]:
             raise NotYetKnown("patient", row["patient_end"])
@@ -276,39 +345,56 @@ class CourseStore(Store):
             near_at=[slot.end + DAY for _, slot in wanted],
         )
         return [
-            Taken(terms.holder(row["holder_id"]), lane, Slot(row["start_at"], row["end_at"]))
+            Taken(
+                terms.holder(row["holder_id"]),
+                lane,
+                Slot(row["start_at"], row["end_at"]),
+                row["visit_id"] if row["held_until"] and row["held_until"] <= self.call.now else None,
+            )
             for row in found
             for lane in _lanes_of(row, terms)
         ]
 
-    def add_course(self, new: Course, placed: Sequence[Sequence[Taken]]) -> None:
-        """Written with what the chassis writes last."""
-        lanes = [
-            (visit.id, each) for visit, each_placed in zip(new.visits, placed, strict=True) for each in each_placed
-        ]
+    def add_visits(
+        self, course: Course, new: Sequence[Visit], placed: Sequence[Sequence[Taken]], held_until: datetime | None
+    ) -> None:
+        """To a course that is there or, with its first version, new with them. Written with what the chassis writes
+        last."""
+        lanes = [(visit.id, each) for visit, each_placed in zip(new, placed, strict=True) for each in each_placed]
+        if course.version == 1:
+            pinned = {"protocol_version_id": course.protocol_version_id, "route_code": course.route_code}
+            statement, of_course = ADD_COURSE[held_until is not None], pinned
+        else:
+            statement, of_course = ADD_TO_COURSE[held_until is not None], {"course_version": course.version}
         self.write_last(
-            ADD_COURSE,
-            course_id=new.id,
-            site_id=new.site_id,
-            patient_id=new.patient_id,
-            protocol_version_id=new.protocol_version_id,
-            route_code=new.route_code,
-            status=new.visits[0].status,
-            visit_id=[visit.id for visit in new.visits],
-            phase_code=[visit.phase_code for visit in new.visits],
-            visit_type_code=[visit.visit_type_code for visit in new.visits],
-            visit_route_code=[visit.route_code for visit in new.visits],
-            band_code=[visit.band_code for visit in new.visits],
-            telehealth=[visit.telehealth for visit in new.visits],
-            start_at=[visit.slot.start for visit in new.visits],
-            end_at=[visit.slot.end for visit in new.visits],
-            resources=[json.dumps(visit.resources, default=str) for visit in new.visits],
+            statement,
+            **of_course,
+            **({"held_until": held_until} if held_until else {}),
+            course_id=course.id,
+            site_id=course.site_id,
+            patient_id=course.patient_id,
+            booked_at=course.booked_at,
+            status=new[0].status,
+            visit_id=[visit.id for visit in new],
+            phase_code=[visit.phase_code for visit in new],
+            visit_type_code=[visit.visit_type_code for visit in new],
+            visit_route_code=[visit.route_code for visit in new],
+            band_code=[visit.band_code for visit in new],
+            telehealth=[visit.telehealth for visit in new],
+            start_at=[visit.slot.start for visit in new],
+            end_at=[visit.slot.end for visit in new],
+            resources=[json.dumps(visit.resources, default=str) for visit in new],
             lane_visit_id=[visit_id for visit_id, _ in lanes],
             resource_id=[each.holder_id for _, each in lanes],
             lane=[each.lane for _, each in lanes],
             lane_start_at=[each.slot.start for _, each in lanes],
             lane_end_at=[each.slot.end for _, each in lanes],
         )
+
+    async def course_to_change(self, id: UUID) -> Course:
+        """No other change of the course or its visits begins before this one's transaction ends."""
+        await self.rows(LOCK_COURSE, course_id=id)
+        return await self.course(id)
 
     async def course(self, id: UUID) -> Course:
         found = await self.rows(GET_COURSE, course_id=id)
@@ -328,13 +414,13 @@ def _lanes_of(row: Record, terms: Terms) -> Iterable[int]:
     return range(terms.resources[row["holder_id"]].lane_count) if row["lane"] == EACH_LANE else (row["lane"],)
 
 
-def site_hours(row: Record | None, site_id: UUID, version_id: UUID) -> Hours:
+def site_hours(row: Record | None, site_id: UUID, version_id: UUID, *, pinned: bool = False) -> Hours:
     """Of the columns of `site_terms`; refused where there is no site, or nothing new is booked there by the version."""
     if row is None:
         raise SiteNotFound(site_id=to_wire("site", site_id))
-    if row["retired"]:
+    if row["retired"] and not pinned:
         raise ProtocolVersionRetired(protocol_version_id=to_wire("protocolversion", version_id))
-    if not row["adopted"]:
+    if not row["adopted"] and not pinned:
         ids = {"site_id": to_wire("site", site_id), "protocol_version_id": to_wire("protocolversion", version_id)}
         raise ProtocolNotAdopted(**ids)
     return hours_at(row)
@@ -374,4 +460,6 @@ def _course(found: Sequence[Record]) -> Course:
         booked_at=first["booked_at"],
         visits=tuple(visit_of(row) for row in found),
         paused=first["paused"],
+        version=first["course_version"],
+        hold_until=first["hold_until"],
     )

@@ -1,11 +1,11 @@
 """A site's calendar, as planning reads it: in one statement."""
 
 import json
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Table, and_, cast, func, select
+from sqlalchemy import ColumnElement, Integer, Table, and_, cast, func, or_, select
 
 from chassis.sql import Statement, param
 from chassis.store import Store
@@ -20,6 +20,7 @@ from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import allocation, busy_time, presence, resource
 
 FROM, UNTIL = param("from_time", Instant), param("until_time", Instant)
+NOW = param("now", Instant)
 
 
 def _minute(column: ColumnElement[datetime]) -> ColumnElement[int]:
@@ -30,6 +31,8 @@ def _minute(column: ColumnElement[datetime]) -> ColumnElement[int]:
 def _ahead(table: Table) -> ColumnElement[bool]:
     """Nothing lasts longer than a day: the index is read no further than that beyond what is wanted."""
     touches = and_(table.c.end_at > FROM, table.c.start_at < UNTIL)
+    if "held_until" in table.c:
+        touches = and_(touches, or_(table.c.held_until.is_(None), table.c.held_until > NOW))
     return and_(table.c.chain_id == CHAIN, touches, table.c.end_at < UNTIL + DAY)
 
 
@@ -75,7 +78,20 @@ class PlanningStore(Store):
         Refuses a wish that the version does not allow, since it would be read for nothing.
         """
         last = last_day(visits_of(version.template, wish), wish)
-        origin, end = (datetime.combine(day, time(), UTC) for day in (wish.earliest - DAY, last + 3 * DAY))
+        return await self.calendar_of_days(site_id, version, patient_id, wish.earliest - DAY, last + 3 * DAY)
+
+    async def calendar_of_days(
+        self,
+        site_id: UUID,
+        version: ProtocolVersion,
+        patient_id: UUID,
+        first: date,
+        until: date,
+        *,
+        pinned: bool = False,
+    ) -> Calendar:
+        """From midnight of one day to midnight of another, in UTC."""
+        origin, end = (datetime.combine(day, time(), UTC) for day in (first, until))
         row = await self.row(
             CALENDAR,
             site_id=site_id,
@@ -85,7 +101,7 @@ class PlanningStore(Store):
             until_time=end,
             now=self.call.now,
         )
-        hours = site_hours(row, site_id, version.id)
+        hours = site_hours(row, site_id, version.id, pinned=pinned)
         assert row
         taken: dict[tuple[UUID, int], list[tuple[int, int]]] = {
             (UUID(id), lane): spans for id, lane, spans in json.loads(row["taken"] or "[]")

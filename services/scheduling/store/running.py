@@ -21,7 +21,8 @@ from services.scheduling.tables import course, protocol_version, site, visit
 COURSES_MAX = 5_000
 """Looked at by one preview."""
 
-_stands = visit.c.status == any_(param("statuses", ARRAY(Text)))
+# Visits beside the phases are no matter of a version's.
+_stands = and_(visit.c.status == any_(param("statuses", ARRAY(Text))), visit.c.phase_code != "")
 # By site, since that is how the visits of days ahead are found.
 _ahead = (
     select(visit.c.course_id)

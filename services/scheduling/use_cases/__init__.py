@@ -1,4 +1,7 @@
-"""What scheduling can do: a command and a function for each change. Each runs in one transaction its caller opened."""
+"""What scheduling can do: a command and a function for each change. Each runs in one transaction its caller opened.
+
+Courses and holds have modules of their own.
+"""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -15,7 +18,7 @@ from chassis.store import Event
 from services.scheduling import events
 from services.scheduling.domain.capabilities import Named, check_known, named_by_resource, named_by_template
 from services.scheduling.domain.closures import BROKEN_MAX, Closed, Closure, ClosureKind
-from services.scheduling.domain.courses import Choice, Course, ProtocolNotAdopted, Terms, booked
+from services.scheduling.domain.courses import ProtocolNotAdopted
 from services.scheduling.domain.gates import (
     GateRecord,
     GateState,
@@ -180,62 +183,6 @@ async def end_adoption(store: SchedulingStore, site_id: UUID, version_id: UUID) 
         ids = {"site_id": to_wire("site", site_id), "protocol_version_id": to_wire("protocolversion", version_id)}
         raise ProtocolNotAdopted(**ids)
     store.emit(events.protocol_version_adoption_ended(site_id, version_id), about=version_id)
-
-
-@dataclass(frozen=True, slots=True)
-class BookCourse:
-    site_id: UUID
-    patient_id: UUID
-    protocol_version_id: UUID
-    route_code: str
-    visits: tuple[Choice, ...]
-
-    @property
-    def resource_ids(self) -> set[UUID]:
-        return {id for visit in self.visits for _, id in visit.resources}
-
-    @property
-    def contended_ids(self) -> set[UUID]:
-        """What two bookings may not reach for at once."""
-        return self.resource_ids | {self.patient_id}
-
-
-async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
-    """Books every visit or none. For a merged patient it books for the survivor.
-
-    With `contended_ids` locked, what is read as free stays free until the commit. Should a caller forget the locks,
-    the exclusion constraints still refuse a second booking; but then without naming the visits.
-    """
-    version = await store.version(command.protocol_version_id)
-    terms = await _locked_terms(store, command, version)
-    layouts = terms.lay_out(command.route_code, command.visits, store.call.now)
-    taken = await store.taken(terms, layouts)
-    placed = terms.place(terms.patient_id, command.visits, layouts, taken)
-    empty = Course(
-        id=new_id(),
-        site_id=command.site_id,
-        patient_id=terms.patient_id,
-        protocol_version_id=version.id,
-        route_code=command.route_code,
-        booked_at=store.call.now,
-        visits=(),
-    )
-    course = booked(terms, empty, layouts, [new_id() for _ in layouts])
-    store.add_course(course, placed)
-    store.emit(events.course_booked(course, version.protocol_id), about=course.id, version=1)
-    return course
-
-
-async def _locked_terms(store: SchedulingStore, command: BookCourse, version: ProtocolVersion) -> Terms:
-    """With the patient locked for whom they are. The patient that the command names is; a survivor is locked once it is
-    known, and then all is read again, since others may have booked for it until then, or it was merged itself."""
-    locked = command.patient_id
-    while True:
-        terms = await store.terms(command.site_id, version, command.patient_id, command.resource_ids)
-        if terms.patient_id == locked:
-            return terms
-        locked = terms.patient_id
-        await store.lock([locked])
 
 
 async def confirm_visit(store: SchedulingStore, visit_id: UUID) -> Visit:

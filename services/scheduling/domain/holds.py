@@ -1,0 +1,86 @@
+"""Holds: what may be kept free for somebody who has not booked yet, how much of it, and until when."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from chassis.errors import DomainError, Kind, Violation
+from chassis.ids import to_wire
+from services.scheduling.domain.courses import Course, Taken, Terms
+from services.scheduling.domain.hours import DAY_MINUTES, MINUTE, Slot, instant
+from services.scheduling.domain.resources import Resource
+
+HOLD_MINUTES = 15
+"""Of a hold that asks for none."""
+HOLDS_OF_CALLER_MAX = 50
+HELD_PERCENT_MAX = 50
+"""Of a resource's time on one day."""
+
+
+class HoldOver(DomainError):
+    kind, reason, message = Kind.CONFLICT, "HOLD_OVER", "the hold was booked or given up, or has ended"
+
+
+class HoldLimit(DomainError):
+    kind, reason, message = Kind.CONFLICT, "HOLD_LIMIT", "more would be held than may be held at once"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What holds now, of those whom one more would concern."""
+
+    course_of_patient: UUID | None
+    """What the patient holds, at whatever site."""
+    of_caller: int
+
+    def check_one_more(self) -> None:
+        if self.course_of_patient:
+            raise HoldLimit(limit="PATIENT", course_id=to_wire("course", self.course_of_patient))
+        if self.of_caller >= HOLDS_OF_CALLER_MAX:
+            raise HoldLimit(limit="CALLER", max=HOLDS_OF_CALLER_MAX)
+
+
+def check_hold(course: Course, now: datetime, present: int) -> None:
+    """`present`: how many of its visits nobody has cleared away, as whoever wants their time may once it has ended."""
+    held = course.held_visits
+    if not held or course.hold_until is None or course.hold_until <= now or present < len(held):
+        raise HoldOver(course_id=to_wire("course", course.id))
+
+
+def check_share(terms: Terms, placed: Sequence[Sequence[Taken]], held: Iterable[Taken]) -> None:
+    """Of each resource at most so much of a day is held, whoever holds it; or a single visit, however long it is."""
+    before = defaultdict[tuple[UUID, date], int](int)
+    for each in held:
+        before[each.holder_id, terms.day(each.slot)] += _minutes(each.slot)
+    if faults := list(_share_faults(terms, placed, before)):
+        raise HoldLimit(*faults, limit="SITE", percent_max=HELD_PERCENT_MAX)
+
+
+def _share_faults(
+    terms: Terms, placed: Sequence[Sequence[Taken]], before: Mapping[tuple[UUID, date], int]
+) -> Iterator[Violation]:
+    for i, lanes in enumerate(placed):
+        more = defaultdict[tuple[UUID, date], int](int)
+        for each in lanes:
+            more[each.holder_id, terms.day(each.slot)] += _minutes(each.slot)
+        for (resource_id, day), minutes in more.items():
+            held = before.get((resource_id, day), 0)
+            there = _minutes_at_work(terms, terms.resources[resource_id], day)
+            if held and (held + minutes) * 100 > there * HELD_PERCENT_MAX:
+                text = f"of {to_wire('resource', resource_id)}, {held} of {there} minutes are held on {day}"
+                yield Violation(f"visits[{i}]", "TOO_MUCH_HELD", text)
+
+
+def _minutes_at_work(terms: Terms, resource: Resource, day: date) -> int:
+    """Of all its lanes together."""
+    zone = terms.site.zone
+    whole = Slot(instant(zone, day, 0), instant(zone, day, DAY_MINUTES))
+    spans = resource.hours(terms.site).spans(whole)
+    there = (Slot(max(span.start, whole.start), min(span.end, whole.end)) for span in spans if span.overlaps(whole))
+    return resource.lane_count * sum(map(_minutes, there))
+
+
+def _minutes(slot: Slot) -> int:
+    return (slot.end - slot.start) // MINUTE

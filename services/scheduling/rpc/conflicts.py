@@ -1,0 +1,73 @@
+"""The detail of VISITS_CONFLICT: where the visits in conflict could be instead."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TypeVar
+
+import structlog
+from google.protobuf.message import Message
+
+from atoll.scheduling.v1 import course_service_pb2 as pb
+from chassis.call import Call
+from chassis.db import Database
+from chassis.errors import DomainError
+from chassis.times import to_timestamp
+from services.scheduling.domain.courses import VisitsConflict
+from services.scheduling.domain.planning import PlannedVisit
+from services.scheduling.rpc.visits import resources_to_wire
+from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases import alternatives
+from services.scheduling.use_cases.courses import BookCourse
+
+LOOKING_MAX = 4
+"""Refusals in one worker for which other places are looked for at once."""
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class Conflicts:
+    def __init__(self, db: Database) -> None:
+        self._db, self._looking = db, 0
+        self._thread = ThreadPoolExecutor(1, "conflicts")
+
+    async def or_elsewhere(self, call: Call, request: Message, command: BookCourse, answer: Awaitable[T]) -> T:
+        """A conflict says where else its visits could be, unless too many ask at once."""
+        try:
+            return await answer
+        except VisitsConflict as error:
+            if error.indexes and self._looking < LOOKING_MAX:
+                self._looking += 1
+                try:
+                    error.detail = await self._elsewhere(call, request, command, error.indexes)
+                except DomainError as failed:
+                    log.info("alternatives.left_out", reason=failed.reason)
+                finally:
+                    self._looking -= 1
+            raise
+
+    async def _elsewhere(
+        self, call: Call, request: Message, command: BookCourse, indexes: Sequence[int]
+    ) -> pb.VisitsConflictDetail:
+        read = partial(alternatives.elsewhere, command=command, indexes=indexes)
+        found = await self._db.read(call, request, SchedulingStore, read)
+        work = partial(alternatives.places, found, call.now)
+        by_index = dict(await asyncio.get_running_loop().run_in_executor(self._thread, work))
+        return pb.VisitsConflictDetail(
+            visits=(
+                pb.VisitAlternatives(visit_index=index, visits=map(planned_visit_to_wire, by_index.get(index, ())))
+                for index in indexes
+            )
+        )
+
+
+def planned_visit_to_wire(visit: PlannedVisit) -> pb.PlannedVisit:
+    return pb.PlannedVisit(
+        phase_code=visit.phase_code,
+        start_time=to_timestamp(visit.slot.start),
+        resources=resources_to_wire(visit.resources),
+        visit_type_code=visit.visit_type_code,
+        end_time=to_timestamp(visit.slot.end),
+    )

@@ -1,0 +1,170 @@
+"""Holds: who holds what, and how a hold ends, booked or not."""
+
+from collections.abc import Collection, Iterable, Sequence
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    cast,
+    delete,
+    func,
+    insert,
+    null,
+    select,
+    update,
+)
+
+from chassis.sql import Statement, param
+from chassis.store import Store, settling
+from chassis.tables import Instant
+from services.scheduling.domain.changes import ChangeKind
+from services.scheduling.domain.courses import Course, Taken, Terms
+from services.scheduling.domain.holds import Held
+from services.scheduling.domain.hours import DAY, DAY_MINUTES, Slot, instant
+from services.scheduling.domain.visits import Status
+from services.scheduling.store.courses import COURSE, SITE, WANTED, longer_course, while_wanted
+from services.scheduling.store.sites import CHAIN, LIMIT
+from services.scheduling.store.told import TOLD, told
+from services.scheduling.tables import NO_CHAIN, allocation, hold, holding_chain, presence, visit, visit_status_change
+
+NOW, STATUS = param("at", Instant), param("status", Text)
+VISITS, PATIENTS = param("visit_ids", ARRAY(Uuid)), param("patient_ids", ARRAY(Uuid))
+
+_going = and_(hold.c.chain_id == CHAIN, hold.c.expire_at > NOW)
+_of_patient = select(hold.c.course_id).where(_going, hold.c.patient_id == any_(PATIENTS)).limit(1)
+_of_caller = select(func.count()).where(_going, hold.c.actor == param("actor", Text)).select_from(hold)
+HELD = Statement(
+    select(_of_patient.scalar_subquery().label("course_of_patient"), _of_caller.scalar_subquery().label("of_caller"))
+)
+HELD_OF_DAYS = Statement(
+    select(allocation.c.resource_id, allocation.c.lane, allocation.c.start_at, allocation.c.end_at)
+    .distinct()
+    .join(WANTED, while_wanted(allocation, "resource_id"))
+    .where(allocation.c.held_until > NOW)
+)
+PRESENT = Statement(
+    select(func.count().label("present"))
+    .select_from(presence)
+    .where(presence.c.chain_id == CHAIN, presence.c.visit_id == any_(VISITS))
+)
+ENDED = Statement(
+    select(hold.c.course_id)
+    .where(hold.c.chain_id == CHAIN, hold.c.expire_at <= NOW)
+    .order_by(hold.c.expire_at)
+    .limit(LIMIT)
+)
+CHAINS = Statement(select(holding_chain.c.chain_id).where(CHAIN == NO_CHAIN).order_by(holding_chain.c.chain_id))
+
+_freed = (
+    delete(allocation).where(allocation.c.chain_id == CHAIN, allocation.c.visit_id == any_(VISITS)),
+    delete(presence).where(presence.c.chain_id == CHAIN, presence.c.visit_id == any_(VISITS)),
+)
+CLEAR = Statement(_freed[1].add_cte(_freed[0].cte("freed_resources")))
+
+_gone = delete(hold).where(hold.c.chain_id == CHAIN, hold.c.course_id == COURSE)
+_of_hold = [visit.c.chain_id == CHAIN, visit.c.id == any_(VISITS)]
+_changed = update(visit).where(*_of_hold).values(status=STATUS).returning(*TOLD).cte("changed")
+_each = func.unnest(VISITS).table_valued("id").render_derived(name="of_hold")
+_changes = insert(visit_status_change).from_select(
+    ["chain_id", "visit_id", "status", "site_id", "at", "actor"],
+    select(CHAIN, cast(_each.c.id, Uuid), STATUS, SITE, NOW, param("actor", Text)),
+)
+
+
+def _booked(table: Table) -> CTE:
+    mine = [table.c.chain_id == CHAIN, table.c.visit_id == any_(VISITS)]
+    return update(table).where(*mine).values(held_until=null()).cte(f"booked_{table.name}")
+
+
+# `at` and `actor` are those of the audit row.
+BOOK_HOLD = settling(
+    longer_course.cte("into_course"),
+    _gone.cte("gone"),
+    _changed,
+    told(_changed, ChangeKind.STATUS_CHANGED, param("course_version", Integer)),
+    _changes.cte("changes"),
+    _booked(allocation),
+    _booked(presence),
+)
+END_HOLD = Statement(
+    _gone.add_cte(
+        _freed[0].cte("freed_resources"),
+        _freed[1].cte("freed_patient"),
+        _changed,
+        told(_changed, ChangeKind.STATUS_CHANGED, param("course_version", Integer)),
+        _changes.cte("changes"),
+        longer_course.cte("into_course"),
+    )
+)
+
+
+class HoldStore(Store):
+    async def held(self, terms: Terms) -> Held:
+        row = await self.row(HELD, patient_ids=list(terms.patient_ids), actor=self.call.actor, at=self.call.now)
+        assert row
+        return Held(row["course_of_patient"], row["of_caller"])
+
+    async def held_on_days(self, terms: Terms, placed: Sequence[Sequence[Taken]]) -> list[Taken]:
+        """What is held of the same resources on the same days of the site."""
+        days = {(each.holder_id, terms.day(each.slot)) for lanes in placed for each in lanes}
+        zone = terms.site.zone
+        spans = [(id, instant(zone, day, 0), instant(zone, day, DAY_MINUTES)) for id, day in days]
+        found = await self.rows(
+            HELD_OF_DAYS,
+            holder_id=[id for id, _, _ in spans],
+            start_at=[start for _, start, _ in spans],
+            end_at=[end for _, _, end in spans],
+            near_at=[end + DAY for _, _, end in spans],
+            at=self.call.now,
+        )
+        return [Taken(row["resource_id"], row["lane"], Slot(row["start_at"], row["end_at"])) for row in found]
+
+    async def clear_away(self, visit_ids: Collection[UUID]) -> None:
+        """What visits take whose hold has ended. The job that ends it tells of it, and changes their status."""
+        await self.rows(CLEAR, visit_ids=sorted(visit_ids))
+
+    async def present(self, visit_ids: Iterable[UUID]) -> int:
+        """How many of them nobody has cleared away."""
+        row = await self.row(PRESENT, visit_ids=list(visit_ids))
+        assert row
+        return int(row["present"])
+
+    def book_hold(self, booked: Course, visit_ids: Sequence[UUID]) -> None:
+        """Written with what the chassis writes last."""
+        self.write_last(
+            BOOK_HOLD,
+            course_id=booked.id,
+            site_id=booked.site_id,
+            course_version=booked.version,
+            booked_at=booked.booked_at,
+            status=Status.BOOKED,
+            visit_ids=list(visit_ids),
+        )
+
+    async def end_hold(self, ended: Course, visit_ids: Sequence[UUID]) -> None:
+        await self.rows(
+            END_HOLD,
+            course_id=ended.id,
+            site_id=ended.site_id,
+            course_version=ended.version,
+            booked_at=ended.booked_at,
+            status=Status.EXPIRED,
+            visit_ids=list(visit_ids),
+            at=self.call.now,
+            actor=self.call.actor,
+        )
+
+    async def ended_holds(self, limit: int) -> list[UUID]:
+        """Courses whose hold has ended, the first to end first."""
+        return [row["course_id"] for row in await self.rows(ENDED, at=self.call.now, limit=limit)]
+
+    async def holding_chains(self) -> list[UUID]:
+        """Those that ever held anything, for a call of NO_CHAIN; none for any other."""
+        return [row["chain_id"] for row in await self.rows(CHAINS)]

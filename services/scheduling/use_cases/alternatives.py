@@ -1,0 +1,67 @@
+"""Where visits in conflict could be instead: what is read for it, after the refused booking has let go of its locks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from services.scheduling.domain.courses import Layout
+from services.scheduling.domain.hours import DAY
+from services.scheduling.domain.planning import Calendar, PlannedVisit, Wanted, nearest
+from services.scheduling.domain.protocols import Template
+from services.scheduling.domain.spacing import days_of
+from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases.courses import BookCourse
+
+REACH_DAYS = 14
+VISITS_MAX = 12
+"""Of one refusal, for which places are looked for."""
+PLACES_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """One visit in conflict, and the calendar around it."""
+
+    index: int
+    template: Template
+    calendar: Calendar
+    wanted: Wanted
+
+
+async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequence[int]) -> list[Elsewhere]:
+    """The other visits stay as they were asked for."""
+    version, pinned, now = await store.version(command.protocol_version_id), bool(command.course_id), store.call.now
+    terms = await store.terms(command.site_id, version, command.patient_id, command.resource_ids, pinned=pinned)
+    standing = (await store.course(command.course_id)).standing(now) if command.course_id else ()
+    layouts = command.layouts(terms)
+    stops = terms.stops(layouts, [visit for visit in standing if visit.phase_code in terms.template.order])
+    found = []
+    for index in indexes[:VISITS_MAX]:
+        stop = next(stop for stop in stops if stop.index == index)
+        first, last = days_of(stop, stops if stop.phase.code else [stop], REACH_DAYS)
+        first = max(first, terms.today(now))
+        if first <= last:
+            reach = first - DAY, last + 2 * DAY
+            calendar = await store.calendar_of_days(command.site_id, version, command.patient_id, *reach, pinned=pinned)
+            wanted = _wanted(index, layouts, first, last)
+            found.append(Elsewhere(index, terms.template, calendar, wanted))
+    return found
+
+
+def places(found: Sequence[Elsewhere], now: datetime) -> list[tuple[int, list[PlannedVisit]]]:
+    """Pure, and some milliseconds of work: for another thread."""
+    return [(each.index, nearest(each.template, each.calendar, each.wanted, now, PLACES_MAX)) for each in found]
+
+
+def _wanted(index: int, layouts: Sequence[Layout], first: date, last: date) -> Wanted:
+    """Between the visits asked for before and after it; what those take is not in the calendar."""
+    layout = layouts[index]
+    return Wanted(
+        phase=layout.phase,
+        start=layout.stay.start,
+        resources=layout.resources,
+        first=first,
+        last=last,
+        release=layouts[index - 1].hold.end if index else None,
+        until=layouts[index + 1].stay.start if index + 1 < len(layouts) else None,
+    )

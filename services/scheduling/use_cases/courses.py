@@ -1,0 +1,134 @@
+"""Booking and holding visits of a course: the order of steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from uuid import UUID
+
+from chassis.ids import new_id
+from services.scheduling import events
+from services.scheduling.domain.courses import (
+    Choice,
+    Course,
+    Layout,
+    Taken,
+    Terms,
+    check_course_is,
+    laid_out,
+)
+from services.scheduling.domain.holds import check_share
+from services.scheduling.domain.protocols import ProtocolVersion
+from services.scheduling.domain.visits import Status, Visit
+from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases.holds import end_if_over
+
+
+@dataclass(frozen=True, slots=True)
+class BookCourse:
+    site_id: UUID
+    patient_id: UUID
+    protocol_version_id: UUID
+    route_code: str
+    visits: tuple[Choice, ...]
+    course_id: UUID | None = None
+    """None: a new one."""
+
+    @property
+    def resource_ids(self) -> set[UUID]:
+        return {id for visit in self.visits for _, id in visit.resources}
+
+    @property
+    def contended_ids(self) -> set[UUID]:
+        """What two bookings may not reach for at once."""
+        return self.resource_ids | {self.patient_id}
+
+    def layouts(self, terms: Terms) -> list[Layout]:
+        return terms.layouts(self.visits)
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCourse(BookCourse):
+    minutes: int = 0
+
+
+async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
+    """Books every visit or none. For a merged patient it books for the survivor.
+
+    With `contended_ids` locked, what is read as free stays free until the commit. Should a caller forget the locks,
+    the exclusion constraints still refuse a second booking; but then without naming the visits.
+    """
+    version, terms, course = await _wanted(store, command)
+    layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
+    terms.check_gates(command.route_code, layouts)
+    placed = await placed_among(store, terms, command.visits, layouts)
+    booked = replace(course, booked_at=course.booked_at or store.call.now)
+    new = laid_out(booked, layouts, [new_id() for _ in layouts], Status.BOOKED)
+    store.add_visits(booked, new, placed, None)
+    store.emit(events.course_booked(booked, new, version.protocol_id), about=course.id, version=course.version)
+    return _with(booked, new)
+
+
+async def hold_course(store: SchedulingStore, command: HoldCourse) -> Course:
+    """Keeps every visit free or none, as `book_course` books them; what a visit must have it may have later."""
+    version, terms, course = await _wanted(store, command)
+    layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
+    (await store.held(terms)).check_one_more()
+    placed = await placed_among(store, terms, command.visits, layouts)
+    check_share(terms, placed, await store.held_on_days(terms, placed))
+    held = replace(course, hold_until=store.call.now + timedelta(minutes=command.minutes))
+    new = laid_out(held, layouts, [new_id() for _ in layouts], Status.HELD)
+    store.add_visits(held, new, placed, held.hold_until)
+    store.emit(events.course_held(held, new, version.protocol_id), about=course.id, version=course.version)
+    return _with(held, new)
+
+
+async def _wanted(store: SchedulingStore, command: BookCourse) -> tuple[ProtocolVersion, Terms, Course]:
+    """What the visits are booked by, and the course that they go into, in the version that it will have then."""
+    version = await store.version(command.protocol_version_id)
+    terms = await locked_terms(store, command, version, pinned=command.course_id is not None)
+    if command.course_id is None:
+        return version, terms, new_course(command, terms, version.id)
+    course = await end_if_over(store, await store.course_to_change(command.course_id))
+    check_course_is(course, command.site_id, terms, version.id, command.route_code)
+    return version, terms, replace(course, version=course.version + 1)
+
+
+def new_course(command: BookCourse, terms: Terms, version_id: UUID) -> Course:
+    return Course(
+        id=new_id(),
+        site_id=command.site_id,
+        patient_id=terms.patient_id,
+        protocol_version_id=version_id,
+        route_code=command.route_code,
+        booked_at=None,
+        visits=(),
+    )
+
+
+async def placed_among(
+    store: SchedulingStore, terms: Terms, choices: Sequence[Choice], layouts: Sequence[Layout]
+) -> list[list[Taken]]:
+    """What each visit takes. Whatever is in the way of holds that have ended is cleared away first."""
+    taken = await store.taken(terms, layouts)
+    if ended := {each.ended_hold_of for each in taken if each.ended_hold_of}:
+        await store.clear_away(ended)
+        taken = [each for each in taken if not each.ended_hold_of]
+    return terms.place(terms.patient_id, choices, layouts, taken)
+
+
+def _with(course: Course, new: Sequence[Visit]) -> Course:
+    return replace(course, visits=tuple(sorted([*course.visits, *new], key=lambda visit: (visit.slot.start, visit.id))))
+
+
+async def locked_terms(
+    store: SchedulingStore, command: BookCourse, version: ProtocolVersion, *, pinned: bool = False
+) -> Terms:
+    """With the patient locked for whom they are. The patient that the command names is; a survivor is locked once it is
+    known, and then all is read again, since others may have booked for it until then, or it was merged itself."""
+    locked = command.patient_id
+    while True:
+        terms = await store.terms(command.site_id, version, command.patient_id, command.resource_ids, pinned=pinned)
+        if terms.patient_id == locked:
+            return terms
+        locked = terms.patient_id
+        await store.lock([locked])

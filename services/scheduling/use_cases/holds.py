@@ -1,0 +1,80 @@
+"""How a hold ends: booked, given up, or by itself."""
+
+from dataclasses import replace
+from uuid import UUID
+
+from chassis.ids import to_wire
+from services.scheduling import events
+from services.scheduling.domain.courses import Choice, Course, VisitInPast, refuse, starts_before
+from services.scheduling.domain.holds import HoldOver, check_hold
+from services.scheduling.domain.visits import Status
+from services.scheduling.store import SchedulingStore
+
+
+async def book_hold(store: SchedulingStore, course_id: UUID) -> Course:
+    """Under the ids that it was held with.
+
+    Locks what the visits take, as whoever books the same time would: either the hold is booked before, and they find
+    that it does not end, or its time was theirs when it had ended.
+    """
+    seen = await store.course(course_id)
+    resource_ids = {id for visit in seen.held_visits for _, id in visit.resources}
+    await store.lock(resource_ids | {seen.patient_id})
+    course = await store.course_to_change(course_id)
+    held, now = course.held_visits, store.call.now
+    check_hold(course, now, await store.present(visit.id for visit in held))
+    version = await store.version(course.protocol_version_id)
+    terms = await store.terms(course.site_id, version, course.patient_id, resource_ids, pinned=True)
+    choices = [Choice(visit.phase_code, visit.slot.start, visit.resources) for visit in held]
+    refuse(VisitInPast, starts_before(choices, now))
+    terms.check_gates(course.route_code, terms.layouts(choices))
+    ids = {visit.id for visit in held}
+    booked = replace(
+        course,
+        visits=tuple(visit.moved_to(Status.BOOKED) if visit.id in ids else visit for visit in course.visits),
+        booked_at=course.booked_at or now,
+        version=course.version + 1,
+        hold_until=None,
+    )
+    store.book_hold(booked, sorted(ids))
+    new = [visit for visit in booked.visits if visit.id in ids]
+    store.emit(events.course_booked(booked, new, version.protocol_id), about=course.id, version=booked.version)
+    return booked
+
+
+async def release_hold(store: SchedulingStore, course_id: UUID) -> Course:
+    course = await store.course_to_change(course_id)
+    if course.hold_until is None:
+        raise HoldOver(course_id=to_wire("course", course.id))
+    ended = await _end(store, course)
+    store.emit(events.course_hold_released(ended, course.held_visits), about=course.id, version=ended.version)
+    return ended
+
+
+async def end_if_over(store: SchedulingStore, course: Course) -> Course:
+    """Ends a hold that has run out; nothing otherwise."""
+    if course.hold_until is None or store.call.now < course.hold_until:
+        return course
+    ended = await _end(store, course)
+    store.emit(events.course_hold_expired(ended, course.held_visits), about=course.id, version=ended.version)
+    return ended
+
+
+async def end_holds(store: SchedulingStore, limit: int) -> int:
+    """Those of the chain that have run out, at most so many; how many it found."""
+    ids = await store.ended_holds(limit)
+    for id in ids:
+        await end_if_over(store, await store.course_to_change(id))
+    return len(ids)
+
+
+async def _end(store: SchedulingStore, course: Course) -> Course:
+    ids = {visit.id for visit in course.held_visits}
+    ended = replace(
+        course,
+        visits=tuple(visit.moved_to(Status.EXPIRED) if visit.id in ids else visit for visit in course.visits),
+        version=course.version + 1,
+        hold_until=None,
+    )
+    await store.end_hold(ended, sorted(ids))
+    return ended

@@ -1,0 +1,67 @@
+"""Booking visits beside the phases of a course: one, or one every so many weeks."""
+
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from chassis.ids import new_id
+from services.scheduling import events
+from services.scheduling.domain.courses import Choice, Course, Layout, RouteUnknown, Terms, check_course_is, laid_out
+from services.scheduling.domain.series import Series
+from services.scheduling.domain.visits import Status, Visit
+from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases.courses import BookCourse, locked_terms, new_course, placed_among
+from services.scheduling.use_cases.holds import end_if_over
+
+
+@dataclass(frozen=True, slots=True)
+class BookVisits(BookCourse):
+    """`visits` have no phase."""
+
+    visit_type_code: str = ""
+
+    def layouts(self, terms: Terms) -> list[Layout]:
+        return terms.layouts_beside(self.visit_type_code, self.visits)
+
+
+async def book_series(
+    store: SchedulingStore, command: BookVisits, series: Series, resources: tuple[tuple[str, UUID], ...]
+) -> tuple[Visit, ...]:
+    """`command` names no visits: when they are follows from the site's hours."""
+    version = await store.version(command.protocol_version_id)
+    terms = await store.terms(command.site_id, version, command.patient_id, set(), pinned=bool(command.course_id))
+    [like] = terms.layouts_beside(command.visit_type_code, [Choice("", store.call.now, ())])
+    starts = series.starts(terms.site, like.type.length)
+    return await book_visits(store, replace(command, visits=tuple(Choice("", each, resources) for each in starts)))
+
+
+async def book_visits(store: SchedulingStore, command: BookVisits) -> tuple[Visit, ...]:
+    """All or none, in order of time."""
+    version = await store.version(command.protocol_version_id)
+    terms = await locked_terms(store, command, version, pinned=command.course_id is not None)
+    layouts = command.layouts(terms)
+    course = await _course(store, command, terms, version.id)
+    _check_route(terms, course, layouts[0])
+    terms.lay_out_beside(layouts, command.visits, store.call.now)
+    terms.check_gates(course.route_code, layouts)
+    placed = await placed_among(store, terms, command.visits, layouts)
+    booked = replace(course, booked_at=course.booked_at or store.call.now)
+    new = laid_out(booked, layouts, [new_id() for _ in layouts], Status.BOOKED)
+    store.add_visits(booked, new, placed, None)
+    store.emit(events.course_booked(booked, new, version.protocol_id), about=course.id, version=course.version)
+    return new
+
+
+async def _course(store: SchedulingStore, command: BookVisits, terms: Terms, version_id: UUID) -> Course:
+    if command.course_id is None:
+        return new_course(command, terms, version_id)
+    course = await end_if_over(store, await store.course_to_change(command.course_id))
+    check_course_is(course, command.site_id, terms, version_id, command.route_code or None)
+    return replace(course, version=course.version + 1)
+
+
+def _check_route(terms: Terms, course: Course, layout: Layout) -> None:
+    """A course of its own has a route if its visits administer, and only then."""
+    if layout.type.administers:
+        terms.check_route(course.route_code)
+    elif course.version == 1 and course.route_code:
+        raise RouteUnknown(route_code=course.route_code)
