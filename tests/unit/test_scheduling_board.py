@@ -129,6 +129,8 @@ def test_the_next_visit_is_that_of_the_day_or_of_the_course_whichever_is_earlier
         first.visit.id: Next(second.visit.id, second.visit.slot.start),
         cancelled.visit.id: Next(second.visit.id, second.visit.slot.start),
     }
+    sooner = Next(new_id(), START + 100 * MINUTE)
+    assert next_visits([replace(first, next_of_course=sooner), second])[first.visit.id] == sooner
 
 
 def test_a_resource_of_another_site_that_a_visit_takes_is_shown_without_a_name() -> None:
