@@ -13,7 +13,6 @@ from chassis.ids import new_id, to_wire
 from chassis.pages import Page
 from chassis.store import Event
 from services.scheduling import events
-from services.scheduling.domain.calendars import ResourceNotStaff
 from services.scheduling.domain.capabilities import Named, check_known, named_by_resource, named_by_template
 from services.scheduling.domain.closures import BROKEN_MAX, Closed, Closure, ClosureKind
 from services.scheduling.domain.courses import Choice, Course, ProtocolNotAdopted, Terms, booked
@@ -42,6 +41,7 @@ from services.scheduling.domain.protocols import (
 )
 from services.scheduling.domain.resources import LanesAllocated, Resource, ResourceKind, ResourceNotFound, at_home
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
+from services.scheduling.domain.staff_calendars import ResourceNotStaff
 from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
 from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
 from services.scheduling.store import SchedulingStore

@@ -29,10 +29,10 @@ I_SCHEDULING_VERSIONS = "tests/integration/test_scheduling_protocol_versions.py"
 I_SCHEDULING_CHANGES = "tests/integration/test_scheduling_changes.py"
 I_SCHEDULING_SHARED = "tests/integration/test_scheduling_shared_staff.py"
 I_SCHEDULING_CLOSURES = "tests/integration/test_scheduling_closures.py"
-I_SCHEDULING_CALENDARS = "tests/integration/test_scheduling_calendars.py"
+I_SCHEDULING_STAFF_CALENDARS = "tests/integration/test_scheduling_staff_calendars.py"
 I_SCHEDULING_CAPABILITIES = "tests/integration/test_scheduling_capabilities.py"
 U_SCHEDULING_OFFERS = "tests/unit/test_scheduling_offers.py"
-U_SCHEDULING_CALENDARS = "tests/unit/test_scheduling_calendars.py"
+U_SCHEDULING_STAFF_CALENDARS = "tests/unit/test_scheduling_staff_calendars.py"
 
 SCHEDULING = [
     Mutant("services/scheduling/domain/courses.py", 'if s.second or s.microsecond', 'if False', U_SCHEDULING_COURSES),
@@ -230,14 +230,14 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/offers.py', 'and not (wanted.same_across_visits and each.id != current)', '', U_SCHEDULING_OFFERS),
     Mutant('services/scheduling/domain/offers.py', 'and each.has_credential(wanted.credential_codes, site.state, day)', '', U_SCHEDULING_OFFERS),
     Mutant('services/scheduling/domain/offers.py', 'earliest = self._now + self._type.notice', 'earliest = self._now', U_SCHEDULING_OFFERS),
-    Mutant('services/scheduling/domain/calendars.py', 'if str(event.get("TRANSP", "OPAQUE")).upper() == "TRANSPARENT":', 'if False:', U_SCHEDULING_CALENDARS),
-    Mutant('services/scheduling/domain/calendars.py', 'if not FREQUENCIES.issuperset(frequency) or any(rule.get(part) for part in TOO_FINE):', 'if not FREQUENCIES.issuperset(frequency):', U_SCHEDULING_CALENDARS),
-    Mutant('services/scheduling/domain/calendars.py', 'if found > EVENTS_MAX:', 'if False:', U_SCHEDULING_CALENDARS),
-    Mutant('services/scheduling/domain/calendars.py', 'if not betrays_health(name)', 'if True', U_SCHEDULING_CALENDARS),
-    Mutant('services/scheduling/reader.py', 'timeout=READ_S', 'timeout=None', I_SCHEDULING_CALENDARS, 'never_comes'),
-    Mutant('services/scheduling/store/calendars.py', '        await self.rows(FORGET_BUSY, resource_id=resource_id, source=source)\n', '', I_SCHEDULING_CALENDARS, 'source_told_again'),
-    Mutant('services/scheduling/store/courses.py', 'range(terms.resources[row["holder_id"]].lane_count)', 'range(0)', I_SCHEDULING_CALENDARS, 'busy_is'),
-    Mutant('services/scheduling/use_cases.py', '    if resource.kind is not ResourceKind.STAFF:\n', '    if False:\n', I_SCHEDULING_CALENDARS, 'only_staff'),
+    Mutant('services/scheduling/domain/staff_calendars.py', 'if str(event.get("TRANSP", "OPAQUE")).upper() == "TRANSPARENT":', 'if False:', U_SCHEDULING_STAFF_CALENDARS),
+    Mutant('services/scheduling/domain/staff_calendars.py', 'if not FREQUENCIES.issuperset(frequency) or any(rule.get(part) for part in TOO_FINE):', 'if not FREQUENCIES.issuperset(frequency):', U_SCHEDULING_STAFF_CALENDARS),
+    Mutant('services/scheduling/domain/staff_calendars.py', 'if found > EVENTS_MAX:', 'if False:', U_SCHEDULING_STAFF_CALENDARS),
+    Mutant('services/scheduling/domain/staff_calendars.py', 'if not betrays_health(name)', 'if True', U_SCHEDULING_STAFF_CALENDARS),
+    Mutant('services/scheduling/reader.py', 'timeout=READ_S', 'timeout=None', I_SCHEDULING_STAFF_CALENDARS, 'never_comes'),
+    Mutant('services/scheduling/store/staff_calendars.py', '        await self.rows(FORGET_BUSY, resource_id=resource_id, source=source)\n', '', I_SCHEDULING_STAFF_CALENDARS, 'source_told_again'),
+    Mutant('services/scheduling/store/courses.py', 'range(terms.resources[row["holder_id"]].lane_count)', 'range(0)', I_SCHEDULING_STAFF_CALENDARS, 'busy_is'),
+    Mutant('services/scheduling/use_cases.py', '    if resource.kind is not ResourceKind.STAFF:\n', '    if False:\n', I_SCHEDULING_STAFF_CALENDARS, 'only_staff'),
     Mutant('services/scheduling/domain/capabilities.py', 'if code in unknown', 'if False', I_SCHEDULING_CAPABILITIES),
     Mutant('services/scheduling/store/capabilities.py', 'exists().where(_of_chain), ~exists()', '~exists()', I_SCHEDULING_CAPABILITIES, 'until'),
     Mutant('services/notifications/store.py', '        where=site.c.version <= _site.excluded.version,\n', '', "tests/integration/test_notifications_events.py", 'spoken'),

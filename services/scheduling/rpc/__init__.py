@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.scheduling.v1 import (
-    calendar_service_pb2,
     capability_service_pb2,
     chain_service_pb2,
     closure_service_pb2,
@@ -15,11 +14,11 @@ from atoll.scheduling.v1 import (
     protocol_service_pb2,
     resource_service_pb2,
     site_service_pb2,
+    staff_calendar_service_pb2,
     task_service_pb2,
     visit_service_pb2,
 )
 from chassis.db import Database
-from services.scheduling.rpc.calendars import CalendarServicer
 from services.scheduling.rpc.capabilities import CapabilityServicer
 from services.scheduling.rpc.chains import ChainServicer, LegalEntityServicer
 from services.scheduling.rpc.closures import ClosureServicer
@@ -28,6 +27,7 @@ from services.scheduling.rpc.gates import GateServicer
 from services.scheduling.rpc.protocols import ProtocolServicer
 from services.scheduling.rpc.resources import ResourceServicer
 from services.scheduling.rpc.sites import SiteServicer
+from services.scheduling.rpc.staff_calendars import StaffCalendarServicer
 from services.scheduling.rpc.tasks import TaskServicer
 from services.scheduling.rpc.visits import VisitServicer
 
@@ -43,7 +43,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: VisitServicer(db),
         gate_service_pb2.DESCRIPTOR.services_by_name["GateService"]: GateServicer(db),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
-        calendar_service_pb2.DESCRIPTOR.services_by_name["CalendarService"]: CalendarServicer(db),
+        staff_calendar_service_pb2.DESCRIPTOR.services_by_name["StaffCalendarService"]: StaffCalendarServicer(db),
         capability_service_pb2.DESCRIPTOR.services_by_name["CapabilityService"]: CapabilityServicer(db),
         closure_service_pb2.DESCRIPTOR.services_by_name["ClosureService"]: ClosureServicer(db),
     }

@@ -9,7 +9,6 @@ from services.scheduling.domain.courses import VisitsConflict
 from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotFound, ProtocolVersionNotFound
 from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
 from services.scheduling.domain.visits import VisitStatusConflict
-from services.scheduling.store.calendars import CalendarStore
 from services.scheduling.store.capabilities import CapabilityStore
 from services.scheduling.store.closures import ClosureStore
 from services.scheduling.store.courses import CourseStore
@@ -19,6 +18,7 @@ from services.scheduling.store.planning import PlanningStore
 from services.scheduling.store.resources import ResourceStore
 from services.scheduling.store.running import RunningStore
 from services.scheduling.store.sites import SiteStore
+from services.scheduling.store.staff_calendars import StaffCalendarStore
 from services.scheduling.store.tasks import TaskStore
 from services.scheduling.store.visits import VisitStore
 
@@ -34,7 +34,7 @@ class SchedulingStore(
     TaskStore,
     RunningStore,
     ClosureStore,
-    CalendarStore,
+    StaffCalendarStore,
     CapabilityStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
