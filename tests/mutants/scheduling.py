@@ -25,6 +25,10 @@ U_SCHEDULING_CHANGES = "tests/unit/test_scheduling_template_changes.py"
 U_SCHEDULING_GATES = "tests/unit/test_scheduling_gates.py"
 I_SCHEDULING_GATES = "tests/integration/test_scheduling_gates.py"
 I_SCHEDULING_VERSIONS = "tests/integration/test_scheduling_protocol_versions.py"
+I_SCHEDULING_WATCH = "tests/integration/test_scheduling_watch.py"
+I_SCHEDULING_BOARD = "tests/integration/test_scheduling_board.py"
+I_SCHEDULING_CALENDARS = "tests/integration/test_scheduling_calendars.py"
+U_SCHEDULING_BOARD = "tests/unit/test_scheduling_board.py"
 
 I_SCHEDULING_CHANGES = "tests/integration/test_scheduling_changes.py"
 I_SCHEDULING_SHARED = "tests/integration/test_scheduling_shared_staff.py"
@@ -211,7 +215,7 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/courses.py', 'elif not resource.has_credential(wanted.credential_codes, self.site.state, day := self.day(layout.stay)):', 'elif False:\n                day = None', I_SCHEDULING_SHARED, 'credential'),
     Mutant('services/scheduling/domain/planning.py', 'free & self._entitled(resource, requirement)', 'free', I_SCHEDULING_SHARED, 'plans'),
     Mutant('services/scheduling/store/resources.py', 'or_(resource.c.site_id == SITE, resource.c.id == any_(func.array(_lent.scalar_subquery()))),\n]', 'resource.c.site_id == SITE,\n]', I_SCHEDULING_SHARED, 'listed'),
-    Mutant('services/scheduling/migrations/versions/0007_sites_and_resources_whole.py', '"CREATE POLICY own_sites ON allocation AS RESTRICTIVE USING (true) WITH CHECK (true)"', '"CREATE POLICY own_sites ON allocation AS RESTRICTIVE USING (\'*\' = current_setting(\'app.sites\', true) OR site_id::text = ANY (string_to_array(current_setting(\'app.sites\', true), \',\')))"', I_SCHEDULING_SHARED, 'took'),
+    Mutant('services/scheduling/migrations/versions/0008_sites_and_resources_whole.py', '"CREATE POLICY own_sites ON allocation AS RESTRICTIVE USING (true) WITH CHECK (true)"', '"CREATE POLICY own_sites ON allocation AS RESTRICTIVE USING (\'*\' = current_setting(\'app.sites\', true) OR site_id::text = ANY (string_to_array(current_setting(\'app.sites\', true), \',\')))"', I_SCHEDULING_SHARED, 'took'),
     Mutant('services/scheduling/store/resources.py', 'resource.c.version == param("seen", Integer)', 'param("seen", Integer).is_not(None)', I_SCHEDULING_CHANGES, 'at_once'),
     Mutant('services/scheduling/use_cases.py', 'if changed.lane_count < found.lane_count and await store.has_taken_lanes(found.id, changed.lane_count):', 'if False:', I_SCHEDULING_CHANGES, 'lanes'),
     Mutant('services/scheduling/rpc/sites.py', 'if call.sites is not None and told.id not in call.sites:', 'if False:', I_SCHEDULING_CHANGES, 'another_site'),
@@ -245,4 +249,24 @@ SCHEDULING = [
     Mutant('services/scheduling/rpc/resources.py', 'locks=[told.id]', 'locks=[]', I_SCHEDULING_CHANGES, 'under_way'),
     Mutant('services/scheduling/rpc/closures.py', 'locks = [command.resource_id or command.site_id]', 'locks = [command.site_id]', I_SCHEDULING_CLOSURES, 'under_way'),
     Mutant('services/scheduling/domain/hours.py', 'if day in self._dated:', 'if False:', P_SCHEDULING, 'days_with'),
+    Mutant("services/scheduling/store/changes.py", '    .where(site_change.c.transaction < _now.c.oldest)\n', '', I_SCHEDULING_WATCH, "commits_later"),
+    Mutant("services/scheduling/store/changes.py", '        after.check_history(now)\n', '', I_SCHEDULING_WATCH, "another_history_while"),
+    Mutant("services/scheduling/store/courses.py", '    told(_new_visits, ChangeKind.BOOKED, literal(1, Integer)),\n', '', I_SCHEDULING_WATCH, "within_a_second"),
+    Mutant("services/scheduling/store/visits.py", 'CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change, _told)', 'CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change)', I_SCHEDULING_WATCH, "within_a_second"),
+    Mutant("services/scheduling/store/visits.py", '    _new_change,\n    _told,\n', '    _new_change,\n', I_SCHEDULING_WATCH, "within_a_second"),
+    Mutant("services/scheduling/domain/changes.py", ' or self.position > now.position:', ':', I_SCHEDULING_WATCH, "asks_for_the_board_anew"),
+    Mutant("services/scheduling/domain/changes.py", '        if now.read_at - self.read_at > RESUMABLE:\n', '        if False:\n', I_SCHEDULING_WATCH, "asks_for_the_board_anew"),
+    Mutant("services/scheduling/rpc/marks.py", 'of != _of(chain_id, site_id) or ', '', I_SCHEDULING_WATCH, "never_handed_out"),
+    Mutant("services/scheduling/rpc/board.py", 'Mark(now.database, position, change.recorded_at)', 'Mark(now.database, position, reading.read_at)', I_SCHEDULING_WATCH, "grows_old"),
+    Mutant("services/scheduling/rpc/board.py", '        mark.check(now)\n', '', I_SCHEDULING_WATCH, "asks_for_the_board_anew"),
+    Mutant("chassis/feed.py", '        if position < self._since:\n            return await self._read(position)\n', '', I_SCHEDULING_WATCH, "further_behind"),
+    Mutant("chassis/feed.py", '                await cancelled(watched.task)\n', '', I_SCHEDULING_WATCH, "one_reader"),
+    Mutant("services/scheduling/domain/board.py", ' or not _awaits(segment, each.reached)', ' or True', U_SCHEDULING_BOARD),
+    Mutant("services/scheduling/domain/board.py", 'return -((now - due) // MINUTE)', 'return (due - now) // MINUTE', U_SCHEDULING_BOARD),
+    Mutant("services/scheduling/domain/board.py", 'min(choices, key=lambda choice: choice.start)', 'choices[0]', I_SCHEDULING_BOARD, "next"),
+    Mutant("services/scheduling/store/board.py", 'or_(visit.c.end_at > _start, visit.c.status == any_(param("there", ARRAY(Text))))', 'or_(visit.c.end_at > _start, visit.c.status == any_(param("there", ARRAY(Text))) & visit.c.end_at.is_(None))', I_SCHEDULING_BOARD, "after_midnight"),
+    Mutant("services/scheduling/store/board.py", '            raise BoardTooLarge(visits_max=VISITS_MAX)\n', '            pass\n', I_SCHEDULING_BOARD, "too_many"),
+    Mutant("services/scheduling/domain/calendars.py", '        if not 0 <= (self.last - self.first).days < days_max:\n', '        if False:\n', I_SCHEDULING_CALENDARS, "too_many"),
+    Mutant("services/scheduling/domain/calendars.py", 'Slot(max(span.start, window.start), min(span.end, window.end))', 'span', I_SCHEDULING_CALENDARS, "working_hours"),
+    Mutant("services/scheduling/store/calendars.py", '            raise CalendarTooLarge(allocations_max=ALLOCATIONS_MAX)\n', '            pass\n', I_SCHEDULING_CALENDARS, "too_many"),
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.scheduling.v1 import (
+    board_service_pb2,
     capability_service_pb2,
     chain_service_pb2,
     closure_service_pb2,
@@ -12,6 +13,7 @@ from atoll.scheduling.v1 import (
     gate_service_pb2,
     legal_entity_service_pb2,
     protocol_service_pb2,
+    resource_calendar_service_pb2,
     resource_service_pb2,
     site_service_pb2,
     staff_calendar_service_pb2,
@@ -19,6 +21,8 @@ from atoll.scheduling.v1 import (
     visit_service_pb2,
 )
 from chassis.db import Database
+from services.scheduling.rpc.board import BoardServicer
+from services.scheduling.rpc.calendars import ResourceCalendarServicer
 from services.scheduling.rpc.capabilities import CapabilityServicer
 from services.scheduling.rpc.chains import ChainServicer, LegalEntityServicer
 from services.scheduling.rpc.closures import ClosureServicer
@@ -46,4 +50,8 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         staff_calendar_service_pb2.DESCRIPTOR.services_by_name["StaffCalendarService"]: StaffCalendarServicer(db),
         capability_service_pb2.DESCRIPTOR.services_by_name["CapabilityService"]: CapabilityServicer(db),
         closure_service_pb2.DESCRIPTOR.services_by_name["ClosureService"]: ClosureServicer(db),
+        board_service_pb2.DESCRIPTOR.services_by_name["BoardService"]: BoardServicer(db),
+        resource_calendar_service_pb2.DESCRIPTOR.services_by_name["ResourceCalendarService"]: ResourceCalendarServicer(
+            db
+        ),
     }

@@ -15,6 +15,7 @@ from chassis.times import from_date, to_instant, to_timestamp
 from services.scheduling import use_cases
 from services.scheduling.domain.courses import Choice, Course
 from services.scheduling.domain.planning import Calendar, Plan, PlannedVisit, Wish, plan
+from services.scheduling.domain.progress import Progress, progress_of
 from services.scheduling.domain.protocols import ProtocolVersion
 from services.scheduling.rpc.hours import minute_of_day, weekday_of
 from services.scheduling.rpc.visits import resources_to_wire, visit_to_wire
@@ -131,4 +132,16 @@ def _course(course: Course) -> pb.Course:
         visits=map(visit_to_wire, course.visits),
         book_time=to_timestamp(course.booked_at),
         paused=course.paused,
+        progress=_progress(progress_of(course.visits)),
+    )
+
+
+def _progress(progress: Progress) -> pb.CourseProgress:
+    return pb.CourseProgress(
+        completed_visit_count=progress.completed,
+        remaining_visit_count=progress.remaining,
+        cancelled_visit_count=progress.cancelled,
+        missed_visit_count=progress.missed,
+        next_visit_id=to_wire("visit", progress.next.id) if progress.next else "",
+        next_visit_time=to_timestamp(progress.next.slot.start) if progress.next else None,
     )

@@ -9,7 +9,10 @@ from services.scheduling.domain.courses import VisitsConflict
 from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotFound, ProtocolVersionNotFound
 from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
 from services.scheduling.domain.visits import VisitStatusConflict
+from services.scheduling.store.board import BoardStore
+from services.scheduling.store.calendars import CalendarStore
 from services.scheduling.store.capabilities import CapabilityStore
+from services.scheduling.store.changes import ChangeStore
 from services.scheduling.store.closures import ClosureStore
 from services.scheduling.store.courses import CourseStore
 from services.scheduling.store.gates import GateStore
@@ -36,6 +39,9 @@ class SchedulingStore(
     ClosureStore,
     StaffCalendarStore,
     CapabilityStore,
+    ChangeStore,
+    BoardStore,
+    CalendarStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "chain_pkey": ChainExists,
