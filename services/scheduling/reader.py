@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 
 from chassis.errors import DomainError, Violation
 from services.scheduling.domain.hours import Slot
-from services.scheduling.domain.ical import CalendarInvalid, CalendarTooLarge, busy_times
+from services.scheduling.domain.staff_calendars import ICalendarInvalid, ICalendarTooLarge, busy_times
 
 READ_S = 8.0
 """Reading 5,000 events takes three seconds."""
-REFUSALS: dict[str, type[DomainError]] = {each.reason: each for each in (CalendarInvalid, CalendarTooLarge)}
+REFUSALS: dict[str, type[DomainError]] = {each.reason: each for each in (ICalendarInvalid, ICalendarTooLarge)}
 
 
 def read_apart(text: str, zone: ZoneInfo, now: datetime) -> list[Slot]:
@@ -31,7 +31,7 @@ def read_apart(text: str, zone: ZoneInfo, now: datetime) -> list[Slot]:
         )
     except subprocess.TimeoutExpired:
         fault = Violation("calendar", "TOO_SLOW", "takes too long to expand")
-        raise CalendarTooLarge(fault) from None
+        raise ICalendarTooLarge(fault) from None
     answer = json.loads(done.stdout)
     if "reason" in answer:
         raise REFUSALS[answer["reason"]](*(Violation(*each) for each in answer["violations"]))

@@ -175,7 +175,7 @@ async def test_a_calendar_of_too_many_allocations_is_refused(clinic: Clinic, mon
     assert len((await one(clinic, clinic.nurses[0])).allocations) == 2
     await booked(clinic, FIRST + DAY / 12)
     refused = await refusal(one(clinic, clinic.nurses[0]))
-    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "RESOURCE_CALENDAR_TOO_LARGE")
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "CALENDAR_TOO_LARGE")
 
 
 async def test_calendars_are_shown_to_those_of_the_site_only_and_noted(clinic: Clinic) -> None:

@@ -24,11 +24,11 @@ from services.scheduling.store.changes import CHANGES
 from services.scheduling.store.closures import BROKEN_AT_SITE, BROKEN_BY_RESOURCE, CLOSURES, SURROUNDINGS
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
 from services.scheduling.store.holds import HELD_OF_DAYS, PRESENT
-from services.scheduling.store.ical import APPOINTMENTS, BUSY_TIMES
 from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.planning import CALENDAR
 from services.scheduling.store.resources import LAST_LANE, RESOURCES
 from services.scheduling.store.sites import NO_ID
+from services.scheduling.store.staff_calendars import APPOINTMENTS, BUSY_TIMES
 from services.scheduling.store.tasks import BOOKED_MEANWHILE, COMPLETE_TASKS_OF, OVERLAPS, TASKS
 from services.scheduling.store.tasks import MERGES as MERGES_OF
 from services.scheduling.store.visits import VISIT_TO_CHANGE, VISITS

@@ -19,7 +19,6 @@ I_SCHEDULING_MERGE_RACES = "tests/integration/test_scheduling_merge_races.py"
 I_SCHEDULING_TASKS = "tests/integration/test_scheduling_tasks.py"
 U_SCHEDULING_TASKS = "tests/unit/test_scheduling_tasks.py"
 P_SCHEDULING_MERGES = "tests/property/test_scheduling_merges.py"
-
 U_SCHEDULING_NARROWING = "tests/unit/test_scheduling_narrowing.py"
 U_SCHEDULING_CHANGES = "tests/unit/test_scheduling_template_changes.py"
 U_SCHEDULING_GATES = "tests/unit/test_scheduling_gates.py"
@@ -29,19 +28,18 @@ I_SCHEDULING_WATCH = "tests/integration/test_scheduling_watch.py"
 I_SCHEDULING_BOARD = "tests/integration/test_scheduling_board.py"
 I_SCHEDULING_CALENDARS = "tests/integration/test_scheduling_calendars.py"
 U_SCHEDULING_BOARD = "tests/unit/test_scheduling_board.py"
-
 I_SCHEDULING_CHANGES = "tests/integration/test_scheduling_changes.py"
 I_SCHEDULING_SHARED = "tests/integration/test_scheduling_shared_staff.py"
 I_SCHEDULING_CLOSURES = "tests/integration/test_scheduling_closures.py"
-I_SCHEDULING_ICAL = "tests/integration/test_scheduling_ical.py"
 I_SCHEDULING_CAPABILITIES = "tests/integration/test_scheduling_capabilities.py"
 U_SCHEDULING_OFFERS = "tests/unit/test_scheduling_offers.py"
-U_SCHEDULING_ICAL = "tests/unit/test_scheduling_ical.py"
 U_SCHEDULING_SPACING = "tests/unit/test_scheduling_spacing.py"
 U_SCHEDULING_HOLDS = "tests/unit/test_scheduling_holds.py"
 I_SCHEDULING_HOLDS = "tests/integration/test_scheduling_holds.py"
 I_SCHEDULING_SINGLE = "tests/integration/test_scheduling_single.py"
 I_SCHEDULING_ALTERNATIVES = "tests/integration/test_scheduling_alternatives.py"
+I_SCHEDULING_STAFF_CALENDARS = "tests/integration/test_scheduling_staff_calendars.py"
+U_SCHEDULING_STAFF_CALENDARS = "tests/unit/test_scheduling_staff_calendars.py"
 
 SCHEDULING = [
     Mutant("services/scheduling/domain/courses.py", 'if s.second or s.microsecond', 'if False', U_SCHEDULING_COURSES),
@@ -203,7 +201,7 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/template_changes.py', 'phase = within if within.code == before.code else within.entered', 'phase = within', U_SCHEDULING_CHANGES),
     Mutant("services/scheduling/store/changes.py", '    .where(site_change.c.transaction < _now.c.oldest)\n', '', I_SCHEDULING_WATCH, "commits_later"),
     Mutant("services/scheduling/store/changes.py", '        after.check_history(now)\n', '', I_SCHEDULING_WATCH, "another_history_while"),
-    Mutant("services/scheduling/store/courses.py", '    told(_new_visits, ChangeKind.BOOKED, literal(1, Integer)),\n', '', I_SCHEDULING_WATCH, "within_a_second"),
+    Mutant("services/scheduling/store/courses.py", '        told(_new_visits, ChangeKind.HELD if held else ChangeKind.BOOKED, version),\n', '', I_SCHEDULING_WATCH, "within_a_second"),
     Mutant("services/scheduling/store/visits.py", 'CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change, _told)', 'CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change)', I_SCHEDULING_WATCH, "within_a_second"),
     Mutant("services/scheduling/store/visits.py", '    _new_change,\n    _told,\n', '    _new_change,\n', I_SCHEDULING_WATCH, "within_a_second"),
     Mutant("services/scheduling/domain/changes.py", ' or self.position > now.position:', ':', I_SCHEDULING_WATCH, "asks_for_the_board_anew"),
@@ -220,7 +218,7 @@ SCHEDULING = [
     Mutant("services/scheduling/store/board.py", '            raise BoardTooLarge(visits_max=VISITS_MAX)\n', '            pass\n', I_SCHEDULING_BOARD, "too_many"),
     Mutant("services/scheduling/domain/calendars.py", '        if not 0 <= (self.last - self.first).days < days_max:\n', '        if False:\n', I_SCHEDULING_CALENDARS, "too_many"),
     Mutant("services/scheduling/domain/calendars.py", 'Slot(max(span.start, window.start), min(span.end, window.end))', 'span', I_SCHEDULING_CALENDARS, "working_hours"),
-    Mutant("services/scheduling/store/calendars.py", '            raise ResourceCalendarTooLarge(allocations_max=ALLOCATIONS_MAX)\n', '            pass\n', I_SCHEDULING_CALENDARS, "too_many"),
+    Mutant("services/scheduling/store/calendars.py", '            raise CalendarTooLarge(allocations_max=ALLOCATIONS_MAX)\n', '            pass\n', I_SCHEDULING_CALENDARS, "too_many"),
     Mutant('services/scheduling/domain/hours.py', 'if day.weekday() != self.shift.weekday or not self.first <= day <= self.last:', 'if day.weekday() != self.shift.weekday:', U_SCHEDULING_HOURS),
     Mutant('services/scheduling/domain/hours.py', 'return (week_of(day) - week_of(self.anchor)) % self.every_weeks == 0', 'return True', U_SCHEDULING_HOURS),
     Mutant('services/scheduling/domain/hours.py', ' and day not in self._dated:', ':', U_SCHEDULING_HOURS),
@@ -240,7 +238,7 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/courses.py', 'elif not resource.has_credential(wanted.credential_codes, self.site.state, day := self.day(layout.stay)):', 'elif False:\n                day = None', I_SCHEDULING_SHARED, 'credential'),
     Mutant('services/scheduling/domain/planning.py', 'free & self._entitled(resource, requirement)', 'free', I_SCHEDULING_SHARED, 'plans'),
     Mutant('services/scheduling/store/resources.py', 'or_(resource.c.site_id == SITE, resource.c.id == any_(func.array(_lent.scalar_subquery()))),\n]', 'resource.c.site_id == SITE,\n]', I_SCHEDULING_SHARED, 'listed'),
-    Mutant('services/scheduling/migrations/versions/0007_sites_and_resources_whole.py', '"CREATE POLICY own_sites ON allocation AS RESTRICTIVE USING (true) WITH CHECK (true)"', '"CREATE POLICY own_sites ON allocation AS RESTRICTIVE USING (\'*\' = current_setting(\'app.sites\', true) OR site_id::text = ANY (string_to_array(current_setting(\'app.sites\', true), \',\')))"', I_SCHEDULING_SHARED, 'took'),
+    Mutant('services/scheduling/migrations/versions/0008_sites_and_resources_whole.py', '"CREATE POLICY own_sites ON allocation AS RESTRICTIVE USING (true) WITH CHECK (true)"', '"CREATE POLICY own_sites ON allocation AS RESTRICTIVE USING (\'*\' = current_setting(\'app.sites\', true) OR site_id::text = ANY (string_to_array(current_setting(\'app.sites\', true), \',\')))"', I_SCHEDULING_SHARED, 'took'),
     Mutant('services/scheduling/store/resources.py', 'resource.c.version == param("seen", Integer)', 'param("seen", Integer).is_not(None)', I_SCHEDULING_CHANGES, 'at_once'),
     Mutant('services/scheduling/use_cases/__init__.py', 'if changed.lane_count < found.lane_count and await store.has_taken_lanes(found.id, changed.lane_count):', 'if False:', I_SCHEDULING_CHANGES, 'lanes'),
     Mutant('services/scheduling/rpc/sites.py', 'if call.sites is not None and told.id not in call.sites:', 'if False:', I_SCHEDULING_CHANGES, 'another_site'),
@@ -259,14 +257,14 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/offers.py', 'and not (wanted.same_across_visits and each.id != current)', '', U_SCHEDULING_OFFERS),
     Mutant('services/scheduling/domain/offers.py', 'and each.has_credential(wanted.credential_codes, site.state, day)', '', U_SCHEDULING_OFFERS),
     Mutant('services/scheduling/domain/offers.py', 'earliest = self._now + self._type.notice', 'earliest = self._now', U_SCHEDULING_OFFERS),
-    Mutant('services/scheduling/domain/ical.py', 'if str(event.get("TRANSP", "OPAQUE")).upper() == "TRANSPARENT":', 'if False:', U_SCHEDULING_ICAL),
-    Mutant('services/scheduling/domain/ical.py', 'if not FREQUENCIES.issuperset(frequency) or any(rule.get(part) for part in TOO_FINE):', 'if not FREQUENCIES.issuperset(frequency):', U_SCHEDULING_ICAL),
-    Mutant('services/scheduling/domain/ical.py', 'if found > EVENTS_MAX:', 'if False:', U_SCHEDULING_ICAL),
-    Mutant('services/scheduling/domain/ical.py', 'if not betrays_health(name)', 'if True', U_SCHEDULING_ICAL),
-    Mutant('services/scheduling/reader.py', 'timeout=READ_S', 'timeout=None', I_SCHEDULING_ICAL, 'never_comes'),
-    Mutant('services/scheduling/store/ical.py', '        await self.rows(FORGET_BUSY, resource_id=resource_id, source=source)\n', '', I_SCHEDULING_ICAL, 'source_told_again'),
-    Mutant('services/scheduling/store/courses.py', 'range(terms.resources[row["holder_id"]].lane_count)', 'range(0)', I_SCHEDULING_ICAL, 'busy_is'),
-    Mutant('services/scheduling/use_cases/__init__.py', '    if resource.kind is not ResourceKind.STAFF:\n', '    if False:\n', I_SCHEDULING_ICAL, 'only_staff'),
+    Mutant('services/scheduling/domain/staff_calendars.py', 'if str(event.get("TRANSP", "OPAQUE")).upper() == "TRANSPARENT":', 'if False:', U_SCHEDULING_STAFF_CALENDARS),
+    Mutant('services/scheduling/domain/staff_calendars.py', 'if not FREQUENCIES.issuperset(frequency) or any(rule.get(part) for part in TOO_FINE):', 'if not FREQUENCIES.issuperset(frequency):', U_SCHEDULING_STAFF_CALENDARS),
+    Mutant('services/scheduling/domain/staff_calendars.py', 'if found > EVENTS_MAX:', 'if False:', U_SCHEDULING_STAFF_CALENDARS),
+    Mutant('services/scheduling/domain/staff_calendars.py', 'if not betrays_health(name)', 'if True', U_SCHEDULING_STAFF_CALENDARS),
+    Mutant('services/scheduling/reader.py', 'timeout=READ_S', 'timeout=None', I_SCHEDULING_STAFF_CALENDARS, 'never_comes'),
+    Mutant('services/scheduling/store/staff_calendars.py', '        await self.rows(FORGET_BUSY, resource_id=resource_id, source=source)\n', '', I_SCHEDULING_STAFF_CALENDARS, 'source_told_again'),
+    Mutant('services/scheduling/store/courses.py', 'range(terms.resources[row["holder_id"]].lane_count)', 'range(0)', I_SCHEDULING_STAFF_CALENDARS, 'busy_is'),
+    Mutant('services/scheduling/use_cases/__init__.py', '    if resource.kind is not ResourceKind.STAFF:\n', '    if False:\n', I_SCHEDULING_STAFF_CALENDARS, 'only_staff'),
     Mutant('services/scheduling/domain/capabilities.py', 'if code in unknown', 'if False', I_SCHEDULING_CAPABILITIES),
     Mutant('services/scheduling/store/capabilities.py', 'exists().where(_of_chain), ~exists()', '~exists()', I_SCHEDULING_CAPABILITIES, 'until'),
     Mutant('services/notifications/store.py', '        where=site.c.version <= _site.excluded.version,\n', '', "tests/integration/test_notifications_events.py", 'spoken'),

@@ -22,8 +22,8 @@ class CalendarWindowInvalid(DomainError):
     message = "last_date is before first_date, or too far from it"
 
 
-class ResourceCalendarTooLarge(DomainError):
-    kind, reason = Kind.CONFLICT, "RESOURCE_CALENDAR_TOO_LARGE"
+class CalendarTooLarge(DomainError):
+    kind, reason = Kind.CONFLICT, "CALENDAR_TOO_LARGE"
     message = "there are more allocations than one answer shows: ask for fewer days or smaller pages"
 
 

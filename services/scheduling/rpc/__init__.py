@@ -6,7 +6,6 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.scheduling.v1 import (
     board_service_pb2,
-    calendar_service_pb2,
     capability_service_pb2,
     chain_service_pb2,
     closure_service_pb2,
@@ -17,6 +16,7 @@ from atoll.scheduling.v1 import (
     resource_calendar_service_pb2,
     resource_service_pb2,
     site_service_pb2,
+    staff_calendar_service_pb2,
     task_service_pb2,
     visit_service_pb2,
 )
@@ -28,11 +28,11 @@ from services.scheduling.rpc.chains import ChainServicer, LegalEntityServicer
 from services.scheduling.rpc.closures import ClosureServicer
 from services.scheduling.rpc.courses import CourseServicer
 from services.scheduling.rpc.gates import GateServicer
-from services.scheduling.rpc.ical import CalendarServicer
 from services.scheduling.rpc.protocols import ProtocolServicer
 from services.scheduling.rpc.resources import ResourceServicer
 from services.scheduling.rpc.single import BookingVisitServicer
 from services.scheduling.rpc.sites import SiteServicer
+from services.scheduling.rpc.staff_calendars import StaffCalendarServicer
 from services.scheduling.rpc.tasks import TaskServicer
 
 
@@ -47,11 +47,11 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: BookingVisitServicer(db),
         gate_service_pb2.DESCRIPTOR.services_by_name["GateService"]: GateServicer(db),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
+        staff_calendar_service_pb2.DESCRIPTOR.services_by_name["StaffCalendarService"]: StaffCalendarServicer(db),
+        capability_service_pb2.DESCRIPTOR.services_by_name["CapabilityService"]: CapabilityServicer(db),
+        closure_service_pb2.DESCRIPTOR.services_by_name["ClosureService"]: ClosureServicer(db),
         board_service_pb2.DESCRIPTOR.services_by_name["BoardService"]: BoardServicer(db),
         resource_calendar_service_pb2.DESCRIPTOR.services_by_name["ResourceCalendarService"]: ResourceCalendarServicer(
             db
         ),
-        calendar_service_pb2.DESCRIPTOR.services_by_name["CalendarService"]: CalendarServicer(db),
-        capability_service_pb2.DESCRIPTOR.services_by_name["CapabilityService"]: CapabilityServicer(db),
-        closure_service_pb2.DESCRIPTOR.services_by_name["ClosureService"]: ClosureServicer(db),
     }

@@ -18,12 +18,12 @@ from services.scheduling.store.closures import ClosureStore
 from services.scheduling.store.courses import CourseStore
 from services.scheduling.store.gates import GateStore
 from services.scheduling.store.holds import HoldStore
-from services.scheduling.store.ical import IcalStore
 from services.scheduling.store.patients import PatientStore
 from services.scheduling.store.planning import PlanningStore
 from services.scheduling.store.resources import ResourceStore
 from services.scheduling.store.running import RunningStore
 from services.scheduling.store.sites import SiteStore
+from services.scheduling.store.staff_calendars import StaffCalendarStore
 from services.scheduling.store.tasks import TaskStore
 from services.scheduling.store.visits import VisitStore
 
@@ -39,12 +39,12 @@ class SchedulingStore(
     VisitStore,
     TaskStore,
     RunningStore,
+    ClosureStore,
+    StaffCalendarStore,
+    CapabilityStore,
     ChangeStore,
     BoardStore,
     CalendarStore,
-    ClosureStore,
-    IcalStore,
-    CapabilityStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "chain_pkey": ChainExists,

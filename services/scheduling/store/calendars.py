@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, Text, Uuid, and_, any_, cast, func, select
 from chassis.pages import Page
 from chassis.sql import Statement, param, rows
 from chassis.tables import Instant
-from services.scheduling.domain.calendars import ALLOCATIONS_MAX, Allocation, ResourceCalendarTooLarge, kinds_taken
+from services.scheduling.domain.calendars import ALLOCATIONS_MAX, Allocation, CalendarTooLarge, kinds_taken
 from services.scheduling.domain.hours import DAY, Slot
 from services.scheduling.domain.protocols import Template
 from services.scheduling.domain.resources import Resource, ResourceKind
@@ -100,7 +100,7 @@ class CalendarStore(ProtocolStore):
             limit=ALLOCATIONS_MAX + 1,
         )
         if len(found) > ALLOCATIONS_MAX:
-            raise ResourceCalendarTooLarge(allocations_max=ALLOCATIONS_MAX)
+            raise CalendarTooLarge(allocations_max=ALLOCATIONS_MAX)
         templates = await self._templates({(row["site_id"], row["protocol_version_id"]) for row in found})
         taken: dict[UUID, list[Allocation]] = {id: [] for id in resource_ids}
         for row in found:

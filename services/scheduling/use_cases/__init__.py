@@ -29,7 +29,6 @@ from services.scheduling.domain.gates import (
     states_of,
 )
 from services.scheduling.domain.hours import Off, span_of
-from services.scheduling.domain.ical import ResourceNotStaff
 from services.scheduling.domain.narrowing import check_narrows
 from services.scheduling.domain.offers import Surroundings
 from services.scheduling.domain.protocols import (
@@ -45,6 +44,7 @@ from services.scheduling.domain.protocols import (
 )
 from services.scheduling.domain.resources import LanesAllocated, Resource, ResourceKind, ResourceNotFound, at_home
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
+from services.scheduling.domain.staff_calendars import ResourceNotStaff
 from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
 from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
 from services.scheduling.store import SchedulingStore

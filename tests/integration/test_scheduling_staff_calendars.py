@@ -11,17 +11,17 @@ import pytest_asyncio
 from grpc import StatusCode
 from icalendar import Calendar
 
-from atoll.scheduling.v1 import calendar_service_pb2 as pb
 from atoll.scheduling.v1 import course_service_pb2 as courses
+from atoll.scheduling.v1 import staff_calendar_service_pb2 as pb
 from atoll.scheduling.v1 import visit_service_pb2 as visits
-from atoll.scheduling.v1.calendar_service_pb2_grpc import CalendarServiceStub
 from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_CLINIC
+from atoll.scheduling.v1.staff_calendar_service_pb2_grpc import StaffCalendarServiceStub
 from chassis.ids import new_id, to_wire
 from chassis.times import to_date, to_instant
 from services.scheduling import reader
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling
 from tests.support.service import Running, refusal
-from tests.unit.test_scheduling_ical import calendar, event
+from tests.unit.test_scheduling_staff_calendars import calendar, event
 
 FIRST = local(3, 2, 9)  # A Tuesday.
 MORNING = event(":20270302T090000", ":20270302T120000")
@@ -45,13 +45,13 @@ def importing(clinic: Clinic, text: str, **changes: Any) -> pb.ImportBusyTimesRe
 
 
 async def busy_import(clinic: Clinic, request: pb.ImportBusyTimesRequest, token: str | None = None) -> int:
-    stub: Any = clinic.svc.stub(CalendarServiceStub)
+    stub: Any = clinic.svc.stub(StaffCalendarServiceStub)
     token = clinic.token("ROLE_INTEGRATION") if token is None else token
     return int((await clinic.svc.call(stub.ImportBusyTimes, request, token, within_s=30)).busy_time_count)
 
 
 async def busy(clinic: Clinic, **changes: Any) -> pb.ListBusyTimesResponse:
-    stub: Any = clinic.svc.stub(CalendarServiceStub)
+    stub: Any = clinic.svc.stub(StaffCalendarServiceStub)
     request = pb.ListBusyTimesRequest(resource_id=clinic.nurses[0], **changes)
     answer: pb.ListBusyTimesResponse = await clinic.svc.call(stub.ListBusyTimes, request, clinic.token())
     return answer
@@ -104,15 +104,15 @@ async def test_a_source_told_again_replaces_what_it_told_before_and_leaves_other
 @pytest.mark.parametrize(
     ("changes", "reason", "faults"),
     [
-        ({"calendar": "hello"}, "CALENDAR_INVALID", [("calendar", "NOT_ICALENDAR")]),
+        ({"calendar": "hello"}, "ICALENDAR_INVALID", [("calendar", "NOT_ICALENDAR")]),
         (
             {"calendar": calendar(event(":20270302T160000Z", ":20270302T170000Z", "RRULE:FREQ=MINUTELY"))},
-            "CALENDAR_INVALID",
+            "ICALENDAR_INVALID",
             [("calendar", "TOO_FREQUENT")],
         ),
         (
             {"calendar": calendar(*["DTSTART:20270302T160000Z"] * 5001)},
-            "CALENDAR_TOO_LARGE",
+            "ICALENDAR_TOO_LARGE",
             [("calendar", "EVENTS")],
         ),
         ({"calendar": "x" * 1_000_001}, "BAD_REQUEST", [("calendar", "string.max_len")]),
@@ -133,7 +133,7 @@ async def test_a_rule_that_never_comes_true_is_given_up(clinic: Clinic, monkeypa
     monkeypatch.setattr(reader, "READ_S", 2.0)
     never = event(":20270101T200000Z", ":20270101T210000Z", "RRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30")
     refused = await refusal(busy_import(clinic, importing(clinic, calendar(never, never, never))))
-    assert (refused.reason, refused.faults) == ("CALENDAR_TOO_LARGE", [("calendar", "TOO_SLOW")])
+    assert (refused.reason, refused.faults) == ("ICALENDAR_TOO_LARGE", [("calendar", "TOO_SLOW")])
     assert await clinic.count("busy_time") == 0
 
 
@@ -151,7 +151,7 @@ async def test_only_staff_have_calendars_and_only_their_home_site_takes_them(cli
 
 
 async def feed_of(clinic: Clinic, resource_id: str, token: str | None = None, last_day: int = 31) -> Calendar:
-    stub: Any = clinic.svc.stub(CalendarServiceStub)
+    stub: Any = clinic.svc.stub(StaffCalendarServiceStub)
     request = pb.GetResourceCalendarFeedRequest(
         resource_id=resource_id, first_date=to_date(date(2027, 3, 1)), last_date=to_date(date(2027, 3, last_day))
     )
@@ -202,7 +202,7 @@ async def test_a_feed_is_of_the_callers_sites_and_of_a_resource_that_is_there(cl
     assert (await refusal(feed_of(clinic, clinic.nurses[0], clinic.token("ROLE_BILLING")))).code is (
         StatusCode.PERMISSION_DENIED
     )
-    stub: Any = clinic.svc.stub(CalendarServiceStub)
+    stub: Any = clinic.svc.stub(StaffCalendarServiceStub)
     days = {"first_date": to_date(date(2027, 3, 2)), "last_date": to_date(date(2027, 3, 1))}
     request = pb.GetResourceCalendarFeedRequest(resource_id=clinic.nurses[0], **days)
     assert (await refusal(clinic.svc.call(stub.GetResourceCalendarFeed, request))).reason == "FEED_WINDOW_INVALID"

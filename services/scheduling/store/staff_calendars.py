@@ -11,8 +11,8 @@ from chassis.sql import Statement, param, rows
 from chassis.store import Store
 from chassis.tables import Instant
 from services.scheduling.domain.hours import DAY, Slot
-from services.scheduling.domain.ical import FEED_EVENTS_MAX, Appointment
 from services.scheduling.domain.resources import ResourceKind
+from services.scheduling.domain.staff_calendars import FEED_EVENTS_MAX, Appointment
 from services.scheduling.store.sites import CHAIN, LIMIT
 from services.scheduling.tables import allocation, busy_time, course, resource, site, visit
 
@@ -79,7 +79,7 @@ APPOINTMENTS = Statement(
 )
 
 
-class IcalStore(Store):
+class StaffCalendarStore(Store):
     async def keep_busy_times(self, resource_id: UUID, source: str, slots: Sequence[Slot]) -> None:
         """Instead of all that the source told before."""
         await self.rows(FORGET_BUSY, resource_id=resource_id, source=source)

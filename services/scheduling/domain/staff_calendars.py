@@ -29,16 +29,16 @@ FEED_EVENTS_MAX = 1_000
 PRODUCT = "-//Atoll//Scheduling//EN"
 
 
-class CalendarInvalid(DomainError):
+class ICalendarInvalid(DomainError):
     kind, reason, message = (
         Kind.INVALID,
-        "CALENDAR_INVALID",
+        "ICALENDAR_INVALID",
         "not an iCalendar text, or one with rules that are not taken",
     )
 
 
-class CalendarTooLarge(DomainError):
-    kind, reason, message = Kind.INVALID, "CALENDAR_TOO_LARGE", "the calendar has more events than are taken"
+class ICalendarTooLarge(DomainError):
+    kind, reason, message = Kind.INVALID, "ICALENDAR_TOO_LARGE", "the calendar has more events than are taken"
 
 
 class FeedWindowInvalid(DomainError):
@@ -56,15 +56,15 @@ def busy_times(text: str, zone: ZoneInfo, now: datetime) -> list[Slot]:
     What is wrong with a text of somebody else's is whatever its readers raise.
     """
     if text.upper().count("BEGIN:VEVENT") > EVENTS_MAX:
-        raise CalendarTooLarge(_fault("EVENTS", f"has more than {EVENTS_MAX} events"))
+        raise ICalendarTooLarge(_fault("EVENTS", f"has more than {EVENTS_MAX} events"))
     try:
         calendar = Calendar.from_ical(text)
         _check_rules(calendar, now)
         spans = list(_spans(calendar, zone, now))
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
-        raise CalendarInvalid(_fault("NOT_ICALENDAR", "cannot be read as RFC 5545 has it")) from error
+        raise ICalendarInvalid(_fault("NOT_ICALENDAR", "cannot be read as RFC 5545 has it")) from error
     except recurring_ical_events.InvalidCalendar as error:
-        raise CalendarInvalid(_fault("NOT_ICALENDAR", "cannot be read as RFC 5545 has it")) from error
+        raise ICalendarInvalid(_fault("NOT_ICALENDAR", "cannot be read as RFC 5545 has it")) from error
     return [day for span in joined(spans) for day in _days(span)]
 
 
@@ -73,17 +73,17 @@ def _check_rules(calendar: Component, now: datetime) -> None:
     recurring = 0
     for event in calendar.walk("VEVENT"):
         if "EXRULE" in event:
-            raise CalendarInvalid(_fault("EXRULE", "rules of exception are not taken"))
+            raise ICalendarInvalid(_fault("EXRULE", "rules of exception are not taken"))
         rules = event.get("RRULE", [])
         for rule in rules if isinstance(rules, list) else [rules]:
             recurring += 1
             frequency = [str(each).upper() for each in rule.get("FREQ", [])]
             if not FREQUENCIES.issuperset(frequency) or any(rule.get(part) for part in TOO_FINE):
-                raise CalendarInvalid(_fault("TOO_FREQUENT", "an event recurs more often than once a day"))
+                raise ICalendarInvalid(_fault("TOO_FREQUENT", "an event recurs more often than once a day"))
             if event.decoded("DTSTART").year < now.year - PAST_YEARS_MAX:
-                raise CalendarInvalid(_fault("TOO_OLD", f"an event recurs since over {PAST_YEARS_MAX} years"))
+                raise ICalendarInvalid(_fault("TOO_OLD", f"an event recurs since over {PAST_YEARS_MAX} years"))
     if recurring > RECURRING_MAX:
-        raise CalendarTooLarge(_fault("RECURRING", f"has more than {RECURRING_MAX} recurring events"))
+        raise ICalendarTooLarge(_fault("RECURRING", f"has more than {RECURRING_MAX} recurring events"))
 
 
 def _spans(calendar: Component, zone: ZoneInfo, now: datetime) -> Iterator[Slot]:
@@ -93,7 +93,7 @@ def _spans(calendar: Component, zone: ZoneInfo, now: datetime) -> Iterator[Slot]
         events = query.between(start, start + STEP)
         found += len(events)
         if found > EVENTS_MAX:
-            raise CalendarTooLarge(_fault("OCCURRENCES", f"has more than {EVENTS_MAX} events with those that recur"))
+            raise ICalendarTooLarge(_fault("OCCURRENCES", f"has more than {EVENTS_MAX} events with those that recur"))
         for event in events:
             span = _busy(event, zone)
             if span and span.end > now and span.start < end:

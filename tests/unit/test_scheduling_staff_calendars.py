@@ -9,12 +9,12 @@ from icalendar import Calendar
 
 from chassis.errors import DomainError
 from services.scheduling.domain.hours import Slot
-from services.scheduling.domain.ical import (
+from services.scheduling.domain.staff_calendars import (
     EVENTS_MAX,
     Appointment,
-    CalendarInvalid,
-    CalendarTooLarge,
     FeedWindowInvalid,
+    ICalendarInvalid,
+    ICalendarTooLarge,
     busy_times,
     feed,
     feed_window,
@@ -131,16 +131,16 @@ def test_a_daily_event_without_an_end_is_expanded_for_four_hundred_days() -> Non
     ],
 )
 def test_what_is_no_calendar_or_has_rules_that_cost_too_much_is_refused_by_name(text: str, rule: str) -> None:
-    assert refused(text, CalendarInvalid) == [("calendar", rule)]
+    assert refused(text, ICalendarInvalid) == [("calendar", rule)]
 
 
 def test_a_calendar_of_too_many_events_is_refused_by_name() -> None:
     one = event(":20270302T160000Z", ":20270302T170000Z")
-    assert refused(calendar(*[one] * (EVENTS_MAX + 1)), CalendarTooLarge) == [("calendar", "EVENTS")]
+    assert refused(calendar(*[one] * (EVENTS_MAX + 1)), ICalendarTooLarge) == [("calendar", "EVENTS")]
     weekly = event(":20270302T160000Z", ":20270302T170000Z", "RRULE:FREQ=WEEKLY")
-    assert refused(calendar(*[weekly] * 301), CalendarTooLarge) == [("calendar", "RECURRING")]
+    assert refused(calendar(*[weekly] * 301), ICalendarTooLarge) == [("calendar", "RECURRING")]
     daily = event(":20270302T160000Z", ":20270302T170000Z", "RRULE:FREQ=DAILY")
-    assert refused(calendar(*[daily] * 20), CalendarTooLarge) == [("calendar", "OCCURRENCES")]
+    assert refused(calendar(*[daily] * 20), ICalendarTooLarge) == [("calendar", "OCCURRENCES")]
 
 
 def refused(text: str, error: type[DomainError]) -> list[tuple[str, str]]:

@@ -1,10 +1,10 @@
-"""CalendarService."""
+"""StaffCalendarService."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from atoll.scheduling.v1 import calendar_service_pb2 as pb
+from atoll.scheduling.v1 import staff_calendar_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
 from chassis.errors import Overloaded
@@ -13,7 +13,7 @@ from chassis.pages import Page
 from chassis.times import from_date, to_timestamp
 from services.scheduling import use_cases
 from services.scheduling.domain.hours import Slot
-from services.scheduling.domain.ical import Appointment, feed, feed_window
+from services.scheduling.domain.staff_calendars import Appointment, feed, feed_window
 from services.scheduling.reader import read_apart
 from services.scheduling.store import SchedulingStore
 
@@ -21,7 +21,7 @@ READING_MAX = 8
 """Calendars being read or waiting for it, in one worker."""
 
 
-class CalendarServicer:
+class StaffCalendarServicer:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._reader, self._reading = ThreadPoolExecutor(1, "calendars"), 0
