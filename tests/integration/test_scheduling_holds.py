@@ -1,5 +1,6 @@
 """Holding courses, booking and giving up what is held, and how a hold ends by itself: through the gRPC door."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +15,9 @@ from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1 import visit_service_pb2 as visits_pb
 from atoll.scheduling.v1.visit_pb2 import VisitStatus
 from chassis.ids import from_wire, new_id, to_wire
+from chassis.settings import Settings
 from services.scheduling.domain.holds import HOLDS_OF_CALLER_MAX
+from services.scheduling.jobs import end_holds
 from tests.support.scheduling import DAY, Clinic, hours, local, open_clinic, open_scheduling, visit_choice
 from tests.support.service import Running, refusal
 
@@ -144,6 +147,18 @@ async def test_a_hold_ends_at_its_instant_and_not_before(clinic: Clinic) -> None
     assert (subject, event.meta.aggregate_version) == ("scheduling.v1.course.hold_expired", 2)
     assert (event.course_id, list(event.visit_ids)) == (held.id, [held.visits[0].id])
     assert (await refusal(clinic.book_hold(held.id))).reason == "HOLD_OVER"
+
+
+async def test_the_elected_process_ends_holds_by_itself(clinic: Clinic) -> None:
+    await clinic.hold(await clinic.add_patient(), [FIRST])
+    later(clinic, 15)
+    job = asyncio.create_task(end_holds(clinic.svc.db, Settings.model_construct(), clinic.svc.clock))
+    for _ in range(1000):
+        if not await clinic.count("hold"):
+            break
+        await asyncio.sleep(0.02)
+    job.cancel()
+    assert await clinic.counts("allocation", "presence") == [0, 0]
 
 
 async def test_what_a_hold_took_is_free_the_instant_that_it_ends_whether_the_job_runs_or_not(clinic: Clinic) -> None:

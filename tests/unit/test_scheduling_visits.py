@@ -48,6 +48,8 @@ ALLOWED = {
     Status.COMPLETED: set(),
     Status.CANCELLED: set(),
     Status.NO_SHOW: set(),
+    Status.HELD: {Status.BOOKED, Status.EXPIRED},
+    Status.EXPIRED: set(),
 }
 
 
