@@ -13,14 +13,16 @@ from services.scheduling.domain.courses import PhasesOutsideProtocol, RouteUnkno
 from services.scheduling.domain.hours import Days, Hours, Shift, Slot
 from services.scheduling.domain.planning import (
     Calendar,
+    Place,
     Plan,
     PlanNotFound,
     PlanTooLong,
     PlanWindowInvalid,
+    Tastes,
     Wish,
     last_day,
+    outline,
     plan,
-    visits_of,
 )
 from services.scheduling.domain.resources import Resource, ResourceKind
 from tests.support.scheduling import DENVER, TEMPLATE, domain_template, local, phase
@@ -44,16 +46,20 @@ def with_(*changed: Resource, **changes: Any) -> Calendar:
     return replace(CALENDAR, **{"resources": tuple(by_id.values())} | changes)
 
 
-def minutes(*spans: tuple[datetime, datetime]) -> list[tuple[int, int]]:
-    return [((start - ORIGIN) // timedelta(minutes=1), (end - ORIGIN) // timedelta(minutes=1)) for start, end in spans]
+def minutes(*spans: tuple[datetime, datetime]) -> list[int]:
+    return [(at - ORIGIN) // timedelta(minutes=1) for span in spans for at in span]
 
 
-def plans(calendar: Calendar = CALENDAR, now: datetime = NOW, template: Any = TEMPLATE, **wish: Any) -> list[Plan]:
-    return plan(domain_template(template), calendar, replace(WISH, **wish), now)
+def plans(calendar: Calendar = CALENDAR, now: datetime = NOW, template: Any = TEMPLATE, **wish: Any) -> Sequence[Plan]:
+    names = Tastes.__dataclass_fields__
+    tastes = replace(WISH.tastes, **{name: value for name, value in wish.items() if name in names})
+    others = {name: value for name, value in wish.items() if name not in names}
+    place = Place(SITE, domain_template(template), calendar)
+    return plan([place], replace(WISH, tastes=tastes, **others), now).plans
 
 
 def walls(found: Plan) -> list[str]:
-    return [visit.slot.start.astimezone(DENVER).strftime("%m-%d %H:%M") for visit in found]
+    return [visit.slot.start.astimezone(DENVER).strftime("%m-%d %H:%M") for visit in found.visits]
 
 
 def lacking(calendar: Calendar, **wish: Any) -> list[tuple[str, str, str]]:
@@ -66,8 +72,8 @@ def test_an_empty_clinic_gives_the_preferred_gaps_from_the_first_day_on() -> Non
     best, *others = plans()
     assert walls(best) == ["03-02 08:00", "03-05 08:00", "03-08 08:00"]
     assert [walls(each)[0] for each in others] == ["03-05 08:00", "03-03 08:00"]
-    assert best[0].resources == (("nurse", NURSE), ("room", ROOM))
-    assert best[0].slot.end - best[0].slot.start == timedelta(minutes=80)
+    assert best.visits[0].resources == (("nurse", NURSE), ("room", ROOM))
+    assert best.visits[0].slot.end - best.visits[0].slot.start == timedelta(minutes=80)
 
 
 def test_a_phase_may_begin_at_another_distance_than_its_visits_keep() -> None:
@@ -78,14 +84,14 @@ def test_a_phase_may_begin_at_another_distance_than_its_visits_keep() -> None:
 
 
 def test_the_preferred_time_and_weekdays_are_kept_where_they_can_be() -> None:
-    best = plans(minute_of_day=14 * 60, weekdays=frozenset({1, 3}))[0]
+    best = plans(minutes_of_day=(14 * 60,), weekdays=frozenset({1, 3}))[0]
     assert walls(best) == ["03-02 14:00", "03-04 14:00", "03-09 14:00"]
 
 
 def test_local_time_is_kept_when_clocks_change() -> None:
-    best = plans(earliest=date(2027, 3, 12), latest=date(2027, 3, 12), minute_of_day=10 * 60)[0]
+    best = plans(earliest=date(2027, 3, 12), latest=date(2027, 3, 12), minutes_of_day=(10 * 60,))[0]
     assert walls(best) == ["03-12 10:00", "03-15 10:00", "03-18 10:00"]
-    assert best[1].slot.start - best[0].slot.start == timedelta(hours=71)
+    assert best.visits[1].slot.start - best.visits[0].slot.start == timedelta(hours=71)
 
 
 def test_what_is_taken_is_kept_clear_of_to_the_minute() -> None:
@@ -131,14 +137,14 @@ def test_two_requirements_never_get_the_same_person() -> None:
         plans(replace(CALENDAR, resources=alone), template=template)
     assert {each.rule for each in refused.value.violations} == {"NO_COMMON_TIME"}
     found = plans(replace(CALENDAR, resources=(*alone, RESOURCES[2])), template=template)
-    assert dict(found[0][0].resources) == {"nurse": NURSE, "room": ROOM, "prescriber": DOCTOR}
+    assert dict(found[0].visits[0].resources) == {"nurse": NURSE, "room": ROOM, "prescriber": DOCTOR}
 
 
 def test_the_nurse_of_the_visit_before_stays_where_they_can() -> None:
     second = replace(WORKING, id=SECOND)
     taken = {(NURSE, lane): minutes((local(3, 2, 8), local(3, 2, 18))) for lane in (0, 1)}
     best = plans(with_(second, taken=taken), latest=date(2027, 3, 2))[0]
-    assert [dict(visit.resources)["nurse"] for visit in best] == [SECOND, SECOND, SECOND]
+    assert [dict(visit.resources)["nurse"] for visit in best.visits] == [SECOND, SECOND, SECOND]
 
 
 def test_a_visit_of_the_same_day_begins_when_everything_of_the_one_before_is_free() -> None:
@@ -151,15 +157,15 @@ def test_a_visit_over_midnight_pushes_the_next_days_back() -> None:
     night = Hours(DENVER, tuple(Shift(day, 22 * 60, 28 * 60) for day in range(7)))
     daily = [phase("induction", "INDUCTION", "treatment", (1, 2, 6), (1, 1, 1))]
     template = {**TEMPLATE, "phases": daily}
-    found = plans(replace(CALENDAR, site=night), template=template, phases=(), minute_of_day=23 * 60 + 45)
+    found = plans(replace(CALENDAR, site=night), template=template, phases=(), minutes_of_day=(23 * 60 + 45,))
     assert walls(found[0]) == ["03-02 23:45", "03-03 23:45"]
-    wished = plans(replace(CALENDAR, site=night), template=template, phases=(), minute_of_day=0)
+    wished = plans(replace(CALENDAR, site=night), template=template, phases=(), minutes_of_day=(0,))
     assert walls(wished[0]) == ["03-02 00:00", "03-03 00:00"]
 
 
 def test_starts_are_on_quarters_of_the_sites_hours_whatever_its_zone() -> None:
     kathmandu = replace(CALENDAR.site, zone=ZoneInfo("Asia/Kathmandu"))  # UTC+5:45.
-    start = plans(replace(CALENDAR, site=kathmandu))[0][0].slot.start.astimezone(kathmandu.zone)
+    start = plans(replace(CALENDAR, site=kathmandu))[0].visits[0].slot.start.astimezone(kathmandu.zone)
     assert (start.hour, start.minute) == (8, 0)
 
 
@@ -200,10 +206,10 @@ def test_a_refusal_says_when_all_are_there_but_never_together() -> None:
 
 def test_without_phases_every_phase_is_planned_with_its_default() -> None:
     template = domain_template()
-    assert [each.code for each in visits_of(template, replace(WISH, phases=()))] == [
+    assert [each.code for each in outline(template, replace(WISH, phases=())).chain] == [
         "assessment", *["induction"] * 6, "follow_up"
     ]  # fmt: skip
-    assert len(plans(phases=())[0]) == 8
+    assert len(plans(phases=())[0].visits) == 8
 
 
 @pytest.mark.parametrize(
@@ -217,24 +223,24 @@ def test_without_phases_every_phase_is_planned_with_its_default() -> None:
 )
 def test_a_wish_outside_the_protocol_is_refused(phases: Sequence[tuple[str, int]], field: str) -> None:
     with pytest.raises(PhasesOutsideProtocol) as refused:
-        visits_of(domain_template(), replace(WISH, phases=tuple(phases)))
+        outline(domain_template(), replace(WISH, phases=tuple(phases)))
     assert [each.field for each in refused.value.violations] == [field]
 
 
 def test_a_wish_has_a_route_and_a_window_that_can_be_searched() -> None:
     template = domain_template()
     with pytest.raises(RouteUnknown):
-        visits_of(template, replace(WISH, route_code="im"))
+        outline(template, replace(WISH, route_code="im"))
     for latest in (date(2027, 3, 1), date(2037, 3, 2), date(2027, 6, 3)):
         with pytest.raises(PlanWindowInvalid):
-            visits_of(template, replace(WISH, latest=latest))
-    assert visits_of(template, replace(WISH, latest=date(2027, 6, 2)))
+            outline(template, replace(WISH, latest=latest))
+    assert outline(template, replace(WISH, latest=date(2027, 6, 2)))
 
 
 def test_a_course_that_is_longer_than_can_be_planned_is_refused() -> None:
     yearly = [phase("booster", "MAINTENANCE", "talk", (1, 3, 60), (201, 201, 201))]
     with pytest.raises(PlanTooLong):
-        visits_of(domain_template({**TEMPLATE, "phases": yearly}), replace(WISH, phases=()))
+        outline(domain_template({**TEMPLATE, "phases": yearly}), replace(WISH, phases=()))
 
 
 def test_a_refusal_looks_no_further_than_is_planned_though_gaps_may_be_longer() -> None:
@@ -243,14 +249,13 @@ def test_a_refusal_looks_no_further_than_is_planned_though_gaps_may_be_longer() 
     )
     gone = replace(RESOURCES[2], time_off=(Days(WISH.earliest + timedelta(days=150), date(2100, 1, 1)),))
     with pytest.raises(PlanNotFound) as refused:
-        plan(seasonal, with_(gone), replace(WISH, phases=(), latest=WISH.earliest), NOW)
+        plan([Place(SITE, seasonal, with_(gone))], replace(WISH, phases=(), latest=WISH.earliest), NOW)
     assert refused.value.metadata == {"visit": "2", "first_day": "2027-09-18", "last_day": "2028-04-05"}
 
 
 def test_the_calendar_reaches_as_far_as_the_course_can() -> None:
-    phases = visits_of(domain_template(), WISH)
-    assert last_day(phases, WISH) == date(2027, 3, 5) + timedelta(days=10)
-    slot = plans()[0][-1].slot
+    assert last_day(outline(domain_template(), WISH), WISH) == date(2027, 3, 5) + timedelta(days=10)
+    slot = plans()[0].visits[-1].slot
     assert slot.end < Slot(slot.start, local(3, 16, 0)).end
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from functools import partial
 from uuid import UUID
 
@@ -14,8 +15,8 @@ from chassis.pages import Page
 from chassis.times import from_date, to_instant, to_timestamp
 from services.scheduling import use_cases
 from services.scheduling.domain.courses import Choice, Course
-from services.scheduling.domain.planning import Calendar, Plan, PlannedVisit, Wish, plan
-from services.scheduling.domain.protocols import ProtocolVersion
+from services.scheduling.domain.planning import Place, Plan, PlannedVisit, Tastes, Wish, last_day, outline, plan
+from services.scheduling.domain.protocols import Template
 from services.scheduling.rpc.hours import minute_of_day, weekday_of
 from services.scheduling.rpc.visits import resources_to_wire, visit_to_wire
 from services.scheduling.store import SchedulingStore
@@ -34,20 +35,22 @@ class CourseServicer:
         version_id, wish = from_wire("protocolversion", request.protocol_version_id), _wish(request)
         site_id, patient_id = from_wire("site", request.site_id), from_wire("patient", request.patient_id)
 
-        async def read(store: SchedulingStore) -> tuple[ProtocolVersion, Calendar]:
-            version = await store.version(version_id)
-            return version, await store.calendar(site_id, version, patient_id, wish)
+        def last(template: Template) -> date:
+            return last_day(outline(template, wish), wish)
+
+        async def read(store: SchedulingStore) -> Place:
+            return await store.place(site_id, await store.version(version_id), patient_id, wish.earliest, last)
 
         if self._planning >= PLANNING_MAX:
             raise Overloaded()
         self._planning += 1
         try:
-            version, calendar = await self._db.read(call, request, SchedulingStore, read)
-            work = partial(plan, version.template, calendar, wish, call.now)
-            plans = await asyncio.get_running_loop().run_in_executor(self._planner, work)
+            place = await self._db.read(call, request, SchedulingStore, read)
+            work = partial(plan, [place], wish, call.now)
+            found = await asyncio.get_running_loop().run_in_executor(self._planner, work)
         finally:
             self._planning -= 1
-        return pb.PlanCourseResponse(plans=map(_plan, plans))
+        return pb.PlanCourseResponse(plans=map(_plan, found.plans))
 
     async def BookCourse(self, request: pb.BookCourseRequest, call: Call) -> pb.BookCourseResponse:
         command = book_course_command(request)
@@ -98,8 +101,10 @@ def _wish(request: pb.PlanCourseRequest) -> Wish:
         phases=tuple((phase.phase_code, phase.visit_count) for phase in request.phases),
         earliest=from_date(request.earliest_date, "earliest_date"),
         latest=from_date(request.latest_date, "latest_date"),
-        minute_of_day=minute_of_day(preferred, "preferred_time") if preferred else None,
-        weekdays=frozenset(weekday_of(day) for day in request.preferred_weekdays),
+        tastes=Tastes(
+            minutes_of_day=(minute_of_day(preferred, "preferred_time"),) if preferred else (),
+            weekdays=frozenset(weekday_of(day) for day in request.preferred_weekdays),
+        ),
     )
 
 
@@ -107,8 +112,8 @@ def _id(kind: str, wire: str) -> UUID | None:
     return from_wire(kind, wire) if wire else None
 
 
-def _plan(visits: Plan) -> pb.CoursePlan:
-    return pb.CoursePlan(visits=map(_planned_visit, visits))
+def _plan(found: Plan) -> pb.CoursePlan:
+    return pb.CoursePlan(visits=map(_planned_visit, found.visits))
 
 
 def _planned_visit(visit: PlannedVisit) -> pb.PlannedVisit:

@@ -1,19 +1,21 @@
-"""A site's calendar, as planning reads it: in one statement."""
+"""A site's calendar, as planning reads it: the site and its resources, then all that is taken; a statement each."""
 
 import json
-from datetime import UTC, datetime, time
+from array import array
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Table, and_, cast, func, select
+from sqlalchemy import ColumnElement, Integer, Table, Uuid, and_, cast, func, literal, null, select, union_all
 
 from chassis.sql import Statement, param
 from chassis.store import Store
 from chassis.tables import Instant
 from services.scheduling.domain.hours import DAY
-from services.scheduling.domain.planning import Calendar, Wish, last_day, visits_of
-from services.scheduling.domain.protocols import ProtocolVersion
-from services.scheduling.store.courses import PATIENT, as_json, of_site, site_hours, site_terms
+from services.scheduling.domain.planning import Calendar, Place
+from services.scheduling.domain.protocols import ProtocolVersion, Template
+from services.scheduling.store.courses import PATIENT, as_json, of_site, site_hours, site_template, site_terms
 from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.resources import resource_of
 from services.scheduling.store.sites import CHAIN
@@ -24,7 +26,7 @@ FROM, UNTIL = param("from_time", Instant), param("until_time", Instant)
 
 def _minute(column: ColumnElement[datetime]) -> ColumnElement[int]:
     """After `from_time`. Visits start on whole minutes and last whole minutes."""
-    return cast(func.extract("epoch", column - FROM) / 60, Integer)
+    return cast(func.date_part("epoch", column - FROM) / 60, Integer)
 
 
 def _ahead(table: Table) -> ColumnElement[bool]:
@@ -33,52 +35,57 @@ def _ahead(table: Table) -> ColumnElement[bool]:
     return and_(table.c.chain_id == CHAIN, touches, table.c.end_at < UNTIL + DAY)
 
 
-def _spans(table: Table) -> ColumnElement[Any]:
-    return func.jsonb_agg(func.jsonb_build_array(_minute(table.c.start_at), _minute(table.c.end_at)))
+def _spans(table: Table) -> list[ColumnElement[Any]]:
+    return [func.array_agg(_minute(table.c[name])).label(name) for name in ("start_at", "end_at")]
 
 
-_lanes = (
-    select(
-        func.jsonb_build_array(allocation.c.resource_id, allocation.c.lane, _spans(allocation)).label("taken"),
-    )
-    .join_from(resource, allocation, allocation.c.resource_id == resource.c.id)
-    .where(of_site, _ahead(allocation))
-    .group_by(allocation.c.resource_id, allocation.c.lane)
-    .subquery("lanes")
-)
+PLACE = Statement(site_terms.add_columns(as_json(resource, of_site).label("resources")))
 _ids = PATIENTS.each_id(PATIENT, "their_ids")
-CALENDAR = Statement(
-    site_terms.add_columns(
-        as_json(resource, of_site).label("resources"),
-        select(func.jsonb_agg(_lanes.c.taken)).scalar_subquery().label("taken"),
-        select(_spans(presence))
+TAKEN_AHEAD = Statement(
+    union_all(
+        select(allocation.c.resource_id, allocation.c.lane, *_spans(allocation))
+        .join_from(resource, allocation, allocation.c.resource_id == resource.c.id)
+        .where(of_site, _ahead(allocation))
+        .group_by(allocation.c.resource_id, allocation.c.lane),
+        select(cast(null(), Uuid), literal(0, Integer), *_spans(presence))
         .join_from(_ids, presence, presence.c.patient_id == _ids.c.id)
-        .where(_ahead(presence))
-        .scalar_subquery()
-        .label("patient"),
+        .where(_ahead(presence)),
     )
 )
 
 
 class PlanningStore(Store):
-    async def calendar(self, site_id: UUID, version: ProtocolVersion, patient_id: UUID, wish: Wish) -> Calendar:
-        """From the wish's first day to the last that the course can reach, and a day more on both sides.
+    async def place(
+        self,
+        site_id: UUID,
+        version: ProtocolVersion,
+        patient_id: UUID,
+        earliest: date,
+        last_day: Callable[[Template], date],
+    ) -> Place:
+        """From the first day to the last that may matter, and a day more on both sides.
 
-        Refuses a wish that the version does not allow, since it would be read for nothing.
+        `last_day` is asked with the site's own form of the version, and may refuse it, before the calendar is read.
         """
-        last = last_day(visits_of(version.template, wish), wish)
-        origin, end = (datetime.combine(day, time(), UTC) for day in (wish.earliest - DAY, last + 3 * DAY))
-        row = await self.row(
-            CALENDAR,
-            site_id=site_id,
-            protocol_version_id=version.id,
-            patient_id=patient_id,
-            from_time=origin,
-            until_time=end,
-        )
+        row = await self.row(PLACE, site_id=site_id, protocol_version_id=version.id)
         hours = site_hours(row, site_id, version.id)
         assert row
+        template = site_template(row, version)
+        bounds = earliest - DAY, last_day(template) + 3 * DAY
+        origin, end = (datetime.combine(day, time(), UTC) for day in bounds)
         resources = (resource_of(each) for each in json.loads(row["resources"] or "[]"))
-        taken = {(UUID(id), lane): spans for id, lane, spans in json.loads(row["taken"] or "[]")}
         in_order = tuple(sorted(resources, key=lambda each: each.id))
-        return Calendar(hours, in_order, origin, taken, json.loads(row["patient"] or "[]"))
+        rows = await self.rows(TAKEN_AHEAD, site_id=site_id, patient_id=patient_id, from_time=origin, until_time=end)
+        taken = {
+            (each["resource_id"], each["lane"]): _flat(each["start_at"], each["end_at"])
+            for each in rows
+            if each["end_at"]
+        }
+        patient = taken.pop((None, 0), ())
+        return Place(site_id, template, Calendar(hours, in_order, origin, taken, patient))
+
+
+def _flat(starts: Sequence[int], ends: Sequence[int]) -> Sequence[int]:
+    spans = array("i", bytes(8 * len(starts)))
+    spans[::2], spans[1::2] = array("i", starts), array("i", ends)
+    return spans
