@@ -15,7 +15,7 @@ from chassis.sql import Statement
 from services.scheduling.domain.tasks import TaskState
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
 from services.scheduling.store.patients import PATIENTS
-from services.scheduling.store.planning import CALENDAR
+from services.scheduling.store.planning import TAKEN_AHEAD
 from services.scheduling.store.sites import NO_ID
 from services.scheduling.store.tasks import BOOKED_MEANWHILE, OVERLAPS, TASKS
 from services.scheduling.store.tasks import MERGES as MERGES_OF
@@ -130,12 +130,12 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     for statement, values, index in (
         (TAKEN, {"holder_id": [room], **slot}, "allocation_by_time"),
         (TAKEN, {"holder_id": [room], **slot}, "presence_never_twice"),
-        (CALENDAR, {**pinned, "patient_id": new_id(), **ahead}, "allocation_by_time"),
+        (TAKEN_AHEAD, {"site_id": site, "patient_id": new_id(), **ahead}, "allocation_by_time"),
         (VISITS, {**board, "after_id": NO_ID, "limit": 51}, "visit_by_site"),
         (GET_COURSE, {"course_id": new_id()}, "visit_by_course"),
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "visit_pkey"),
         (COURSES["patient_id",], {"patient_id": new_id(), "after": NO_ID, "limit": 51}, "course_by_patient"),
-        (CALENDAR, {**pinned, "patient_id": new_id(), **ahead}, "presence_never_twice"),
+        (TAKEN_AHEAD, {"site_id": site, "patient_id": new_id(), **ahead}, "presence_never_twice"),
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "adverse_event_pausing_idx"),
         (TERMS, wanted, "clearance_by_patient"),
         (OVERLAPS, {"one_id": [new_id()], "other_id": [new_id(), new_id()]}, "presence_never_twice"),

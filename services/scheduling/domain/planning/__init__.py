@@ -5,13 +5,26 @@ through the days) → search (which site, whose nurse) → plans; refusals say w
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from chassis.errors import DomainError
 from services.scheduling.domain.planning.calendars import Calendar, Place
+from services.scheduling.domain.planning.openings import (
+    Between,
+    Opening,
+    OpeningCourseMismatch,
+    OpeningsWish,
+    find_openings,
+    nearest_openings,
+    spacing,
+)
 from services.scheduling.domain.planning.paths import Field
 from services.scheduling.domain.planning.plans import Plan, PlannedVisit
 from services.scheduling.domain.planning.refusals import Impasse, Obstacle, PlanNotFound, impasse
+from services.scheduling.domain.planning.relaxations import Relaxed, last_day_relaxed, relaxed
+from services.scheduling.domain.planning.scores import Cost, CostKind
 from services.scheduling.domain.planning.search import PLANS_MAX, Found, PlanUndecided, Search
 from services.scheduling.domain.planning.wishes import (
     Emphasis,
@@ -27,11 +40,18 @@ from services.scheduling.domain.planning.wishes import (
 
 __all__ = [
     "PLANS_MAX",
+    "Answer",
+    "Between",
     "Calendar",
+    "Cost",
+    "CostKind",
     "Emphasis",
     "Found",
     "Impasse",
     "Obstacle",
+    "Opening",
+    "OpeningCourseMismatch",
+    "OpeningsWish",
     "Outline",
     "Place",
     "Plan",
@@ -41,12 +61,29 @@ __all__ = [
     "PlanUndecided",
     "PlanWindowInvalid",
     "PlannedVisit",
+    "Relaxed",
     "Tastes",
     "Wish",
+    "answer",
+    "find_openings",
     "last_day",
+    "last_day_relaxed",
+    "nearest_openings",
     "outline",
     "plan",
+    "relaxed",
+    "spacing",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Plans or, if there are none, why not and what could be given up to have one."""
+
+    found: Found
+    impasses: Sequence[tuple[UUID, Impasse]] = ()
+    """By site."""
+    relaxed: Sequence[Relaxed] = ()
 
 
 def plan(places: Sequence[Place], wish: Wish, now: datetime) -> Found:
@@ -54,13 +91,21 @@ def plan(places: Sequence[Place], wish: Wish, now: datetime) -> Found:
 
     A place whose form of the version does not allow the wish is left out, unless none does.
     """
+    return answer(places, wish, now, explain=False).found
+
+
+def answer(places: Sequence[Place], wish: Wish, now: datetime, *, explain: bool) -> Answer:
+    """As `plan`; but, if it is to explain, no refusal where a course does not fit."""
     fields = fields_of(places, wish, now)
     found = Search(fields).found()
     if found.plans:
-        return found
+        return Answer(found)
     if not found.proven:
         raise PlanUndecided()
-    raise impasse(fields[0]).error()
+    if not explain:
+        raise impasse(fields[0]).error()
+    impasses = [(each.place.site_id, impasse(each)) for each in fields]
+    return Answer(found, impasses, relaxed(places, wish, now))
 
 
 def fields_of(places: Sequence[Place], wish: Wish, now: datetime) -> list[Field]:
