@@ -63,16 +63,23 @@ class Cells:
         return minutes // self.minutes
 
     def touched(self, spans: Sequence[int]) -> int:
-        """Cells of which a minute is in a span."""
-        text, count, length = bytearray(b"0") * self.count, self.count, self.minutes
-        ones = b"1" * count
-        for start, end in zip(spans[::2], spans[1::2], strict=True):
+        """Cells of which a minute is in a span.
+
+        A run of set bits is a power of two less another: all ends less all starts, once no run overlaps another.
+        """
+        starts, ends, before = bytearray((self.count >> 3) + 1), bytearray((self.count >> 3) + 1), 0
+        count, length = self.count, self.minutes
+        for start, end in sorted(zip(spans[::2], spans[1::2], strict=True)):
             first, after = start // length, -(-end // length)
-            if first < 0 or after > count:
-                first, after = max(first, 0), min(after, count)
+            if first < before:
+                first = before
+            if after > count:
+                after = count
             if first < after:
-                text[count - after : count - first] = ones[: after - first]
-        return int(text, 2)
+                starts[first >> 3] |= 1 << (first & 7)
+                ends[after >> 3] |= 1 << (after & 7)
+                before = after
+        return int.from_bytes(ends, "little") - int.from_bytes(starts, "little")
 
     def covered(self, hours: Hours) -> int:
         """Cells that are open throughout. Open stretches are apart, so that one holds each run of such cells."""
