@@ -1,22 +1,56 @@
-"""Reckoning beside the event loop: how much of it may be asked for at once, and where it runs."""
+"""Processes that reckon plans and openings, so that the event loop and its bookings do not wait for them.
+
+Spawned, never forked; niced; bounded: a few processes, a few turns, some seconds for each. One that dies, or is not
+done in its time, is killed and replaced by another. They end with the service: see `services.scheduling.planner`.
+"""
 
 import asyncio
+import os
+import pickle
+import sys
+from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import TypeVar
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
 
-from chassis.errors import Overloaded
+import structlog
+
+from chassis.errors import Overloaded, TryAgain
+from services.scheduling.domain.planning import PlanUndecided
+from services.scheduling.planner import LENGTH
+
+log = structlog.get_logger()
 
 TURNS_MAX = 16
 """Plans being made or waiting for it, in one worker."""
+PROCESSES = 1
+"""In one worker: there is a worker for each core."""
+REST_S = 10.0
+"""The most that one may take."""
 
 T = TypeVar("T")
 
 
 class Planners:
-    def __init__(self) -> None:
-        self._pool, self._turns = ThreadPoolExecutor(1, "planner"), 0
+    """Processes are there from `open` on or, without it, from the first use."""
+
+    def __init__(self, processes: int = PROCESSES, rest_s: float = REST_S) -> None:
+        self._turns, self._rest_s = 0, rest_s
+        self._idle: asyncio.LifoQueue[Process | None] = asyncio.LifoQueue()
+        for _ in range(processes):
+            self._idle.put_nowait(None)
+
+    async def open(self) -> None:
+        waiting = [self._idle.get_nowait() for _ in range(self._idle.qsize())]
+        for process in waiting:
+            self._idle.put_nowait(process or await _spawned())
+
+    async def close(self) -> None:
+        """To be called when no call is in hand any more."""
+        for _ in range(self._idle.qsize()):
+            if process := self._idle.get_nowait():
+                await _killed(process)
+            self._idle.put_nowait(None)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -30,4 +64,47 @@ class Planners:
             self._turns -= 1
 
     async def run(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        """What `work` returns or raises, elsewhere."""
+        process, done = await self._idle.get(), False
+        try:
+            async with asyncio.timeout(self._rest_s) as rest:
+                process = process or await _spawned()
+                well, answer = await _asked(process, pickle.dumps(work, pickle.HIGHEST_PROTOCOL))
+            done = True
+        except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError):
+            log.warning("planner.died")
+            raise TryAgain() from None
+        except TimeoutError:
+            if rest.expired():
+                raise PlanUndecided() from None
+            raise
+        finally:
+            if process and not done:  # It may be in the middle of an answer that nobody awaits.
+                await _killed(process)
+            self._idle.put_nowait(process if done else None)
+        if not well:
+            raise answer
+        result: T = answer
+        return result
+
+
+async def _spawned() -> Process:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = (sys.executable, "-m", "services.scheduling.planner")
+    return await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, env=environment)
+
+
+async def _asked(process: Process, body: bytes) -> tuple[bool, Any]:
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(LENGTH.pack(len(body)) + body)
+    await process.stdin.drain()
+    (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+    answer: tuple[bool, Any] = pickle.loads(await process.stdout.readexactly(length))  # noqa: S301  # Our own child.
+    return answer
+
+
+async def _killed(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()

@@ -91,6 +91,12 @@ class OpeningServicer:
     def __init__(self, db: Database, planners: Planners) -> None:
         self._db, self._planners = db, planners
 
+    async def open(self) -> None:
+        await self._planners.open()
+
+    async def close(self) -> None:
+        await self._planners.close()
+
     async def FindOpenings(self, request: pb.FindOpeningsRequest, call: Call) -> pb.FindOpeningsResponse:
         site_ids, page = _sites(request, call), Page.of(request, call)
         first, last = from_date(request.earliest_date, "earliest_date"), from_date(request.latest_date, "latest_date")
