@@ -53,12 +53,14 @@ def template() -> Template:
     return Template((Route("iv", "Infusion"),), (visit_type,), (phase,))
 
 
-def place(rooms: int, staff: int, days: int = WINDOW_DAYS + 30, seed: int = 0) -> Place:
+def place(rooms: int, staff: int, days: int = WINDOW_DAYS + 30, seed: int = 0, first_id: int = 100) -> Place:
     """Of the staff one in three is a doctor; the others are nurses with two lanes."""
-    resources = [Resource(UUID(int=100 + n), SITE, ResourceKind.ROOM, "", frozenset(), 1) for n in range(rooms)]
+    resources = [Resource(UUID(int=first_id + n), SITE, ResourceKind.ROOM, "", frozenset(), 1) for n in range(rooms)]
     for n in range(staff):
         able, lanes = ("prescriber", 1) if n % 3 == 0 else ("infusion", 2)
-        resources.append(Resource(UUID(int=1000 + n), SITE, ResourceKind.STAFF, "", frozenset({able}), lanes))
+        resources.append(
+            Resource(UUID(int=first_id + rooms + n), SITE, ResourceKind.STAFF, "", frozenset({able}), lanes)
+        )
     origin = datetime.combine(FIRST - DAY, time(), UTC)
     taken: dict[tuple[UUID, int], array[int]] = {
         (each.id, lane): array("i") for each in resources for lane in range(each.lane_count)
@@ -92,9 +94,10 @@ def _day(random: Random, resources: Sequence[Resource]) -> Spans:
                 spans[nurse.id, 0].append((start, start + 80))
                 spans[nurse.id, 1].append((start + 10, start + 50))
                 spans[doctor.id, 0].append((start + 10, start + 50))
+    rooms = {each.id for each in resources if each.kind is ResourceKind.ROOM}
     for (id, _), held in spans.items():
         start = OPENS + 5 * random.randrange(100)
-        if id.int >= 1000 and not any(of < start + OTHER_WORK and start < to for of, to in held):
+        if id not in rooms and not any(of < start + OTHER_WORK and start < to for of, to in held):
             held.append((start, start + OTHER_WORK))
         held.sort()
     return spans

@@ -20,7 +20,7 @@ from services.scheduling.rpc.planners import TURNS_MAX, Planners
 
 @pytest_asyncio.fixture
 async def planners() -> AsyncIterator[Planners]:
-    planners = Planners(rest_s=5)
+    planners = Planners()
     await planners.open()
     yield planners
     await planners.close()
@@ -61,13 +61,14 @@ async def test_a_process_that_dies_is_replaced_and_the_call_may_be_sent_again(pl
 
 
 async def test_what_is_not_done_in_its_time_is_ended_and_so_is_what_nobody_awaits() -> None:
-    planners = Planners(rest_s=0.3)
+    planners = Planners()
     one = await planners.run(os.getpid)
+    planners.work_s = 0.2
     with pytest.raises(PlanUndecided):
         await planners.run(partial(sleep, 60))
     assert one not in children()
     await planners.close()
-    patient = Planners(rest_s=60)
+    patient = Planners()
     other = await patient.run(os.getpid)
     call = asyncio.create_task(patient.run(partial(sleep, 60)))
     await asyncio.sleep(0.05)

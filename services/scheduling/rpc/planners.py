@@ -25,7 +25,7 @@ TURNS_MAX = 16
 """Plans being made or waiting for it, in one worker."""
 PROCESSES = 1
 """In one worker: there is a worker for each core."""
-REST_S = 10.0
+WORK_S = 10.0
 """The most that one may take."""
 
 T = TypeVar("T")
@@ -34,8 +34,8 @@ T = TypeVar("T")
 class Planners:
     """Processes are there from `open` on or, without it, from the first use."""
 
-    def __init__(self, processes: int = PROCESSES, rest_s: float = REST_S) -> None:
-        self._turns, self._rest_s = 0, rest_s
+    def __init__(self, processes: int = PROCESSES, work_s: float = WORK_S) -> None:
+        self._turns, self.work_s = 0, work_s
         self._idle: asyncio.LifoQueue[Process | None] = asyncio.LifoQueue()
         for _ in range(processes):
             self._idle.put_nowait(None)
@@ -67,15 +67,15 @@ class Planners:
         """What `work` returns or raises, elsewhere."""
         process, done = await self._idle.get(), False
         try:
-            async with asyncio.timeout(self._rest_s) as rest:
-                process = process or await _spawned()
+            process = process or await _spawned()
+            async with asyncio.timeout(self.work_s) as bound:
                 well, answer = await _asked(process, pickle.dumps(work, pickle.HIGHEST_PROTOCOL))
             done = True
         except (asyncio.IncompleteReadError, BrokenPipeError, ConnectionResetError):
             log.warning("planner.died")
             raise TryAgain() from None
         except TimeoutError:
-            if rest.expired():
+            if bound.expired():
                 raise PlanUndecided() from None
             raise
         finally:
