@@ -8,9 +8,11 @@ from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import busy
 from services.scheduling.domain.courses import Choice, Taken, Terms
 from services.scheduling.domain.hours import DAY, MINUTE, Days, Hours, Shift, Slot, instant
 from services.scheduling.domain.planning import (
@@ -22,10 +24,12 @@ from services.scheduling.domain.planning import (
     PlanNotFound,
     Tastes,
     Wish,
+    fields_of,
     outline,
     plan,
 )
 from services.scheduling.domain.planning.scores import CHANGE_COST, DAY_COSTS, WEEKDAY_COST
+from services.scheduling.domain.planning.search import Search
 from services.scheduling.domain.protocols import Template, VisitType
 from services.scheduling.domain.resources import Resource, ResourceKind
 from tests.property.test_scheduling import ZONES
@@ -127,9 +131,21 @@ def wishes(draw: st.DrawFn) -> Wish:
     return Wish("iv", (), FIRST, LAST, tastes, same, draw(st.sampled_from(Emphasis)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(templates(), st.lists(calendars(), min_size=1, max_size=2), wishes())
 def test_the_planner_finds_what_trying_everything_finds(template: Template, there: list[Calendar], wish: Wish) -> None:
+    check_against_trying_everything(template, there, wish)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@settings(max_examples=2_000, deadline=None)
+@given(templates(), st.lists(calendars(), min_size=1, max_size=2), wishes())
+def test_the_planner_finds_it_in_two_thousand_clinics(template: Template, there: list[Calendar], wish: Wish) -> None:
+    check_against_trying_everything(template, there, wish)
+
+
+def check_against_trying_everything(template: Template, there: list[Calendar], wish: Wish) -> None:
     places = [Place(id, template, calendar) for id, calendar in zip(SITES, there, strict=False)]
     expected = sorted(cost for place in places for cost in Slow(place, wish).cheapest_by_first_day())[:PLANS_MAX]
     try:
@@ -283,9 +299,12 @@ class Slow:
 
 
 def slots(flat: Sequence[int]) -> list[Slot]:
-    return [
-        Slot(ORIGIN + start * MINUTE, ORIGIN + end * MINUTE) for start, end in zip(flat[::2], flat[1::2], strict=True)
-    ]
+    return slots_from(ORIGIN, flat)
+
+
+def slots_from(origin: datetime, flat: Sequence[int]) -> list[Slot]:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return [Slot(origin + start * MINUTE, origin + end * MINUTE) for start, end in pairs]
 
 
 def check_can_be_booked(place: Place, found: Plan) -> None:
@@ -293,8 +312,12 @@ def check_can_be_booked(place: Place, found: Plan) -> None:
     calendar, resources = place.calendar, {each.id: each for each in place.calendar.resources}
     terms = Terms(calendar.site, UUID(int=9), place.template, resources, None, PATIENT, frozenset({PATIENT}))
     anchored = {each.code for each in place.template.phases if each.anchor}
-    taken = [Taken(id, lane, slot) for (id, lane), flat in calendar.taken.items() for slot in slots(flat)]
-    taken += [Taken(PATIENT, 0, slot) for slot in slots(calendar.patient)]
+    taken = [
+        Taken(id, lane, slot)
+        for (id, lane), flat in calendar.taken.items()
+        for slot in slots_from(calendar.origin, flat)
+    ]
+    taken += [Taken(PATIENT, 0, slot) for slot in slots_from(calendar.origin, calendar.patient)]
     for visits in (
         [each for each in found.visits if (each.phase_code in anchored) is beside] for beside in (False, True)
     ):
@@ -341,3 +364,41 @@ def test_a_plan_is_worth_the_same_whatever_the_order_of_the_resources(
         return
     again = plan([Place(SITES[0], template, turned)], wish, NOW).plans
     assert [each.cost for each in found] == [each.cost for each in again]
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([(), ("nurse",), ("nurse", "room")]), st.sampled_from(Emphasis))
+def test_at_a_large_busy_clinic_every_plan_can_be_booked(seed: int, same: tuple[str, ...], emphasis: Emphasis) -> None:
+    place = busy.place(8, 12, seed=seed)
+    wish = replace(busy.wish(), same=same, emphasis=emphasis, tastes=Tastes((14 * 60,), frozenset({1, 3})))
+    found = plan([place], wish, busy.NOW)
+    assert found.proven
+    assert [each.cost for each in found.plans] == sorted(each.cost for each in found.plans)
+    assert len({each.visits[0].slot.start.date() for each in found.plans}) == len(found.plans)
+    for each in found.plans:
+        check_can_be_booked(place, each)
+        check_keeps_the_version(place, wish, each)
+
+
+def steps(place: Place, wish: Wish) -> tuple[int, int]:
+    """Numbers of rows, and bits of what is free."""
+    [field] = fields_of([place], wish, busy.NOW)
+    Search([field]).found()
+    lanes = sum(each.lane_count for each in place.calendar.resources)
+    return field.steps, field.cells.count * lanes
+
+
+def test_the_work_grows_no_faster_than_the_days_and_the_resources() -> None:
+    """Counted, not timed."""
+    short = replace(busy.wish(), latest=busy.FIRST + 29 * DAY)
+    long = replace(busy.wish(), latest=busy.FIRST + 89 * DAY)
+    place = busy.place(4, 6, days=130)
+    days = [len(fields_of([place], wish, busy.NOW)[0].cells.days) for wish in (short, long)]
+    (few_steps, few_bits), (many_steps, many_bits) = (steps(place, wish) for wish in (short, long))
+    assert many_steps / few_steps <= 1.1 * days[1] / days[0]
+    assert many_bits / few_bits <= 1.1 * days[1] / days[0]
+    large = busy.place(16, 24, days=130)
+    assert steps(large, short)[0] <= 1.1 * few_steps
+    assert steps(large, short)[1] == 4 * few_bits
+    kept = replace(short, same=("nurse",))
+    assert steps(large, kept)[0] <= 1.1 * 4 * steps(place, kept)[0]

@@ -65,6 +65,7 @@ __all__ = [
     "Tastes",
     "Wish",
     "answer",
+    "fields_of",
     "find_openings",
     "last_day",
     "last_day_relaxed",
