@@ -9,6 +9,9 @@ U_SCHEDULING_VISITS = "tests/unit/test_scheduling_visits.py"
 U_SCHEDULING_PROTOCOLS = "tests/unit/test_scheduling_protocols.py"
 U_SCHEDULING_PLANNING = "tests/unit/test_scheduling_planning.py"
 P_SCHEDULING = "tests/property/test_scheduling.py"
+P_SCHEDULING_PLANNING = "tests/property/test_scheduling_planning.py"
+I_SCHEDULING_PLANNING = "tests/integration/test_scheduling_planning.py"
+I_SCHEDULING_PLANNERS = "tests/integration/test_scheduling_planners.py"
 I_SCHEDULING_RACES = "tests/integration/test_scheduling_races.py"
 I_SCHEDULING_VISITS = "tests/integration/test_scheduling_visits.py"
 I_SCHEDULING_REFERENCE = "tests/integration/test_scheduling_reference.py"
@@ -53,14 +56,6 @@ SCHEDULING = [
     Mutant("services/scheduling/domain/visits.py", 'Status.IN_TREATMENT: frozenset({Status.CHECKED_IN})', 'Status.IN_TREATMENT: frozenset(Status)', U_SCHEDULING_VISITS),
     Mutant("services/scheduling/domain/protocols.py", 'if band.max_minutes <= below:', 'if False:', U_SCHEDULING_PROTOCOLS),
     Mutant("services/scheduling/domain/protocols.py", 'total <= band.max_minutes', 'total < band.max_minutes', U_SCHEDULING_PROTOCOLS),
-    Mutant("services/scheduling/domain/planning.py", 'everywhere >> past << past', 'everywhere', U_SCHEDULING_PLANNING),
-    Mutant("services/scheduling/domain/planning.py", 'if day + gap < len(self._days)', 'if True', U_SCHEDULING_PLANNING),
-    Mutant("services/scheduling/domain/planning.py", 'together &= _each_their_own(', 'together &= -1 | _each_their_own(', U_SCHEDULING_PLANNING),
-    Mutant("services/scheduling/domain/planning.py", 'reached[n] |= reached[n - 1] & row', 'reached[n] |= row', P_SCHEDULING),
-    Mutant("services/scheduling/domain/planning.py", 'bisect_left(starts, release)', '0', P_SCHEDULING),
-    Mutant("services/scheduling/domain/planning.py", 'yield there & ~self._bits(', 'yield there | 0 * self._bits(', P_SCHEDULING),
-    Mutant("services/scheduling/domain/planning.py", 'abs(gap - phase.gap_days_preferred)', 'gap', P_SCHEDULING),
-    Mutant("services/scheduling/domain/planning.py", 'if self._wish.weekdays and self._days[day].weekday() not in self._wish.weekdays:', 'if False:', P_SCHEDULING),
     Mutant("services/scheduling/migrations/versions/0001_initial.py", 'resource_id WITH =, lane WITH =, tstzrange', 'resource_id WITH =, lane WITH =, visit_id WITH =, tstzrange', I_SCHEDULING_RACES),
     Mutant("services/scheduling/migrations/versions/0001_initial.py", 'patient_id WITH =, tstzrange', 'patient_id WITH =, visit_id WITH =, tstzrange', I_SCHEDULING_RACES),
     Mutant("services/scheduling/store/__init__.py", '        "presence_never_twice": VisitsConflict,\n', '', I_SCHEDULING_RACES),
@@ -184,4 +179,35 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/courses.py', 'phase = other.phase if other.phase.code == one.phase.code else other.phase.entered', 'phase = other.phase', U_SCHEDULING_COURSES),
     Mutant('services/scheduling/domain/planning.py', 'template.phase(code) if n else template.phase(code).entered', 'template.phase(code)', U_SCHEDULING_PLANNING),
     Mutant('services/scheduling/domain/template_changes.py', 'phase = within if within.code == before.code else within.entered', 'phase = within', U_SCHEDULING_CHANGES),
+    Mutant('services/scheduling/domain/planning/calendars.py', 'return self.all >> past << past', 'return self.all', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/calendars.py', 'if first < before:', 'if False:', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/calendars.py', 'reached[n] |= reached[n - 1] & row', 'reached[n] |= row', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/calendars.py', 'self.minutes = gcd(HOUR_MINUTES, *minutes, *lengths)', 'self.minutes = 15', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/calendars.py', 'if wall % minutes == 0:', 'if True:', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/calendars.py', 'if start <= wall <= until:', 'if True:', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/calendars.py', 'if tastes.weekdays_only:', 'if False:', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/starts.py', 'self._now + visit_type.notice', 'self._now', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/starts.py', 'cells.grid(visit_type.grid)', 'cells.grid(15)', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/starts.py', '        together &= each_their_own([by_resource[key] for key in crowd])', '        together &= -1', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/starts.py', 'return bits & self._their_own(fixed)', 'return bits', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/starts.py', 'there & ~self._cells.touched(', 'there & ~0 * self._cells.touched(', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/owns.py', 'tiers.append(Tier(CHANGE_COST * count', 'tiers.append(Tier(0 * count', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/paths.py', 'n = bisect_left(level.cells, release)\n    return', 'n = 0\n    return', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/paths.py', 'abs(gap - phase.gap_days_preferred)', 'gap', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/paths.py', 'return left if left >= self._field.shortest(i + 1) else -1', 'return max(left, 0)', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/paths.py', 'abs(day - due.best), day)', '0, day)', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/search.py', '        placed = apart(kept.field, near, choices, ())', '        placed = tuple(near)', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/search.py', 'if each.same_across_visits and field.wish.same_across:', 'if False:', P_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/search.py', '> self._steps_max:', '> 1 << 60:', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/wishes.py', 'phase if n else phase.entered', 'phase', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/wishes.py', 'if phase.anchor and phase.anchor.phase_code not in codes:', 'if False:', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/refusals.py', 'if day < len(field.cells.days)', 'if True', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/openings.py', 'gaps = phase if code == phase_code else phase.entered', 'gaps = phase.entered', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/openings.py', 'if each.status not in GONE]', ']', U_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/domain/planning/openings.py', 'if after is None or each[0] > after', 'if True', I_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/rpc/planning.py', 'if call.sites is not None and not call.sites.issuperset(site_ids):', 'if False:', I_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/rpc/planning.py', 'if course.patient_id not in ids or', 'if', I_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/rpc/planning.py', 'or course.protocol_version_id != version_id', '', I_SCHEDULING_PLANNING),
+    Mutant('services/scheduling/rpc/planners.py', 'if self._turns >= TURNS_MAX:', 'if False:', I_SCHEDULING_PLANNERS),
+    Mutant('services/scheduling/rpc/planners.py', 'if process and not done:', 'if False:', I_SCHEDULING_PLANNERS),
 ]  # fmt: skip

@@ -225,11 +225,15 @@ def test_without_phases_every_phase_is_planned_with_its_default() -> None:
         ((("induction", 1), ("assessment", 1)), "phases[1].phase_code"),
         ((("induction", 1), ("induction", 1)), "phases[1].phase_code"),
         ((("induction", 7),), "phases[0].visit_count"),
+        ((("review", 1),), "phases[0].phase_code"),
     ],
 )
 def test_a_wish_outside_the_protocol_is_refused(phases: Sequence[tuple[str, int]], field: str) -> None:
+    anchor = {"phase_code": "induction", "months": 1, "tolerance_days": 3}
+    review = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+    template = domain_template({**TEMPLATE, "phases": [*TEMPLATE["phases"], review]})
     with pytest.raises(PhasesOutsideProtocol) as refused:
-        outline(domain_template(), replace(WISH, phases=tuple(phases)))
+        outline(template, replace(WISH, phases=tuple(phases)))
     assert [each.field for each in refused.value.violations] == [field]
 
 
@@ -339,7 +343,12 @@ def test_local_time_is_kept_when_clocks_go_back() -> None:
 def test_a_preferred_time_that_clocks_skip_gives_what_is_nearest_by_the_clock() -> None:
     """Half past two does not exist on 14 March: three o'clock is half an hour off, a quarter to two is further."""
     sunday = date(2027, 3, 14)
-    wish: dict[str, Any] = {"earliest": sunday, "latest": sunday, "phases": (("assessment", 1),), "minutes_of_day": (150,)}
+    wish: dict[str, Any] = {
+        "earliest": sunday,
+        "latest": sunday,
+        "phases": (("assessment", 1),),
+        "minutes_of_day": (150,),
+    }
     calendar = replace(CALENDAR, site=ALWAYS, origin=datetime(2027, 3, 13, tzinfo=UTC))
     best = plans(calendar, **wish)[0]
     assert (walls(best), best.cost) == (["03-14 03:00"], 30)
@@ -347,7 +356,12 @@ def test_a_preferred_time_that_clocks_skip_gives_what_is_nearest_by_the_clock() 
 
 def test_of_a_preferred_time_that_clocks_show_twice_the_first_is_taken_and_the_second_is_as_good() -> None:
     sunday = date(2027, 11, 7)
-    wish: dict[str, Any] = {"earliest": sunday, "latest": sunday, "phases": (("assessment", 1),), "minutes_of_day": (90,)}
+    wish: dict[str, Any] = {
+        "earliest": sunday,
+        "latest": sunday,
+        "phases": (("assessment", 1),),
+        "minutes_of_day": (90,),
+    }
     calendar = replace(CALENDAR, site=ALWAYS, origin=datetime(2027, 11, 6, tzinfo=UTC))
     first = plans(calendar, local(11, 1, 7), **wish)[0].visits[0].slot.start
     assert first == datetime(2027, 11, 7, 7, 30, tzinfo=UTC)
