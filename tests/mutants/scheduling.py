@@ -177,7 +177,6 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/narrowing.py', 'if base.entry_gap or narrowed.entry_gap:', 'if False:', U_SCHEDULING_NARROWING),
     Mutant('services/scheduling/domain/protocols.py', 'if gap and not gap.days_min <= gap.days_preferred <= gap.days_max:', 'if False:', U_SCHEDULING_PROTOCOLS),
     Mutant('services/scheduling/domain/courses.py', 'phase = other.phase if other.phase.code == one.phase.code else other.phase.entered', 'phase = other.phase', U_SCHEDULING_COURSES),
-    Mutant('services/scheduling/domain/planning.py', 'template.phase(code) if n else template.phase(code).entered', 'template.phase(code)', U_SCHEDULING_PLANNING),
     Mutant('services/scheduling/domain/template_changes.py', 'phase = within if within.code == before.code else within.entered', 'phase = within', U_SCHEDULING_CHANGES),
     Mutant('services/scheduling/domain/planning/calendars.py', 'return self.all >> past << past', 'return self.all', U_SCHEDULING_PLANNING),
     Mutant('services/scheduling/domain/planning/calendars.py', 'if first < before:', 'if False:', P_SCHEDULING_PLANNING),
