@@ -27,6 +27,11 @@ WITH slot AS (
         '[["room", "00000000-0000-0000-0000-000000000000"], ["nurse", "00000000-0000-0000-0000-000000000000"], ["pump", "00000000-0000-0000-0000-000000000000"]]',
         'BOOKED', '[]'
     FROM slot
+    RETURNING chain_id, site_id, id, course_id, status, start_at
+), new_site_changes AS (
+    INSERT INTO site_change (chain_id, site_id, kind, visit_id, course_id, status, course_version, at)
+    SELECT chain_id, site_id, 'VISIT_CHANGE_KIND_BOOKED', id, course_id, status, 1, now() FROM new_visits
+    ORDER BY start_at, id
 ), new_changes AS (
     INSERT INTO visit_status_change (chain_id, visit_id, status, site_id, at, actor)
     SELECT :chain::uuid, visit_id, 'BOOKED', :site::uuid, now(), 'pgbench' FROM slot

@@ -10,9 +10,10 @@ What becomes of an event:
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -56,7 +57,20 @@ FOR_GOOD = frozenset({Kind.INVALID, Kind.DENIED, Kind.NOT_FOUND, Kind.CONFLICT})
 """Refusals that the same event would meet again."""
 
 Handler: TypeAlias = Callable[[Any, Any], Awaitable[None]]
-Reads: TypeAlias = Mapping[type[Message], Handler]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Handles all events of one type and chain that come one after another in one transaction, as an import sends them.
+
+    For what only keeps copies: whoever takes locks would hold them for all, and what one event is refused for, all are
+    rolled back for, to be handled one by one.
+    """
+
+    handle: Callable[[Any, Sequence[Any]], Awaitable[None]]
+
+
+Reads: TypeAlias = Mapping[type[Message], Handler | Together]
 
 _letter = params("chain_id", "consumer", "message_id", "subject", "payload", "reason", "waits_for", "attempts")
 _one = [dead_letter.c[name] == param(name) for name in ("chain_id", "consumer", "message_id")]
@@ -118,8 +132,27 @@ class Consumer:
                 messages = await asyncio.wait_for(pull.fetch(BATCH_MAX, timeout=FETCH_S), timeout=5 * FETCH_S)
             except TimeoutError:  # Nothing yet; nats-py raises its own and asyncio's, which is the base of it.
                 continue
-            for msg in messages:
+            for _, run in groupby(messages, key=lambda msg: msg.subject):
+                await self._receive_run(list(run))
+
+    async def _receive_run(self, run: Sequence[Msg]) -> None:
+        """Of one type and chain."""
+        _, handle = self._reads[run[0].subject.rpartition(".")[0]]
+        if not (isinstance(handle, Together) and len(run) > 1 and await self._handled_together(run)):
+            for msg in run:
                 await self._receive_or_leave(msg)
+
+    async def _handled_together(self, run: Sequence[Msg]) -> bool:
+        """Whether they are, and acked. If not, nothing is done: each has to be tried by itself."""
+        try:
+            await self.handle(*map(letter_in, run))
+        except Exception as error:
+            log.warning("events.one_by_one", consumer=self._name, events=len(run), error=_name(error))
+            return False
+        EVENTS_HANDLED.labels(self._name, "done").inc(len(run))
+        for msg in run:
+            await msg.ack()
+        return True
 
     async def _receive_or_leave(self, msg: Msg) -> None:
         try:
@@ -129,9 +162,7 @@ class Consumer:
 
     async def receive(self, msg: Msg) -> None:
         """Acked after the commit."""
-        place = f"{msg.metadata.stream} {msg.metadata.sequence.stream}"
-        message_id = (msg.headers or {}).get("Nats-Msg-Id", place)
-        letter = Letter(message_id, msg.subject, msg.data)
+        letter = letter_in(msg)
         try:
             await self.handle(letter)
         except Exception as error:
@@ -141,19 +172,29 @@ class Consumer:
                 await msg.term()
             else:
                 EVENTS_HANDLED.labels(self._name, "retry").inc()
-                log.warning("event.retry", consumer=self._name, message_id=message_id, error=_name(error), delay=delay)
+                log.warning(
+                    "event.retry", consumer=self._name, message_id=letter.message_id, error=_name(error), delay=delay
+                )
                 await msg.nak(delay=delay)
         else:
             EVENTS_HANDLED.labels(self._name, "done").inc()
             await msg.ack()
 
-    async def handle(self, letter: Letter) -> None:
-        event_type, handle = self._reads[letter.subject.rpartition(".")[0]]
-        event: Any = event_type.FromString(letter.payload)
-        meta: EventMeta = event.meta
+    async def handle(self, *letters: Letter) -> None:
+        """In one transaction; several only of one type and chain whose handler takes them together."""
+        event_type, handle = self._reads[letters[0].subject.rpartition(".")[0]]
+        events: list[Any] = [event_type.FromString(letter.payload) for letter in letters]
+        meta: EventMeta = events[0].meta
         call = self._call(meta.chain_id, meta.event_id, meta.traceparent)
-        event_id = UUID(meta.event_id)
-        await self._db.effect(call, event_id, event, self._store_type, lambda store: handle(store, event))
+
+        async def work(store: Store, new: Sequence[Any]) -> None:
+            if isinstance(handle, Together):
+                await handle.handle(store, new)
+            else:
+                await handle(store, *new)
+
+        by_id = {UUID(event.meta.event_id): event for event in events}
+        await self._db.effect(call, by_id, self._store_type, work)
 
     async def bury(self, letter: Letter, error: Exception) -> None:
         EVENTS_HANDLED.labels(self._name, "buried").inc()
@@ -198,6 +239,11 @@ class Consumer:
         traceparent = traceparent_of(traceparent)
         chain_id = from_wire("chain", chain)
         return Call(chain_id, None, self._name, self._name, cause, AUDIT_NONE, self._clock(), traceparent)
+
+
+def letter_in(msg: Msg) -> Letter:
+    place = f"{msg.metadata.stream} {msg.metadata.sequence.stream}"
+    return Letter((msg.headers or {}).get("Nats-Msg-Id", place), msg.subject, msg.data)
 
 
 def fact_of(event_type: type[Message]) -> str:

@@ -5,7 +5,7 @@ Its changes, its outbox rows, its audit row and its remembered answer commit tog
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias, TypeVar
 from uuid import UUID
@@ -123,14 +123,19 @@ class Database:
         return await self._attempt(call, store_type, steps, read_only=not audited, planned_once=planned_once)
 
     async def effect(
-        self, call: Call, event_id: UUID, event: Message, store_type: type[S], work: Callable[[S], Awaitable[None]]
+        self,
+        call: Call,
+        events: Mapping[UUID, Message],
+        store_type: type[S],
+        work: Callable[[S, Sequence[Message]], Awaitable[None]],
     ) -> None:
-        """Does `work` for an event, unless the consumer has done it before."""
+        """Does `work` for those of the events, by their ids, for which the consumer has not done it before."""
 
         async def steps(store: S) -> None:
-            if await store.first_time(call.method, event_id):
-                await work(store)
-                await store.settle_event(event)
+            new = await store.first_times(call.method, list(events))
+            if fresh := [event for id, event in events.items() if id in new]:
+                await work(store, fresh)
+                await store.settle_events(fresh)
 
         await self._attempt(call, store_type, steps)
 

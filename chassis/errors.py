@@ -17,6 +17,7 @@ class Kind(Enum):
     STALE = auto()  # Someone else wrote first: read again, decide again.
     NOT_YET = auto()  # A fact it rests on has not arrived: the same request may pass later.
     EXHAUSTED = auto()  # A bound is reached.
+    GONE = auto()  # Where the caller wants to go on from is not kept any more: begin anew.
     TOO_LATE = auto()
     UNAVAILABLE = auto()  # Nothing was done: send the same request again.
 

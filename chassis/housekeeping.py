@@ -1,6 +1,8 @@
-"""Deletes what has done its service: published events, remembered answers, receipts of events."""
+"""Deletes what has done its service: published events, remembered answers, receipts of events; and rows of a service's
+own short-lived tables."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import Table, delete
@@ -18,20 +20,21 @@ KEPT = {
 }
 
 
-def _older(table: Table) -> Statement:
-    return Statement(delete(table).where(table.c[HOUSEKEEPING[table.name]] < param("before", Instant)))
+def _older(table: Table, aged_by: str) -> Statement:
+    return Statement(delete(table).where(table.c[aged_by] < param("before", Instant)))
 
 
-DELETES = {table.name: _older(table) for table in (outbox, idempotency, inbox)}
+DELETES = [(_older(table, HOUSEKEEPING[table.name]), KEPT[table.name]) for table in (outbox, idempotency, inbox)]
 
 
-async def keep_house(relay_pool: Pool) -> None:
+async def keep_house(relay_pool: Pool, short_lived: Sequence[Table] = ()) -> None:
     while True:
-        await sweep(relay_pool)
+        await sweep(relay_pool, short_lived)
         await asyncio.sleep(EVERY_S)
 
 
-async def sweep(relay_pool: Pool) -> None:
+async def sweep(relay_pool: Pool, short_lived: Sequence[Table] = ()) -> None:
     """Unpublished events have no date of publishing, and stay."""
-    for name, statement in DELETES.items():
-        await relay_pool.execute(statement.text, *statement.args({"before": utc_now() - KEPT[name]}))
+    of_the_service = [(_older(each, each.info["aged_by"]), each.info["kept"]) for each in short_lived]
+    for statement, kept in [*DELETES, *of_the_service]:
+        await relay_pool.execute(statement.text, *statement.args({"before": utc_now() - kept}))

@@ -25,6 +25,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from nats.aio.client import Client as NATS
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
+from sqlalchemy import Table
 
 from chassis.auth import Keys, Tokens
 from chassis.clock import Clock, business_clock
@@ -62,6 +63,8 @@ class Service:
     reads: Mapping[str, Reads] = field(default_factory=dict)
     jobs: Sequence[Job] = ()
     settings_type: type[Settings] = Settings
+    short_lived: Sequence[Table] = ()
+    """Its own tables whose old rows are deleted."""
 
     @property
     def stream(self) -> str:
@@ -169,7 +172,7 @@ def _elected(
     work: dict[str, Callable[[], Awaitable[None]]] = {
         "relay": partial(_publish, service, settings, js, Relay(relay_pool, js)),
         "sealer": Sealer(sealer_pool).run,
-        "housekeeping": partial(keep_house, relay_pool),
+        "housekeeping": partial(keep_house, relay_pool, service.short_lived),
     }
     for stream, reads in service.reads.items():
         consumer = Consumer(db, service.name, service.store_type, reads, clock)

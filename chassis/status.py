@@ -19,6 +19,7 @@ CODES = {
     Kind.STALE: grpc.StatusCode.ABORTED,
     Kind.NOT_YET: grpc.StatusCode.FAILED_PRECONDITION,
     Kind.EXHAUSTED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    Kind.GONE: grpc.StatusCode.OUT_OF_RANGE,
     Kind.TOO_LATE: grpc.StatusCode.DEADLINE_EXCEEDED,
     Kind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
 }

@@ -106,8 +106,16 @@ _new_subjects = insert(audit_subject).from_select(
 _answer = update(idempotency).where(*_same_key).values(response=param("response"))
 EMIT = Statement(_new_events)
 NOTE = Statement(_new_subjects)
-_new_receipt = pg_insert(inbox).values(params("chain_id", "consumer", "event_id")).on_conflict_do_nothing()
-FIRST_TIME = Statement(_new_receipt.returning(inbox.c.event_id))
+_received = rows("received", event_id=Uuid)
+FIRST_TIMES = Statement(
+    pg_insert(inbox)
+    .from_select(
+        ["chain_id", "consumer", "event_id"],
+        select(param("chain_id", Uuid), param("consumer", Text), _received.c.event_id),
+    )
+    .on_conflict_do_nothing()
+    .returning(inbox.c.event_id)
+)
 REPLAY_WAITING = Statement(
     update(dead_letter)
     .where(
@@ -265,13 +273,15 @@ class Store:
             for note in self._notes(self._to_note):
                 await self.rows(NOTE, **note)
 
-    async def first_time(self, consumer: str, event_id: UUID) -> bool:
-        return await self.row(FIRST_TIME, consumer=consumer, event_id=event_id) is not None
+    async def first_times(self, consumer: str, event_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of the events that the consumer has not handled before."""
+        return {row["event_id"] for row in await self.rows(FIRST_TIMES, consumer=consumer, event_id=event_ids)}
 
-    async def settle_event(self, event: Message) -> None:
-        """Events that a handler emitted leave; letters that waited for something this event names are tried again."""
+    async def settle_events(self, events: Iterable[Message]) -> None:
+        """Events that a handler emitted leave; letters that waited for something these name are tried again."""
         await self.settle_job()
-        await self.rows(REPLAY_WAITING, consumer=self.call.method, ids=sorted(set(all_ids(event))))
+        named = {id for event in events for id in all_ids(event)}
+        await self.rows(REPLAY_WAITING, consumer=self.call.method, ids=sorted(named))
 
     async def settle_job(self) -> None:
         if self._events:

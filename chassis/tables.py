@@ -5,6 +5,7 @@ creates it. No role of a running service owns a table, and row-level security is
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from sqlalchemy import (
     BigInteger,
@@ -67,6 +68,8 @@ def chain_table(
     changed_by: str | None = None,
     shown_if: str | None = None,
     written_if: str | None = None,
+    kept: timedelta | None = None,
+    aged_by: str = "",
 ) -> Table:
     """A table whose key starts with the chain, so that PostgreSQL can partition or shard by it later.
 
@@ -74,9 +77,13 @@ def chain_table(
     seen by calls of its site, unless `own_sites` (SQL) says by whom else; those may change it, too, unless `changed_by`
     (SQL) says that only some of them may. What `shown_if` (SQL) is false of, nobody sees; what
     `written_if` (SQL) is false of, nobody adds: name the policy in `Store.refusals` to say what that means.
+
+    Rows older by `aged_by`, a column of real time, than they are `kept` are deleted by `chassis.housekeeping`, if the
+    service names the table among its `short_lived`.
     """
     info = {"append_only": append_only, "own_sites": own_sites or OWN_SITES}
     info |= {"changed_by": changed_by, "shown_if": shown_if, "written_if": written_if}
+    info |= {"kept": kept, "aged_by": aged_by}
     return Table(name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info=info)
 
 
@@ -182,8 +189,9 @@ def security(table: Table, service: str) -> Iterator[str]:
     yield f"CREATE POLICY own_chain ON {table.name} USING ({OWN_CHAIN})"
     if "site_id" in table.c:
         own_sites = table.info["own_sites"]
-        if own_sites == OWN_SITES:
-            yield f"CREATE POLICY own_sites ON {table.name} AS RESTRICTIVE USING ({OWN_SITES})"
+        if own_sites == OWN_SITES:  # Of the service only, where the relay sweeps, which has no sites.
+            of = f"TO {service} " if table.info.get("aged_by") else ""
+            yield f"CREATE POLICY own_sites ON {table.name} AS RESTRICTIVE {of}USING ({OWN_SITES})"
         else:  # What is not seen, a foreign key refuses to be written about, and says so better than a policy.
             yield f"CREATE POLICY own_sites ON {table.name} AS RESTRICTIVE USING ({own_sites}) WITH CHECK (true)"
             policy = f"CREATE POLICY written_at_own_sites ON {table.name} AS RESTRICTIVE"
@@ -197,6 +205,9 @@ def security(table: Table, service: str) -> Iterator[str]:
         changes = "INSERT" if table.info.get("append_only") else "INSERT, UPDATE, DELETE"
         yield f"GRANT SELECT, {changes} ON {table.name} TO {service}"
     yield from _of_other_roles(table.name, service)
+    if column := table.info.get("aged_by"):
+        yield f"CREATE POLICY every_chain ON {table.name} TO {service}_relay USING (true)"
+        yield f"GRANT SELECT ({column}), DELETE ON {table.name} TO {service}_relay"
 
 
 def _own(rule: str, table: Table) -> str:

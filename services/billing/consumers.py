@@ -1,5 +1,6 @@
 """One function per event that billing reads. No ack, no dedup, no retry: the chassis does that."""
 
+from collections.abc import Sequence
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from atoll.scheduling.v1.events_pb2 import (
     VisitCompleted,
     VisitMissed,
 )
-from chassis.consumer import Reads
+from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import to_instant
 from services.billing.domain.prices import VisitKind
@@ -37,8 +38,8 @@ async def keep_visit_types(store: BillingStore, event: ProtocolVersionPublished)
     await store.keep_visit_types(from_wire("protocolversion", event.protocol_version_id), names)
 
 
-async def keep_patient(store: BillingStore, event: PatientRegistered) -> None:
-    await store.keep_patient(from_wire("patient", event.patient_id))
+async def keep_patients(store: BillingStore, events: Sequence[PatientRegistered]) -> None:
+    await store.keep_patients([from_wire("patient", event.patient_id) for event in events])
 
 
 async def merge(store: BillingStore, event: PatientMerged) -> None:
@@ -108,5 +109,5 @@ READS: dict[str, Reads] = {
         VisitCancelled: mark_cancelled,
         VisitMissed: mark_missed,
     },
-    "PATIENTS": {PatientRegistered: keep_patient, PatientMerged: merge, PatientUnmerged: unmerge},
+    "PATIENTS": {PatientRegistered: Together(keep_patients), PatientMerged: merge, PatientUnmerged: unmerge},
 }

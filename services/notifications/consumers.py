@@ -1,16 +1,16 @@
 """One function per event that notifications reads. No ack, no dedup, no retry: the chassis does that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered, PatientUnmerged, PatientUpdated
 from atoll.scheduling.v1.events_pb2 import CourseBooked, SiteRegistered, VisitCancelled, VisitMissed
-from chassis.consumer import Reads
+from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import to_instant
 from services.notifications import use_cases
-from services.notifications.domain import Site, Visit, VisitStatus
+from services.notifications.domain import Patient, Site, Visit, VisitStatus
 from services.notifications.store import NotificationsStore
 
 
@@ -19,13 +19,16 @@ async def keep_site(store: NotificationsStore, event: SiteRegistered) -> None:
     await store.keep_site(Site(site_id, event.discreet_name, ZoneInfo(event.time_zone), event.address, event.phone))
 
 
-async def keep_patient(store: NotificationsStore, event: PatientRegistered | PatientUpdated) -> None:
-    command = use_cases.KeepPatient(
-        patient_id=from_wire("patient", event.patient_id),
-        zone=ZoneInfo(event.time_zone),
-        version=event.meta.aggregate_version,
-    )
-    await use_cases.keep_patient(store, command)
+async def keep_patients(store: NotificationsStore, events: Sequence[PatientRegistered | PatientUpdated]) -> None:
+    told = [
+        Patient(from_wire("patient", event.patient_id), ZoneInfo(event.time_zone), event.meta.aggregate_version)
+        for event in events
+    ]
+    await use_cases.keep_patients(store, told)
+
+
+async def keep_patient(store: NotificationsStore, event: PatientUpdated) -> None:
+    await keep_patients(store, [event])
 
 
 async def merge(store: NotificationsStore, event: PatientMerged) -> None:
@@ -84,7 +87,7 @@ READS: Mapping[str, Reads] = {
         VisitMissed: miss_visit,
     },
     "PATIENTS": {
-        PatientRegistered: keep_patient,
+        PatientRegistered: Together(keep_patients),
         PatientUpdated: keep_patient,
         PatientMerged: merge,
         PatientUnmerged: unmerge,

@@ -128,6 +128,14 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class Patient:
+    id: UUID
+    zone: ZoneInfo
+    version: int
+    """Of the event that it is known from."""
+
+
+@dataclass(frozen=True, slots=True)
 class Visit:
     id: UUID
     status: VisitStatus

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
+    exists,
     func,
     null,
     or_,
@@ -34,6 +35,7 @@ from services.notifications.domain import (
     Channel,
     MessageKind,
     MessageNotFound,
+    Patient,
     Planned,
     Reason,
     Settle,
@@ -60,8 +62,12 @@ KEEP_SITE = Statement(
 )
 KEEP_CHAIN = Statement(pg_insert(chain).values(chain_id=CHAIN).on_conflict_do_nothing())
 CHAINS = Statement(select(chain.c.chain_id).where(CHAIN == NO_CHAIN).order_by(chain.c.chain_id))
-_patient = pg_insert(patient).values(params(*patient.c.keys()))
-KEEP_PATIENT = Statement(
+_told = rows("told", patient_id=Uuid, time_zone=Text, version=Integer)
+_patient = pg_insert(patient).from_select(
+    ["chain_id", "id", "time_zone", "version"],
+    select(CHAIN, _told.c.patient_id, _told.c.time_zone, _told.c.version),
+)
+KEEP_PATIENTS = Statement(
     _patient.on_conflict_do_update(
         index_elements=["chain_id", "id"],
         set_={name: _patient.excluded[name] for name in ("time_zone", "version")},
@@ -137,6 +143,13 @@ SCHEDULED_OF_PATIENT = Statement(
     )
     .with_for_update(of=message)
 )
+_asked = rows("asked", patient_id=Uuid)
+_awaiting = exists().where(
+    message.c.chain_id == CHAIN,
+    message.c.patient_id == any_(PATIENTS.all_ids(_asked.c.patient_id)),
+    message.c.status == Status.SCHEDULED,
+)
+WITH_SCHEDULED = Statement(select(_asked.c.patient_id).where(_awaiting))
 _due = rows("new_due", message_id=Uuid, due_at=Instant)
 MOVE = Statement(
     update(message)
@@ -270,9 +283,14 @@ class NotificationsStore(AliasStore):
         values = {"discreet_name": known.discreet_name, "address": known.address, "phone": known.phone}
         await self.rows(KEEP_SITE, id=known.id, time_zone=known.zone.key, **values)
 
-    async def keep_patient(self, patient_id: UUID, zone: ZoneInfo, version: int) -> None:
-        """Unless what is known is newer."""
-        await self.rows(KEEP_PATIENT, id=patient_id, time_zone=zone.key, version=version)
+    async def keep_patients(self, told: Sequence[Patient]) -> None:
+        """Each once; unless what is known is newer."""
+        await self.rows(
+            KEEP_PATIENTS,
+            patient_id=[each.id for each in told],
+            time_zone=[each.zone.key for each in told],
+            version=[each.version for each in told],
+        )
 
     async def patient(self, patient_id: UUID) -> tuple[UUID, ZoneInfo]:
         """To whom messages are written, and their zone; of a merged patient the survivor, who must be known."""
@@ -327,6 +345,10 @@ class NotificationsStore(AliasStore):
     async def withdraw(self, visit_id: UUID, reason: Reason) -> list[Settled]:
         """What has not begun to be sent of a visit's messages."""
         return [_settled_message(row) for row in await self.rows(WITHDRAW, id=visit_id, reason=reason)]
+
+    async def with_scheduled(self, patient_ids: Sequence[UUID]) -> list[UUID]:
+        """Those of the patients to whom, under any of their ids, something is still to go out."""
+        return [row["patient_id"] for row in await self.rows(WITH_SCHEDULED, patient_id=patient_ids)]
 
     async def scheduled_of(self, patient_id: UUID) -> list[tuple[UUID, MessageKind, datetime]]:
         """Message, kind and start of its visit; each stays as it is until the transaction ends."""

@@ -1,12 +1,12 @@
 """What notifications does about what happens elsewhere, and each step of sending. Each function runs in one transaction
 that its caller opened."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from services.notifications import domain, events
-from services.notifications.domain import Postpone, Retry, Settle, Settled, Status, Taken, Visit, VisitStatus
+from services.notifications.domain import Patient, Postpone, Retry, Settle, Settled, Status, Taken, Visit, VisitStatus
 from services.notifications.store import NotificationsStore
 
 
@@ -24,13 +24,6 @@ class CallOff:
     site_id: UUID
     patient_id: UUID
     status: VisitStatus
-
-
-@dataclass(frozen=True, slots=True)
-class KeepPatient:
-    patient_id: UUID
-    zone: ZoneInfo
-    version: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +53,12 @@ async def call_off(store: NotificationsStore, command: CallOff) -> None:
         _emit(store, settled)
 
 
-async def keep_patient(store: NotificationsStore, command: KeepPatient) -> None:
+async def keep_patients(store: NotificationsStore, told: Sequence[Patient]) -> None:
     """What is still to go out moves with the patient's zone."""
-    await store.keep_patient(command.patient_id, command.zone, command.version)
-    await _reckon_again(store, command.patient_id)
+    newest = {each.id: each for each in sorted(told, key=lambda each: each.version)}
+    await store.keep_patients(list(newest.values()))
+    for patient_id in await store.with_scheduled(list(newest)):
+        await _reckon_again(store, patient_id)
 
 
 async def keep_merge(store: NotificationsStore, command: KeepMerge) -> None:

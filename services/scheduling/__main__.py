@@ -4,8 +4,11 @@ from chassis.service import Service, main
 from services.scheduling.consumers import READS
 from services.scheduling.rpc import servicers
 from services.scheduling.store import SchedulingStore
+from services.scheduling.tables import site_change
 
-SERVICE = Service(name="scheduling", store_type=SchedulingStore, servicers=servicers, reads=READS)
+SERVICE = Service(
+    name="scheduling", store_type=SchedulingStore, servicers=servicers, reads=READS, short_lived=[site_change]
+)
 
 if __name__ == "__main__":
     main(SERVICE)

@@ -1,6 +1,6 @@
 """One function per event that scheduling reads. No ack, no dedup, no retry: the chassis does that."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from atoll.billing.v1.events_pb2 import PaymentReceived
 from atoll.patients.v1.events_pb2 import (
@@ -13,7 +13,7 @@ from atoll.patients.v1.events_pb2 import (
     PatientUnmerged,
     TreatmentAllowed,
 )
-from chassis.consumer import Reads
+from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import from_date, to_instant
 from services.scheduling import use_cases
@@ -21,8 +21,8 @@ from services.scheduling.domain.courses import Clearance
 from services.scheduling.store import SchedulingStore
 
 
-async def keep_patient(store: SchedulingStore, event: PatientRegistered) -> None:
-    await store.keep_patient(from_wire("patient", event.patient_id))
+async def keep_patients(store: SchedulingStore, events: Sequence[PatientRegistered]) -> None:
+    await store.keep_patients([from_wire("patient", event.patient_id) for event in events])
 
 
 async def merge(store: SchedulingStore, event: PatientMerged) -> None:
@@ -101,7 +101,7 @@ async def keep_deposit(store: SchedulingStore, event: PaymentReceived) -> None:
 READS: Mapping[str, Reads] = {
     "BILLING": {PaymentReceived: keep_deposit},
     "PATIENTS": {
-        PatientRegistered: keep_patient,
+        PatientRegistered: Together(keep_patients),
         PatientMerged: merge,
         PatientUnmerged: unmerge,
         ClearanceGranted: keep_clearance,

@@ -1,14 +1,17 @@
 """Scheduling's tables, with the last line of each invariant. The chassis adds its own, and row-level security."""
 
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
     Date,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     SmallInteger,
@@ -338,4 +341,26 @@ task = chain_table(
     ),
     Index("task_by_site", "chain_id", "site_id", "id"),
     Index("task_by_state", "chain_id", "site_id", "state", "id"),
+)
+
+CHANGES_KEPT = timedelta(days=7)
+# What was written of a site's visits, for those who watch the site. Of two changes the later may have the lower
+# transaction and be committed first: `chassis.feed` says how they are read. No foreign key: it is a log of what was.
+site_change = chain_table(
+    "site_change",
+    metadata,
+    _id("site_id", key=True),
+    Column("transaction", BigInteger, primary_key=True, server_default=text("pg_current_xact_id()::text::bigint")),
+    Column("place", BigInteger, Identity(always=True), primary_key=True),
+    _text("kind"),
+    _id("visit_id"),
+    _id("course_id"),
+    _text("status"),
+    Column("course_version", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("recorded_at", Instant, nullable=False, server_default=func.now()),
+    Index("site_change_recorded_at_idx", "recorded_at"),
+    append_only=True,
+    kept=CHANGES_KEPT,
+    aged_by="recorded_at",
 )

@@ -17,6 +17,7 @@ from grpc_status import rpc_status
 
 from atoll.notifications.v1 import message_service_pb2 as messages
 from atoll.patients.v1 import patient_service_pb2 as patients
+from atoll.scheduling.v1 import board_service_pb2 as boards
 from deploy.envoy.config import Edge, Service
 from deploy.local.envoy import envoy
 from deploy.local.issuer import NAME, Issuer
@@ -33,6 +34,7 @@ class StandIn:
 
     asked: list[Any] = field(default_factory=list)
     seconds_left: list[float | None] = field(default_factory=list)
+    goes_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def get(self, request: messages.GetMessageRequest, context: Any) -> messages.GetMessageResponse:
         self.asked.append(request)
@@ -48,6 +50,13 @@ class StandIn:
     async def list(self, request: messages.ListMessagesRequest, context: Any) -> messages.ListMessagesResponse:
         self.asked.append(request)
         return messages.ListMessagesResponse()
+
+    async def watch(self, request: boards.WatchSiteRequest, context: Any) -> AsyncIterator[boards.WatchSiteResponse]:
+        self.asked.append(request)
+        self.seconds_left.append(context.time_remaining())
+        yield boards.WatchSiteResponse(resume_token="1")
+        await self.goes_on.wait()
+        yield boards.WatchSiteResponse(resume_token="2", visit_change=boards.VisitChange(visit_id="visit_1"))
 
     async def search(self, request: Any, context: Any) -> patients.SearchPatientsResponse:
         self.asked.append(request)
@@ -69,6 +78,13 @@ class StandIn:
                 for name, handler in handlers.items()
             }
             server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, wrapped)])
+        watching = grpc.unary_stream_rpc_method_handler(
+            self.watch,
+            request_deserializer=boards.WatchSiteRequest.FromString,
+            response_serializer=lambda response: response.SerializeToString(),
+        )
+        handler = grpc.method_handlers_generic_handler("atoll.scheduling.v1.BoardService", {"WatchSite": watching})
+        server.add_generic_rpc_handlers([handler])
         server.add_insecure_port(f"127.0.0.1:{port}")
         await server.start()
         return server
@@ -103,7 +119,7 @@ async def door(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
     folder = tmp_path_factory.mktemp("edge")
     issuer, (port, admin, service_port) = Issuer.open(folder / "issuer"), free_ports(3)
     edge = Edge(
-        services=[Service(name, f"127.0.0.1:{service_port}") for name in ("patients", "notifications")],
+        services=[Service(name, f"127.0.0.1:{service_port}") for name in ("patients", "notifications", "scheduling")],
         listen=f"127.0.0.1:{port}",
         admin=f"127.0.0.1:{admin}",
         issuer=NAME,
@@ -205,6 +221,21 @@ async def test_a_call_from_json_has_a_deadline(door: Door, stand_in: StandIn) ->
     (left,) = stand_in.seconds_left
     assert left is not None
     assert 25 < left < 31
+
+
+async def test_a_stream_comes_as_lines_of_json_each_as_soon_as_it_is_there_and_has_no_deadline(
+    door: Door, stand_in: StandIn
+) -> None:
+    url = f"http://127.0.0.1:{door.port}/v1/sites/site_1:watch"
+    async with httpx.AsyncClient(timeout=10) as client:
+        options: Any = {"params": {"resumeToken": "0"}, "headers": door.headers()}
+        async with client.stream("GET", url, **options) as answer:
+            lines = answer.aiter_lines()
+            assert json.loads(await anext(lines)) == {"resumeToken": "1"}
+            stand_in.goes_on.set()
+            assert json.loads(await anext(lines))["visitChange"]["visitId"] == "visit_1"
+    assert stand_in.asked == [boards.WatchSiteRequest(site_id="site_1", resume_token="0")]
+    assert stand_in.seconds_left == [None]
 
 
 async def test_a_callers_own_deadline_is_kept(door: Door, stand_in: StandIn) -> None:

@@ -1,8 +1,8 @@
 """From the outbox over NATS to a handler: at least once on the wire, once in effect."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -21,7 +21,7 @@ from prometheus_client import REGISTRY
 
 from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
-from chassis.consumer import ACK_WAIT_S, ATTEMPTS_MAX, FETCH_S, Consumer, letter_of
+from chassis.consumer import ACK_WAIT_S, ATTEMPTS_MAX, FETCH_S, Consumer, Together, letter_in, letter_of
 from chassis.election import cancelled
 from chassis.errors import DomainError, Kind, Overloaded, TryAgain
 from chassis.ids import new_id, to_wire
@@ -133,6 +133,35 @@ async def elsewhere(js: JetStreamContext) -> AsyncIterator[Callable[..., Awaitab
         await js.publish(f"shelves.v1.shelf.opened.{chain}", event.SerializeToString(), headers=headers)
 
     yield publish
+
+
+@dataclass
+class Crowd:
+    """Takes what comes together, and counts how much came at once."""
+
+    reader: Reader
+    sizes: list[int] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)
+    consumer: Consumer = field(init=False)
+
+    def __post_init__(self) -> None:
+        notes = self.reader.notes
+        self.consumer = Consumer(notes.db, "notes", NoteStore, {NoteTaken: Together(self.take)}, notes.clock)
+
+    async def take(self, store: NoteStore, events: Sequence[Any]) -> None:
+        self.sizes.append(len(events))
+        for event in events:
+            await file_note(store, event)
+            if event.note_id in self.refused:
+                raise NoteNotFound()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        consuming = asyncio.create_task(self.consumer.run(self.reader.js, "NOTES"))
+        try:
+            yield
+        finally:
+            await cancelled(consuming)
 
 
 async def stored(js: JetStreamContext, stream: str = "NOTES") -> list[RawStreamMsg]:
@@ -765,3 +794,59 @@ async def test_a_letter_is_seen_by_its_chain_only(notes: Running, relay: Relay, 
     await conn.execute("SELECT set_config('app.chain', $1, false)", str(notes.chain_id))
     assert await conn.fetchval("SELECT count(*) FROM dead_letter") == 1
     await conn.close()
+
+
+# Many at once
+
+
+async def test_a_run_of_events_is_handled_in_one_transaction_and_each_of_them_acked(
+    notes: Running, relay: Relay, reader: Reader
+) -> None:
+    taken = [(await take_note(notes))[1].id for _ in range(5)]
+    while await relay.drain():
+        continue
+    crowd = Crowd(reader)
+    async with crowd.running():
+        assert await reader.nothing_left()
+    assert crowd.sizes == [5]
+    assert await notes.count("filing") == len(taken)
+
+
+async def test_one_event_that_is_refused_takes_none_of_its_run_along(
+    notes: Running, relay: Relay, reader: Reader
+) -> None:
+    taken = [(await take_note(notes))[1].id for _ in range(4)]
+    while await relay.drain():
+        continue
+    crowd = Crowd(reader, refused={taken[2]})
+    async with crowd.running():
+        assert await reader.nothing_left()
+    assert crowd.sizes == [4, 1, 1, 1, 1]
+    assert await notes.count("filing") == 3
+    assert [letter[0] for letter in await reader.letters()] == ["NOTE_NOT_FOUND"]
+
+
+async def test_what_was_handled_before_is_left_out_of_a_run(notes: Running, relay: Relay, reader: Reader) -> None:
+    for _ in range(3):
+        await take_note(notes)
+    while await relay.drain():
+        continue
+    crowd = Crowd(reader)
+    letters = [letter_in(msg) for msg in await reader.pulls["NOTES"].fetch(3, timeout=3)]
+    await crowd.consumer.handle(letters[1])
+    await crowd.consumer.handle(*letters)
+    await crowd.consumer.handle(*letters)
+    assert crowd.sizes == [1, 2]
+    assert await notes.count("filing") == 3
+
+
+async def test_events_of_two_chains_are_not_handled_together(notes: Running, relay: Relay, reader: Reader) -> None:
+    for chain_id in (notes.chain_id, new_id(), notes.chain_id):
+        await emit(notes, note_taken(), chain_id=chain_id)
+    while await relay.drain():
+        continue
+    crowd = Crowd(reader)
+    async with crowd.running():
+        assert await reader.nothing_left()
+    assert sum(crowd.sizes) == 3
+    assert max(crowd.sizes) < 3

@@ -8,11 +8,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from atoll.scheduling.v1 import board_service_pb2, visit_service_pb2
 from atoll.scheduling.v1 import course_service_pb2 as pb
-from atoll.scheduling.v1 import visit_service_pb2
+from atoll.scheduling.v1 import resource_calendar_service_pb2 as calendars_pb2
+from atoll.scheduling.v1.board_service_pb2_grpc import BoardServiceStub
+from atoll.scheduling.v1.resource_calendar_service_pb2_grpc import ResourceCalendarServiceStub
 from chassis.ids import from_wire, new_id
 from chassis.sql import Statement
+from chassis.times import to_date
+from services.scheduling.domain.board import EXPECTED, THERE
 from services.scheduling.domain.tasks import TaskState
+from services.scheduling.store.board import BOARD_VISITS
+from services.scheduling.store.calendars import ALLOCATIONS, CALENDAR_RESOURCES
+from services.scheduling.store.changes import CHANGES
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
 from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.planning import TAKEN_AHEAD
@@ -27,6 +35,8 @@ FIRST = local(3, 2, 9)
 BOOK = 6  # begin, claim and locks, terms, taken, everything written, commit
 CONFIRM = 5  # begin, claim, visit, everything written, commit
 GET = 4  # begin, course, audit, commit
+BOARD = 5  # begin, site, visits, audit, commit
+ONE_CALENDAR = 7  # begin, site, resource, allocations, forms of versions, audit, commit
 STEPS = (0, 3, 7, 10, 14, 17)  # Days on which a course of six is, none of them a weekend.
 
 YEARS_OF_USE = """
@@ -41,12 +51,19 @@ YEARS_OF_USE = """
                     start_at + interval '50 min', '[]', 'VISIT_STATUS_COMPLETED', '[]', NULL FROM past),
          new_presences AS (
              INSERT INTO presence SELECT $1, visit_id, patient_id, start_at, start_at + interval '50 min' FROM past
-             WHERE n <= 600)
+             WHERE n <= 600),
+         new_status_changes AS (
+             INSERT INTO visit_status_change SELECT $1, visit_id, 'VISIT_STATUS_BOOKED', $2, start_at, '' FROM past),
+         new_site_changes AS (
+             INSERT INTO site_change (chain_id, site_id, kind, visit_id, course_id, status, course_version, at)
+             SELECT $1, $2, 'VISIT_CHANGE_KIND_BOOKED', visit_id, course_id, 'VISIT_STATUS_BOOKED', 1, start_at
+             FROM past)
     INSERT INTO allocation SELECT $1, visit_id, $2, resource_id, 0, start_at, start_at + interval '50 min' FROM past
 """
 LARGE = (
     *("allocation", "presence", "visit", "course"),
     *("patient_alias", "patient_merge", "task", "clearance", "adverse_event"),
+    *("visit_status_change", "site_change"),
 )
 MERGES = """
     WITH merged AS (SELECT patient_id AS alias_id, gen_random_uuid() AS end_id, visit_id, n,
@@ -105,6 +122,13 @@ async def test_each_call_keeps_its_budget_of_round_trips_whatever_the_number_of_
     assert await round_trips(clinic, clinic.svc.call(clinic.courses.GetCourse, get)) == GET
     confirm = visit_service_pb2.ConfirmVisitRequest(request_id=request.request_id, visit_id=warm.visits[0].id)
     assert await round_trips(clinic, clinic.svc.call(clinic.visits.ConfirmVisit, confirm)) == CONFIRM
+    day = {"site_id": clinic.site_id, "date": to_date(FIRST.date())}
+    board = board_service_pb2.GetDayBoardRequest(**day)
+    assert await round_trips(clinic, clinic.svc.call(clinic.svc.stub(BoardServiceStub).GetDayBoard, board)) == BOARD
+    dates = {"first_date": to_date(FIRST.date()), "last_date": to_date(FIRST.date() + 41 * DAY)}
+    calendar = calendars_pb2.GetResourceCalendarRequest(site_id=clinic.site_id, resource_id=clinic.nurses[0], **dates)
+    get_calendar = clinic.svc.stub(ResourceCalendarServiceStub).GetResourceCalendar
+    assert await round_trips(clinic, clinic.svc.call(get_calendar, calendar)) == ONE_CALENDAR
 
 
 @pytest.mark.long
@@ -127,6 +151,8 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY}
     wanted = {**pinned, "patient_id": new_id(), "protocol_id": new_id(), "resource_ids": [room]}
     board = {"site_id": site, "start_time": FIRST - DAY, "end_time": FIRST, "after": FIRST - 2 * DAY}
+    day = {"start_time": FIRST - DAY, "end_time": FIRST}
+    day_of_board = {"site_id": site, **day, "limit": 501, "expected": sorted(EXPECTED), "there": sorted(THERE)}
     for statement, values, index in (
         (TAKEN, {"holder_id": [room], **slot}, "allocation_by_time"),
         (TAKEN, {"holder_id": [room], **slot}, "presence_never_twice"),
@@ -144,6 +170,20 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (PATIENTS.WHOLE, {"id": new_id()}, "patient_alias_pkey"),
         (PATIENTS.OF_ENDS, {"end_ids": [new_id(), new_id()]}, "patient_alias_end_idx"),
         (TASKS[()], {"site_id": site, "after": NO_ID, "limit": 51}, "task_by_site"),
+        (BOARD_VISITS, day_of_board, "visit_by_site"),
+        (BOARD_VISITS, day_of_board, "visit_by_course"),
+        (BOARD_VISITS, day_of_board, "visit_status_change_pkey"),
+        (CHANGES, {"site_id": site, "transaction": 2**40, "place": 0, "limit": 500}, "site_change_pkey"),
+        (
+            ALLOCATIONS,
+            {"resource_id": [room], "start_time": FIRST - DAY, "end_time": FIRST, "limit": 51},
+            "allocation_by_time",
+        ),
+        (
+            CALENDAR_RESOURCES["kind",],
+            {"site_id": site, "kind": "ROOM", "after": NO_ID, "limit": 51},
+            "resource_by_site",
+        ),
         (TASKS["state",], {"site_id": site, "state": TaskState.OPEN, "after": NO_ID, "limit": 51}, "task_by_state"),
     ):
         plan = await explained(clinic, statement, values)
@@ -151,6 +191,9 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         for table in LARGE:
             assert f"Seq Scan on {table}" not in plan, plan
 
+    kind = {"site_id": site, "kind": "RESOURCE_KIND_ROOM", "after": NO_ID, "limit": 51}
+    rooms = await explained(clinic, CALENDAR_RESOURCES["kind",], kind, "SET LOCAL enable_seqscan = off")
+    assert "Seq Scan" not in rooms, rooms
     terms = await explained(clinic, TERMS, wanted, "SET LOCAL enable_seqscan = off")
     assert "Seq Scan" not in terms, terms  # Of tables so small that they would be read whole.
     taken = await explained(clinic, TAKEN, {"holder_id": [room], **slot})

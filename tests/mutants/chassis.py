@@ -127,12 +127,12 @@ CHASSIS = [
     Mutant("chassis/relay.py", "            except NoStreamResponseError:\n                raise\n", "", EVENTS, "whole_jetstream"),
     Mutant("chassis/store.py", "traceparent=self.call.traceparent,\n", "", EVENTS, "trace"),
     # Events in.
-    Mutant("chassis/db.py", "if await store.first_time(call.method, event_id):", "if True:", EVENTS, "handled_once"),
-    Mutant("chassis/db.py", "                await store.settle_event(event)\n", "", EVENTS, "by_itself or trace"),
+    Mutant("chassis/db.py", "for id, event in events.items() if id in new]", "for id, event in events.items()]", EVENTS, "handled_once"),
+    Mutant("chassis/db.py", "                await store.settle_events(fresh)\n", "", EVENTS, "by_itself or trace"),
     Mutant("chassis/consumer.py", "if _is_final(error) or deliveries", "if deliveries", EVENTS, "rule_refuses or decoded"),
     Mutant("chassis/consumer.py", " or deliveries >= ATTEMPTS_MAX", "", EVENTS, "buried_in_the_end"),
     Mutant("chassis/consumer.py", "return error.kind in FOR_GOOD", "return True", EVENTS, "buried_in_the_end"),
-    Mutant("chassis/consumer.py", "            await msg.ack()\n", "            pass\n", EVENTS, "done_with"),
+    Mutant("chassis/consumer.py", "        else:\n            EVENTS_HANDLED.labels(self._name, \"done\").inc()\n            await msg.ack()\n", "", EVENTS, "done_with"),
     Mutant("chassis/consumer.py", "                await msg.term()\n", "                pass\n", EVENTS, "rule_refuses"),
     Mutant("chassis/consumer.py", "waited = age.total_seconds() >= WAIT_MAX_S", "waited = False", EVENTS, "waits_too_long"),
     Mutant("chassis/consumer.py", "WAIT_DELAYS_S[min(deliveries, len(WAIT_DELAYS_S)) - 1]", "WAIT_DELAYS_S[0]", EVENTS, "growing_while"),
@@ -189,4 +189,7 @@ CHASSIS = [
     Mutant("chassis/sealer.py", "union_all(_in_row.except_(_in_index), _in_index.except_(_in_row))", "union_all(_in_row.except_(_in_index))", SUBJECTS, "taken_out"),
     Mutant("chassis/tables.py", 'yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE USING ({_own(OWN_SUBJECT, table)})"', "pass", SUBJECTS, "sees_their_own"),
     Mutant("chassis/db.py", """                if refusal := store_type.refusals.get(_policy_of(error)):\n                    raise refusal() from error\n""", "", "tests/integration/test_patients_retention.py", "nothing_is_added"),
+    Mutant("chassis/consumer.py", "for _, run in groupby(messages, key=lambda msg: msg.subject):", "for _, run in groupby(messages, key=lambda msg: None):", EVENTS, "two_chains"),
+    Mutant("chassis/consumer.py", "and await self._handled_together(run)):", "and await self._handled_together(run)) and False:", EVENTS, "of_its_run"),
+    Mutant("chassis/consumer.py", "if not (isinstance(handle, Together) and len(run) > 1", "if not (False", EVENTS, "one_transaction"),
 ]  # fmt: skip

@@ -28,6 +28,10 @@ U_SCHEDULING_CHANGES = "tests/unit/test_scheduling_template_changes.py"
 U_SCHEDULING_GATES = "tests/unit/test_scheduling_gates.py"
 I_SCHEDULING_GATES = "tests/integration/test_scheduling_gates.py"
 I_SCHEDULING_VERSIONS = "tests/integration/test_scheduling_protocol_versions.py"
+I_SCHEDULING_WATCH = "tests/integration/test_scheduling_watch.py"
+I_SCHEDULING_BOARD = "tests/integration/test_scheduling_board.py"
+I_SCHEDULING_CALENDARS = "tests/integration/test_scheduling_calendars.py"
+U_SCHEDULING_BOARD = "tests/unit/test_scheduling_board.py"
 
 SCHEDULING = [
     Mutant("services/scheduling/domain/courses.py", 'if s.second or s.microsecond', 'if False', U_SCHEDULING_COURSES),
@@ -209,4 +213,24 @@ SCHEDULING = [
     Mutant('services/scheduling/rpc/planning.py', 'or course.protocol_version_id != version_id', '', I_SCHEDULING_PLANNING),
     Mutant('services/scheduling/rpc/planners.py', 'if self._turns >= TURNS_MAX:', 'if False:', I_SCHEDULING_PLANNERS),
     Mutant('services/scheduling/rpc/planners.py', 'if process and not done:', 'if False:', I_SCHEDULING_PLANNERS),
+    Mutant("services/scheduling/store/changes.py", '    .where(site_change.c.transaction < _now.c.oldest)\n', '', I_SCHEDULING_WATCH, "commits_later"),
+    Mutant("services/scheduling/store/changes.py", '        after.check_history(now)\n', '', I_SCHEDULING_WATCH, "another_history_while"),
+    Mutant("services/scheduling/store/courses.py", '    told(_new_visits, ChangeKind.BOOKED, literal(1, Integer)),\n', '', I_SCHEDULING_WATCH, "within_a_second"),
+    Mutant("services/scheduling/store/visits.py", 'CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change, _told)', 'CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change)', I_SCHEDULING_WATCH, "within_a_second"),
+    Mutant("services/scheduling/store/visits.py", '    _new_change,\n    _told,\n', '    _new_change,\n', I_SCHEDULING_WATCH, "within_a_second"),
+    Mutant("services/scheduling/domain/changes.py", ' or self.position > now.position:', ':', I_SCHEDULING_WATCH, "asks_for_the_board_anew"),
+    Mutant("services/scheduling/domain/changes.py", '        if now.read_at - self.read_at > RESUMABLE:\n', '        if False:\n', I_SCHEDULING_WATCH, "asks_for_the_board_anew"),
+    Mutant("services/scheduling/rpc/marks.py", 'of != _of(chain_id, site_id) or ', '', I_SCHEDULING_WATCH, "never_handed_out"),
+    Mutant("services/scheduling/rpc/board.py", 'Mark(now.database, position, change.recorded_at)', 'Mark(now.database, position, reading.read_at)', I_SCHEDULING_WATCH, "grows_old"),
+    Mutant("services/scheduling/rpc/board.py", '        mark.check(now)\n', '', I_SCHEDULING_WATCH, "asks_for_the_board_anew"),
+    Mutant("chassis/feed.py", '        if position < self._since:\n            return await self._read(position)\n', '', I_SCHEDULING_WATCH, "further_behind"),
+    Mutant("chassis/feed.py", '                await cancelled(watched.task)\n', '', I_SCHEDULING_WATCH, "one_reader"),
+    Mutant("services/scheduling/domain/board.py", ' or not _awaits(segment, each.reached)', ' or True', U_SCHEDULING_BOARD),
+    Mutant("services/scheduling/domain/board.py", 'return -((now - due) // MINUTE)', 'return (due - now) // MINUTE', U_SCHEDULING_BOARD),
+    Mutant("services/scheduling/domain/board.py", 'min(choices, key=lambda choice: choice.start)', 'choices[0]', I_SCHEDULING_BOARD, "next"),
+    Mutant("services/scheduling/store/board.py", 'or_(visit.c.end_at > _start, visit.c.status == any_(param("there", ARRAY(Text))))', 'or_(visit.c.end_at > _start, visit.c.status == any_(param("there", ARRAY(Text))) & visit.c.end_at.is_(None))', I_SCHEDULING_BOARD, "after_midnight"),
+    Mutant("services/scheduling/store/board.py", '            raise BoardTooLarge(visits_max=VISITS_MAX)\n', '            pass\n', I_SCHEDULING_BOARD, "too_many"),
+    Mutant("services/scheduling/domain/calendars.py", '        if not 0 <= (self.last - self.first).days < days_max:\n', '        if False:\n', I_SCHEDULING_CALENDARS, "too_many"),
+    Mutant("services/scheduling/domain/calendars.py", 'Slot(max(span.start, window.start), min(span.end, window.end))', 'span', I_SCHEDULING_CALENDARS, "working_hours"),
+    Mutant("services/scheduling/store/calendars.py", '            raise CalendarTooLarge(allocations_max=ALLOCATIONS_MAX)\n', '            pass\n', I_SCHEDULING_CALENDARS, "too_many"),
 ]  # fmt: skip

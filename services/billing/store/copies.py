@@ -1,6 +1,6 @@
 """Copies of what scheduling and patients own: written by their events, read to check what calls name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -34,7 +34,10 @@ CHAIN, ID, SITE, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "sit
 
 KEEP_LEGAL_ENTITY = Statement(insert(legal_entity).values(params(*legal_entity.c.keys())).on_conflict_do_nothing())
 KEEP_SITE = Statement(insert(site).values(params(*site.c.keys())).on_conflict_do_nothing())
-KEEP_PATIENT = Statement(insert(patient).values(params(*patient.c.keys())).on_conflict_do_nothing())
+_registered = rows("registered", patient_id=Uuid)
+KEEP_PATIENTS = Statement(
+    insert(patient).from_select(["chain_id", "id"], select(CHAIN, _registered.c.patient_id)).on_conflict_do_nothing()
+)
 _type = rows("new_type", code=Text, display_name=Text)
 KEEP_VISIT_TYPES = Statement(
     insert(visit_type)
@@ -123,8 +126,8 @@ class CopyStore(AliasStore):
     async def keep_site(self, kept: Site) -> None:
         await self.rows(KEEP_SITE, id=kept.id, legal_entity_id=kept.legal_entity_id, time_zone=kept.zone.key)
 
-    async def keep_patient(self, patient_id: UUID) -> None:
-        await self.rows(KEEP_PATIENT, id=patient_id)
+    async def keep_patients(self, patient_ids: Sequence[UUID]) -> None:
+        await self.rows(KEEP_PATIENTS, patient_id=patient_ids)
 
     async def keep_visit_types(self, protocol_version_id: UUID, names: Mapping[str, str]) -> None:
         values = {"code": list(names), "display_name": list(names.values())}

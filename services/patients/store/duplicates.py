@@ -5,6 +5,7 @@ may be shown of somebody is told by `patient_site`, whose rows it hides from cal
 """
 
 from collections.abc import Iterator, Sequence
+from datetime import date
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -56,40 +57,44 @@ LAST_ID = UUID(int=2**128 - 1)
 CANDIDATES_MAX = 200
 """Of those who share one thing: more are not looked at, as where many were born on a day that was made up."""
 
-_key = rows("asked_keys", asked_key=Text)
-_birth = rows("asked_births", asked_birth=Date)
-_mrn = rows("asked_mrns", asked_mrn=Text)
-_point = rows("asked_points", asked_system=Text, asked_value=Text)
+# What is asked for, and by which record.
+_key = rows("asked_keys", key_of=Uuid, asked_key=Text)
+_birth = rows("asked_births", birth_of=Uuid, asked_birth=Date)
+_mrn = rows("asked_mrns", mrn_of=Uuid, asked_mrn=Text)
+_point = rows("asked_points", point_of=Uuid, asked_system=Text, asked_value=Text)
 
 
-def _sharing(asked: Any, id: ColumnElement[UUID], *shared: ColumnElement[bool]) -> Any:
+def _sharing(asked_by: ColumnElement[UUID], id: ColumnElement[UUID], *shared: ColumnElement[bool]) -> Any:
     few = select(id.label("id")).where(id.table.c.chain_id == CHAIN, *shared).limit(CANDIDATES_MAX).lateral()
-    return select(few.c.id).select_from(asked.join(few, true()))
+    return select(asked_by.label("asked_by"), few.c.id).select_from(asked_by.table.join(few, true()))
 
 
 _hit = union_all(
-    _sharing(_key, match_key.c.patient_id, match_key.c.key == _key.c.asked_key),
-    _sharing(_birth, patient.c.id, patient.c.birth_date == _birth.c.asked_birth, patient.c.restricted.is_(False)),
-    _sharing(_mrn, patient.c.id, patient.c.mrn == _mrn.c.asked_mrn),
+    _sharing(_key.c.key_of, match_key.c.patient_id, match_key.c.key == _key.c.asked_key),
     _sharing(
-        _point,
+        _birth.c.birth_of, patient.c.id, patient.c.birth_date == _birth.c.asked_birth, patient.c.restricted.is_(False)
+    ),
+    _sharing(_mrn.c.mrn_of, patient.c.id, patient.c.mrn == _mrn.c.asked_mrn),
+    _sharing(
+        _point.c.point_of,
         contact_point.c.patient_id,
         contact_point.c.system == _point.c.asked_system,
         contact_point.c.value == _point.c.asked_value,
     ),
 ).subquery("hit")
 _hit_patient, _other = patient.alias("hit_patient"), patient.alias("other")
-# A distinct subselect: a bare COALESCE counts as leaky, and row-level security would keep it from the indexes.
+_standing = func.coalesce(_hit_patient.c.survivor_id, _hit_patient.c.id)
+# A grouped subselect: a bare COALESCE counts as leaky, and row-level security would keep it from the indexes.
 _person = (
-    select(func.coalesce(_hit_patient.c.survivor_id, _hit_patient.c.id).label("id"))
+    select(_standing.label("id"), func.array_agg(_hit.c.asked_by.distinct()).label("asked_by"))
     .join(_hit, and_(_hit_patient.c.chain_id == CHAIN, _hit_patient.c.id == _hit.c.id))
     .where(_hit_patient.c.chain_id == CHAIN)
-    .distinct()
+    .group_by(_standing)
     .cte("person")
 )
 _ids = union_all(
-    select(_person.c.id.label("person_id"), _person.c.id.label("id")),
-    select(_person.c.id, _other.c.id).join(
+    select(_person.c.id.label("person_id"), _person.c.id.label("id"), _person.c.asked_by),
+    select(_person.c.id, _other.c.id, _person.c.asked_by).join(
         _other, and_(_other.c.chain_id == CHAIN, _other.c.survivor_id == _person.c.id)
     ),
 ).subquery("ids")
@@ -107,6 +112,7 @@ _compared = (
 CANDIDATES = Statement(
     select(
         _ids.c.person_id,
+        _ids.c.asked_by,
         *(patient.c[name] for name in _compared),
         list_of(contact_point, "place", "system", "value").label("contact_points"),
         list_of(patient_identifier, "place", "system", "value").label("identifiers"),
@@ -173,20 +179,34 @@ DISMISS = settling(
 
 
 class DuplicateStore(Store):
-    async def candidates(self, record: Patient) -> list[Candidate]:
-        """Others of the chain who share something with the person, at whichever site."""
-        people = (record.person, *record.also_called)
-        births = {each.birth_date for each in people if each.birth_date}
-        points = {(str(at.system), at.value) for each in people for at in each.contact_points if _tells(at)}
+    async def candidates(self, records: Sequence[Patient]) -> dict[UUID, list[Candidate]]:
+        """Others of the chain who share something with each of the people, at whichever site; in one round trip."""
+        keys = [(each.id, key) for each in records for key in (*match_keys(each), identifier_key(each.mrn))]
+        births, mrns, points = set[tuple[UUID, date]](), set[tuple[UUID, str]](), set[tuple[UUID, str, str]]()
+        for record in records:
+            for person in (record.person, *record.also_called):
+                days = (person.birth_date, swapped(person.birth_date)) if person.birth_date else ()
+                births |= {(record.id, day) for day in days if day}
+                mrns |= {(record.id, each.value) for each in person.identifiers}
+                points |= {(record.id, str(at.system), at.value) for at in person.contact_points if _tells(at)}
         found = await self.rows(
             CANDIDATES,
-            asked_key=[*match_keys(record), identifier_key(record.mrn)],
-            asked_mrn=sorted({each.value for person in people for each in person.identifiers}),
-            asked_birth=sorted(births | {day for each in births if (day := swapped(each))}),
-            asked_system=[system for system, _ in sorted(points)],
-            asked_value=[value for _, value in sorted(points)],
+            key_of=[id for id, _ in keys],
+            asked_key=[key for _, key in keys],
+            mrn_of=[id for id, _ in mrns],
+            asked_mrn=[mrn for _, mrn in mrns],
+            birth_of=[id for id, _ in births],
+            asked_birth=[day for _, day in births],
+            point_of=[id for id, _, _ in points],
+            asked_system=[system for _, system, _ in points],
+            asked_value=[value for _, _, value in points],
         )
-        return [each for each in _candidates(found) if each.id != record.id]
+        of_each: dict[UUID, list[Candidate]] = {record.id: [] for record in records}
+        for asked_by, candidate in _candidates(found):
+            for id in asked_by:
+                if id != candidate.id:
+                    of_each[id].append(candidate)
+        return of_each
 
     def keep_pairs(self, pairs: Sequence[Pair], compared: Sequence[Patient]) -> None:
         """With the keys of who was compared, which a record from before there were keys lacks."""
@@ -225,14 +245,15 @@ def _tells(point: ContactPoint) -> bool:
     return point.system is not ContactSystem.POSTAL
 
 
-def _candidates(found: Sequence[Row]) -> Iterator[Candidate]:
+def _candidates(found: Sequence[Row]) -> Iterator[tuple[Sequence[UUID], Candidate]]:
+    """Each with the records by which it was asked for."""
     for person_id, rows_of in groupby(found, key=lambda row: row["person_id"]):
         records = list(rows_of)
         standing = next((row for row in records if row["id"] == person_id), None)
         if standing:
             traits = traits_of_people(map(_person_of, records), (row["mrn"] for row in records))
             card = _card_of(standing) if standing["seen"] else None
-            yield Candidate(person_id, standing["home_site_id"], traits, card)
+            yield standing["asked_by"], Candidate(person_id, standing["home_site_id"], traits, card)
 
 
 def _person_of(row: Row) -> Person:

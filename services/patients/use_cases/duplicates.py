@@ -11,10 +11,8 @@ MATCHES_MAX = 20
 
 
 async def possible_duplicates(store: PatientsStore, record: Patient) -> list[Match]:
-    """Who may be the same person, the likeliest first. A restricted record is compared with nobody's."""
-    if record.restricted:
-        return []
-    return matches(traits_of(record), await store.candidates(record))[:MATCHES_MAX]
+    """Who may be the same person, the likeliest first."""
+    return (await _matches_of_each(store, [record])).get(record.id, [])
 
 
 async def find_duplicates(store: PatientsStore, patient_id: UUID) -> list[Match]:
@@ -22,14 +20,20 @@ async def find_duplicates(store: PatientsStore, patient_id: UUID) -> list[Match]
 
 
 async def score_duplicates(store: PatientsStore, patient_ids: Collection[UUID]) -> list[Pair]:
-    compared, pairs = await store.standing_patients(patient_ids), dict[tuple[UUID, UUID], Pair]()
-    for record in compared:
-        for match in await possible_duplicates(store, record):
-            pair = Pair.of(record.id, match)
-            pairs[pair.first_id, pair.second_id] = pair
-    found = sorted(pairs.values(), key=lambda each: (-each.likeness.score, each.first_id, each.second_id))
+    compared = await store.standing_patients(patient_ids)
+    of_each = await _matches_of_each(store, compared)
+    pairs = (Pair.of(id, match) for id, found in of_each.items() for match in found)
+    unique = {(pair.first_id, pair.second_id): pair for pair in pairs}
+    found = sorted(unique.values(), key=lambda each: (-each.likeness.score, each.first_id, each.second_id))
     store.keep_pairs(found, compared)
     return found
+
+
+async def _matches_of_each(store: PatientsStore, records: Collection[Patient]) -> dict[UUID, list[Match]]:
+    """By the record's id. A restricted record is compared with nobody's."""
+    open_records = [record for record in records if not record.restricted]
+    candidates = await store.candidates(open_records) if open_records else {}
+    return {record.id: matches(traits_of(record), candidates[record.id])[:MATCHES_MAX] for record in open_records}
 
 
 async def dismiss_duplicate(store: PatientsStore, patient_id: UUID, other_id: UUID, reason: str) -> ListedPair:

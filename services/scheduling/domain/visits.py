@@ -151,27 +151,27 @@ def recorded_minutes(visit_type: VisitType, changes: Sequence[StatusChange], now
     between two of these instants share the minutes in proportion to the planned ones.
     """
     reached = {change.status: change.at for change in changes}
-    stretches = _stretches(visit_type, reached.keys())
-    ends = [*(reached[status] for status, _ in stretches[1:]), now]
+    parts = stretches(visit_type, reached.keys())
+    ends = [*(reached[status] for status, _ in parts[1:]), now]
     minutes = list[tuple[SegmentKind, int]]()
-    for (status, segments), end in zip(stretches, ends, strict=True):
+    for (status, segments), end in zip(parts, ends, strict=True):
         whole = max(0, round((end - reached[status]) / MINUTE))
         minutes += zip((segment.kind for segment in segments), _shared(whole, segments), strict=True)
     return tuple(minutes)
 
 
-def _stretches(visit_type: VisitType, reached: Collection[Status]) -> list[tuple[Status, list[Segment]]]:
+def stretches(visit_type: VisitType, reached: Collection[Status]) -> list[tuple[Status, list[Segment]]]:
     """Segments by the status that began them; those of a status never reached go with the one before.
 
     A visit never goes back to an earlier status, whatever the order of its segments.
     """
-    stretches: list[tuple[Status, list[Segment]]] = [(Status.CHECKED_IN, [])]
+    parts: list[tuple[Status, list[Segment]]] = [(Status.CHECKED_IN, [])]
     for segment in visit_type.attended:
-        begun, begins = stretches[-1][0], BEGINS.get(segment.kind)
+        begun, begins = parts[-1][0], BEGINS.get(segment.kind)
         if begins and begins in reached and begun in BEFORE[begins]:
-            stretches.append((begins, []))
-        stretches[-1][1].append(segment)
-    return stretches
+            parts.append((begins, []))
+        parts[-1][1].append(segment)
+    return parts
 
 
 def _shared(whole: int, segments: Sequence[Segment]) -> Iterator[int]:

@@ -5,18 +5,22 @@ from collections.abc import Mapping
 from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.scheduling.v1 import (
+    board_service_pb2,
     chain_service_pb2,
     course_service_pb2,
     gate_service_pb2,
     legal_entity_service_pb2,
     opening_service_pb2,
     protocol_service_pb2,
+    resource_calendar_service_pb2,
     resource_service_pb2,
     site_service_pb2,
     task_service_pb2,
     visit_service_pb2,
 )
 from chassis.db import Database
+from services.scheduling.rpc.board import BoardServicer
+from services.scheduling.rpc.calendars import ResourceCalendarServicer
 from services.scheduling.rpc.chains import ChainServicer, LegalEntityServicer
 from services.scheduling.rpc.courses import CourseServicer
 from services.scheduling.rpc.gates import GateServicer
@@ -42,4 +46,8 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: VisitServicer(db),
         gate_service_pb2.DESCRIPTOR.services_by_name["GateService"]: GateServicer(db),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
+        board_service_pb2.DESCRIPTOR.services_by_name["BoardService"]: BoardServicer(db),
+        resource_calendar_service_pb2.DESCRIPTOR.services_by_name["ResourceCalendarService"]: ResourceCalendarServicer(
+            db
+        ),
     }

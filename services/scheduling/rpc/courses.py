@@ -10,6 +10,7 @@ from chassis.pages import Page
 from chassis.times import to_instant, to_timestamp
 from services.scheduling import use_cases
 from services.scheduling.domain.courses import Choice, Course
+from services.scheduling.domain.progress import Progress, progress_of
 from services.scheduling.rpc.planners import Planners
 from services.scheduling.rpc.planning import plan_course
 from services.scheduling.rpc.visits import visit_to_wire
@@ -79,4 +80,16 @@ def _course(course: Course) -> pb.Course:
         visits=map(visit_to_wire, course.visits),
         book_time=to_timestamp(course.booked_at),
         paused=course.paused,
+        progress=_progress(progress_of(course.visits)),
+    )
+
+
+def _progress(progress: Progress) -> pb.CourseProgress:
+    return pb.CourseProgress(
+        completed_visit_count=progress.completed,
+        remaining_visit_count=progress.remaining,
+        cancelled_visit_count=progress.cancelled,
+        missed_visit_count=progress.missed,
+        next_visit_id=to_wire("visit", progress.next.id) if progress.next else "",
+        next_visit_time=to_timestamp(progress.next.slot.start) if progress.next else None,
     )

@@ -8,6 +8,9 @@ from services.scheduling.domain.courses import VisitsConflict
 from services.scheduling.domain.protocols import ProtocolCodeTaken, ProtocolNotFound, ProtocolVersionNotFound
 from services.scheduling.domain.sites import ChainExists, LegalEntityNotFound, SiteCodeTaken, SiteNotFound
 from services.scheduling.domain.visits import VisitStatusConflict
+from services.scheduling.store.board import BoardStore
+from services.scheduling.store.calendars import CalendarStore
+from services.scheduling.store.changes import ChangeStore
 from services.scheduling.store.courses import CourseStore
 from services.scheduling.store.gates import GateStore
 from services.scheduling.store.patients import PatientStore
@@ -29,6 +32,9 @@ class SchedulingStore(
     VisitStore,
     TaskStore,
     RunningStore,
+    ChangeStore,
+    BoardStore,
+    CalendarStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "chain_pkey": ChainExists,

@@ -38,6 +38,7 @@ from chassis.pages import Page
 from chassis.sql import Statement, param, rows
 from chassis.store import Store, settling
 from chassis.tables import Instant
+from services.scheduling.domain.changes import ChangeKind
 from services.scheduling.domain.courses import (
     Clearance,
     Course,
@@ -55,6 +56,7 @@ from services.scheduling.store.patients import PATIENTS, is_paused
 from services.scheduling.store.protocols import kept_template
 from services.scheduling.store.resources import resource_of
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
+from services.scheduling.store.told import TOLD, told
 from services.scheduling.store.visits import visit_of
 from services.scheduling.tables import (
     adoption,
@@ -175,7 +177,9 @@ _visit_values: dict[str, ColumnElement[Any]] = {
     "status": STATUS,
     "segment_minutes": cast(literal("[]", Text), JSONB),
 }
-_new_visits = insert(visit).from_select(list(_visit_values), select(*_visit_values.values()))
+_new_visits = (
+    insert(visit).from_select(list(_visit_values), select(*_visit_values.values())).returning(*TOLD).cte("new_visits")
+)
 _new_changes = insert(visit_status_change).from_select(
     ["chain_id", "visit_id", "status", "site_id", "at", "actor"],
     select(CHAIN, _v.visit_id, STATUS, SITE, NOW, param("actor", Text)),
@@ -191,7 +195,8 @@ _new_allocations = insert(allocation).from_select(
 # `at` and `actor` are those of the audit row.
 ADD_COURSE = settling(
     _new_course.cte("new_course"),
-    _new_visits.cte("new_visits"),
+    _new_visits,
+    told(_new_visits, ChangeKind.BOOKED, literal(1, Integer)),
     _new_changes.cte("new_changes"),
     _new_presences.cte("new_presences"),
     _new_allocations.cte("new_allocations"),

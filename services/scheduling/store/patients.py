@@ -1,20 +1,26 @@
 """What events told of patients: that they exist, which were merged, what they are cleared for, what went wrong."""
 
+from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, any_, exists
+from sqlalchemy import ColumnElement, Uuid, any_, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.aliases import Aliases, AliasStore
-from chassis.sql import Statement, params
+from chassis.sql import Statement, params, rows
 from services.scheduling.domain.courses import Clearance
 from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import adverse_event, clearance, patient, patient_alias
 
 PATIENTS = Aliases(patient_alias)
 
-KEEP_PATIENT = Statement(insert(patient).values(params("chain_id", "patient_id")).on_conflict_do_nothing())
+_registered = rows("registered", patient_id=Uuid)
+KEEP_PATIENTS = Statement(
+    insert(patient)
+    .from_select(["chain_id", "patient_id"], select(CHAIN, _registered.c.patient_id))
+    .on_conflict_do_nothing()
+)
 _new = insert(clearance).values(params(*clearance.c.keys()))
 _limits = ("route_codes", "effective_date", "expire_date", "band_codes", "session_minutes_max")
 _told = {name: _new.excluded[name] for name in _limits}
@@ -43,8 +49,8 @@ def is_paused(patient_id: ColumnElement[UUID], *of: ColumnElement[bool]) -> Colu
 class PatientStore(AliasStore):
     aliases = PATIENTS
 
-    async def keep_patient(self, patient_id: UUID) -> None:
-        await self.rows(KEEP_PATIENT, patient_id=patient_id)
+    async def keep_patients(self, patient_ids: Sequence[UUID]) -> None:
+        await self.rows(KEEP_PATIENTS, patient_id=patient_ids)
 
     async def grant(self, id: UUID, patient_id: UUID, protocol_id: UUID, granted: Clearance) -> None:
         await self.rows(

@@ -10,11 +10,12 @@ from asyncpg import Record
 from sqlalchemy import Integer, Text, Uuid, and_, delete, insert, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.ids import to_wire
+from chassis.ids import read_id, to_wire
 from chassis.pages import Page
 from chassis.sql import Statement, param
 from chassis.store import Store, settling
 from chassis.tables import Instant
+from services.scheduling.domain.changes import ChangeKind
 from services.scheduling.domain.courses import CoursePaused
 from services.scheduling.domain.hours import DAY, Slot
 from services.scheduling.domain.protocols import SegmentKind, Template
@@ -23,6 +24,7 @@ from services.scheduling.store.gates import GATES, KnownGates, known_gates
 from services.scheduling.store.patients import is_paused
 from services.scheduling.store.protocols import kept_template
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
+from services.scheduling.store.told import TOLD, told
 from services.scheduling.tables import adverse_event, allocation, course, presence, visit, visit_status_change
 
 VISIT, STATUS = param("visit_id", Uuid), param("status", Text)
@@ -75,6 +77,7 @@ _changed_visit = (
         segment_minutes=param("segment_minutes", JSONB),
         cancellation_reason=param("cancellation_reason", Text),
     )
+    .returning(*TOLD)
     .cte("changed_visit")
 )
 _changed_course = (
@@ -92,11 +95,13 @@ _new_change = (
     .cte("new_change")
 )
 # `at` and `actor` are those of the audit row.
-CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change)
+_told = told(_changed_visit, ChangeKind.STATUS_CHANGED, param("course_version", Integer))
+CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change, _told)
 FREE_VISIT = settling(
     _changed_visit,
     _changed_course,
     _new_change,
+    _told,
     delete(allocation).where(allocation.c.chain_id == CHAIN, allocation.c.visit_id == VISIT).cte("freed_resources"),
     delete(presence).where(presence.c.chain_id == CHAIN, presence.c.visit_id == VISIT).cte("freed_patient"),
 )
@@ -185,7 +190,7 @@ def visit_of(row: Record) -> Visit:
         band_code=row["band_code"],
         telehealth=row["telehealth"],
         slot=Slot(row["start_at"], row["end_at"]),
-        resources=tuple((key, UUID(id)) for key, id in json.loads(row["resources"])),
+        resources=tuple((key, read_id(id)) for key, id in json.loads(row["resources"])),
         status=Status(row["status"]),
         segment_minutes=_minutes(json.loads(row["segment_minutes"])),
         cancellation_reason=CancellationReason(reason) if reason else None,
