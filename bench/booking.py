@@ -27,7 +27,7 @@ LIMIT = (Path(__file__).parent / "limit.sql").read_text()
 
 
 async def run(stage: Stage) -> list[Result]:
-    clinic = await _open_clinic(stage)
+    clinic = await open_booking_clinic(stage)
     book = Bookings(clinic)
     token = stage.issuer.token("bench", stage.chain, {"ROLE_FRONT_DESK": [to_wire("site", clinic.site_id)]})
     return [
@@ -37,7 +37,7 @@ async def run(stage: Stage) -> list[Result]:
                 path=PATH,
                 token=token,
                 bodies=partial(book.bodies, visits),
-                limit=partial(_limit, clinic, visits),
+                limit=partial(limit, clinic, visits),
                 concurrency=CONCURRENCY,
                 ended=book.ended,
             )
@@ -60,7 +60,7 @@ class Bookings:
         self._booked += calls
 
 
-async def _open_clinic(stage: Stage) -> Clinic:
+async def open_booking_clinic(stage: Stage) -> Clinic:
     admin = await asyncpg.connect(stage.admin_url)
     with stage.server("-m", "services.scheduling", "serve", workers=1) as (address, _):
         async with grpc.aio.insecure_channel(address) as channel:
@@ -70,7 +70,7 @@ async def _open_clinic(stage: Stage) -> Clinic:
     return clinic
 
 
-async def _limit(clinic: Clinic, visits: int, stage: Stage) -> Load:
+async def limit(clinic: Clinic, visits: int, stage: Stage) -> Load:
     given = {
         "last": visits - 1,
         "teams": TEAMS,

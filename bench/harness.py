@@ -4,6 +4,7 @@ An operation is loaded for SECONDS by `bench.load` with a fixed number of caller
 the database share the machine; fsync is on. Afterwards a sampler tells where one process spends its time.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -51,6 +52,15 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Another RPC that is called all the while, by callers with the operation's token."""
+
+    path: str
+    bodies: Callable[[float], Iterable[bytes]]
+    concurrency: int
+
+
+@dataclass(frozen=True)
 class Operation:
     """One RPC under load."""
 
@@ -67,6 +77,7 @@ class Operation:
     """Of a call: a batch counts as many times."""
     ended: Callable[[int], None] = field(default=lambda calls: None)
     """Told of how many bodies were used."""
+    beside: Beside | None = None
 
 
 class Stage:
@@ -115,7 +126,10 @@ class Stage:
 
     async def _load(self, address: str, operation: Operation, seconds: float) -> Load:
         metadata = [("authorization", f"Bearer {operation.token}")]
-        bodies = iter(operation.bodies(seconds))
+        bodies, beside = iter(operation.bodies(seconds)), operation.beside
+        others = beside and asyncio.create_task(
+            run_load(address, beside.path, metadata, iter(beside.bodies(seconds)), beside.concurrency, seconds)
+        )
         load = await run_load(
             address,
             operation.path,
@@ -126,6 +140,10 @@ class Stage:
             min(CONNECTIONS, operation.concurrency),
         )
         assert not load.errors, load.errors
+        if others:
+            aside = await others
+            assert not aside.errors, aside.errors
+            assert aside.latencies
         assert next(bodies, None) is not None, "the bodies ran out"
         operation.ended(len(load.latencies))
         return load

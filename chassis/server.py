@@ -1,7 +1,7 @@
 """A service's gRPC server: its endpoints, health on a port of its own, an end that lets calls in hand finish."""
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
@@ -25,6 +25,14 @@ OPTIONS = [
 ]
 
 
+@runtime_checkable
+class Lasting(Protocol):
+    """A servicer with something of its own that is there for as long as calls are answered."""
+
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+
+
 class Server:
     def __init__(self, tokens: Tokens, clock: Clock = utc_now) -> None:
         self._tokens, self._clock = tokens, clock
@@ -32,9 +40,12 @@ class Server:
         self._probes = grpc.aio.server()
         self._health = health.aio.HealthServicer()
         self._in_hand: set[asyncio.Task[Any]] = set()
+        self._lasting: list[Lasting] = []
 
     def add(self, service: ServiceDescriptor, servicer: object) -> None:
         """Refuses a service of which an RPC has no handler, or no access option."""
+        if isinstance(servicer, Lasting):
+            self._lasting.append(servicer)
         handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
         for method in service.methods:
             handler = getattr(servicer, method.name)
@@ -70,6 +81,8 @@ class Server:
     async def start(self, address: str, probe_address: str) -> tuple[int, int]:
         """The ports that were bound: `host:0` takes any free one."""
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
+        for servicer in self._lasting:
+            await servicer.open()
         ports = self._calls.add_insecure_port(address), self._probes.add_insecure_port(probe_address)
         await self._calls.start()
         await self._probes.start()
@@ -86,4 +99,6 @@ class Server:
         await self._calls.stop(GRACE_S)
         if self._in_hand:
             await asyncio.wait(self._in_hand)
+        for servicer in self._lasting:
+            await servicer.close()
         await self._probes.stop(None)

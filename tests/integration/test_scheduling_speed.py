@@ -25,7 +25,7 @@ from services.scheduling.store.closures import BROKEN_AT_SITE, BROKEN_BY_RESOURC
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
 from services.scheduling.store.holds import HELD_OF_DAYS, PRESENT
 from services.scheduling.store.patients import PATIENTS
-from services.scheduling.store.planning import CALENDAR
+from services.scheduling.store.planning import TAKEN_AHEAD
 from services.scheduling.store.resources import LAST_LANE, RESOURCES
 from services.scheduling.store.sites import NO_ID
 from services.scheduling.store.staff_calendars import APPOINTMENTS, BUSY_TIMES
@@ -185,12 +185,12 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (TAKEN, {"holder_id": [room], **slot}, "presence_never_twice"),
         (HELD_OF_DAYS, {"holder_id": [room], **slot, "at": FIRST}, "allocation_by_time"),
         (PRESENT, {"visit_ids": [new_id()]}, "presence_pkey"),
-        (CALENDAR, {**pinned, "patient_id": new_id(), **ahead}, "allocation_by_time"),
+        (TAKEN_AHEAD, {"site_id": site, "patient_id": new_id(), **ahead}, "allocation_by_time"),
         (VISITS, {**board, "after_id": NO_ID, "limit": 51}, "visit_by_site"),
         (GET_COURSE, {"course_id": new_id()}, "visit_by_course"),
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "visit_pkey"),
         (COURSES["patient_id",], {"patient_id": new_id(), "after": NO_ID, "limit": 51}, "course_by_patient"),
-        (CALENDAR, {**pinned, "patient_id": new_id(), **ahead}, "presence_never_twice"),
+        (TAKEN_AHEAD, {"site_id": site, "patient_id": new_id(), **ahead}, "presence_never_twice"),
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "adverse_event_pausing_idx"),
         (TERMS, wanted, "clearance_by_patient"),
         (OVERLAPS, {"one_id": [new_id()], "other_id": [new_id(), new_id()]}, "presence_never_twice"),
@@ -200,7 +200,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (PATIENTS.OF_ENDS, {"end_ids": [new_id(), new_id()]}, "patient_alias_end_idx"),
         (TERMS, wanted, "closure_by_site"),
         (TAKEN, {"holder_id": [room], **slot}, "busy_time_by_time"),
-        (CALENDAR, {**pinned, "patient_id": new_id(), **ahead}, "busy_time_by_time"),
+        (TAKEN_AHEAD, {"site_id": site, "patient_id": new_id(), **ahead}, "busy_time_by_time"),
         (SURROUNDINGS, {**pinned, "patient_id": new_id(), "visit_id": new_id(), **ahead}, "allocation_by_time"),
         (CLOSURES, {"site_id": site, **lost | {"after": FIRST}}, "closure_by_site"),
         (BROKEN_BY_RESOURCE, {"resource_id": room, **broken}, "allocation_by_time"),

@@ -1,9 +1,7 @@
 """What holds for every calendar, course and clock change."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise, permutations
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -23,17 +21,6 @@ from services.scheduling.domain.hours import (
     Shift,
     Slot,
     instant,
-)
-from services.scheduling.domain.planning import (
-    GAP_DAY_COST,
-    LATE_DAY_COST,
-    PLANS_MAX,
-    WEEKDAY_COST,
-    Calendar,
-    Plan,
-    PlanNotFound,
-    Wish,
-    plan,
 )
 from services.scheduling.domain.protocols import Template
 from services.scheduling.domain.resources import Resource, ResourceKind
@@ -234,155 +221,3 @@ def test_whatever_is_booked_no_lane_is_taken_twice_at_once(lanes: int, wishes: l
 def free_lanes(lanes: int, taken: Sequence[Taken], hour: int) -> int:
     slot = Slot(START + hour * timedelta(hours=1), START + (hour + 1) * timedelta(hours=1))
     return lanes - len({each.lane for each in taken if each.slot.overlaps(slot)})
-
-
-# A planner that is slow and obviously right, for clinics so small that every course can be tried.
-ORIGIN = datetime(2027, 3, 11, tzinfo=UTC)
-STAFF = [UUID(int=10 + n) for n in range(3)]
-SMALL = {
-    "routes": TEMPLATE["routes"],
-    "visit_types": [
-        {
-            "code": "pair",
-            "display_name": "Two people",
-            "requirements": [requirement("nurse", "STAFF", "infusion"), requirement("doctor", "STAFF", "prescriber")],
-            "segments": [
-                segment("PREPARATION", 30, nurse=1),
-                segment("ADMINISTRATION", 60, nurse=2, doctor=1),
-                segment("TURNOVER", 10, nurse=1),
-            ],
-            "bands": bands(any=0),
-        }
-    ],
-    "phases": [phase("induction", "INDUCTION", "pair", (1, 2, 3), (0, 1, 3))],
-}
-
-
-@st.composite
-def calendars(draw: st.DrawFn) -> Calendar:
-    """Open two or three hours a day around the change of clocks, with few people who are often taken."""
-    zone = draw(zones)
-    opens = draw(st.integers(0, 21 * 60))
-    weekly = tuple(Shift(day, opens, opens + draw(st.integers(100, 240))) for day in range(7))
-    abilities = st.sets(st.sampled_from(["infusion", "prescriber"]), min_size=1)
-    staff = [
-        Resource(id, SITE, ResourceKind.STAFF, "", frozenset(draw(abilities)), draw(st.integers(1, 2))) for id in STAFF
-    ]
-    spans = st.lists(
-        st.tuples(st.integers(0, 6 * 1440), st.integers(1, 900)).map(lambda each: (each[0], sum(each))), max_size=4
-    )
-    taken = {(each.id, lane): draw(spans) for each in staff for lane in range(each.lane_count)}
-    return Calendar(Hours(zone, weekly), tuple(staff), ORIGIN, taken, draw(spans))
-
-
-@settings(max_examples=60, deadline=None)
-@given(calendars(), st.sampled_from([None, 0, 700]), st.sets(st.integers(0, 6), max_size=2), st.integers(1, 3))
-def test_the_planner_finds_what_trying_everything_finds(
-    calendar: Calendar, minute_of_day: int | None, weekdays: set[int], visits: int
-) -> None:
-    template = domain_template(SMALL)
-    wish = Wish(
-        "iv", (("induction", visits),), date(2027, 3, 12), date(2027, 3, 13), minute_of_day, frozenset(weekdays)
-    )
-    expected = sorted(cheapest_by_first_day(template, calendar, wish, visits))[:PLANS_MAX]
-    try:
-        found = plan(template, calendar, wish, ORIGIN)
-    except PlanNotFound:
-        assert expected == []
-        return
-    assert [cost_of(template, calendar, wish, [visit.slot.start for visit in each]) for each in found] == expected
-    for each in found:
-        check_can_be_booked(template, calendar, each)
-
-
-def cheapest_by_first_day(template: Template, calendar: Calendar, wish: Wish, visits: int) -> Iterator[int]:
-    zone, minutes = calendar.site.zone, template.visit_types[0].minutes
-    horizon = [wish.earliest + n * DAY for n in range((wish.latest - wish.earliest).days + 1 + 3 * (visits - 1))]
-    starts = {
-        day: [
-            start
-            for quarter in range(-4, 104)
-            if (start := instant(zone, day, 0) + quarter * 15 * MINUTE).astimezone(zone).date() == day
-            and can_start(template, calendar, start)
-        ]
-        for day in horizon
-    }
-
-    def onwards(day: date, before: datetime, left: int, cost: list[datetime]) -> Iterator[list[datetime]]:
-        if not left:
-            yield cost
-            return
-        for gap in range(4):
-            for start in starts.get(day + gap * DAY, ()):
-                if start >= before:
-                    yield from onwards(day + gap * DAY, start + minutes * MINUTE, left - 1, [*cost, start])
-
-    for first in horizon[: (wish.latest - wish.earliest).days + 1]:
-        courses = [c for s in starts[first] for c in onwards(first, s + minutes * MINUTE, visits - 1, [s])]
-        if courses:
-            yield min(cost_of(template, calendar, wish, course) for course in courses)
-
-
-def cost_of(template: Template, calendar: Calendar, wish: Wish, starts: Sequence[datetime]) -> int:
-    walls = [start.astimezone(calendar.site.zone) for start in starts]
-    cost = LATE_DAY_COST * (walls[0].date() - wish.earliest).days
-    cost += sum(WEEKDAY_COST for wall in walls if wish.weekdays and wall.weekday() not in wish.weekdays)
-    if wish.minute_of_day is not None:
-        cost += sum(abs(wall.hour * 60 + wall.minute - wish.minute_of_day) for wall in walls)
-    gaps = [(two.date() - one.date()).days for one, two in pairwise(walls)]
-    return cost + sum(GAP_DAY_COST * abs(gap - template.phases[0].gap_days_preferred) for gap in gaps)
-
-
-def can_start(template: Template, calendar: Calendar, start: datetime) -> bool:
-    visit_type = template.visit_types[0]
-    hold = Slot(start, start + visit_type.minutes * MINUTE)
-    stay = Slot(start, start + visit_type.stay_minutes * MINUTE)
-    if not calendar.site.hold(hold) or any(slot.overlaps(stay) for slot in slots(calendar.patient)):
-        return False
-    keys = [(each.key, each.capability) for each in visit_type.requirements]
-    return any(
-        all(
-            capability in resource.capabilities and can_serve(template, calendar, resource, key, start)
-            for (key, capability), resource in zip(keys, chosen, strict=True)
-        )
-        for chosen in permutations(calendar.resources, len(keys))
-    )
-
-
-def can_serve(template: Template, calendar: Calendar, resource: Resource, key: str, start: datetime) -> bool:
-    for need in template.visit_types[0].needs[key]:
-        slot = Slot(start + need.start * MINUTE, start + need.end * MINUTE)
-        lanes = range(resource.lane_count)
-        free = [n for n in lanes if not any(each.overlaps(slot) for each in slots(calendar.taken[resource.id, n]))]
-        if len(free) < need.lane_count:
-            return False
-    return True
-
-
-def slots(spans: Sequence[tuple[int, int]]) -> list[Slot]:
-    return [Slot(ORIGIN + start * MINUTE, ORIGIN + end * MINUTE) for start, end in spans]
-
-
-def check_can_be_booked(template: Template, calendar: Calendar, found: Plan) -> None:
-    """BookCourse takes the plan as it is."""
-    resources = {each.id: each for each in calendar.resources}
-    terms = Terms(calendar.site, UUID(int=9), template, resources, None, PATIENT, frozenset({PATIENT}))
-    choices = [Choice(each.phase_code, each.slot.start, each.resources) for each in found]
-    layouts = terms.lay_out("iv", choices, ORIGIN)
-    assert [layout.stay for layout in layouts] == [each.slot for each in found]
-    taken = [Taken(id, lane, slot) for (id, lane), spans in calendar.taken.items() for slot in slots(spans)]
-    taken += [Taken(PATIENT, 0, slot) for slot in slots(calendar.patient)]
-    assert len(terms.place(PATIENT, choices, layouts, taken)) == len(found)
-
-
-@settings(max_examples=30, deadline=None)
-@given(calendars(), st.integers(0, 2))
-def test_a_plan_is_worth_the_same_whatever_the_order_of_the_resources(calendar: Calendar, turn: int) -> None:
-    template, wish = domain_template(SMALL), Wish("iv", (), date(2027, 3, 12), date(2027, 3, 13))
-    turned = replace(calendar, resources=calendar.resources[turn:] + calendar.resources[:turn])
-    try:
-        found = plan(template, calendar, wish, ORIGIN)
-    except PlanNotFound:
-        return
-    again = plan(template, turned, wish, ORIGIN)
-    assert [[visit.slot for visit in each] for each in found] == [[visit.slot for visit in each] for each in again]

@@ -12,17 +12,25 @@ import pytest
 from services.scheduling.domain.courses import PhasesOutsideProtocol, RouteUnknown
 from services.scheduling.domain.hours import Days, Hours, Shift, Slot
 from services.scheduling.domain.planning import (
+    Between,
     Calendar,
+    Place,
     Plan,
     PlanNotFound,
     PlanTooLong,
     PlanWindowInvalid,
+    Tastes,
     Wish,
+    fields_of,
     last_day,
+    nearest_openings,
+    outline,
     plan,
-    visits_of,
+    spacing,
 )
+from services.scheduling.domain.planning.search import Search
 from services.scheduling.domain.resources import Resource, ResourceKind
+from services.scheduling.domain.visits import Status, Visit
 from tests.support.scheduling import DENVER, TEMPLATE, domain_template, local, phase
 
 NOW = local(3, 1, 7)
@@ -44,16 +52,20 @@ def with_(*changed: Resource, **changes: Any) -> Calendar:
     return replace(CALENDAR, **{"resources": tuple(by_id.values())} | changes)
 
 
-def minutes(*spans: tuple[datetime, datetime]) -> list[tuple[int, int]]:
-    return [((start - ORIGIN) // timedelta(minutes=1), (end - ORIGIN) // timedelta(minutes=1)) for start, end in spans]
+def minutes(*spans: tuple[datetime, datetime]) -> list[int]:
+    return [(at - ORIGIN) // timedelta(minutes=1) for span in spans for at in span]
 
 
-def plans(calendar: Calendar = CALENDAR, now: datetime = NOW, template: Any = TEMPLATE, **wish: Any) -> list[Plan]:
-    return plan(domain_template(template), calendar, replace(WISH, **wish), now)
+def plans(calendar: Calendar = CALENDAR, now: datetime = NOW, template: Any = TEMPLATE, **wish: Any) -> Sequence[Plan]:
+    names = Tastes.__dataclass_fields__
+    tastes = replace(WISH.tastes, **{name: value for name, value in wish.items() if name in names})
+    others = {name: value for name, value in wish.items() if name not in names}
+    place = Place(SITE, domain_template(template), calendar)
+    return plan([place], replace(WISH, tastes=tastes, **others), now).plans
 
 
 def walls(found: Plan) -> list[str]:
-    return [visit.slot.start.astimezone(DENVER).strftime("%m-%d %H:%M") for visit in found]
+    return [visit.slot.start.astimezone(DENVER).strftime("%m-%d %H:%M") for visit in found.visits]
 
 
 def lacking(calendar: Calendar, **wish: Any) -> list[tuple[str, str, str]]:
@@ -66,8 +78,8 @@ def test_an_empty_clinic_gives_the_preferred_gaps_from_the_first_day_on() -> Non
     best, *others = plans()
     assert walls(best) == ["03-02 08:00", "03-05 08:00", "03-08 08:00"]
     assert [walls(each)[0] for each in others] == ["03-05 08:00", "03-03 08:00"]
-    assert best[0].resources == (("nurse", NURSE), ("room", ROOM))
-    assert best[0].slot.end - best[0].slot.start == timedelta(minutes=80)
+    assert best.visits[0].resources == (("nurse", NURSE), ("room", ROOM))
+    assert best.visits[0].slot.end - best.visits[0].slot.start == timedelta(minutes=80)
 
 
 def test_a_phase_may_begin_at_another_distance_than_its_visits_keep() -> None:
@@ -78,14 +90,14 @@ def test_a_phase_may_begin_at_another_distance_than_its_visits_keep() -> None:
 
 
 def test_the_preferred_time_and_weekdays_are_kept_where_they_can_be() -> None:
-    best = plans(minute_of_day=14 * 60, weekdays=frozenset({1, 3}))[0]
+    best = plans(minutes_of_day=(14 * 60,), weekdays=frozenset({1, 3}))[0]
     assert walls(best) == ["03-02 14:00", "03-04 14:00", "03-09 14:00"]
 
 
 def test_local_time_is_kept_when_clocks_change() -> None:
-    best = plans(earliest=date(2027, 3, 12), latest=date(2027, 3, 12), minute_of_day=10 * 60)[0]
+    best = plans(earliest=date(2027, 3, 12), latest=date(2027, 3, 12), minutes_of_day=(10 * 60,))[0]
     assert walls(best) == ["03-12 10:00", "03-15 10:00", "03-18 10:00"]
-    assert best[1].slot.start - best[0].slot.start == timedelta(hours=71)
+    assert best.visits[1].slot.start - best.visits[0].slot.start == timedelta(hours=71)
 
 
 def test_what_is_taken_is_kept_clear_of_to_the_minute() -> None:
@@ -131,14 +143,14 @@ def test_two_requirements_never_get_the_same_person() -> None:
         plans(replace(CALENDAR, resources=alone), template=template)
     assert {each.rule for each in refused.value.violations} == {"NO_COMMON_TIME"}
     found = plans(replace(CALENDAR, resources=(*alone, RESOURCES[2])), template=template)
-    assert dict(found[0][0].resources) == {"nurse": NURSE, "room": ROOM, "prescriber": DOCTOR}
+    assert dict(found[0].visits[0].resources) == {"nurse": NURSE, "room": ROOM, "prescriber": DOCTOR}
 
 
 def test_the_nurse_of_the_visit_before_stays_where_they_can() -> None:
     second = replace(WORKING, id=SECOND)
     taken = {(NURSE, lane): minutes((local(3, 2, 8), local(3, 2, 18))) for lane in (0, 1)}
     best = plans(with_(second, taken=taken), latest=date(2027, 3, 2))[0]
-    assert [dict(visit.resources)["nurse"] for visit in best] == [SECOND, SECOND, SECOND]
+    assert [dict(visit.resources)["nurse"] for visit in best.visits] == [SECOND, SECOND, SECOND]
 
 
 def test_a_visit_of_the_same_day_begins_when_everything_of_the_one_before_is_free() -> None:
@@ -151,15 +163,15 @@ def test_a_visit_over_midnight_pushes_the_next_days_back() -> None:
     night = Hours(DENVER, tuple(Shift(day, 22 * 60, 28 * 60) for day in range(7)))
     daily = [phase("induction", "INDUCTION", "treatment", (1, 2, 6), (1, 1, 1))]
     template = {**TEMPLATE, "phases": daily}
-    found = plans(replace(CALENDAR, site=night), template=template, phases=(), minute_of_day=23 * 60 + 45)
+    found = plans(replace(CALENDAR, site=night), template=template, phases=(), minutes_of_day=(23 * 60 + 45,))
     assert walls(found[0]) == ["03-02 23:45", "03-03 23:45"]
-    wished = plans(replace(CALENDAR, site=night), template=template, phases=(), minute_of_day=0)
+    wished = plans(replace(CALENDAR, site=night), template=template, phases=(), minutes_of_day=(0,))
     assert walls(wished[0]) == ["03-02 00:00", "03-03 00:00"]
 
 
 def test_starts_are_on_quarters_of_the_sites_hours_whatever_its_zone() -> None:
     kathmandu = replace(CALENDAR.site, zone=ZoneInfo("Asia/Kathmandu"))  # UTC+5:45.
-    start = plans(replace(CALENDAR, site=kathmandu))[0][0].slot.start.astimezone(kathmandu.zone)
+    start = plans(replace(CALENDAR, site=kathmandu))[0].visits[0].slot.start.astimezone(kathmandu.zone)
     assert (start.hour, start.minute) == (8, 0)
 
 
@@ -200,10 +212,10 @@ def test_a_refusal_says_when_all_are_there_but_never_together() -> None:
 
 def test_without_phases_every_phase_is_planned_with_its_default() -> None:
     template = domain_template()
-    assert [each.code for each in visits_of(template, replace(WISH, phases=()))] == [
+    assert [each.code for each in outline(template, replace(WISH, phases=())).chain] == [
         "assessment", *["induction"] * 6, "follow_up"
     ]  # fmt: skip
-    assert len(plans(phases=())[0]) == 8
+    assert len(plans(phases=())[0].visits) == 8
 
 
 @pytest.mark.parametrize(
@@ -213,28 +225,32 @@ def test_without_phases_every_phase_is_planned_with_its_default() -> None:
         ((("induction", 1), ("assessment", 1)), "phases[1].phase_code"),
         ((("induction", 1), ("induction", 1)), "phases[1].phase_code"),
         ((("induction", 7),), "phases[0].visit_count"),
+        ((("review", 1),), "phases[0].phase_code"),
     ],
 )
 def test_a_wish_outside_the_protocol_is_refused(phases: Sequence[tuple[str, int]], field: str) -> None:
+    anchor = {"phase_code": "induction", "months": 1, "tolerance_days": 3}
+    review = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+    template = domain_template({**TEMPLATE, "phases": [*TEMPLATE["phases"], review]})
     with pytest.raises(PhasesOutsideProtocol) as refused:
-        visits_of(domain_template(), replace(WISH, phases=tuple(phases)))
+        outline(template, replace(WISH, phases=tuple(phases)))
     assert [each.field for each in refused.value.violations] == [field]
 
 
 def test_a_wish_has_a_route_and_a_window_that_can_be_searched() -> None:
     template = domain_template()
     with pytest.raises(RouteUnknown):
-        visits_of(template, replace(WISH, route_code="im"))
+        outline(template, replace(WISH, route_code="im"))
     for latest in (date(2027, 3, 1), date(2037, 3, 2), date(2027, 6, 3)):
         with pytest.raises(PlanWindowInvalid):
-            visits_of(template, replace(WISH, latest=latest))
-    assert visits_of(template, replace(WISH, latest=date(2027, 6, 2)))
+            outline(template, replace(WISH, latest=latest))
+    assert outline(template, replace(WISH, latest=date(2027, 6, 2)))
 
 
 def test_a_course_that_is_longer_than_can_be_planned_is_refused() -> None:
     yearly = [phase("booster", "MAINTENANCE", "talk", (1, 3, 60), (201, 201, 201))]
     with pytest.raises(PlanTooLong):
-        visits_of(domain_template({**TEMPLATE, "phases": yearly}), replace(WISH, phases=()))
+        outline(domain_template({**TEMPLATE, "phases": yearly}), replace(WISH, phases=()))
 
 
 def test_a_refusal_looks_no_further_than_is_planned_though_gaps_may_be_longer() -> None:
@@ -243,16 +259,150 @@ def test_a_refusal_looks_no_further_than_is_planned_though_gaps_may_be_longer() 
     )
     gone = replace(RESOURCES[2], time_off=(Days(WISH.earliest + timedelta(days=150), date(2100, 1, 1)),))
     with pytest.raises(PlanNotFound) as refused:
-        plan(seasonal, with_(gone), replace(WISH, phases=(), latest=WISH.earliest), NOW)
+        plan([Place(SITE, seasonal, with_(gone))], replace(WISH, phases=(), latest=WISH.earliest), NOW)
     assert refused.value.metadata == {"visit": "2", "first_day": "2027-09-18", "last_day": "2028-04-05"}
 
 
 def test_the_calendar_reaches_as_far_as_the_course_can() -> None:
-    phases = visits_of(domain_template(), WISH)
-    assert last_day(phases, WISH) == date(2027, 3, 5) + timedelta(days=10)
-    slot = plans()[0][-1].slot
+    assert last_day(outline(domain_template(), WISH), WISH) == date(2027, 3, 5) + timedelta(days=10)
+    slot = plans()[0].visits[-1].slot
     assert slot.end < Slot(slot.start, local(3, 16, 0)).end
 
 
 def test_the_same_question_has_the_same_answer() -> None:
     assert plans() == plans()
+
+
+ALWAYS = Hours(DENVER, tuple(Shift(day, 0, 24 * 60) for day in range(7)))
+
+
+def six(**changes: Any) -> dict[str, Any]:
+    """Three visits of a phase, with whatever else is said of it."""
+    fields: dict[str, Any] = {"window_days": 0, "gaps": (2, 3, 5), "visits": (3, 3, 6)} | changes
+    extra = {key: value for key, value in fields.items() if key not in ("gaps", "visits")}
+    phases = [phase("induction", "INDUCTION", "treatment", fields["visits"], fields["gaps"], **extra)]
+    return {**TEMPLATE, "phases": phases}
+
+
+def test_a_window_makes_gaps_shorter_than_preferred() -> None:
+    found = plans(template=six(window_days=7, gaps=(2, 4, 5)), phases=(), latest=date(2027, 3, 2))[0]
+    assert walls(found) == ["03-02 08:00", "03-04 08:00", "03-08 08:00"]
+    assert found.cost == 2 * 240
+
+
+def test_a_window_that_the_calendar_does_not_keep_is_named() -> None:
+    """Three visits two to five days apart in five days: on the first, third and fifth; the third is a day off."""
+    off = replace(WORKING, time_off=(Days(date(2027, 3, 4), date(2027, 3, 4)),))
+    with pytest.raises(PlanNotFound) as refused:
+        plans(with_(off), template=six(window_days=5), phases=(), latest=date(2027, 3, 2))
+    assert [(each.field, each.rule) for each in refused.value.violations] == [("induction", "OUTSIDE_WINDOW")]
+
+
+def test_a_visit_due_by_another_phase_is_on_its_day_and_beside_the_others() -> None:
+    """A month after the last induction visit, as a month has its days: of 31 January that is 28 February."""
+    anchor = {"phase_code": "induction", "months": 1, "tolerance_days": 3}
+    due = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+    template = {**TEMPLATE, "phases": [phase("induction", "INDUCTION", "treatment", (1, 1, 6), (2, 3, 5)), due]}
+    calendar = replace(CALENDAR, origin=datetime(2028, 1, 30, tzinfo=UTC))
+    monday = date(2028, 1, 31)
+    found = plans(calendar, local(1, 30, 7, year=2028), template, phases=(), earliest=monday, latest=monday)[0]
+    assert walls(found) == ["01-31 08:00", "02-29 08:00"]  # A leap year.
+    assert found.cost == 0
+    closed = replace(calendar.site, off=(Days(date(2028, 2, 29), date(2028, 2, 29)),))
+    doctor = replace(RESOURCES[2], time_off=closed.off)
+    away = replace(calendar, resources=(*RESOURCES[:2], doctor))
+    moved = plans(away, local(1, 30, 7, year=2028), template, phases=(), earliest=monday, latest=monday)[0]
+    assert (walls(moved)[1], moved.cost) == ("02-28 08:00", 240)
+
+
+def test_a_visit_due_on_the_day_of_another_does_not_overlap_it() -> None:
+    anchor = {"phase_code": "induction", "months": 0, "tolerance_days": 0}
+    due = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+    template = {**TEMPLATE, "phases": [phase("induction", "INDUCTION", "treatment", (1, 1, 6), (2, 3, 5)), due]}
+    found = plans(template=template, phases=(), latest=date(2027, 3, 2))[0]
+    assert [visit.phase_code for visit in found.visits] == ["induction", "review"]
+    assert walls(found) == ["03-02 08:00", "03-02 09:30"]
+
+
+def test_notice_and_grid_bind_where_a_visit_starts() -> None:
+    treatment = {**TEMPLATE["visit_types"][1], "notice_minutes": 60, "grid_minutes": 20}
+    template = {**TEMPLATE, "visit_types": [TEMPLATE["visit_types"][0], treatment]}
+    found = plans(now=local(3, 2, 8, 1), template=template, latest=date(2027, 3, 2))[0]
+    assert walls(found)[0] == "03-02 09:20"
+
+
+def test_local_time_is_kept_when_clocks_go_back() -> None:
+    calendar = replace(CALENDAR, origin=datetime(2027, 11, 4, tzinfo=UTC))
+    friday = date(2027, 11, 5)
+    wish: dict[str, Any] = {"earliest": friday, "latest": friday, "minutes_of_day": (10 * 60,)}
+    best = plans(calendar, local(11, 1, 7), **wish)[0]
+    assert walls(best) == ["11-05 10:00", "11-08 10:00", "11-11 10:00"]
+    assert best.visits[1].slot.start - best.visits[0].slot.start == timedelta(hours=73)
+
+
+def test_a_preferred_time_that_clocks_skip_gives_what_is_nearest_by_the_clock() -> None:
+    """Half past two does not exist on 14 March: three o'clock is half an hour off, a quarter to two is further."""
+    sunday = date(2027, 3, 14)
+    wish: dict[str, Any] = {
+        "earliest": sunday,
+        "latest": sunday,
+        "phases": (("assessment", 1),),
+        "minutes_of_day": (150,),
+    }
+    calendar = replace(CALENDAR, site=ALWAYS, origin=datetime(2027, 3, 13, tzinfo=UTC))
+    best = plans(calendar, **wish)[0]
+    assert (walls(best), best.cost) == (["03-14 03:00"], 30)
+
+
+def test_of_a_preferred_time_that_clocks_show_twice_the_first_is_taken_and_the_second_is_as_good() -> None:
+    sunday = date(2027, 11, 7)
+    wish: dict[str, Any] = {
+        "earliest": sunday,
+        "latest": sunday,
+        "phases": (("assessment", 1),),
+        "minutes_of_day": (90,),
+    }
+    calendar = replace(CALENDAR, site=ALWAYS, origin=datetime(2027, 11, 6, tzinfo=UTC))
+    first = plans(calendar, local(11, 1, 7), **wish)[0].visits[0].slot.start
+    assert first == datetime(2027, 11, 7, 7, 30, tzinfo=UTC)
+    taken = {(DOCTOR, 0): [(first - calendar.origin) // timedelta(minutes=1) + n for n in (0, 1)]}
+    again = plans(replace(calendar, taken=taken), local(11, 1, 7), **wish)[0]
+    assert (again.visits[0].slot.start - first, again.cost) == (timedelta(hours=1), 0)
+
+
+def test_the_nearest_openings_come_first_with_who_was_asked_for_where_they_are_free() -> None:
+    second = replace(WORKING, id=SECOND)
+    taken = {(SECOND, lane): minutes((local(3, 3, 8), local(3, 3, 18))) for lane in (0, 1)}
+    taken[ROOM, 0] = minutes((local(3, 2, 8), local(3, 2, 12)))
+    place = Place(SITE, domain_template(), with_(second, taken=taken))
+    treatment = place.template.visit_type("treatment")
+    days = Between(date(2027, 3, 2), date(2027, 3, 3))
+    found = nearest_openings(place, treatment, local(3, 2, 11), days, NOW, 3, {"nurse": SECOND})
+    starts = [each.slot.start.astimezone(DENVER).strftime("%d %H:%M") for each in found]
+    assert starts == ["02 12:00", "02 12:15", "02 12:30"]
+    assert {dict(each.resources)["nurse"] for each in found} == {SECOND}
+    [next_day] = nearest_openings(place, treatment, local(3, 3, 8), days, NOW, 1, {"nurse": SECOND})
+    assert dict(next_day.resources)["nurse"] == NURSE
+    assert nearest_openings(place, treatment, local(3, 3, 8), Between(days.last, days.first), NOW) == []
+
+
+def test_the_days_of_a_courses_next_visit_follow_from_those_that_stand() -> None:
+    template = domain_template(six(window_days=8))
+    visits = [course_visit("induction", local(3, 2, 9)), course_visit("induction", local(3, 6, 9))]
+    assert spacing(template, "induction", visits, DENVER) == Between(date(2027, 3, 8), date(2027, 3, 9))
+    gone = [visits[0], replace(visits[1], status=Status.CANCELLED)]
+    assert spacing(template, "induction", gone, DENVER) == Between(date(2027, 3, 4), date(2027, 3, 7))
+    assert spacing(template, "induction", [], DENVER) == Between(date.min, date.max)
+    with pytest.raises(PhasesOutsideProtocol):
+        spacing(template, "booster", visits, DENVER)
+
+
+def course_visit(phase_code: str, start: datetime) -> Visit:
+    id, stay = UUID(int=9), Slot(start, start + timedelta(minutes=80))
+    return Visit(id, id, SITE, id, phase_code, "treatment", "iv", "short", False, stay, ())
+
+
+def test_a_search_that_reaches_its_bound_says_so() -> None:
+    place = Place(SITE, domain_template(), CALENDAR)
+    found = Search(fields_of([place], WISH, NOW), steps_max=0).found()
+    assert (found.plans, found.proven) == ([], False)

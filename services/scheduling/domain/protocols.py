@@ -228,9 +228,12 @@ class Anchor:
     months: int
     tolerance_days: int
 
+    def due(self, last: date) -> date:
+        return last + relativedelta(months=self.months)
+
     def days(self, last: date) -> tuple[date, date]:
         """The first and the last day on which the visit may be."""
-        due, tolerance = last + relativedelta(months=self.months), timedelta(days=self.tolerance_days)
+        due, tolerance = self.due(last), timedelta(days=self.tolerance_days)
         return max(last, due - tolerance), due + tolerance
 
 

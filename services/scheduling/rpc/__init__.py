@@ -12,6 +12,7 @@ from atoll.scheduling.v1 import (
     course_service_pb2,
     gate_service_pb2,
     legal_entity_service_pb2,
+    opening_service_pb2,
     protocol_service_pb2,
     resource_calendar_service_pb2,
     resource_service_pb2,
@@ -28,6 +29,8 @@ from services.scheduling.rpc.chains import ChainServicer, LegalEntityServicer
 from services.scheduling.rpc.closures import ClosureServicer
 from services.scheduling.rpc.courses import CourseServicer
 from services.scheduling.rpc.gates import GateServicer
+from services.scheduling.rpc.planners import Planners
+from services.scheduling.rpc.planning import OpeningServicer
 from services.scheduling.rpc.protocols import ProtocolServicer
 from services.scheduling.rpc.resources import ResourceServicer
 from services.scheduling.rpc.single import BookingVisitServicer
@@ -37,13 +40,15 @@ from services.scheduling.rpc.tasks import TaskServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
+    planners = Planners()
     return {
         chain_service_pb2.DESCRIPTOR.services_by_name["ChainService"]: ChainServicer(db),
         legal_entity_service_pb2.DESCRIPTOR.services_by_name["LegalEntityService"]: LegalEntityServicer(db),
         site_service_pb2.DESCRIPTOR.services_by_name["SiteService"]: SiteServicer(db),
         resource_service_pb2.DESCRIPTOR.services_by_name["ResourceService"]: ResourceServicer(db),
         protocol_service_pb2.DESCRIPTOR.services_by_name["ProtocolService"]: ProtocolServicer(db),
-        course_service_pb2.DESCRIPTOR.services_by_name["CourseService"]: CourseServicer(db),
+        course_service_pb2.DESCRIPTOR.services_by_name["CourseService"]: CourseServicer(db, planners),
+        opening_service_pb2.DESCRIPTOR.services_by_name["OpeningService"]: OpeningServicer(db, planners),
         visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: BookingVisitServicer(db),
         gate_service_pb2.DESCRIPTOR.services_by_name["GateService"]: GateServicer(db),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),

@@ -1,59 +1,33 @@
 """CourseService."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
 from atoll.scheduling.v1 import course_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
-from chassis.errors import Overloaded
 from chassis.ids import from_wire, to_wire
 from chassis.pages import Page
-from chassis.times import from_date, to_instant, to_timestamp
+from chassis.times import to_instant, to_timestamp
 from services.scheduling.domain.courses import Choice, Course
 from services.scheduling.domain.holds import HOLD_MINUTES
-from services.scheduling.domain.planning import Calendar, Plan, Wish, plan
 from services.scheduling.domain.progress import Progress, progress_of
-from services.scheduling.domain.protocols import ProtocolVersion
-from services.scheduling.rpc.conflicts import Conflicts, planned_visit_to_wire
-from services.scheduling.rpc.hours import minute_of_day, weekday_of
+from services.scheduling.rpc.conflicts import Conflicts
+from services.scheduling.rpc.planners import Planners
+from services.scheduling.rpc.planning import plan_course
 from services.scheduling.rpc.visits import resources_from_wire, visit_to_wire
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases.courses import BookCourse, HoldCourse, book_course, hold_course
 from services.scheduling.use_cases.holds import book_hold, release_hold
 
-PLANNING_MAX = 16
-"""Plans being made or waiting for it, in one worker."""
-
 
 class CourseServicer:
-    def __init__(self, db: Database) -> None:
-        self._db = db
-        self._planner, self._planning = ThreadPoolExecutor(1, "planner"), 0
+    def __init__(self, db: Database, planners: Planners) -> None:
+        self._db, self._planners = db, planners
         self._conflicts = Conflicts(db)
 
     async def PlanCourse(self, request: pb.PlanCourseRequest, call: Call) -> pb.PlanCourseResponse:
-        """The calendar's transaction is over before planning begins, which happens beside the event loop."""
-        version_id, wish = from_wire("protocolversion", request.protocol_version_id), _wish(request)
-        site_id, patient_id = from_wire("site", request.site_id), from_wire("patient", request.patient_id)
-
-        async def read(store: SchedulingStore) -> tuple[ProtocolVersion, Calendar]:
-            version = await store.version(version_id)
-            return version, await store.calendar(site_id, version, patient_id, wish)
-
-        if self._planning >= PLANNING_MAX:
-            raise Overloaded()
-        self._planning += 1
-        try:
-            version, calendar = await self._db.read(call, request, SchedulingStore, read)
-            work = partial(plan, version.template, calendar, wish, call.now)
-            plans = await asyncio.get_running_loop().run_in_executor(self._planner, work)
-        finally:
-            self._planning -= 1
-        return pb.PlanCourseResponse(plans=map(_plan, plans))
+        return await plan_course(self._db, self._planners, request, call)
 
     async def BookCourse(self, request: pb.BookCourseRequest, call: Call) -> pb.BookCourseResponse:
         command = book_course_command(request)
@@ -137,24 +111,8 @@ def _holds_of(call: Call) -> UUID:
     return uuid5(call.chain_id, call.actor)
 
 
-def _wish(request: pb.PlanCourseRequest) -> Wish:
-    preferred = request.preferred_time if request.HasField("preferred_time") else None
-    return Wish(
-        route_code=request.route_code,
-        phases=tuple((phase.phase_code, phase.visit_count) for phase in request.phases),
-        earliest=from_date(request.earliest_date, "earliest_date"),
-        latest=from_date(request.latest_date, "latest_date"),
-        minute_of_day=minute_of_day(preferred, "preferred_time") if preferred else None,
-        weekdays=frozenset(weekday_of(day) for day in request.preferred_weekdays),
-    )
-
-
 def _id(kind: str, wire: str) -> UUID | None:
     return from_wire(kind, wire) if wire else None
-
-
-def _plan(visits: Plan) -> pb.CoursePlan:
-    return pb.CoursePlan(visits=map(planned_visit_to_wire, visits))
 
 
 def _course(course: Course) -> pb.Course:

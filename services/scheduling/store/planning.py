@@ -1,31 +1,40 @@
-"""A site's calendar, as planning reads it: in one statement."""
+"""A site's calendar, as planning reads it: the site and its resources, then all that is taken; a statement each."""
 
-import json
+from array import array
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Table, and_, cast, func, or_, select
+from asyncpg import Record
+from sqlalchemy import ColumnElement, Integer, Table, Uuid, and_, cast, func, literal, null, or_, select, union_all
 
 from chassis.sql import Statement, param
 from chassis.store import Store
 from chassis.tables import Instant
-from services.scheduling.domain.hours import DAY
-from services.scheduling.domain.planning import Calendar, Wish, last_day, visits_of
-from services.scheduling.domain.protocols import ProtocolVersion
-from services.scheduling.store.courses import PATIENT, as_json, of_site, site_hours, site_terms
+from services.scheduling.domain.hours import DAY, Hours
+from services.scheduling.domain.planning import Calendar, Place
+from services.scheduling.domain.protocols import ProtocolVersion, Template
+from services.scheduling.store.courses import (
+    EACH_LANE,
+    PATIENT,
+    as_json,
+    of_site,
+    site_hours,
+    site_template,
+    site_terms,
+)
 from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.resources import resources_at
 from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import allocation, busy_time, presence, resource
 
-FROM, UNTIL = param("from_time", Instant), param("until_time", Instant)
-NOW = param("now", Instant)
+FROM, UNTIL, NOW = (param(name, Instant) for name in ("from_time", "until_time", "now"))
 
 
 def _minute(column: ColumnElement[datetime]) -> ColumnElement[int]:
     """After `from_time`. Visits start on whole minutes and last whole minutes."""
-    return cast(func.extract("epoch", column - FROM) / 60, Integer)
+    return cast(func.date_part("epoch", column - FROM) / 60, Integer)
 
 
 def _ahead(table: Table) -> ColumnElement[bool]:
@@ -36,78 +45,84 @@ def _ahead(table: Table) -> ColumnElement[bool]:
     return and_(table.c.chain_id == CHAIN, touches, table.c.end_at < UNTIL + DAY)
 
 
-def _spans(table: Table) -> ColumnElement[Any]:
-    return func.jsonb_agg(func.jsonb_build_array(_minute(table.c.start_at), _minute(table.c.end_at)))
+def _spans(table: Table) -> list[ColumnElement[Any]]:
+    return [func.array_agg(_minute(table.c[name])).label(name) for name in ("start_at", "end_at")]
 
 
-_lanes = (
-    select(
-        func.jsonb_build_array(allocation.c.resource_id, allocation.c.lane, _spans(allocation)).label("taken"),
-    )
-    .join_from(resource, allocation, allocation.c.resource_id == resource.c.id)
-    .where(of_site, _ahead(allocation))
-    .group_by(allocation.c.resource_id, allocation.c.lane)
-    .subquery("lanes")
-)
-_busy = (
-    select(func.jsonb_build_array(busy_time.c.resource_id, _spans(busy_time)).label("busy"))
-    .join_from(resource, busy_time, busy_time.c.resource_id == resource.c.id)
-    .where(of_site, _ahead(busy_time))
-    .group_by(busy_time.c.resource_id)
-    .subquery("busy_times")
-)
+PLACE = Statement(site_terms.add_columns(as_json(resource, of_site).label("resources")))
 _ids = PATIENTS.each_id(PATIENT, "their_ids")
-CALENDAR = Statement(
-    site_terms.add_columns(
-        as_json(resource, of_site).label("resources"),
-        select(func.jsonb_agg(_lanes.c.taken)).scalar_subquery().label("taken"),
-        select(_spans(presence))
+TAKEN_AHEAD = Statement(
+    union_all(
+        select(allocation.c.resource_id, allocation.c.lane, *_spans(allocation))
+        .join_from(resource, allocation, allocation.c.resource_id == resource.c.id)
+        .where(of_site, _ahead(allocation))
+        .group_by(allocation.c.resource_id, allocation.c.lane),
+        select(cast(null(), Uuid), literal(0, Integer), *_spans(presence))
         .join_from(_ids, presence, presence.c.patient_id == _ids.c.id)
-        .where(_ahead(presence))
-        .scalar_subquery()
-        .label("patient"),
-        select(func.jsonb_agg(_busy.c.busy)).scalar_subquery().label("busy"),
+        .where(_ahead(presence)),
+        select(busy_time.c.resource_id, literal(EACH_LANE, Integer), *_spans(busy_time))
+        .join_from(resource, busy_time, busy_time.c.resource_id == resource.c.id)
+        .where(of_site, _ahead(busy_time))
+        .group_by(busy_time.c.resource_id),
     )
 )
 
 
 class PlanningStore(Store):
-    async def calendar(self, site_id: UUID, version: ProtocolVersion, patient_id: UUID, wish: Wish) -> Calendar:
-        """From the wish's first day to the last that the course can reach, and a day more on both sides.
-
-        Refuses a wish that the version does not allow, since it would be read for nothing.
-        """
-        last = last_day(visits_of(version.template, wish), wish)
-        return await self.calendar_of_days(site_id, version, patient_id, wish.earliest - DAY, last + 3 * DAY)
-
-    async def calendar_of_days(
+    async def place(
         self,
         site_id: UUID,
         version: ProtocolVersion,
         patient_id: UUID,
-        first: date,
-        until: date,
-        *,
-        pinned: bool = False,
-    ) -> Calendar:
-        """From midnight of one day to midnight of another, in UTC."""
-        origin, end = (datetime.combine(day, time(), UTC) for day in (first, until))
-        row = await self.row(
-            CALENDAR,
-            site_id=site_id,
-            protocol_version_id=version.id,
-            patient_id=patient_id,
-            from_time=origin,
-            until_time=end,
-            now=self.call.now,
-        )
+        earliest: date,
+        last_day: Callable[[Template], date],
+    ) -> Place:
+        """From the first day to the last that may matter, and a day more on both sides.
+
+        `last_day` is asked with the site's own form of the version, and may refuse it, before the calendar is read.
+        """
+        row, hours = await self._site(site_id, version)
+        template = site_template(row, version)
+        calendar = await self._calendar(row, hours, site_id, patient_id, earliest - DAY, last_day(template) + 3 * DAY)
+        return Place(site_id, template, calendar)
+
+    async def place_of_days(
+        self, site_id: UUID, version: ProtocolVersion, patient_id: UUID, first: date, until: date, *, pinned: bool
+    ) -> Place:
+        """From midnight of one day to midnight of another, in UTC; of a course that is `pinned` to the version also
+        where nothing new is booked by it."""
+        row, hours = await self._site(site_id, version, pinned=pinned)
+        calendar = await self._calendar(row, hours, site_id, patient_id, first, until)
+        return Place(site_id, site_template(row, version), calendar)
+
+    async def _site(self, site_id: UUID, version: ProtocolVersion, *, pinned: bool = False) -> tuple[Record, Hours]:
+        row = await self.row(PLACE, site_id=site_id, protocol_version_id=version.id, now=self.call.now)
         hours = site_hours(row, site_id, version.id, pinned=pinned)
         assert row
-        taken: dict[tuple[UUID, int], list[tuple[int, int]]] = {
-            (UUID(id), lane): spans for id, lane, spans in json.loads(row["taken"] or "[]")
+        return row, hours
+
+    async def _calendar(
+        self, row: Record, hours: Hours, site_id: UUID, patient_id: UUID, first: date, until: date
+    ) -> Calendar:
+        origin, end = (datetime.combine(day, time(), UTC) for day in (first, until))
+        rows = await self.rows(
+            TAKEN_AHEAD, site_id=site_id, patient_id=patient_id, from_time=origin, until_time=end, now=self.call.now
+        )
+        taken = {
+            (each["resource_id"], each["lane"]): _flat(each["start_at"], each["end_at"])
+            for each in rows
+            if each["end_at"]
         }
+        patient = taken.pop((None, 0), array("i"))
         in_order = tuple(sorted(resources_at(row), key=lambda each: each.id))
-        for id, spans in json.loads(row["busy"] or "[]"):
-            for lane in next(range(each.lane_count) for each in in_order if each.id == UUID(id)):
-                taken[UUID(id), lane] = [*taken.get((UUID(id), lane), ()), *spans]
-        return Calendar(hours, in_order, origin, taken, json.loads(row["patient"] or "[]"))
+        for each in in_order:
+            if busy := taken.pop((each.id, EACH_LANE), None):
+                for lane in range(each.lane_count):
+                    taken[each.id, lane] = taken.get((each.id, lane), array("i")) + busy
+        return Calendar(hours, in_order, origin, taken, patient)
+
+
+def _flat(starts: Sequence[int], ends: Sequence[int]) -> "array[int]":
+    spans = array("i", bytes(8 * len(starts)))
+    spans[::2], spans[1::2] = array("i", starts), array("i", ends)
+    return spans

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from services.scheduling.domain.courses import Layout
 from services.scheduling.domain.hours import DAY
-from services.scheduling.domain.planning import Calendar, PlannedVisit, Wanted, nearest
-from services.scheduling.domain.protocols import Template
+from services.scheduling.domain.planning import Between, Place, PlannedVisit, nearest_openings
 from services.scheduling.domain.spacing import days_of
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases.courses import BookCourse
@@ -20,12 +19,29 @@ PLACES_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """One visit in conflict, and the calendar around it."""
+    """One visit in conflict, the calendar around it, and between what it has to be: not before `release`, and over by
+    `until`, where other visits are that were asked for. What those take is not in the calendar."""
 
     index: int
-    template: Template
-    calendar: Calendar
-    wanted: Wanted
+    place: Place
+    layout: Layout
+    days: Between
+    release: datetime | None
+    until: datetime | None
+
+    def places(self, now: datetime) -> list[PlannedVisit]:
+        phase, visit_type = self.layout.phase, self.layout.type
+        found = nearest_openings(
+            self.place,
+            visit_type,
+            self.layout.stay.start,
+            self.days,
+            now,
+            PLACES_MAX,
+            self.layout.resources,
+            (self.release, self.until),
+        )
+        return [PlannedVisit(phase.code, visit_type.code, each.slot, each.resources) for each in found]
 
 
 async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequence[int]) -> list[Elsewhere]:
@@ -42,26 +58,20 @@ async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequen
         first = max(first, terms.today(now))
         if first <= last:
             reach = first - DAY, last + 2 * DAY
-            calendar = await store.calendar_of_days(command.site_id, version, command.patient_id, *reach, pinned=pinned)
-            wanted = _wanted(index, layouts, first, last)
-            found.append(Elsewhere(index, terms.template, calendar, wanted))
+            place = await store.place_of_days(command.site_id, version, command.patient_id, *reach, pinned=pinned)
+            found.append(
+                Elsewhere(
+                    index,
+                    place,
+                    layouts[index],
+                    Between(first, last),
+                    release=layouts[index - 1].hold.end if index else None,
+                    until=layouts[index + 1].stay.start if index + 1 < len(layouts) else None,
+                )
+            )
     return found
 
 
 def places(found: Sequence[Elsewhere], now: datetime) -> list[tuple[int, list[PlannedVisit]]]:
     """Pure, and some milliseconds of work: for another thread."""
-    return [(each.index, nearest(each.template, each.calendar, each.wanted, now, PLACES_MAX)) for each in found]
-
-
-def _wanted(index: int, layouts: Sequence[Layout], first: date, last: date) -> Wanted:
-    """Between the visits asked for before and after it; what those take is not in the calendar."""
-    layout = layouts[index]
-    return Wanted(
-        phase=layout.phase,
-        start=layout.stay.start,
-        resources=layout.resources,
-        first=first,
-        last=last,
-        release=layouts[index - 1].hold.end if index else None,
-        until=layouts[index + 1].stay.start if index + 1 < len(layouts) else None,
-    )
+    return [(each.index, each.places(now)) for each in found]

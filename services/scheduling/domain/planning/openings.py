@@ -1,0 +1,214 @@
+"""Where one visit could be: openings in order of time, by preference, or the nearest to a start that was asked for."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import islice
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from chassis.errors import DomainError, Kind, Violation
+from services.scheduling.domain.courses import PhasesOutsideProtocol, refuse
+from services.scheduling.domain.hours import Slot
+from services.scheduling.domain.planning.calendars import Cells, Place, set_bits
+from services.scheduling.domain.planning.owns import DayTastes
+from services.scheduling.domain.planning.scores import Cost, CostKind
+from services.scheduling.domain.planning.starts import Free, Starts
+from services.scheduling.domain.planning.wishes import WINDOW_DAYS_MAX, PlanPreferenceInvalid, PlanWindowInvalid, Tastes
+from services.scheduling.domain.protocols import Template, VisitType
+from services.scheduling.domain.visits import FREEING, Visit
+
+ANY = Tastes()
+
+
+class OpeningCourseMismatch(DomainError):
+    kind, reason = Kind.INVALID, "OPENING_COURSE_MISMATCH"
+    message = "the course is another patient's, or runs by another version"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    site_id: UUID
+    slot: Slot
+    resources: tuple[tuple[str, UUID], ...]
+    costs: tuple[Cost, ...] = ()
+    """What speaks against it; nothing that is 0."""
+
+    @property
+    def cost(self) -> int:
+        return sum(each.minutes for each in self.costs)
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The days on which a visit may be, both included."""
+
+    first: date
+    last: date
+
+    def and_(self, first: date, last: date) -> "Between":
+        return Between(max(self.first, first), min(self.last, last))
+
+    @property
+    def empty(self) -> bool:
+        return self.last < self.first
+
+    def check(self) -> None:
+        if not timedelta(0) <= self.last - self.first <= timedelta(days=WINDOW_DAYS_MAX):
+            raise PlanWindowInvalid(Violation("latest_date", "PLAN_WINDOW_INVALID", PlanWindowInvalid.message))
+
+
+class Finder:
+    """Openings of one visit type at one place. `fixed` are resources that must meet some requirements."""
+
+    def __init__(
+        self,
+        place: Place,
+        visit_type: VisitType,
+        days: Between,
+        now: datetime,
+        tastes: Tastes = ANY,
+        fixed: Mapping[str, UUID] | None = None,
+    ) -> None:
+        self._place, self._visit_type, self._tastes, self._fixed = place, visit_type, tastes, fixed or {}
+        self._cells = Cells(place.calendar, days.first, days.last, [visit_type])
+        self._starts: Starts = Free(place.calendar, self._cells, now, tastes).starts(visit_type)
+        self._words = self._cells.by_day(self._starts.given(self._fixed))
+        self._days = DayTastes(self._cells, tastes)
+
+    def starts(self) -> Iterator[tuple[int, datetime, int]]:
+        """What each costs, when it is and its cell, in order of time."""
+        for day, word in enumerate(self._words):
+            for bit in set_bits(word):
+                cell = self._cells.midnights[day] + bit
+                yield self._days.cost(day, bit), self._cells.instant(cell), cell
+
+    def opening(self, cell: int, rather: Mapping[str, UUID] | None = None) -> Opening:
+        """With those of `rather` that are free then."""
+        day = next(n for n, midnight in enumerate(self._cells.midnights[1:]) if cell < midnight)
+        time = self._days.time(day, cell - self._cells.midnights[day])
+        costs = (Cost(CostKind.WEEKDAY, self._days.weekday[day]), Cost(CostKind.TIME_OF_DAY, time))
+        start = self._cells.instant(cell)
+        return Opening(
+            self._place.site_id,
+            Slot(start, start + self._visit_type.stay),
+            tuple(self._starts.match(cell, self._fixed, rather or {}).items()),
+            tuple(each for each in costs if each.minutes),
+        )
+
+
+After = tuple[int, datetime, UUID]
+"""What an opening costs (0 where the order is that of time), when it is, where: the key by which they are listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningsWish:
+    """Of one visit, alone or the next of a course."""
+
+    phase_code: str
+    days: Between
+    visits: tuple[Visit, ...]
+    """Of the course."""
+    tastes: Tastes
+    fixed: tuple[tuple[str, UUID], ...]
+    count: int
+    after: After | None
+    by_preference: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FoundOpenings:
+    openings: Sequence[Opening]
+    visit_type_code: str
+    days: Between | None
+
+
+def openings(
+    finders: Mapping[UUID, Finder], count: int, after: After | None = None, *, by_preference: bool = False
+) -> list[Opening]:
+    """The first so many, by site: in order of time, or the cheapest first."""
+    found = [
+        ((cost if by_preference else 0, start, site_id), cell)
+        for site_id, finder in finders.items()
+        for cost, start, cell in finder.starts()
+    ]
+    wanted = sorted(each for each in found if after is None or each[0] > after)
+    return [finders[site_id].opening(cell) for (_, _, site_id), cell in islice(wanted, count)]
+
+
+def find_openings(places: Sequence[Place], wish: OpeningsWish, now: datetime) -> FoundOpenings:
+    """At whichever of the places. Each reckons the spacing in its own days."""
+    finders, looked_at = dict[UUID, Finder](), list[Between]()
+    for place in places:
+        its = spacing(place.template, wish.phase_code, wish.visits, place.calendar.site.zone)
+        days = wish.days.and_(its.first, its.last)
+        visit_type = place.template.visit_type(place.template.phase(wish.phase_code).visit_type_code)
+        keys = {each.key for each in visit_type.requirements}
+        refuse(PlanPreferenceInvalid, _unknown_keys(wish.fixed, keys))
+        if not days.empty:
+            finders[place.site_id] = Finder(place, visit_type, days, now, wish.tastes, dict(wish.fixed))
+            looked_at.append(days)
+    found = openings(finders, wish.count, wish.after, by_preference=wish.by_preference)
+    searched = (
+        Between(min(each.first for each in looked_at), max(each.last for each in looked_at)) if looked_at else None
+    )
+    code = places[0].template.phase(wish.phase_code).visit_type_code
+    return FoundOpenings(found, code, searched)
+
+
+def _unknown_keys(fixed: Sequence[tuple[str, UUID]], keys: Collection[str]) -> Iterator[Violation]:
+    for n, (key, _) in enumerate(fixed):
+        if key not in keys:
+            text = "the visit has no such requirement"
+            yield Violation(f"resources[{n}].requirement_key", "REQUIREMENT_UNKNOWN", text)
+
+
+def nearest_openings(
+    place: Place,
+    visit_type: VisitType,
+    around: datetime,
+    days: Between,
+    now: datetime,
+    count: int = 3,
+    rather: Mapping[str, UUID] | None = None,
+    within: tuple[datetime | None, datetime | None] = (None, None),
+) -> list[Opening]:
+    """Where else a visit could be that was to start at `around`: the nearest first, the earlier of two as near.
+
+    `days` are those inside the spacing, as the caller reckons it; `rather` names resources to keep where they are free;
+    `within` is from when to when other visits that are asked for leave time.
+    The calendar of `place` must reach a day beyond `days` on both sides. Nothing within the notice, off the grid, or
+    while patient or resources are taken is found.
+    """
+    if days.empty:
+        return []
+    finder = Finder(place, visit_type, days, now)
+    release, until = within
+    nearest = sorted(
+        (abs(start - around), start, cell)
+        for _, start, cell in finder.starts()
+        if (release is None or release <= start) and (until is None or start + visit_type.length <= until)
+    )
+    return [finder.opening(cell, rather) for _, _, cell in nearest[:count]]
+
+
+def spacing(template: Template, phase_code: str, visits: Sequence[Visit], zone: ZoneInfo) -> Between:
+    """The days that a course's next visit of a phase may have, by those that it has and that were not called off."""
+    if phase_code not in template.order:
+        raise PhasesOutsideProtocol(Violation("phase_code", "UNKNOWN", "the version has no such phase"))
+    phase, standing = template.phase(phase_code), [each for each in visits if each.status not in FREEING]
+    days = [(each.phase_code, each.slot.start.astimezone(zone).date()) for each in standing]
+    if phase.anchor:
+        due = [day for code, day in days if code == phase.anchor.phase_code]
+        return Between(*phase.anchor.days(max(due))) if due else Between(date.min, date.max)
+    beside = {each.code for each in template.phases if each.anchor}
+    chain = [(code, day) for code, day in days if code not in beside]
+    if not chain:
+        return Between(date.min, date.max)
+    code, last = max(chain, key=lambda each: each[1])
+    gaps = phase if code == phase_code else phase.entered
+    found = Between(last + timedelta(days=gaps.gap_days_min), last + timedelta(days=gaps.gap_days_max))
+    own = [day for each, day in chain if each == phase_code]
+    if phase.window_days and own:
+        return found.and_(date.min, min(own) + timedelta(days=phase.window_days - 1))
+    return found

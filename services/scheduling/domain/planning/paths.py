@@ -1,0 +1,314 @@
+"""The cheapest way through the days, from the last visit to the first: for a course whose own resources are given.
+
+A row holds a number for each day. Two days apart the time of day is free, so that a row of the cheapest starts is
+enough. On the same day, and on the next where a visit runs over midnight, each start is looked at for itself. Where a
+phase has a window that its gaps do not keep by themselves, there is a row for each number of days left of it.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from services.scheduling.domain.planning.calendars import Cells, Place
+from services.scheduling.domain.planning.owns import NEVER, DayTastes, Own, own_of
+from services.scheduling.domain.planning.scores import DAY_COSTS
+from services.scheduling.domain.planning.starts import Free, Starts
+from services.scheduling.domain.planning.wishes import Outline, Wish, last_day
+from services.scheduling.domain.protocols import Phase, VisitType
+
+
+class Due(NamedTuple):
+    """Days on which a visit with an anchor may be, as numbers, and the one on which it is due."""
+
+    first: int
+    last: int
+    best: int
+
+
+class Spot(NamedTuple):
+    """A visit of a path. Those with anchors come after all of the chain."""
+
+    visit: int
+    day: int
+    cell: int
+    pinned: bool
+    """Its start is bound to that of the visit before or after it."""
+
+
+class Field:
+    """All that does not depend on which resources a course keeps."""
+
+    def __init__(self, place: Place, wish: Wish, outlined: Outline, now: datetime) -> None:
+        self.place, self.wish, self.outline = place, wish, outlined
+        template = place.template
+        self.types: list[VisitType] = [template.visit_type(phase.visit_type_code) for phase in outlined.phases]
+        each_type = {visit_type.code: visit_type for visit_type in self.types}
+        self.cells = Cells(place.calendar, wish.earliest, last_day(outlined, wish), each_type.values())
+        free = Free(place.calendar, self.cells, now, wish.tastes)
+        self._starts = {code: free.starts(visit_type) for code, visit_type in each_type.items()}
+        self.tastes, self.costs = DayTastes(self.cells, wish.tastes), DAY_COSTS[wish.emphasis]
+        self.first_days = (wish.latest - wish.earliest).days + 1
+        self.steps = 0
+        """How many numbers of rows were reckoned so far."""
+        self._inner = [template.phase(phase.code) for phase in outlined.chain]
+        self.rests = [
+            sum(other.code == phase.code for other in self._inner[i + 1 :]) for i, phase in enumerate(self._inner)
+        ]
+        """How many visits of its phase come after each."""
+        self.windows = [
+            min(self.longest(i), phase.window_days - 1) if phase.window_days else self.longest(i)
+            for i, phase in enumerate(self._inner)
+        ]
+        """Days left of its phase's window when a visit is the first of it; or all that the gaps can ever use."""
+        self._owns: dict[tuple[object, ...], Own] = {}
+        self._coupled = [self._is_coupled(i) for i in range(len(outlined.chain))]
+        self._dues = [self._dues_of(phase) for phase in outlined.beside]
+
+    def starts(self, visit: int) -> Starts:
+        return self._starts[self.types[visit].code]
+
+    def length(self, visit: int) -> int:
+        """In cells, until everything it holds is free again."""
+        return self.cells.cells(self.types[visit].minutes)
+
+    def own(self, visit: int, mains: Mapping[str, UUID], soft: frozenset[str], without: int) -> Own:
+        visit_type = self.types[visit]
+        fixed = tuple((each.key, mains[each.key]) for each in visit_type.requirements if each.key in mains)
+        key = (visit_type.code, fixed, without)
+        if key not in self._owns:
+            self._owns[key] = own_of(self.starts(visit), mains, soft, self.tastes, self.cells, without)
+            self.steps += len(self.cells.days) * len(self._owns[key].tiers)
+        return self._owns[key]
+
+    def words(self, visit: int) -> Sequence[int]:
+        """The visit's starts by day, whoever is with it."""
+        return self.own(visit, {}, frozenset(), 0).tiers[0].words
+
+    def coupled(self, visit: int) -> bool:
+        """Whether the next visit may be so near that its start depends on this one's."""
+        return 0 <= visit < len(self._coupled) and self._coupled[visit]
+
+    def due(self, beside: int, last: int) -> Due:
+        """Of the n-th visit with an anchor, when the last visit of its anchor's phase is on day `last`."""
+        return self._dues[beside][last]
+
+    def anchor_code(self, beside: int) -> str:
+        """The phase by which the n-th visit with an anchor is due."""
+        anchor = self.outline.beside[beside].anchor
+        assert anchor
+        return anchor.phase_code
+
+    def shortest(self, visit: int) -> int:
+        """Days that the rest of its phase takes after a visit, at least and at most."""
+        return self.rests[visit] * self._inner[visit].gap_days_min
+
+    def longest(self, visit: int) -> int:
+        return self.rests[visit] * self._inner[visit].gap_days_max
+
+    def gap_cost(self, phase: Phase, gap: int) -> int:
+        return self.costs.gap * abs(gap - phase.gap_days_preferred)
+
+    def _is_coupled(self, i: int) -> bool:
+        chain = self.outline.chain
+        if i + 1 == len(chain) or chain[i + 1].gap_days_min > 1:
+            return False
+        if chain[i + 1].gap_days_min == 0:
+            return True
+        these, next_ones = (self.cells.by_day(self.starts(n).together) for n in (i, i + 1))
+        for day, after in enumerate(self.cells.midnights[1 : len(these)]):
+            late, early = these[day], next_ones[day + 1]
+            if late and early:
+                ends = self.cells.midnights[day] + late.bit_length() - 1 + self.length(i)
+                if ends > after + (early & -early).bit_length() - 1:
+                    return True
+        return False
+
+    def _dues_of(self, phase: Phase) -> list[Due]:
+        assert phase.anchor
+        days, dues = self.cells.days, list[Due]()
+        for day in days:
+            first, last = phase.anchor.days(day)
+            best = phase.anchor.due(day)
+            dues.append(Due(*((each - days[0]).days for each in (first, last, best))))
+        return dues
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The starts of one visit on one day, each with what it and all after it cost."""
+
+    cells: Sequence[int]
+    totals: Sequence[int]
+    minima: Sequence[int]
+    """From each start on."""
+
+
+class Node(NamedTuple):
+    """A visit with so many days left of its phase's window, by day."""
+
+    row: Sequence[int]
+    """What it and all after it cost at least."""
+    far: Sequence[int]
+    """What all after it cost, where its start does not matter for that."""
+    levels: Sequence[Level]
+
+
+class Paths:
+    """`mains` are the course's own resources, by requirement key; `without` has starts that a visit may not have."""
+
+    def __init__(
+        self,
+        field: Field,
+        mains: Mapping[str, UUID],
+        soft: frozenset[str],
+        without: Mapping[int, int] | None = None,
+    ) -> None:
+        self._field, self._nodes = field, dict[tuple[int, int], Node]()
+        self._chain, self._count = field.outline.chain, len(field.outline.chain)
+        self.owns = [field.own(visit, mains, soft, (without or {}).get(visit, 0)) for visit in range(len(field.types))]
+        self._anchored = [self._anchored_row(i) for i in range(self._count)]
+        root = self._root()
+        self.firsts = [
+            cost + field.costs.late * day if cost < NEVER else NEVER
+            for day, cost in enumerate(root[: field.first_days])
+        ]
+        """What the cheapest course costs by its first day; NEVER or more: there is none."""
+        self.cheapest = min(self.firsts)
+
+    def path(self, first_day: int) -> list[Spot]:
+        """Of the cheapest course that begins on that day."""
+        spots, day, left, release = list[Spot](), first_day, self._field.windows[0], 0
+        for i in range(self._count):
+            cell, pinned = self._start(i, left, day, release)
+            spots.append(Spot(i, day, cell, pinned))
+            if i + 1 < self._count:
+                gap = self._next_gap(i, left, day, cell)
+                left, day, release = self._left(i, left, gap), day + gap, cell + self._field.length(i)
+        return spots + [self._beside(n, spots) for n in range(len(self._field.outline.beside))]
+
+    def _root(self) -> Sequence[int]:
+        left = self._field.windows[0]
+        if left < self._field.shortest(0):
+            return [NEVER] * self._field.first_days
+        return self._node(0, left).row
+
+    def _beside(self, n: int, spots: Sequence[Spot]) -> Spot:
+        code = self._field.anchor_code(n)
+        last = max(spot.day for spot in spots[: self._count] if self._chain[spot.visit].code == code)
+        _, day = min(self._due_costs(n, last))
+        cell = self._field.cells.midnights[day] + self.owns[self._count + n].earliest_best(day)
+        return Spot(self._count + n, day, cell, False)
+
+    def _start(self, i: int, left: int, day: int, release: int) -> tuple[int, bool]:
+        node = self._node(i, left)
+        if not node.levels:
+            return self._field.cells.midnights[day] + self.owns[i].earliest_best(day), False
+        level = node.levels[day]
+        n = bisect_left(level.cells, release)
+        return level.cells[level.totals.index(level.minima[n], n)], True
+
+    def _next_gap(self, i: int, left: int, day: int, cell: int) -> int:
+        """The gap of the cheapest way on."""
+        release, ways = cell + self._field.length(i), list[tuple[int, int]]()
+        phase = self._chain[i + 1]
+        for gap in range(phase.gap_days_min, phase.gap_days_max + 1):
+            following = self._left(i, left, gap)
+            if following < 0 or day + gap >= len(self._field.cells.days):
+                continue
+            node = self._node(i + 1, following)
+            cost = node.row[day + gap]
+            if self._field.coupled(i) and gap < 2:
+                cost = _from(node.levels[day + gap], release)
+            ways.append((cost + self._field.gap_cost(phase, gap), gap))
+        return min(ways)[1]
+
+    def _node(self, i: int, left: int) -> Node:
+        if (i, left) not in self._nodes:
+            self._nodes[i, left] = self._reckoned(i, left)
+        return self._nodes[i, left]
+
+    def _reckoned(self, i: int, left: int) -> Node:
+        field, own = self._field, self.owns[i]
+        far, levels = self._far(i, left), list[Level]()
+        anchored = self._anchored[i]
+        if anchored:
+            far = [one + other for one, other in zip(far, anchored, strict=True)]
+        if not (field.coupled(i) or field.coupled(i - 1)):
+            return Node([one + other for one, other in zip(own.row, far, strict=True)], far, ())
+        for day in range(len(field.cells.days)):
+            levels.append(self._level(i, left, day, far[day], anchored[day] if anchored else 0))
+        return Node([level.minima[0] if level.minima else NEVER for level in levels], far, levels)
+
+    def _level(self, i: int, left: int, day: int, far: int, anchored: int) -> Level:
+        midnight, length = self._field.cells.midnights[day], self._field.length(i)
+        cells, totals = list[int](), list[int]()
+        for bit, cost in self.owns[i].costs(day):
+            way = far
+            if self._field.coupled(i):
+                way = min(way, self._near(i, left, day, midnight + bit + length) + anchored)
+            cells.append(midnight + bit)
+            totals.append(cost + way)
+        minima, best = list(totals), NEVER
+        for n in reversed(range(len(totals))):
+            best = minima[n] = min(best, totals[n])
+        self._field.steps += len(cells)
+        return Level(cells, totals, minima)
+
+    def _far(self, i: int, left: int) -> list[int]:
+        """The cheapest way on from each day, by gaps that leave the time of day free."""
+        days = len(self._field.cells.days)
+        if i + 1 == self._count:
+            return [0] * days
+        phase, rows = self._chain[i + 1], list[Sequence[int]]()
+        for gap in range(
+            max(phase.gap_days_min, 2 if self._field.coupled(i) else 0), min(phase.gap_days_max, days - 1) + 1
+        ):
+            following = self._left(i, left, gap)
+            if following >= 0:
+                cost = self._field.gap_cost(phase, gap)
+                row = self._node(i + 1, following).row[gap:]
+                rows.append([each + cost for each in row] + [NEVER] * gap)
+        self._field.steps += days * len(rows)
+        if not rows:
+            return [NEVER] * days
+        return list(map(min, *rows)) if len(rows) > 1 else list(rows[0])
+
+    def _near(self, i: int, left: int, day: int, release: int) -> int:
+        """The cheapest way to a visit on the same or the next day, not before everything is free again."""
+        phase, best = self._chain[i + 1], NEVER
+        for gap in range(phase.gap_days_min, min(1, phase.gap_days_max) + 1):
+            following = self._left(i, left, gap)
+            if following >= 0 and day + gap < len(self._field.cells.days):
+                cost = _from(self._node(i + 1, following).levels[day + gap], release)
+                best = min(best, cost + self._field.gap_cost(phase, gap))
+        return best
+
+    def _left(self, i: int, left: int, gap: int) -> int:
+        """Of the window at visit `i + 1`, if there were `left` at visit `i`; less than 0: the rest does not fit."""
+        same = self._chain[i].code == self._chain[i + 1].code
+        left = min(left - gap, self._field.longest(i + 1)) if same else self._field.windows[i + 1]
+        return left if left >= self._field.shortest(i + 1) else -1
+
+    def _anchored_row(self, i: int) -> list[int]:
+        """By day of visit `i`: what the visits cost that are due by it."""
+        due = [n for n, phase in enumerate(self._field.outline.beside) if phase in self._field.outline.anchors(i)]
+        if not due:
+            return []
+        days = range(len(self._field.cells.days))
+        self._field.steps += len(days) * len(due)
+        return [sum(min(self._due_costs(n, day), default=(NEVER, 0))[0] for n in due) for day in days]
+
+    def _due_costs(self, n: int, last: int) -> list[tuple[int, int]]:
+        """What the n-th visit with an anchor costs on each day that it may have, and the day."""
+        due, row = self._field.due(n, last), self.owns[self._count + n].row
+        days = range(due.first, min(due.last + 1, len(row)))
+        return [(row[day] + self._field.costs.gap * abs(day - due.best), day) for day in days]
+
+
+def _from(level: Level, release: int) -> int:
+    """The cheapest of the starts from `release` on."""
+    n = bisect_left(level.cells, release)
+    return level.minima[n] if n < len(level.minima) else NEVER

@@ -1,0 +1,165 @@
+"""Why no plan was found: what is lacking, of whom, on which days and at which times."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from chassis.errors import DomainError, Kind, Violation
+from services.scheduling.domain.planning.owns import NEVER
+from services.scheduling.domain.planning.paths import Field, Paths
+from services.scheduling.domain.planning.search import kept_keys
+
+DAYS_NAMED_MAX = 10
+RULES = {"start_time": "IN_PAST", "patient": "PATIENT_TAKEN", "site": "SITE_CLOSED"}
+
+
+class PlanNotFound(DomainError):
+    kind, reason, message = Kind.CONFLICT, "PLAN_NOT_FOUND", "the course does not fit into the calendar"
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Something that a phase's next visit lacks."""
+
+    phase_code: str
+    need: str
+    """The key of a requirement, "patient", "site" or "start_time"; empty: all are there, but never together."""
+    rule: str
+    days: tuple[date, ...]
+    weekdays: tuple[int, ...] = ()
+    """Those, 0 being Monday, of which every day that was looked at is among `days`, if not all weekdays are."""
+    first_minute: int = 0
+    """Of the starts that were possible otherwise on these days: minutes of the day of the earliest and latest."""
+    last_minute: int = 0
+
+    @property
+    def field(self) -> str:
+        return f"{self.phase_code}.{self.need}" if self.need else self.phase_code
+
+    @property
+    def text(self) -> str:
+        names = ", ".join(day.isoformat() for day in self.days[:DAYS_NAMED_MAX])
+        more = len(self.days) - DAYS_NAMED_MAX
+        if not names:
+            return "at no choice of the others"
+        return f"on {names}" + (f" and {more} more days" if more > 0 else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Impasse:
+    """How far the course gets, and what its next visit lacks."""
+
+    visit: int
+    first_day: date | None
+    last_day: date | None
+    obstacles: tuple[Obstacle, ...]
+
+    def error(self) -> PlanNotFound:
+        ends = {"first_day": self.first_day, "last_day": self.last_day} if self.first_day else {}
+        violations = (Violation(each.field, each.rule, each.text) for each in self.obstacles)
+        return PlanNotFound(*violations, visit=self.visit, **ends)
+
+
+def impasse(field: Field) -> Impasse:
+    """Follows the course as far as it goes; then tells what each day lacks on which the next visit might be."""
+    chain, reached = field.outline.chain, dict[int, int]()
+    days: Sequence[int] = range(field.first_days)
+    for i, phase in enumerate(chain):
+        if i:
+            gaps = range(phase.gap_days_min, phase.gap_days_max + 1)
+            ahead = {day + gap for day in reached for gap in gaps}
+            days = sorted(day for day in ahead if day < len(field.cells.days))
+        reached = dict(_reach(field, i, reached, days))
+        if not reached:
+            return _impasse(field, i, days)
+    for n in range(len(field.outline.beside)):
+        visit = len(chain) + n
+        due = sorted({day for last in range(len(field.cells.days)) for day in _due(field, n, last)})
+        if not any(field.words(visit)[day] for day in due):
+            return _impasse(field, visit, due)
+    return Impasse(len(field.types) - 1, None, None, tuple(_between_visits(field)))
+
+
+def _reach(field: Field, i: int, before: Mapping[int, int], days: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """Days that visit `i` can be on, each with its earliest start."""
+    phase, words, midnights = field.outline.chain[i], field.words(i), field.cells.midnights
+    for day in days:
+        gaps = range(phase.gap_days_min, phase.gap_days_max + 1)
+        release = min((before[day - gap] for gap in gaps if day - gap in before), default=0) if i else 0
+        release += field.length(i - 1) if i else 0
+        early = max(0, release - midnights[day])
+        if later := words[day] >> early:
+            yield day, midnights[day] + early + (later & -later).bit_length() - 1
+
+
+def _due(field: Field, n: int, last: int) -> range:
+    due = field.due(n, last)
+    return range(due.first, min(due.last + 1, len(field.cells.days)))
+
+
+def _impasse(field: Field, visit: int, days: Sequence[int]) -> Impasse:
+    first, last = (field.cells.days[days[0]], field.cells.days[days[-1]]) if days else (None, None)
+    return Impasse(visit, first, last, tuple(_lacking(field, visit, days)))
+
+
+def _lacking(field: Field, visit: int, days: Sequence[int]) -> Iterator[Obstacle]:
+    """What each day lacks while the site is open, most days first; then the days that lack nothing but one time."""
+    starts, lacking = field.starts(visit), dict[tuple[str, str], list[int]]()
+    by_need = dict(starts.by_need)
+    unwished = field.cells.by_day(starts.possible)
+    lacking["start_time", "NOT_WISHED"] = [day for day in days if not unwished[day]]
+    wished = [day for day in days if unwished[day]]
+    during = starts.possible & by_need.pop("site", -1)
+    while_open = field.cells.by_day(during)
+    lacking["site", "SITE_CLOSED"] = [day for day in wished if not while_open[day]]
+    open_days = [day for day in wished if while_open[day]]
+    for need, bits in by_need.items():
+        words = field.cells.by_day(bits & during)
+        lacking[need, RULES.get(need, "NOBODY_FREE")] = [day for day in open_days if not words[day]]
+    for (need, rule), without in sorted(lacking.items(), key=lambda each: -len(each[1])):
+        if without:
+            asked = unwished if need == "site" else while_open
+            yield _obstacle(field, visit, (need, rule), without, days, asked)
+    if together := sorted(set(days).difference(*lacking.values())):
+        yield _obstacle(field, visit, ("", "NO_COMMON_TIME"), together, days, while_open)
+
+
+def _obstacle(
+    field: Field,
+    visit: int,
+    lack: tuple[str, str],
+    without: Sequence[int],
+    looked_at: Sequence[int],
+    asked: Sequence[int],
+) -> Obstacle:
+    days, midnights = field.cells.days, field.cells.midnights
+    lacking = {days[day].weekday() for day in without}
+    met = {days[day].weekday() for day in set(looked_at).difference(without)}
+    weekdays = tuple(sorted(lacking - met)) if met else ()
+    words = [(day, asked[day]) for day in without if asked[day]]
+    first = [field.cells.wall(midnights[day] + (word & -word).bit_length() - 1) for day, word in words]
+    last = [field.cells.wall(midnights[day] + word.bit_length() - 1) for day, word in words]
+    named, (need, rule) = tuple(days[day] for day in without), lack
+    code = field.outline.phases[visit].code
+    return Obstacle(code, need, rule, named, weekdays, min(first, default=0), max(last, default=0))
+
+
+def _between_visits(field: Field) -> Iterator[Obstacle]:
+    """Each visit has its starts, but not all of them together."""
+    relaxed, (hard, _) = Paths(field, {}, frozenset()), kept_keys(field)
+    if relaxed.cheapest < NEVER and hard:
+        for key in hard:
+            phase = next(
+                phase
+                for phase, visit_type in zip(field.outline.phases, field.types, strict=True)
+                if key in (each.key for each in visit_type.requirements)
+            )
+            yield Obstacle(phase.code, key, "NOT_THE_SAME", ())
+        return
+    windows = {phase.code: phase for phase in field.outline.chain if phase.window_days}
+    for code in windows:
+        yield Obstacle(code, "", "OUTSIDE_WINDOW", ())
+    for phase in field.outline.beside:
+        yield Obstacle(phase.code, "", "ANCHOR_NOT_REACHED", ())
+    if not windows and not field.outline.beside:
+        yield Obstacle(field.outline.chain[-1].code, "", "NO_COMMON_TIME", ())

@@ -1,0 +1,174 @@
+"""The best plans over all places: best first, each thing looked at only when nothing cheaper is left.
+
+What waits is a course whose own resources are given for some requirements (its cost is at least that of the cheapest
+path), or one first day of a course whose resources are all given. A bound is never above what comes of it, so that the
+first plan to come out is the best. Deterministic: the bound of the work is a count, not a clock.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
+from uuid import UUID
+
+from chassis.errors import DomainError, Kind
+from services.scheduling.domain.planning.calendars import set_bits
+from services.scheduling.domain.planning.owns import NEVER
+from services.scheduling.domain.planning.paths import Field, Paths, Spot
+from services.scheduling.domain.planning.plans import Plan, plan_of
+
+PLANS_MAX = 3
+STEPS_MAX = 3_000_000
+"""Numbers of rows that one search reckons: some seconds."""
+
+
+class PlanUndecided(DomainError):
+    kind, reason = Kind.EXHAUSTED, "PLAN_UNDECIDED"
+    message = "the search reached its bound before it found a plan; ask for fewer things that must be the same"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    plans: Sequence[Plan]
+    """The best first; each at another site or on another first day."""
+    proven: bool = True
+    """Whether no better ones exist; else the search ended at its bound."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A course whose visits keep to some resources."""
+
+    field: Field
+    mains: Mapping[str, UUID]
+    open_keys: tuple[str, ...]
+    """Of which the resource is not chosen yet."""
+    soft: frozenset[str]
+    without: Mapping[int, int] = dataclasses.field(default_factory=dict)
+    """Starts that a visit may not have, since another is at the same time."""
+    first_day: int | None = None
+    paths: Paths | None = None
+
+
+class Search:
+    def __init__(self, fields: Sequence[Field], plans_max: int = PLANS_MAX, steps_max: int = STEPS_MAX) -> None:
+        self._fields, self._plans_max, self._steps_max = fields, plans_max, steps_max
+        self._waiting: list[tuple[int, int, int, int, Kept, int]] = []
+        self._pushed = 0
+
+    def found(self) -> Found:
+        plans, taken = list[Plan](), set[tuple[UUID, int]]()
+        for each in self._fields:
+            hard, soft = kept_keys(each)
+            self._reckon(Kept(each, {}, (*hard, *soft), frozenset(soft)))
+        while self._waiting and len(plans) < self._plans_max:
+            if sum(each.steps for each in self._fields) > self._steps_max:
+                return Found(plans, proven=False)
+            *_, kept, day = heappop(self._waiting)
+            if day < 0:
+                self._open(kept)
+            elif (kept.field.place.site_id, day) not in taken and (plan := self._settled(kept, day)):
+                plans.append(plan)
+                taken.add((plan.site_id, day))
+        return Found(plans)
+
+    def _open(self, kept: Kept) -> None:
+        """A course for each resource that its next requirement could keep to."""
+        key, *rest = kept.open_keys
+        for id in candidates(kept.field, key, soft=key in kept.soft):
+            self._reckon(replace(kept, mains={**kept.mains, key: id}, open_keys=tuple(rest)))
+
+    def _reckon(self, kept: Kept) -> None:
+        paths = Paths(kept.field, kept.mains, kept.soft, kept.without)
+        kept = replace(kept, paths=paths)
+        if kept.open_keys:
+            self._push(paths.cheapest, 1, kept, -1)
+            return
+        for day, cost in enumerate(paths.firsts):
+            if kept.first_day in (None, day):
+                self._push(cost, 0, kept, day)
+
+    def _push(self, cost: int, rank: int, kept: Kept, day: int) -> None:
+        if cost < NEVER:
+            self._pushed += 1
+            heappush(self._waiting, (cost, rank, max(day, 0), self._pushed, kept, day))
+
+    def _settled(self, kept: Kept, day: int) -> Plan | None:
+        """The plan, or, where visits with anchors cannot be beside the others, courses without these starts."""
+        assert kept.paths
+        spots = kept.paths.path(day)
+        near = crowded(kept.field, spots)
+        choices = {spot.visit: set(self._cells(kept, spot)) for spot in near}
+        placed = apart(kept.field, near, choices, ())
+        if placed is not None:
+            chosen = {spot.visit: spot for spot in placed}
+            spots = [chosen.get(spot.visit, spot) for spot in spots]
+            owns = kept.paths.owns
+            fixed = [
+                owns[spot.visit].tier_of(spot.day, spot.cell - kept.field.cells.midnights[spot.day]).fixed
+                for spot in spots
+            ]
+            return plan_of(kept.field, spots, fixed, kept.mains)
+        for visit, cells in choices.items():
+            bits = sum(1 << cell for cell in cells)
+            without = {**kept.without, visit: kept.without.get(visit, 0) | bits}
+            self._reckon(replace(kept, without=without, first_day=day))
+        return None
+
+    def _cells(self, kept: Kept, spot: Spot) -> Iterator[int]:
+        """Starts of the spot's day that cost the path no more."""
+        assert kept.paths
+        if spot.pinned:
+            yield spot.cell
+            return
+        midnight = kept.field.cells.midnights[spot.day]
+        yield from (midnight + bit for bit in set_bits(kept.paths.owns[spot.visit].best(spot.day)))
+
+
+def crowded(field: Field, spots: Sequence[Spot]) -> list[Spot]:
+    """Visits with anchors, and those so near them that they could overlap; the pinned first."""
+    count = len(field.outline.chain)
+    days = {spot.day + n for spot in spots[count:] for n in (-1, 0, 1)}
+    near = [spot for spot in spots if spot.visit >= count or spot.day in days]
+    return sorted(near, key=lambda spot: not spot.pinned)
+
+
+def apart(
+    field: Field, near: Sequence[Spot], choices: Mapping[int, set[int]], placed: tuple[Spot, ...]
+) -> tuple[Spot, ...] | None:
+    """A start of each that leaves it alone until everything it holds is free again."""
+    if len(placed) == len(near):
+        return placed
+    spot = near[len(placed)]
+    length = field.length(spot.visit)
+    for cell in sorted(choices[spot.visit]):
+        clear = all(other.cell + field.length(other.visit) <= cell or cell + length <= other.cell for other in placed)
+        if clear and (found := apart(field, near, choices, (*placed, spot._replace(cell=cell)))) is not None:
+            return found
+    return None
+
+
+def kept_keys(field: Field) -> tuple[list[str], list[str]]:
+    """Keys that several visits have and for which they must, or should, keep to one resource."""
+    counts: dict[str, int] = {}
+    hard = set[str]()
+    for visit_type in field.types:
+        for each in visit_type.requirements:
+            counts[each.key] = counts.get(each.key, 0) + 1
+            if each.same_across_visits and field.wish.same_across:
+                hard.add(each.key)
+    several = [key for key, count in counts.items() if count > 1]
+    return [key for key in several if key in hard], [
+        key for key in several if key in field.wish.same and key not in hard
+    ]
+
+
+def candidates(field: Field, key: str, *, soft: bool) -> list[UUID]:
+    """Resources that could meet the requirement at every visit or, if `soft`, at one."""
+    rows = {visit_type.code: n for n, visit_type in enumerate(field.types)}
+    able = [
+        {id for id, starts in field.starts(n).by_resource[key].items() if starts}
+        for n in rows.values()
+        if key in field.starts(n).by_resource
+    ]
+    return sorted(set.union(*able) if soft else set.intersection(*able))

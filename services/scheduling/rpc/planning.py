@@ -1,0 +1,261 @@
+"""Plans and openings on the wire, and the way to them: read calendars, then reckon beside the event loop."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from google.type.dayofweek_pb2 import DayOfWeek
+from google.type.timeofday_pb2 import TimeOfDay
+
+from atoll.scheduling.v1 import course_service_pb2, plan_pb2
+from atoll.scheduling.v1 import opening_service_pb2 as pb
+from chassis.auth import AccessDenied
+from chassis.call import Call
+from chassis.db import Database
+from chassis.errors import DomainError, Violation
+from chassis.ids import from_wire, to_wire
+from chassis.pages import Page
+from chassis.times import from_date, to_date, to_timestamp
+from services.scheduling.domain.courses import PhasesOutsideProtocol, RouteUnknown
+from services.scheduling.domain.hours import DAY_MINUTES
+from services.scheduling.domain.planning import (
+    Answer,
+    Between,
+    Cost,
+    Emphasis,
+    Obstacle,
+    Opening,
+    OpeningCourseMismatch,
+    OpeningsWish,
+    Place,
+    Plan,
+    PlannedVisit,
+    PlanPreferenceInvalid,
+    PlanTooLong,
+    Relaxed,
+    Tastes,
+    Wish,
+    answer,
+    find_openings,
+    last_day,
+    last_day_relaxed,
+    outline,
+)
+from services.scheduling.domain.planning.openings import After
+from services.scheduling.domain.protocols import Template
+from services.scheduling.domain.visits import Visit
+from services.scheduling.rpc.hours import minute_of_day, weekday_of
+from services.scheduling.rpc.planners import Planners
+from services.scheduling.rpc.visits import resources_to_wire
+from services.scheduling.store import SchedulingStore
+
+DATES_MAX = 31
+OF_A_PLACE = (RouteUnknown, PhasesOutsideProtocol, PlanPreferenceInvalid, PlanTooLong)
+"""What a site's own form of a version may refuse where another's does not."""
+
+
+async def plan_course(
+    db: Database, planners: Planners, request: course_service_pb2.PlanCourseRequest, call: Call
+) -> course_service_pb2.PlanCourseResponse:
+    """The calendars' transaction is over before planning begins."""
+    wish, site_ids = _wish(request), _sites(request, call)
+    version_id, patient_id = (
+        from_wire("protocolversion", request.protocol_version_id),
+        from_wire("patient", request.patient_id),
+    )
+
+    def last(template: Template) -> date:
+        return last_day_relaxed(template, wish) if request.explain else last_day(outline(template, wish), wish)
+
+    async def read(store: SchedulingStore) -> list[Place]:
+        version, refused, places = await store.version(version_id), list[DomainError](), list[Place]()
+        for site_id in site_ids:
+            try:
+                places.append(await store.place(site_id, version, patient_id, wish.earliest, last))
+            except OF_A_PLACE as error:
+                refused.append(error)
+        if not places:
+            raise refused[0]
+        return places
+
+    with planners.turn():
+        places = await db.read(call, request, SchedulingStore, read)
+        found = await planners.run(partial(answer, places, wish, call.now, explain=request.explain))
+    return _answer(found)
+
+
+class OpeningServicer:
+    def __init__(self, db: Database, planners: Planners) -> None:
+        self._db, self._planners = db, planners
+
+    async def open(self) -> None:
+        await self._planners.open()
+
+    async def close(self) -> None:
+        await self._planners.close()
+
+    async def FindOpenings(self, request: pb.FindOpeningsRequest, call: Call) -> pb.FindOpeningsResponse:
+        site_ids, page = _sites(request, call), Page.of(request, call)
+        first, last = from_date(request.earliest_date, "earliest_date"), from_date(request.latest_date, "latest_date")
+        days = Between(first, last)
+        days.check()
+        tastes = _tastes(request, request.preferred_times)
+        version_id, patient_id = (
+            from_wire("protocolversion", request.protocol_version_id),
+            from_wire("patient", request.patient_id),
+        )
+        fixed = tuple((each.requirement_key, from_wire("resource", each.resource_id)) for each in request.resources)
+
+        async def read(store: SchedulingStore) -> tuple[list[Place], tuple[Visit, ...]]:
+            version = await store.version(version_id)
+            visits: tuple[Visit, ...] = ()
+            if request.course_id:
+                course = await store.course(from_wire("course", request.course_id))
+                ids = (await store.whole(patient_id)).ids
+                if course.patient_id not in ids or course.protocol_version_id != version_id:
+                    raise OpeningCourseMismatch(
+                        Violation("course_id", "OPENING_COURSE_MISMATCH", OpeningCourseMismatch.message)
+                    )
+                visits = course.standing(call.now)
+            places = [await store.place(id, version, patient_id, first, lambda template: last) for id in site_ids]
+            return places, visits
+
+        with self._planners.turn():
+            places, visits = await self._db.read(call, request, SchedulingStore, read)
+            after = (
+                (int(page.after[0]), datetime.fromisoformat(page.after[1]), UUID(page.after[2])) if page.after else None
+            )
+            by_preference = request.order == pb.OPENING_ORDER_PREFERENCE
+            wish = OpeningsWish(request.phase_code, days, visits, tastes, fixed, page.limit, after, by_preference)
+            found = await self._planners.run(partial(find_openings, places, wish, call.now))
+        rows, token = page.cut(
+            found.openings,
+            key=lambda each: [str(each.cost if by_preference else 0), each.slot.start.isoformat(), str(each.site_id)],
+        )
+        response = pb.FindOpeningsResponse(next_page_token=token)
+        response.openings.extend(_opening(each, found.visit_type_code) for each in rows)
+        if found.days:
+            response.first_date.CopyFrom(to_date(found.days.first))
+            response.last_date.CopyFrom(to_date(found.days.last))
+        return response
+
+
+def _after(key: Sequence[str]) -> After:
+    cost, start, site_id = key
+    return int(cost), datetime.fromisoformat(start), UUID(site_id)
+
+
+def _sites(request: Any, call: Call) -> list[UUID]:
+    """Each once. The endpoint has looked at the first; what a token does not name is refused here too."""
+    site_ids = list(dict.fromkeys(from_wire("site", id) for id in (request.site_id, *request.site_ids)))
+    if call.sites is not None and not call.sites.issuperset(site_ids):
+        raise AccessDenied()
+    return site_ids
+
+
+def _wish(request: course_service_pb2.PlanCourseRequest) -> Wish:
+    times = [request.preferred_time] if request.HasField("preferred_time") else []
+    return Wish(
+        route_code=request.route_code,
+        phases=tuple((phase.phase_code, phase.visit_count) for phase in request.phases),
+        earliest=from_date(request.earliest_date, "earliest_date"),
+        latest=from_date(request.latest_date, "latest_date"),
+        tastes=_tastes(request, [*times, *request.preferred_times]),
+        same=tuple(request.same_requirement_keys),
+        emphasis=Emphasis(plan_pb2.PlanEmphasis.Name(request.emphasis)),
+    )
+
+
+def _tastes(request: Any, times: Iterable[TimeOfDay]) -> Tastes:
+    def bound(field: str, default: int) -> int:
+        return minute_of_day(getattr(request, field), field) if request.HasField(field) else default
+
+    return Tastes(
+        minutes_of_day=tuple(minute_of_day(each, "preferred_time") for each in times),
+        weekdays=frozenset(weekday_of(day) for day in request.preferred_weekdays),
+        weekdays_only=request.only_preferred_weekdays,
+        start_from=bound("start_from", 0),
+        start_until=bound("start_until", DAY_MINUTES),
+    )
+
+
+def _answer(found: Answer) -> course_service_pb2.PlanCourseResponse:
+    return course_service_pb2.PlanCourseResponse(
+        plans=map(_plan, found.found.plans),
+        unproven=not found.found.proven,
+        obstacles=(_obstacle(site_id, each) for site_id, impasse in found.impasses for each in impasse.obstacles),
+        relaxations=map(_relaxation, found.relaxed),
+    )
+
+
+def _plan(found: Plan) -> course_service_pb2.CoursePlan:
+    totals: Counter[str] = Counter()
+    for visit in found.visits:
+        totals.update({each.kind: each.minutes for each in visit.costs})
+    return course_service_pb2.CoursePlan(
+        visits=map(_planned_visit, found.visits),
+        site_id=to_wire("site", found.site_id),
+        cost_minutes=found.cost,
+        costs=(_cost(kind, minutes) for kind, minutes in sorted(totals.items())),
+    )
+
+
+def _planned_visit(visit: PlannedVisit) -> course_service_pb2.PlannedVisit:
+    return course_service_pb2.PlannedVisit(
+        phase_code=visit.phase_code,
+        start_time=to_timestamp(visit.slot.start),
+        resources=resources_to_wire(visit.resources),
+        visit_type_code=visit.visit_type_code,
+        end_time=to_timestamp(visit.slot.end),
+        costs=_costs(visit.costs),
+    )
+
+
+def _costs(costs: Iterable[Cost]) -> list[plan_pb2.PlanCost]:
+    return [_cost(each.kind, each.minutes) for each in costs]
+
+
+def _cost(kind: str, minutes: int) -> plan_pb2.PlanCost:
+    return plan_pb2.PlanCost(kind=plan_pb2.PlanCostKind.Value(kind), minutes=minutes)
+
+
+def _obstacle(site_id: UUID, each: Obstacle) -> plan_pb2.PlanObstacle:
+    return plan_pb2.PlanObstacle(
+        site_id=to_wire("site", site_id),
+        phase_code=each.phase_code,
+        need=each.need,
+        kind=plan_pb2.PlanObstacleKind.Value(f"PLAN_OBSTACLE_KIND_{each.rule}"),
+        dates=map(to_date, each.days[:DATES_MAX]),
+        date_count=len(each.days),
+        weekdays=[DayOfWeek.ValueType(day + 1) for day in each.weekdays],
+        start_from=_time(each.first_minute),
+        start_until=_time(each.last_minute),
+    )
+
+
+def _time(minute: int) -> TimeOfDay:
+    return TimeOfDay(hours=minute // 60, minutes=minute % 60)
+
+
+def _relaxation(each: Relaxed) -> course_service_pb2.PlanRelaxation:
+    return course_service_pb2.PlanRelaxation(
+        kind=plan_pb2.RelaxationKind.Value(each.relaxation.kind),
+        days=each.relaxation.days,
+        phase_code=each.relaxation.phase_code,
+        visit_count=each.relaxation.visit_count,
+        plan=_plan(each.plan),
+    )
+
+
+def _opening(each: Opening, visit_type_code: str) -> pb.Opening:
+    return pb.Opening(
+        site_id=to_wire("site", each.site_id),
+        start_time=to_timestamp(each.slot.start),
+        end_time=to_timestamp(each.slot.end),
+        resources=resources_to_wire(each.resources),
+        visit_type_code=visit_type_code,
+        costs=_costs(each.costs),
+    )

@@ -1,0 +1,337 @@
+"""Plans with preferences at several sites, why there is none, and openings, through the gRPC door."""
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from google.protobuf.json_format import MessageToDict, ParseDict
+from grpc import StatusCode
+
+from atoll.scheduling.v1 import course_service_pb2, plan_pb2
+from atoll.scheduling.v1 import opening_service_pb2 as pb
+from atoll.scheduling.v1.opening_service_pb2_grpc import OpeningServiceStub
+from atoll.scheduling.v1.plan_pb2 import PlanCostKind, PlanObstacleKind, RelaxationKind
+from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate
+from atoll.scheduling.v1.protocol_service_pb2 import AdoptProtocolVersionRequest
+from chassis.ids import from_wire, new_id, to_wire
+from chassis.times import to_date
+from services.scheduling.domain.planning import CostKind
+from services.scheduling.domain.planning.relaxations import RelaxationKind as GivenUp
+from tests.support.scheduling import DAY, DENVER, TEMPLATE, Clinic, hours, local, open_clinic, open_scheduling
+from tests.support.service import Running, refusal
+
+TUESDAY = local(3, 2, 8)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def svc(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Running]:
+    async with open_scheduling(postgres_url, issuer_folder) as svc:
+        yield svc
+
+
+@pytest_asyncio.fixture
+async def clinic(svc: Running) -> Clinic:
+    return await open_clinic(svc)
+
+
+def day(number: int) -> dict[str, int]:
+    return {"year": 2027, "month": 3, "day": number}
+
+
+async def plan(clinic: Clinic, token: str | None = None, **changes: Any) -> course_service_pb2.PlanCourseResponse:
+    fields: dict[str, Any] = {
+        "site_id": clinic.site_id,
+        "patient_id": changes.pop("patient_id", None) or await clinic.add_patient(),
+        "protocol_version_id": clinic.version_id,
+        "route_code": "iv",
+        "phases": [{"phase_code": "induction", "visit_count": 2}],
+        "earliest_date": day(2),
+        "latest_date": day(5),
+    }
+    request = ParseDict(fields | changes, course_service_pb2.PlanCourseRequest())
+    answer: course_service_pb2.PlanCourseResponse = await clinic.svc.call(clinic.courses.PlanCourse, request, token)
+    return answer
+
+
+async def find(clinic: Clinic, token: str | None = None, **changes: Any) -> pb.FindOpeningsResponse:
+    fields: dict[str, Any] = {
+        "site_id": clinic.site_id,
+        "patient_id": changes.pop("patient_id", None) or await clinic.add_patient(),
+        "protocol_version_id": clinic.version_id,
+        "phase_code": "induction",
+        "earliest_date": day(2),
+        "latest_date": day(2),
+    }
+    request = ParseDict(fields | changes, pb.FindOpeningsRequest())
+    stub: Any = clinic.svc.stub(OpeningServiceStub)
+    answer: pb.FindOpeningsResponse = await clinic.svc.call(stub.FindOpenings, request, token)
+    return answer
+
+
+def walls(visits: Any) -> list[str]:
+    return [
+        visit.start_time.ToDatetime(tzinfo=local(3, 2, 0).tzinfo).astimezone(DENVER).strftime("%m-%d %H:%M")
+        for visit in visits
+    ]
+
+
+def costs(wire: Any) -> dict[str, int]:
+    return {PlanCostKind.Name(each.kind).removeprefix("PLAN_COST_KIND_"): each.minutes for each in wire.costs}
+
+
+async def second_site(clinic: Clinic) -> str:
+    """With a room and a nurse, open in the afternoon only."""
+    site_id = await clinic.add_site("bld", opening_hours=hours(13, 18))
+    await clinic.adopt(site_id=site_id)
+    await clinic.add_resource("ROOM", "Room", site_id=site_id)
+    await clinic.add_resource("STAFF", "Nurse", site_id=site_id, capabilities=["infusion"], lane_count=2)
+    return site_id
+
+
+async def test_a_plan_says_what_it_costs_and_for_what(clinic: Clinic) -> None:
+    answer = await plan(clinic, preferred_times=[{"hours": 8, "minutes": 20}], preferred_weekdays=["TUESDAY"])
+    best = answer.plans[0]
+    assert walls(best.visits) == ["03-02 08:15", "03-05 08:15"]
+    assert costs(best) == {"TIME_OF_DAY": 10, "WEEKDAY": 480}
+    assert best.cost_minutes == 490
+    assert [costs(visit) for visit in best.visits] == [
+        {"TIME_OF_DAY": 5},
+        {"WEEKDAY": 480, "TIME_OF_DAY": 5},
+    ]
+    assert not answer.unproven
+
+
+async def test_soonest_and_regular_weigh_the_first_day_against_the_gaps(clinic: Clinic) -> None:
+    """Nobody is there on Wednesday and Friday: at once and a day off the preferred gap, or later and regular."""
+    for nurse in clinic.nurses:
+        await close(clinic, nurse, [3, 5])
+    soonest = await plan(clinic, emphasis="PLAN_EMPHASIS_SOONEST")
+    regular = await plan(clinic, emphasis="PLAN_EMPHASIS_REGULAR", latest_date=day(12))
+    assert walls(soonest.plans[0].visits) == ["03-02 08:00", "03-04 08:00"]
+    assert costs(soonest.plans[0]) == {"GAP": 60}
+    assert walls(regular.plans[0].visits) == ["03-08 08:00", "03-11 08:00"]
+    assert costs(regular.plans[0]) == {"LATE_START": 90}
+
+
+async def close(clinic: Clinic, resource_id: str, days: Iterable[int]) -> None:
+    off = [{"first": f"2027-03-{n:02}", "last": f"2027-03-{n:02}"} for n in days]
+    statement = "UPDATE resource SET time_off = $1 WHERE id = $2"
+    await clinic.svc.admin.execute(statement, json.dumps(off), from_wire("resource", resource_id))
+
+
+async def test_the_best_plan_of_several_sites_is_found_and_is_at_one(clinic: Clinic) -> None:
+    other = await second_site(clinic)
+    afternoon = await plan(clinic, site_ids=[other], start_from={"hours": 13}, latest_date=day(2))
+    assert {each.site_id for each in afternoon.plans} == {clinic.site_id, other}
+    for room in clinic.rooms:
+        await close(clinic, room, [2, 3, 4, 5])
+    answer = await plan(clinic, site_ids=[other], latest_date=day(2))
+    assert [each.site_id for each in answer.plans] == [other]
+    assert walls(answer.plans[0].visits) == ["03-02 13:00", "03-05 13:00"]
+
+
+async def test_a_site_that_the_token_does_not_name_is_not_planned_at(clinic: Clinic) -> None:
+    other = await second_site(clinic)
+    refused = await refusal(plan(clinic, clinic.token(), site_ids=[other]))
+    assert (refused.code, refused.reason) == (StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
+    refused = await refusal(find(clinic, clinic.token(), site_ids=[other]))
+    assert (refused.code, refused.reason) == (StatusCode.PERMISSION_DENIED, "ACCESS_DENIED")
+    assert (await find(clinic, clinic.token())).openings
+
+
+async def test_a_site_of_another_chain_does_not_exist(clinic: Clinic, svc: Running) -> None:
+    ours, foreign = svc.chain_id, await open_clinic(svc)
+    svc.chain_id = ours
+    refused = await refusal(plan(clinic, site_ids=[foreign.site_id]))
+    assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "SITE_NOT_FOUND")
+    refused = await refusal(find(clinic, site_ids=[foreign.site_id]))
+    assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "SITE_NOT_FOUND")
+
+
+async def test_a_nurse_who_must_stay_is_the_same_at_every_visit_and_one_who_should_costs(clinic: Clinic) -> None:
+    await close(clinic, clinic.nurses[0], [5, 6, 7])  # The preferred gap ends on the 5th.
+    await close(clinic, clinic.nurses[1], [2, 3, 4])
+    loose = (await plan(clinic, latest_date=day(2))).plans[0]
+    assert walls(loose.visits) == ["03-02 08:00", "03-05 08:00"]
+    kept = (await plan(clinic, latest_date=day(2), same_requirement_keys=["nurse"])).plans[0]
+    assert (walls(kept.visits), costs(kept)) == (["03-02 08:00", "03-04 08:00"], {"GAP": 240})
+    chosen = [each for visit in kept.visits for each in visit.resources]
+    assert {each.resource_id for each in chosen if each.requirement_key == "nurse"} == {clinic.nurses[0]}
+    regular = await plan(clinic, latest_date=day(2), same_requirement_keys=["nurse"], emphasis="PLAN_EMPHASIS_REGULAR")
+    assert costs(regular.plans[0]) == {"CHANGE": 300}
+
+
+async def test_a_site_plans_by_its_own_form_of_the_version(clinic: Clinic) -> None:
+    """The other site's form leaves a route out: a plan by it is at the first site only."""
+    other = await second_site(clinic)
+    form = {**TEMPLATE, "routes": TEMPLATE["routes"][1:]}
+    request = AdoptProtocolVersionRequest(
+        request_id=str(uuid4()),
+        site_id=other,
+        protocol_version_id=clinic.version_id,
+        narrowed_template=ParseDict(form, ProtocolTemplate()),
+    )
+    await clinic.svc.call(clinic.protocols.AdoptProtocolVersion, request)
+    answer = await plan(clinic, site_ids=[other])
+    assert {each.site_id for each in answer.plans} == {clinic.site_id}
+    refused = await refusal(plan(clinic, site_id=other))
+    assert refused.reason == "ROUTE_UNKNOWN"
+
+
+async def test_who_asks_why_is_told_what_is_lacking_when_and_what_would_help(clinic: Clinic) -> None:
+    for nurse in clinic.nurses:
+        await close(clinic, nurse, [2, 3, 4])
+    answer = await plan(clinic, latest_date=day(4), start_from={"hours": 15}, start_until={"hours": 16}, explain=True)
+    assert not answer.plans
+    [obstacle] = answer.obstacles
+    assert MessageToDict(obstacle, preserving_proto_field_name=True) == {
+        "site_id": clinic.site_id,
+        "phase_code": "induction",
+        "need": "nurse",
+        "kind": "PLAN_OBSTACLE_KIND_NOBODY_FREE",
+        "dates": [day(2), day(3), day(4)],
+        "date_count": 3,
+        "start_from": {"hours": 15},
+        "start_until": {"hours": 16},
+    }
+    [longer] = answer.relaxations
+    assert (longer.kind, longer.days) == (RelaxationKind.RELAXATION_KIND_LONGER_WINDOW, 7)
+    assert walls(longer.plan.visits) == ["03-05 15:00", "03-08 15:00"]
+
+
+async def test_fewer_visits_and_other_weekdays_are_tried_where_a_course_does_not_fit(clinic: Clinic) -> None:
+    for nurse in clinic.nurses:
+        await close(clinic, nurse, range(3, 14))
+    only_tuesdays: dict[str, Any] = {"preferred_weekdays": ["TUESDAY"], "only_preferred_weekdays": True}
+    answer = await plan(clinic, latest_date=day(2), explain=True, **only_tuesdays)
+    kinds = [(RelaxationKind.Name(each.kind), each.phase_code, each.visit_count) for each in answer.relaxations]
+    assert kinds == [("RELAXATION_KIND_FEWER_VISITS", "induction", 1)]
+    [unwished] = answer.obstacles
+    assert (unwished.kind, unwished.date_count) == (PlanObstacleKind.PLAN_OBSTACLE_KIND_NOT_WISHED, 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"same_requirement_keys": ["pump"]}, "same_requirement_keys[0]"),
+        ({"start_from": {"hours": 12}, "start_until": {"hours": 11}}, "start_until"),
+        ({"only_preferred_weekdays": True}, "preferred_weekdays"),
+    ],
+)
+async def test_a_preference_that_leaves_nothing_is_refused(clinic: Clinic, changes: dict[str, Any], field: str) -> None:
+    refused = await refusal(plan(clinic, **changes))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "PLAN_PREFERENCE_INVALID")
+    assert [each for each, _ in refused.faults] == [field]
+
+
+async def test_openings_are_listed_in_order_of_time_in_pages(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    first = await find(clinic, patient_id=patient, page_size=3)
+    assert walls(first.openings) == ["03-02 08:00", "03-02 08:15", "03-02 08:30"]
+    assert first.openings[0].visit_type_code == "treatment"
+    assert {each.requirement_key for each in first.openings[0].resources} == {"nurse", "room"}
+    second = await find(clinic, patient_id=patient, page_size=3, page_token=first.next_page_token)
+    assert walls(second.openings) == ["03-02 08:45", "03-02 09:00", "03-02 09:15"]
+    whole = await find(clinic, patient_id=patient, page_size=200)
+    assert (len(whole.openings), whole.next_page_token) == (35, "")  # The last at 16:30, for 90 minutes.
+    refused = await refusal(find(clinic, patient_id=patient, latest_date=day(3), page_token=first.next_page_token))
+    assert refused.reason == "BAD_PAGE_TOKEN"
+
+
+async def test_openings_by_preference_begin_with_the_nearest_to_what_is_wished(clinic: Clinic) -> None:
+    answer = await find(
+        clinic,
+        order="OPENING_ORDER_PREFERENCE",
+        page_size=3,
+        latest_date=day(3),
+        preferred_times=[{"hours": 14, "minutes": 5}],
+        preferred_weekdays=["WEDNESDAY"],
+    )
+    assert walls(answer.openings) == ["03-03 14:00", "03-03 14:15", "03-03 13:45"]
+    assert [costs(each) for each in answer.openings] == [{"TIME_OF_DAY": 5}, {"TIME_OF_DAY": 10}, {"TIME_OF_DAY": 20}]
+
+
+async def test_openings_are_those_of_the_resources_asked_for(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    taken = clinic.treatments([TUESDAY], clinic.nurses[1], clinic.rooms[1])
+    await clinic.book(clinic.request(patient, taken))
+    wanted = [{"requirement_key": "room", "resource_id": clinic.rooms[1]}]
+    answer = await find(clinic, resources=wanted, page_size=1)
+    assert walls(answer.openings) == ["03-02 09:30"]
+    assert {each.resource_id for each in answer.openings[0].resources} >= {clinic.rooms[1]}
+    refused = await refusal(find(clinic, resources=[wanted[0] | {"requirement_key": "pump"}]))
+    assert refused.faults == [("resources[0].requirement_key", "REQUIREMENT_UNKNOWN")]
+    elsewhere = to_wire("resource", new_id())
+    assert not (await find(clinic, resources=[wanted[0] | {"resource_id": elsewhere}])).openings
+
+
+async def test_the_next_visit_of_a_course_has_openings_inside_its_spacing(clinic: Clinic) -> None:
+    patient, other = await clinic.add_patient(), await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY])))
+    asked: dict[str, Any] = {"patient_id": patient, "course_id": course.id, "latest_date": day(31)}
+    answer = await find(clinic, **asked, page_size=1)
+    assert walls(answer.openings) == ["03-04 08:00"]  # Two to five days.
+    assert (answer.first_date, answer.last_date) == (to_date(date(2027, 3, 4)), to_date(date(2027, 3, 7)))
+    none = await find(clinic, **asked | {"earliest_date": day(8)})
+    assert not none.openings
+    assert not none.HasField("first_date")
+    follow_up = await find(clinic, **asked, phase_code="follow_up", page_size=1)
+    assert walls(follow_up.openings) == ["03-09 08:00"]
+    for wrong in ({"patient_id": other}, {"protocol_version_id": await clinic.publish(TEMPLATE)}):
+        if "protocol_version_id" in wrong:
+            await clinic.adopt(wrong["protocol_version_id"])
+        refused = await refusal(find(clinic, **asked | wrong))
+        assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "OPENING_COURSE_MISMATCH")
+    refused = await refusal(find(clinic, **asked | {"course_id": to_wire("course", new_id())}))
+    assert refused.reason == "COURSE_NOT_FOUND"
+
+
+async def test_finding_openings_stores_nothing_but_who_asked_for_whom(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    before = await clinic.counts("outbox", "course", "visit", "allocation")
+    await find(clinic, patient_id=patient)
+    assert await clinic.counts("outbox", "course", "visit", "allocation") == before
+    row = await clinic.svc.admin.fetchrow("SELECT kind, ids FROM audit ORDER BY position DESC LIMIT 1")
+    assert row
+    assert row["kind"] == "AUDIT_PHI_READ"
+    assert patient in row["ids"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"latest_date": {"year": 2037, "month": 3, "day": 2}}, "PLAN_WINDOW_INVALID"),
+        ({"latest_date": day(1)}, "PLAN_WINDOW_INVALID"),
+        ({"phase_code": "booster"}, "PHASES_OUTSIDE_PROTOCOL"),
+        ({"start_from": {"hours": 25}}, "HOURS_INVALID"),
+    ],
+)
+async def test_openings_that_cannot_be_looked_for_are_refused_by_name(
+    clinic: Clinic, changes: dict[str, Any], reason: str
+) -> None:
+    refused = await refusal(find(clinic, **changes))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, reason)
+
+
+@pytest.mark.parametrize("role", ["ROLE_BILLING", "ROLE_AUDITOR", "ROLE_PATIENT"])
+async def test_who_does_not_book_finds_no_openings(clinic: Clinic, role: str) -> None:
+    refused = await refusal(find(clinic, clinic.svc.token(role)))
+    assert refused.code is StatusCode.PERMISSION_DENIED
+
+
+async def test_notice_and_grid_of_the_visit_type_hold_for_openings(clinic: Clinic) -> None:
+    treatment = {**TEMPLATE["visit_types"][1], "notice_minutes": 24 * 60, "grid_minutes": 20}
+    clinic.version_id = await clinic.publish({**TEMPLATE, "visit_types": [TEMPLATE["visit_types"][0], treatment]})
+    await clinic.adopt()
+    clinic.svc.clock.now = TUESDAY - DAY + timedelta(minutes=61)
+    assert walls((await find(clinic, page_size=2)).openings) == ["03-02 09:20", "03-02 09:40"]
+
+
+def test_every_obstacle_and_cost_has_its_name_on_the_wire() -> None:
+    assert {*CostKind} | {"PLAN_COST_KIND_UNSPECIFIED"} == set(plan_pb2.PlanCostKind.keys())
+    assert {*GivenUp} | {"RELAXATION_KIND_UNSPECIFIED"} == set(plan_pb2.RelaxationKind.keys())
