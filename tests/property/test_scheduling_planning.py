@@ -308,26 +308,19 @@ def slots_from(origin: datetime, flat: Sequence[int]) -> list[Slot]:
 
 
 def check_can_be_booked(place: Place, found: Plan) -> None:
-    """BookCourse takes the plan as it is. Of a plan with anchors, its rules on gaps are looked at elsewhere."""
+    """BookCourse takes the plan as it is."""
     calendar, resources = place.calendar, {each.id: each for each in place.calendar.resources}
     terms = Terms(calendar.site, UUID(int=9), place.template, resources, None, PATIENT, frozenset({PATIENT}))
-    anchored = {each.code for each in place.template.phases if each.anchor}
     taken = [
         Taken(id, lane, slot)
         for (id, lane), flat in calendar.taken.items()
         for slot in slots_from(calendar.origin, flat)
     ]
     taken += [Taken(PATIENT, 0, slot) for slot in slots_from(calendar.origin, calendar.patient)]
-    for visits in (
-        [each for each in found.visits if (each.phase_code in anchored) is beside] for beside in (False, True)
-    ):
-        choices = [Choice(each.phase_code, each.slot.start, each.resources) for each in visits]
-        layouts = terms.lay_out("iv", choices, NOW)
-        assert [layout.stay for layout in layouts] == [each.slot for each in visits]
-        placed = terms.place(PATIENT, choices, layouts, taken)
-        assert len(placed) == len(visits)
-        taken += [lane for lanes in placed for lane in lanes]
-        taken += [Taken(PATIENT, 0, each.slot) for each in visits]
+    choices = [Choice(each.phase_code, each.slot.start, each.resources) for each in found.visits]
+    layouts = terms.lay_out("iv", choices, NOW)
+    assert [layout.stay for layout in layouts] == [each.slot for each in found.visits]
+    assert len(terms.place(PATIENT, choices, layouts, taken)) == len(found.visits)
 
 
 def check_keeps_the_version(place: Place, wish: Wish, found: Plan) -> None:
