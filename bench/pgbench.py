@@ -11,7 +11,8 @@ from uuid import UUID
 
 from bench.harness import SECONDS
 from bench.load import Load
-from chassis.db import Database, open_pool
+from chassis.db import Database
+from chassis.pool import Pool
 from deploy.local.postgres import installed
 
 NUMBER = "%N%"
@@ -31,7 +32,7 @@ async def recorded(url: str, work: Callable[[Database], Awaitable[object]]) -> l
     def note(query: Any) -> None:
         queries.append((query.query, tuple(query.args or ())))
 
-    async with open_pool(url, size=1) as pool:
+    async with Pool(url, size=1) as pool:
         await work(Database(pool))  # Types are introspected once for each connection.
         async with pool.acquire() as conn:
             conn.add_query_logger(note)

@@ -29,12 +29,13 @@ from nats.js.api import StreamConfig
 from chassis.auth import Keys, Tokens
 from chassis.clock import Clock, business_clock
 from chassis.consumer import Consumer, Reads
-from chassis.db import Database, Pool, open_pool
+from chassis.db import Database
 from chassis.durability import check_durability
 from chassis.election import Work, cancelled, kept_running, lead
 from chassis.housekeeping import keep_house
 from chassis.logs import configure_logs
 from chassis.metrics import serve_metrics
+from chassis.pool import Pool
 from chassis.relay import Relay
 from chassis.sealer import Sealer
 from chassis.server import Server
@@ -126,7 +127,7 @@ async def _work(service: Service, settings: Settings, number: int) -> None:
         loop.add_reader(parent.sentinel, stopped.set)  # Who started it is gone, however that happened.
     clock = business_clock(settings)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(settings.database_url, size=settings.pool_size))
+        pool = await stack.enter_async_context(Pool(settings.database_url, size=settings.pool_size))
         db = Database(pool)
         if settings.production:
             await check_durability(pool, settings.nats_monitor_url)
@@ -146,8 +147,8 @@ async def _work(service: Service, settings: Settings, number: int) -> None:
 
 async def _background(service: Service, settings: Settings, db: Database, clock: Clock) -> None:
     """Calls are answered without it: what it would do waits in the database until NATS is there."""
-    relay_pool = open_pool(settings.relay_database_url, size=JOB_POOL_SIZE)
-    sealer_pool = open_pool(settings.sealer_database_url, size=1)
+    relay_pool = Pool(settings.relay_database_url, size=JOB_POOL_SIZE)
+    sealer_pool = Pool(settings.sealer_database_url, size=1)
     async with AsyncExitStack() as stack:
         nats_client = await _connect_nats(settings)
         stack.push_async_callback(nats_client.close)

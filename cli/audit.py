@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from chassis.db import open_pool
 from chassis.ids import BadId, from_wire, to_wire
+from chassis.pool import Pool
 from chassis.sealer import Head, Verdict, read_chains, read_heads, verify
 from deploy.local.home import Home, StackInfo
 from deploy.local.process import LocalError
@@ -76,7 +76,7 @@ async def verdicts_of(info: StackInfo, kept: Kept) -> list[tuple[str, Verdict]]:
 async def _of_service(info: StackInfo, name: str, kept: Kept) -> list[Verdict]:
     """A chain of which a head was kept is looked for, be there a row of it or not."""
     heads = {head.chain_id: head for (service, _), head in kept.items() if service == name}
-    async with open_pool(info.services[name].databases.sealer, size=1) as pool, pool.acquire() as conn:
+    async with Pool(info.services[name].databases.sealer, size=1) as pool, pool.acquire() as conn:
         for look in range(LOOKS):
             chains = sorted({*await read_chains(conn), *heads})
             verdicts = [await verify(conn, chain, heads.get(chain)) for chain in chains]
@@ -95,7 +95,7 @@ def fault_of(verdict: Verdict) -> str:
 async def _heads(info: StackInfo) -> dict[str, list[Head]]:
     found = {}
     for name, service in info.services.items():
-        async with open_pool(service.databases.sealer, size=1) as pool, pool.acquire() as conn:
+        async with Pool(service.databases.sealer, size=1) as pool, pool.acquire() as conn:
             found[name] = await read_heads(conn)
     return found
 

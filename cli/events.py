@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from atoll.common.v1.event_meta_pb2 import subject
-from chassis.db import Pool, open_pool
 from chassis.ids import to_wire
+from chassis.pool import Pool
 from chassis.relay import publish_again
 from deploy.local.home import Home, StackInfo
 from deploy.local.process import LocalError
@@ -156,7 +156,7 @@ def _in_each(service: str | None, ask: Callable[[Pool], Awaitable[T]]) -> dict[s
 async def _asked(relays: dict[str, str], ask: Callable[[Pool], Awaitable[T]]) -> dict[str, T]:
     answers = {}
     for name, url in relays.items():
-        async with open_pool(url, size=1) as pool:
+        async with Pool(url, size=1) as pool:
             answers[name] = await ask(pool)
     return answers
 

@@ -8,7 +8,7 @@ import pytest_asyncio
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
-from chassis.db import open_pool
+from chassis.pool import Pool
 from chassis.relay import Relay
 from tests.support.notes import SERVICE, create_notes_template
 from tests.support.service import Running, running
@@ -44,5 +44,5 @@ async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
 
 @pytest_asyncio.fixture
 async def relay(notes: Running, js: JetStreamContext) -> AsyncIterator[Relay]:
-    async with open_pool(notes.urls.relay, size=2) as pool:
+    async with Pool(notes.urls.relay, size=2) as pool:
         yield Relay(pool, js)

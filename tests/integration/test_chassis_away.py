@@ -10,9 +10,10 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
-from chassis.db import AWAY, open_pool
+from chassis.db import AWAY
 from chassis.errors import TryAgain
 from chassis.ids import new_id
+from chassis.pool import Pool
 from chassis.provision import (
     DEADLOCK_TIMEOUT,
     IDLE_IN_TRANSACTION_TIMEOUT,
@@ -60,10 +61,10 @@ async def test_an_exhausted_pool_asks_to_come_again_and_recovers(
     notes: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chassis.db.ACQUIRE_S", 0.1)
-    held = [await notes.pool.acquire() for _ in range(notes.pool.get_size())]
+    held = [await notes.pool.take() for _ in range(notes.pool.get_size())]
     refused = await refusal(create(notes, within_s=2))
     for conn in held:
-        await notes.pool.release(conn)
+        notes.pool.give(conn)
     assert asks_to_come_again(refused)
     assert (await create(notes)).note.id
 
@@ -115,7 +116,7 @@ async def test_the_services_role_is_bounded_in_what_it_waits_for(notes: Running,
         "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_TIMEOUT.replace("60s", "1min"),
         "deadlock_timeout": DEADLOCK_TIMEOUT,
     }
-    async with open_pool(notes.urls.service, size=1) as pool, pool.acquire() as conn:
+    async with Pool(notes.urls.service, size=1) as pool, pool.acquire() as conn:
         assert {name: await conn.fetchval(f"SHOW {name}") for name in wanted} == wanted
 
 

@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from chassis.consumer import Consumer, Letter
-from chassis.db import open_pool
 from chassis.errors import NotYetKnown
 from chassis.ids import new_id, to_wire
+from chassis.pool import Pool
 from chassis.sealer import Sealer
 from cli.app import build
 from deploy.local.home import Home, ProcessInfo, ServiceInfo, StackInfo
@@ -56,7 +56,7 @@ async def look(notes: Running, times: int = 1) -> None:
 
 
 async def seal(notes: Running) -> None:
-    async with open_pool(notes.urls.sealer, size=1) as pool:
+    async with Pool(notes.urls.sealer, size=1) as pool:
         await Sealer(pool).seal()
 
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from chassis.db import Pool, open_pool
 from chassis.housekeeping import KEPT, sweep
 from chassis.ids import new_id
+from chassis.pool import Pool
 from tests.support.notes import create_request, pb_grpc
 from tests.support.service import Running
 
@@ -16,7 +16,7 @@ COLUMN = {"outbox": "published_at", "idempotency": "created_at", "inbox": "recei
 
 @pytest_asyncio.fixture
 async def relay_pool(notes: Running) -> AsyncIterator[Pool]:
-    async with open_pool(notes.urls.relay, size=1) as pool:
+    async with Pool(notes.urls.relay, size=1) as pool:
         yield pool
 
 

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from atoll.common.v1.access_pb2 import AUDIT_PHI_READ
-from chassis.db import Pool, open_pool
 from chassis.ids import ids_of_kind, new_id, to_wire
+from chassis.pool import Pool
 from chassis.sealer import Sealer, verify
 from tests.support.notes import NoteStore, create_request, pb, pb_grpc
 from tests.support.service import Running
@@ -21,7 +21,7 @@ SITE = new_id()
 
 @pytest_asyncio.fixture
 async def pool(notes: Running) -> AsyncIterator[Pool]:
-    async with open_pool(notes.urls.sealer, size=2) as pool:
+    async with Pool(notes.urls.sealer, size=2) as pool:
         yield pool
 
 

@@ -27,9 +27,9 @@ from prometheus_client import generate_latest
 from atoll.common.v1.access_pb2 import Role
 from atoll.patients.v1.patient_pb2 import Patient
 from chassis.consumer import Consumer, Letter
-from chassis.db import open_pool
 from chassis.ids import new_id, to_wire
 from chassis.logs import configure_logs
+from chassis.pool import Pool
 from chassis.relay import Relay
 from chassis.service import ensure_stream
 from deploy.local.nats import nats as nats_program
@@ -109,7 +109,6 @@ def logged() -> Iterator[io.StringIO]:
     sys.stderr = stderr
     structlog.configure(cache_logger_on_first_use=False)
     yield text
-    structlog.contextvars.clear_contextvars()
     structlog.configure(**before)
 
 
@@ -235,7 +234,7 @@ async def published_to_files(desk: Desk, folder: Path) -> bytes:
     try:
         connection = await nats.connect(nats_url(port))
         await ensure_stream(connection.jetstream(), "PATIENTS")
-        async with open_pool(desk.service.urls.relay, size=1) as pool:
+        async with Pool(desk.service.urls.relay, size=1) as pool:
             while await Relay(pool, connection.jetstream()).drain():
                 pass
         await connection.close()

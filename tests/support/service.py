@@ -26,8 +26,9 @@ from atoll.common.v1.event_meta_pb2 import subject as subject_option
 from chassis.auth import Keys, Tokens
 from chassis.call import Call, Sites
 from chassis.consumer import Consumer, Letter, fact_of
-from chassis.db import Database, Pool, open_pool
+from chassis.db import Database
 from chassis.ids import ids_of_kind, new_id, to_wire
+from chassis.pool import Pool
 from chassis.provision import DatabaseUrls
 from chassis.server import Server
 from chassis.service import Service
@@ -151,7 +152,7 @@ async def running(
     """`folder` holds the issuer's keys: the test's tmp_path, or one of the session."""
     urls, issuer, clock = await clone(server_url, service.name), Issuer.open(folder), Clock(now)
     admin = await asyncpg.connect(as_administrator(server_url, urls))
-    async with open_pool(urls.service, size=pool_size) as pool:
+    async with Pool(urls.service, size=pool_size) as pool:
         db = Database(pool)
         server = Server(Tokens(Keys(str(issuer.jwks)), NAME, AUDIENCE), clock)
         for descriptor, servicer in service.servicers(db).items():
