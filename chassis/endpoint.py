@@ -180,10 +180,12 @@ def _path(rule: BrokenRule) -> str:
 
 def _check_site(request: Message, sites: Sites) -> None:
     """Before anything is looked up. Rows of other sites that a request reaches by other ids, the database hides."""
-    if sites is not None and (site_id := getattr(request, "site_id", "")) and from_wire("site", site_id) not in sites:
+    site_id = getattr(request, "site_id", "") if sites is not None else ""
+    if sites is not None and site_id and from_wire("site", site_id) not in sites:
         raise AccessDenied()
 
 
 def _check_patient(request: Message, patient_id: Any) -> None:
-    if patient_id is not None and (named := getattr(request, "patient_id", "")) and from_wire("patient", named) != patient_id:
+    named = getattr(request, "patient_id", "") if patient_id is not None else ""
+    if named and from_wire("patient", named) != patient_id:
         raise AccessDenied()

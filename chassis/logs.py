@@ -15,7 +15,6 @@ import asyncpg
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-
 _encode = json.JSONEncoder(default=repr).encode
 """Made once: `json.dumps` makes an encoder for each line that names a default, and a call leaves a line."""
 
