@@ -287,13 +287,15 @@ class Store:
     def _saw_in(self, found: object) -> None:
         if not self.subject_kind:
             return
-        if isinstance(found, Message):
-            self.saw(*ids_of_kind(found, self.subject_kind))
-        elif isinstance(found, list | tuple):
-            for each in found:
-                self._saw_in(each)
-        elif isinstance(subject := getattr(found, f"{self.subject_kind}_id", None), UUID):
-            self.saw(subject)
+        name, to_look_at = f"{self.subject_kind}_id", [found]
+        while to_look_at:  # A page may have hundreds of things in it: no call for each.
+            each = to_look_at.pop()
+            if isinstance(each, (list, tuple)):
+                to_look_at += reversed(each)
+            elif isinstance(each, Message):
+                self.saw(*ids_of_kind(each, self.subject_kind))
+            elif isinstance(subject := getattr(each, name, None), UUID):
+                self._subjects[subject] = None
 
     def _notes(self, request: Message, *others: Message) -> list[dict[str, Any]]:
         """The audit rows of a call: one, unless it shows more subjects than one row names."""
