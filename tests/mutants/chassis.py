@@ -22,6 +22,7 @@ VALUES, PROPERTIES = "tests/unit/test_chassis_values.py", "tests/property/test_c
 RULES, BREAKING = "tests/unit/test_chassis_rules.py", "tests/unit/test_chassis_breaking.py"
 SUBJECTS = "tests/integration/test_chassis_subjects.py"
 REASONS = "tests/contract/test_reasons.py"
+POOL = "tests/integration/test_chassis_pool.py"
 
 CHASSIS = [
     # Who may call.
@@ -189,4 +190,12 @@ CHASSIS = [
     Mutant("chassis/sealer.py", "union_all(_in_row.except_(_in_index), _in_index.except_(_in_row))", "union_all(_in_row.except_(_in_index))", SUBJECTS, "taken_out"),
     Mutant("chassis/tables.py", 'yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE USING ({_own(OWN_SUBJECT, table)})"', "pass", SUBJECTS, "sees_their_own"),
     Mutant("chassis/db.py", """                if refusal := store_type.refusals.get(_policy_of(error)):\n                    raise refusal() from error\n""", "", "tests/integration/test_patients_retention.py", "nothing_is_added"),
+    # Connections are lent.
+    Mutant("chassis/pool.py", "and not last.is_closed():", "and True:", POOL, "was_lost"),
+    Mutant("chassis/pool.py", "                self.give(None)\n", "                pass\n", POOL, "cannot_be_opened_leaves"),
+    Mutant("chassis/pool.py", "            conn.terminate()\n", "            pass\n", POOL, "closed_lends"),
+    Mutant("chassis/pool.py", '            raise asyncpg.InterfaceError("the pool is closed")\n', "            pass\n", POOL, "closed_lends"),
+    Mutant("chassis/pool.py", "if not self._free.locked() and", "if self._idle and", POOL, "order_of_their_coming"),
+    Mutant("chassis/pool.py", "asyncio.timeout(within_s)", "asyncio.timeout(None)", AWAY, "exhausted"),
+    Mutant("chassis/pool.py", "            await self.__aexit__()\n", "            pass\n", POOL, "opened_whole"),
 ]  # fmt: skip
