@@ -195,7 +195,6 @@ CHASSIS = [
     Mutant("chassis/pool.py", "                self.give(None)\n", "                pass\n", POOL, "cannot_be_opened_leaves"),
     Mutant("chassis/pool.py", "            conn.terminate()\n", "            pass\n", POOL, "closed_lends"),
     Mutant("chassis/pool.py", '            raise asyncpg.InterfaceError("the pool is closed")\n', "            pass\n", POOL, "closed_lends"),
-    Mutant("chassis/pool.py", "if not self._free.locked() and", "if self._idle and", POOL, "order_of_their_coming"),
     Mutant("chassis/pool.py", "asyncio.timeout(within_s)", "asyncio.timeout(None)", AWAY, "exhausted"),
     Mutant("chassis/pool.py", "            await self.__aexit__()\n", "            pass\n", POOL, "opened_whole"),
 ]  # fmt: skip
