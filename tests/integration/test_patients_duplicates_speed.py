@@ -2,6 +2,7 @@
 
 import json
 from datetime import date
+from itertools import combinations
 from typing import Any
 from uuid import UUID
 
@@ -62,8 +63,16 @@ async def test_candidates_and_pairs_are_found_by_index_and_few_are_looked_at(des
 async def test_a_hundred_records_are_scored_in_as_many_round_trips_as_one(desk: Desk, duplicates: Duplicates) -> None:
     identifiers = ([{"system": "urn:old", "value": str(n)}] for n in range(SCORED_AT_ONCE))
     rows = [desk.told(identifiers=each, birth_date={"year": 1980, "month": 1, "day": 2}) for each in identifiers]
-    ids = [each.patient_id for each in (await desk.import_rows(*rows)).results]
+    ids = [each.patient_id for each in await desk.import_rows(*rows)]
     await duplicates.score(*ids)  # Types are introspected once for each connection.
-    assert await round_trips(desk, duplicates.score(ids[0])) == 5
-    assert await round_trips(desk, duplicates.score(*ids)) == 5
-    assert await desk.service.admin.fetchval("SELECT count(*) FROM duplicate_pair") >= SCORED_AT_ONCE
+    assert await round_trips(desk, duplicates.score(ids[0])) == 6
+    assert await round_trips(desk, duplicates.score(*ids)) == 6
+
+
+async def test_of_records_that_are_scored_together_each_is_compared_with_all_others(
+    desk: Desk, duplicates: Duplicates
+) -> None:
+    rows = [desk.told(identifiers=[{"system": "urn:old", "value": f"of-five-{n}"}]) for n in range(5)]
+    ids = [each.patient_id for each in await desk.import_rows(*rows)]
+    pairs = {(each.first_patient_id, each.second_patient_id) for each in await duplicates.score(*ids)}
+    assert pairs == set(combinations(sorted(ids), 2))

@@ -339,4 +339,6 @@ PATIENTS = [
     Mutant("services/patients/store/merges.py", '    PARTED_PAIRS,\n', '', I_DUPLICATES, "merged_records"),
     Mutant("services/patients/migrations/versions/0011_duplicates_are_found.py", '"first_id < second_id"', '"true"', I_DUPLICATES, "no_pair_of_one"),
     Mutant("services/patients/domain/accesses.py", '        if self.beside_another:\n', '        if False:\n', I_PATIENTS_ACCESSES, "read_their_own"),
+    Mutant("services/patients/store/duplicates.py", '    .where(_hits.c.id != _hits.c.asked_for)\n', '', I_DUPLICATES, "does_not_see"),
+    Mutant("services/patients/store/duplicates.py", '            for id in asked_for:\n', '            for id in asked_for[:1]:\n', "tests/integration/test_patients_duplicates_speed.py", "scored_together"),
 ]  # fmt: skip
