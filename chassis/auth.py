@@ -31,6 +31,7 @@ SUBJECT_MAX = 200
 CACHED_MAX = 10_000
 CACHED_S = 60
 EVERY = "*"
+ROLES = {number: name for name, number in Role.items()}
 KEYS_FRESH_S = 300.0  # A key set is read anew at this age,
 KEYS_AGAIN_S = 10.0  # and for a token of an unknown key, but no more often than this.
 FETCH_S = 5.0
@@ -61,7 +62,7 @@ class Caller:
 
         A patient sees their own rows only, whatever else the access option says; any staff role is wider.
         """
-        held = {role: self.grants[name] for role in access.roles if (name := Role.Name(role)) in self.grants}
+        held = {role: self.grants[name] for role in access.roles if (name := ROLES[role]) in self.grants}
         staff = [sites for role, sites in held.items() if role != ROLE_PATIENT]
         if staff and access.scope != SCOPE_SELF:
             if access.scope == SCOPE_CHAIN or None in staff:
@@ -73,7 +74,7 @@ class Caller:
 
     def roles(self, access: Access) -> frozenset[str]:
         """Those of the caller's that allow the call, without the prefix."""
-        named = (Role.Name(role) for role in access.roles)
+        named = (ROLES[role] for role in access.roles)
         return frozenset(name.removeprefix("ROLE_") for name in named if name in self.grants)
 
 

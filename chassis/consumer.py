@@ -30,10 +30,11 @@ from atoll.common.v1.access_pb2 import AUDIT_NONE
 from atoll.common.v1.event_meta_pb2 import EventMeta, subject
 from chassis.call import Call
 from chassis.clock import Clock
-from chassis.db import Database, Pool
+from chassis.db import Database
 from chassis.errors import DomainError, Kind, NotYetKnown
 from chassis.ids import BadId, from_wire
 from chassis.metrics import EVENTS_HANDLED
+from chassis.pool import Pool
 from chassis.sql import Statement, param, params
 from chassis.store import Store
 from chassis.tables import dead_letter

@@ -2,7 +2,7 @@
 
 import httpx
 
-from chassis.db import Pool
+from chassis.pool import Pool
 
 POSTGRES_MUST = {
     "fsync": {"on"},

@@ -55,6 +55,7 @@ class Endpoint:
         if not (self._access.roles and self._access.scope and self._access.audit):
             raise RuntimeError(f"{method.full_name} lacks (atoll.common.v1.access)")
         self._name, self._request_type = method.full_name, GetMessageClass(method.input_type)
+        self._changes = "request_id" in method.input_type.fields_by_name
         self._handler, self._tokens, self._clock = handler, tokens, clock
 
     async def __call__(self, raw: bytes, context: Context) -> Message | None:
@@ -103,7 +104,7 @@ class Endpoint:
             sites=sites,
             actor=caller.id,
             method=self._name,
-            cause=getattr(request, "request_id", ""),
+            cause=getattr(request, "request_id", "") if self._changes else "",
             audit=self._access.audit,
             now=self._clock(),
             traceparent=traceparent,
@@ -179,12 +180,12 @@ def _path(rule: BrokenRule) -> str:
 
 def _check_site(request: Message, sites: Sites) -> None:
     """Before anything is looked up. Rows of other sites that a request reaches by other ids, the database hides."""
-    site_id = getattr(request, "site_id", "")
+    site_id = getattr(request, "site_id", "") if sites is not None else ""
     if sites is not None and site_id and from_wire("site", site_id) not in sites:
         raise AccessDenied()
 
 
 def _check_patient(request: Message, patient_id: Any) -> None:
-    named = getattr(request, "patient_id", "")
-    if patient_id is not None and named and from_wire("patient", named) != patient_id:
+    named = getattr(request, "patient_id", "") if patient_id is not None else ""
+    if named and from_wire("patient", named) != patient_id:
         raise AccessDenied()

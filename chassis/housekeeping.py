@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import Table, delete
 
-from chassis.db import Pool
+from chassis.pool import Pool
 from chassis.sql import Statement, param
 from chassis.tables import HOUSEKEEPING, Instant, idempotency, inbox, outbox
 from chassis.times import utc_now

@@ -4,6 +4,7 @@ What an exception says may be anything: PostgreSQL quotes the row that met a con
 not read. So a trace tells where it happened and of which class it is, and no more.
 """
 
+import json
 import logging
 import sys
 import traceback
@@ -12,22 +13,27 @@ from typing import Any, cast
 
 import asyncpg
 import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+_encode = json.JSONEncoder(default=repr).encode
+"""Made once: `json.dumps` makes an encoder for each line that names a default, and a call leaves a line."""
 
 
 def configure_logs(service: str) -> None:
+    def line(logger: WrappedLogger, name: str, event: EventDict) -> str:
+        return _encode({**event, "service": service})
+
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.ExceptionRenderer(where_it_happened),
-            structlog.processors.JSONRenderer(),
+            line,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
 
 
 TELLING = (AssertionError, AttributeError, TypeError, OSError)

@@ -11,8 +11,8 @@ from nats.js.api import PubAck
 from nats.js.errors import NoStreamResponseError
 from sqlalchemy import ARRAY, Uuid, any_, func, select, update
 
-from chassis.db import Pool
 from chassis.metrics import EVENTS_PUBLISHED, OUTBOX_BACKLOG
+from chassis.pool import Pool
 from chassis.sql import Statement, param
 from chassis.tables import Instant, outbox
 

@@ -33,10 +33,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import distinct_on
 
-from chassis.db import Pool
 from chassis.metrics import AUDIT_SEALED
+from chassis.pool import Connection, Pool
 from chassis.sql import Statement, param, rows
-from chassis.store import Connection
 from chassis.tables import audit, audit_seal, audit_subject
 from chassis.times import utc_now
 

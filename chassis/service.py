@@ -30,12 +30,13 @@ from sqlalchemy import Table
 from chassis.auth import Keys, Tokens
 from chassis.clock import Clock, business_clock
 from chassis.consumer import Consumer, Reads
-from chassis.db import Database, Pool, open_pool
+from chassis.db import Database
 from chassis.durability import check_durability
 from chassis.election import Work, cancelled, kept_running, lead
 from chassis.housekeeping import keep_house
 from chassis.logs import configure_logs
 from chassis.metrics import serve_metrics
+from chassis.pool import Pool, open_pool
 from chassis.relay import Relay
 from chassis.sealer import Sealer
 from chassis.server import Server

@@ -3,12 +3,10 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
-import asyncpg
 from asyncpg import Record
-from asyncpg.pool import PoolConnectionProxy
 from google.protobuf.message import Message
 from sqlalchemy import (
     CTE,
@@ -34,12 +32,13 @@ from atoll.common.v1.event_meta_pb2 import EventMeta, subject
 from chassis.call import Call
 from chassis.errors import DomainError, Kind
 from chassis.ids import all_ids, ids_of, ids_of_kind, new_id, to_wire
+from chassis.pool import Connection
 from chassis.sql import Statement, param, params, rows
 from chassis.tables import audit, audit_subject, dead_letter, idempotency, inbox, outbox
 from chassis.times import to_timestamp
 
-Connection: TypeAlias = "asyncpg.Connection[Record] | PoolConnectionProxy[Record]"
 KEY = ("chain_id", "actor", "method", "request_id")
+AUDITS = {number: name for name, number in Audit.items()}
 SUBJECTS_MAX = 200
 """Of one audit row. What shows more leaves several rows."""
 SITES_MAX = 10
@@ -298,13 +297,15 @@ class Store:
     def _saw_in(self, found: object) -> None:
         if not self.subject_kind:
             return
-        if isinstance(found, Message):
-            self.saw(*ids_of_kind(found, self.subject_kind))
-        elif isinstance(found, list | tuple):
-            for each in found:
-                self._saw_in(each)
-        elif isinstance(subject := getattr(found, f"{self.subject_kind}_id", None), UUID):
-            self.saw(subject)
+        name, to_look_at = f"{self.subject_kind}_id", [found]
+        while to_look_at:  # A page may have hundreds of things in it: no call for each.
+            each = to_look_at.pop()
+            if isinstance(each, (list, tuple)):
+                to_look_at += reversed(each)
+            elif isinstance(each, Message):
+                self.saw(*ids_of_kind(each, self.subject_kind))
+            elif isinstance(subject := getattr(each, name, None), UUID):
+                self._subjects[subject] = None
 
     def _notes(self, request: Message, *others: Message) -> list[dict[str, Any]]:
         """The audit rows of a call: one, unless it shows more subjects than one row names."""
@@ -317,7 +318,7 @@ class Store:
         if call.roles:
             ids["roles"] = sorted(call.roles)
         note = {
-            "actor": call.actor, "method": call.method, "kind": Audit.Name(call.audit), "cause": call.cause,
+            "actor": call.actor, "method": call.method, "kind": AUDITS[call.audit], "cause": call.cause,
             "at": call.now,
         }  # fmt: skip
         subjects = [str(id) for id in self._subjects]

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from chassis.db import open_pool
 from chassis.ids import BadId, from_wire, to_wire
+from chassis.pool import open_pool
 from chassis.sealer import Head, Verdict, read_chains, read_heads, verify
 from deploy.local.home import Home, StackInfo
 from deploy.local.process import LocalError

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from atoll.common.v1.event_meta_pb2 import subject
-from chassis.db import Pool, open_pool
 from chassis.ids import to_wire
+from chassis.pool import Pool, open_pool
 from chassis.relay import publish_again
 from deploy.local.home import Home, StackInfo
 from deploy.local.process import LocalError

@@ -8,7 +8,7 @@ import pytest_asyncio
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
-from chassis.db import open_pool
+from chassis.pool import open_pool
 from chassis.relay import Relay
 from tests.support.notes import SERVICE, create_notes_template
 from tests.support.service import Running, running

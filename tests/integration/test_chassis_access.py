@@ -293,7 +293,7 @@ async def test_the_database_shows_no_row_of_another_chain_even_to_sql_without_a_
 
 
 async def test_a_transaction_knows_its_actor_whatever_the_issuer_calls_them(notes: Running) -> None:
-    name = "o'brien', true), set_config('app.chain', 'x"
+    name = "o'brien'; SET LOCAL app.chain = 'x"
     call = replace(notes.inside("test"), actor=name)
     async with notes.db.transaction(call) as conn:
         assert await conn.fetchval("SELECT current_setting('app.actor')") == name

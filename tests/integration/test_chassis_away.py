@@ -10,9 +10,10 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
-from chassis.db import AWAY, open_pool
+from chassis.db import AWAY
 from chassis.errors import TryAgain
 from chassis.ids import new_id
+from chassis.pool import open_pool
 from chassis.provision import (
     DEADLOCK_TIMEOUT,
     IDLE_IN_TRANSACTION_TIMEOUT,

@@ -11,9 +11,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from chassis.consumer import Consumer, Letter
-from chassis.db import open_pool
 from chassis.errors import NotYetKnown
 from chassis.ids import new_id, to_wire
+from chassis.pool import open_pool
 from chassis.sealer import Sealer
 from cli.app import build
 from deploy.local.home import Home, ProcessInfo, ServiceInfo, StackInfo

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from chassis.db import Pool, open_pool
 from chassis.housekeeping import KEPT, sweep
 from chassis.ids import new_id
+from chassis.pool import Pool, open_pool
 from tests.support.notes import create_request, pb_grpc
 from tests.support.service import Running
 

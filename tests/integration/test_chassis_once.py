@@ -455,6 +455,7 @@ async def test_what_a_transaction_was_told_is_gone_with_it(notes: Running) -> No
     """The pool resets nothing: the next user of the connection must find no chain."""
     await create(notes, create_request(SITE))
     async with notes.pool.acquire() as conn:
-        for setting in ("app.chain", "app.sites", "app.patient", "app.actor"):
+        for setting in ("app.chain", "app.sites", "app.patient", "app.actor", "app.roles"):
             assert not await conn.fetchval("SELECT current_setting($1, true)", setting), setting
+        assert await conn.fetchval("SHOW plan_cache_mode") == "auto"
         assert await conn.fetchval("SELECT count(*) FROM note") == 0

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from chassis.call import Call
-from chassis.db import Pool, open_pool
 from chassis.ids import new_id
+from chassis.pool import Pool, open_pool
 from chassis.sealer import Head, Sealer, Verdict, read_chains, read_heads, verify
 from tests.support.notes import NoteStore, create_request
 from tests.support.service import Running

@@ -10,8 +10,8 @@ import pytest
 import pytest_asyncio
 
 from atoll.common.v1.access_pb2 import AUDIT_PHI_READ
-from chassis.db import Pool, open_pool
 from chassis.ids import ids_of_kind, new_id, to_wire
+from chassis.pool import Pool, open_pool
 from chassis.sealer import Sealer, verify
 from tests.support.notes import NoteStore, create_request, pb, pb_grpc
 from tests.support.service import Running

@@ -27,9 +27,9 @@ from prometheus_client import generate_latest
 from atoll.common.v1.access_pb2 import Role
 from atoll.patients.v1.patient_pb2 import Patient
 from chassis.consumer import Consumer, Letter
-from chassis.db import open_pool
 from chassis.ids import new_id, to_wire
 from chassis.logs import configure_logs
+from chassis.pool import open_pool
 from chassis.relay import Relay
 from chassis.service import ensure_stream
 from deploy.local.nats import nats as nats_program
@@ -109,7 +109,6 @@ def logged() -> Iterator[io.StringIO]:
     sys.stderr = stderr
     structlog.configure(cache_logger_on_first_use=False)
     yield text
-    structlog.contextvars.clear_contextvars()
     structlog.configure(**before)
 
 

@@ -2,19 +2,18 @@
 
 import json
 from datetime import date
+from itertools import combinations
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
-from atoll.patients.v1 import duplicate_service_pb2 as pb
-from atoll.patients.v1.duplicate_service_pb2_grpc import DuplicateServiceStub
-from chassis.ids import to_wire
-from services.patients.store.duplicates import CANDIDATES, PAIR, PAIRS, PAIRS_OF_SITE
+from services.patients.store.duplicates import CANDIDATES, PAIR, PAIRS, PAIRS_OF_SITE, asked_of
+from tests.integration.test_patients_duplicates import Duplicates, duplicates
 from tests.integration.test_patients_speed import MANY, explained, most_rows, read_through, round_trips
 from tests.support.patients import Desk, desk
 
-__all__ = ["desk"]
+__all__ = ["desk", "duplicates"]
 
 KEYS = """
     INSERT INTO match_key
@@ -27,8 +26,7 @@ PAIRED = """
     WHERE next IS NOT NULL
 """
 LAST = UUID(int=2**128 - 1)
-ONE = [UUID(int=1)]
-SCORE = 6  # begin, claim, patients, candidates, everything written, commit
+SCORED_AT_ONCE = 100
 
 
 @pytest.mark.timeout(300)  # On a busy machine the patients alone take a minute.
@@ -40,19 +38,17 @@ async def test_candidates_and_pairs_are_found_by_index_and_few_are_looked_at(des
     await desk.service.admin.execute("VACUUM ANALYZE")
     page = {"state": "OPEN", "before_score": 20_000, "before_first": LAST, "before_second": LAST, "limit": 51}
     [pair] = await desk.service.admin.fetch("SELECT first_id, second_id FROM duplicate_pair LIMIT 1")
-    asked: dict[str, list[Any]] = {
-        **{name: [] for name in ("key_of", "birth_of", "mrn_of", "point_of")},
-        **{f"asked_{name}": [] for name in ("key", "birth", "mrn", "system", "value")},
-    }
+    nothing: dict[str, list[Any]] = asked_of([])
+    one = [desk.site_id]
     for statement, values, index in (
-        (CANDIDATES, asked | {"key_of": ONE, "asked_key": ["n:family777|1952"]}, "match_key_pkey"),
-        (CANDIDATES, asked | {"birth_of": ONE, "asked_birth": [date(1950, 1, 8)]}, "patient_birth_date_idx"),
+        (CANDIDATES, nothing | {"key_for": one, "asked_key": ["n:family777|1952"]}, "match_key_pkey"),
+        (CANDIDATES, nothing | {"birth_for": one, "asked_birth": [date(1950, 1, 8)]}, "patient_birth_date_idx"),
         (
             CANDIDATES,
-            asked | {"point_of": ONE, "asked_system": ["PHONE"], "asked_value": ["+1505Family777"]},
+            nothing | {"point_for": one, "asked_system": ["PHONE"], "asked_value": ["+1505Family777"]},
             "contact_point_value_idx",
         ),
-        (CANDIDATES, asked | {"mrn_of": ONE, "asked_mrn": ["M777"]}, "patient_chain_id_mrn_key"),
+        (CANDIDATES, nothing | {"mrn_for": one, "asked_mrn": ["M777"]}, "patient_chain_id_mrn_key"),
         (PAIR, dict(pair), "duplicate_pair_second_idx"),
         (PAIRS, page, "duplicate_pair_worklist_idx"),
         (PAIRS_OF_SITE, page | {"site_id": desk.site_id}, "duplicate_pair_worklist_idx"),
@@ -64,15 +60,19 @@ async def test_candidates_and_pairs_are_found_by_index_and_few_are_looked_at(des
         assert most_rows(plan) <= 1200, index
 
 
-async def test_scoring_takes_as_many_round_trips_however_many_are_scored(desk: Desk) -> None:
-    await desk.service.admin.execute(MANY, desk.service.chain_id, desk.site_id, 200)
-    rows = await desk.service.admin.fetch("SELECT id FROM patient ORDER BY id LIMIT 101")
-    ids = [to_wire("patient", row["id"]) for row in rows]
-    await desk.service.call(desk.service.stub(DuplicateServiceStub).ScoreDuplicates, scoring(ids[:1]))
-    for some in (ids[1:2], ids[1:]):
-        asked = desk.service.call(desk.service.stub(DuplicateServiceStub).ScoreDuplicates, scoring(some))
-        assert await round_trips(desk, asked) == SCORE
+async def test_a_hundred_records_are_scored_in_as_many_round_trips_as_one(desk: Desk, duplicates: Duplicates) -> None:
+    identifiers = ([{"system": "urn:old", "value": str(n)}] for n in range(SCORED_AT_ONCE))
+    rows = [desk.told(identifiers=each, birth_date={"year": 1980, "month": 1, "day": 2}) for each in identifiers]
+    ids = [each.patient_id for each in await desk.import_rows(*rows)]
+    await duplicates.score(*ids)  # Types are introspected once for each connection.
+    assert await round_trips(desk, duplicates.score(ids[0])) == 6
+    assert await round_trips(desk, duplicates.score(*ids)) == 6
 
 
-def scoring(patient_ids: list[str]) -> pb.ScoreDuplicatesRequest:
-    return pb.ScoreDuplicatesRequest(request_id=str(uuid4()), patient_ids=patient_ids)
+async def test_of_records_that_are_scored_together_each_is_compared_with_all_others(
+    desk: Desk, duplicates: Duplicates
+) -> None:
+    rows = [desk.told(identifiers=[{"system": "urn:old", "value": f"of-five-{n}"}]) for n in range(5)]
+    ids = [each.patient_id for each in await desk.import_rows(*rows)]
+    pairs = {(each.first_patient_id, each.second_patient_id) for each in await duplicates.score(*ids)}
+    assert pairs == set(combinations(sorted(ids), 2))

@@ -8,9 +8,10 @@ from uuid import UUID
 
 import pytest
 
+from chassis.ids import from_wire
 from chassis.sql import Statement
 from services.patients.store.clearances import CLEARANCES, CLEARANCES_IN_FORCE, GROUNDS
-from services.patients.store.records import HOLDERS, RECORD
+from services.patients.store.records import HOLDERS, NAME, RECORD
 from services.patients.store.screenings import ASKED, SCREENINGS
 from services.patients.store.search import (
     FIRST_ID,
@@ -30,6 +31,7 @@ __all__ = ["desk"]
 SMALL = {"site", "questionnaire", "questionnaire_version", "protocol_questionnaire"}  # None or two rows in this test.
 IDENTIFIERS = [{"system": "urn:old", "value": "1"}]
 ROWS_LOOKED_AT_MAX = 1200
+NAME20200_SPELLINGS = len({"name20200", *("name20200"[:n] + "name20200"[n + 1 :] for n in range(9))})
 MANY = """
     WITH made AS (INSERT INTO patient SELECT $1, gen_random_uuid(), 'M' || n, ARRAY['Given' || n % 1000], 'Family' || n,
                   '', date '1950-01-01' + n % 20000, 'FEMALE', 'en-US', 'America/Denver', $2, false, 1, now(), now()
@@ -142,6 +144,21 @@ async def test_rows_are_found_by_index_among_many_and_few_are_looked_at(desk: De
         assert index in json.dumps(plan)
         assert read_through(plan) <= SMALL, index
         assert most_rows(plan) <= ROWS_LOOKED_AT_MAX, index
+
+
+async def test_new_names_are_looked_up_each_for_itself_while_a_chain_grows(desk: Desk) -> None:
+    """In the middle of an import PostgreSQL knows little of the table, and is tempted to read all of it."""
+    created = await desk.create()
+    spelt = "INSERT INTO name_spelling SELECT $1, 'name' || n, 'name' || n FROM generate_series(1, 20000) AS n"
+    await desk.service.admin.execute(spelt, desk.service.chain_id)
+    words = [f"name{n}" for n in range(19_801, 20_201)]  # Half of them are there.
+    ids, lines = [from_wire("patient", created.id)] * len(words), ["line"] * len(words)
+    values = {"patient_name_patient_id": ids, "patient_name_word": words, "patient_name_line": lines}
+    plan = await explained(desk, NAME, values)
+    assert most_rows(plan) <= 10 * len(words)
+    assert read_through(plan) <= SMALL
+    spellings = "SELECT count(*) FROM name_spelling WHERE chain_id = $1 AND word = 'name20200'"
+    assert await desk.service.admin.fetchval(spellings, desk.service.chain_id) == NAME20200_SPELLINGS
 
 
 async def test_names_are_kept_in_the_order_of_code_points_whatever_the_databases_language(desk: Desk) -> None:

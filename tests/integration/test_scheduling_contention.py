@@ -15,7 +15,8 @@ from grpc import StatusCode
 from atoll.scheduling.v1.course_service_pb2 import Course
 from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
 from chassis.auth import Keys, Tokens
-from chassis.db import Database, open_pool
+from chassis.db import Database
+from chassis.pool import open_pool
 from chassis.server import Server
 from deploy.local.issuer import AUDIENCE, NAME
 from services.scheduling.__main__ import SERVICE

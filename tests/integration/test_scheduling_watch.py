@@ -23,9 +23,10 @@ from atoll.scheduling.v1 import visit_service_pb2 as visits_pb
 from atoll.scheduling.v1.board_service_pb2_grpc import BoardServiceStub
 from atoll.scheduling.v1.visit_pb2 import Visit, VisitStatus
 from chassis.auth import Keys, Tokens
-from chassis.db import Database, open_pool
+from chassis.db import Database
 from chassis.housekeeping import sweep
 from chassis.ids import from_wire, new_id
+from chassis.pool import open_pool
 from chassis.server import Server
 from chassis.times import to_timestamp
 from deploy.local.issuer import AUDIENCE, NAME

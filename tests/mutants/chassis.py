@@ -37,7 +37,7 @@ CHASSIS = [
     Mutant("chassis/auth.py", "(KEYS_AGAIN_S if waits else KEYS_FRESH_S)", "math.inf", ACCESS, "published"),
     Mutant("chassis/auth.py", "if staff and access.scope != SCOPE_SELF:", "if held:", ACCESS, "patient"),
     Mutant("chassis/auth.py", "if ROLE_PATIENT in held and self.patient_id:", "if ROLE_PATIENT in held:", ACCESS, "without_a_patient"),
-    Mutant("chassis/auth.py", "if (name := Role.Name(role)) in self.grants}", "if (name := Role.Name(role)) in self.grants or (self.grants and (name := next(iter(self.grants))))}", ACCESS, "does_not_name"),
+    Mutant("chassis/auth.py", "if (name := ROLES[role]) in self.grants}", "if (name := ROLES[role]) in self.grants or (self.grants and (name := next(iter(self.grants))))}", ACCESS, "does_not_name"),
     Mutant("chassis/auth.py", "if access.scope == SCOPE_CHAIN or None in staff:", "if True:", ACCESS, "another_site"),
     Mutant("chassis/endpoint.py", "        _check_site(request, sites)\n", "", ACCESS, "before_anything"),
     Mutant("chassis/endpoint.py", "        _check_patient(request, patient_id)\n", "", ACCESS, "names_another"),
@@ -90,14 +90,14 @@ CHASSIS = [
     Mutant("chassis/db.py", "range(ATTEMPTS_MAX)", "range(2 * ATTEMPTS_MAX)", ONCE, "three_times"),
     Mutant("chassis/db.py", "            await store.note_read(found)\n", "", ONCE, "leaves_an_audit_row"),
     Mutant("chassis/db.py", "read_only=not audited", "read_only=False", ONCE, "cannot_write"),
-    Mutant("chassis/db.py", "                await _roll_back(conn)\n", "                pass\n", ONCE, "cancelled"),
+    Mutant("chassis/db.py", "            await _roll_back(conn)\n", "            pass\n", ONCE, "cancelled"),
     Mutant("chassis/db.py", "            await store.settle(request, response)\n", "", ONCE, "same_request"),
     Mutant("chassis/db.py", "            await store.settle_job()\n", "", ONCE, "job_commits"),
-    Mutant("chassis/db.py", "set_config('app.chain', '{call.chain_id}', true)", "set_config('app.chain', '{call.chain_id}', false)", ONCE, "gone_with_it"),
-    Mutant("chassis/db.py", "set_config('app.patient', '{call.patient_id or ''}', true)", "set_config('app.patient', '', true)", ACCESS, "patient_sees"),
+    Mutant("chassis/db.py", "SET LOCAL app.chain =", "SET app.chain =", ONCE, "gone_with_it"),
+    Mutant("chassis/db.py", "SET LOCAL app.patient = '{call.patient_id or ''}'", "SET LOCAL app.patient = ''", ACCESS, "patient_sees"),
     Mutant("chassis/db.py", 'call.actor.replace("\'", "\'\'")', 'call.actor', ACCESS, "actor"),
     Mutant("chassis/auth.py", ' or not subject.isprintable()', '', ACCESS, "bad_one"),
-    Mutant("chassis/db.py", "set_config('app.sites', '{sites}', true)", "set_config('app.sites', '*', true)", ACCESS, "absent"),
+    Mutant("chassis/db.py", "SET LOCAL app.sites = '{sites}'", "SET LOCAL app.sites = '*'", ACCESS, "absent"),
     Mutant("chassis/store.py", "await self.rows(LOCK, lock_id=sorted(set(ids)))", "await self.rows(LOCK, lock_id=[])", ONCE, "no_claim"),
     # Away.
     Mutant("chassis/db.py", "    OSError,\n", "", AWAY, "exhausted or taken_so"),
@@ -192,4 +192,5 @@ CHASSIS = [
     Mutant("chassis/consumer.py", "for _, run in groupby(messages, key=lambda msg: msg.subject):", "for _, run in groupby(messages, key=lambda msg: None):", EVENTS, "two_chains"),
     Mutant("chassis/consumer.py", "and await self._handled_together(run)):", "and await self._handled_together(run)) and False:", EVENTS, "of_its_run"),
     Mutant("chassis/consumer.py", "if not (isinstance(handle, Together) and len(run) > 1", "if not (False", EVENTS, "one_transaction"),
+    # Connections are lent.
 ]  # fmt: skip

@@ -305,7 +305,7 @@ PATIENTS = [
     Mutant("services/patients/use_cases/merges.py", '    await store.name_anew([await store.patient_to_change(survivor.id)])\n', '', I_PATIENTS_MERGES, "found_once"),
     Mutant("services/patients/use_cases/merges.py", '    await store.name_anew([await store.patient_to_change(id) for id in (survivor_id, merged_id)])\n', '', I_PATIENTS_MERGES, "taken_apart"),
     Mutant("services/patients/store/search.py", 'func.coalesce(patient.c.survivor_id, patient.c.id)', 'patient.c.id', I_PATIENTS_MERGES, "found_once"),
-    Mutant("services/patients/store/records.py", '        return replace(found, also_called=tuple(each.person for each in merged))\n', '        return found\n', I_PATIENTS_MERGES, "kept_by_a_change"),
+    Mutant("services/patients/store/records.py", '        return [replace(each, also_called=tuple(merged[id].person for id in each.merged_ids)) for each in found]\n', '        return list(found)\n', I_PATIENTS_MERGES, "kept_by_a_change"),
     Mutant("services/patients/store/records.py", '        if found.survivor_id:\n', '        if False:\n', I_PATIENTS_MERGES, "is_not_changed"),
     Mutant("services/patients/store/merges.py", 'return self._survivors.get(patient_id, patient_id)', 'return patient_id', I_PATIENTS_MERGES, "new_goes_under"),
     Mutant("services/patients/store/retention.py", 'clearance.c.patient_id == ids_with(patient.c.id)', 'clearance.c.patient_id == patient.c.id', I_PATIENTS_MERGES, "keeps_the_person"),
@@ -339,4 +339,7 @@ PATIENTS = [
     Mutant("services/patients/store/merges.py", '    PARTED_PAIRS,\n', '', I_DUPLICATES, "merged_records"),
     Mutant("services/patients/migrations/versions/0011_duplicates_are_found.py", '"first_id < second_id"', '"true"', I_DUPLICATES, "no_pair_of_one"),
     Mutant("services/patients/domain/accesses.py", '        if self.beside_another:\n', '        if False:\n', I_PATIENTS_ACCESSES, "read_their_own"),
+    Mutant("services/patients/store/duplicates.py", '    .where(_hits.c.id != _hits.c.asked_for)\n', '', I_DUPLICATES, "does_not_see"),
+    Mutant("services/patients/store/duplicates.py", '            for id in asked_for:\n', '            for id in asked_for[:1]:\n', "tests/integration/test_patients_duplicates_speed.py", "scored_together"),
+    Mutant("services/patients/store/search.py", "func.length(new) >= SPELT_MIN, known.is_(None))", "func.length(new) >= SPELT_MIN, ~exists(select(name_spelling.c.word).where(name_spelling.c.chain_id == CHAIN, name_spelling.c.spelling == new, name_spelling.c.word == new)))", "tests/integration/test_patients_speed.py", "while_a_chain_grows"),
 ]  # fmt: skip

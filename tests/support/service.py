@@ -27,8 +27,9 @@ from atoll.common.v1.event_meta_pb2 import subject as subject_option
 from chassis.auth import Keys, Tokens
 from chassis.call import Call, Sites
 from chassis.consumer import Consumer, Letter, fact_of
-from chassis.db import Database, Pool, open_pool
+from chassis.db import Database
 from chassis.ids import ids_of_kind, new_id, to_wire
+from chassis.pool import Pool, open_pool
 from chassis.provision import DatabaseUrls
 from chassis.server import Server
 from chassis.service import Service

@@ -341,7 +341,6 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     configure_logs("notes")
     yield stream
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 def log_error(error: Exception) -> None:

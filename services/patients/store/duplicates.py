@@ -5,7 +5,6 @@ may be shown of somebody is told by `patient_site`, whose rows it hides from cal
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -14,6 +13,7 @@ from asyncpg import Record as Row
 from sqlalchemy import (
     ColumnElement,
     Date,
+    FromClause,
     Integer,
     Text,
     Uuid,
@@ -47,7 +47,7 @@ from services.patients.domain.duplicates import (
 )
 from services.patients.domain.patients import FormerName, Gender, Identifier, Patient, PatientCard, Person
 from services.patients.store.pairs import NEW_PAIRS, SCORE_UNIT, pair_columns, read_evidence
-from services.patients.store.records import NEW_KEYS, entries_of, key_columns, list_of
+from services.patients.store.records import NEW_KEYS, columns_of, entries_of, key_columns, list_of
 from services.patients.tables.duplicates import duplicate_pair, match_key
 from services.patients.tables.records import contact_point, patient, patient_identifier, patient_site
 
@@ -57,46 +57,60 @@ LAST_ID = UUID(int=2**128 - 1)
 CANDIDATES_MAX = 200
 """Of those who share one thing: more are not looked at, as where many were born on a day that was made up."""
 
-# What is asked for, and by which record.
-_key = rows("asked_keys", key_of=Uuid, asked_key=Text)
-_birth = rows("asked_births", birth_of=Uuid, asked_birth=Date)
-_mrn = rows("asked_mrns", mrn_of=Uuid, asked_mrn=Text)
-_point = rows("asked_points", point_of=Uuid, asked_system=Text, asked_value=Text)
+# Each thing with the id of the record that is asked for.
+_key = rows("asked_keys", key_for=Uuid, asked_key=Text)
+_birth = rows("asked_births", birth_for=Uuid, asked_birth=Date)
+_mrn = rows("asked_mrns", mrn_for=Uuid, asked_mrn=Text)
+_point = rows("asked_points", point_for=Uuid, asked_system=Text, asked_value=Text)
 
 
-def _sharing(asked_by: ColumnElement[UUID], id: ColumnElement[UUID], *shared: ColumnElement[bool]) -> Any:
+def _sharing(asked: FromClause, asked_for: str, id: ColumnElement[UUID], *shared: ColumnElement[bool]) -> Any:
     few = select(id.label("id")).where(id.table.c.chain_id == CHAIN, *shared).limit(CANDIDATES_MAX).lateral()
-    return select(asked_by.label("asked_by"), few.c.id).select_from(asked_by.table.join(few, true()))
+    return select(asked.c[asked_for].label("asked_for"), few.c.id).select_from(asked.join(few, true()))
 
 
 _hit = union_all(
-    _sharing(_key.c.key_of, match_key.c.patient_id, match_key.c.key == _key.c.asked_key),
+    _sharing(_key, "key_for", match_key.c.patient_id, match_key.c.key == _key.c.asked_key),
     _sharing(
-        _birth.c.birth_of, patient.c.id, patient.c.birth_date == _birth.c.asked_birth, patient.c.restricted.is_(False)
+        _birth,
+        "birth_for",
+        patient.c.id,
+        patient.c.birth_date == _birth.c.asked_birth,
+        patient.c.restricted.is_(False),
     ),
-    _sharing(_mrn.c.mrn_of, patient.c.id, patient.c.mrn == _mrn.c.asked_mrn),
+    _sharing(_mrn, "mrn_for", patient.c.id, patient.c.mrn == _mrn.c.asked_mrn),
     _sharing(
-        _point.c.point_of,
+        _point,
+        "point_for",
         contact_point.c.patient_id,
         contact_point.c.system == _point.c.asked_system,
         contact_point.c.value == _point.c.asked_value,
     ),
 ).subquery("hit")
 _hit_patient, _other = patient.alias("hit_patient"), patient.alias("other")
-_standing = func.coalesce(_hit_patient.c.survivor_id, _hit_patient.c.id)
-# A grouped subselect: a bare COALESCE counts as leaky, and row-level security would keep it from the indexes.
+# Looked up for each, and with limits: joined, PostgreSQL would compare all of the chain with what it thinks are many. A
+# bare COALESCE counts as leaky besides, and row-level security would keep it from the indexes.
+_stands = (
+    select(func.coalesce(_hit_patient.c.survivor_id, _hit_patient.c.id))
+    .where(_hit_patient.c.chain_id == CHAIN, _hit_patient.c.id == _hit.c.id)
+    .scalar_subquery()
+)
+_hits = select(_hit.c.asked_for, _stands.label("id")).distinct().subquery("hits")
 _person = (
-    select(_standing.label("id"), func.array_agg(_hit.c.asked_by.distinct()).label("asked_by"))
-    .join(_hit, and_(_hit_patient.c.chain_id == CHAIN, _hit_patient.c.id == _hit.c.id))
-    .where(_hit_patient.c.chain_id == CHAIN)
-    .group_by(_standing)
+    select(_hits.c.id, func.array_agg(_hits.c.asked_for).label("asked_for"))
+    .where(_hits.c.id != _hits.c.asked_for)
+    .group_by(_hits.c.id)
     .cte("person")
 )
+_merged = (
+    select(_other.c.id)
+    .where(_other.c.chain_id == CHAIN, _other.c.survivor_id == _person.c.id)
+    .limit(CANDIDATES_MAX)
+    .lateral()
+)
 _ids = union_all(
-    select(_person.c.id.label("person_id"), _person.c.id.label("id"), _person.c.asked_by),
-    select(_person.c.id, _other.c.id, _person.c.asked_by).join(
-        _other, and_(_other.c.chain_id == CHAIN, _other.c.survivor_id == _person.c.id)
-    ),
+    select(_person.c.id.label("person_id"), _person.c.asked_for, _person.c.id.label("id")),
+    select(_person.c.id, _person.c.asked_for, _merged.c.id).join(_merged, true()),
 ).subquery("ids")
 
 
@@ -109,17 +123,21 @@ def _seen(id: ColumnElement[UUID], *at: ColumnElement[bool]) -> ColumnElement[An
 _compared = (
     "id", "mrn", "given_names", "family_name", "preferred_name", "former_names", "birth_date", "gender", "home_site_id",
 )  # fmt: skip
-CANDIDATES = Statement(
+_compared_record = (
     select(
-        _ids.c.person_id,
-        _ids.c.asked_by,
         *(patient.c[name] for name in _compared),
         list_of(contact_point, "place", "system", "value").label("contact_points"),
         list_of(patient_identifier, "place", "system", "value").label("identifiers"),
         _seen(patient.c.id).label("seen"),
     )
-    .join(_ids, and_(patient.c.chain_id == CHAIN, patient.c.id == _ids.c.id))
     .where(patient.c.chain_id == CHAIN, patient.c.restricted.is_(False))
+    .where(patient.c.id == _ids.c.id)
+    .limit(_ONE)
+    .lateral("compared")
+)
+CANDIDATES = Statement(
+    select(_ids.c.person_id, _ids.c.asked_for, _compared_record)
+    .join(_compared_record, true())
     .order_by(_ids.c.person_id)
 )
 KEEP_PAIRS = settling(NEW_PAIRS, NEW_KEYS)
@@ -180,33 +198,12 @@ DISMISS = settling(
 
 class DuplicateStore(Store):
     async def candidates(self, records: Sequence[Patient]) -> dict[UUID, list[Candidate]]:
-        """Others of the chain who share something with each of the people, at whichever site; in one round trip."""
-        keys = [(each.id, key) for each in records for key in (*match_keys(each), identifier_key(each.mrn))]
-        births, mrns, points = set[tuple[UUID, date]](), set[tuple[UUID, str]](), set[tuple[UUID, str, str]]()
-        for record in records:
-            for person in (record.person, *record.also_called):
-                days = (person.birth_date, swapped(person.birth_date)) if person.birth_date else ()
-                births |= {(record.id, day) for day in days if day}
-                mrns |= {(record.id, each.value) for each in person.identifiers}
-                points |= {(record.id, str(at.system), at.value) for at in person.contact_points if _tells(at)}
-        found = await self.rows(
-            CANDIDATES,
-            key_of=[id for id, _ in keys],
-            asked_key=[key for _, key in keys],
-            mrn_of=[id for id, _ in mrns],
-            asked_mrn=[mrn for _, mrn in mrns],
-            birth_of=[id for id, _ in births],
-            asked_birth=[day for _, day in births],
-            point_of=[id for id, _, _ in points],
-            asked_system=[system for _, system, _ in points],
-            asked_value=[value for _, _, value in points],
-        )
-        of_each: dict[UUID, list[Candidate]] = {record.id: [] for record in records}
-        for asked_by, candidate in _candidates(found):
-            for id in asked_by:
-                if id != candidate.id:
-                    of_each[id].append(candidate)
-        return of_each
+        """For each, others of the chain who share something with the person, at whichever site."""
+        found = dict[UUID, list[Candidate]]((each.id, []) for each in records)
+        for asked_for, candidate in _candidates(await self.rows(CANDIDATES, **asked_of(records))):
+            for id in asked_for:
+                found[id].append(candidate)
+        return found
 
     def keep_pairs(self, pairs: Sequence[Pair], compared: Sequence[Patient]) -> None:
         """With the keys of who was compared, which a record from before there were keys lacks."""
@@ -245,15 +242,34 @@ def _tells(point: ContactPoint) -> bool:
     return point.system is not ContactSystem.POSTAL
 
 
-def _candidates(found: Sequence[Row]) -> Iterator[tuple[Sequence[UUID], Candidate]]:
-    """Each with the records by which it was asked for."""
+def asked_of(records: Sequence[Patient]) -> dict[str, list[Any]]:
+    """The parameters of `CANDIDATES`: what is shared by whoever may be the same person as one of these."""
+    keys, births, mrns, points = set[Any](), set[Any](), set[Any](), set[Any]()
+    for record in records:
+        people = (record.person, *record.also_called)
+        days = {each.birth_date for each in people if each.birth_date}
+        keys |= {(record.id, key) for key in (*match_keys(record), identifier_key(record.mrn))}
+        turned = {other for each in days if (other := swapped(each))}
+        births |= {(record.id, day) for day in days | turned}
+        mrns |= {(record.id, each.value) for person in people for each in person.identifiers}
+        points |= {(record.id, str(at.system), at.value) for each in people for at in each.contact_points if _tells(at)}
+    return {
+        **columns_of(("key_for", "asked_key"), sorted(keys)),
+        **columns_of(("birth_for", "asked_birth"), sorted(births)),
+        **columns_of(("mrn_for", "asked_mrn"), sorted(mrns)),
+        **columns_of(("point_for", "asked_system", "asked_value"), sorted(points)),
+    }
+
+
+def _candidates(found: Sequence[Row]) -> Iterator[tuple[list[UUID], Candidate]]:
+    """Each with the records that it was found for."""
     for person_id, rows_of in groupby(found, key=lambda row: row["person_id"]):
         records = list(rows_of)
         standing = next((row for row in records if row["id"] == person_id), None)
         if standing:
             traits = traits_of_people(map(_person_of, records), (row["mrn"] for row in records))
             card = _card_of(standing) if standing["seen"] else None
-            yield standing["asked_by"], Candidate(person_id, standing["home_site_id"], traits, card)
+            yield standing["asked_for"], Candidate(person_id, standing["home_site_id"], traits, card)
 
 
 def _person_of(row: Row) -> Person:

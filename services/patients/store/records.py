@@ -309,15 +309,16 @@ class RecordStore(Store):
 
     async def with_merged(self, found: Patient) -> Patient:
         """With what the records tell that were merged into it."""
-        if not found.merged_ids:
-            return found
-        merged = [patient_of(row) for row in await self.rows(RECORDS, ids=list(found.merged_ids))]
-        return replace(found, also_called=tuple(each.person for each in merged))
+        return (await self._with_merged([found]))[0]
+
+    async def _with_merged(self, found: Sequence[Patient]) -> list[Patient]:
+        ids = [id for each in found for id in each.merged_ids]
+        merged = {row["id"]: patient_of(row) for row in await self.rows(RECORDS, ids=ids)} if ids else {}
+        return [replace(each, also_called=tuple(merged[id].person for id in each.merged_ids)) for each in found]
 
     async def standing_patients(self, ids: Collection[UUID]) -> list[Patient]:
         """Of those whom the caller sees: whose record stands for itself, and is not restricted."""
-        found = [patient_of(row) for row in await self.rows(STANDING, ids=list(ids))]
-        return [await self.with_merged(each) for each in found]
+        return await self._with_merged([patient_of(row) for row in await self.rows(STANDING, ids=list(ids))])
 
     async def name_anew(self, records: Sequence[Patient]) -> None:
         """A search finds these by all names of their persons, and none of the records that were merged into them."""
@@ -433,8 +434,13 @@ def _words_and_line(record: Patient) -> tuple[Sequence[str], str]:
 
 
 def _columns(table: str, names: Sequence[str], entries: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    return columns_of([f"{table}_{name}" for name in names], entries)
+
+
+def columns_of(names: Sequence[str], entries: Sequence[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    """Rows as the parallel arrays in which a statement takes them."""
     columns = zip(*entries, strict=True) if entries else ((),) * len(names)
-    return {f"{table}_{name}": list(column) for name, column in zip(names, columns, strict=True)}
+    return {name: list(column) for name, column in zip(names, columns, strict=True)}
 
 
 def patient_of(row: Record) -> Patient:

@@ -79,12 +79,15 @@ AFTER_ALL_THAT_FIT = Place(SLIP - 1, "", "", FIRST_ID)
 def new_spellings(words: str) -> CTE:
     """Adds what words misspelt are found by; `words` names their array. In one order: two at once never deadlock."""
     new = rows("new_word", **{words: Text}).c[words]
-    known = exists(
-        select(name_spelling.c.word).where(
-            name_spelling.c.chain_id == CHAIN, name_spelling.c.spelling == new, name_spelling.c.word == new
-        )
+    # A subselect, looked up for each: joined, PostgreSQL reads all that the chain has while it knows little of it.
+    known = (
+        select(name_spelling.c.word)
+        .where(name_spelling.c.chain_id == CHAIN, name_spelling.c.spelling == new, name_spelling.c.word == new)
+        .scalar_subquery()
     )
-    unknown = select(new.label("word")).distinct().where(func.length(new) >= SPELT_MIN, ~known).subquery("unknown")
+    unknown = (
+        select(new.label("word")).distinct().where(func.length(new) >= SPELT_MIN, known.is_(None)).subquery("unknown")
+    )
     word = unknown.c.word
     without = func.generate_series(1, func.length(word) + 1).table_valued("n").render_derived(name="without").c.n
     spelling = func.left(word, without - 1).concat(func.substr(word, without + 1))

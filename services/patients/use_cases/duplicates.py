@@ -1,6 +1,6 @@
 """Duplicates: finding them, and telling that two records are not one person's."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from services.patients.domain.duplicates import ListedPair, Match, Pair, check_two, matches, traits_of
@@ -11,8 +11,8 @@ MATCHES_MAX = 20
 
 
 async def possible_duplicates(store: PatientsStore, record: Patient) -> list[Match]:
-    """Who may be the same person, the likeliest first."""
-    return (await _matches_of_each(store, [record])).get(record.id, [])
+    """Who may be the same person, the likeliest first. A restricted record is compared with nobody's."""
+    return [] if record.restricted else (await _matches_of(store, [record]))[record.id]
 
 
 async def find_duplicates(store: PatientsStore, patient_id: UUID) -> list[Match]:
@@ -20,20 +20,19 @@ async def find_duplicates(store: PatientsStore, patient_id: UUID) -> list[Match]
 
 
 async def score_duplicates(store: PatientsStore, patient_ids: Collection[UUID]) -> list[Pair]:
-    compared = await store.standing_patients(patient_ids)
-    of_each = await _matches_of_each(store, compared)
-    pairs = (Pair.of(id, match) for id, found in of_each.items() for match in found)
-    unique = {(pair.first_id, pair.second_id): pair for pair in pairs}
-    found = sorted(unique.values(), key=lambda each: (-each.likeness.score, each.first_id, each.second_id))
-    store.keep_pairs(found, compared)
-    return found
+    compared, pairs = await store.standing_patients(patient_ids), dict[tuple[UUID, UUID], Pair]()
+    for id, found in (await _matches_of(store, compared)).items():
+        for match in found:
+            pair = Pair.of(id, match)
+            pairs[pair.first_id, pair.second_id] = pair
+    ordered = sorted(pairs.values(), key=lambda each: (-each.likeness.score, each.first_id, each.second_id))
+    store.keep_pairs(ordered, compared)
+    return ordered
 
 
-async def _matches_of_each(store: PatientsStore, records: Collection[Patient]) -> dict[UUID, list[Match]]:
-    """By the record's id. A restricted record is compared with nobody's."""
-    open_records = [record for record in records if not record.restricted]
-    candidates = await store.candidates(open_records) if open_records else {}
-    return {record.id: matches(traits_of(record), candidates[record.id])[:MATCHES_MAX] for record in open_records}
+async def _matches_of(store: PatientsStore, records: Sequence[Patient]) -> dict[UUID, list[Match]]:
+    candidates = await store.candidates(records)
+    return {each.id: matches(traits_of(each), candidates[each.id])[:MATCHES_MAX] for each in records}
 
 
 async def dismiss_duplicate(store: PatientsStore, patient_id: UUID, other_id: UUID, reason: str) -> ListedPair:
