@@ -13,10 +13,8 @@ from atoll.scheduling.v1 import course_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
 from chassis.errors import DomainError
-from chassis.times import to_timestamp
 from services.scheduling.domain.courses import VisitsConflict
-from services.scheduling.domain.planning import PlannedVisit
-from services.scheduling.rpc.visits import resources_to_wire
+from services.scheduling.rpc.planning import planned_visit_to_wire
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import alternatives
 from services.scheduling.use_cases.courses import BookCourse
@@ -61,13 +59,3 @@ class Conflicts:
                 for index in indexes
             )
         )
-
-
-def planned_visit_to_wire(visit: PlannedVisit) -> pb.PlannedVisit:
-    return pb.PlannedVisit(
-        phase_code=visit.phase_code,
-        start_time=to_timestamp(visit.slot.start),
-        resources=resources_to_wire(visit.resources),
-        visit_type_code=visit.visit_type_code,
-        end_time=to_timestamp(visit.slot.end),
-    )

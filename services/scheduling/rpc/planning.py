@@ -196,14 +196,14 @@ def _plan(found: Plan) -> course_service_pb2.CoursePlan:
     for visit in found.visits:
         totals.update({each.kind: each.minutes for each in visit.costs})
     return course_service_pb2.CoursePlan(
-        visits=map(_planned_visit, found.visits),
+        visits=map(planned_visit_to_wire, found.visits),
         site_id=to_wire("site", found.site_id),
         cost_minutes=found.cost,
         costs=(_cost(kind, minutes) for kind, minutes in sorted(totals.items())),
     )
 
 
-def _planned_visit(visit: PlannedVisit) -> course_service_pb2.PlannedVisit:
+def planned_visit_to_wire(visit: PlannedVisit) -> course_service_pb2.PlannedVisit:
     return course_service_pb2.PlannedVisit(
         phase_code=visit.phase_code,
         start_time=to_timestamp(visit.slot.start),
