@@ -322,6 +322,22 @@ def test_a_visit_due_on_the_day_of_another_does_not_overlap_it() -> None:
     found = plans(template=template, phases=(), latest=date(2027, 3, 2))[0]
     assert [visit.phase_code for visit in found.visits] == ["induction", "review"]
     assert walls(found) == ["03-02 08:00", "03-02 09:30"]
+    before = plans(template=template, phases=(), latest=date(2027, 3, 2), minutes_of_day=(8 * 60 + 30,))[0]
+    assert [visit.phase_code for visit in before.visits] == ["review", "induction"]
+    assert walls(before) == ["03-02 08:00", "03-02 08:30"]  # It ends as the other begins.
+
+
+def test_that_two_visits_never_fit_on_one_day_is_found_out_day_by_day() -> None:
+    """Not for each way through the other days: the steps are counted."""
+    anchor = {"phase_code": "induction", "months": 0, "tolerance_days": 0}
+    due = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+    template = {**TEMPLATE, "phases": [phase("induction", "INDUCTION", "treatment", (1, 3, 6), (1, 2, 3)), due]}
+    short = replace(CALENDAR, site=Hours(DENVER, tuple(Shift(day, 8 * 60, 9 * 60 + 45) for day in range(7))))
+    wish = replace(WISH, phases=(), tastes=Tastes((8 * 60 + 10,)))
+    [field] = fields_of([Place(SITE, domain_template(template), short)], wish, NOW)
+    found = Search([field]).found()
+    assert (list(found.plans), found.proven) == ([], True)
+    assert field.steps < 20_000
 
 
 def test_notice_and_grid_bind_where_a_visit_starts() -> None:

@@ -188,6 +188,11 @@ def at_least(count: int, rows: Iterable[int]) -> int:
     return reached[-1]
 
 
+def mask(first: int, after: int) -> int:
+    """Bits from the first on, before the other."""
+    return (1 << after - first) - 1 << first
+
+
 def set_bits(word: int) -> list[int]:
     """From the lowest."""
     found = []

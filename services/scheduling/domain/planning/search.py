@@ -6,13 +6,15 @@ first plan to come out is the best. Deterministic: the bound of the work is a co
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
+from itertools import combinations
+from typing import NamedTuple
 from uuid import UUID
 
 from chassis.errors import DomainError, Kind
-from services.scheduling.domain.planning.calendars import set_bits
+from services.scheduling.domain.planning.calendars import mask, set_bits
 from services.scheduling.domain.planning.owns import NEVER
 from services.scheduling.domain.planning.paths import Field, Paths, Spot
 from services.scheduling.domain.planning.plans import Plan, plan_of
@@ -50,11 +52,21 @@ class Kept:
     paths: Paths | None = None
 
 
+class Crowded(NamedTuple):
+    """A visit that overlaps another wherever it starts between two cells of a day."""
+
+    visit: int
+    day: int
+    first: int
+    last: int
+
+
 class Search:
     def __init__(self, fields: Sequence[Field], plans_max: int = PLANS_MAX, steps_max: int = STEPS_MAX) -> None:
         self._fields, self._plans_max, self._steps_max = fields, plans_max, steps_max
         self._waiting: list[tuple[int, int, int, int, Kept, int]] = []
         self._pushed = 0
+        self._given_up = set[Hashable]()
 
     def found(self) -> Found:
         plans, taken = list[Plan](), set[tuple[UUID, int]]()
@@ -109,11 +121,34 @@ class Search:
                 for spot in spots
             ]
             return plan_of(kept.field, spots, fixed, kept.mains)
-        for visit, cells in choices.items():
-            bits = sum(1 << cell for cell in cells)
-            without = {**kept.without, visit: kept.without.get(visit, 0) | bits}
-            self._reckon(replace(kept, without=without, first_day=day))
+        self._part(kept, day, *clash(kept.field, near, choices))
         return None
+
+    def _part(self, kept: Kept, first_day: int, one: Crowded, other: Crowded) -> None:
+        """Courses in which one or the other of the two, which cannot be apart, is elsewhere.
+
+        First by the day of the other, so that what is tried on one day is not tried again for each way on another.
+        """
+        cells = kept.field.cells
+        that_day = mask(cells.midnights[other.day], cells.midnights[other.day + 1])
+        if (kept.without.get(other.visit, 0) | that_day) != cells.all:
+            ways = [(other.visit, that_day), (other.visit, cells.all & ~that_day)]
+        else:
+            until = one.first + kept.field.length(one.visit)
+            ways = [
+                (one.visit, mask(one.first, one.last + 1)),
+                (other.visit, mask(max(0, one.last + 1 - kept.field.length(other.visit)), until)),
+            ]
+        for visit, bits in ways:
+            without = {**kept.without, visit: kept.without.get(visit, 0) | bits & cells.all}
+            self._reckon_once(replace(kept, without=without), first_day)
+
+    def _reckon_once(self, kept: Kept, first_day: int) -> None:
+        """The same starts can be given up in any order."""
+        key = (kept.field.place.site_id, first_day, frozenset(kept.mains.items()), frozenset(kept.without.items()))
+        if key not in self._given_up:
+            self._given_up.add(key)
+            self._reckon(replace(kept, first_day=first_day))
 
     def _cells(self, kept: Kept, spot: Spot) -> Iterator[int]:
         """Starts of the spot's day that cost the path no more."""
@@ -146,6 +181,23 @@ def apart(
         if clear and (found := apart(field, near, choices, (*placed, spot._replace(cell=cell)))) is not None:
             return found
     return None
+
+
+def clash(field: Field, near: Sequence[Spot], choices: Mapping[int, set[int]]) -> tuple[Crowded, Crowded]:
+    """Two visits that cannot be apart; or whose earliest starts are not, given that all together cannot.
+
+    The other is one with an anchor.
+    """
+    earliest = {visit: {min(cells)} for visit, cells in choices.items()}
+    for some in (choices, earliest):
+        for one, other in combinations(sorted(near), 2):
+            if apart(field, (one, other), some, ()) is None:
+                return crowded_of(one, some), crowded_of(other, some)
+    raise AssertionError("the earliest starts of all are apart")
+
+
+def crowded_of(spot: Spot, choices: Mapping[int, set[int]]) -> Crowded:
+    return Crowded(spot.visit, spot.day, min(choices[spot.visit]), max(choices[spot.visit]))
 
 
 def kept_keys(field: Field) -> tuple[list[str], list[str]]:

@@ -9,7 +9,7 @@ from operator import and_, or_
 from uuid import UUID
 
 from services.scheduling.domain.hours import Hours
-from services.scheduling.domain.planning.calendars import Calendar, Cells, at_least, runs
+from services.scheduling.domain.planning.calendars import Calendar, Cells, at_least, mask, runs
 from services.scheduling.domain.planning.wishes import Tastes
 from services.scheduling.domain.protocols import Requirement, VisitType
 from services.scheduling.domain.resources import Resource
@@ -105,7 +105,7 @@ class Free:
         bits = 0
         for day, (midnight, end) in zip(cells.days, pairwise(cells.midnights), strict=True):
             if resource.has_credential(codes, state, day):
-                bits |= (1 << end - midnight) - 1 << midnight
+                bits |= mask(midnight, end)
         return bits
 
     def _free_lanes(self, resource: Resource) -> list[int]:
