@@ -212,7 +212,6 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/planning/paths.py', 'abs(day - due.best), day)', '0, day)', U_SCHEDULING_PLANNING),
     Mutant('services/scheduling/domain/planning/search.py', '        placed = apart(kept.field, near, choices, ())', '        placed = tuple(near)', U_SCHEDULING_PLANNING),
     Mutant('services/scheduling/domain/planning/search.py', '| that_day) != cells.all:', '| that_day) == -1:', U_SCHEDULING_PLANNING),
-    Mutant('services/scheduling/domain/planning/search.py', 'if key not in self._given_up:', 'if True:', U_SCHEDULING_PLANNING),
     Mutant('services/scheduling/domain/planning/search.py', 'max(0, one.last + 1 - kept.field.length(other.visit))', 'max(0, one.last - kept.field.length(other.visit))', U_SCHEDULING_PLANNING),
     Mutant('services/scheduling/domain/planning/search.py', 'if each.same_across_visits and field.wish.same_across:', 'if False:', P_SCHEDULING_PLANNING),
     Mutant('services/scheduling/domain/planning/search.py', '> self._steps_max:', '> 1 << 60:', U_SCHEDULING_PLANNING),

@@ -6,7 +6,7 @@ first plan to come out is the best. Deterministic: the bound of the work is a co
 """
 
 import dataclasses
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import combinations
@@ -66,7 +66,6 @@ class Search:
         self._fields, self._plans_max, self._steps_max = fields, plans_max, steps_max
         self._waiting: list[tuple[int, int, int, int, Kept, int]] = []
         self._pushed = 0
-        self._given_up = set[Hashable]()
 
     def found(self) -> Found:
         plans, taken = list[Plan](), set[tuple[UUID, int]]()
@@ -141,14 +140,7 @@ class Search:
             ]
         for visit, bits in ways:
             without = {**kept.without, visit: kept.without.get(visit, 0) | bits & cells.all}
-            self._reckon_once(replace(kept, without=without), first_day)
-
-    def _reckon_once(self, kept: Kept, first_day: int) -> None:
-        """The same starts can be given up in any order."""
-        key = (kept.field.place.site_id, first_day, frozenset(kept.mains.items()), frozenset(kept.without.items()))
-        if key not in self._given_up:
-            self._given_up.add(key)
-            self._reckon(replace(kept, first_day=first_day))
+            self._reckon(replace(kept, without=without, first_day=first_day))
 
     def _cells(self, kept: Kept, spot: Spot) -> Iterator[int]:
         """Starts of the spot's day that cost the path no more."""
