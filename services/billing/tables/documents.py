@@ -1,0 +1,149 @@
+"""What patients owe and paid: charges, invoices, payments, and what is left of each."""
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, UniqueConstraint
+
+from chassis.tables import chain_table
+from services.billing.tables.columns import (
+    belongs_to,
+    code_column,
+    day_column,
+    id_column,
+    instant_column,
+    kind_of_visit,
+    metadata,
+    minor_column,
+    number_column,
+    text_column,
+)
+
+charge = chain_table(
+    "charge",
+    metadata,
+    id_column(key=True),
+    id_column("site_id"),
+    id_column("patient_id"),
+    id_column("course_id"),
+    id_column("visit_id"),
+    day_column("service_date"),
+    *kind_of_visit(),
+    text_column("description"),
+    text_column("currency"),
+    minor_column("amount_minor"),
+    id_column("price_book_id"),
+    number_column("price_book_version"),
+    id_column("price_item_id"),
+    id_column("event_id"),
+    instant_column("posted_at"),
+    CheckConstraint("amount_minor >= 0", name="amount"),
+    UniqueConstraint("chain_id", "visit_id"),
+    belongs_to("rendered_visit", "visit_id"),
+    belongs_to("price_item", "price_item_id"),
+    Index("charge_of_course_idx", "chain_id", "course_id"),
+    Index("charge_of_patient_idx", "chain_id", "patient_id", "id"),
+    append_only=True,
+)
+
+payment = chain_table(
+    "payment",
+    metadata,
+    id_column(key=True),
+    id_column("site_id"),
+    id_column("patient_id"),
+    id_column("course_id", needed=False),
+    code_column("kind"),
+    code_column("tender"),
+    text_column("terminal_reference"),
+    text_column("currency"),
+    minor_column("amount_minor"),
+    day_column("business_date"),
+    instant_column("received_at"),
+    CheckConstraint("amount_minor > 0", name="amount"),
+    belongs_to("site", "site_id"),
+    belongs_to("patient", "patient_id"),
+    belongs_to("course", "course_id"),
+    Index("payment_of_day_idx", "chain_id", "site_id", "business_date", "id"),
+    Index("payment_of_patient_idx", "chain_id", "patient_id", "id"),
+    Index("payment_of_course_idx", "chain_id", "course_id"),
+    append_only=True,
+)
+
+# The last number of each legal entity: taken last in a transaction, and given back with it.
+invoice_series = chain_table(
+    "invoice_series",
+    metadata,
+    id_column("legal_entity_id", key=True),
+    Column("last_number", BigInteger, nullable=False),
+)
+
+invoice = chain_table(
+    "invoice",
+    metadata,
+    id_column(key=True),
+    id_column("site_id"),
+    id_column("legal_entity_id"),
+    Column("number", BigInteger, nullable=False),
+    id_column("patient_id"),
+    id_column("course_id"),
+    text_column("currency"),
+    minor_column("total_minor"),
+    instant_column("issued_at"),
+    UniqueConstraint("chain_id", "legal_entity_id", "number"),
+    belongs_to("course", "course_id"),
+    Index("invoice_of_patient_idx", "chain_id", "patient_id", "id"),
+    Index("invoice_of_course_idx", "chain_id", "course_id", "id"),
+    Index("invoice_of_site_idx", "chain_id", "site_id", "id"),
+    append_only=True,
+)
+
+invoice_line = chain_table(
+    "invoice_line",
+    metadata,
+    id_column("charge_id", key=True),  # A charge is on one invoice.
+    id_column("site_id"),
+    id_column("invoice_id"),
+    belongs_to("charge", "charge_id"),
+    belongs_to("invoice", "invoice_id"),
+    Index("invoice_line_of_invoice_idx", "chain_id", "invoice_id"),
+    append_only=True,
+)
+
+# An invoice or a payment, and what is left of it. `left_minor` is what the applications leave; the check is the last
+# line against money that is applied twice.
+open_item = chain_table(
+    "open_item",
+    metadata,
+    id_column(key=True),
+    id_column("site_id"),
+    id_column("patient_id"),
+    id_column("course_id", needed=False),
+    code_column("kind"),
+    text_column("currency"),
+    minor_column("left_minor"),
+    instant_column("since"),
+    CheckConstraint("left_minor >= 0", name="left"),
+)
+Index(
+    "open_item_left_idx",
+    open_item.c.chain_id,
+    open_item.c.patient_id,
+    open_item.c.site_id,
+    postgresql_where=open_item.c.left_minor > 0,
+)
+
+application = chain_table(
+    "application",
+    metadata,
+    id_column(key=True),
+    id_column("site_id"),
+    id_column("payment_id"),
+    id_column("invoice_id"),
+    text_column("currency"),
+    minor_column("amount_minor"),
+    instant_column("applied_at"),
+    CheckConstraint("amount_minor > 0", name="amount"),
+    belongs_to("payment", "payment_id"),
+    belongs_to("invoice", "invoice_id"),
+    Index("application_of_payment_idx", "chain_id", "payment_id"),
+    Index("application_of_invoice_idx", "chain_id", "invoice_id"),
+    append_only=True,
+)
