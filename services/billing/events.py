@@ -54,8 +54,8 @@ def charge_posted(charge: Charge) -> ChargePosted:
         charge_id=to_wire("charge", charge.id),
         patient_id=to_wire("patient", charge.patient_id),
         site_id=to_wire("site", charge.site_id),
-        course_id=to_wire("course", charge.course_id),
-        visit_id=to_wire("visit", charge.visit_id),
+        course_id=to_wire("course", charge.course_id) if charge.course_id else "",
+        visit_id=to_wire("visit", charge.visit_id) if charge.visit_id else "",
         amount=money_to_wire(charge.amount),
     )
 
@@ -65,7 +65,7 @@ def invoice_issued(invoice: Invoice) -> InvoiceIssued:
         invoice_id=to_wire("invoice", invoice.id),
         patient_id=to_wire("patient", invoice.patient_id),
         site_id=to_wire("site", invoice.site_id),
-        course_id=to_wire("course", invoice.course_id),
+        course_id=to_wire("course", invoice.course_id) if invoice.course_id else "",
         legal_entity_id=to_wire("legalentity", invoice.legal_entity_id),
         number=invoice.number,
         total=money_to_wire(invoice.total),

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from chassis.money import Money
 from services.billing.domain.accounts import OpenItem, Share, pay, settle
-from services.billing.domain.business_days import business_days_after, business_days_before, end_of, is_business_day
+from services.billing.domain.business_days import BusinessCalendar, end_of
 from services.billing.domain.estimates import Estimate, Trigger, due, lines_of
 from services.billing.domain.ledger import Account, Entry, Tender, of_application, of_charge, of_payment
 from services.billing.domain.prices import PriceBook, PriceItem, VisitKind, price
 
+CALENDAR = BusinessCalendar()
 NOW = datetime(2026, 8, 3, 15, tzinfo=UTC)
 COURSES = [None, UUID(int=100), UUID(int=200)]
 days = st.dates(date(2024, 1, 1), date(2040, 12, 31))
@@ -141,18 +142,18 @@ def test_an_estimate_is_the_sum_of_its_visits(visits: list[tuple[str, str]], min
 
 @given(days, st.integers(1, 30))
 def test_counting_business_days_forwards_and_back_again_ends_where_it_began(day: date, count: int) -> None:
-    after = business_days_after(day, count)
-    assert is_business_day(after)
+    after = CALENDAR.after(day, count)
+    assert CALENDAR.is_business_day(after)
     between = (day + timedelta(days=n) for n in range(1, (after - day).days + 1))
-    assert sum(map(is_business_day, between)) == count
-    if is_business_day(day):
-        assert business_days_before(after, count) == day
+    assert sum(map(CALENDAR.is_business_day, between)) == count
+    if CALENDAR.is_business_day(day):
+        assert CALENDAR.before(after, count) == day
 
 
 @given(days, st.sampled_from(["America/New_York", "America/Phoenix", "America/Havana", "Pacific/Auckland"]))
 def test_an_estimate_is_due_when_its_last_day_is_over_in_the_zone(day: date, zone: str) -> None:
     place = ZoneInfo(zone)
-    instant = due(Trigger.BOOKED_3_DAYS_AHEAD, day, place)
-    assert instant == end_of(business_days_after(day, 1), place)
-    assert instant.astimezone(place).date() == business_days_after(day, 1) + timedelta(days=1)
-    assert (instant - timedelta(microseconds=1)).astimezone(place).date() == business_days_after(day, 1)
+    instant = due(Trigger.BOOKED_3_DAYS_AHEAD, day, place, CALENDAR)
+    assert instant == end_of(CALENDAR.after(day, 1), place)
+    assert instant.astimezone(place).date() == CALENDAR.after(day, 1) + timedelta(days=1)
+    assert (instant - timedelta(microseconds=1)).astimezone(place).date() == CALENDAR.after(day, 1)

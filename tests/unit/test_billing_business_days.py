@@ -5,15 +5,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.billing.domain.business_days import (
-    business_days_after,
-    business_days_before,
-    end_of,
-    federal_holidays,
-    is_business_day,
-)
+from services.billing.domain.business_days import BusinessCalendar, end_of, federal_holidays
 from services.billing.domain.estimates import Trigger, due, trigger_of_booking
 
+CALENDAR = BusinessCalendar()
 DENVER, PHOENIX, HAVANA = ZoneInfo("America/Denver"), ZoneInfo("America/Phoenix"), ZoneInfo("America/Havana")
 
 
@@ -35,11 +30,11 @@ def test_the_federal_holidays_of_2026_are_those_that_the_government_lists() -> N
 def test_a_holiday_on_a_weekend_is_observed_on_the_business_day_beside_it(holiday: str, observed: str) -> None:
     day = date.fromisoformat(observed)
     assert day in federal_holidays(int(holiday[:4]))
-    assert not is_business_day(day)
+    assert not CALENDAR.is_business_day(day)
 
 
 def test_weekends_are_not_business_days() -> None:
-    assert [is_business_day(date(2026, 8, day)) for day in range(3, 10)] == [True] * 5 + [False] * 2
+    assert [CALENDAR.is_business_day(date(2026, 8, day)) for day in range(3, 10)] == [True] * 5 + [False] * 2
 
 
 @pytest.mark.parametrize(
@@ -55,7 +50,7 @@ def test_weekends_are_not_business_days() -> None:
     ],
 )
 def test_business_days_are_counted_forwards(day: str, count: int, after: str) -> None:
-    assert business_days_after(date.fromisoformat(day), count) == date.fromisoformat(after)
+    assert CALENDAR.after(date.fromisoformat(day), count) == date.fromisoformat(after)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +63,7 @@ def test_business_days_are_counted_forwards(day: str, count: int, after: str) ->
     ],
 )
 def test_business_days_are_counted_backwards(day: str, count: int, before: str) -> None:
-    assert business_days_before(date.fromisoformat(day), count) == date.fromisoformat(before)
+    assert CALENDAR.before(date.fromisoformat(day), count) == date.fromisoformat(before)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +84,7 @@ def test_business_days_are_counted_backwards(day: str, count: int, before: str) 
 def test_how_far_ahead_a_booking_is_decides_how_soon_its_estimate_is_due(
     booked: str, service: str, trigger: Trigger
 ) -> None:
-    assert trigger_of_booking(date.fromisoformat(booked), date.fromisoformat(service)) is trigger
+    assert trigger_of_booking(date.fromisoformat(booked), date.fromisoformat(service), CALENDAR) is trigger
 
 
 @pytest.mark.parametrize(
@@ -104,7 +99,7 @@ def test_how_far_ahead_a_booking_is_decides_how_soon_its_estimate_is_due(
 def test_an_estimate_is_due_at_the_end_of_a_business_day_of_the_site_also_when_clocks_change(
     trigger: Trigger, instant: datetime | None
 ) -> None:
-    assert due(trigger, date(2026, 10, 29), DENVER) == instant
+    assert due(trigger, date(2026, 10, 29), DENVER, CALENDAR) == instant
 
 
 def test_the_end_of_a_day_is_the_sites_and_not_utcs() -> None:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
+from services.billing.domain import ledger
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
 from services.billing.domain.ledger import Tender
 from services.billing.domain.prices import VisitKind
@@ -59,22 +60,52 @@ class PaymentKind(IntEnum):
     PAYMENT = 2
 
 
+class ChargeKind(IntEnum):
+    """What a charge is for; numbered as in the proto."""
+
+    VISIT = 1
+    NO_SHOW_FEE = 2
+    LATE_CANCELLATION_FEE = 3
+    PRODUCT = 4
+    CORRECTION = 5
+    PACKAGE = 6
+
+
+EARNED_ON = {
+    ChargeKind.NO_SHOW_FEE: ledger.Account.FEE_REVENUE,
+    ChargeKind.LATE_CANCELLATION_FEE: ledger.Account.FEE_REVENUE,
+    ChargeKind.PACKAGE: ledger.Account.DEFERRED_REVENUE,
+}
+"""What a charge is credited to, where that is not revenue."""
+
+
 @dataclass(frozen=True, slots=True)
 class Charge:
     id: UUID
+    kind: ChargeKind
     site_id: UUID
     patient_id: UUID
-    course_id: UUID
-    visit_id: UUID
+    course_id: UUID | None
+    visit_id: UUID | None
     service_date: date  # In the site's zone.
-    kind: VisitKind  # As it was, not as it was planned.
+    service: VisitKind | None  # Of a visit, as it was, not as it was planned.
+    item_code: str
+    """What was sold: a visit type, a product, a fee, a package."""
     description: str
+    quantity: int
     amount: Money
-    price_book_id: UUID
-    price_book_version: int
-    price_item_id: UUID
-    event_id: UUID
+    """All of it. Below zero only in a correction."""
     posted_at: datetime
+    price_book_id: UUID | None = None
+    price_book_version: int = 0
+    price_item_id: UUID | None = None
+    event_id: UUID | None = None
+    """That made it; None: a person did."""
+    corrects_id: UUID | None = None
+
+    def entry(self) -> ledger.Entry | None:
+        """None for what is free."""
+        return ledger.of_charge(self.id, self.amount, EARNED_ON.get(self.kind, ledger.Account.REVENUE), self.item_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +159,7 @@ class Invoice:
     legal_entity_id: UUID
     number: int
     patient_id: UUID
-    course_id: UUID
+    course_id: UUID | None
     charges: tuple[Charge, ...]
     total: Money
     balance: Money

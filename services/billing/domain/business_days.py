@@ -1,12 +1,12 @@
-"""US business days: Monday to Friday less federal holidays (5 U.S.C. 6103), on the days on which they are observed.
+"""US business days: Monday to Friday less federal holidays (5 U.S.C. 6103), on the days on which they are observed,
+and less what a site makes of them.
 
 Days are a site's own. Inauguration Day is left out: it is a holiday around Washington only.
 """
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from itertools import islice
 from zoneinfo import ZoneInfo
 
 DAY = timedelta(days=1)
@@ -33,35 +33,38 @@ def federal_holidays(year: int) -> frozenset[date]:
     )
 
 
-def is_business_day(day: date) -> bool:
-    return day.weekday() < SATURDAY and day not in federal_holidays(day.year) | federal_holidays(day.year + 1)
+@dataclass(frozen=True, slots=True)
+class BusinessCalendar:
+    """Of a site: Monday to Friday less federal holidays, with its own exceptions."""
 
+    closed: frozenset[date] = frozenset()
+    """Days that would be business days, and are none here."""
+    open: frozenset[date] = frozenset()
+    """Federal holidays on which the site does business."""
 
-def business_days_after(day: date, count: int) -> date:
-    """The last of the first `count` business days after `day`, which itself does not count."""
-    return _last(count, day, DAY)
+    def is_business_day(self, day: date) -> bool:
+        if day.weekday() >= SATURDAY or day in self.closed:
+            return False
+        return day in self.open or day not in federal_holidays(day.year) | federal_holidays(day.year + 1)
 
+    def after(self, day: date, count: int) -> date:
+        """The last of the first `count` business days after `day`, which itself does not count."""
+        return self._last(count, day, DAY)
 
-def business_days_before(day: date, count: int) -> date:
-    """The first of the last `count` business days before `day`, which itself does not count."""
-    return _last(count, day, -DAY)
+    def before(self, day: date, count: int) -> date:
+        """The first of the last `count` business days before `day`, which itself does not count."""
+        return self._last(count, day, -DAY)
+
+    def _last(self, count: int, day: date, step: timedelta) -> date:
+        while count:
+            day += step
+            count -= self.is_business_day(day)
+        return day
 
 
 def end_of(day: date, zone: ZoneInfo) -> datetime:
     """The first instant that is no longer `day` in the zone. Where clocks skip midnight, that is when they do."""
     return datetime.combine(day + DAY, time(), zone).astimezone(UTC)
-
-
-def _last(count: int, day: date, step: timedelta) -> date:
-    def onwards() -> Iterator[date]:
-        each = day
-        while True:
-            each += step
-            if is_business_day(each):
-                yield each
-
-    *_, last = islice(onwards(), count)
-    return last
 
 
 def _nth(n: int, weekday: int, year: int, month: int) -> date:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
-from services.billing.domain.business_days import business_days_after, business_days_before, end_of
+from services.billing.domain.business_days import BusinessCalendar, end_of
 from services.billing.domain.prices import Price, PriceBook, PriceMissing, VisitKind, prices
 
 
@@ -34,19 +34,19 @@ class Trigger(IntEnum):
 DUE_WITHIN_BUSINESS_DAYS = {Trigger.REQUEST: 3, Trigger.BOOKED_10_DAYS_AHEAD: 3, Trigger.BOOKED_3_DAYS_AHEAD: 1}
 
 
-def trigger_of_booking(booked_day: date, service_day: date) -> Trigger:
+def trigger_of_booking(booked_day: date, service_day: date, calendar: BusinessCalendar) -> Trigger:
     """By business days between the two, counted back from the day of service."""
-    if booked_day <= business_days_before(service_day, 10):
+    if booked_day <= calendar.before(service_day, 10):
         return Trigger.BOOKED_10_DAYS_AHEAD
-    if booked_day <= business_days_before(service_day, 3):
+    if booked_day <= calendar.before(service_day, 3):
         return Trigger.BOOKED_3_DAYS_AHEAD
     return Trigger.SHORT_NOTICE
 
 
-def due(trigger: Trigger, day: date, zone: ZoneInfo) -> datetime | None:
+def due(trigger: Trigger, day: date, zone: ZoneInfo, calendar: BusinessCalendar) -> datetime | None:
     """The end of the last business day on which the estimate may reach the patient, after a trigger on `day`."""
     count = DUE_WITHIN_BUSINESS_DAYS.get(trigger)
-    return end_of(business_days_after(day, count), zone) if count else None
+    return end_of(calendar.after(day, count), zone) if count else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,29 @@ from chassis.money import Money
 
 
 class Account(IntEnum):
-    """The chart of accounts; numbered as in the proto."""
+    """The chart of accounts of each legal entity; numbered as in the proto."""
 
     CASH = 1
     CARD_CLEARING = 2
     ACCOUNTS_RECEIVABLE = 3
     CUSTOMER_DEPOSITS = 4
     REVENUE = 5
+    CHECKS = 6
+    PROCESSOR_CLEARING = 7
+    BANK = 8
+    PROCESSOR_FEES = 9
+    DISPUTED_RECEIVABLE = 10
+    DEFERRED_REVENUE = 11
+    FEE_REVENUE = 12
+    DISCOUNTS = 13
+    BREAKAGE = 14
+    TAX_PAYABLE = 15
+    REFUNDS = 16
+    PATIENT_CREDIT = 17
+    CASH_OVER_SHORT = 18
+    DUE_TO = 19
+    DUE_FROM = 20
+    WRITE_OFFS = 21
 
 
 class Tender(IntEnum):
@@ -23,17 +39,39 @@ class Tender(IntEnum):
 
     CASH = 1
     EXTERNAL_CARD = 2
+    CHECK = 3
+    CARD = 4
 
 
 class Source(IntEnum):
-    """What an entry is posted for. Each document posts once."""
+    """What an entry is posted for. Each document posts once in the books of each legal entity."""
 
     CHARGE = 1
     PAYMENT = 2
     APPLICATION = 3
+    INVOICE = 4
+    CREDIT_NOTE = 5
+    REFUND = 6
+    REVERSAL = 7
+    DISPUTE = 8
+    DISPUTE_OUTCOME = 9
+    PAYOUT = 10
+    REDEMPTION = 11
+    PACKAGE_END = 12
+    SETTLEMENT = 13
+    FORFEITURE = 14
+    WRITE_OFF = 15
+    UNAPPLICATION = 16
+    CREDIT_TRANSFER = 17
+    CASH_COUNT = 18
 
 
-RECEIVED_ON = {Tender.CASH: Account.CASH, Tender.EXTERNAL_CARD: Account.CARD_CLEARING}
+RECEIVED_ON = {
+    Tender.CASH: Account.CASH,
+    Tender.EXTERNAL_CARD: Account.CARD_CLEARING,
+    Tender.CHECK: Account.CHECKS,
+    Tender.CARD: Account.PROCESSOR_CLEARING,
+}
 
 
 class Unbalanced(Exception):
@@ -44,6 +82,10 @@ class Unbalanced(Exception):
 class Posting:
     account: Account
     amount: Money
+    item_code: str = ""
+    """Of revenue: what was sold."""
+    counterparty_id: UUID | None = None
+    """Of what is due to or from another legal entity: which."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +110,7 @@ class PostedEntry:
     id: UUID
     site_id: UUID
     legal_entity_id: UUID
-    patient_id: UUID
+    patient_id: UUID | None
     entry: Entry
     posted_at: datetime
 
@@ -83,19 +125,21 @@ class AccountTotal:
 
 
 def of_payment(payment_id: UUID, tender: Tender, amount: Money) -> Entry:
-    return _entry(Source.PAYMENT, payment_id, RECEIVED_ON[tender], Account.CUSTOMER_DEPOSITS, amount)
+    return move(Source.PAYMENT, payment_id, RECEIVED_ON[tender], Account.CUSTOMER_DEPOSITS, amount)
 
 
-def of_charge(charge_id: UUID, amount: Money) -> Entry | None:
-    """None for what is free: there is nothing to post."""
+def of_charge(charge_id: UUID, amount: Money, credit: Account = Account.REVENUE, item_code: str = "") -> Entry | None:
+    """None for what is free: there is nothing to post. Below zero, as a correction may be, it takes revenue back."""
     if not amount.minor:
         return None
-    return _entry(Source.CHARGE, charge_id, Account.ACCOUNTS_RECEIVABLE, Account.REVENUE, amount)
+    postings = Posting(Account.ACCOUNTS_RECEIVABLE, amount), Posting(credit, -amount, item_code)
+    return Entry(Source.CHARGE, charge_id, postings)
 
 
 def of_application(application_id: UUID, amount: Money) -> Entry:
-    return _entry(Source.APPLICATION, application_id, Account.CUSTOMER_DEPOSITS, Account.ACCOUNTS_RECEIVABLE, amount)
+    return move(Source.APPLICATION, application_id, Account.CUSTOMER_DEPOSITS, Account.ACCOUNTS_RECEIVABLE, amount)
 
 
-def _entry(source: Source, source_id: UUID, debit: Account, credit: Account, amount: Money) -> Entry:
+def move(source: Source, source_id: UUID, debit: Account, credit: Account, amount: Money) -> Entry:
+    """The same amount on both sides."""
     return Entry(source, source_id, (Posting(debit, amount), Posting(credit, -amount)))

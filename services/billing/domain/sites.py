@@ -1,11 +1,12 @@
 """What billing keeps of other services' facts: sites, and the courses booked there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import IntEnum
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from services.billing.domain.business_days import BusinessCalendar
 from services.billing.domain.prices import VisitKind
 
 
@@ -15,6 +16,7 @@ class Site:
     legal_entity_id: UUID
     zone: ZoneInfo
     currency: str | None = None  # Of its published prices; None while there are none.
+    calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
 
     def day(self, instant: datetime) -> date:
         return instant.astimezone(self.zone).date()

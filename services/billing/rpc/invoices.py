@@ -2,6 +2,7 @@
 
 from atoll.billing.v1 import invoice_service_pb2 as pb
 from atoll.billing.v1.charge_pb2 import Charge as WireCharge
+from atoll.billing.v1.charge_pb2 import ChargeKind
 from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import from_wire, to_wire
@@ -9,7 +10,7 @@ from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import Charge, Invoice
-from services.billing.rpc.common import about, before_id
+from services.billing.rpc.common import about, before_id, some_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import invoices
 
@@ -47,7 +48,7 @@ def _invoice(invoice: Invoice) -> pb.Invoice:
         legal_entity_id=to_wire("legalentity", invoice.legal_entity_id),
         number=invoice.number,
         patient_id=to_wire("patient", invoice.patient_id),
-        course_id=to_wire("course", invoice.course_id),
+        course_id=some_id("course", invoice.course_id),
         charges=[charge_to_wire(charge) for charge in invoice.charges],
         total=money_to_wire(invoice.total),
         balance=money_to_wire(invoice.balance),
@@ -60,17 +61,21 @@ def charge_to_wire(charge: Charge) -> WireCharge:
         id=to_wire("charge", charge.id),
         site_id=to_wire("site", charge.site_id),
         patient_id=to_wire("patient", charge.patient_id),
-        course_id=to_wire("course", charge.course_id),
-        visit_id=to_wire("visit", charge.visit_id),
+        course_id=some_id("course", charge.course_id),
+        visit_id=some_id("visit", charge.visit_id),
         service_date=to_date(charge.service_date),
-        visit_type_code=charge.kind.visit_type_code,
-        route_code=charge.kind.route_code,
-        band_code=charge.kind.band_code,
+        visit_type_code=charge.service.visit_type_code if charge.service else "",
+        route_code=charge.service.route_code if charge.service else "",
+        band_code=charge.service.band_code if charge.service else "",
         description=charge.description,
         amount=money_to_wire(charge.amount),
-        price_book_id=to_wire("pricebook", charge.price_book_id),
+        price_book_id=some_id("pricebook", charge.price_book_id),
         price_book_version=charge.price_book_version,
-        price_item_id=to_wire("priceitem", charge.price_item_id),
-        event_id=str(charge.event_id),
+        price_item_id=some_id("priceitem", charge.price_item_id),
+        event_id=str(charge.event_id) if charge.event_id else "",
         post_time=to_timestamp(charge.posted_at),
+        kind=ChargeKind.ValueType(charge.kind),
+        item_code=charge.item_code,
+        quantity=charge.quantity,
+        corrects_charge_id=some_id("charge", charge.corrects_id),
     )

@@ -8,7 +8,7 @@ from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_timestamp
 from services.billing.domain.ledger import AccountTotal, PostedEntry, Source
-from services.billing.rpc.common import about, before_id
+from services.billing.rpc.common import about, before_id, some_id
 from services.billing.store import BillingStore
 
 
@@ -49,9 +49,14 @@ def _entry(posted: PostedEntry) -> pb.Entry:
         id=to_wire("entry", posted.id),
         site_id=to_wire("site", posted.site_id),
         legal_entity_id=to_wire("legalentity", posted.legal_entity_id),
-        patient_id=to_wire("patient", posted.patient_id),
+        patient_id=some_id("patient", posted.patient_id),
         postings=[
-            pb.Entry.Posting(account=pb.LedgerAccount.ValueType(each.account), amount=money_to_wire(each.amount))
+            pb.Entry.Posting(
+                account=pb.LedgerAccount.ValueType(each.account),
+                amount=money_to_wire(each.amount),
+                item_code=each.item_code,
+                counterparty_legal_entity_id=some_id("legalentity", each.counterparty_id),
+            )
             for each in posted.entry.postings
         ],
         post_time=to_timestamp(posted.posted_at),
@@ -63,4 +68,7 @@ def _entry(posted: PostedEntry) -> pb.Entry:
             entry.payment_id = to_wire("payment", source_id)
         case Source.APPLICATION:
             entry.application_id = str(source_id)
+        case other:
+            entry.document.kind = pb.SourceKind.ValueType(other)
+            entry.document.id = str(source_id)
     return entry

@@ -6,13 +6,14 @@ from typing import ClassVar
 from chassis.errors import DomainError
 from services.billing.domain.prices import EffectiveDateTooEarly, PriceBookPublished, PriceItemRepeated
 from services.billing.store.accounts import AccountStore
+from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
 from services.billing.store.documents import DocumentStore
 from services.billing.store.estimates import EstimateStore
 from services.billing.store.prices import PriceStore
 
 
-class BillingStore(CopyStore, PriceStore, EstimateStore, DocumentStore, AccountStore):
+class BillingStore(CopyStore, CodeStore, PriceStore, EstimateStore, DocumentStore, AccountStore):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
         "publication_chain_id_site_id_version_key": EffectiveDateTooEarly,

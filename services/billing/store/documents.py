@@ -34,6 +34,7 @@ from chassis.tables import Instant
 from services.billing.domain.accounts import (
     Application,
     Charge,
+    ChargeKind,
     Invoice,
     InvoiceNotFound,
     ItemKind,
@@ -44,6 +45,7 @@ from services.billing.domain.accounts import (
     Share,
 )
 from services.billing.domain.ledger import Entry, Tender
+from services.billing.domain.prices import VisitKind
 from services.billing.store.copies import PATIENTS, is_about, kind_of
 from services.billing.store.ledger import NEW_ENTRIES, LedgerStore, posted
 from services.billing.tables import (
@@ -64,7 +66,10 @@ LEGAL_ENTITY = param("legal_entity_id", Uuid)
 
 # Writes. Names of parameters differ where chassis.store.SETTLE has them already.
 
-ADD_CHARGE = Statement(insert(charge).values(params(*charge.c.keys())).add_cte(*NEW_ENTRIES))
+_of_charge = [name for name in charge.c.keys() if name != "item_code"]  # noqa: SIM118
+ADD_CHARGE = Statement(
+    insert(charge).values(params(*_of_charge) | {"item_code": param("charged_code")}).add_cte(*NEW_ENTRIES)
+)
 
 _new_application = rows(
     "new_application",
@@ -203,28 +208,34 @@ INVOICE_LISTINGS = {
 
 
 class DocumentStore(LedgerStore):
-    async def add_charge(self, new: Charge, legal_entity_id: UUID, entries: Sequence[Entry]) -> None:
+    async def add_charge(self, new: Charge, legal_entity_id: UUID) -> None:
+        """And posts it."""
+        service, entry = new.service or VisitKind("", "", ""), new.entry()
         await self.rows(
             ADD_CHARGE,
             id=new.id,
+            kind=new.kind,
             site_id=new.site_id,
             patient_id=new.patient_id,
             course_id=new.course_id,
             visit_id=new.visit_id,
             service_date=new.service_date,
-            visit_type_code=new.kind.visit_type_code,
-            route_code=new.kind.route_code,
-            band_code=new.kind.band_code,
+            visit_type_code=service.visit_type_code,
+            route_code=service.route_code,
+            band_code=service.band_code,
+            charged_code=new.item_code,
             description=new.description,
+            quantity=new.quantity,
             currency=new.amount.currency,
             amount_minor=new.amount.minor,
             price_book_id=new.price_book_id,
             price_book_version=new.price_book_version,
             price_item_id=new.price_item_id,
             event_id=new.event_id,
+            corrects_id=new.corrects_id,
             posted_at=new.posted_at,
             legal_entity_id=legal_entity_id,
-            **posted(entries),
+            **posted([entry] if entry else []),
         )
 
     def record_payment(self, new: Payment, legal_entity_id: UUID, entries: Sequence[Entry]) -> None:
@@ -340,19 +351,23 @@ def _applied(applications: Sequence[Application], taken_from: list[UUID]) -> Map
 def _charge(row: Record) -> Charge:
     return Charge(
         id=row["id"],
+        kind=ChargeKind(row["kind"]),
         site_id=row["site_id"],
         patient_id=row["patient_id"],
         course_id=row["course_id"],
         visit_id=row["visit_id"],
         service_date=row["service_date"],
-        kind=kind_of(row),
+        service=kind_of(row) if row["visit_type_code"] else None,
+        item_code=row["item_code"],
         description=row["description"],
+        quantity=row["quantity"],
         amount=Money(row["amount_minor"], row["currency"]),
+        posted_at=row["posted_at"],
         price_book_id=row["price_book_id"],
         price_book_version=row["price_book_version"],
         price_item_id=row["price_item_id"],
         event_id=row["event_id"],
-        posted_at=row["posted_at"],
+        corrects_id=row["corrects_id"],
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import BigInteger, Integer, SmallInteger, Text, Uuid, and_, cast, func, insert, select
+from sqlalchemy import BigInteger, Integer, SmallInteger, Text, Uuid, and_, cast, func, insert, literal, select
 
 from chassis.ids import new_id
 from chassis.money import Money
@@ -43,9 +43,12 @@ _new_posting = rows(
     account=SmallInteger,
     posted_currency=Text,
     posted_minor=BigInteger,
+    item_code=Text,
+    counterparty_id=Uuid,
 )
+_LINE = ["account", "currency", "amount_minor", "item_code", "counterparty_id"]
 _new_postings = insert(posting).from_select(
-    ["chain_id", "entry_id", "position", "site_id", "legal_entity_id", "account", "currency", "amount_minor"],
+    ["chain_id", "entry_id", "position", "site_id", "legal_entity_id", *_LINE],
     select(
         CHAIN,
         _new_posting.c.of_entry_id,
@@ -55,10 +58,14 @@ _new_postings = insert(posting).from_select(
         _new_posting.c.account,
         _new_posting.c.posted_currency,
         _new_posting.c.posted_minor,
+        _new_posting.c.item_code,
+        _new_posting.c.counterparty_id,
     ),
 )
 NEW_ENTRIES = (_new_entries.cte("new_entries"), _new_postings.cte("new_postings"))
 """Part of any statement that writes a document; its parameters are `posted(entries)`, and where, of whom and when."""
+
+POST = Statement(select(literal(1)).add_cte(*NEW_ENTRIES))
 
 _minor = posting.c.amount_minor
 TRIAL_BALANCE = Statement(
@@ -88,7 +95,14 @@ def _listing(about: str) -> Statement:
     )
     of_it = and_(posting.c.chain_id == page.c.chain_id, posting.c.entry_id == page.c.id)
     return Statement(
-        select(page, posting.c.account, posting.c.currency, posting.c.amount_minor)
+        select(
+            page,
+            posting.c.account,
+            posting.c.currency,
+            posting.c.amount_minor,
+            posting.c.item_code,
+            posting.c.counterparty_id,
+        )
         .join(posting, of_it)
         .order_by(page.c.id.desc(), posting.c.position)
     )
@@ -110,10 +124,19 @@ def posted(entries: Sequence[Entry]) -> Mapping[str, list[Any]]:
         "account": [line.account for _, _, line in lines],
         "posted_currency": [line.amount.currency for _, _, line in lines],
         "posted_minor": [line.amount.minor for _, _, line in lines],
+        "item_code": [line.item_code for _, _, line in lines],
+        "counterparty_id": [line.counterparty_id for _, _, line in lines],
     }
 
 
 class LedgerStore(Store):
+    async def post(
+        self, entries: Sequence[Entry], *, legal_entity_id: UUID, site_id: UUID, patient_id: UUID | None
+    ) -> None:
+        """Entries of one legal entity, of documents that are written by other statements of the transaction."""
+        where = {"legal_entity_id": legal_entity_id, "site_id": site_id, "patient_id": patient_id}
+        await self.rows(POST, **where, posted_at=self.call.now, **posted(entries))
+
     async def trial_balance(self, legal_entity_id: UUID) -> list[AccountTotal]:
         """In the order of currency and account."""
         return [
@@ -133,7 +156,15 @@ class LedgerStore(Store):
 
 def _entry(found: Sequence[Record]) -> PostedEntry:
     row = found[0]
-    postings = tuple(Posting(Account(line["account"]), Money(line["amount_minor"], line["currency"])) for line in found)
+    postings = tuple(
+        Posting(
+            Account(line["account"]),
+            Money(line["amount_minor"], line["currency"]),
+            line["item_code"],
+            line["counterparty_id"],
+        )
+        for line in found
+    )
     return PostedEntry(
         row["id"],
         row["site_id"],

@@ -5,6 +5,7 @@ not change them. What changes is kept beside them: what became of a visit, what 
 last number of a series.
 """
 
+from services.billing.tables.codes import service_code
 from services.billing.tables.columns import metadata
 from services.billing.tables.copies import (
     course,
@@ -51,6 +52,7 @@ __all__ = [
     "price_item",
     "publication",
     "rendered_visit",
+    "service_code",
     "site",
     "visit",
     "visit_type",

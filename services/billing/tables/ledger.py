@@ -1,6 +1,6 @@
 """The ledger. An entry is refused at commit unless its postings sum to zero in each currency, and there are some."""
 
-from sqlalchemy import CheckConstraint, Column, Index, SmallInteger, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Index, SmallInteger, Text, UniqueConstraint
 
 from chassis.tables import chain_table
 from services.billing.tables.columns import (
@@ -42,11 +42,11 @@ entry = chain_table(
     id_column(key=True),
     id_column("site_id"),
     id_column("legal_entity_id"),
-    id_column("patient_id"),
+    id_column("patient_id", needed=False),
     code_column("source"),
     id_column("source_id"),
     instant_column("posted_at"),
-    UniqueConstraint("chain_id", "source", "source_id"),  # Each document posts once.
+    UniqueConstraint("chain_id", "source", "source_id", "legal_entity_id"),  # Each document posts once.
     Index("entry_of_site_idx", "chain_id", "site_id", "id"),
     Index("entry_of_patient_idx", "chain_id", "patient_id", "id"),
     append_only=True,
@@ -62,6 +62,8 @@ posting = chain_table(
     code_column("account"),
     text_column("currency"),
     minor_column("amount_minor"),  # A debit above zero, a credit below.
+    Column("item_code", Text, nullable=False, server_default=""),  # Of revenue: what was sold.
+    id_column("counterparty_id", needed=False),  # Of what is due to or from another legal entity: which.
     CheckConstraint("amount_minor <> 0", name="amount"),
     belongs_to("entry", "entry_id"),
     Index("posting_of_legal_entity_idx", "chain_id", "legal_entity_id", "account", "currency"),

@@ -2,8 +2,7 @@
 
 from chassis.ids import new_id
 from services.billing import events
-from services.billing.domain import ledger
-from services.billing.domain.accounts import Charge
+from services.billing.domain.accounts import Charge, ChargeKind
 from services.billing.domain.prices import price
 from services.billing.domain.sites import RenderedVisit, Site
 from services.billing.store import BillingStore
@@ -25,13 +24,16 @@ async def charge(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
         return
     posted = Charge(
         id=new_id(),
+        kind=ChargeKind.VISIT,
         site_id=visit.site_id,
         patient_id=(await store.whole(visit.patient_id)).end,
         course_id=visit.course_id,
         visit_id=visit.id,
         service_date=visit.service_date,
-        kind=visit.kind,
+        service=visit.kind,
+        item_code=visit.kind.visit_type_code,
         description=found.item.description,
+        quantity=1,
         amount=found.item.unit_price,
         price_book_id=found.book.id,
         price_book_version=found.book.version,
@@ -39,6 +41,10 @@ async def charge(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
         event_id=visit.event_id,
         posted_at=store.call.now,
     )
-    entry = ledger.of_charge(posted.id, posted.amount)
-    await store.add_charge(posted, site.legal_entity_id, [entry] if entry else [])
-    store.emit(events.charge_posted(posted), about=posted.course_id)
+    await add_charge(store, site, posted)
+
+
+async def add_charge(store: BillingStore, site: Site, charge: Charge) -> None:
+    """Posts and tells it."""
+    await store.add_charge(charge, site.legal_entity_id)
+    store.emit(events.charge_posted(charge), about=charge.course_id or charge.patient_id)

@@ -58,7 +58,7 @@ async def create_estimate(store: BillingStore, command: CreateEstimate) -> Estim
         service_date=site.day(min(starts)),
         lines=lines_of(kinds, {}),
         created_at=now,
-        due_at=due(Trigger.REQUEST, site.day(now), site.zone),
+        due_at=due(Trigger.REQUEST, site.day(now), site.zone, site.calendar),
     )
     estimate = asked.priced_by(since(await store.published(site.id), site.day(now), now))
     refuse_unpriced(kinds, estimate)
@@ -79,7 +79,7 @@ async def open_course(store: BillingStore, course: Course, visits: Sequence[Book
         return
     before = await store.latest_estimate(course.id)
     booked_day, service_date = site.day(course.booked_at), site.day(min(visit.start for visit in visits))
-    trigger = trigger_of_booking(booked_day, service_date)
+    trigger = trigger_of_booking(booked_day, service_date, site.calendar)
     booked = Estimate(
         id=new_id(),
         site_id=site.id,
@@ -90,7 +90,7 @@ async def open_course(store: BillingStore, course: Course, visits: Sequence[Book
         service_date=service_date,
         lines=with_more(before.lines if before else (), lines_of([visit.kind for visit in visits], names)),
         created_at=store.call.now,
-        due_at=due(trigger, booked_day, site.zone),
+        due_at=due(trigger, booked_day, site.zone, site.calendar),
     )
     pinned = await store.course(course.id)  # As it was first booked.
     await _add(store, booked.priced_by(await books_of(store, site, pinned)))
