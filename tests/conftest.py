@@ -1,11 +1,17 @@
-"""One PostgreSQL and one NATS for the whole run."""
+"""One PostgreSQL and one NATS for the whole run; property tests try the same examples in each run."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support.servers import nats_server, postgres_server
+
+# A run passes or fails for what was changed, not by luck. `--hypothesis-profile explore` looks for new examples.
+settings.register_profile("same", derandomize=True)
+settings.register_profile("explore", derandomize=False, print_blob=True)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
