@@ -8,13 +8,15 @@ from atoll.billing.v1.events_pb2 import (
     InvoiceIssued,
     InvoicePaid,
     PaymentReceived,
+    PeriodClosed,
     PriceBookPublished,
 )
 from chassis.ids import to_wire
 from chassis.money import to_wire as money_to_wire
-from chassis.times import to_timestamp
+from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import Charge, Invoice, Payment
 from services.billing.domain.estimates import Estimate
+from services.billing.domain.periods import Period
 from services.billing.domain.prices import PriceBook
 
 
@@ -79,4 +81,12 @@ def invoice_paid(invoice_id: UUID, by: Invoice | Payment) -> InvoicePaid:
         invoice_id=to_wire("invoice", invoice_id),
         patient_id=to_wire("patient", by.patient_id),
         site_id=to_wire("site", by.site_id),
+    )
+
+
+def period_closed(period: Period) -> PeriodClosed:
+    return PeriodClosed(
+        period_id=to_wire("period", period.id),
+        legal_entity_id=to_wire("legalentity", period.legal_entity_id),
+        last_date=to_date(period.last_date),
     )

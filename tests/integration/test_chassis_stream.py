@@ -158,11 +158,14 @@ async def test_a_call_whose_caller_goes_away_is_counted_as_cancelled_and_not_as_
 
 
 async def test_work_that_outlives_its_deadline_is_undone(notes: Running) -> None:
+    """On a busy machine the caller's own clock may be first: then it is tried again."""
     stub = notes.stub(pb_grpc.NoteServiceStub)
     async with notes.admin.transaction():
         await notes.admin.execute("LOCK TABLE note")
-        call = notes.call(stub.CreateNote, create_request(SITE), notes.token("ROLE_FRONT_DESK"), within_s=0.5)
-        refused = await refusal(call)
+        for within_s in (0.5, 0.7, 1, 1.5):
+            call = notes.call(stub.CreateNote, create_request(SITE), notes.token("ROLE_FRONT_DESK"), within_s=within_s)
+            if (refused := await refusal(call)).reason:
+                break
     assert (refused.code, refused.reason) == (StatusCode.DEADLINE_EXCEEDED, "TOO_LATE")  # The server's own answer.
     assert [await notes.count(table) for table in ("note", "idempotency", "audit", "outbox")] == [0, 0, 0, 0]
     assert notes.pool.get_idle_size() == notes.pool.get_size()

@@ -12,6 +12,7 @@ I_BILLING_ESTIMATES = "tests/integration/test_billing_estimates.py"
 I_BILLING_INVOICES = "tests/integration/test_billing_invoices.py"
 I_BILLING_PLANS = "tests/integration/test_billing_plans.py"
 I_BILLING_ACCOUNTS = "tests/integration/test_billing_accounts.py"
+I_BILLING_BOOKS = "tests/integration/test_billing_books.py"
 I_BILLING_MERGES = "tests/integration/test_billing_merges.py"
 
 BILLING = [
@@ -63,4 +64,17 @@ BILLING = [
     Mutant("services/billing/domain/accounts.py", 'if patient_id in (None, total.patient_id)]', 'if True]', I_BILLING_MERGES),
     Mutant("services/billing/consumers.py", 'from_wire("patient", event.merged_patient_id), None,', 'from_wire("patient", event.merged_patient_id), from_wire("patient", event.patient_id),', I_BILLING_MERGES),
     Mutant("chassis/aliases.py", '            await self.lock([locked])\n', '', I_BILLING_MERGES),
+    # The books.
+    Mutant("services/billing/domain/periods.py", '    if end > now:\n', '    if False:\n', I_BILLING_BOOKS),
+    Mutant("services/billing/domain/periods.py", 'end = max(end_of', 'end = min(end_of', I_BILLING_BOOKS),
+    Mutant("services/billing/domain/periods.py", 'if last and posted_at < last.end_at:', 'if False:', I_BILLING_BOOKS),
+    Mutant("services/billing/domain/periods.py", '    if posted_at > now:\n', '    if False:\n', I_BILLING_BOOKS),
+    Mutant("services/billing/domain/periods.py", 'if each.account in CONTROLLED]', 'if False]', I_BILLING_BOOKS),
+    Mutant("services/billing/domain/periods.py", 'if sum(each.amount.minor for each in postings):', 'if False:', I_BILLING_BOOKS),
+    Mutant("services/billing/domain/periods.py", 'amount = posting.amount if posting.amount.minor > 0 else -posting.amount', 'amount = posting.amount', I_BILLING_BOOKS),
+    Mutant("services/billing/use_cases/books.py", '    await store.close_alone(legal_entity_id)\n', '', I_BILLING_BOOKS),
+    Mutant("services/billing/use_cases/books.py", '    refuse_closed(await store.last_period(legal_entity_id), end)\n', '', I_BILLING_BOOKS),
+    Mutant("services/billing/use_cases/books.py", 'if ours.get(key) != theirs.get(key)', 'if False', I_BILLING_BOOKS),
+    Mutant("services/billing/store/ledger.py", 'posting.c.posted_at >= _closed_until, posting.c.posted_at < _UNTIL', 'posting.c.posted_at < _UNTIL', I_BILLING_BOOKS),
+    Mutant("services/billing/migrations/versions/0006_closed_books.py", 'end_at > NEW.posted_at', 'end_at > now()', I_BILLING_BOOKS),
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Double-entry bookkeeping: what each document posts. A debit is above zero, a credit below."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -64,6 +65,7 @@ class Source(IntEnum):
     UNAPPLICATION = 16
     CREDIT_TRANSFER = 17
     CASH_COUNT = 18
+    ADJUSTMENT = 19
 
 
 RECEIVED_ON = {
@@ -122,6 +124,19 @@ class AccountTotal:
     account: Account
     debit: Money
     credit: Money
+    site_id: UUID | None = None
+    """Of a detailed one."""
+    item_code: str = ""
+
+
+def totals_of_accounts(detailed: Iterable[AccountTotal]) -> list[AccountTotal]:
+    """Over sites and items, in the order of currency and account."""
+    sides = dict[tuple[str, Account], tuple[Money, Money]]()
+    for each in detailed:
+        key, nothing = (each.debit.currency, each.account), Money(0, each.debit.currency)
+        debit, credit = sides.get(key, (nothing, nothing))
+        sides[key] = debit + each.debit, credit + each.credit
+    return [AccountTotal(account, *sides[currency, account]) for currency, account in sorted(sides)]
 
 
 def of_payment(payment_id: UUID, tender: Tender, amount: Money) -> Entry:

@@ -4,19 +4,23 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from services.billing.domain.periods import PeriodClosed
 from services.billing.domain.prices import EffectiveDateTooEarly, PriceBookPublished, PriceItemRepeated
 from services.billing.store.accounts import AccountStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
 from services.billing.store.documents import DocumentStore
 from services.billing.store.estimates import EstimateStore
+from services.billing.store.periods import PeriodStore
 from services.billing.store.prices import PriceStore
 
 
-class BillingStore(CopyStore, CodeStore, PriceStore, EstimateStore, DocumentStore, AccountStore):
+class BillingStore(CopyStore, CodeStore, PriceStore, EstimateStore, DocumentStore, AccountStore, PeriodStore):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
         "publication_chain_id_site_id_version_key": EffectiveDateTooEarly,
         "publication_chain_id_site_id_effective_date_key": EffectiveDateTooEarly,
         "price_item_never_twice": PriceItemRepeated,
+        "period_is_open": PeriodClosed,
+        "period_chain_id_legal_entity_id_last_date_key": PeriodClosed,
     }

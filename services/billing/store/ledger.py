@@ -1,13 +1,29 @@
 """The ledger: the entries that other statements post, and what was posted."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import BigInteger, Integer, SmallInteger, Text, Uuid, and_, cast, func, insert, literal, select
+from sqlalchemy import (
+    BigInteger,
+    Integer,
+    Label,
+    SmallInteger,
+    Text,
+    Uuid,
+    and_,
+    cast,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    union_all,
+)
 
 from chassis.ids import new_id
 from chassis.money import Money
@@ -16,11 +32,13 @@ from chassis.store import Store
 from chassis.tables import Instant
 from services.billing.domain.ledger import Account, AccountTotal, Entry, PostedEntry, Posting, Source
 from services.billing.store.copies import is_about
-from services.billing.tables import entry, posting
+from services.billing.tables import entry, period, period_balance, posting
 
 CHAIN, SITE, LEGAL_ENTITY, PATIENT = (
     param(name, Uuid) for name in ("chain_id", "site_id", "legal_entity_id", "patient_id")
 )
+
+FOREVER = datetime(9999, 1, 1, tzinfo=UTC)
 
 _new_entry = rows("new_entry", entry_id=Uuid, source=SmallInteger, source_id=Uuid)
 _new_entries = insert(entry).from_select(
@@ -46,7 +64,7 @@ _new_posting = rows(
     item_code=Text,
     counterparty_id=Uuid,
 )
-_LINE = ["account", "currency", "amount_minor", "item_code", "counterparty_id"]
+_LINE = ["account", "currency", "amount_minor", "item_code", "counterparty_id", "posted_at"]
 _new_postings = insert(posting).from_select(
     ["chain_id", "entry_id", "position", "site_id", "legal_entity_id", *_LINE],
     select(
@@ -60,6 +78,7 @@ _new_postings = insert(posting).from_select(
         _new_posting.c.posted_minor,
         _new_posting.c.item_code,
         _new_posting.c.counterparty_id,
+        param("posted_at", Instant),
     ),
 )
 NEW_ENTRIES = (_new_entries.cte("new_entries"), _new_postings.cte("new_postings"))
@@ -67,17 +86,53 @@ NEW_ENTRIES = (_new_entries.cte("new_entries"), _new_postings.cte("new_postings"
 
 POST = Statement(select(literal(1)).add_cte(*NEW_ENTRIES))
 
-_minor = posting.c.amount_minor
-TRIAL_BALANCE = Statement(
+_KEY = ("site_id", "account", "currency", "item_code")
+_UNTIL = param("until", Instant)
+_minor, _zero = posting.c.amount_minor, literal_column("0", BigInteger)
+_last_closed = (
+    select(period.c.id, period.c.end_at)
+    .where(period.c.chain_id == CHAIN, period.c.legal_entity_id == LEGAL_ENTITY, period.c.end_at <= _UNTIL)
+    .order_by(period.c.end_at.desc())
+    .limit(1)
+    .cte("last_closed")
+)
+_closed_until = func.coalesce(
+    select(_last_closed.c.end_at).scalar_subquery(), cast(literal_column("'-infinity'"), Instant)
+)
+
+
+def _sides() -> list[Label[Any]]:
+    return [
+        cast(func.coalesce(func.sum(_minor).filter(_minor > _zero), 0), BigInteger).label("debit_minor"),
+        cast(func.coalesce(-func.sum(_minor).filter(_minor < _zero), 0), BigInteger).label("credit_minor"),
+    ]
+
+
+_of_legal_entity = and_(posting.c.chain_id == CHAIN, posting.c.legal_entity_id == LEGAL_ENTITY)
+_since = (
+    select(*(posting.c[name] for name in _KEY), *_sides())
+    .where(_of_legal_entity, posting.c.posted_at >= _closed_until, posting.c.posted_at < _UNTIL)
+    .group_by(*(posting.c[name] for name in _KEY))
+)
+_until_then = select(
+    *(period_balance.c[name] for name in _KEY), period_balance.c.debit_minor, period_balance.c.credit_minor
+).join(_last_closed, and_(period_balance.c.chain_id == CHAIN, period_balance.c.period_id == _last_closed.c.id))
+_both = union_all(_until_then, _since).subquery("both")
+TOTALS = (
     select(
-        posting.c.account,
-        posting.c.currency,
-        cast(func.coalesce(func.sum(_minor).filter(_minor > 0), 0), BigInteger).label("debit_minor"),
-        cast(func.coalesce(-func.sum(_minor).filter(_minor < 0), 0), BigInteger).label("credit_minor"),
+        *(_both.c[name] for name in _KEY),
+        cast(func.sum(_both.c.debit_minor), BigInteger).label("debit_minor"),
+        cast(func.sum(_both.c.credit_minor), BigInteger).label("credit_minor"),
     )
-    .where(posting.c.chain_id == CHAIN, posting.c.legal_entity_id == LEGAL_ENTITY)
-    .group_by(posting.c.account, posting.c.currency)
-    .order_by(posting.c.currency, posting.c.account)
+    .group_by(*(_both.c[name] for name in _KEY))
+    .order_by(_both.c.currency, _both.c.account, _both.c.site_id, _both.c.item_code)
+)
+"""All that was posted before :until: what the last period closed by then has, and what came after it."""
+TRIAL_BALANCE = Statement(TOTALS)
+REPLAYED = Statement(
+    select(*(posting.c[name] for name in _KEY), *_sides())
+    .where(_of_legal_entity, posting.c.posted_at < _UNTIL)
+    .group_by(*(posting.c[name] for name in _KEY))
 )
 
 
@@ -131,27 +186,44 @@ def posted(entries: Sequence[Entry]) -> Mapping[str, list[Any]]:
 
 class LedgerStore(Store):
     async def post(
-        self, entries: Sequence[Entry], *, legal_entity_id: UUID, site_id: UUID, patient_id: UUID | None
-    ) -> None:
+        self,
+        entries: Sequence[Entry],
+        *,
+        legal_entity_id: UUID,
+        site_id: UUID,
+        patient_id: UUID | None,
+        posted_at: datetime | None = None,
+    ) -> list[UUID]:
         """Entries of one legal entity, of documents that are written by other statements of the transaction."""
         where = {"legal_entity_id": legal_entity_id, "site_id": site_id, "patient_id": patient_id}
-        await self.rows(POST, **where, posted_at=self.call.now, **posted(entries))
+        values = posted(entries)
+        await self.rows(POST, **where, posted_at=posted_at or self.call.now, **values)
+        return list(values["entry_id"])
 
-    async def trial_balance(self, legal_entity_id: UUID) -> list[AccountTotal]:
-        """In the order of currency and account."""
-        return [
-            AccountTotal(
-                Account(row["account"]),
-                Money(row["debit_minor"], row["currency"]),
-                Money(row["credit_minor"], row["currency"]),
-            )
-            for row in await self.rows(TRIAL_BALANCE, legal_entity_id=legal_entity_id)
-        ]
+    async def trial_balance(self, legal_entity_id: UUID, until: datetime = FOREVER) -> list[AccountTotal]:
+        """Of what was posted before `until`, by site and item; in the order of currency and account."""
+        found = await self.rows(TRIAL_BALANCE, legal_entity_id=legal_entity_id, until=until)
+        return [total_of(row) for row in found]
+
+    async def replayed(self, legal_entity_id: UUID, until: datetime) -> list[AccountTotal]:
+        """As trial_balance, from the first posting on."""
+        found = await self.rows(REPLAYED, legal_entity_id=legal_entity_id, until=until)
+        return [total_of(row) for row in found]
 
     async def entries(self, about: str, about_id: UUID, before_id: UUID, limit: int) -> list[PostedEntry]:
         """`about` is one of LISTINGS. The newest first."""
         found = await self.rows(LISTINGS[about], about_id=about_id, before_id=before_id, limit=limit)
         return [_entry(list(of_one)) for _, of_one in groupby(found, key=itemgetter("id"))]
+
+
+def total_of(row: Record) -> AccountTotal:
+    return AccountTotal(
+        Account(row["account"]),
+        Money(row["debit_minor"], row["currency"]),
+        Money(row["credit_minor"], row["currency"]),
+        row["site_id"],
+        row["item_code"],
+    )
 
 
 def _entry(found: Sequence[Record]) -> PostedEntry:

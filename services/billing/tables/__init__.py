@@ -27,10 +27,11 @@ from services.billing.tables.documents import (
     payment,
 )
 from services.billing.tables.estimates import estimate, estimate_line
-from services.billing.tables.ledger import entry, posting
+from services.billing.tables.ledger import adjustment, entry, period, period_balance, posting
 from services.billing.tables.prices import pin, price_book, price_item, publication
 
 __all__ = [
+    "adjustment",
     "application",
     "charge",
     "course",
@@ -46,6 +47,8 @@ __all__ = [
     "patient",
     "patient_alias",
     "payment",
+    "period",
+    "period_balance",
     "pin",
     "posting",
     "price_book",
