@@ -81,6 +81,10 @@ class DateHours:
     stretches: tuple[tuple[int, int], ...] = ()
 
 
+KNOWN_MAX = 400
+"""So many days' stretches are kept of the same hours."""
+
+
 @dataclass(frozen=True)
 class Hours:
     """When a site is open or a resource at work: weekly shifts, and those of some weeks only, less what is off.
@@ -103,14 +107,25 @@ class Hours:
     def hold(self, slot: Slot) -> bool:
         return any(span.holds(slot) for span in self.spans(slot))
 
-    def spans(self, slot: Slot) -> list[Slot]:
+    def spans(self, slot: Slot) -> Sequence[Slot]:
         """The open stretches around `slot`, in order and apart. A shift over midnight begins on the day before."""
-        first = slot.start.astimezone(self.zone).date() - DAY
-        last = slot.end.astimezone(self.zone).date()
+        days = slot.start.astimezone(self.zone).date() - DAY, slot.end.astimezone(self.zone).date()
+        if days not in self._known:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[days] = self._spans(*days)
+        return self._known[days]
+
+    @cached_property
+    def _known(self) -> dict[tuple[date, date], Sequence[Slot]]:
+        """What was reckoned before."""
+        return {}
+
+    def _spans(self, first: date, last: date) -> Sequence[Slot]:
         spans = joined(self._shifts(first, last))
         for off in (*self.off, *self._holidays(first, last)):
             spans = list(_without(spans, span_of(off, self.zone)))
-        return spans
+        return tuple(spans)
 
     def _shifts(self, first: date, last: date) -> Iterator[Slot]:
         for n in range((last - first).days + 1):

@@ -1,9 +1,10 @@
 """Rooms, staff and equipment."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -125,8 +126,14 @@ def hours_at(row: Record) -> Hours:
 
 def resources_at(row: Record) -> list[Resource]:
     """Of `resources`, as one JSON list, and CLOSED: a closure is time off."""
-    closed, found = _closed(row), (resource_of(each) for each in json.loads(row["resources"] or "[]"))
+    closed, found = _closed(row), _resources_of(row["resources"] or "[]")
     return [replace(each, time_off=(*each.time_off, *closed[each.id])) if each.id in closed else each for each in found]
+
+
+@lru_cache(maxsize=1_000)
+def _resources_of(text: str) -> Sequence[Resource]:
+    """Kept: the same few are booked together again and again."""
+    return tuple(resource_of(each) for each in json.loads(text))
 
 
 def _closed(row: Record) -> dict[UUID | None, list[Off]]:

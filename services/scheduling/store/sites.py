@@ -1,6 +1,8 @@
 """Chains, legal entities and sites."""
 
 import json
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -128,15 +130,32 @@ def _changeable(each: Site) -> dict[str, Any]:
 
 def hours_of(row: Record) -> Hours:
     """Of a row that has a site's columns, and maybe others."""
-    return _site(row).hours
+    return _hours_of(*_plain(row))
 
 
 def _site(row: Record) -> Site:
-    values = {each.name: row[each.name] for each in site.c if each.name != "chain_id"}
-    values |= {"address": json.loads(row["address"]), "closed_dates": tuple(row["closed_dates"])}
+    return _site_of(*_plain(row))
+
+
+_COLUMNS = [each.name for each in site.c if each.name != "chain_id"]
+
+
+def _plain(row: Record) -> Iterator[Any]:
+    return (tuple(value) if isinstance(value, list) else value for value in (row[name] for name in _COLUMNS))
+
+
+@lru_cache(maxsize=2_000)
+def _hours_of(*plain: Any) -> Hours:
+    """Kept, and with them what they know of a day: a site's row is read with each booking, and seldom another."""
+    return _site_of(*plain).hours
+
+
+def _site_of(*plain: Any) -> Site:
+    values = dict(zip(_COLUMNS, plain, strict=True))
     values |= {
-        "opening_hours": shifts_of(json.loads(row["opening_hours"])),
-        "exceptions": dated_of(json.loads(row["exceptions"])),
-        "observed_holidays": frozenset(map(Holiday, row["observed_holidays"])),
+        "address": json.loads(values["address"]),
+        "opening_hours": shifts_of(json.loads(values["opening_hours"])),
+        "exceptions": dated_of(json.loads(values["exceptions"])),
+        "observed_holidays": frozenset(map(Holiday, values["observed_holidays"])),
     }
     return Site(**values)
