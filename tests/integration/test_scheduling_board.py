@@ -201,8 +201,10 @@ async def test_a_site_that_narrowed_its_version_sees_the_segments_of_its_own_for
         protocol_version_id=clinic.version_id,
         narrowed_template=narrowed,
     )
-    await clinic.svc.call(clinic.protocols.AdoptProtocolVersion, request)
     await booked(clinic, FIRST)
+    [shown] = (await board(clinic)).visits
+    assert [minutes(each.planned_end_time) for each in shown.segments] == [10, 50, 80, 90]
+    await clinic.svc.call(clinic.protocols.AdoptProtocolVersion, request)
     [shown] = (await board(clinic)).visits
     assert [minutes(each.planned_end_time) for each in shown.segments] == [10, 50, 95, 105]
 

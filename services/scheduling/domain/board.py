@@ -1,8 +1,9 @@
 """One day of a site: where each visit stands, and what comes next for whoever it takes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import takewhile
 from typing import NamedTuple
 from uuid import UUID
@@ -44,12 +45,26 @@ class Next(NamedTuple):
     start: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class BoardVisit:
+    """One that did not change is the same object on the next board, and keeps what follows from it."""
+
     visit: Visit
     type: VisitType
     reached: Mapping[Status, datetime]
     next_of_course: Next | None
+
+    @cached_property
+    def taken(self) -> Sequence[tuple[UUID, ResourceKind]]:
+        """By requirement."""
+        chosen = dict(self.visit.resources)
+        return [(chosen[wanted.key], wanted.kind) for wanted in self.type.requirements if wanted.key in chosen]
+
+    @cached_property
+    def first_uses(self) -> Sequence[tuple[UUID, datetime]]:
+        """When the visit is planned to take each of its resources."""
+        start, needs = self.visit.slot.start, self.type.needs
+        return [(id, start + needs[key][0].start * MINUTE) for key, id in self.visit.resources if needs.get(key)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,13 +126,13 @@ def resources_of(
     rows = {each.id: each for each in known}
     current, following = dict[UUID, list[UUID]](), dict[UUID, Next]()
     for each, standing in zip(visits, standings, strict=True):
-        for id, kind in taken_by(each):
+        for id, kind in each.taken:
             rows.setdefault(id, BoardResource(id, kind, ""))
         if standing.current is not None:
             for id in segment_resources(each, each.type.segments[standing.current]):
                 current.setdefault(id, []).append(each.visit.id)
         elif each.visit.status in EXPECTED:
-            for id, start in _first_uses(each):
+            for id, start in each.first_uses:
                 if id not in following or start < following[id].start:
                     following[id] = Next(each.visit.id, start)
     return [
@@ -126,21 +141,9 @@ def resources_of(
     ]
 
 
-def taken_by(each: BoardVisit) -> Iterator[tuple[UUID, ResourceKind]]:
-    chosen = dict(each.visit.resources)
-    return ((chosen[wanted.key], wanted.kind) for wanted in each.type.requirements if wanted.key in chosen)
-
-
 def segment_resources(each: BoardVisit, segment: Segment) -> list[UUID]:
     chosen = dict(each.visit.resources)
     return [chosen[use.requirement_key] for use in segment.uses if use.requirement_key in chosen]
-
-
-def _first_uses(each: BoardVisit) -> Iterator[tuple[UUID, datetime]]:
-    """When the visit is planned to take each of its resources."""
-    for key, id in each.visit.resources:
-        if needs := each.type.needs.get(key):
-            yield id, each.visit.slot.start + needs[0].start * MINUTE
 
 
 def _recorded(each: BoardVisit) -> tuple[dict[int, datetime], dict[int, datetime]]:

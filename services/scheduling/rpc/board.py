@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
-from functools import partial
+from functools import lru_cache, partial
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,7 +19,6 @@ from chassis.feed import Feeds, Position, Reading
 from chassis.ids import from_wire, to_wire
 from chassis.times import from_date, to_date, to_timestamp
 from services.scheduling.domain.board import (
-    EXPECTED,
     Begun,
     BoardResource,
     BoardVisit,
@@ -28,7 +27,6 @@ from services.scheduling.domain.board import (
     resources_of,
     segments_of,
     standing_of,
-    taken_by,
 )
 from services.scheduling.domain.changes import Mark, VisitChange
 from services.scheduling.domain.protocols import SegmentKind
@@ -36,7 +34,7 @@ from services.scheduling.domain.resources import ResourceKind
 from services.scheduling.rpc.marks import mark_from_wire, mark_to_wire
 from services.scheduling.rpc.visits import visit_to_wire
 from services.scheduling.store import SchedulingStore
-from services.scheduling.store.board import BoardSite
+from services.scheduling.store.board import VISITS_KEPT, BoardSite
 
 HEARTBEAT_S = 15.0
 KINDS = {kind: WireSegmentKind.Value(kind) for kind in SegmentKind}
@@ -101,9 +99,8 @@ def _fill(board: pb.DayBoard, site: BoardSite, visits: Sequence[BoardVisit], now
     spelling = _Spelling()
     following, standings = next_visits(visits), [standing_of(each, now) for each in visits]
     for each, standing in zip(visits, standings, strict=True):
-        wire = board.visits.add(visit=visit_to_wire(each.visit))
-        _add_taken(wire, each, spelling)
-        wire.segments.extend(spelling.segments(each))
+        wire = board.visits.add()
+        wire.CopyFrom(_visit(each))
         if standing.current is not None:
             wire.current_segment = standing.current
         if standing.due:
@@ -116,13 +113,11 @@ def _fill(board: pb.DayBoard, site: BoardSite, visits: Sequence[BoardVisit], now
 
 
 class _Spelling:
-    """A board is read all day and says many things more than once: ids, instants, and what visits of one type that
-    start together and have not begun are made of. Each is spelt once."""
+    """A board says many things more than once, ids and instants: each is spelt once."""
 
     def __init__(self) -> None:
         self._ids: dict[UUID, str] = {}
         self._times: dict[datetime, Timestamp] = {}
-        self._planned: dict[tuple[int, datetime], list[pb.BoardSegment]] = {}
 
     def visit(self, id: UUID) -> str:
         return self._ids.get(id) or self._ids.setdefault(id, to_wire("visit", id))
@@ -133,33 +128,29 @@ class _Spelling:
     def time(self, instant: datetime) -> Timestamp:
         return self._times.get(instant) or self._times.setdefault(instant, to_timestamp(instant))
 
-    def segments(self, each: BoardVisit) -> list[pb.BoardSegment]:
-        if each.visit.status not in EXPECTED:
-            return [self._segment(begun) for begun in segments_of(each)]
-        alike = id(each.type), each.visit.slot.start
-        if alike not in self._planned:
-            self._planned[alike] = [self._segment(begun) for begun in segments_of(each)]
-        return self._planned[alike]
 
-    def _segment(self, begun: Begun) -> pb.BoardSegment:
-        return pb.BoardSegment(
-            kind=KINDS[begun.segment.kind],
-            planned_start_time=self.time(begun.start),
-            planned_end_time=self.time(begun.end),
-            actual_start_time=self.time(begun.began) if begun.began else None,
-            actual_end_time=self.time(begun.ended) if begun.ended else None,
-            requirement_keys=[use.requirement_key for use in begun.segment.uses],
-        )
+@lru_cache(maxsize=VISITS_KEPT)
+def _visit(each: BoardVisit) -> pb.BoardVisit:
+    """Without what depends on the hour and on other visits. A board is read all day, and few of its visits change."""
+    taken = [(to_wire("resource", id), kind) for id, kind in each.taken]
+    return pb.BoardVisit(
+        visit=visit_to_wire(each.visit),
+        segments=map(_segment, segments_of(each)),
+        room_ids=[id for id, kind in taken if kind is ResourceKind.ROOM],
+        staff_ids=[id for id, kind in taken if kind is ResourceKind.STAFF],
+        equipment_ids=[id for id, kind in taken if kind is ResourceKind.EQUIPMENT],
+    )
 
 
-def _add_taken(wire: pb.BoardVisit, each: BoardVisit, spelling: _Spelling) -> None:
-    for id, kind in taken_by(each):
-        if kind is ResourceKind.ROOM:
-            wire.room_ids.append(spelling.resource(id))
-        elif kind is ResourceKind.STAFF:
-            wire.staff_ids.append(spelling.resource(id))
-        else:
-            wire.equipment_ids.append(spelling.resource(id))
+def _segment(begun: Begun) -> pb.BoardSegment:
+    return pb.BoardSegment(
+        kind=KINDS[begun.segment.kind],
+        planned_start_time=to_timestamp(begun.start),
+        planned_end_time=to_timestamp(begun.end),
+        actual_start_time=to_timestamp(begun.began) if begun.began else None,
+        actual_end_time=to_timestamp(begun.ended) if begun.ended else None,
+        requirement_keys=[use.requirement_key for use in begun.segment.uses],
+    )
 
 
 def _resource(each: BoardResource, spelling: _Spelling) -> pb.BoardResource:

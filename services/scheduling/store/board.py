@@ -1,9 +1,11 @@
 """A site's day, in two statements: the site, then its visits."""
 
 import json
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -91,6 +93,11 @@ BOARD_VISITS = Statement(
 )
 
 
+VISITS_KEPT = 4_000
+"""As on the boards of twenty large sites."""
+_kept = OrderedDict[tuple[Any, ...], BoardVisit]()
+
+
 @dataclass(frozen=True, slots=True)
 class BoardSite:
     zone: ZoneInfo
@@ -137,10 +144,20 @@ def _resource(data: Sequence[str]) -> BoardResource:
 
 
 def _visit(row: Record, template: Template) -> BoardVisit:
+    """Of one that did not change since it was last read, what was made of it then."""
+    visit_type = template.visit_type(row["visit_type_code"])
+    columns = (tuple(value) if isinstance(value, list) else value for value in row.values())
+    key = (id(visit_type), *columns)  # No other has that id: what is kept holds the type.
+    if key in _kept:
+        _kept.move_to_end(key)
+        return _kept[key]
     reached = zip(row["reached"] or (), row["reached_at"] or (), strict=True)
-    return BoardVisit(
+    found = _kept[key] = BoardVisit(
         visit_of(row),
-        template.visit_type(row["visit_type_code"]),
+        visit_type,
         {Status(status): at for status, at in reached},
         Next(row["next_id"], row["next_start_at"]) if row["next_id"] else None,
     )
+    if len(_kept) > VISITS_KEPT:
+        _kept.popitem(last=False)
+    return found
