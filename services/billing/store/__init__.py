@@ -5,18 +5,21 @@ from typing import ClassVar
 
 from chassis.errors import DomainError
 from services.billing.domain.prices import EffectiveDateTooEarly, PriceBookPublished, PriceItemRepeated
+from services.billing.domain.profiles import InvoicePrefixTaken
 from services.billing.store.accounts import AccountStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
 from services.billing.store.documents import DocumentStore
 from services.billing.store.estimates import EstimateStore
 from services.billing.store.prices import PriceStore
+from services.billing.store.profiles import ProfileStore
 
 
-class BillingStore(CopyStore, CodeStore, PriceStore, EstimateStore, DocumentStore, AccountStore):
+class BillingStore(CopyStore, CodeStore, PriceStore, EstimateStore, DocumentStore, AccountStore, ProfileStore):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
         "publication_chain_id_site_id_version_key": EffectiveDateTooEarly,
         "publication_chain_id_site_id_effective_date_key": EffectiveDateTooEarly,
         "price_item_never_twice": PriceItemRepeated,
+        "invoice_prefix_is_one_entitys": InvoicePrefixTaken,
     }

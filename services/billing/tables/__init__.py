@@ -29,6 +29,7 @@ from services.billing.tables.documents import (
 from services.billing.tables.estimates import estimate, estimate_line
 from services.billing.tables.ledger import entry, posting
 from services.billing.tables.prices import pin, price_book, price_item, publication
+from services.billing.tables.profiles import legal_entity_billing, site_billing
 
 __all__ = [
     "application",
@@ -41,6 +42,7 @@ __all__ = [
     "invoice_line",
     "invoice_series",
     "legal_entity",
+    "legal_entity_billing",
     "metadata",
     "open_item",
     "patient",
@@ -54,6 +56,7 @@ __all__ = [
     "rendered_visit",
     "service_code",
     "site",
+    "site_billing",
     "visit",
     "visit_type",
 ]
