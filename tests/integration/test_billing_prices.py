@@ -244,10 +244,18 @@ async def test_two_publications_at_once_get_two_versions(billing: Billing) -> No
     assert (await second).version == 2
 
 
-@pytest.mark.parametrize("table", ["price_book", "price_item", "publication"])
-async def test_no_role_of_the_service_may_change_a_price(billing: Billing, table: str) -> None:
+@pytest.mark.parametrize("table", ["price_book", "price_item"])
+async def test_the_database_refuses_to_change_a_price_that_is_published(billing: Billing, table: str) -> None:
     await billing.price()
     for change in (f"UPDATE {table} SET site_id = site_id", f"DELETE FROM {table}"):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+            await billing.execute(change)
+        assert refused.value.constraint_name == "published_price_book_stays"
+
+
+async def test_no_role_of_the_service_may_change_a_publication(billing: Billing) -> None:
+    await billing.price()
+    for change in ("UPDATE publication SET site_id = site_id", "DELETE FROM publication"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await billing.execute(change)
 

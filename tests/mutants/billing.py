@@ -15,14 +15,12 @@ I_BILLING_ACCOUNTS = "tests/integration/test_billing_accounts.py"
 I_BILLING_MERGES = "tests/integration/test_billing_merges.py"
 
 BILLING = [
-    Mutant("services/billing/domain/business_days.py", '{SATURDAY: -DAY, SUNDAY: DAY}', '{SUNDAY: DAY}', U_BILLING_BUSINESS_DAYS),
-    Mutant("services/billing/domain/business_days.py", ' | federal_holidays(day.year + 1)', '', U_BILLING_BUSINESS_DAYS),
     Mutant("services/billing/domain/estimates.py", 'booked_day <= calendar.before(service_day, 3)', 'booked_day < calendar.before(service_day, 3)', U_BILLING_BUSINESS_DAYS),
     Mutant("services/billing/domain/estimates.py", 'if self.priced else None', 'if amounts else None', U_BILLING_ESTIMATES),
-    Mutant("services/billing/domain/prices.py", 'return bool(self.route_code), bool(self.band_code)', 'return bool(self.band_code), bool(self.route_code)', U_BILLING_PRICES),
-    Mutant("services/billing/domain/prices.py", ' and book.published_at <= known_at', '', U_BILLING_PRICES),
-    Mutant("services/billing/domain/prices.py", 'draft.effective_date <= last.effective_date', 'draft.effective_date < last.effective_date', U_BILLING_PRICES),
-    Mutant("services/billing/domain/prices.py", 'if book.id == draft.id), None)', 'if False), None)', U_BILLING_PRICES),
+    Mutant("services/billing/domain/prices/items.py", 'return bool(self.route_code), bool(self.band_code)', 'return bool(self.band_code), bool(self.route_code)', U_BILLING_PRICES),
+    Mutant("services/billing/domain/prices/books.py", ' and book.published_at <= known_at', '', U_BILLING_PRICES),
+    Mutant("services/billing/domain/prices/books.py", 'draft.effective_date <= last.effective_date', 'draft.effective_date < last.effective_date', U_BILLING_PRICES),
+    Mutant("services/billing/domain/prices/books.py", 'if book.id == draft.id), None)', 'if False), None)', U_BILLING_PRICES),
     Mutant("services/billing/domain/accounts.py", '[each for each in invoices if payment.course_id in (None, each.course_id)]', 'list(invoices)', U_BILLING_ACCOUNTS),
     Mutant("services/billing/domain/accounts.py", '[each for each in payments if each.course_id in (None, invoice.course_id)]', 'list(payments)', U_BILLING_ACCOUNTS),
     Mutant("services/billing/domain/accounts.py", '(payment.course_id is None, payment.since, payment.id)', '(payment.since, payment.id)', U_BILLING_ACCOUNTS),
@@ -44,7 +42,6 @@ BILLING = [
     Mutant("services/billing/migrations/versions/0001_initial.py", 'HAVING sum(amount_minor) <> 0', 'HAVING false', I_BILLING_ACCOUNTS),
     Mutant("services/billing/migrations/versions/0001_initial.py", 'IF NOT EXISTS (SELECT FROM posting WHERE', 'IF false AND NOT EXISTS (SELECT FROM posting WHERE', I_BILLING_ACCOUNTS),
     Mutant("services/billing/migrations/versions/0001_initial.py", 'GRANT SELECT, INSERT ON posting TO billing', 'GRANT SELECT, INSERT, UPDATE, DELETE ON posting TO billing', I_BILLING_ACCOUNTS),
-    Mutant("services/billing/migrations/versions/0001_initial.py", 'CREATE TRIGGER published_price_book_stays BEFORE INSERT ON price_item', 'CREATE TRIGGER published_price_book_stays BEFORE DELETE ON price_item', I_BILLING_PRICES),
     Mutant("services/billing/migrations/versions/0001_initial.py", '"left_minor >= 0"', '"left_minor >= -100000"', I_BILLING_ACCOUNTS),
     Mutant("services/billing/migrations/versions/0001_initial.py", 'CREATE POLICY own_sites ON charge AS RESTRICTIVE USING (', 'CREATE POLICY own_sites ON charge AS RESTRICTIVE USING (true OR ', I_BILLING_ACCOUNTS),
     Mutant("services/billing/use_cases/charges.py", '(await store.whole(visit.patient_id)).end', 'visit.patient_id', I_BILLING_MERGES),

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
-from services.billing.domain.prices import EffectiveDateTooEarly, PriceBookPublished, PriceItemRepeated
+from services.billing.domain.prices import (
+    EffectiveDateTooEarly,
+    ItemCodeRepeated,
+    PriceBookPublished,
+    PriceItemRepeated,
+)
 from services.billing.domain.profiles import InvoicePrefixTaken
 from services.billing.store.accounts import AccountStore
 from services.billing.store.codes import CodeStore
@@ -22,4 +27,6 @@ class BillingStore(CopyStore, CodeStore, PriceStore, EstimateStore, DocumentStor
         "publication_chain_id_site_id_effective_date_key": EffectiveDateTooEarly,
         "price_item_never_twice": PriceItemRepeated,
         "invoice_prefix_is_one_entitys": InvoicePrefixTaken,
+        "price_item_code_never_twice": ItemCodeRepeated,
+        "published_price_book_stays": PriceBookPublished,
     }

@@ -5,7 +5,7 @@ not change them. What changes is kept beside them: what became of a visit, what 
 last number of a series.
 """
 
-from services.billing.tables.codes import service_code
+from services.billing.tables.codes import diagnosis_code, service_code
 from services.billing.tables.columns import metadata
 from services.billing.tables.copies import (
     course,
@@ -35,6 +35,7 @@ __all__ = [
     "application",
     "charge",
     "course",
+    "diagnosis_code",
     "entry",
     "estimate",
     "estimate_line",

@@ -7,8 +7,39 @@ from sqlalchemy.dialects import postgresql
 revision = "0006_prices"
 down_revision = "0005"
 
+ITEM_CHECKS = {
+    "kind": "(kind = 1) = (visit_type_code <> '') AND (kind = 1) = (code = '')",
+    "fee": "(kind = 4) = (terms ? 'fee')",
+    "tiers": "NOT jsonb_path_exists(terms, '$.tiers[*] ? (@.minor < 0 || @.from < 2)')",
+}
+PUBLISHED_STAYS = """
+CREATE FUNCTION refuse_change_of_published_price_book() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    touched record;
+    of_book uuid;
+BEGIN
+    IF TG_OP = 'INSERT' THEN touched := NEW; ELSE touched := OLD; END IF;
+    IF TG_TABLE_NAME = 'price_book' THEN of_book := touched.id; ELSE of_book := touched.price_book_id; END IF;
+    IF EXISTS (SELECT FROM publication WHERE chain_id = touched.chain_id AND price_book_id = of_book) THEN
+        RAISE 'price book % is published', of_book
+            USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'published_price_book_stays';
+    END IF;
+    IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
+    RETURN NEW;
+END $$
+"""
+
 
 def upgrade() -> None:
+    op.create_table(
+        "diagnosis_code",
+        sa.Column("chain_id", sa.Uuid(), nullable=False),
+        sa.Column("code", sa.Text(), nullable=False),
+        sa.Column("effective_date", sa.Date(), nullable=False),
+        sa.Column("end_date", sa.Date(), nullable=True),
+        sa.CheckConstraint("end_date >= effective_date", name=op.f("diagnosis_code_dates_check")),
+        sa.PrimaryKeyConstraint("chain_id", "code", "effective_date", name=op.f("diagnosis_code_pkey")),
+    )
     op.create_table(
         "legal_entity_billing",
         sa.Column("chain_id", sa.Uuid(), nullable=False),
@@ -55,6 +86,42 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("chain_id", "site_id", name=op.f("site_billing_pkey")),
     )
+    op.add_column("price_book", sa.Column("minimum_minor", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column("price_book", sa.Column("revision", sa.Integer(), server_default="1", nullable=False))
+    op.add_column("price_item", sa.Column("kind", sa.SmallInteger(), server_default="1", nullable=False))
+    op.add_column("price_item", sa.Column("code", sa.Text(), server_default="", nullable=False))
+    op.add_column("price_item", sa.Column("taxable", sa.Boolean(), server_default=sa.text("false"), nullable=False))
+    op.add_column(
+        "price_item",
+        sa.Column("terms", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'{}'"), nullable=False),
+    )
+    op.drop_constraint(op.f("price_item_never_twice"), "price_item", type_="unique")
+    op.create_index(
+        "price_item_never_twice",
+        "price_item",
+        ["chain_id", "price_book_id", "visit_type_code", "route_code", "band_code"],
+        unique=True,
+        postgresql_where=sa.text("kind = 1"),
+    )
+    op.create_index(
+        "price_item_code_never_twice",
+        "price_item",
+        ["chain_id", "price_book_id", "code"],
+        unique=True,
+        postgresql_where=sa.text("code <> ''"),
+    )
+    op.create_index("price_item_of_book_idx", "price_item", ["chain_id", "price_book_id"], unique=False)
+    op.add_column("service_code", sa.Column("version", sa.Integer(), server_default="1", nullable=False))
+    op.create_index("service_code_by_code_idx", "service_code", ["chain_id", "code", "id"], unique=False)
+    op.execute(
+        "ALTER TABLE diagnosis_code ADD CONSTRAINT diagnosis_code_one_at_a_time EXCLUDE USING gist (chain_id WITH =, code WITH =, daterange(effective_date, end_date, '[]') WITH &&) DEFERRABLE INITIALLY DEFERRED"
+    )
+    op.execute("ALTER TABLE diagnosis_code ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE diagnosis_code FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY own_chain ON diagnosis_code USING (chain_id = nullif(current_setting('app.chain', true), '')::uuid)"
+    )
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON diagnosis_code TO billing")
     op.execute("ALTER TABLE legal_entity_billing ENABLE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE legal_entity_billing FORCE ROW LEVEL SECURITY")
     op.execute(
@@ -70,3 +137,26 @@ def upgrade() -> None:
         "CREATE POLICY own_sites ON site_billing AS RESTRICTIVE USING ('*' = current_setting('app.sites', true) OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ',')))"
     )
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON site_billing TO billing")
+    op.execute(
+        "ALTER TABLE service_code ADD CONSTRAINT service_code_one_at_a_time EXCLUDE USING gist (chain_id WITH =, visit_type_code WITH =, route_code WITH =, band_code WITH =, code WITH =, daterange(effective_date, end_date, '[]') WITH &&) DEFERRABLE INITIALLY DEFERRED"
+    )
+    op.create_check_constraint(op.f("price_book_minimum_check"), "price_book", "minimum_minor >= 0")
+    for name, rule in ITEM_CHECKS.items():
+        op.create_check_constraint(op.f(f"price_item_{name}_check"), "price_item", rule)
+    op.execute("DROP TRIGGER published_price_book_stays ON price_item")
+    op.execute("DROP FUNCTION refuse_item_of_published_price_book()")
+    op.execute(PUBLISHED_STAYS)
+    op.execute(
+        """
+CREATE TRIGGER published_price_book_stays BEFORE UPDATE OR DELETE ON price_book
+    FOR EACH ROW EXECUTE FUNCTION refuse_change_of_published_price_book()
+"""
+    )
+    op.execute(
+        """
+CREATE TRIGGER published_price_book_stays BEFORE INSERT OR UPDATE OR DELETE ON price_item
+    FOR EACH ROW EXECUTE FUNCTION refuse_change_of_published_price_book()
+"""
+    )
+    for table in ("price_book", "price_item"):
+        op.execute(f"GRANT UPDATE, DELETE ON {table} TO billing")
