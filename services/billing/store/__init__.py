@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from services.billing.domain.codes import CodesOverlap
 from services.billing.domain.prices import (
     EffectiveDateTooEarly,
     ItemCodeRepeated,
@@ -29,4 +30,6 @@ class BillingStore(CopyStore, CodeStore, PriceStore, EstimateStore, DocumentStor
         "invoice_prefix_is_one_entitys": InvoicePrefixTaken,
         "price_item_code_never_twice": ItemCodeRepeated,
         "published_price_book_stays": PriceBookPublished,
+        "service_code_one_at_a_time": CodesOverlap,
+        "diagnosis_code_one_at_a_time": CodesOverlap,
     }

@@ -18,7 +18,7 @@ from services.billing.tables.columns import (
 _valid: Any = text("daterange(effective_date, end_date, '[]')")
 
 
-def _one_at_a_time(table: str, *names: str) -> ExcludeConstraint[Any]:
+def _one_at_a_time(table: str, *names: str) -> ExcludeConstraint:
     """At the end of the transaction: a load may move days from one row to the next."""
     elements = ((name, "=") for name in ("chain_id", *names))
     return ExcludeConstraint(
