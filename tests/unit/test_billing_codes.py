@@ -61,7 +61,7 @@ def test_a_code_has_its_dot_behind_three_characters() -> None:
     [
         ("S0013", date(2025, 1, 1), date(2025, 12, 31), None),
         ("S0013", date(2025, 1, 1), date(2026, 1, 1), "2026-01-01"),
-        ("S0013", date(2026, 2, 1), None, "2026-01-01"),
+        ("S0013", date(2026, 2, 1), None, "2026-02-01"),
         ("J0013", date(2026, 1, 1), None, None),
         ("J0013", date(2025, 12, 31), None, "2025-12-31"),
         ("96365", date(2000, 1, 1), None, None),

@@ -153,7 +153,7 @@ def _outlived(row: ServiceCodeRow) -> date | None:
     first, last = LIFETIMES.get(row.code.code, (date.min, date.max))
     if row.effective_date < first:
         return row.effective_date
-    return last + timedelta(days=1) if (row.end_date or date.max) > last else None
+    return max(last + timedelta(days=1), row.effective_date) if (row.end_date or date.max) > last else None
 
 
 def _overlapping(rows: Sequence[tuple[Dated, int]]) -> Iterator[int]:

@@ -52,7 +52,7 @@ def _valid(table: FromClause) -> ColumnElement[bool]:
 
 
 _services = select(service_code).where(service_code.c.chain_id == CHAIN)
-_of_types = service_code.c.visit_type_code == any_(param("visit_type_code", ARRAY(Text)))
+_of_types = service_code.c.visit_type_code == any_(param("visit_type_codes", ARRAY(Text)))
 SERVICE_CODES = Statement(
     _services.where(
         _of_types,
@@ -147,7 +147,7 @@ class CodeStore(Store):
     async def service_codes(self, kinds: Sequence[VisitKind], day: date) -> Mapping[VisitKind, tuple[ServiceCode, ...]]:
         """Those valid on the day of service, in the order of the code."""
         types = sorted({kind.visit_type_code for kind in kinds})
-        found = await self.rows(SERVICE_CODES, visit_type_code=types, day=day)
+        found = await self.rows(SERVICE_CODES, visit_type_codes=types, day=day)
         return {
             kind: tuple(
                 _service_code(row)
@@ -166,7 +166,7 @@ class CodeStore(Store):
         return _service_row(row)
 
     async def service_codes_of_types(self, visit_type_codes: set[str]) -> list[ServiceCodeRow]:
-        found = await self.rows(SERVICE_CODES_OF_TYPES, visit_type_code=sorted(visit_type_codes))
+        found = await self.rows(SERVICE_CODES_OF_TYPES, visit_type_codes=sorted(visit_type_codes))
         return [_service_row(row) for row in found]
 
     async def list_service_codes(
