@@ -16,7 +16,7 @@ from atoll.billing.v1 import code_service_pb2 as pb
 from atoll.billing.v1.code_service_pb2_grpc import CodeServiceStub
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date
-from services.billing.domain.codes import ServiceCode
+from services.billing.domain.codes import ServiceCode, ServiceCodeRow
 from services.billing.domain.prices import VisitKind
 from services.billing.store import BillingStore
 from services.billing.use_cases import codes
@@ -280,7 +280,7 @@ async def test_of_two_ends_at_once_one_is_stale(billing: Billing) -> None:
 
 async def test_of_two_loads_at_once_the_second_sees_the_first(billing: Billing) -> None:
     kind, request = VisitKind("infusion", "", ""), pb.LoadServiceCodesRequest(request_id=str(uuid4()))
-    told = codes.ServiceCodeRow(new_id(), kind, ServiceCode("96365", 1), BEFORE, None)
+    told = ServiceCodeRow(new_id(), kind, ServiceCode("96365", 1), BEFORE, None)
     async with billing.held_open(request, lambda store: codes.load_service_codes(store, [told])):
         second = asyncio.create_task(refusal(load(billing, row("96365", SINCE))))
         await billing.someone_waits()

@@ -48,7 +48,12 @@ def product(code: str = "lozenges", **changes: Any) -> Item:
 
 
 def add_on(code: str = "integration", **changes: Any) -> Item:
-    fields = {"kind": pb.PRICE_ITEM_KIND_ADD_ON, "code": code, "unit_price": usd(50), "description": "Integration"}
+    fields: dict[str, Any] = {
+        "kind": pb.PRICE_ITEM_KIND_ADD_ON,
+        "code": code,
+        "unit_price": usd(50),
+        "description": "Integration",
+    }
     return Item(**fields | {"visit_type_codes": ["infusion"]} | changes)
 
 
@@ -63,7 +68,7 @@ def late_fee(code: str = "late", **changes: Any) -> Item:
     )
     fee.tiers.add(notice_hours=24, amount=FeeAmount(basis_points=10000), first_amount=FeeAmount(fixed=usd(100)))
     fee.tiers.add(notice_hours=48, amount=FeeAmount(fixed=usd(50)))
-    fields = {"kind": pb.PRICE_ITEM_KIND_FEE, "code": code, "description": "Late cancellation", "fee": fee}
+    fields: dict[str, Any] = {"kind": pb.PRICE_ITEM_KIND_FEE, "code": code, "fee": fee, "description": "Late"}
     return Item(**fields | changes)
 
 

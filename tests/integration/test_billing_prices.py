@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -35,9 +36,9 @@ async def billing(service: Running) -> Billing:
 
 
 async def explain(
-    billing: Billing, route_code: str = "iv", band_code: str = "up_to_60", day: date | None = None, **changes: str
+    billing: Billing, route_code: str = "iv", band_code: str = "up_to_60", day: date | None = None, **changes: Any
 ) -> pb.ExplainPriceResponse:
-    fields = {"site_id": billing.site_id, "visit_type_code": "infusion"} | changes
+    fields: dict[str, Any] = {"site_id": billing.site_id, "visit_type_code": "infusion"} | changes
     request = pb.ExplainPriceRequest(route_code=route_code, band_code=band_code, **fields)
     if day:
         request.date.CopyFrom(to_date(day))

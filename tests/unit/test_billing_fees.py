@@ -175,9 +175,9 @@ def test_a_cancellation_after_the_start_gives_no_notice() -> None:
     ],
 )
 def test_hours_of_notice_are_counted_in_the_sites_zone(cancelled: str, start: str, clock: int, business: int) -> None:
-    instants = [datetime.fromisoformat(text).replace(tzinfo=DENVER).astimezone(UTC) for text in (cancelled, start)]
-    assert notice_of(NoticeHours.CLOCK, *instants, SITE) == clock * HOUR
-    assert notice_of(NoticeHours.BUSINESS, *instants, SITE) == business * HOUR
+    first, last = (datetime.fromisoformat(text).replace(tzinfo=DENVER).astimezone(UTC) for text in (cancelled, start))
+    assert notice_of(NoticeHours.CLOCK, first, last, SITE) == clock * HOUR
+    assert notice_of(NoticeHours.BUSINESS, first, last, SITE) == business * HOUR
 
 
 def test_a_sites_own_days_count_as_it_says() -> None:
