@@ -15,7 +15,7 @@ from buf.validate import validate_pb2
 from tests.contract.found import SERVICES, rpc_services, rpcs, service
 
 RPCS = rpcs()
-READING = re.compile(r"(Get|List|Search|Plan|Watch|Preview|Explain|Find|Count|Diff|Export|Verify)[A-Z]")
+READING = re.compile(r"(Get|List|Search|Plan|Watch|Preview|Explain|Find|Count|Diff|Export|Verify|Check(?!In))[A-Z]")
 IN_PATH = re.compile(r"\{([^}=]+)")
 HARMLESS = ("_id", "_ids", "_code", "_token")
 PAGE_MAX, TOKEN_MAX = 200, 1000

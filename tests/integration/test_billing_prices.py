@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -35,9 +36,9 @@ async def billing(service: Running) -> Billing:
 
 
 async def explain(
-    billing: Billing, route_code: str = "iv", band_code: str = "up_to_60", day: date | None = None, **changes: str
+    billing: Billing, route_code: str = "iv", band_code: str = "up_to_60", day: date | None = None, **changes: Any
 ) -> pb.ExplainPriceResponse:
-    fields = {"site_id": billing.site_id, "visit_type_code": "infusion"} | changes
+    fields: dict[str, Any] = {"site_id": billing.site_id, "visit_type_code": "infusion"} | changes
     request = pb.ExplainPriceRequest(route_code=route_code, band_code=band_code, **fields)
     if day:
         request.date.CopyFrom(to_date(day))
@@ -244,10 +245,18 @@ async def test_two_publications_at_once_get_two_versions(billing: Billing) -> No
     assert (await second).version == 2
 
 
-@pytest.mark.parametrize("table", ["price_book", "price_item", "publication"])
-async def test_no_role_of_the_service_may_change_a_price(billing: Billing, table: str) -> None:
+@pytest.mark.parametrize("table", ["price_book", "price_item"])
+async def test_the_database_refuses_to_change_a_price_that_is_published(billing: Billing, table: str) -> None:
     await billing.price()
     for change in (f"UPDATE {table} SET site_id = site_id", f"DELETE FROM {table}"):
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+            await billing.execute(change)
+        assert refused.value.constraint_name == "published_price_book_stays"
+
+
+async def test_no_role_of_the_service_may_change_a_publication(billing: Billing) -> None:
+    await billing.price()
+    for change in ("UPDATE publication SET site_id = site_id", "DELETE FROM publication"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await billing.execute(change)
 

@@ -2,25 +2,37 @@
 
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Integer, SmallInteger, Table, Text, Uuid
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, SmallInteger, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, ExcludeConstraint
 
 from services.billing.tables import metadata
 from tests.support.billing import Billing
 
 SITES, PATIENTS, COURSES = 20, 2_000, 5_000
+SPREAD = {"site_id": SITES, "patient_id": PATIENTS, "course_id": COURSES}
+BY_NAME = {
+    "chain_id": "$1",
+    "corrects_id": "NULL",  # A check binds it to the kind of a charge.
+    "alias_id": "md5('alias' || n)::uuid",
+    "visit_type_code": f"'v' || n % {SITES}",
+    "npi": "''",
+    "tax_id": "''",
+    "end_date": "NULL",
+    "left_minor": "n % 2",
+    "code": "'C' || n",
+}
+BY_COLUMN = {"price_item.code": "''", "price_item.kind": "1"}
+"""As the checks of a table want it."""
 
 
 def _filler(column: Column[Any]) -> str:
     """SQL for the n-th value of a column."""
-    spread = {"site_id": SITES, "patient_id": PATIENTS, "course_id": COURSES}
-    if column.name == "chain_id":
-        return "$1"
-    if column.name in spread:
-        return f"md5('{column.name}' || n % {spread[column.name]})::uuid"
-    if column.name == "corrects_id":
-        return "NULL"  # A check binds it to the kind of a charge.
-    if column.name == "alias_id":
-        return "md5('alias' || n)::uuid"
+    if found := BY_COLUMN.get(f"{column.table.name}.{column.name}") or BY_NAME.get(column.name):
+        return found
+    if column.name in SPREAD:
+        return f"md5('{column.name}' || n % {SPREAD[column.name]})::uuid"
+    if isinstance(column.type, ARRAY | JSONB):
+        return "'{}'"
     if isinstance(column.type, Uuid):
         return "md5('id' || n)::uuid"
     if isinstance(column.type, DateTime):
@@ -29,27 +41,24 @@ def _filler(column: Column[Any]) -> str:
         return "date '2020-01-01' + n % 2000"
     if isinstance(column.type, Boolean):
         return "false"
-    if isinstance(column.type, ARRAY):
-        return "'{}'"
-    if column.name == "visit_type_code":
-        return "'type ' || n % 50"
     if isinstance(column.type, Text):
         return "'USD'"
     assert isinstance(column.type, BigInteger | Integer | SmallInteger)
-    return "n % 2" if column.name == "left_minor" else "1 + n % 3"
+    return "1 + n % 3"
 
 
 async def fill(billing: Billing, count: int) -> None:
-    """Rows of which only the number and the spread are right: nothing checks the rest."""
-    names = {"site_id", "alias_id", "legal_entity_id", "effective_date"}
+    names = {"site_id", "alias_id", "legal_entity_id", "units", "code"}
     own: list[Table] = [table for table in metadata.sorted_tables if names & set(table.c.keys())]
     await billing.svc.admin.execute("SET session_replication_role = replica")
     for table in own:
         columns = ", ".join(table.c.keys())
         values = ", ".join(map(_filler, table.c))
+        alike = (
+            "" if any(isinstance(each, ExcludeConstraint) for each in table.constraints) else "ON CONFLICT DO NOTHING"
+        )
         await billing.svc.admin.execute(
-            f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(1, {count}) AS n "
-            "ON CONFLICT DO NOTHING",
+            f"INSERT INTO {table} ({columns}) SELECT {values} FROM generate_series(1, {count}) AS n {alike}",
             billing.svc.chain_id,
         )
     await billing.svc.admin.execute("SET session_replication_role = origin")

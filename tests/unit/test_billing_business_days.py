@@ -29,8 +29,23 @@ def test_the_federal_holidays_of_2026_are_those_that_the_government_lists() -> N
 )
 def test_a_holiday_on_a_weekend_is_observed_on_the_business_day_beside_it(holiday: str, observed: str) -> None:
     day = date.fromisoformat(observed)
-    assert day in federal_holidays(int(holiday[:4]))
+    assert day in federal_holidays(day.year)
+    assert date.fromisoformat(holiday) not in federal_holidays(int(holiday[:4]))
     assert not CALENDAR.is_business_day(day)
+
+
+@pytest.mark.parametrize(("year", "days"), [(2020, 10), (2021, 12), (2027, 12), (2028, 10), (2026, 11)])
+def test_a_year_has_eleven_holidays_less_or_more_new_years_of_its_neighbours(year: int, days: int) -> None:
+    """Juneteenth is one since 2021; New Year's of 2022, 2028 and 2033 is observed in the year before."""
+    assert len(federal_holidays(year)) == days
+
+
+def test_a_site_is_closed_on_days_of_its_own_and_may_work_on_a_holiday() -> None:
+    columbus, own = date(2026, 10, 12), date(2026, 10, 13)
+    calendar = BusinessCalendar(closed=frozenset({own}), open=frozenset({columbus}))
+    assert [CALENDAR.is_business_day(day) for day in (columbus, own)] == [False, True]
+    assert [calendar.is_business_day(day) for day in (columbus, own)] == [True, False]
+    assert calendar.after(date(2026, 10, 9), 2) == date(2026, 10, 14)
 
 
 def test_weekends_are_not_business_days() -> None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
 from services.billing.domain.business_days import BusinessCalendar, end_of
-from services.billing.domain.prices import Price, PriceBook, PriceMissing, VisitKind, prices
+from services.billing.domain.prices import PriceBook, PriceMissing, Run, VisitKind, runs
 
 
 class EstimateNotFound(DomainError):
@@ -94,8 +94,10 @@ class Estimate:
         """The same visits with what prices there are in `books`: the one it is pinned to, and later ones."""
         if not books:
             return self
-        found = prices(books, [line.kind for line in self.lines])
-        lines = tuple(_priced(line, found.get(line.kind)) for line in self.lines)
+        together = with_more(self.lines, ())
+        texts = {line.kind: line.description for line in together}
+        counts = [(line.kind, line.count) for line in together]
+        lines = tuple(_priced(run, texts[run.kind]) for run in runs(books, counts))
         return replace(
             self,
             lines=lines,
@@ -112,9 +114,10 @@ def lines_of(kinds: Sequence[VisitKind], names: Mapping[str, str]) -> tuple[Line
 
 
 def with_more(lines: Sequence[Line], more: Sequence[Line]) -> tuple[Line, ...]:
-    """Visits of the same kind together."""
-    counts = Counter({line.kind: line.count for line in lines})
-    counts.update({line.kind: line.count for line in more})
+    """Visits of the same kind together, which may have stood on several lines for their prices."""
+    counts = Counter[VisitKind]()
+    for line in (*lines, *more):
+        counts[line.kind] += line.count
     first = {line.kind: line for line in (*more, *lines)}
     kinds = dict.fromkeys(line.kind for line in (*lines, *more))
     return tuple(replace(first[kind], count=counts[kind]) for kind in kinds)
@@ -133,8 +136,8 @@ def refuse_unpriced(kinds: Sequence[VisitKind], estimate: Estimate) -> None:
         raise PriceMissing(*(Violation(f"visits[{i}]", "PRICE_MISSING", PriceMissing.message) for i in missing))
 
 
-def _priced(line: Line, price: Price | None) -> Line:
-    if not price:
-        return line
-    item = price.item
-    return replace(line, description=item.description, unit_price=item.unit_price, item_id=item.id)
+def _priced(run: Run, text: str) -> Line:
+    """`text` stands on a line that has no price."""
+    if not run.price:
+        return Line(run.kind, text, run.count)
+    return Line(run.kind, run.price.item.description, run.count, run.price.amount, run.price.item.id)

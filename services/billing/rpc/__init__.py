@@ -6,6 +6,8 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.billing.v1 import (
     account_service_pb2,
+    billing_profile_service_pb2,
+    code_service_pb2,
     estimate_service_pb2,
     invoice_service_pb2,
     ledger_service_pb2,
@@ -14,6 +16,8 @@ from atoll.billing.v1 import (
 )
 from chassis.db import Database
 from services.billing.rpc.accounts import AccountServicer
+from services.billing.rpc.billing_profiles import BillingProfileServicer
+from services.billing.rpc.codes import CodeServicer
 from services.billing.rpc.estimates import EstimateServicer
 from services.billing.rpc.invoices import InvoiceServicer
 from services.billing.rpc.ledger import LedgerServicer
@@ -29,4 +33,6 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         invoice_service_pb2.DESCRIPTOR.services_by_name["InvoiceService"]: InvoiceServicer(db),
         account_service_pb2.DESCRIPTOR.services_by_name["AccountService"]: AccountServicer(db),
         ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]: LedgerServicer(db),
+        billing_profile_service_pb2.DESCRIPTOR.services_by_name["BillingProfileService"]: BillingProfileServicer(db),
+        code_service_pb2.DESCRIPTOR.services_by_name["CodeService"]: CodeServicer(db),
     }

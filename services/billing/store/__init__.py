@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from services.billing.domain.codes import CodesOverlap
 from services.billing.domain.periods import PeriodClosed
-from services.billing.domain.prices import EffectiveDateTooEarly, PriceBookPublished, PriceItemRepeated
+from services.billing.domain.prices import (
+    EffectiveDateTooEarly,
+    ItemCodeRepeated,
+    PriceBookPublished,
+    PriceItemRepeated,
+)
+from services.billing.domain.profiles import InvoicePrefixTaken
 from services.billing.store.accounts import AccountStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
@@ -13,9 +20,19 @@ from services.billing.store.documents import DocumentStore
 from services.billing.store.estimates import EstimateStore
 from services.billing.store.periods import PeriodStore
 from services.billing.store.prices import PriceStore
+from services.billing.store.profiles import ProfileStore
 
 
-class BillingStore(CopyStore, CodeStore, PriceStore, EstimateStore, DocumentStore, AccountStore, PeriodStore):
+class BillingStore(
+    CopyStore,
+    CodeStore,
+    PriceStore,
+    EstimateStore,
+    DocumentStore,
+    AccountStore,
+    PeriodStore,
+    ProfileStore,
+):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
         "publication_chain_id_site_id_version_key": EffectiveDateTooEarly,
@@ -23,4 +40,9 @@ class BillingStore(CopyStore, CodeStore, PriceStore, EstimateStore, DocumentStor
         "price_item_never_twice": PriceItemRepeated,
         "period_is_open": PeriodClosed,
         "period_chain_id_legal_entity_id_last_date_key": PeriodClosed,
+        "invoice_prefix_is_one_entitys": InvoicePrefixTaken,
+        "price_item_code_never_twice": ItemCodeRepeated,
+        "published_price_book_stays": PriceBookPublished,
+        "service_code_one_at_a_time": CodesOverlap,
+        "diagnosis_code_one_at_a_time": CodesOverlap,
     }

@@ -16,6 +16,7 @@ from chassis.tables import Instant
 from services.billing.domain.accounts import CourseVisit, billing_status
 from services.billing.domain.prices import VisitKind
 from services.billing.domain.sites import Course, RenderedVisit, Site, VisitStatus
+from services.billing.store.profiles import calendar_of
 from services.billing.tables import (
     charge,
     course,
@@ -26,6 +27,7 @@ from services.billing.tables import (
     publication,
     rendered_visit,
     site,
+    site_billing,
     visit,
     visit_type,
 )
@@ -98,7 +100,12 @@ _currency = (
     .limit(1)
     .scalar_subquery()
 )
-SITE_OF = Statement(select(site, _currency.label("currency")).where(site.c.chain_id == CHAIN, site.c.id == ID))
+_its_days = and_(site_billing.c.chain_id == site.c.chain_id, site_billing.c.site_id == site.c.id)
+SITE_OF = Statement(
+    select(site, _currency.label("currency"), site_billing.c.closed_dates, site_billing.c.open_dates)
+    .outerjoin(site_billing, _its_days)
+    .where(site.c.chain_id == CHAIN, site.c.id == ID)
+)
 COURSE_OF = Statement(select(course).where(course.c.chain_id == CHAIN, course.c.id == ID))
 LEGAL_ENTITY = Statement(select(legal_entity.c.id).where(legal_entity.c.chain_id == CHAIN, legal_entity.c.id == ID))
 PATIENTS = Aliases(patient_alias)
@@ -205,7 +212,8 @@ class CopyStore(AliasStore):
         row = await self.row(SITE_OF, id=site_id)
         if row is None:
             raise NotYetKnown("site", site_id)
-        return Site(row["id"], row["legal_entity_id"], ZoneInfo(row["time_zone"]), row["currency"])
+        zone = ZoneInfo(row["time_zone"])
+        return Site(row["id"], row["legal_entity_id"], zone, row["currency"], calendar_of(row))
 
     async def course(self, course_id: UUID) -> Course:
         row = await self.row(COURSE_OF, id=course_id)

@@ -5,7 +5,7 @@ not change them. What changes is kept beside them: what became of a visit, what 
 last number of a series.
 """
 
-from services.billing.tables.codes import service_code
+from services.billing.tables.codes import diagnosis_code, service_code
 from services.billing.tables.columns import metadata
 from services.billing.tables.copies import (
     course,
@@ -29,12 +29,14 @@ from services.billing.tables.documents import (
 from services.billing.tables.estimates import estimate, estimate_line
 from services.billing.tables.ledger import adjustment, entry, period, period_balance, posting
 from services.billing.tables.prices import pin, price_book, price_item, publication
+from services.billing.tables.profiles import legal_entity_billing, site_billing
 
 __all__ = [
     "adjustment",
     "application",
     "charge",
     "course",
+    "diagnosis_code",
     "entry",
     "estimate",
     "estimate_line",
@@ -42,6 +44,7 @@ __all__ = [
     "invoice_line",
     "invoice_series",
     "legal_entity",
+    "legal_entity_billing",
     "metadata",
     "open_item",
     "patient",
@@ -57,6 +60,7 @@ __all__ = [
     "rendered_visit",
     "service_code",
     "site",
+    "site_billing",
     "visit",
     "visit_type",
 ]

@@ -1,6 +1,19 @@
-"""Price books, and which course is priced by which."""
+"""Price books, and which course is priced by which. A draft may be changed until it is published, and never again."""
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.tables import chain_table
 from services.billing.tables.columns import (
@@ -24,29 +37,41 @@ price_book = chain_table(
     day_column("effective_date"),
     minor_column("deposit_minor"),
     instant_column("created_at"),
+    Column("minimum_minor", BigInteger, nullable=False, server_default="0"),
+    Column("revision", Integer, nullable=False, server_default="1"),
     CheckConstraint("deposit_minor >= 0", name="deposit"),
+    CheckConstraint("minimum_minor >= 0", name="minimum"),
     belongs_to("site", "site_id"),
     Index("price_book_of_site_idx", "chain_id", "site_id", "effective_date"),
-    append_only=True,
 )
 
-# A published price book never changes: no role may change a row of it, and this trigger refuses further ones.
+# A published price book never changes: these triggers refuse to change or delete it, and any change of its items.
 _PUBLISHED_STAYS = """
-CREATE FUNCTION refuse_item_of_published_price_book() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION refuse_change_of_published_price_book() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    touched record;
+    of_book uuid;
 BEGIN
-    IF EXISTS (
-        SELECT FROM publication WHERE chain_id = NEW.chain_id AND price_book_id = NEW.price_book_id
-    ) THEN
-        RAISE 'price book % is published', NEW.price_book_id
+    IF TG_OP = 'INSERT' THEN touched := NEW; ELSE touched := OLD; END IF;
+    IF TG_TABLE_NAME = 'price_book' THEN of_book := touched.id; ELSE of_book := touched.price_book_id; END IF;
+    IF EXISTS (SELECT FROM publication WHERE chain_id = touched.chain_id AND price_book_id = of_book) THEN
+        RAISE 'price book % is published', of_book
             USING ERRCODE = 'integrity_constraint_violation', CONSTRAINT = 'published_price_book_stays';
     END IF;
+    IF TG_OP = 'DELETE' THEN RETURN OLD; END IF;
     RETURN NEW;
 END $$
 """
-_PUBLISHED_STAYS_TRIGGER = """
-CREATE TRIGGER published_price_book_stays BEFORE INSERT ON price_item
-    FOR EACH ROW EXECUTE FUNCTION refuse_item_of_published_price_book()
-"""
+_PUBLISHED_STAYS_TRIGGERS = (
+    """
+CREATE TRIGGER published_price_book_stays BEFORE UPDATE OR DELETE ON price_book
+    FOR EACH ROW EXECUTE FUNCTION refuse_change_of_published_price_book()
+""",
+    """
+CREATE TRIGGER published_price_book_stays BEFORE INSERT OR UPDATE OR DELETE ON price_item
+    FOR EACH ROW EXECUTE FUNCTION refuse_change_of_published_price_book()
+""",
+)
 
 price_item = chain_table(
     "price_item",
@@ -54,17 +79,34 @@ price_item = chain_table(
     id_column(key=True),
     id_column("site_id"),
     id_column("price_book_id"),
-    *kind_of_visit(),
+    *kind_of_visit(),  # Empty where it is not of a visit.
     minor_column("unit_price_minor"),
     text_column("description"),
+    Column("kind", SmallInteger, nullable=False, server_default="1"),
+    Column("code", Text, nullable=False, server_default=""),
+    Column("taxable", Boolean, nullable=False, server_default=text("false")),
+    # What only some kinds have: tiers, an add-on's visit types, the terms of a fee. `store/price_terms.py` reads it.
+    Column("terms", JSONB, nullable=False, server_default=text("'{}'")),
     CheckConstraint("unit_price_minor >= 0", name="unit_price"),
-    UniqueConstraint(
-        "chain_id", "price_book_id", "visit_type_code", "route_code", "band_code", name="price_item_never_twice"
-    ),
+    CheckConstraint("(kind = 1) = (visit_type_code <> '') AND (kind = 1) = (code = '')", name="kind"),
+    CheckConstraint("(kind = 4) = (terms ? 'fee')", name="fee"),
+    CheckConstraint("NOT jsonb_path_exists(terms, '$.tiers[*] ? (@.minor < 0 || @.from < 2)')", name="tiers"),
     belongs_to("price_book", "price_book_id"),
-    append_only=True,
+    Index("price_item_of_book_idx", "chain_id", "price_book_id"),
 )
-price_item.info["ddl"] = [_PUBLISHED_STAYS, _PUBLISHED_STAYS_TRIGGER]
+Index(
+    "price_item_never_twice",
+    *(price_item.c[name] for name in ("chain_id", "price_book_id", "visit_type_code", "route_code", "band_code")),
+    unique=True,
+    postgresql_where=text("kind = 1"),
+)
+Index(
+    "price_item_code_never_twice",
+    *(price_item.c[name] for name in ("chain_id", "price_book_id", "code")),
+    unique=True,
+    postgresql_where=text("code <> ''"),
+)
+price_item.info["ddl"] = [_PUBLISHED_STAYS, *_PUBLISHED_STAYS_TRIGGERS]
 
 publication = chain_table(
     "publication",

@@ -1,5 +1,7 @@
 """Charges: one for each visit that took place, at the price of the price book that its course is pinned to."""
 
+from dataclasses import replace
+
 from chassis.ids import new_id
 from services.billing import events
 from services.billing.domain.accounts import Charge, ChargeKind
@@ -22,6 +24,8 @@ async def charge(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
     found = price(books, visit.kind)
     if found is None:
         return
+    ordinal = 1 + await store.charged_by(visit.course_id, found.item.id)
+    found = replace(found, ordinal=ordinal)
     posted = Charge(
         id=new_id(),
         kind=ChargeKind.VISIT,
@@ -34,7 +38,7 @@ async def charge(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
         item_code=visit.kind.visit_type_code,
         description=found.item.description,
         quantity=1,
-        amount=found.item.unit_price,
+        amount=found.amount,
         price_book_id=found.book.id,
         price_book_version=found.book.version,
         price_item_id=found.item.id,

@@ -105,10 +105,13 @@ class Hours:
     """Where it is, if a site's: credentials are valid by state."""
 
     def hold(self, slot: Slot) -> bool:
-        return any(span.holds(slot) for span in self.spans(slot))
+        return any(span.holds(slot) for span in self._around(slot))
 
-    def spans(self, slot: Slot) -> Sequence[Slot]:
+    def spans(self, slot: Slot) -> list[Slot]:
         """The open stretches around `slot`, in order and apart. A shift over midnight begins on the day before."""
+        return list(self._around(slot))
+
+    def _around(self, slot: Slot) -> Sequence[Slot]:
         days = slot.start.astimezone(self.zone).date() - DAY, slot.end.astimezone(self.zone).date()
         if days not in self._known:
             if len(self._known) >= KNOWN_MAX:
