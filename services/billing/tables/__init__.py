@@ -28,12 +28,28 @@ from services.billing.tables.documents import (
 )
 from services.billing.tables.estimates import estimate, estimate_line
 from services.billing.tables.ledger import entry, posting
+from services.billing.tables.packages import (
+    NO_CHAIN,
+    entitlement,
+    package,
+    package_chain,
+    package_end,
+    package_item,
+    package_price,
+    package_sale,
+    package_transfer,
+    redemption,
+    settlement,
+    settlement_item,
+)
 from services.billing.tables.prices import pin, price_book, price_item, publication
 
 __all__ = [
+    "NO_CHAIN",
     "application",
     "charge",
     "course",
+    "entitlement",
     "entry",
     "estimate",
     "estimate_line",
@@ -43,6 +59,13 @@ __all__ = [
     "legal_entity",
     "metadata",
     "open_item",
+    "package",
+    "package_chain",
+    "package_end",
+    "package_item",
+    "package_price",
+    "package_sale",
+    "package_transfer",
     "patient",
     "patient_alias",
     "payment",
@@ -51,8 +74,11 @@ __all__ = [
     "price_book",
     "price_item",
     "publication",
+    "redemption",
     "rendered_visit",
     "service_code",
+    "settlement",
+    "settlement_item",
     "site",
     "visit",
     "visit_type",
