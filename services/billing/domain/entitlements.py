@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
-from services.billing.domain import ledger
 from services.billing.domain.business_days import end_of
 from services.billing.domain.ledger import Account, Entry, Posting, Source
 from services.billing.domain.packages import EarlyStop, Package, PackageStart, covers
@@ -110,6 +109,9 @@ class Entitlement:
     def drawn(self) -> "Entitlement":
         return replace(self, left_count=self.left_count - 1, left=self.left - self.next_value)
 
+    def emptied(self) -> "Entitlement":
+        return replace(self, left_count=0, left=Money(0, self.left.currency))
+
     def restored(self, value: Money) -> "Entitlement":
         return replace(self, left_count=self.left_count + 1, left=self.left + value)
 
@@ -133,6 +135,7 @@ class Sale:
     sold_on: date
     sold_at: datetime
     entitlements: tuple[Entitlement, ...]
+    zone: ZoneInfo  # Of the site that sold it.
     expires_on: date | None = None  # The last day; of a frozen one, as it was before. None: the first use starts it.
     frozen_on: date | None = None
     frozen_days: int = 0  # Of freezes that are over.
@@ -155,6 +158,9 @@ class Sale:
     def freeze_days_left(self) -> int:
         return self.package.terms.freeze_days - self.frozen_days
 
+    def day(self, instant: datetime) -> date:
+        return instant.astimezone(self.zone).date()
+
     def is_frozen(self, day: date) -> bool:
         """A freeze ends by itself when its days are used up."""
         return self.frozen_on is not None and self.frozen_on <= day < self.frozen_on + timedelta(self.freeze_days_left)
@@ -167,10 +173,11 @@ class Sale:
         """As it is on `day`: a freeze that goes on moves it day by day."""
         return self.expires_on and self.expires_on + timedelta(self.days_frozen(day))
 
-    def expire_at(self, zone: ZoneInfo) -> datetime | None:
+    @property
+    def expire_at(self) -> datetime | None:
         """When the last day is over, if a freeze that goes on takes all the days that it may."""
         latest = self.last_day(date.max) if self.frozen_on else self.expires_on
-        return end_of(latest, zone) if latest else None
+        return end_of(latest, self.zone) if latest else None
 
     def need_open(self, day: date) -> None:
         if self.ended_at:
@@ -369,22 +376,40 @@ def _percent(amount: Money, percent: int) -> Money:
     return amount.split([percent, 100 - percent])[0]
 
 
-def entry_of_stop(id: UUID, item_code: str, stop: Stop) -> Entry | None:
-    """None where nothing is left."""
+@dataclass(frozen=True, slots=True)
+class PackageEnd:
+    """What became of what was left of a package when it was stopped, or expired."""
+
+    id: UUID
+    reason: str
+    left: Money
+    forgiven: Money
+    refundable: Money
+    rerated: Money
+    fee: Money
+    breakage: Money
+
+
+def end_of_stop(id: UUID, reason: str, sale: Sale, stop: Stop) -> PackageEnd:
+    nothing = Money(0, sale.price.currency)
+    return PackageEnd(id, reason, sale.left, stop.forgiven, stop.refundable, stop.rerated, stop.fee, nothing)
+
+
+def end_of_expiry(id: UUID, sale: Sale) -> PackageEnd:
+    nothing = Money(0, sale.price.currency)
+    return PackageEnd(id, "", sale.left, nothing, nothing, nothing, nothing, breakage=sale.left)
+
+
+def entry_of_end(end: PackageEnd, item_code: str) -> Entry | None:
+    """None where nothing was left."""
     parts = [
-        Posting(Account.ACCOUNTS_RECEIVABLE, -stop.forgiven),
-        Posting(Account.PATIENT_CREDIT, -stop.refundable),
-        Posting(Account.REVENUE, -stop.rerated, item_code),
-        Posting(Account.FEE_REVENUE, -stop.fee, item_code),
+        Posting(Account.ACCOUNTS_RECEIVABLE, -end.forgiven),
+        Posting(Account.PATIENT_CREDIT, -end.refundable),
+        Posting(Account.REVENUE, -end.rerated, item_code),
+        Posting(Account.FEE_REVENUE, -end.fee, item_code),
+        Posting(Account.BREAKAGE, -end.breakage),
     ]
-    ended = -sum((each.amount for each in parts), Money(0, stop.price.currency))
-    if not ended.minor:
+    if not end.left.minor:
         return None
-    postings = Posting(Account.DEFERRED_REVENUE, ended), *(each for each in parts if each.amount.minor)
-    return Entry(Source.PACKAGE_END, id, postings)
-
-
-def entry_of_expiry(id: UUID, left: Money) -> Entry | None:
-    if not left.minor:
-        return None
-    return ledger.move(Source.PACKAGE_END, id, Account.DEFERRED_REVENUE, Account.BREAKAGE, left)
+    given = (each for each in parts if each.amount.minor)
+    return Entry(Source.PACKAGE_END, end.id, (Posting(Account.DEFERRED_REVENUE, end.left), *given))

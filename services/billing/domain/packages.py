@@ -118,6 +118,13 @@ class PackageTerms:
                 *(Violation(f"terms.items[{i}].visit_type_code", rule, text) for i in unknown)
             )
 
+    def check_site(self, site_id: UUID, currency: str | None) -> None:
+        """Of a site that has a price of its own: in its currency. None while the site has published no price."""
+        for i, each in enumerate(self.site_prices):
+            field = f"terms.site_prices[{i}].price"
+            if currency and each.site_id == site_id and (foreign := of_another_currency(each.price, currency, field)):
+                raise CurrencyMismatch(*foreign)
+
     def _check_prices(self) -> None:
         if not self.prices:
             raise AmountOutOfRange(Violation("terms.price", "AMOUNT_OUT_OF_RANGE", "is missing, and no site has one"))

@@ -9,16 +9,22 @@ from atoll.billing.v1 import (
     estimate_service_pb2,
     invoice_service_pb2,
     ledger_service_pb2,
+    package_sale_service_pb2,
+    package_service_pb2,
     payment_service_pb2,
     price_book_service_pb2,
+    settlement_service_pb2,
 )
 from chassis.db import Database
 from services.billing.rpc.accounts import AccountServicer
 from services.billing.rpc.estimates import EstimateServicer
 from services.billing.rpc.invoices import InvoiceServicer
 from services.billing.rpc.ledger import LedgerServicer
+from services.billing.rpc.packages import PackageServicer
 from services.billing.rpc.payments import PaymentServicer
 from services.billing.rpc.price_books import PriceBookServicer
+from services.billing.rpc.sales import PackageSaleServicer
+from services.billing.rpc.settlements import SettlementServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -29,4 +35,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         invoice_service_pb2.DESCRIPTOR.services_by_name["InvoiceService"]: InvoiceServicer(db),
         account_service_pb2.DESCRIPTOR.services_by_name["AccountService"]: AccountServicer(db),
         ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]: LedgerServicer(db),
+        package_service_pb2.DESCRIPTOR.services_by_name["PackageService"]: PackageServicer(db),
+        package_sale_service_pb2.DESCRIPTOR.services_by_name["PackageSaleService"]: PackageSaleServicer(db),
+        settlement_service_pb2.DESCRIPTOR.services_by_name["SettlementService"]: SettlementServicer(db),
     }
