@@ -178,8 +178,8 @@ class OnePackage(RuleBasedStateMachine):
         except DomainError:
             return
         found = rules.stop(self.sale, self.standing)
-        assert Money(0) <= found.refundable <= self.sale.paid
-        assert Money(0) <= found.forgiven <= self.sale.price - self.sale.paid
+        assert 0 <= found.refundable.minor <= self.sale.paid.minor
+        assert 0 <= found.forgiven.minor <= (self.sale.price - self.sale.paid).minor
         self._end(rules.end_of_stop(self.id(), "x", self.sale, found), SaleStatus.STOPPED)
 
     @rule()
@@ -202,7 +202,7 @@ class OnePackage(RuleBasedStateMachine):
     def nothing_is_below_zero(self) -> None:
         for each in self.sale.entitlements:
             assert 0 <= each.left_count <= each.count
-            assert Money(0) <= each.left <= each.value
+            assert 0 <= each.left.minor <= each.value.minor
             assert each.left_count or not each.left.minor
 
     @invariant()

@@ -159,10 +159,10 @@ class Packages:
         )
         return list((await self.svc.call(self.settlements.SettleBetween, request, token)).settlements)
 
-    async def books(self, legal_entity_id: str = "") -> dict[str, float]:
+    async def books(self, legal_entity_id: str = "", token: str | None = None) -> dict[str, float]:
         """The balance of each account that is not zero; debits above zero."""
         asked = replace(self.billing, legal_entity_id=legal_entity_id or self.billing.legal_entity_id)
-        totals = await asked.trial_balance()
+        totals = await asked.trial_balance(token)
         balances = {name: round((debit or 0) - (credit or 0), 2) for name, (debit, credit) in totals.items()}
         return {name: balance for name, balance in balances.items() if balance}
 
