@@ -1,12 +1,21 @@
 """Domain objects as the facts that other services read. Their subjects stand in the .proto."""
 
+from datetime import date
+from typing import Any
 from uuid import UUID
 
 from atoll.billing.v1.events_pb2 import (
     ChargePosted,
+    EntitlementRedeemed,
+    EntitlementRestored,
     EstimateIssued,
     InvoiceIssued,
     InvoicePaid,
+    PackageExpired,
+    PackageExpiring,
+    PackageSold,
+    PackageStopped,
+    PackageTransferred,
     PaymentReceived,
     PeriodClosed,
     PriceBookPublished,
@@ -15,6 +24,7 @@ from chassis.ids import to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import Charge, Invoice, Payment
+from services.billing.domain.entitlements import Entitlement, Redemption, Sale, Stop
 from services.billing.domain.estimates import Estimate
 from services.billing.domain.periods import Period
 from services.billing.domain.prices import PriceBook
@@ -90,3 +100,59 @@ def period_closed(period: Period) -> PeriodClosed:
         legal_entity_id=to_wire("legalentity", period.legal_entity_id),
         last_date=to_date(period.last_date),
     )
+
+
+def package_sold(sale: Sale) -> PackageSold:
+    return PackageSold(
+        package_sale_id=to_wire("packagesale", sale.id),
+        package_id=to_wire("package", sale.package.id),
+        patient_id=to_wire("patient", sale.patient_id),
+        site_id=to_wire("site", sale.site_id),
+        price=money_to_wire(sale.price),
+    )
+
+
+def entitlement_redeemed(redemption: Redemption, left: Entitlement) -> EntitlementRedeemed:
+    return EntitlementRedeemed(**_of_redemption(redemption), remaining_count=left.left_count)
+
+
+def entitlement_restored(redemption: Redemption, left: Entitlement) -> EntitlementRestored:
+    return EntitlementRestored(**_of_redemption(redemption), remaining_count=left.left_count)
+
+
+def _of_redemption(redemption: Redemption) -> dict[str, Any]:
+    return {
+        "redemption_id": to_wire("redemption", redemption.id),
+        "package_sale_id": to_wire("packagesale", redemption.sale_id),
+        "entitlement_id": to_wire("entitlement", redemption.entitlement_id),
+        "patient_id": to_wire("patient", redemption.patient_id),
+        "site_id": to_wire("site", redemption.site_id),
+        "visit_id": to_wire("visit", redemption.visit_id),
+        "course_id": to_wire("course", redemption.course_id),
+    }
+
+
+def package_transferred(sale: Sale) -> PackageTransferred:
+    return PackageTransferred(**_of_sale(sale, sale.holder_id))
+
+
+def package_stopped(sale: Sale, stop: Stop) -> PackageStopped:
+    return PackageStopped(**_of_sale(sale, sale.patient_id), refundable=money_to_wire(stop.refundable))
+
+
+def package_expired(sale: Sale) -> PackageExpired:
+    return PackageExpired(**_of_sale(sale, sale.holder_id))
+
+
+def package_expiring(sale: Sale) -> PackageExpiring:
+    last = sale.last_day(date.max)
+    assert last
+    return PackageExpiring(**_of_sale(sale, sale.holder_id), expire_date=to_date(last))
+
+
+def _of_sale(sale: Sale, patient_id: UUID) -> dict[str, Any]:
+    return {
+        "package_sale_id": to_wire("packagesale", sale.id),
+        "patient_id": to_wire("patient", patient_id),
+        "site_id": to_wire("site", sale.site_id),
+    }

@@ -16,6 +16,7 @@ from atoll.billing.v1 import ledger_service_pb2 as ledger_pb
 from atoll.scheduling.v1.events_pb2 import LegalEntityUpdated
 from chassis.ids import from_wire, new_id, to_wire
 from services.billing.tables import metadata
+from tests.support import packages
 from tests.support.billing import Billing, BookedCourse, dollars, open_billing, open_chain
 from tests.support.billing_rows import fill
 from tests.support.service import NOW, Running, refusal
@@ -300,6 +301,7 @@ async def test_no_role_of_the_service_may_change_a_document(billing: Billing, ta
 async def test_rows_of_a_site_are_hidden_from_calls_of_others_in_every_table(billing: Billing) -> None:
     """Also a table that is added later."""
     await fill(billing, 20)
+    await packages.story(billing)
     other_site = frozenset({from_wire("site", await billing.register_site())})
     of_sites = [name for name, table in metadata.tables.items() if "site_id" in table.c]
     assert set(DOCUMENTS) < set(of_sites)
@@ -313,6 +315,7 @@ async def test_rows_of_a_site_are_hidden_from_calls_of_others_in_every_table(bil
 async def test_rows_of_a_chain_are_hidden_from_others_in_every_table(billing: Billing, service: Running) -> None:
     await story(billing)
     await fill(billing, 20)
+    await packages.story(billing)
     stranger = await open_chain(service)
     for table in metadata.tables:
         if table not in ("audit_seal", "dead_letter"):

@@ -150,12 +150,11 @@ async def test_the_database_refuses_what_is_posted_into_a_closed_period(billing:
     async with billing.svc.db.transaction(billing.svc.inside("Test")) as conn:
         store = BillingStore(conn, billing.svc.inside("Test"))
         with pytest.raises(asyncpg.IntegrityConstraintViolationError, match="the books are closed"):
-            await store.post(
-                [entry],
+            await store.post_at(
+                entry,
+                period.end_time.ToDatetime(UTC) - timedelta(days=1),
                 legal_entity_id=from_wire("legalentity", billing.legal_entity_id),
                 site_id=from_wire("site", billing.site_id),
-                patient_id=None,
-                posted_at=period.end_time.ToDatetime(UTC) - timedelta(days=1),
             )
 
 
@@ -165,12 +164,11 @@ async def test_books_are_not_closed_while_an_entry_is_on_its_way_into_them(billi
     request = adjustment(billing, (BANK, 1), (CASH, -1))
 
     async def post(store: BillingStore) -> None:
-        await store.post(
-            [of_payment(new_id(), Tender.CASH, Money(300))],
+        await store.post_at(
+            of_payment(new_id(), Tender.CASH, Money(300)),
+            posted_at,
             legal_entity_id=from_wire("legalentity", billing.legal_entity_id),
             site_id=from_wire("site", billing.site_id),
-            patient_id=None,
-            posted_at=posted_at,
         )
 
     async with billing.held_open(request, post):

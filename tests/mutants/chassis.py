@@ -193,4 +193,9 @@ CHASSIS = [
     Mutant("chassis/consumer.py", "and await self._handled_together(run)):", "and await self._handled_together(run)) and False:", EVENTS, "of_its_run"),
     Mutant("chassis/consumer.py", "if not (isinstance(handle, Together) and len(run) > 1", "if not (False", EVENTS, "one_transaction"),
     # Connections are lent.
+    # Money is split.
+    Mutant("chassis/money.py", "key=lambda place: -shares[place][1])", "key=lambda place: shares[place][1])", VALUES, "split_by_weight"),
+    Mutant("chassis/money.py", "minor + (place in most_cut)", "minor", PROPERTIES, "sum_to_the_whole"),
+    Mutant("chassis/money.py", "sign = -1 if self.minor < 0 else 1\n        shares", "sign = 1\n        shares", PROPERTIES, "sum_to_the_whole"),
+    Mutant("chassis/money.py", "if whole <= 0 or min(weights) < 0:", "if whole <= 0:", VALUES, "split_by_weights_that"),
 ]  # fmt: skip

@@ -89,6 +89,24 @@ def test_sums_are_exact(minors: list[int], count: int) -> None:
     assert total - total == Money(0)
 
 
+@given(
+    st.integers(-MINOR_MAX, MINOR_MAX),
+    st.lists(st.integers(0, 10**9), min_size=1, max_size=40).filter(lambda all: any(all)),
+)
+def test_parts_sum_to_the_whole_and_none_is_a_minor_unit_off_its_share(minor: int, weights: list[int]) -> None:
+    parts = Money(minor).split(weights)
+    assert sum(part.minor for part in parts) == minor
+    for part, weight in zip(parts, weights, strict=True):
+        assert abs(part.minor * sum(weights) - minor * weight) < sum(weights)
+        assert weight or part == Money(0)
+    assert Money(-minor).split(weights) == [-part for part in parts]
+    assert all(
+        abs(parts[a].minor) >= abs(parts[b].minor)
+        for a, b in zip(range(len(parts)), range(1, len(parts)), strict=False)
+        if weights[a] == weights[b]
+    )
+
+
 @given(st.text(max_size=25))
 def test_an_etag_is_read_as_a_version_or_refused(text: str) -> None:
     try:

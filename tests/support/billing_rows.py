@@ -20,9 +20,20 @@ BY_NAME = {
     "end_date": "NULL",
     "left_minor": "n % 2",
     "code": "'C' || n",
+    "redeem_site_ids": f"ARRAY[md5('site_id' || n % {SITES})::uuid]",
 }
-BY_COLUMN = {"price_item.code": "''", "price_item.kind": "1"}
-"""As the checks of a table want it."""
+BY_COLUMN = {
+    "price_item.code": "''",
+    "price_item.kind": "1",
+    "package_sale.ended_at": "CASE WHEN n % 2 = 0 THEN now() END",
+    "package_sale.ended_as": "CASE WHEN n % 2 = 0 THEN 3 END",
+    "package_sale.expire_at": "now() + n * interval '1 hour'",
+    "redemption.undone_at": "CASE WHEN n % 2 = 0 THEN now() END",
+    "redemption.undo_reason": "CASE WHEN n % 2 = 0 THEN '' END",
+    "package_end.left_minor": "5 * (1 + n % 3)",
+    "settlement_item.creditor_id": "md5('creditor' || n)::uuid",
+}
+"""As the checks of a table, or an index of some rows only, want it."""
 
 
 def _filler(column: Column[Any]) -> str:

@@ -141,6 +141,30 @@ def test_money_adds_up_in_one_currency_only() -> None:
             mixed(Money(1), Money(1, "EUR"))
 
 
+@pytest.mark.parametrize(
+    ("minor", "weights", "parts"),
+    [
+        (100, [1, 1, 1], [34, 33, 33]),
+        (200, [1, 1, 1], [67, 67, 66]),
+        (100, [0, 1, 0, 1], [0, 50, 0, 50]),
+        (1, [1, 2, 2], [0, 1, 0]),
+        (-100, [1, 1, 1], [-34, -33, -33]),
+        (0, [3, 4], [0, 0]),
+        (450_000, [50_000, 6 * 60_000, 40_000], [50_000, 360_000, 40_000]),
+    ],
+)
+def test_money_is_split_by_weight_with_what_is_left_to_what_lost_most(
+    minor: int, weights: list[int], parts: list[int]
+) -> None:
+    assert Money(minor, "USD").split(weights) == [Money(part, "USD") for part in parts]
+
+
+@pytest.mark.parametrize("weights", [[], [0], [0, 0], [2, -1], [-1, -1]])
+def test_money_is_split_by_weights_that_are_zero_or_more_and_not_all_zero(weights: list[int]) -> None:
+    with pytest.raises(ValueError, match="zero or more"):
+        Money(100).split(weights)
+
+
 # Times
 
 

@@ -35,7 +35,8 @@ class PaymentMisdirected(DomainError):
 
 
 class InvoiceEmpty(DomainError):
-    kind, reason, message = Kind.CONFLICT, "INVOICE_EMPTY", "the course has no charge that is not on an invoice"
+    kind, reason = Kind.CONFLICT, "INVOICE_EMPTY"
+    message = "the course has no charge that is not on an invoice, or the charges do not belong on one"
 
 
 class ItemKind(IntEnum):
@@ -43,6 +44,7 @@ class ItemKind(IntEnum):
 
     PAYMENT = 1
     INVOICE = 2
+    PACKAGE_CREDIT = 30  # What comes back from a package that was stopped.
 
 
 class DocumentKind(IntEnum):
@@ -51,6 +53,7 @@ class DocumentKind(IntEnum):
     CHARGE = 1
     INVOICE = 2
     PAYMENT = 3
+    PACKAGE_STOP = 50
 
 
 class PaymentKind(IntEnum):
@@ -203,11 +206,13 @@ class Balance:
     paid: Money
     unapplied: Money
     due: Money
+    returned: Money
+    """Of what was charged: what came back when packages were stopped."""
 
     @property
     def balance(self) -> Money:
         """What the patient owes; below zero, what the sites owe the patient."""
-        return self.charged - self.paid
+        return self.charged - self.returned - self.paid
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +243,7 @@ class BillingStatus(IntEnum):
     MISSED = 3
     UNPRICED = 4
     CHARGED = 5
+    REDEEMED = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,15 +277,17 @@ def _balance(currency: str, totals: Iterable[Total]) -> Balance:
         if total.currency == currency:
             amount[total.kind] += total.amount_minor
             rest[total.kind] += total.open_minor
-    charged, invoiced, paid = (amount[kind] for kind in DocumentKind)
-    sums = charged, invoiced, paid, rest[DocumentKind.PAYMENT], rest[DocumentKind.INVOICE]
+    charged, invoiced, paid, returned = (amount[kind] for kind in DocumentKind)
+    sums = charged, invoiced, paid, rest[DocumentKind.PAYMENT], rest[DocumentKind.INVOICE], returned
     return Balance(*(Money(minor, currency) for minor in sums))
 
 
-def billing_status(scheduled: VisitStatus, *, rendered: bool, charged: bool) -> BillingStatus:
-    """A visit that took place took place, whatever was said of it before."""
+def billing_status(scheduled: VisitStatus, *, rendered: bool, charged: bool, redeemed: bool = False) -> BillingStatus:
+    """A visit that took place took place, whatever was said of it before. Drawn from a package, its charge is none."""
     if not rendered:
         return BillingStatus(scheduled)
+    if redeemed:
+        return BillingStatus.REDEEMED
     return BillingStatus.CHARGED if charged else BillingStatus.UNPRICED
 
 

@@ -11,8 +11,11 @@ from atoll.billing.v1 import (
     estimate_service_pb2,
     invoice_service_pb2,
     ledger_service_pb2,
+    package_sale_service_pb2,
+    package_service_pb2,
     payment_service_pb2,
     price_book_service_pb2,
+    settlement_service_pb2,
 )
 from chassis.db import Database
 from services.billing.rpc.accounts import AccountServicer
@@ -21,8 +24,11 @@ from services.billing.rpc.codes import CodeServicer
 from services.billing.rpc.estimates import EstimateServicer
 from services.billing.rpc.invoices import InvoiceServicer
 from services.billing.rpc.ledger import LedgerServicer
+from services.billing.rpc.packages import PackageServicer
 from services.billing.rpc.payments import PaymentServicer
 from services.billing.rpc.price_books import PriceBookServicer
+from services.billing.rpc.sales import PackageSaleServicer
+from services.billing.rpc.settlements import SettlementServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -35,4 +41,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]: LedgerServicer(db),
         billing_profile_service_pb2.DESCRIPTOR.services_by_name["BillingProfileService"]: BillingProfileServicer(db),
         code_service_pb2.DESCRIPTOR.services_by_name["CodeService"]: CodeServicer(db),
+        package_service_pb2.DESCRIPTOR.services_by_name["PackageService"]: PackageServicer(db),
+        package_sale_service_pb2.DESCRIPTOR.services_by_name["PackageSaleService"]: PackageSaleServicer(db),
+        settlement_service_pb2.DESCRIPTOR.services_by_name["SettlementService"]: SettlementServicer(db),
     }

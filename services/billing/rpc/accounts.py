@@ -1,9 +1,11 @@
 """Accounts of patients and of courses."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from atoll.billing.v1 import account_service_pb2 as pb
+from atoll.billing.v1.entitlement_pb2 import Entitlement as WireEntitlement
 from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import from_wire, to_wire
@@ -18,7 +20,9 @@ from services.billing.domain.accounts import (
     Document,
     DocumentKind,
 )
+from services.billing.domain.entitlements import Sale
 from services.billing.rpc.common import some_id, some_money
+from services.billing.rpc.entitlements import entitlement_to_wire
 from services.billing.rpc.invoices import charge_to_wire
 from services.billing.store import BillingStore
 
@@ -26,7 +30,9 @@ PREFIXES = {
     DocumentKind.CHARGE: "charge",
     DocumentKind.INVOICE: "invoice",
     DocumentKind.PAYMENT: "payment",
+    DocumentKind.PACKAGE_STOP: "packageend",
 }
+ENTITLEMENTS_MAX = 100
 
 
 class AccountServicer:
@@ -39,7 +45,8 @@ class AccountServicer:
         async def work(store: BillingStore) -> pb.Account:
             account = await store.account(patient_id)
             survivor_id = account.patient_id or (await store.patient(patient_id)).end
-            return _account(account, survivor_id)
+            held = await store.open_entitlements(patient_id, ENTITLEMENTS_MAX)
+            return _account(account, survivor_id, held, call.now)
 
         return pb.GetAccountResponse(account=await self._db.read(call, request, BillingStore, work))
 
@@ -49,12 +56,13 @@ class AccountServicer:
         async def work(store: BillingStore) -> pb.CourseAccount:
             account = await store.course_account(course_id)
             charges, visits = await store.charges_of_course(course_id), await store.course_visits(course_id)
-            return _course_account(account, charges, visits)
+            held = await store.open_entitlements(account.patient_id, ENTITLEMENTS_MAX)
+            return _course_account(account, charges, visits, [entitlement_to_wire(each, call.now) for each in held])
 
         return pb.GetCourseAccountResponse(course_account=await self._db.read(call, request, BillingStore, work))
 
 
-def _account(account: Account, patient_id: UUID) -> pb.Account:
+def _account(account: Account, patient_id: UUID, held: Sequence[Sale], now: datetime) -> pb.Account:
     return pb.Account(
         patient_id=to_wire("patient", patient_id),
         balances=map(_balance, account.balances()),
@@ -63,6 +71,7 @@ def _account(account: Account, patient_id: UUID) -> pb.Account:
             pb.Account.Part(patient_id=to_wire("patient", each), balances=map(_balance, account.balances(each)))
             for each in account.patient_ids
         ],
+        entitlements=[entitlement_to_wire(each, now) for each in held],
     )
 
 
@@ -74,6 +83,7 @@ def _balance(balance: Balance) -> pb.Account.Balance:
         unapplied=money_to_wire(balance.unapplied),
         due=money_to_wire(balance.due),
         balance=money_to_wire(balance.balance),
+        returned=money_to_wire(balance.returned),
     )
 
 
@@ -93,7 +103,10 @@ def _document(document: Document) -> pb.Account.Document:
 
 
 def _course_account(
-    account: CourseAccount, charges: Sequence[Charge], visits: Sequence[CourseVisit]
+    account: CourseAccount,
+    charges: Sequence[Charge],
+    visits: Sequence[CourseVisit],
+    entitlements: Sequence[WireEntitlement],
 ) -> pb.CourseAccount:
     return pb.CourseAccount(
         course_id=to_wire("course", account.course_id),
@@ -114,4 +127,5 @@ def _course_account(
             pb.CourseVisit(visit_id=to_wire("visit", visit.id), status=pb.BillingStatus.ValueType(visit.status))
             for visit in visits
         ],
+        entitlements=entitlements,
     )

@@ -10,7 +10,7 @@ from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import Charge, Invoice
-from services.billing.rpc.common import about, before_id, some_id
+from services.billing.rpc.common import about, before_id, read_id, some_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import invoices
 
@@ -20,10 +20,13 @@ class InvoiceServicer:
         self._db = db
 
     async def IssueInvoice(self, request: pb.IssueInvoiceRequest, call: Call) -> pb.IssueInvoiceResponse:
-        course_id = from_wire("course", request.course_id)
+        course_id = read_id("course", request.course_id)
+        charge_ids = [from_wire("charge", each) for each in request.charge_ids]
 
         async def work(store: BillingStore) -> pb.IssueInvoiceResponse:
-            return pb.IssueInvoiceResponse(invoice=_invoice(await invoices.issue_invoice(store, course_id)))
+            if course_id:
+                return pb.IssueInvoiceResponse(invoice=_invoice(await invoices.issue_invoice(store, course_id)))
+            return pb.IssueInvoiceResponse(invoice=_invoice(await invoices.invoice_charges(store, charge_ids)))
 
         return await self._db.once(call, request, pb.IssueInvoiceResponse, BillingStore, work)
 

@@ -5,6 +5,8 @@ from typing import ClassVar
 
 from chassis.errors import DomainError
 from services.billing.domain.codes import CodesOverlap
+from services.billing.domain.entitlements import EntitlementMissing, PackageEnded, VisitNotRedeemable
+from services.billing.domain.packages import PackageItemRepeated, PackagePublished
 from services.billing.domain.periods import PeriodClosed
 from services.billing.domain.prices import (
     EffectiveDateTooEarly,
@@ -17,10 +19,13 @@ from services.billing.store.accounts import AccountStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
 from services.billing.store.documents import DocumentStore
+from services.billing.store.entitlements import EntitlementStore
 from services.billing.store.estimates import EstimateStore
+from services.billing.store.packages import PackageStore
 from services.billing.store.periods import PeriodStore
 from services.billing.store.prices import PriceStore
 from services.billing.store.profiles import ProfileStore
+from services.billing.store.settlements import SettlementStore
 
 
 class BillingStore(
@@ -32,6 +37,9 @@ class BillingStore(
     AccountStore,
     PeriodStore,
     ProfileStore,
+    PackageStore,
+    EntitlementStore,
+    SettlementStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
@@ -45,4 +53,10 @@ class BillingStore(
         "published_price_book_stays": PriceBookPublished,
         "service_code_one_at_a_time": CodesOverlap,
         "diagnosis_code_one_at_a_time": CodesOverlap,
+        "package_item_never_twice": PackageItemRepeated,
+        "package_price_pkey": PackageItemRepeated,
+        "published_package_stays": PackagePublished,
+        "redemption_once_idx": VisitNotRedeemable,
+        "entitlement_left_count_check": EntitlementMissing,
+        "package_end_chain_id_sale_id_key": PackageEnded,
     }

@@ -34,8 +34,19 @@ from services.billing.domain.accounts import (
     Total,
     deposit_covered,
 )
+from services.billing.domain.entitlements import SaleStatus
 from services.billing.store.copies import PATIENTS
-from services.billing.tables import charge, course, estimate, invoice, invoice_line, open_item, payment, pin
+from services.billing.tables import (
+    charge,
+    course,
+    estimate,
+    invoice,
+    invoice_line,
+    open_item,
+    package_end,
+    payment,
+    pin,
+)
 
 CHAIN, COURSE, PATIENT = (param(name, Uuid) for name in ("chain_id", "course_id", "patient_id"))
 DOCUMENTS_MAX = 500
@@ -43,17 +54,20 @@ DOCUMENTS_MAX = 500
 _on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
 _not_invoiced = case((invoice_line.c.charge_id.is_(None), charge.c.amount_minor), else_=0)
 _its_rest = {
-    table: and_(open_item.c.chain_id == table.c.chain_id, open_item.c.id == table.c.id) for table in (invoice, payment)
+    table: and_(open_item.c.chain_id == table.c.chain_id, open_item.c.id == table.c.id)
+    for table in (invoice, payment, package_end)
 }
-_nothing, _no_number = literal("", Text), literal(0, BigInteger)
+_nothing, _no_number, _no_course = literal("", Text), literal(0, BigInteger), cast(null(), Uuid).label("course_id")
 
 
-def _lines(kind: DocumentKind, table: Any, at: Any, amount: Any, left: Any, number: Any, text: Any) -> Select[Any]:
+def _lines(
+    kind: DocumentKind, table: Any, at: Any, amount: Any, left: Any, number: Any, text: Any, course_id: Any = None
+) -> Select[Any]:
     return select(
         literal(kind.value, SmallInteger).label("kind"),
         table.c.id,
         table.c.site_id,
-        table.c.course_id,
+        table.c.course_id if course_id is None else course_id,
         at.label("at"),
         table.c.currency,
         amount.label("amount_minor"),
@@ -91,7 +105,18 @@ _payments = _lines(
     _no_number,
     _nothing,
 ).join(open_item, _its_rest[payment])
-_documents = union_all(_charges, _invoices, _payments).cte("documents")
+_stops = _lines(
+    DocumentKind.PACKAGE_STOP,
+    package_end,
+    package_end.c.ended_at,
+    package_end.c.forgiven_minor + package_end.c.refundable_minor,
+    func.coalesce(open_item.c.left_minor, 0),
+    _no_number,
+    _nothing,
+    course_id=_no_course,
+).outerjoin(open_item, _its_rest[package_end])
+_stopped = _stops.where(package_end.c.ended_as == SaleStatus.STOPPED.value)
+_documents = union_all(_charges, _invoices, _payments, _stopped).cte("documents")
 _end = PATIENTS.end(PATIENT).label("end_id")
 _newest = select(_documents, _end).order_by(_documents.c.at.desc(), _documents.c.id.desc()).limit(DOCUMENTS_MAX)
 _totals = select(

@@ -25,6 +25,7 @@ from services.billing.tables import (
     patient_alias,
     price_book,
     publication,
+    redemption,
     rendered_visit,
     site,
     site_billing,
@@ -118,10 +119,21 @@ VISIT_TYPES = Statement(
     )
 )
 _its_charge = and_(charge.c.chain_id == rendered_visit.c.chain_id, charge.c.visit_id == rendered_visit.c.id)
+_its_redemption = and_(
+    redemption.c.chain_id == rendered_visit.c.chain_id,
+    redemption.c.visit_id == rendered_visit.c.id,
+    redemption.c.undone_at.is_(None),
+)
 UNCHARGED = Statement(
     select(rendered_visit)
     .outerjoin(charge, _its_charge)
-    .where(rendered_visit.c.chain_id == CHAIN, rendered_visit.c.site_id == SITE, charge.c.id.is_(None))
+    .outerjoin(redemption, _its_redemption)
+    .where(
+        rendered_visit.c.chain_id == CHAIN,
+        rendered_visit.c.site_id == SITE,
+        charge.c.id.is_(None),
+        redemption.c.id.is_(None),
+    )
     .order_by(rendered_visit.c.service_date, rendered_visit.c.id)
     .limit(param("limit", Integer))
 )
@@ -131,9 +143,11 @@ COURSE_VISITS = Statement(
         visit.c.status,
         rendered_visit.c.id.is_not(None).label("rendered"),
         charge.c.id.is_not(None).label("charged"),
+        redemption.c.id.is_not(None).label("redeemed"),
     )
     .outerjoin(rendered_visit, and_(rendered_visit.c.chain_id == visit.c.chain_id, rendered_visit.c.id == visit.c.id))
     .outerjoin(charge, _its_charge)
+    .outerjoin(redemption, _its_redemption)
     .where(visit.c.chain_id == CHAIN, visit.c.course_id == COURSE)
     .order_by(visit.c.start_at, visit.c.id)
 )
@@ -250,14 +264,19 @@ class CopyStore(AliasStore):
 
     async def uncharged(self, site_id: UUID, limit: int) -> list[RenderedVisit]:
         """Visits of a site that took place and have no price yet; those that wait longest."""
-        return [_rendered(row) for row in await self.rows(UNCHARGED, site_id=site_id, limit=limit)]
+        return [rendered_of(row) for row in await self.rows(UNCHARGED, site_id=site_id, limit=limit)]
 
     async def course_visits(self, course_id: UUID) -> list[CourseVisit]:
         """In the order in which they start."""
         return [
             CourseVisit(
                 row["id"],
-                billing_status(VisitStatus(row["status"]), rendered=row["rendered"], charged=row["charged"]),
+                billing_status(
+                    VisitStatus(row["status"]),
+                    rendered=row["rendered"],
+                    charged=row["charged"],
+                    redeemed=row["redeemed"],
+                ),
             )
             for row in await self.rows(COURSE_VISITS, course_id=course_id)
         ]
@@ -267,7 +286,7 @@ def kind_of(row: Record) -> VisitKind:
     return VisitKind(row["visit_type_code"], row["route_code"], row["band_code"])
 
 
-def _rendered(row: Record) -> RenderedVisit:
+def rendered_of(row: Record) -> RenderedVisit:
     return RenderedVisit(
         row["id"],
         row["site_id"],

@@ -24,6 +24,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
@@ -137,6 +138,11 @@ _charges = select(charge).where(charge.c.chain_id == CHAIN).order_by(charge.c.se
 CHARGES_OF_COURSE = Statement(_charges.where(charge.c.course_id == COURSE))
 CHARGES_TO_INVOICE = Statement(
     _charges.outerjoin(invoice_line, _on_line).where(charge.c.course_id == COURSE, invoice_line.c.charge_id.is_(None))
+)
+CHARGES_BY_ID = Statement(
+    _charges.outerjoin(invoice_line, _on_line).where(
+        charge.c.id == any_(param("charge_ids", ARRAY(Uuid))), invoice_line.c.charge_id.is_(None)
+    )
 )
 CHARGES_OF_INVOICE = Statement(_charges.join(invoice_line, _on_line).where(invoice_line.c.invoice_id == ID))
 OPEN_ITEMS = Statement(
@@ -292,6 +298,10 @@ class DocumentStore(LedgerStore):
     async def charges_to_invoice(self, course_id: UUID) -> list[Charge]:
         """Those that are on no invoice yet."""
         return [_charge(row) for row in await self.rows(CHARGES_TO_INVOICE, course_id=course_id)]
+
+    async def charges_by_id(self, charge_ids: Sequence[UUID]) -> list[Charge]:
+        """Those of them that are on no invoice yet."""
+        return [_charge(row) for row in await self.rows(CHARGES_BY_ID, charge_ids=charge_ids)]
 
     async def open_items(self, kind: ItemKind, patient_id: UUID, site_id: UUID, currency: str) -> list[OpenItem]:
         """Invoices or payments of a patient at a site, under any of their ids, of which something is left."""

@@ -191,19 +191,19 @@ def posted(entries: Sequence[Entry]) -> Mapping[str, list[Any]]:
 
 class LedgerStore(Store):
     async def post(
-        self,
-        entries: Sequence[Entry],
-        *,
-        legal_entity_id: UUID,
-        site_id: UUID,
-        patient_id: UUID | None,
-        posted_at: datetime | None = None,
-    ) -> list[UUID]:
+        self, entries: Sequence[Entry], *, legal_entity_id: UUID, site_id: UUID, patient_id: UUID | None
+    ) -> None:
         """Entries of one legal entity, of documents that are written by other statements of the transaction."""
         where = {"legal_entity_id": legal_entity_id, "site_id": site_id, "patient_id": patient_id}
-        values = posted(entries)
-        await self.rows(POST, **where, posted_at=posted_at or self.call.now, **values)
-        return list(values["entry_id"])
+        await self.rows(POST, **where, posted_at=self.call.now, **posted(entries))
+
+    async def post_at(self, entry: Entry, posted_at: datetime, *, legal_entity_id: UUID, site_id: UUID) -> UUID:
+        """One that is about no patient, and may belong into the past; its id."""
+        values, where = posted([entry]), {"legal_entity_id": legal_entity_id, "site_id": site_id, "patient_id": None}
+        await self.rows(POST, **where, posted_at=posted_at, **values)
+        [entry_id] = values["entry_id"]
+        assert isinstance(entry_id, UUID)
+        return entry_id
 
     async def trial_balance(self, legal_entity_id: UUID, until: datetime = FOREVER) -> list[AccountTotal]:
         """Of what was posted before `until`, by site and item; in the order of currency and account."""

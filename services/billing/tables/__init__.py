@@ -28,15 +28,31 @@ from services.billing.tables.documents import (
 )
 from services.billing.tables.estimates import estimate, estimate_line
 from services.billing.tables.ledger import adjustment, entry, period, period_balance, posting
+from services.billing.tables.packages import (
+    NO_CHAIN,
+    entitlement,
+    package,
+    package_chain,
+    package_end,
+    package_item,
+    package_price,
+    package_sale,
+    package_transfer,
+    redemption,
+    settlement,
+    settlement_item,
+)
 from services.billing.tables.prices import pin, price_book, price_item, publication
 from services.billing.tables.profiles import legal_entity_billing, site_billing
 
 __all__ = [
+    "NO_CHAIN",
     "adjustment",
     "application",
     "charge",
     "course",
     "diagnosis_code",
+    "entitlement",
     "entry",
     "estimate",
     "estimate_line",
@@ -47,6 +63,13 @@ __all__ = [
     "legal_entity_billing",
     "metadata",
     "open_item",
+    "package",
+    "package_chain",
+    "package_end",
+    "package_item",
+    "package_price",
+    "package_sale",
+    "package_transfer",
     "patient",
     "patient_alias",
     "payment",
@@ -57,8 +80,11 @@ __all__ = [
     "price_book",
     "price_item",
     "publication",
+    "redemption",
     "rendered_visit",
     "service_code",
+    "settlement",
+    "settlement_item",
     "site",
     "site_billing",
     "visit",

@@ -67,9 +67,7 @@ async def post_adjustment(store: BillingStore, command: PostAdjustment) -> Poste
     refuse_closed(await store.last_period(site.legal_entity_id), posted_at)
     entry = Entry(Source.ADJUSTMENT, new_id(), command.postings)
     await store.add_adjustment(entry.source_id, site.id, command.reason)
-    [entry_id] = await store.post(
-        [entry], legal_entity_id=site.legal_entity_id, site_id=site.id, patient_id=None, posted_at=posted_at
-    )
+    entry_id = await store.post_at(entry, posted_at, legal_entity_id=site.legal_entity_id, site_id=site.id)
     return PostedEntry(entry_id, site.id, site.legal_entity_id, None, entry, posted_at)
 
 

@@ -8,6 +8,7 @@ from services.billing.domain.accounts import Charge, ChargeKind
 from services.billing.domain.prices import price
 from services.billing.domain.sites import RenderedVisit, Site
 from services.billing.store import BillingStore
+from services.billing.use_cases.drawing import draw
 from services.billing.use_cases.estimates import books_of
 
 
@@ -19,6 +20,12 @@ async def render(store: BillingStore, visit: RenderedVisit) -> None:
 
 
 async def charge(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
+    """Unless a package that the patient paid ahead has it."""
+    if not await draw(store, site, visit):
+        await charge_price(store, site, visit)
+
+
+async def charge_price(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
     """If there is a price: else the visit waits for the price book that has one."""
     books = await books_of(store, site, await store.course(visit.course_id))
     found = price(books, visit.kind)

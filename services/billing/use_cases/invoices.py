@@ -1,12 +1,13 @@
 """Invoices: issued over what is charged, and paid by what was paid before."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from chassis.ids import new_id, to_wire
 from chassis.money import Money
 from services.billing import events
 from services.billing.domain import ledger
-from services.billing.domain.accounts import Application, Invoice, InvoiceEmpty, ItemKind, OpenItem, settle
+from services.billing.domain.accounts import Application, Charge, Invoice, InvoiceEmpty, ItemKind, OpenItem, settle
 from services.billing.store import BillingStore
 
 
@@ -21,15 +22,33 @@ async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
     charges = await store.charges_to_invoice(course_id)
     if not charges:
         raise InvoiceEmpty(course_id=to_wire("course", course_id))
-    site, now = await store.site(course.site_id), store.call.now
+    return await _issue(store, patient_id, course_id, charges)
+
+
+async def invoice_charges(store: BillingStore, charge_ids: Sequence[UUID]) -> Invoice:
+    """Of one patient at one site, none of them of a course. With the patient locked, as above."""
+    charges = await store.charges_by_id(charge_ids)
+    patients = {charge.patient_id for charge in charges}
+    for patient_id in sorted(patients):
+        await store.lock([patient_id])
+        end = (await store.lock_whole(patient_id, locked=patient_id)).end
+    charges = await store.charges_by_id(charge_ids)
+    alike = {(charge.patient_id, charge.site_id, charge.course_id, charge.amount.currency) for charge in charges}
+    if len(charges) != len(charge_ids) or len(alike) != 1 or charges[0].course_id:
+        raise InvoiceEmpty()
+    return await _issue(store, end, None, charges)
+
+
+async def _issue(store: BillingStore, patient_id: UUID, course_id: UUID | None, charges: Sequence[Charge]) -> Invoice:
+    site, now = await store.site(charges[0].site_id), store.call.now
     total = sum((charge.amount for charge in charges[1:]), charges[0].amount)
     bill = OpenItem(new_id(), course_id, total, now)
-    usable = await store.open_items(ItemKind.PAYMENT, patient_id, course.site_id, total.currency)
+    usable = await store.open_items(ItemKind.PAYMENT, patient_id, site.id, total.currency)
     shares = settle(bill, usable)
     applications = [Application(new_id(), share, now) for share in shares]
     invoice = Invoice(
         id=bill.id,
-        site_id=course.site_id,
+        site_id=site.id,
         legal_entity_id=site.legal_entity_id,
         number=await store.next_invoice_number(site.legal_entity_id),
         patient_id=patient_id,
@@ -41,7 +60,8 @@ async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
     )
     entries = [ledger.of_application(each.id, each.share.amount) for each in applications]
     store.issue_invoice(invoice, applications, entries)
-    store.emit(events.invoice_issued(invoice), about=course_id)
+    about = course_id or invoice.id
+    store.emit(events.invoice_issued(invoice), about=about)
     if not invoice.balance.minor:
-        store.emit(events.invoice_paid(invoice.id, invoice), about=course_id)
+        store.emit(events.invoice_paid(invoice.id, invoice), about=about)
     return invoice

@@ -1,0 +1,506 @@
+"""Packages that were sold: what is left of them, what was drawn, and what became of the rest."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from asyncpg import Record
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Integer,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    exists,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from chassis.errors import NotYetKnown
+from chassis.ids import to_wire
+from chassis.money import Money
+from chassis.sql import Statement, param, params, rows
+from chassis.store import Store
+from chassis.tables import Instant
+from services.billing.domain.accounts import ItemKind
+from services.billing.domain.entitlements import (
+    Entitlement,
+    EntitlementMissing,
+    PackageEnd,
+    PackageSaleNotFound,
+    Redemption,
+    RedemptionNotFound,
+    Sale,
+    SaleStatus,
+)
+from services.billing.domain.sites import RenderedVisit
+from services.billing.store.copies import PATIENTS, is_about, kind_of, rendered_of
+from services.billing.store.packages import package_of
+from services.billing.tables import (
+    NO_CHAIN,
+    entitlement,
+    invoice,
+    invoice_line,
+    open_item,
+    package,
+    package_chain,
+    package_end,
+    package_sale,
+    package_transfer,
+    redemption,
+    rendered_visit,
+    site,
+)
+
+CHAIN, ID, SALE, PATIENT = (param(name, Uuid) for name in ("chain_id", "id", "sale_id", "patient_id"))
+
+# Writes.
+
+_now_sold = [name for name in package_sale.c.keys() if name not in ("warned_at", "ended_at", "ended_as")]  # noqa: SIM118
+_new_sale = insert(package_sale).values(params(*_now_sold))
+_whose = ["chain_id", "id", "sale_id", "site_id", "patient_id", "redeem_site_ids", "currency"]
+_of_entitlement = ["visit_type_code", "route_code", "band_code", "count", "value_minor"]
+_new_entitlement = rows(
+    "new_entitlement",
+    entitlement_id=Uuid,
+    visit_type_code=Text,
+    route_code=Text,
+    band_code=Text,
+    count=Integer,
+    value_minor=BigInteger,
+)
+_currency, _redeem_sites = param("currency", Text), param("redeem_site_ids", package_sale.c.redeem_site_ids.type)
+ADD_SALE = Statement(_new_sale)
+ADD_ENTITLEMENTS = Statement(
+    insert(entitlement).from_select(
+        [*_whose, *_of_entitlement, "left_count", "left_minor"],
+        select(
+            CHAIN,
+            _new_entitlement.c.entitlement_id,
+            SALE,
+            param("site_id", Uuid),
+            PATIENT,
+            _redeem_sites,
+            _currency,
+            *(_new_entitlement.c[name] for name in _of_entitlement),
+            _new_entitlement.c.count,
+            _new_entitlement.c.value_minor,
+        ),
+    )
+)
+KEEP_CHAIN = Statement(pg_insert(package_chain).values(chain_id=CHAIN).on_conflict_do_nothing())
+CHANGE_SALE = Statement(
+    update(package_sale)
+    .where(package_sale.c.chain_id == CHAIN, package_sale.c.id == ID)
+    .values(
+        params(
+            "holder_id", "expires_on", "expire_at", "frozen_on", "frozen_days", "ended_at", "ended_as", "row_version"
+        )
+    )
+)
+HAND_OVER = Statement(
+    update(entitlement)
+    .where(entitlement.c.chain_id == CHAIN, entitlement.c.sale_id == SALE)
+    .values(patient_id=param("holder_id", Uuid))
+)
+EMPTY = Statement(
+    update(entitlement)
+    .where(entitlement.c.chain_id == CHAIN, entitlement.c.sale_id == SALE)
+    .values(left_count=0, left_minor=0)
+)
+WARN = Statement(
+    update(package_sale).where(package_sale.c.chain_id == CHAIN, package_sale.c.id == ID).values(params("warned_at"))
+)
+LEAVE = Statement(
+    update(entitlement)
+    .where(entitlement.c.chain_id == CHAIN, entitlement.c.id == ID)
+    .values(params("left_count", "left_minor"))
+)
+_drawn = [name for name in redemption.c.keys() if name not in ("undone_at", "undo_reason")]  # noqa: SIM118
+ADD_REDEMPTION = Statement(insert(redemption).values(params(*_drawn)))
+UNDO = Statement(
+    update(redemption)
+    .where(redemption.c.chain_id == CHAIN, redemption.c.id == ID)
+    .values(params("undone_at", "undo_reason"))
+)
+ADD_TRANSFER = Statement(insert(package_transfer).values(params(*package_transfer.c.keys())))
+ADD_END = Statement(insert(package_end).values(params(*package_end.c.keys())))
+ADD_CREDIT = Statement(
+    insert(open_item).values(
+        params("chain_id", "id", "site_id", "patient_id", "currency", "left_minor", "since")
+        | {"kind": ItemKind.PACKAGE_CREDIT.value}
+    )
+)
+FORGIVE = Statement(
+    update(open_item)
+    .where(open_item.c.chain_id == CHAIN, open_item.c.id == ID)
+    .values(left_minor=open_item.c.left_minor - param("forgiven_minor", BigInteger))
+)
+
+# Reads.
+
+_own = [column for column in package_sale.c if column.name != "warned_at"]
+_terms = "name", "valid_days", "valid_from", "transferable", "freeze_days", "early_stop", "stop_fee_percent"
+_version = "redeemable_unpaid", "code", "created_at", "version", "published_at", "retired_at"
+_of_package = [package.c[name] for name in (*_terms, *_version)]
+_of_items = [
+    entitlement.c.id.label("entitlement_id"),
+    *(entitlement.c[name] for name in ("visit_type_code", "route_code", "band_code", "count", "value_minor")),
+    entitlement.c.left_count,
+    entitlement.c.left_minor,
+]
+_sales = (
+    select(
+        *_own,
+        *_of_package,
+        *_of_items,
+        site.c.time_zone,
+        invoice_line.c.invoice_id,
+        invoice.c.total_minor.label("invoice_minor"),
+        open_item.c.left_minor.label("unpaid_minor"),
+    )
+    .join(
+        entitlement, and_(entitlement.c.chain_id == package_sale.c.chain_id, entitlement.c.sale_id == package_sale.c.id)
+    )
+    .join(package, and_(package.c.chain_id == package_sale.c.chain_id, package.c.id == package_sale.c.package_id))
+    .join(site, and_(site.c.chain_id == package_sale.c.chain_id, site.c.id == package_sale.c.site_id))
+    .outerjoin(
+        invoice_line,
+        and_(invoice_line.c.chain_id == package_sale.c.chain_id, invoice_line.c.charge_id == package_sale.c.charge_id),
+    )
+    .outerjoin(invoice, and_(invoice.c.chain_id == invoice_line.c.chain_id, invoice.c.id == invoice_line.c.invoice_id))
+    .outerjoin(open_item, and_(open_item.c.chain_id == invoice.c.chain_id, open_item.c.id == invoice.c.id))
+    .where(package_sale.c.chain_id == CHAIN)
+)
+PACKAGE_SALE = Statement(_sales.where(package_sale.c.id == ID).order_by(entitlement.c.id))
+_held = and_(entitlement.c.chain_id == CHAIN, entitlement.c.patient_id == any_(PATIENTS.all_ids(PATIENT)))
+HOLDS_ANY = Statement(select(exists().where(_held, entitlement.c.left_count > 0).label("any")))
+TO_DRAW = Statement(
+    _sales.where(_held, entitlement.c.left_count > 0, package_sale.c.ended_at.is_(None)).order_by(
+        package_sale.c.id, entitlement.c.id
+    )
+)
+_listed = _sales.where(is_about(entitlement, "patient_id"))
+_is_open = and_(entitlement.c.left_count > 0, package_sale.c.ended_at.is_(None))
+ENTITLEMENTS = Statement(
+    _listed.where(
+        entitlement.c.id < param("before_id", Uuid),
+        or_(param("open_only", Boolean) == literal(False), _is_open),
+    )
+    .order_by(entitlement.c.id.desc())
+    .limit(param("limit", Integer))
+)
+OPEN_ENTITLEMENTS = Statement(
+    _listed.where(_is_open)
+    .order_by(package_sale.c.expire_at.asc().nulls_last(), entitlement.c.id)
+    .limit(param("limit", Integer))
+)
+SALE_OF_ENTITLEMENT = Statement(
+    select(entitlement.c.sale_id).where(entitlement.c.chain_id == CHAIN, entitlement.c.id == ID)
+)
+_redemptions = select(redemption).where(redemption.c.chain_id == CHAIN)
+REDEMPTION = Statement(_redemptions.where(redemption.c.id == ID))
+REDEMPTIONS_OF_SALE = Statement(
+    _redemptions.where(redemption.c.sale_id == SALE, redemption.c.id < param("before_id", Uuid))
+    .order_by(redemption.c.id.desc())
+    .limit(param("limit", Integer))
+)
+STANDING = Statement(
+    _redemptions.where(redemption.c.sale_id == SALE, redemption.c.undone_at.is_(None)).order_by(redemption.c.id)
+)
+IS_DRAWN = Statement(
+    select(
+        exists()
+        .where(redemption.c.chain_id == CHAIN, redemption.c.visit_id == ID, redemption.c.undone_at.is_(None))
+        .label("drawn")
+    )
+)
+RENDERED = Statement(select(rendered_visit).where(rendered_visit.c.chain_id == CHAIN, rendered_visit.c.id == ID))
+PACKAGE_CHAINS = Statement(select(package_chain.c.chain_id).where(CHAIN == NO_CHAIN).order_by(package_chain.c.chain_id))
+_unended = and_(package_sale.c.chain_id == CHAIN, package_sale.c.ended_at.is_(None))
+OVER = Statement(
+    select(package_sale.c.id)
+    .where(_unended, package_sale.c.expire_at <= param("until", Instant))
+    .order_by(package_sale.c.expire_at)
+    .limit(param("limit", Integer))
+)
+EXPIRING = Statement(
+    select(package_sale.c.id)
+    .where(
+        _unended,
+        package_sale.c.expire_at > param("since", Instant),
+        package_sale.c.expire_at <= param("until", Instant),
+        package_sale.c.warned_at.is_(None),
+    )
+    .order_by(package_sale.c.expire_at)
+    .limit(param("limit", Integer))
+)
+
+
+class EntitlementStore(Store):
+    async def add_sale(self, new: Sale) -> None:
+        redeem_site_ids = sorted(new.package.terms.redeem_site_ids)
+        await self.rows(KEEP_CHAIN)
+        await self.rows(
+            ADD_SALE,
+            package_id=new.package.id,
+            site_id=new.site_id,
+            legal_entity_id=new.legal_entity_id,
+            patient_id=new.patient_id,
+            charge_id=new.charge_id,
+            redeem_site_ids=redeem_site_ids,
+            currency=new.price.currency,
+            price_minor=new.price.minor,
+            sold_on=new.sold_on,
+            sold_at=new.sold_at,
+            **_state(new),
+        )
+        await self.rows(
+            ADD_ENTITLEMENTS,
+            sale_id=new.id,
+            site_id=new.site_id,
+            patient_id=new.holder_id,
+            redeem_site_ids=redeem_site_ids,
+            currency=new.price.currency,
+            entitlement_id=[each.id for each in new.entitlements],
+            visit_type_code=[each.kind.visit_type_code for each in new.entitlements],
+            route_code=[each.kind.route_code for each in new.entitlements],
+            band_code=[each.kind.band_code for each in new.entitlements],
+            count=[each.count for each in new.entitlements],
+            value_minor=[each.value.minor for each in new.entitlements],
+        )
+
+    async def change_sale(self, changed: Sale) -> None:
+        """But for what is left of it."""
+        await self.rows(CHANGE_SALE, ended_at=changed.ended_at, ended_as=changed.ended_as, **_state(changed))
+
+    async def leave(self, left: Entitlement) -> None:
+        await self.rows(LEAVE, id=left.id, left_count=left.left_count, left_minor=left.left.minor)
+
+    async def add_redemption(self, new: Redemption, unpaid_reason: str) -> None:
+        await self.rows(
+            ADD_REDEMPTION,
+            id=new.id,
+            sale_id=new.sale_id,
+            entitlement_id=new.entitlement_id,
+            visit_id=new.visit_id,
+            course_id=new.course_id,
+            patient_id=new.patient_id,
+            site_id=new.site_id,
+            legal_entity_id=new.legal_entity_id,
+            selling_site_id=new.selling_site_id,
+            selling_legal_entity_id=new.selling_legal_entity_id,
+            service_date=new.service_date,
+            item_code=new.item_code,
+            currency=new.value.currency,
+            list_minor=new.list_price.minor if new.list_price else None,
+            value_minor=new.value.minor,
+            unpaid_reason=unpaid_reason,
+            redeemed_at=new.redeemed_at,
+        )
+
+    async def undo_redemption(self, redemption_id: UUID, undone_at: datetime, reason: str) -> None:
+        await self.rows(UNDO, id=redemption_id, undone_at=undone_at, undo_reason=reason)
+
+    async def transfer_package(self, id: UUID, before: Sale, after: Sale, reason: str) -> None:
+        await self.change_sale(after)
+        await self.rows(HAND_OVER, sale_id=after.id, holder_id=after.holder_id)
+        await self.rows(
+            ADD_TRANSFER,
+            id=id,
+            sale_id=after.id,
+            site_id=after.site_id,
+            from_patient_id=before.holder_id,
+            patient_id=after.holder_id,
+            reason=reason,
+            actor=self.call.actor,
+            transferred_at=self.call.now,
+        )
+
+    async def end_package(self, end: PackageEnd, ended: Sale) -> None:
+        """Nothing is left of it. What need not be paid any more is off its invoice; what comes back is an open item."""
+        await self.change_sale(ended)
+        await self.rows(EMPTY, sale_id=ended.id)
+        whose = {"site_id": ended.site_id, "patient_id": ended.patient_id, "currency": ended.price.currency}
+        await self.rows(
+            ADD_END,
+            id=end.id,
+            sale_id=ended.id,
+            ended_as=ended.ended_as,
+            reason=end.reason,
+            left_minor=end.left.minor,
+            invoice_id=ended.invoice_id,
+            forgiven_minor=end.forgiven.minor,
+            refundable_minor=end.refundable.minor,
+            rerated_minor=end.rerated.minor,
+            fee_minor=end.fee.minor,
+            breakage_minor=end.breakage.minor,
+            ended_at=ended.ended_at,
+            **whose,
+        )
+        if end.refundable.minor:
+            await self.rows(ADD_CREDIT, id=end.id, left_minor=end.refundable.minor, since=ended.ended_at, **whose)
+        if end.forgiven.minor:
+            await self.rows(FORGIVE, id=ended.invoice_id, forgiven_minor=end.forgiven.minor)
+
+    async def warn_of_expiry(self, sale_id: UUID) -> None:
+        await self.rows(WARN, id=sale_id, warned_at=self.call.now)
+
+    async def package_sale(self, sale_id: UUID) -> Sale:
+        found = await self.rows(PACKAGE_SALE, id=sale_id)
+        if not found:
+            raise PackageSaleNotFound(package_sale_id=to_wire("packagesale", sale_id))
+        return _sale(found)
+
+    async def sale_of_entitlement(self, entitlement_id: UUID) -> UUID:
+        row = await self.row(SALE_OF_ENTITLEMENT, id=entitlement_id)
+        if row is None:
+            raise EntitlementMissing()
+        sale_id: UUID = row["sale_id"]
+        return sale_id
+
+    async def holds_any(self, patient_id: UUID) -> bool:
+        """Whether the patient has anything left to draw, under any of their ids."""
+        row = await self.row(HOLDS_ANY, patient_id=patient_id)
+        assert row
+        return bool(row["any"])
+
+    async def sales_to_draw(self, patient_id: UUID) -> list[Sale]:
+        """With those entitlements of which something is left, under any of the patient's ids."""
+        found = await self.rows(TO_DRAW, patient_id=patient_id)
+        return [_sale(list(of_one)) for _, of_one in groupby(found, key=itemgetter("id"))]
+
+    async def entitlements(self, patient_id: UUID, before_id: UUID, limit: int, *, open_only: bool) -> list[Sale]:
+        """Sales, each with one of its entitlements; the newest first."""
+        place = {"before_id": before_id, "limit": limit, "open_only": open_only}
+        return [_sale([row]) for row in await self.rows(ENTITLEMENTS, about_id=patient_id, **place)]
+
+    async def open_entitlements(self, patient_id: UUID, limit: int) -> list[Sale]:
+        """Sales, each with one entitlement of which something is left; those first that expire first."""
+        return [_sale([row]) for row in await self.rows(OPEN_ENTITLEMENTS, about_id=patient_id, limit=limit)]
+
+    async def redemption(self, redemption_id: UUID) -> Redemption:
+        row = await self.row(REDEMPTION, id=redemption_id)
+        if row is None:
+            raise RedemptionNotFound(redemption_id=to_wire("redemption", redemption_id))
+        return _redemption(row)
+
+    async def redemptions(self, sale_id: UUID, before_id: UUID, limit: int) -> list[Redemption]:
+        """The newest first."""
+        found = await self.rows(REDEMPTIONS_OF_SALE, sale_id=sale_id, before_id=before_id, limit=limit)
+        return [_redemption(row) for row in found]
+
+    async def standing_redemptions(self, sale_id: UUID) -> list[Redemption]:
+        return [_redemption(row) for row in await self.rows(STANDING, sale_id=sale_id)]
+
+    async def is_drawn(self, visit_id: UUID) -> bool:
+        row = await self.row(IS_DRAWN, id=visit_id)
+        assert row
+        return bool(row["drawn"])
+
+    async def rendered(self, visit_id: UUID) -> RenderedVisit:
+        row = await self.row(RENDERED, id=visit_id)
+        if row is None:
+            raise NotYetKnown("visit", visit_id)
+        return rendered_of(row)
+
+    async def package_chains(self) -> list[UUID]:
+        """Those that ever sold a package, for a call of NO_CHAIN; none for any other."""
+        return [row["chain_id"] for row in await self.rows(PACKAGE_CHAINS)]
+
+    async def packages_over(self, until: datetime, limit: int) -> list[UUID]:
+        """Sales that are not ended, and whose last day was over by then."""
+        return [row["id"] for row in await self.rows(OVER, until=until, limit=limit)]
+
+    async def packages_expiring(self, since: datetime, until: datetime, limit: int) -> list[UUID]:
+        """Sales whose last day is over in that time, and of which nobody was told."""
+        return [row["id"] for row in await self.rows(EXPIRING, since=since, until=until, limit=limit)]
+
+
+def _state(sale: Sale) -> dict[str, Any]:
+    return {
+        "id": sale.id,
+        "holder_id": sale.holder_id,
+        "expires_on": sale.expires_on,
+        "expire_at": sale.expire_at,
+        "frozen_on": sale.frozen_on,
+        "frozen_days": sale.frozen_days,
+        "row_version": sale.version,
+    }
+
+
+def _sale(found: Sequence[Record]) -> Sale:
+    row = found[0]
+    price = Money(row["price_minor"], row["currency"])
+    return Sale(
+        id=row["id"],
+        package=package_of(dict(row) | {"id": row["package_id"], "price_minor": None}),
+        site_id=row["site_id"],
+        legal_entity_id=row["legal_entity_id"],
+        zone=ZoneInfo(row["time_zone"]),
+        patient_id=row["patient_id"],
+        holder_id=row["holder_id"],
+        charge_id=row["charge_id"],
+        price=price,
+        paid=_paid(row, price),
+        invoice_id=row["invoice_id"],
+        sold_on=row["sold_on"],
+        sold_at=row["sold_at"],
+        entitlements=tuple(
+            Entitlement(
+                each["entitlement_id"],
+                kind_of(each),
+                each["count"],
+                Money(each["value_minor"], price.currency),
+                each["left_count"],
+                Money(each["left_minor"], price.currency),
+            )
+            for each in found
+        ),
+        expires_on=row["expires_on"],
+        frozen_on=row["frozen_on"],
+        frozen_days=row["frozen_days"],
+        ended_at=row["ended_at"],
+        ended_as=SaleStatus(row["ended_as"]) if row["ended_as"] else None,
+        version=row["row_version"],
+    )
+
+
+def _paid(row: Record, price: Money) -> Money:
+    """Of an invoice that bills more than the package, its share of what is paid."""
+    if row["invoice_id"] is None:
+        return Money(0, price.currency)
+    paid = Money(row["invoice_minor"] - row["unpaid_minor"], price.currency)
+    rest = row["invoice_minor"] - price.minor
+    return paid.split([price.minor, rest])[0] if rest > 0 else min(paid, price)
+
+
+def _redemption(row: Record) -> Redemption:
+    return Redemption(
+        id=row["id"],
+        sale_id=row["sale_id"],
+        entitlement_id=row["entitlement_id"],
+        visit_id=row["visit_id"],
+        course_id=row["course_id"],
+        patient_id=row["patient_id"],
+        site_id=row["site_id"],
+        legal_entity_id=row["legal_entity_id"],
+        selling_site_id=row["selling_site_id"],
+        selling_legal_entity_id=row["selling_legal_entity_id"],
+        service_date=row["service_date"],
+        item_code=row["item_code"],
+        list_price=None if row["list_minor"] is None else Money(row["list_minor"], row["currency"]),
+        value=Money(row["value_minor"], row["currency"]),
+        redeemed_at=row["redeemed_at"],
+        undone_at=row["undone_at"],
+    )

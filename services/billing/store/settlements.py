@@ -1,0 +1,105 @@
+"""What is open between legal entities, and what was settled."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Integer, Text, Uuid, and_, any_, cast, func, insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from chassis.money import Money
+from chassis.sql import Statement, param, params
+from chassis.store import Store
+from services.billing.domain.entitlements import Redemption
+from services.billing.domain.settlements import OpenSettlement, Settlement
+from services.billing.tables import settlement, settlement_item
+
+CHAIN, DEBTOR, CREDITOR = (param(name, Uuid) for name in ("chain_id", "debtor_id", "creditor_id"))
+
+ADD_ITEM = Statement(
+    insert(settlement_item).values(
+        params(*(name for name in settlement_item.c.keys() if name != "settlement_id"))  # noqa: SIM118
+    )
+)
+ADD_SETTLEMENT = Statement(insert(settlement).values(params(*settlement.c.keys())))
+_open = and_(
+    settlement_item.c.chain_id == CHAIN,
+    settlement_item.c.debtor_id == DEBTOR,
+    settlement_item.c.creditor_id == CREDITOR,
+    settlement_item.c.settlement_id.is_(None),
+)
+SETTLE = Statement(
+    update(settlement_item)
+    .where(
+        settlement_item.c.chain_id == CHAIN,
+        settlement_item.c.id == any_(param("item_ids", ARRAY(Uuid))),
+        settlement_item.c.settlement_id.is_(None),
+    )
+    .values(settlement_id=param("id", Uuid))
+)
+_key = settlement_item.c.selling_site_id, settlement_item.c.site_id, settlement_item.c.currency
+OPEN_SETTLEMENTS = Statement(
+    select(
+        *_key,
+        cast(func.sum(settlement_item.c.amount_minor), BigInteger).label("open_minor"),
+        func.array_agg(settlement_item.c.id, type_=ARRAY(Uuid)).label("item_ids"),
+    )
+    .where(
+        _open,
+        tuple_(*_key)
+        > tuple_(param("after_selling_id", Uuid), param("after_site_id", Uuid), param("after_currency", Text)),
+    )
+    .group_by(*_key)
+    .order_by(*_key)
+    .limit(param("limit", Integer))
+)
+
+
+class SettlementStore(Store):
+    async def add_settlement_item(self, id: UUID, of: Redemption, amount: Money) -> None:
+        """What the seller owes who rendered the visit; below zero when it is put back."""
+        await self.rows(
+            ADD_ITEM,
+            id=id,
+            redemption_id=of.id,
+            site_id=of.site_id,
+            selling_site_id=of.selling_site_id,
+            debtor_id=of.selling_legal_entity_id,
+            creditor_id=of.legal_entity_id,
+            currency=amount.currency,
+            amount_minor=amount.minor,
+            created_at=self.call.now,
+        )
+
+    async def open_settlements(
+        self, debtor_id: UUID, creditor_id: UUID, after: tuple[UUID, UUID, str], limit: int
+    ) -> list[OpenSettlement]:
+        """In the order of the selling and the rendering site, and the currency."""
+        selling_id, site_id, currency = after
+        place = {"after_selling_id": selling_id, "after_site_id": site_id, "after_currency": currency, "limit": limit}
+        found = await self.rows(OPEN_SETTLEMENTS, debtor_id=debtor_id, creditor_id=creditor_id, **place)
+        return [
+            OpenSettlement(
+                row["selling_site_id"],
+                row["site_id"],
+                Money(row["open_minor"], row["currency"]),
+                tuple(row["item_ids"]),
+            )
+            for row in found
+        ]
+
+    async def add_settlements(self, settlements: Sequence[Settlement]) -> None:
+        """And takes what each settles from what is open."""
+        for new in settlements:
+            await self.rows(
+                ADD_SETTLEMENT,
+                id=new.id,
+                site_id=new.site_id,
+                selling_site_id=new.selling_site_id,
+                debtor_id=new.debtor_id,
+                creditor_id=new.creditor_id,
+                currency=new.amount.currency,
+                amount_minor=new.amount.minor,
+                bank_reference=new.bank_reference,
+                settled_at=new.settled_at,
+            )
+            await self.rows(SETTLE, id=new.id, item_ids=new.item_ids)
