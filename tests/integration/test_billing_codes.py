@@ -16,6 +16,10 @@ from atoll.billing.v1 import code_service_pb2 as pb
 from atoll.billing.v1.code_service_pb2_grpc import CodeServiceStub
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date
+from cli.client import Client
+from cli.codes import SERVICE_COLUMNS, all_diagnoses, all_services, loaded, read_diagnoses, read_services
+from cli.sample.chain import FOLDER
+from deploy.local.process import LocalError
 from services.billing.domain.codes import ServiceCode, ServiceCodeRow
 from services.billing.domain.prices import VisitKind
 from services.billing.store import BillingStore
@@ -377,3 +381,27 @@ async def test_a_diagnosis_is_valid_from_its_first_day_to_its_last(billing: Bill
 
     found = await billing.svc.db.read(billing.svc.inside("Test"), pb.CheckCodesRequest(), BillingStore, valid)
     assert found == [False, True, True, False] * 2
+
+
+async def test_a_file_is_loaded_by_the_command_and_a_row_at_fault_is_that_of_the_file(
+    billing: Billing, tmp_path: Path
+) -> None:
+    client = Client(billing.svc.channel, billing.svc.token)
+    sample = read_services(FOLDER / "codes.csv")
+    assert await loaded(client, sample) == f"{len(sample)} codes added, 0 changed, 0 there already"
+    assert await loaded(client, sample) == f"0 codes added, 0 changed, {len(sample)} there already"
+    assert sorted(each.code for each in await all_services(client)) == sorted(each.code for each in sample)
+    assert [each.code for each in await all_services(client, to_date(SINCE), "spravato")] == ["G2082", "G2083", "J0013"]
+    many = tmp_path / "many.csv"
+    lines = [f"other,,,{n},1,,2026-01-01," for n in range(10_000, 11_001)]
+    many.write_text("\n".join([",".join(SERVICE_COLUMNS), *lines, "other,,,11000,1,,2026-06-01,"]))
+    with pytest.raises(LocalError, match=r"CODES_OVERLAP.*row 1003: is valid on a day"):
+        await loaded(client, read_services(many))
+    assert await billing.count("service_code") == len(sample) + 1000  # The first part.
+
+
+async def test_a_file_of_diagnoses_is_loaded_by_the_command(billing: Billing, tmp_path: Path) -> None:
+    client, path = Client(billing.svc.channel, billing.svc.token), tmp_path / "icd.csv"
+    path.write_text("code,effective_date,end_date\nF332,2025-10-01,\nF33.9,2025-10-01,2026-09-30\n")
+    assert await loaded(client, read_diagnoses(path)) == "2 codes added, 0 changed, 0 there already"
+    assert [each.code for each in await all_diagnoses(client, to_date(date(2026, 10, 1)))] == ["F33.2"]
