@@ -21,7 +21,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.etags import StaleEtag
@@ -73,7 +73,7 @@ _page = (
 LIST_ALL = Statement(_page)
 LIST_OF_TYPE = Statement(_page.where(service_code.c.visit_type_code == param("visit_type_code", Text)))
 VALID_SERVICE_CODES = Statement(
-    _services.distinct(service_code.c.code)
+    _services.ext(distinct_on(service_code.c.code))
     .where(service_code.c.code == any_(CODES), _valid(service_code))
     .order_by(service_code.c.code, service_code.c.id)
 )
