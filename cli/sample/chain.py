@@ -13,7 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 from google.type.date_pb2 import Date
 from google.type.dayofweek_pb2 import DayOfWeek
 from google.type.timeofday_pb2 import TimeOfDay
@@ -48,9 +48,11 @@ from atoll.scheduling.v1.site_service_pb2_grpc import SiteServiceStub
 from chassis.money import Money
 from chassis.money import to_wire as money_to_wire
 from cli.client import Client, request_id_for
+from cli.codes import loaded, read_services
 
 FOLDER = Path(__file__).parent
 CHAIN_NAME = "Atoll Sample Clinics"
+AMOUNTS = ("unitPrice", "fixed")
 DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
 
@@ -143,6 +145,7 @@ class _Load:
             code: await self._protocol(file, *questionnaires[uses[code]]) for code, file in protocol_files().items()
         }
         sites = await asyncio.gather(*(self._site(code, file, entities, protocols) for code, file in files.items()))
+        await loaded(self._client, read_services(FOLDER / "codes.csv"))
         return SampleChain(self._client.chain_id, protocols, sites)
 
     async def _capability(self, code: str) -> None:
@@ -234,8 +237,7 @@ class _Load:
             deposit=dollars(file["deposit"]),
         )
         for item in file["items"]:
-            priced = ParseDict({key: item[key] for key in item if key != "unitPrice"}, request.items.add())
-            priced.unit_price.CopyFrom(dollars(item["unitPrice"]))
+            ParseDict(with_money(item), request.items.add())
         draft = await self._client.call(PriceBookServiceStub, "CreatePriceBook", request)
         publish = PublishPriceBookRequest(
             request_id=self._key("price book published", code), price_book_id=draft.price_book.id
@@ -249,6 +251,16 @@ class _Load:
 def dollars(text: str) -> Any:
     """google.type.Money of "590.00"."""
     return money_to_wire(Money(int(Decimal(text) * 100)))
+
+
+def with_money(told: Any) -> Any:
+    """With each amount that is written as "590.00" as the API takes it."""
+    if isinstance(told, dict):
+        return {
+            key: MessageToDict(dollars(value)) if key in AMOUNTS and isinstance(value, str) else with_money(value)
+            for key, value in told.items()
+        }
+    return [with_money(each) for each in told] if isinstance(told, list) else told
 
 
 def day_hours(lines: Sequence[str]) -> Iterator[DayHours]:

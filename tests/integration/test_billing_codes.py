@@ -16,6 +16,10 @@ from atoll.billing.v1 import code_service_pb2 as pb
 from atoll.billing.v1.code_service_pb2_grpc import CodeServiceStub
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date
+from cli.client import Client
+from cli.codes import SERVICE_COLUMNS, all_diagnoses, all_services, loaded, read_diagnoses, read_services
+from cli.sample.chain import FOLDER
+from deploy.local.process import LocalError
 from services.billing.domain.codes import ServiceCode, ServiceCodeRow
 from services.billing.domain.prices import VisitKind
 from services.billing.store import BillingStore
@@ -76,9 +80,12 @@ async def load_diagnoses(
     return answer.added_count, answer.changed_count, answer.unchanged_count
 
 
-async def check(billing: Billing, day: date, services: Sequence[str] = (), diagnoses: Sequence[str] = ()) -> None:
-    request = pb.CheckCodesRequest(date=to_date(day), service_codes=services, diagnosis_codes=diagnoses)
-    await billing.svc.call(billing.svc.stub(CodeServiceStub).CheckCodes, request)
+async def find(
+    billing: Billing, day: date, services: Sequence[str] = (), diagnoses: Sequence[str] = ()
+) -> tuple[list[str], list[str]]:
+    request = pb.FindCodesRequest(date=to_date(day), service_codes=services, diagnosis_codes=diagnoses)
+    answer = await billing.svc.call(billing.svc.stub(CodeServiceStub).FindCodes, request)
+    return [each.code for each in answer.service_code_rows], [each.code for each in answer.diagnosis_codes]
 
 
 async def codes_of(billing: Billing, day: date, *kind: str) -> list[str]:
@@ -261,7 +268,8 @@ async def test_an_end_that_cannot_be_is_refused(billing: Billing) -> None:
     ):
         assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, reason)
         assert refused.faults == [("end_date", reason)]
-    assert (await refusal(end(billing, first, LAST, etag='"2"'))).code == StatusCode.ABORTED
+    for last in (LAST, date(2025, 6, 30)):  # What is stale is so before anything else.
+        assert (await refusal(end(billing, first, last, etag='"2"'))).code == StatusCode.ABORTED
     unknown = await refusal(end(billing, first, LAST, service_code_id=to_wire("servicecode", new_id())))
     assert (unknown.code, unknown.reason) == (StatusCode.NOT_FOUND, "SERVICE_CODE_NOT_FOUND")
     assert {each.etag for each in await listed(billing)} == {'"1"'}
@@ -284,7 +292,7 @@ async def test_of_two_loads_at_once_the_second_sees_the_first(billing: Billing) 
     async with billing.held_open(request, lambda store: codes.load_service_codes(store, [told])):
         second = asyncio.create_task(refusal(load(billing, row("96365", SINCE))))
         await billing.someone_waits()
-    assert (await second).reason == "CODES_OVERLAP"
+    assert (await second).faults == [("rows[0]", "CODES_OVERLAP")]
     assert await billing.count("service_code") == 1
 
 
@@ -359,10 +367,11 @@ async def test_diagnosis_codes_that_overlap_are_named_and_none_is_loaded(billing
 
 
 async def test_codes_that_are_not_valid_on_the_day_are_named(billing: Billing) -> None:
-    await load(billing, row("S0013", BEFORE, LAST), row("96365", BEFORE))
+    await load(billing, row("S0013", BEFORE, LAST), row("96365", BEFORE), row("96365", BEFORE, route_code="iv"))
     await load_diagnoses(billing, ("F33.2", BEFORE, LAST), ("F32.9", BEFORE, None))
-    await check(billing, LAST, ["S0013", "96365"], ["F332", "F32.9"])
-    refused = await refusal(check(billing, SINCE, ["96365", "S0013", "96372"], ["F329", "F332"]))
+    found = await find(billing, LAST, ["S0013", "96365"], ["F332", "F32.9"])
+    assert found == (["96365", "S0013"], ["F32.9", "F33.2"])
+    refused = await refusal(find(billing, SINCE, ["96365", "S0013", "96372"], ["F329", "F332"]))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "CODE_NOT_VALID")
     assert [field for field, _ in refused.faults] == ["service_codes[1]", "service_codes[2]", "diagnosis_codes[1]"]
     assert refused.metadata == {"day": "2026-01-01"}
@@ -375,5 +384,29 @@ async def test_a_diagnosis_is_valid_from_its_first_day_to_its_last(billing: Bill
         days = (date(2025, 6, 30), BEFORE, LAST, SINCE)
         return [await store.diagnosis_valid(code, day) for code in ("F332", "F33.2") for day in days]
 
-    found = await billing.svc.db.read(billing.svc.inside("Test"), pb.CheckCodesRequest(), BillingStore, valid)
+    found = await billing.svc.db.read(billing.svc.inside("Test"), pb.FindCodesRequest(), BillingStore, valid)
     assert found == [False, True, True, False] * 2
+
+
+async def test_a_file_is_loaded_by_the_command_and_a_row_at_fault_is_that_of_the_file(
+    billing: Billing, tmp_path: Path
+) -> None:
+    client = Client(billing.svc.channel, billing.svc.token)
+    sample = read_services(FOLDER / "codes.csv")
+    assert await loaded(client, sample) == f"{len(sample)} codes added, 0 changed, 0 there already"
+    assert await loaded(client, sample) == f"0 codes added, 0 changed, {len(sample)} there already"
+    assert sorted(each.code for each in await all_services(client)) == sorted(each.code for each in sample)
+    assert [each.code for each in await all_services(client, to_date(SINCE), "spravato")] == ["G2082", "G2083", "J0013"]
+    many = tmp_path / "many.csv"
+    lines = [f"other,,,{n},1,,2026-01-01," for n in range(10_000, 11_001)]
+    many.write_text("\n".join([",".join(SERVICE_COLUMNS), *lines, "other,,,11000,1,,2026-06-01,"]))
+    with pytest.raises(LocalError, match=r"CODES_OVERLAP.*row 1003: is valid on a day"):
+        await loaded(client, read_services(many))
+    assert await billing.count("service_code") == len(sample) + 1000  # The first part.
+
+
+async def test_a_file_of_diagnoses_is_loaded_by_the_command(billing: Billing, tmp_path: Path) -> None:
+    client, path = Client(billing.svc.channel, billing.svc.token), tmp_path / "icd.csv"
+    path.write_text("code,effective_date,end_date\nF332,2025-10-01,\nF33.9,2025-10-01,2026-09-30\n")
+    assert await loaded(client, read_diagnoses(path)) == "2 codes added, 0 changed, 0 there already"
+    assert [each.code for each in await all_diagnoses(client, to_date(date(2026, 10, 1)))] == ["F33.2"]

@@ -153,6 +153,12 @@ async def test_items_of_every_kind_are_read_back_as_they_were_told(billing: Bill
     assert list(published.items) == list(book.items) == list((await get(billing, book)).items)
 
 
+async def test_items_stand_in_the_order_of_their_codes_characters(billing: Billing) -> None:
+    book = await draft(billing, *(product(code) for code in ("a_b", "aa", "a1", "ab")))
+    assert [item.code for item in book.items] == ["a1", "a_b", "aa", "ab"]
+    assert list((await get(billing, book)).items) == list(book.items)
+
+
 @pytest.mark.parametrize(
     ("item", "rule"),
     [

@@ -107,7 +107,6 @@ BILLING = [
     Mutant(PRICES_MIGRATION, 'BEFORE UPDATE OR DELETE ON price_book', 'BEFORE UPDATE ON price_book', I_BILLING_PRICES, "database"),
     Mutant(f"{PRICES}/items.py", 'if tier.from_number <= number), None)', 'if tier.from_number < number), None)', U_BILLING_PRICE_ITEMS),
     Mutant(f"{PRICES}/items.py", 'if next_start <= start', 'if next_start < start', U_BILLING_PRICE_ITEMS),
-    Mutant(f"{PRICES}/items.py", 'self.kind is ItemKind.VISIT\n            and ', '', U_BILLING_PRICE_ITEMS),
     Mutant(f"{PRICES}/items.py", '(2 * amount.minor * basis_points + unit)', '(2 * amount.minor * basis_points)', U_BILLING_PRICE_ITEMS),
     Mutant(f"{PRICES}/books.py", 'return 0 < self.item.unit_price_at(self.ordinal).minor < self.book.least.minor', 'return self.item.unit_price_at(self.ordinal).minor < self.book.least.minor', U_BILLING_PRICE_ITEMS),
     Mutant(f"{PRICES}/books.py", 'done[found.item.id] += alike', 'done[found.item.id] = alike', U_BILLING_PRICE_ITEMS),
@@ -138,6 +137,7 @@ BILLING = [
     Mutant("services/billing/use_cases/codes.py", '    refuse_outlived(rows, "rows[{}]")\n    await store.lock([store.call.chain_id])\n', '    refuse_outlived(rows, "rows[{}]")\n', I_BILLING_CODES, "at_once"),
     Mutant("services/billing/use_cases/codes.py", 'was.values != row.values\n    ]\n    await store.add_service_codes', 'True\n    ]\n    await store.add_service_codes', I_BILLING_CODES, "twice"),
     Mutant("services/billing/use_cases/codes.py", 'if found.version != version:', 'if False:', I_BILLING_CODES, "cannot_be or at_once"),
+    Mutant("services/billing/domain/codes.py", 'if code not in valid\n', 'if False\n', I_BILLING_CODES, "on_the_day"),
     Mutant(PRICES_MIGRATION, 'ADD CONSTRAINT service_code_one_at_a_time EXCLUDE', 'ADD CONSTRAINT service_code_one_at_a_time_not EXCLUDE', I_BILLING_CODES, "database"),
     # Packages.
     Mutant("services/billing/domain/packages.py", 'if twice:', 'if False:', U_PACKAGES, "by_field"),

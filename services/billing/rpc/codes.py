@@ -87,12 +87,14 @@ class CodeServicer:
         kept, token = page.cut(found, key=lambda row: [row.code, row.effective_date.isoformat()])
         return pb.ListDiagnosisCodesResponse(diagnosis_codes=map(_diagnosis, kept), next_page_token=token)
 
-    async def CheckCodes(self, request: pb.CheckCodesRequest, call: Call) -> pb.CheckCodesResponse:
+    async def FindCodes(self, request: pb.FindCodesRequest, call: Call) -> pb.FindCodesResponse:
         day, services, diagnoses = from_date(request.date, "date"), request.service_codes, request.diagnosis_codes
-        await self._db.read(
-            call, request, BillingStore, lambda store: codes.check_codes(store, services, diagnoses, day)
+        found = await self._db.read(
+            call, request, BillingStore, lambda store: codes.find_codes(store, services, diagnoses, day)
         )
-        return pb.CheckCodesResponse()
+        return pb.FindCodesResponse(
+            service_code_rows=map(_service_row, found.services), diagnosis_codes=map(_diagnosis, found.diagnoses)
+        )
 
 
 def _day(request: pb.ListServiceCodesRequest | pb.ListDiagnosisCodesRequest) -> date | None:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.etags import StaleEtag
@@ -73,9 +73,9 @@ _page = (
 LIST_ALL = Statement(_page)
 LIST_OF_TYPE = Statement(_page.where(service_code.c.visit_type_code == param("visit_type_code", Text)))
 VALID_SERVICE_CODES = Statement(
-    select(service_code.c.code).where(
-        service_code.c.chain_id == CHAIN, service_code.c.code == any_(CODES), _valid(service_code)
-    )
+    _services.ext(distinct_on(service_code.c.code))
+    .where(service_code.c.code == any_(CODES), _valid(service_code))
+    .order_by(service_code.c.code, service_code.c.id)
 )
 
 _row = rows(
@@ -118,9 +118,7 @@ CHANGE_SERVICE_CODES = Statement(
 _diagnoses = select(diagnosis_code).where(diagnosis_code.c.chain_id == CHAIN)
 DIAGNOSIS_CODES = Statement(_diagnoses.where(diagnosis_code.c.code == any_(CODES)))
 VALID_DIAGNOSIS_CODES = Statement(
-    select(diagnosis_code.c.code).where(
-        diagnosis_code.c.chain_id == CHAIN, diagnosis_code.c.code == any_(CODES), _valid(diagnosis_code)
-    )
+    _diagnoses.where(diagnosis_code.c.code == any_(CODES), _valid(diagnosis_code)).order_by(diagnosis_code.c.code)
 )
 LIST_DIAGNOSIS_CODES = Statement(
     _diagnoses.where(
@@ -207,8 +205,10 @@ class CodeStore(Store):
         if len(found) < len(changed):
             raise StaleEtag()
 
-    async def valid_service_codes(self, codes: Sequence[str], day: date) -> frozenset[str]:
-        return frozenset(row["code"] for row in await self.rows(VALID_SERVICE_CODES, codes=list(codes), day=day))
+    async def valid_service_codes(self, codes: Sequence[str], day: date) -> list[ServiceCodeRow]:
+        """Of each of these codes one, in their order: there may be more, of other kinds of visits."""
+        found = await self.rows(VALID_SERVICE_CODES, codes=list(codes), day=day)
+        return [_service_row(row) for row in found]
 
     async def diagnosis_codes(self, codes: Sequence[str]) -> list[DiagnosisCode]:
         """Every row of these codes."""
@@ -227,8 +227,10 @@ class CodeStore(Store):
             end_date=[row.end_date for row in kept],
         )
 
-    async def valid_diagnosis_codes(self, codes: Sequence[str], day: date) -> frozenset[str]:
-        return frozenset(row["code"] for row in await self.rows(VALID_DIAGNOSIS_CODES, codes=list(codes), day=day))
+    async def valid_diagnosis_codes(self, codes: Sequence[str], day: date) -> list[DiagnosisCode]:
+        """Of these codes, in their order."""
+        found = await self.rows(VALID_DIAGNOSIS_CODES, codes=list(codes), day=day)
+        return [_diagnosis_code(row) for row in found]
 
     async def diagnosis_valid(self, code: str, day: date) -> bool:
         """Whether the chain may use the code, with or without its dot, for a day of service."""

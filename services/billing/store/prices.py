@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    collate,
     delete,
     func,
     insert,
@@ -77,7 +78,8 @@ PINNED_VERSION = Statement(select(pin.c.version).where(pin.c.chain_id == CHAIN, 
 
 _of_book = and_(publication.c.chain_id == price_book.c.chain_id, publication.c.price_book_id == price_book.c.id)
 _in_book = and_(price_item.c.chain_id == price_book.c.chain_id, price_item.c.price_book_id == price_book.c.id)
-_key = [price_item.c[name] for name in ("kind", "visit_type_code", "route_code", "band_code", "code")]
+_codes = ("visit_type_code", "route_code", "band_code", "code")
+_key = [price_item.c.kind, *(collate(price_item.c[name], "C") for name in _codes)]  # In the order of `PriceItem.key`.
 _books = select(price_book, publication.c.version, publication.c.published_at)
 _items = [price_item.c.id.label("item_id"), *(price_item.c[name] for name in _copied)]
 PRICE_BOOK = Statement(

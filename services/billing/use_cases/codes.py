@@ -26,6 +26,12 @@ class Loaded:
     unchanged: int
 
 
+@dataclass(frozen=True, slots=True)
+class FoundCodes:
+    services: Sequence[ServiceCodeRow]
+    diagnoses: Sequence[DiagnosisCode]
+
+
 async def load_service_codes(store: BillingStore, rows: Sequence[ServiceCodeRow]) -> Loaded:
     """Each has an id of its own, for the case that it is new."""
     refuse_outlived(rows, "rows[{}]")
@@ -68,9 +74,12 @@ async def load_diagnosis_codes(store: BillingStore, rows: Sequence[DiagnosisCode
     return Loaded(len(added), len(changed), len(rows) - len(added) - len(changed))
 
 
-async def check_codes(store: BillingStore, services: Sequence[str], diagnoses: Sequence[str], day: date) -> None:
-    """Names every code that the chain may not use for the day."""
+async def find_codes(store: BillingStore, services: Sequence[str], diagnoses: Sequence[str], day: date) -> FoundCodes:
+    """Refused, naming each, if there is one that the chain may not use for the day."""
     dotted = [with_dot(code) for code in diagnoses]
-    valid = await store.valid_service_codes(services, day) | await store.valid_diagnosis_codes(dotted, day)
+    found = FoundCodes(await store.valid_service_codes(services, day), await store.valid_diagnosis_codes(dotted, day))
     fields = {f"service_codes[{n}]": code for n, code in enumerate(services)}
-    refuse_invalid(fields | {f"diagnosis_codes[{n}]": code for n, code in enumerate(dotted)}, valid, day)
+    fields |= {f"diagnosis_codes[{n}]": code for n, code in enumerate(dotted)}
+    valid = {row.code.code for row in found.services} | {row.code for row in found.diagnoses}
+    refuse_invalid(fields, frozenset(valid), day)
+    return found

@@ -121,8 +121,7 @@ class PriceItem:
 
     def covers(self, kind: VisitKind) -> bool:
         return (
-            self.kind is ItemKind.VISIT
-            and self.visit_type_code == kind.visit_type_code
+            self.visit_type_code == kind.visit_type_code
             and self.route_code in ("", kind.route_code)
             and self.band_code in ("", kind.band_code)
         )
