@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from grpc import StatusCode
@@ -21,7 +22,11 @@ from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, VisitType
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date
 from services.billing.jobs import end_due_packages
+from services.billing.store import BillingStore
+from services.billing.tables import redemption
 from services.billing.use_cases import sales
+from services.billing.use_cases.packages import retire_package
+from tests.support import packages
 from tests.support.billing import (
     ASSESSMENT,
     INFUSION,
@@ -694,6 +699,17 @@ async def test_entitlements_and_redemptions_are_listed_in_pages(chain: Packages)
 # Who may
 
 
+async def test_who_publishes_a_price_draws_from_no_package_of_another_site(chain: Packages) -> None:
+    course = await chain.treat(THERAPY, site_id=chain.other_site_id)
+    await chain.sold(("therapy", "", "", 2), price=200)
+    draft = await chain.billing.draft(
+        (("therapy", "", "", 180, "Therapy"),), effective=TODAY + DAY, site_id=chain.other_site_id
+    )
+    await chain.billing.publish(draft, chain.billing.at(chain.other_site_id))
+    assert await statuses(chain, course) == ["CHARGED"]
+    assert [each.remaining_count for each in await chain.held()] == [2]
+
+
 async def test_a_package_is_seen_where_it_may_be_drawn_and_changed_where_it_was_sold(chain: Packages) -> None:
     sale = await chain.sold(SIX, price=3000, freeze_days=9, transferable=True)
     there = chain.billing.at(chain.other_site_id, "ROLE_BILLING")
@@ -754,7 +770,74 @@ async def test_who_has_no_such_role_is_refused(chain: Packages, service: Running
     assert (await refusal(stranger.change("StopPackage", sale, reason="x"))).reason == "PACKAGE_SALE_NOT_FOUND"
 
 
+# The last line
+
+
+@pytest.mark.parametrize("table", ["package_transfer", "package_end", "settlement"])
+async def test_what_became_of_a_package_is_never_changed(service: Running, table: str) -> None:
+    billing = await open_chain(service)
+    await packages.story(billing)
+    for change in (f"UPDATE {table} SET site_id = site_id", f"DELETE FROM {table}"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await billing.execute(change)
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("UPDATE entitlement SET left_count = -1", "entitlement_left_check"),
+        ("UPDATE entitlement SET left_count = 7", "entitlement_left_count_check"),
+        ("UPDATE entitlement SET left_minor = -1", "entitlement_left_minor_check"),
+        ("UPDATE entitlement SET left_minor = 300001", "entitlement_left_minor_check"),
+        ("UPDATE entitlement SET left_count = 0", "entitlement_left_check"),
+        ("UPDATE package_sale SET ended_at = now()", "package_sale_ended_check"),
+        ("INSERT INTO redemption", "redemption_once_idx"),
+    ],
+)
+async def test_the_database_refuses_what_no_package_can_be(chain: Packages, change: str, constraint: str) -> None:
+    await chain.sold(SIX, price=3000)
+    await chain.treat(INFUSION)
+    names = ", ".join(column.name for column in redemption.c if column.name != "id")
+    change = change.replace("redemption", f"redemption (id, {names}) SELECT gen_random_uuid(), {names} FROM redemption")
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+        await chain.billing.execute(change)
+    assert refused.value.constraint_name == constraint
+
+
+async def test_the_database_lets_no_other_site_change_what_it_may_see(chain: Packages) -> None:
+    await chain.sold(SIX, price=3000)
+    there = chain.svc.inside("Test", sites=frozenset({from_wire("site", chain.other_site_id)}))
+    async with chain.svc.db.transaction(there) as conn:
+        for table in ("package_sale", "entitlement"):
+            assert await conn.fetchval(f"SELECT count(*) FROM {table}") == 1
+            assert await conn.execute(f"UPDATE {table} SET patient_id = patient_id") == "UPDATE 0"
+
+
 # At once
+
+
+async def test_a_package_that_is_being_retired_is_not_sold(chain: Packages) -> None:
+    package = await chain.offer()
+    package_id = from_wire("package", package.id)
+    async with chain.billing.held_open(chain.billing.payment_request(1), lambda store: _retire(store, package_id)):
+        selling = asyncio.create_task(refusal(chain.sell(package)))
+        await chain.billing.someone_waits()
+    assert (await selling).reason == "PACKAGE_NOT_ON_SALE"
+    assert await chain.billing.count("charge") == 0
+
+
+async def _retire(store: BillingStore, package_id: UUID) -> None:
+    await store.lock([package_id])
+    await retire_package(store, package_id, 2)
+
+
+async def test_versions_that_are_published_at_once_follow_each_other(chain: Packages) -> None:
+    drafts = [await chain.draft(), await chain.draft()]
+    chain_id = chain.svc.chain_id
+    async with chain.billing.held_open(chain.billing.payment_request(1), lambda store: store.lock([chain_id])):
+        tasks = [asyncio.create_task(chain.publish(draft)) for draft in drafts]
+        await chain.billing.someone_waits()
+    assert sorted(each.version for each in await asyncio.gather(*tasks)) == [1, 2]
 
 
 async def test_two_visits_at_once_take_the_last_one_once(chain: Packages) -> None:

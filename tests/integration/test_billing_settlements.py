@@ -1,19 +1,24 @@
 """Settlements: what one legal entity owes another for visits that it sold and the other rendered."""
 
 import asyncio
+import random
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 import pytest_asyncio
 from grpc import StatusCode
+from grpc.aio import AioRpcError
 
+from atoll.billing.v1 import package_service_pb2 as package_pb
 from atoll.billing.v1 import settlement_service_pb2 as pb
 from chassis.ids import from_wire, new_id, to_wire
-from tests.support.billing import INFUSION, dollars, open_billing, open_chain, usd
+from tests.support.billing import ASSESSMENT, INFUSION, dollars, open_billing, open_chain, usd
 from tests.support.packages import Packages
-from tests.support.service import Running, refusal
+from tests.support.service import Running, read_refusal, refusal
 
 SIX = ("infusion", "", "", 6)  # For 3,000: 500 a visit, which costs 590 by itself.
 
@@ -181,3 +186,70 @@ async def test_a_settlement_that_is_sent_again_is_made_once(chain: Packages) -> 
     answers = [await chain.svc.call(chain.settlements.SettleBetween, request) for _ in range(2)]
     assert answers[0] == answers[1]
     assert await chain.billing.count("settlement") == 1
+
+
+async def test_whatever_happens_in_whatever_order_the_books_agree(chain: Packages) -> None:
+    chance = random.Random(2)  # noqa: S311
+    patients = [chain.billing.patient_id, await chain.billing.register_patient()]
+    sites = [chain.billing.site_id, chain.other_site_id]
+    rules: dict[str, Any] = {"transferable": True, "freeze_days": 20, "stop_fee_percent": 5, "valid_days": 60}
+    stops = package_pb.EARLY_STOP_PRO_RATA, package_pb.EARLY_STOP_RERATE
+    packages = [await chain.offer(SIX, ASSESSED, price=3000.01, early_stop=each, **rules) for each in stops]
+    sold, refused = list[str](), Counter[str]()
+
+    async def sell() -> None:
+        patient_id = chance.choice(patients)
+        sale = await chain.sell(chance.choice(packages), patient_id=patient_id, site_id=chance.choice(sites))
+        sold.append(sale.id)
+        await chain.invoice(sale)
+        await chain.billing.pay(chance.choice([777.77, 3000.01]), patient_id=patient_id, site_id=sale.site_id)
+
+    async def treat() -> None:
+        kinds = [chance.choice([INFUSION, ASSESSMENT]) for _ in range(2)]
+        await chain.treat(*kinds, site_id=chance.choice(sites), patient_id=chance.choice(patients))
+
+    async def undo() -> None:
+        for redemption in (await chain.redemptions(await chain.sale(chance.choice(sold))))[:1]:
+            await chain.undo(redemption.id)
+
+    async def settle() -> None:
+        await chain.settle(sum(dollars(each.amount) or 0 for each in await chain.open_between()))
+
+    async def wait() -> None:
+        await chain.pass_days(chance.randint(1, 15))
+
+    async def change() -> None:
+        sale, method = await chain.sale(chance.choice(sold)), chance.choice(list(CHANGES))
+        more = CHANGES[method] | ({"patient_id": chance.choice(patients)} if method == "TransferPackage" else {})
+        await chain.change(method, sale, **more)
+
+    await sell()
+    for _ in range(30):
+        step = chance.choice([sell, treat, treat, treat, undo, settle, wait, change, change])
+        try:
+            await step()
+        except AioRpcError as error:
+            refused[read_refusal(error).reason] += 1
+        await chain.books_agree()
+    assert set(refused) <= EXPECTED
+    assert await chain.billing.count("redemption") > 3
+    assert await chain.billing.count("package_end") > 0
+
+
+ASSESSED = ("assessment", "", "", 1)
+CHANGES: dict[str, dict[str, Any]] = {
+    "FreezePackage": {},
+    "UnfreezePackage": {},
+    "TransferPackage": {"reason": "x"},
+    "StopPackage": {"reason": "x"},
+}
+EXPECTED = {
+    "AMOUNT_OUT_OF_RANGE",
+    "PACKAGE_ENDED",
+    "PACKAGE_EXPIRED",
+    "PACKAGE_FROZEN",
+    "PACKAGE_NOT_FREEZABLE",
+    "PACKAGE_TRANSFER_TO_SELF",
+    "REDEMPTION_NOT_FOUND",
+    "SETTLEMENT_CHANGED",
+}

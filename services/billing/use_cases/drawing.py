@@ -1,6 +1,6 @@
 """Draws visits from packages: what is left, the redemption, the books, and what is owed between legal entities."""
 
-from collections.abc import Collection
+from collections.abc import Set
 from uuid import UUID
 
 from chassis.ids import new_id
@@ -21,11 +21,13 @@ from services.billing.use_cases.estimates import books_of
 
 async def draw(store: BillingStore, site: Site, visit: RenderedVisit) -> bool:
     """Whether a package of the patient had the visit. With the patient locked, whose visits come one after another: the
-    caller has locked the site."""
+    caller has locked the site. Whoever publishes a price that visits wait for draws from no package of a site that they
+    do not act for."""
     if not await store.holds_any(visit.patient_id):
         return False
     await lock_patients(store, visit.patient_id)
-    drawn = choose(await store.sales_to_draw(visit.patient_id), visit.kind, visit.site_id, visit.service_date)
+    sales = [sale for sale in await store.sales_to_draw(visit.patient_id) if acts_for(store, {sale.site_id})]
+    drawn = choose(sales, visit.kind, visit.site_id, visit.service_date)
     if drawn is None:
         return False
     await redeem(store, site, visit, drawn)
@@ -95,7 +97,11 @@ async def locked_sale(store: BillingStore, sale_id: UUID, *others: UUID) -> Sale
         sale = again
 
 
-def need_sites(store: BillingStore, site_ids: Collection[UUID]) -> None:
-    """That the caller acts for all of them."""
-    if store.call.sites is not None and not set(site_ids) <= set(store.call.sites):
+def acts_for(store: BillingStore, site_ids: Set[UUID]) -> bool:
+    """Whether the caller does, for all of them."""
+    return store.call.sites is None or site_ids <= store.call.sites
+
+
+def need_sites(store: BillingStore, site_ids: Set[UUID]) -> None:
+    if not acts_for(store, site_ids):
         raise PackageOtherSite()
