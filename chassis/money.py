@@ -1,5 +1,6 @@
 """Money: integer minor units and a currency inside, google.type.Money on the wire. No floats anywhere."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import total_ordering
 from typing import Self
@@ -37,6 +38,22 @@ class Money:
     def __lt__(self, other: Self) -> bool:
         self._same_currency(other)
         return self.minor < other.minor
+
+    def split(self, weights: Sequence[int]) -> list[Self]:
+        """Parts in proportion to `weights` that add up to this exactly; a negative amount mirrors the positive one.
+
+        Each part is rounded towards zero; what is left goes, a minor unit each, to those that rounding took most from,
+        the first of equal ones. A weight of zero gets nothing. ValueError: a weight is negative, or none is above zero.
+        """
+        whole = sum(weights)
+        if whole <= 0 or min(weights) < 0:
+            raise ValueError("weights are zero or more, and one at least is more")
+        sign = -1 if self.minor < 0 else 1
+        shares = [divmod(abs(self.minor) * weight, whole) for weight in weights]
+        left = abs(self.minor) - sum(minor for minor, _ in shares)
+        most_cut = set(sorted(range(len(shares)), key=lambda place: -shares[place][1])[:left])
+        parts = [minor + (place in most_cut) for place, (minor, _) in enumerate(shares)]
+        return [type(self)(sign * minor, self.currency) for minor in parts]
 
     def _same_currency(self, other: Self) -> None:
         if self.currency != other.currency:

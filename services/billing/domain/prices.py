@@ -49,6 +49,7 @@ class PriceItem:
     band_code: str  # '': any.
     unit_price: Money
     description: str
+    code: str = ""  # '': of a visit.
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -98,6 +99,9 @@ class PriceBook:
     def item_for(self, kind: VisitKind) -> PriceItem | None:
         """The most specific item that covers the visit."""
         return max((item for item in self.items if item.covers(kind)), key=lambda item: item.specificity, default=None)
+
+    def product(self, code: str) -> PriceItem | None:
+        return next((item for item in self.items if item.code == code), None)
 
 
 @dataclass(frozen=True, slots=True)

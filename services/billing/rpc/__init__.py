@@ -6,19 +6,25 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.billing.v1 import (
     account_service_pb2,
+    charge_service_pb2,
+    credit_note_service_pb2,
     estimate_service_pb2,
     invoice_service_pb2,
     ledger_service_pb2,
     payment_service_pb2,
     price_book_service_pb2,
+    tax_service_pb2,
 )
 from chassis.db import Database
 from services.billing.rpc.accounts import AccountServicer
+from services.billing.rpc.charges import ChargeServicer
+from services.billing.rpc.credit_notes import CreditNoteServicer
 from services.billing.rpc.estimates import EstimateServicer
 from services.billing.rpc.invoices import InvoiceServicer
 from services.billing.rpc.ledger import LedgerServicer
 from services.billing.rpc.payments import PaymentServicer
 from services.billing.rpc.price_books import PriceBookServicer
+from services.billing.rpc.tax import TaxServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -29,4 +35,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         invoice_service_pb2.DESCRIPTOR.services_by_name["InvoiceService"]: InvoiceServicer(db),
         account_service_pb2.DESCRIPTOR.services_by_name["AccountService"]: AccountServicer(db),
         ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]: LedgerServicer(db),
+        charge_service_pb2.DESCRIPTOR.services_by_name["ChargeService"]: ChargeServicer(db),
+        credit_note_service_pb2.DESCRIPTOR.services_by_name["CreditNoteService"]: CreditNoteServicer(db),
+        tax_service_pb2.DESCRIPTOR.services_by_name["TaxService"]: TaxServicer(db),
     }

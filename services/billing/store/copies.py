@@ -6,7 +6,21 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import ColumnElement, Integer, SmallInteger, Table, Text, Uuid, and_, any_, exists, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    exists,
+    literal_column,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.aliases import Aliases, AliasStore, Whole
@@ -110,10 +124,14 @@ VISIT_TYPES = Statement(
         visit_type.c.chain_id == CHAIN, visit_type.c.protocol_version_id == ID
     )
 )
-_its_charge = and_(charge.c.chain_id == rendered_visit.c.chain_id, charge.c.visit_id == rendered_visit.c.id)
+_its_charge = and_(
+    charge.c.chain_id == rendered_visit.c.chain_id,
+    charge.c.visit_id == rendered_visit.c.id,
+    charge.c.kind == literal_column("1"),  # As in the index, in any plan.
+)
 UNCHARGED = Statement(
     select(rendered_visit)
-    .outerjoin(charge, _its_charge)
+    .outerjoin_from(rendered_visit, charge, _its_charge)
     .where(rendered_visit.c.chain_id == CHAIN, rendered_visit.c.site_id == SITE, charge.c.id.is_(None))
     .order_by(rendered_visit.c.service_date, rendered_visit.c.id)
     .limit(param("limit", Integer))
@@ -125,8 +143,11 @@ COURSE_VISITS = Statement(
         rendered_visit.c.id.is_not(None).label("rendered"),
         charge.c.id.is_not(None).label("charged"),
     )
-    .outerjoin(rendered_visit, and_(rendered_visit.c.chain_id == visit.c.chain_id, rendered_visit.c.id == visit.c.id))
-    .outerjoin(charge, _its_charge)
+    .select_from(
+        visit.outerjoin(
+            rendered_visit, and_(rendered_visit.c.chain_id == visit.c.chain_id, rendered_visit.c.id == visit.c.id)
+        ).outerjoin(charge, _its_charge)
+    )
     .where(visit.c.chain_id == CHAIN, visit.c.course_id == COURSE)
     .order_by(visit.c.start_at, visit.c.id)
 )
@@ -242,7 +263,7 @@ class CopyStore(AliasStore):
 
     async def uncharged(self, site_id: UUID, limit: int) -> list[RenderedVisit]:
         """Visits of a site that took place and have no price yet; those that wait longest."""
-        return [_rendered(row) for row in await self.rows(UNCHARGED, site_id=site_id, limit=limit)]
+        return [rendered_of(row) for row in await self.rows(UNCHARGED, site_id=site_id, limit=limit)]
 
     async def course_visits(self, course_id: UUID) -> list[CourseVisit]:
         """In the order in which they start."""
@@ -259,7 +280,7 @@ def kind_of(row: Record) -> VisitKind:
     return VisitKind(row["visit_type_code"], row["route_code"], row["band_code"])
 
 
-def _rendered(row: Record) -> RenderedVisit:
+def rendered_of(row: Record) -> RenderedVisit:
     return RenderedVisit(
         row["id"],
         row["site_id"],

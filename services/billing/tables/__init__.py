@@ -27,21 +27,39 @@ from services.billing.tables.documents import (
     payment,
 )
 from services.billing.tables.estimates import estimate, estimate_line
+from services.billing.tables.invoices import (
+    credit_note,
+    credit_note_line,
+    credit_note_series,
+    credit_use,
+    invoice_draft,
+    invoice_tax,
+    unapplication,
+)
 from services.billing.tables.ledger import entry, posting
+from services.billing.tables.offences import offence
 from services.billing.tables.prices import pin, price_book, price_item, publication
+from services.billing.tables.tax import tax_rule
 
 __all__ = [
     "application",
     "charge",
     "course",
+    "credit_note",
+    "credit_note_line",
+    "credit_note_series",
+    "credit_use",
     "entry",
     "estimate",
     "estimate_line",
     "invoice",
+    "invoice_draft",
     "invoice_line",
     "invoice_series",
+    "invoice_tax",
     "legal_entity",
     "metadata",
+    "offence",
     "open_item",
     "patient",
     "patient_alias",
@@ -54,6 +72,8 @@ __all__ = [
     "rendered_visit",
     "service_code",
     "site",
+    "tax_rule",
+    "unapplication",
     "visit",
     "visit_type",
 ]
