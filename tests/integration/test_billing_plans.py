@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest_asyncio
 from asyncpg import Record
@@ -206,7 +205,12 @@ def _values(statement: Statement, ids: dict[str, Any]) -> Iterator[tuple[str, An
 async def test_no_look_up_reads_a_table_from_end_to_end(billing: Billing) -> None:
     await fill(billing)
     [row] = await billing.fetch("SELECT site_id, patient_id, course_id, id FROM payment LIMIT 1")
-    ids = dict(row) | {"ids": [row["id"]], "chain_id": billing.svc.chain_id, "about_id": row["patient_id"], "before_id": LAST_ID}
+    ids = dict(row) | {
+        "ids": [row["id"]],
+        "chain_id": billing.svc.chain_id,
+        "about_id": row["patient_id"],
+        "before_id": LAST_ID,
+    }
     assert len(STATEMENTS) > 20
     slow = list[str]()
     async with billing.svc.db.transaction(billing.svc.inside("Test")) as conn:

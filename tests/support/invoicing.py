@@ -8,7 +8,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from atoll.billing.v1 import charge_pb2, charge_service_pb2, credit_note_service_pb2, invoice_service_pb2, tax_service_pb2
+from atoll.billing.v1 import (
+    charge_pb2,
+    charge_service_pb2,
+    credit_note_service_pb2,
+    invoice_service_pb2,
+    tax_service_pb2,
+)
 from atoll.billing.v1.charge_service_pb2_grpc import ChargeServiceStub
 from atoll.billing.v1.credit_note_service_pb2_grpc import CreditNoteServiceStub
 from atoll.billing.v1.tax_service_pb2_grpc import TaxServiceStub
