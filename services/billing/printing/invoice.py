@@ -64,6 +64,5 @@ def _line(line: Line) -> dict[str, Any]:
         "codes": ["-".join((code.code, *code.modifiers)) for code in line.codes],
         "quantity": line.charge.quantity,
         "unit_price": "" if rest else money(Money(each, line.amount.currency)),
-        "discount": money(-line.discount) if line.discount.minor else "",
-        "amount": money(line.net),
+        "amount": money(line.amount),
     }
