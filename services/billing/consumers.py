@@ -1,11 +1,13 @@
 """One function per event that billing reads. No ack, no dedup, no retry: the chassis does that."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered, PatientUnmerged
 from atoll.scheduling.v1.events_pb2 import (
+    CANCELLATION_REASON_PATIENT,
     CourseBooked,
     CourseHeld,
     CourseHoldExpired,
@@ -21,10 +23,12 @@ from atoll.scheduling.v1.events_pb2 import (
 from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import to_instant
+from services.billing.domain.fees import FeeKind
 from services.billing.domain.prices import VisitKind
 from services.billing.domain.sites import Course, RenderedVisit, Site, VisitStatus
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import render
+from services.billing.use_cases.charging import charge_fee
 from services.billing.use_cases.estimates import BookedVisit, open_course
 
 
@@ -74,6 +78,7 @@ async def estimate_course(store: BillingStore, event: CourseBooked | CourseHeld)
         for visit in event.visits
     ]
     await open_course(store, course, visits)
+    await store.keep_kinds({visit.id: visit.kind for visit in visits})
 
 
 async def charge_visit(store: BillingStore, event: VisitCompleted) -> None:
@@ -93,11 +98,25 @@ async def charge_visit(store: BillingStore, event: VisitCompleted) -> None:
 
 
 async def mark_cancelled(store: BillingStore, event: VisitCancelled) -> None:
+    """Late by the patient, it may cost a fee."""
     await _mark(store, event.course_id, event.visit_id, VisitStatus.CANCELLED)
+    if event.reason == CANCELLATION_REASON_PATIENT:
+        await _charge_fee(store, event, FeeKind.LATE_CANCELLATION, to_instant(event.meta.occur_time))
 
 
 async def mark_missed(store: BillingStore, event: VisitMissed) -> None:
     await _mark(store, event.course_id, event.visit_id, VisitStatus.MISSED)
+    await _charge_fee(store, event, FeeKind.NO_SHOW, None)
+
+
+async def _charge_fee(
+    store: BillingStore, event: VisitCancelled | VisitMissed, kind: FeeKind, cancelled_at: datetime | None
+) -> None:
+    """With the site locked: its price books are read, and the course may be pinned to one."""
+    site_id, visit_id = from_wire("site", event.site_id), from_wire("visit", event.visit_id)
+    await store.lock([site_id])
+    site = await store.site(site_id)
+    await charge_fee(store, site, visit_id, kind, cancelled_at, UUID(event.meta.event_id))
 
 
 async def mark_ended(store: BillingStore, event: CourseHoldExpired | CourseHoldReleased) -> None:

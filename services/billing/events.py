@@ -6,6 +6,7 @@ from uuid import UUID
 
 from atoll.billing.v1.events_pb2 import (
     ChargePosted,
+    CreditNoteIssued,
     EntitlementRedeemed,
     EntitlementRestored,
     EstimateIssued,
@@ -23,9 +24,11 @@ from atoll.billing.v1.events_pb2 import (
 from chassis.ids import to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_date, to_timestamp
-from services.billing.domain.accounts import Charge, Invoice, Payment
+from services.billing.domain.accounts import Charge, Payment
+from services.billing.domain.credit_notes import CreditNote
 from services.billing.domain.entitlements import Entitlement, Redemption, Sale, Stop
 from services.billing.domain.estimates import Estimate
+from services.billing.domain.invoices import Invoice
 from services.billing.domain.periods import Period
 from services.billing.domain.prices import PriceBook
 
@@ -156,3 +159,17 @@ def _of_sale(sale: Sale, patient_id: UUID) -> dict[str, Any]:
         "patient_id": to_wire("patient", patient_id),
         "site_id": to_wire("site", sale.site_id),
     }
+
+
+def credit_note_issued(note: CreditNote, *, voids: bool) -> CreditNoteIssued:
+    return CreditNoteIssued(
+        credit_note_id=to_wire("creditnote", note.id),
+        patient_id=to_wire("patient", note.patient_id),
+        site_id=to_wire("site", note.site_id),
+        invoice_id=to_wire("invoice", note.invoice_id),
+        legal_entity_id=to_wire("legalentity", note.legal_entity_id),
+        number=note.number,
+        total=money_to_wire(note.total),
+        returned=money_to_wire(note.returned),
+        voids=voids,
+    )

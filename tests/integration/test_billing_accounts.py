@@ -19,6 +19,7 @@ from services.billing.tables import metadata
 from tests.support import packages
 from tests.support.billing import Billing, BookedCourse, dollars, open_billing, open_chain
 from tests.support.billing_rows import fill
+from tests.support.invoicing import invoicing_story
 from tests.support.service import NOW, Running, refusal
 
 MINUTE = timedelta(minutes=1)
@@ -286,7 +287,8 @@ async def test_nothing_is_applied_beyond_what_is_left(billing: Billing) -> None:
 
 DOCUMENTS = (
     "course", "rendered_visit", "pin", "estimate", "estimate_line", "charge", "payment", "invoice", "invoice_line",
-    "application", "entry", "posting",
+    "application", "entry", "posting", "invoice_tax", "credit_note", "credit_note_line", "credit_use", "unapplication",
+    "offence",
 )  # fmt: skip
 
 
@@ -302,6 +304,7 @@ async def test_rows_of_a_site_are_hidden_from_calls_of_others_in_every_table(bil
     """Also a table that is added later."""
     await fill(billing, 20)
     await packages.story(billing)
+    await invoicing_story(billing)
     other_site = frozenset({from_wire("site", await billing.register_site())})
     of_sites = [name for name, table in metadata.tables.items() if "site_id" in table.c]
     assert set(DOCUMENTS) < set(of_sites)

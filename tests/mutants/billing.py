@@ -23,6 +23,12 @@ I_BILLING_PLANS = "tests/integration/test_billing_plans.py"
 I_BILLING_ACCOUNTS = "tests/integration/test_billing_accounts.py"
 I_BILLING_BOOKS = "tests/integration/test_billing_books.py"
 I_BILLING_MERGES = "tests/integration/test_billing_merges.py"
+U_BILLING_TAX = "tests/unit/test_billing_tax.py"
+U_BILLING_INVOICE_DOCUMENTS = "tests/unit/test_billing_invoice_documents.py"
+P_BILLING_INVOICING = "tests/property/test_billing_invoicing.py"
+I_BILLING_INVOICING = "tests/integration/test_billing_invoicing.py"
+I_BILLING_CREDIT_NOTES = "tests/integration/test_billing_credit_notes.py"
+I_BILLING_CHARGING = "tests/integration/test_billing_charging.py"
 
 U_PACKAGES = "tests/unit/test_billing_packages.py"
 P_PACKAGES = "tests/property/test_billing_packages.py"
@@ -220,4 +226,51 @@ BILLING = [
     Mutant("services/billing/store/settlements.py", '    settlement_item.c.settlement_id.is_(None),\n)', '    settlement_item.c.chain_id == CHAIN,\n)', I_SETTLEMENTS, "bank_to_bank"),
     Mutant("services/billing/migrations/versions/0008_packages.py", 'CREATE TRIGGER published_package_stays BEFORE UPDATE OR DELETE ON package\\n', 'CREATE TRIGGER published_package_stays BEFORE INSERT ON package\\n', I_PACKAGES, "database_keeps"),
     Mutant("services/billing/migrations/versions/0008_packages.py", 'CREATE TRIGGER published_package_stays BEFORE INSERT OR UPDATE OR DELETE ON package_item', 'CREATE TRIGGER published_package_stays BEFORE DELETE ON package_item', I_PACKAGES, "database_keeps"),
+    # What goes on invoices, and what comes off them.
+    Mutant("services/billing/domain/tax.py", '(2 * exact.numerator + exact.denominator) //', '(2 * exact.numerator + exact.denominator - 1) //', U_BILLING_TAX),
+    Mutant("services/billing/domain/tax.py", 'line.day <= self.end_date', 'line.day < self.end_date', U_BILLING_TAX),
+    Mutant("services/billing/domain/tax.py", 'self.effective_date <= line.day and', 'self.effective_date < line.day and', U_BILLING_TAX),
+    Mutant("services/billing/domain/tax.py", 'line.kind is not ChargeKind.PRODUCT or not', 'not', U_BILLING_TAX),
+    Mutant("services/billing/domain/tax.py", 'each.rate_ppm for each in rules if each.included and', 'each.rate_ppm for each in rules if False and', U_BILLING_TAX),
+    Mutant("services/billing/domain/tax.py", 'end < rule.effective_date or', 'False or', U_BILLING_TAX),
+    Mutant("services/billing/domain/tax.py", '(rule.end_date is not None and end > rule.end_date)', 'False', U_BILLING_TAX),
+    Mutant("services/billing/domain/tax.py", 'new.effective_date <= rule.effective_date', 'new.effective_date < rule.effective_date', U_BILLING_TAX),
+    Mutant("services/billing/domain/invoices.py", '    if discount.amount > subtotal:', '    if False:', I_BILLING_INVOICING),
+    Mutant("services/billing/domain/invoices.py", '    if len({each.charge.site_id for each in found}) > 1:', '    if False:', I_BILLING_INVOICING),
+    Mutant("services/billing/domain/invoices.py", '    if {each.charge.patient_id for each in found} - patient_ids:', '    if False:', I_BILLING_INVOICING),
+    Mutant("services/billing/domain/invoices.py", 'if known[id].invoiced]:', 'if False]:', I_BILLING_INVOICING),
+    Mutant("services/billing/domain/invoices.py", ' or known[id].charge.corrects_id not in (None, *asked)]', ']', I_BILLING_CHARGING),
+    Mutant("services/billing/domain/invoices.py", 'if due is not None and due < today:', 'if False:', I_BILLING_INVOICING),
+    Mutant("services/billing/domain/invoices.py", 'max(wording.due_date, issued) if', 'wording.due_date if', U_BILLING_TAX),
+    Mutant("services/billing/domain/invoices.py", 'if not net.minor and each.charge.id in corrected}', 'if not net.minor}', U_BILLING_TAX),
+    Mutant("services/billing/domain/credit_notes.py", 'amounts[i].minor > minor or not amounts[i].minor]:', 'not amounts[i].minor]:', I_BILLING_CREDIT_NOTES),
+    Mutant("services/billing/domain/credit_notes.py", ' or id in ids[:i]]', ']', I_BILLING_CREDIT_NOTES),
+    Mutant("services/billing/domain/credit_notes.py", 'half_up(whole.minor * part) - before', 'half_up(whole.minor * Fraction(amount.minor, line.net.minor))', P_BILLING_INVOICING),
+    Mutant("services/billing/domain/credit_notes.py", '(each.applied_at, each.application_id), reverse=True)', '(each.applied_at, each.application_id))', U_BILLING_TAX),
+    Mutant("services/billing/domain/credit_notes.py", 'if not each.applied.of_credit and note.purpose', 'if note.purpose', I_BILLING_CREDIT_NOTES),
+    Mutant("services/billing/domain/charges.py", '    if amount.minor < 0 and charge.kind in FEES:', '    if False:', I_BILLING_CHARGING),
+    Mutant("services/billing/domain/charges.py", '    if wild := out_of_range(net_of(charge, corrections) + amount, "amount"):', '    if wild := []:', I_BILLING_CHARGING),
+    Mutant("services/billing/domain/charges.py", '    if charge.kind not in CORRECTABLE:', '    if False:', I_BILLING_CHARGING),
+    Mutant("services/billing/domain/charges.py", '    if charge.kind not in FEES:\n        raise NotAFee()', '    if False:\n        raise NotAFee()', I_BILLING_CHARGING),
+    Mutant("services/billing/use_cases/invoices.py", '    await store.lock([whose])\n', '', I_BILLING_INVOICING),
+    Mutant("services/billing/use_cases/invoices.py", '    await store.end_draft(draft_id, version, invoice_id)\n', '', I_BILLING_INVOICING),
+    Mutant("services/billing/use_cases/invoices.py", '    if made.site_id != before.site_id:', '    if False:', I_BILLING_INVOICING),
+    Mutant("services/billing/use_cases/invoices.py", '    if made.patient_id != (await store.whole(before.patient_id)).end:', '    if False:', I_BILLING_INVOICING),
+    Mutant("services/billing/use_cases/credit_notes.py", '    await store.lock([whose])\n', '', I_BILLING_CREDIT_NOTES),
+    Mutant("services/billing/use_cases/credit_notes.py", '    if purpose is CreditPurpose.OFFSET and offset < total:', '    if False:', I_BILLING_CREDIT_NOTES),
+    Mutant("services/billing/use_cases/credit_notes.py", '    if invoice.credited == invoice.total:', '    if False:', I_BILLING_CREDIT_NOTES),
+    Mutant("services/billing/use_cases/credit_notes.py", 'if not voids and offset.minor and offset == invoice.balance:', 'if offset.minor and offset == invoice.balance:', I_BILLING_CREDIT_NOTES),
+    Mutant("services/billing/use_cases/charging.py", '    await store.lock([whose])\n', '', I_BILLING_CHARGING),
+    Mutant("services/billing/use_cases/charging.py", '(await store.lock_whole(visit.patient_id)).end', '(await store.whole(visit.patient_id)).end', I_BILLING_CHARGING),
+    Mutant("services/billing/use_cases/charging.py", '    if own.invoiced:', '    if False:', I_BILLING_CHARGING),
+    Mutant("services/billing/use_cases/charging.py", '        if course.patient_id not in patient_ids or course.site_id != command.site_id:', '        if False:', I_BILLING_CHARGING),
+    Mutant("services/billing/use_cases/charging.py", '        if visit is None or visit.course_id != command.course_id:', '        if False:', I_BILLING_CHARGING),
+    Mutant("services/billing/use_cases/tax.py", '            await store.end_tax_rule(each.id, each.version, day_before)\n', '            pass\n', I_BILLING_INVOICING),
+    Mutant("services/billing/consumers.py", '    if event.reason == CANCELLATION_REASON_PATIENT:', '    if True:', I_BILLING_CHARGING),
+    Mutant("services/billing/store/charges.py", 'offence.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),', 'offence.c.patient_id == PATIENT,', I_BILLING_CHARGING),
+    Mutant("services/billing/store/credit_notes.py", 'cast(table.c.amount_minor - back, BigInteger)', 'cast(table.c.amount_minor, BigInteger)', I_BILLING_CREDIT_NOTES),
+    Mutant("services/billing/store/invoices.py", '        service_code.c.effective_date <= charge.c.service_date,\n', '', I_BILLING_INVOICING),
+    Mutant("services/billing/migrations/versions/0009_invoices.py", 'left_minor + credited_minor <= whole_minor AND credited_minor >= 0', 'true', I_BILLING_CREDIT_NOTES),
+    Mutant("services/billing/migrations/versions/0009_invoices.py", 'GRANT SELECT, INSERT ON credit_note TO billing', 'GRANT SELECT, INSERT, UPDATE, DELETE ON credit_note TO billing', I_BILLING_ACCOUNTS),
+    Mutant("services/billing/migrations/versions/0009_invoices.py", 'CREATE POLICY own_sites ON credit_use AS RESTRICTIVE USING (', 'CREATE POLICY own_sites ON credit_use AS RESTRICTIVE USING (true OR ', I_BILLING_ACCOUNTS),
 ]  # fmt: skip

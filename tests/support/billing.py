@@ -196,15 +196,15 @@ class Billing:
         for n in numbers or range(len(course.visits)):
             await self.svc.deliver(self.completed(course, n, **changes))
 
-    async def cancel(self, course: BookedCourse, n: int) -> None:
-        await self.svc.deliver(self._about_visit(VisitCancelled, course, n))
+    async def cancel(self, course: BookedCourse, n: int, **changes: Any) -> None:
+        await self.svc.deliver(self._about_visit(VisitCancelled, course, n, **changes))
 
     async def miss(self, course: BookedCourse, n: int) -> None:
         await self.svc.deliver(self._about_visit(VisitMissed, course, n))
 
-    def _about_visit(self, event_type: Any, course: BookedCourse, n: int) -> Any:
+    def _about_visit(self, event_type: Any, course: BookedCourse, n: int, **changes: Any) -> Any:
         ids = {"course_id": course.id, "site_id": course.site_id, "patient_id": course.patient_id}
-        return event_type(visit_id=course.visits[n].visit_id, **ids)
+        return event_type(visit_id=course.visits[n].visit_id, **ids | changes)
 
     # What staff does.
 
@@ -328,10 +328,12 @@ class Billing:
         assert await self.fetch(UNBALANCED) == []
         assert await self.fetch(WRONGLY_LEFT) == []
         [sums] = await self.fetch(SUMS)
-        assert sums["receivable"] == sums["charged"] - sums["applied"]
-        assert sums["deposits"] == sums["applied"] - sums["paid"]
-        assert sums["revenue"] == -sums["charged"]
+        assert sums["receivable"] == sums["charged"] + sums["billed_more"] - sums["credited"] - sums["applied"]
+        assert sums["receivable"] == sums["uninvoiced"] + sums["owed"]
+        assert sums["deposits"] == -sums["unapplied"]
+        assert sums["credit"] == -sums["credit_left"]
         assert sums["money"] == sums["paid"]
+        assert await self.fetch(WRONGLY_CREDITED) == []
 
     @asynccontextmanager
     async def held_open(
@@ -376,22 +378,66 @@ class Billing:
 
 
 UNBALANCED = "SELECT entry_id FROM posting GROUP BY entry_id, currency HAVING sum(amount_minor) <> 0"
+# What is left of an invoice, a payment or credit is what was not applied, returned or credited.
 WRONGLY_LEFT = """
-    SELECT id FROM open_item
-    LEFT JOIN (SELECT id, total_minor AS whole FROM invoice UNION ALL SELECT id, amount_minor FROM payment) AS document
-        USING (id)
-    WHERE whole - left_minor IS DISTINCT FROM (
-        SELECT coalesce(sum(amount_minor), 0) FROM application WHERE open_item.id IN (payment_id, invoice_id)
+    WITH applied AS (
+        SELECT id, payment_id AS item_id, invoice_id, amount_minor FROM application
+        UNION ALL SELECT id, credit_id, invoice_id, amount_minor FROM credit_use
+    ), moved AS (
+        SELECT item_id AS id, amount_minor FROM applied UNION ALL SELECT invoice_id, amount_minor FROM applied
+        UNION ALL SELECT invoice_id, -amount_minor FROM unapplication
+        UNION ALL SELECT unapplication.item_id, -unapplication.amount_minor FROM unapplication
+            JOIN credit_note ON credit_note.id = credit_note_id
+            WHERE credit_note.purpose <> 2 OR EXISTS (SELECT FROM credit_use WHERE credit_use.id = application_id)
+        UNION ALL SELECT invoice_id, total_minor FROM credit_note
     )
+    SELECT id FROM open_item
+    LEFT JOIN (
+        SELECT id, total_minor AS whole FROM invoice UNION ALL SELECT id, amount_minor FROM payment
+        UNION ALL SELECT credit_note.id, sum(unapplication.amount_minor)::bigint FROM credit_note
+            JOIN unapplication ON unapplication.credit_note_id = credit_note.id
+            WHERE purpose = 2 AND NOT EXISTS (SELECT FROM credit_use WHERE credit_use.id = application_id)
+            GROUP BY credit_note.id
+    ) AS document USING (id)
+    WHERE whole - left_minor IS DISTINCT FROM (
+        SELECT coalesce(sum(amount_minor), 0) FROM moved WHERE moved.id = open_item.id
+    )
+"""
+# Lines add up to their invoice, and no line is credited beyond what it came to.
+WRONGLY_CREDITED = """
+    SELECT invoice.id FROM invoice JOIN open_item USING (id)
+    LEFT JOIN (
+        SELECT invoice_id, sum(amount_minor) AS amount, sum(discount_minor) AS discount, sum(tax_minor) AS tax
+        FROM invoice_line GROUP BY invoice_id
+    ) AS line ON line.invoice_id = invoice.id
+    WHERE (amount, discount, tax) IS DISTINCT FROM (subtotal_minor, discount_minor, tax_minor)
+        OR credited_minor <> (SELECT coalesce(sum(total_minor), 0) FROM credit_note WHERE invoice_id = invoice.id)
+    UNION ALL
+    SELECT invoice_id FROM invoice_line JOIN (
+        SELECT charge_id, sum(amount_minor) AS amount, sum(discount_minor) AS discount, sum(tax_minor) AS tax,
+            sum(included_tax_minor) AS included
+        FROM credit_note_line GROUP BY charge_id
+    ) AS credit USING (charge_id)
+    WHERE amount > amount_minor - discount_minor OR discount > discount_minor OR tax > tax_minor
+        OR included > included_tax_minor
 """
 SUMS = """
     SELECT (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account IN (1, 2)) AS money,
         (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 3) AS receivable,
         (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 4) AS deposits,
-        (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 5) AS revenue,
+        (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 17) AS credit,
         (SELECT coalesce(sum(amount_minor), 0) FROM charge) AS charged,
+        (SELECT coalesce(sum(tax_minor - discount_minor), 0) FROM invoice) AS billed_more,
+        (SELECT coalesce(sum(total_minor), 0) FROM credit_note) AS credited,
+        (SELECT coalesce(sum(amount_minor), 0) FROM charge WHERE id NOT IN (SELECT charge_id FROM invoice_line))
+            AS uninvoiced,
+        (SELECT coalesce(sum(left_minor), 0) FROM open_item WHERE kind = 1) AS unapplied,
+        (SELECT coalesce(sum(left_minor), 0) FROM open_item WHERE kind = 2) AS owed,
+        (SELECT coalesce(sum(left_minor), 0) FROM open_item WHERE kind = 3) AS credit_left,
         (SELECT coalesce(sum(amount_minor), 0) FROM payment) AS paid,
-        (SELECT coalesce(sum(amount_minor), 0) FROM application) AS applied
+        (SELECT coalesce(sum(amount_minor), 0) FROM application)
+            + (SELECT coalesce(sum(amount_minor), 0) FROM credit_use)
+            - (SELECT coalesce(sum(amount_minor), 0) FROM unapplication) AS applied
 """
 
 

@@ -13,6 +13,8 @@ SPREAD = {"site_id": SITES, "patient_id": PATIENTS, "course_id": COURSES}
 BY_NAME = {
     "chain_id": "$1",
     "corrects_id": "NULL",  # A check binds it to the kind of a charge.
+    "credited_minor": "0",  # A check binds it to what it is taken from.
+    "included_tax_minor": "0",
     "alias_id": "md5('alias' || n)::uuid",
     "visit_type_code": f"'v' || n % {SITES}",
     "npi": "''",
@@ -42,6 +44,8 @@ def _filler(column: Column[Any]) -> str:
         return found
     if column.name in SPREAD:
         return f"md5('{column.name}' || n % {SPREAD[column.name]})::uuid"
+    if column.name == "reason" and column.nullable:
+        return "NULL"  # A check binds it to the kind of a charge.
     if isinstance(column.type, ARRAY | JSONB):
         return "'{}'"
     if isinstance(column.type, Uuid):
@@ -63,8 +67,9 @@ async def fill(billing: Billing, count: int) -> None:
     own: list[Table] = [table for table in metadata.sorted_tables if names & set(table.c.keys())]
     await billing.svc.admin.execute("SET session_replication_role = replica")
     for table in own:
-        columns = ", ".join(table.c.keys())
-        values = ", ".join(map(_filler, table.c))
+        given = [column for column in table.c if column.computed is None]
+        columns = ", ".join(column.name for column in given)
+        values = ", ".join(map(_filler, given))
         alike = (
             "" if any(isinstance(each, ExcludeConstraint) for each in table.constraints) else "ON CONFLICT DO NOTHING"
         )

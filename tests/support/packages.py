@@ -205,7 +205,7 @@ SUMS = """
         (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 20) AS owed,
         (SELECT coalesce(-sum(amount_minor), 0) FROM posting WHERE account = 19) AS owing,
         (SELECT coalesce(-sum(amount_minor), 0) FROM posting WHERE account = 17) AS credit,
-        (SELECT coalesce(sum(left_minor), 0) FROM open_item WHERE kind = 30) AS refundable
+        (SELECT coalesce(sum(left_minor), 0) FROM open_item WHERE kind = 3) AS refundable
 """
 
 

@@ -44,7 +44,8 @@ class ItemKind(IntEnum):
 
     PAYMENT = 1
     INVOICE = 2
-    PACKAGE_CREDIT = 30  # What comes back from a package that was stopped.
+    CREDIT = 3
+    """Of the patient; its id is that of what gave it: a credit note, or the end of a package."""
 
 
 class DocumentKind(IntEnum):
@@ -72,6 +73,18 @@ class ChargeKind(IntEnum):
     PRODUCT = 4
     CORRECTION = 5
     PACKAGE = 6
+
+
+class CorrectionReason(IntEnum):
+    """Why a charge was corrected; numbered as in the proto."""
+
+    PRICING_ERROR = 1
+    SERVICE_NOT_RENDERED = 2
+    DUPLICATE = 3
+    GOODWILL = 4
+    WAIVER = 5
+    OTHER = 6
+    PACKAGE = 7
 
 
 EARNED_ON = {
@@ -105,10 +118,15 @@ class Charge:
     event_id: UUID | None = None
     """That made it; None: a person did."""
     corrects_id: UUID | None = None
+    made_by: str = ""
+    """Empty: an event did."""
+    reason: CorrectionReason | None = None
+    note: str = ""
 
-    def entry(self) -> ledger.Entry | None:
-        """None for what is free."""
-        return ledger.of_charge(self.id, self.amount, EARNED_ON.get(self.kind, ledger.Account.REVENUE), self.item_code)
+    def entry(self, corrected: ChargeKind | None = None) -> ledger.Entry | None:
+        """None for what is free. A correction is of the kind that it corrects."""
+        earned_on = EARNED_ON.get(corrected or self.kind, ledger.Account.REVENUE)
+        return ledger.of_charge(self.id, self.amount, earned_on, self.item_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,20 +171,6 @@ class Payment:
     received_at: datetime
     unapplied: Money
     applications: tuple[Application, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Invoice:
-    id: UUID
-    site_id: UUID
-    legal_entity_id: UUID
-    number: int
-    patient_id: UUID
-    course_id: UUID | None
-    charges: tuple[Charge, ...]
-    total: Money
-    balance: Money
-    issued_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ from google.protobuf.descriptor import ServiceDescriptor
 from atoll.billing.v1 import (
     account_service_pb2,
     billing_profile_service_pb2,
+    charge_service_pb2,
     code_service_pb2,
+    credit_note_service_pb2,
     estimate_service_pb2,
     invoice_service_pb2,
     ledger_service_pb2,
@@ -16,11 +18,14 @@ from atoll.billing.v1 import (
     payment_service_pb2,
     price_book_service_pb2,
     settlement_service_pb2,
+    tax_service_pb2,
 )
 from chassis.db import Database
 from services.billing.rpc.accounts import AccountServicer
 from services.billing.rpc.billing_profiles import BillingProfileServicer
+from services.billing.rpc.charges import ChargeServicer
 from services.billing.rpc.codes import CodeServicer
+from services.billing.rpc.credit_notes import CreditNoteServicer
 from services.billing.rpc.estimates import EstimateServicer
 from services.billing.rpc.invoices import InvoiceServicer
 from services.billing.rpc.ledger import LedgerServicer
@@ -29,6 +34,7 @@ from services.billing.rpc.payments import PaymentServicer
 from services.billing.rpc.price_books import PriceBookServicer
 from services.billing.rpc.sales import PackageSaleServicer
 from services.billing.rpc.settlements import SettlementServicer
+from services.billing.rpc.tax import TaxServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -44,4 +50,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         package_service_pb2.DESCRIPTOR.services_by_name["PackageService"]: PackageServicer(db),
         package_sale_service_pb2.DESCRIPTOR.services_by_name["PackageSaleService"]: PackageSaleServicer(db),
         settlement_service_pb2.DESCRIPTOR.services_by_name["SettlementService"]: SettlementServicer(db),
+        charge_service_pb2.DESCRIPTOR.services_by_name["ChargeService"]: ChargeServicer(db),
+        credit_note_service_pb2.DESCRIPTOR.services_by_name["CreditNoteService"]: CreditNoteServicer(db),
+        tax_service_pb2.DESCRIPTOR.services_by_name["TaxService"]: TaxServicer(db),
     }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from services.billing.domain.charges import ChargeInvoiced
 from services.billing.domain.codes import CodesOverlap
 from services.billing.domain.entitlements import EntitlementMissing, PackageEnded, VisitNotRedeemable
 from services.billing.domain.packages import PackageItemRepeated, PackagePublished
@@ -15,17 +16,22 @@ from services.billing.domain.prices import (
     PriceItemRepeated,
 )
 from services.billing.domain.profiles import InvoicePrefixTaken
+from services.billing.domain.tax import TaxRuleDates
 from services.billing.store.accounts import AccountStore
+from services.billing.store.charges import ChargeStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
+from services.billing.store.credit_notes import CreditNoteStore
 from services.billing.store.documents import DocumentStore
 from services.billing.store.entitlements import EntitlementStore
 from services.billing.store.estimates import EstimateStore
+from services.billing.store.invoices import InvoiceStore
 from services.billing.store.packages import PackageStore
 from services.billing.store.periods import PeriodStore
 from services.billing.store.prices import PriceStore
 from services.billing.store.profiles import ProfileStore
 from services.billing.store.settlements import SettlementStore
+from services.billing.store.tax import TaxStore
 
 
 class BillingStore(
@@ -40,6 +46,10 @@ class BillingStore(
     PackageStore,
     EntitlementStore,
     SettlementStore,
+    InvoiceStore,
+    CreditNoteStore,
+    TaxStore,
+    ChargeStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
@@ -59,4 +69,6 @@ class BillingStore(
         "redemption_once_idx": VisitNotRedeemable,
         "entitlement_left_count_check": EntitlementMissing,
         "package_end_chain_id_sale_id_key": PackageEnded,
+        "invoice_line_pkey": ChargeInvoiced,
+        "tax_rule_chain_id_site_id_name_effective_date_key": TaxRuleDates,
     }

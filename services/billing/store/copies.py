@@ -6,7 +6,21 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import ColumnElement, Integer, SmallInteger, Table, Text, Uuid, and_, any_, exists, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    exists,
+    literal_column,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.aliases import Aliases, AliasStore, Whole
@@ -118,7 +132,11 @@ VISIT_TYPES = Statement(
         visit_type.c.chain_id == CHAIN, visit_type.c.protocol_version_id == ID
     )
 )
-_its_charge = and_(charge.c.chain_id == rendered_visit.c.chain_id, charge.c.visit_id == rendered_visit.c.id)
+_its_charge = and_(
+    charge.c.chain_id == rendered_visit.c.chain_id,
+    charge.c.visit_id == rendered_visit.c.id,
+    charge.c.kind == literal_column("1"),  # As in the index, in any plan.
+)
 _its_redemption = and_(
     redemption.c.chain_id == rendered_visit.c.chain_id,
     redemption.c.visit_id == rendered_visit.c.id,
@@ -126,8 +144,7 @@ _its_redemption = and_(
 )
 UNCHARGED = Statement(
     select(rendered_visit)
-    .outerjoin(charge, _its_charge)
-    .outerjoin(redemption, _its_redemption)
+    .select_from(rendered_visit.outerjoin(charge, _its_charge).outerjoin(redemption, _its_redemption))
     .where(
         rendered_visit.c.chain_id == CHAIN,
         rendered_visit.c.site_id == SITE,
@@ -145,9 +162,13 @@ COURSE_VISITS = Statement(
         charge.c.id.is_not(None).label("charged"),
         redemption.c.id.is_not(None).label("redeemed"),
     )
-    .outerjoin(rendered_visit, and_(rendered_visit.c.chain_id == visit.c.chain_id, rendered_visit.c.id == visit.c.id))
-    .outerjoin(charge, _its_charge)
-    .outerjoin(redemption, _its_redemption)
+    .select_from(
+        visit.outerjoin(
+            rendered_visit, and_(rendered_visit.c.chain_id == visit.c.chain_id, rendered_visit.c.id == visit.c.id)
+        )
+        .outerjoin(charge, _its_charge)
+        .outerjoin(redemption, _its_redemption)
+    )
     .where(visit.c.chain_id == CHAIN, visit.c.course_id == COURSE)
     .order_by(visit.c.start_at, visit.c.id)
 )

@@ -1,6 +1,6 @@
-"""Charges, payments, invoices, and what is left of them."""
+"""Charges, payments, what they were applied to, and what is left of them and of invoices."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
@@ -25,7 +25,6 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
 from chassis.money import Money
@@ -36,8 +35,7 @@ from services.billing.domain.accounts import (
     Application,
     Charge,
     ChargeKind,
-    Invoice,
-    InvoiceNotFound,
+    CorrectionReason,
     ItemKind,
     OpenItem,
     Payment,
@@ -53,9 +51,6 @@ from services.billing.tables import (
     application,
     charge,
     estimate,
-    invoice,
-    invoice_line,
-    invoice_series,
     open_item,
     payment,
 )
@@ -102,55 +97,25 @@ _less_left = (
     .where(open_item.c.chain_id == CHAIN, open_item.c.id == _taken.c.taken_id)
     .values(left_minor=open_item.c.left_minor - _taken.c.taken_minor)
 )
-_APPLIED = (
-    _new_applications.cte("new_applications"),
-    _new_open_item.cte("new_open_item"),
-    _less_left.cte("less_left"),
-    *NEW_ENTRIES,
-)
+APPLIED = (_new_applications.cte("new_applications"), _less_left.cte("less_left"), *NEW_ENTRIES)
+"""Part of any statement that applies money; its parameters are `applied(…)` and those of NEW_ENTRIES."""
 _new_payment = insert(payment).values(
     params("chain_id", "id", "site_id", "patient_id", "course_id", "tender", "terminal_reference", "currency")
     | params("amount_minor", "business_date")
     | {"kind": param("payment_kind"), "received_at": param("posted_at")}
 )
-RECORD_PAYMENT = settling(_new_payment.cte("new_payment"), *_APPLIED)
-_new_invoice = insert(invoice).values(
-    params("chain_id", "id", "site_id", "legal_entity_id", "number", "patient_id", "course_id", "currency")
-    | params("total_minor")
-    | {"issued_at": param("posted_at")}
-)
-_new_line = rows("new_line", charge_id=Uuid)
-_new_lines = insert(invoice_line).from_select(
-    ["chain_id", "charge_id", "site_id", "invoice_id"], select(CHAIN, _new_line.c.charge_id, SITE, ID)
-)
-ISSUE_INVOICE = settling(_new_invoice.cte("new_invoice"), _new_lines.cte("new_lines"), *_APPLIED)
-_series = pg_insert(invoice_series).values(params("chain_id", "legal_entity_id") | {"last_number": 1})
-NEXT_NUMBER = Statement(
-    _series.on_conflict_do_update(
-        index_elements=["chain_id", "legal_entity_id"], set_={"last_number": invoice_series.c.last_number + 1}
-    ).returning(invoice_series.c.last_number)
-)
+RECORD_PAYMENT = settling(_new_payment.cte("new_payment"), _new_open_item.cte("new_open_item"), *APPLIED)
 
 # Reads.
 
-_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
 _charges = select(charge).where(charge.c.chain_id == CHAIN).order_by(charge.c.service_date, charge.c.id)
 CHARGES_OF_COURSE = Statement(_charges.where(charge.c.course_id == COURSE))
-CHARGES_TO_INVOICE = Statement(
-    _charges.outerjoin(invoice_line, _on_line).where(charge.c.course_id == COURSE, invoice_line.c.charge_id.is_(None))
-)
-CHARGES_BY_ID = Statement(
-    _charges.outerjoin(invoice_line, _on_line).where(
-        charge.c.id == any_(param("charge_ids", ARRAY(Uuid))), invoice_line.c.charge_id.is_(None)
-    )
-)
-CHARGES_OF_INVOICE = Statement(_charges.join(invoice_line, _on_line).where(invoice_line.c.invoice_id == ID))
 OPEN_ITEMS = Statement(
     select(open_item).where(
         open_item.c.chain_id == CHAIN,
         open_item.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
         open_item.c.site_id == SITE,
-        open_item.c.kind == param("kind", SmallInteger),
+        open_item.c.kind == any_(param("kinds", ARRAY(SmallInteger))),
         open_item.c.currency == param("currency"),
         open_item.c.left_minor > literal_column("0"),  # As in the index, in any plan.
     )
@@ -200,23 +165,12 @@ PAYMENTS_OF_PATIENT = _with_applications(_page.where(is_about(payment, "patient_
 PAYMENTS_OF_DAY = _with_applications(
     _page.where(payment.c.site_id == SITE, payment.c.business_date == param("business_date", Date))
 )
-_rest = and_(open_item.c.chain_id == invoice.c.chain_id, open_item.c.id == invoice.c.id)
-_invoices = select(invoice, open_item.c.left_minor).join(open_item, _rest).where(invoice.c.chain_id == CHAIN)
-INVOICE = Statement(_invoices.where(invoice.c.id == ID))
-INVOICE_LISTINGS = {
-    about: Statement(
-        _invoices.where(is_about(invoice, about), invoice.c.id < param("before_id", Uuid))
-        .order_by(invoice.c.id.desc())
-        .limit(param("limit", Integer))
-    )
-    for about in ("patient_id", "course_id", "site_id")
-}
 
 
 class DocumentStore(LedgerStore):
-    async def add_charge(self, new: Charge, legal_entity_id: UUID) -> None:
+    async def add_charge(self, new: Charge, legal_entity_id: UUID, corrected: ChargeKind | None = None) -> None:
         """And posts it."""
-        service, entry = new.service or VisitKind("", "", ""), new.entry()
+        service, entry = new.service or VisitKind("", "", ""), new.entry(corrected)
         await self.rows(
             ADD_CHARGE,
             id=new.id,
@@ -239,6 +193,9 @@ class DocumentStore(LedgerStore):
             price_item_id=new.price_item_id,
             event_id=new.event_id,
             corrects_id=new.corrects_id,
+            made_by=new.made_by,
+            reason=new.reason,
+            note=new.note,
             posted_at=new.posted_at,
             legal_entity_id=legal_entity_id,
             **posted([entry] if entry else []),
@@ -262,50 +219,16 @@ class DocumentStore(LedgerStore):
             posted_at=new.received_at,
             item_kind=ItemKind.PAYMENT,
             left_minor=new.unapplied.minor,
-            **_applied(new.applications, [each.share.invoice_id for each in new.applications]),
+            **applied(new.applications, [each.share.invoice_id for each in new.applications]),
             **posted(entries),
         )
-
-    def issue_invoice(self, new: Invoice, applications: Sequence[Application], entries: Sequence[Entry]) -> None:
-        """Written last, with what pays it."""
-        self.write_last(
-            ISSUE_INVOICE,
-            id=new.id,
-            site_id=new.site_id,
-            legal_entity_id=new.legal_entity_id,
-            number=new.number,
-            patient_id=new.patient_id,
-            course_id=new.course_id,
-            currency=new.total.currency,
-            total_minor=new.total.minor,
-            posted_at=new.issued_at,
-            charge_id=[each.id for each in new.charges],
-            item_kind=ItemKind.INVOICE,
-            left_minor=new.balance.minor,
-            **_applied(applications, [each.share.payment_id for each in applications]),
-            **posted(entries),
-        )
-
-    async def next_invoice_number(self, legal_entity_id: UUID) -> int:
-        """Without a gap: the next one waits for this transaction, and gets the same number if it is rolled back."""
-        row = await self.row(NEXT_NUMBER, legal_entity_id=legal_entity_id)
-        assert row
-        return int(row["last_number"])
 
     async def charges_of_course(self, course_id: UUID) -> list[Charge]:
-        return [_charge(row) for row in await self.rows(CHARGES_OF_COURSE, course_id=course_id)]
-
-    async def charges_to_invoice(self, course_id: UUID) -> list[Charge]:
-        """Those that are on no invoice yet."""
-        return [_charge(row) for row in await self.rows(CHARGES_TO_INVOICE, course_id=course_id)]
-
-    async def charges_by_id(self, charge_ids: Sequence[UUID]) -> list[Charge]:
-        """Those of them that are on no invoice yet."""
-        return [_charge(row) for row in await self.rows(CHARGES_BY_ID, charge_ids=charge_ids)]
+        return [charge_of(row) for row in await self.rows(CHARGES_OF_COURSE, course_id=course_id)]
 
     async def open_items(self, kind: ItemKind, patient_id: UUID, site_id: UUID, currency: str) -> list[OpenItem]:
         """Invoices or payments of a patient at a site, under any of their ids, of which something is left."""
-        found = await self.rows(OPEN_ITEMS, kind=kind, patient_id=patient_id, site_id=site_id, currency=currency)
+        found = await self.rows(OPEN_ITEMS, kinds=[kind], patient_id=patient_id, site_id=site_id, currency=currency)
         return [
             OpenItem(row["id"], row["course_id"], Money(row["left_minor"], row["currency"]), row["since"])
             for row in found
@@ -333,20 +256,8 @@ class DocumentStore(LedgerStore):
         about = {"site_id": site_id, "business_date": day}
         return _payments(await self.rows(PAYMENTS_OF_DAY, **about, after_id=after_id, limit=limit))
 
-    async def invoice(self, invoice_id: UUID) -> Invoice:
-        row = await self.row(INVOICE, id=invoice_id)
-        if row is None:
-            raise InvoiceNotFound(invoice_id=to_wire("invoice", invoice_id))
-        charges = await self.rows(CHARGES_OF_INVOICE, id=invoice_id)
-        return _invoice(row, tuple(map(_charge, charges)))
 
-    async def invoices(self, about: str, about_id: UUID, before_id: UUID, limit: int) -> list[Invoice]:
-        """Without their charges. `about` is one of INVOICE_LISTINGS. The newest first."""
-        found = await self.rows(INVOICE_LISTINGS[about], about_id=about_id, before_id=before_id, limit=limit)
-        return [_invoice(row, ()) for row in found]
-
-
-def _applied(applications: Sequence[Application], taken_from: list[UUID]) -> Mapping[str, list[Any]]:
+def applied(applications: Sequence[Application], taken_from: list[UUID]) -> dict[str, list[Any]]:
     """The parameters of applications, and of what each takes from the document that was there before."""
     return {
         "application_id": [each.id for each in applications],
@@ -358,7 +269,7 @@ def _applied(applications: Sequence[Application], taken_from: list[UUID]) -> Map
     }
 
 
-def _charge(row: Record) -> Charge:
+def charge_of(row: Record) -> Charge:
     return Charge(
         id=row["id"],
         kind=ChargeKind(row["kind"]),
@@ -378,6 +289,9 @@ def _charge(row: Record) -> Charge:
         price_item_id=row["price_item_id"],
         event_id=row["event_id"],
         corrects_id=row["corrects_id"],
+        made_by=row["made_by"],
+        reason=CorrectionReason(row["reason"]) if row["reason"] else None,
+        note=row["note"],
     )
 
 
@@ -410,19 +324,4 @@ def _payment(found: Sequence[Record]) -> Payment:
         received_at=row["received_at"],
         unapplied=Money(row["left_minor"], currency),
         applications=applications,
-    )
-
-
-def _invoice(row: Record, charges: tuple[Charge, ...]) -> Invoice:
-    return Invoice(
-        id=row["id"],
-        site_id=row["site_id"],
-        legal_entity_id=row["legal_entity_id"],
-        number=row["number"],
-        patient_id=row["patient_id"],
-        course_id=row["course_id"],
-        charges=charges,
-        total=Money(row["total_minor"], row["currency"]),
-        balance=Money(row["left_minor"], row["currency"]),
-        issued_at=row["issued_at"],
     )

@@ -138,7 +138,7 @@ ADD_END = Statement(insert(package_end).values(params(*package_end.c.keys())))
 ADD_CREDIT = Statement(
     insert(open_item).values(
         params("chain_id", "id", "site_id", "patient_id", "currency", "left_minor", "since")
-        | {"kind": ItemKind.PACKAGE_CREDIT.value}
+        | {"kind": ItemKind.CREDIT.value}
     )
 )
 FORGIVE = Statement(

@@ -27,7 +27,17 @@ from services.billing.tables.documents import (
     payment,
 )
 from services.billing.tables.estimates import estimate, estimate_line
+from services.billing.tables.invoices import (
+    credit_note,
+    credit_note_line,
+    credit_note_series,
+    credit_use,
+    invoice_draft,
+    invoice_tax,
+    unapplication,
+)
 from services.billing.tables.ledger import adjustment, entry, period, period_balance, posting
+from services.billing.tables.offences import offence
 from services.billing.tables.packages import (
     NO_CHAIN,
     entitlement,
@@ -44,6 +54,7 @@ from services.billing.tables.packages import (
 )
 from services.billing.tables.prices import pin, price_book, price_item, publication
 from services.billing.tables.profiles import legal_entity_billing, site_billing
+from services.billing.tables.tax import tax_rule
 
 __all__ = [
     "NO_CHAIN",
@@ -51,17 +62,24 @@ __all__ = [
     "application",
     "charge",
     "course",
+    "credit_note",
+    "credit_note_line",
+    "credit_note_series",
+    "credit_use",
     "diagnosis_code",
     "entitlement",
     "entry",
     "estimate",
     "estimate_line",
     "invoice",
+    "invoice_draft",
     "invoice_line",
     "invoice_series",
+    "invoice_tax",
     "legal_entity",
     "legal_entity_billing",
     "metadata",
+    "offence",
     "open_item",
     "package",
     "package_chain",
@@ -87,6 +105,8 @@ __all__ = [
     "settlement_item",
     "site",
     "site_billing",
+    "tax_rule",
+    "unapplication",
     "visit",
     "visit_type",
 ]

@@ -59,6 +59,7 @@ visit = chain_table(
     id_column("course_id"),
     code_column("status"),
     instant_column("start_at"),
+    *(Column(name, Text, nullable=False, server_default="") for name in ("visit_type_code", "route_code", "band_code")),
     belongs_to("course", "course_id"),
     Index("visit_of_course_idx", "chain_id", "course_id"),
 )

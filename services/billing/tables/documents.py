@@ -1,6 +1,18 @@
 """What patients owe and paid: charges, invoices, payments, and what is left of each."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Computed,
+    Date,
+    Index,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    and_,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.tables import chain_table
 from services.billing.tables.columns import (
@@ -37,17 +49,30 @@ charge = chain_table(
     id_column("price_item_id", needed=False),
     id_column("event_id", needed=False),
     id_column("corrects_id", needed=False),
+    Column("made_by", Text, nullable=False, server_default=""),  # Empty: an event made it.
+    Column("reason", SmallInteger),  # Of a correction.
+    Column("note", Text, nullable=False, server_default=""),
     instant_column("posted_at"),
     CheckConstraint("amount_minor >= 0 OR kind = 5", name="amount"),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("kind <> 1 OR (visit_id IS NOT NULL AND price_item_id IS NOT NULL)", name="visit"),
     CheckConstraint("(kind = 5) = (corrects_id IS NOT NULL)", name="correction"),
-    UniqueConstraint("chain_id", "visit_id"),
+    CheckConstraint("(kind = 5) = (reason IS NOT NULL)", name="reason"),
     belongs_to("price_item", "price_item_id"),
     belongs_to("charge", "corrects_id"),
     Index("charge_of_course_idx", "chain_id", "course_id"),
     Index("charge_of_patient_idx", "chain_id", "patient_id", "id"),
+    Index("charge_corrects_idx", "chain_id", "corrects_id"),
     append_only=True,
+)
+# A visit is charged once, and so is its fee; a visit that took place after all may have both.
+Index("charge_of_visit_idx", charge.c.chain_id, charge.c.visit_id, unique=True, postgresql_where=charge.c.kind == 1)
+Index(
+    "charge_fee_of_visit_idx",
+    charge.c.chain_id,
+    charge.c.visit_id,
+    unique=True,
+    postgresql_where=charge.c.kind.in_([2, 3]),
 )
 
 payment = chain_table(
@@ -92,8 +117,17 @@ invoice = chain_table(
     id_column("patient_id"),
     id_column("course_id", needed=False),
     text_column("currency"),
+    Column("subtotal_minor", BigInteger, nullable=False, server_default="0"),
+    Column("discount_minor", BigInteger, nullable=False, server_default="0"),
+    Column("discount_reason", SmallInteger),
+    Column("tax_minor", BigInteger, nullable=False, server_default="0"),  # Added to the prices.
     minor_column("total_minor"),
+    Column("prefix", Text, nullable=False, server_default=""),  # Before its number, as it was when it was issued.
+    Column("note", Text, nullable=False, server_default=""),
     instant_column("issued_at"),
+    CheckConstraint("total_minor = subtotal_minor - discount_minor + tax_minor", name="total"),
+    CheckConstraint("discount_minor BETWEEN 0 AND subtotal_minor AND tax_minor >= 0", name="parts"),
+    CheckConstraint("(discount_minor > 0) = (discount_reason IS NOT NULL)", name="discount"),
     UniqueConstraint("chain_id", "legal_entity_id", "number"),
     belongs_to("course", "course_id"),
     Index("invoice_of_patient_idx", "chain_id", "patient_id", "id"),
@@ -108,10 +142,24 @@ invoice_line = chain_table(
     id_column("charge_id", key=True),  # A charge is on one invoice.
     id_column("site_id"),
     id_column("invoice_id"),
+    # With its corrections, whose own rows have nothing.
+    Column("amount_minor", BigInteger, nullable=False, server_default="0"),
+    Column("discount_minor", BigInteger, nullable=False, server_default="0"),
+    Column("tax_minor", BigInteger, nullable=False, server_default="0"),
+    Column("included_tax_minor", BigInteger, nullable=False, server_default="0"),
+    Column("codes", JSONB, nullable=False, server_default="[]"),
+    CheckConstraint("discount_minor BETWEEN 0 AND amount_minor", name="discount"),
+    CheckConstraint("tax_minor >= 0", name="tax"),
+    CheckConstraint("included_tax_minor BETWEEN 0 AND amount_minor - discount_minor", name="included_tax"),
     belongs_to("charge", "charge_id"),
     belongs_to("invoice", "invoice_id"),
     Index("invoice_line_of_invoice_idx", "chain_id", "invoice_id"),
     append_only=True,
+)
+
+_STATUS = (
+    "CASE WHEN kind <> 2 THEN NULL WHEN credited_minor > 0 AND credited_minor = whole_minor THEN 4 "
+    "WHEN left_minor = 0 THEN 3 WHEN left_minor + credited_minor < whole_minor THEN 2 ELSE 1 END"
 )
 
 # An invoice or a payment, and what is left of it. `left_minor` is what the applications leave; the check is the last
@@ -127,7 +175,28 @@ open_item = chain_table(
     text_column("currency"),
     minor_column("left_minor"),
     instant_column("since"),
+    Column("whole_minor", BigInteger),  # Of an invoice: its total, what credit notes took back of it, and until when.
+    Column("credited_minor", BigInteger, nullable=False, server_default="0"),
+    Column("due_date", Date),
+    Column("status", SmallInteger, Computed(_STATUS, persisted=True)),  # Of an invoice, numbered as in the proto.
     CheckConstraint("left_minor >= 0", name="left"),
+    CheckConstraint("left_minor + credited_minor <= whole_minor AND credited_minor >= 0", name="whole"),
+)
+Index(
+    "open_item_status_idx",
+    open_item.c.chain_id,
+    open_item.c.site_id,
+    open_item.c.status,
+    open_item.c.id,
+    postgresql_where=open_item.c.kind == 2,
+)
+Index(
+    "open_item_due_idx",
+    open_item.c.chain_id,
+    open_item.c.site_id,
+    open_item.c.due_date,
+    open_item.c.id,
+    postgresql_where=and_(open_item.c.kind == 2, open_item.c.left_minor > 0),
 )
 Index(
     "open_item_left_idx",

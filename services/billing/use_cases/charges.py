@@ -55,7 +55,7 @@ async def charge_price(store: BillingStore, site: Site, visit: RenderedVisit) ->
     await add_charge(store, site, posted)
 
 
-async def add_charge(store: BillingStore, site: Site, charge: Charge) -> None:
-    """Posts and tells it."""
-    await store.add_charge(charge, site.legal_entity_id)
+async def add_charge(store: BillingStore, site: Site, charge: Charge, corrected: ChargeKind | None = None) -> None:
+    """Posts and tells it. `corrected` is the kind of what a correction corrects."""
+    await store.add_charge(charge, site.legal_entity_id, corrected)
     store.emit(events.charge_posted(charge), about=charge.course_id or charge.patient_id)

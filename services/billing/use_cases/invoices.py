@@ -1,66 +1,206 @@
-"""Invoices: issued over what is charged, and paid by what was paid before."""
+"""Invoices: drafted, issued over what is charged, and paid by what was paid before.
+
+Whoever changes what is owed has the patient locked, under whatever id: no charge goes onto two invoices, and no money
+is applied twice. A number comes last: whoever issues for the same legal entity waits for it until this is committed.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from uuid import UUID
 
 from chassis.ids import new_id, to_wire
 from chassis.money import Money
 from services.billing import events
 from services.billing.domain import ledger
-from services.billing.domain.accounts import Application, Charge, Invoice, InvoiceEmpty, ItemKind, OpenItem, settle
+from services.billing.domain.accounts import Application, InvoiceEmpty, OpenItem, settle
+from services.billing.domain.charges import ChargeNotFound
+from services.billing.domain.invoices import (
+    ChargesOfTwoPatients,
+    ChargesOfTwoSites,
+    Invoice,
+    InvoiceDraft,
+    InvoiceIssued,
+    ToBill,
+    Wording,
+    bill,
+    check_due_date,
+    choose,
+    due_on,
+    entry_of,
+    of_credit_use,
+    status_of,
+    without_waived,
+)
 from services.billing.store import BillingStore
 
 
-async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
-    """With the patient locked, under whatever id: no charge goes onto two invoices, no money is applied twice.
+@dataclass(frozen=True, slots=True)
+class CreateInvoiceDraft:
+    course_id: UUID | None
+    charge_ids: tuple[UUID, ...]
+    wording: Wording
 
-    The number comes last: whoever issues for the same legal entity waits for it until this is committed.
-    """
+
+@dataclass(frozen=True, slots=True)
+class UpdateInvoiceDraft:
+    draft_id: UUID
+    version: int
+    charge_ids: tuple[UUID, ...]
+    wording: Wording
+
+
+async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
+    """Over every charge of the course that is on no invoice yet, and was not waived."""
     course = await store.course(course_id)
     await store.lock([course.patient_id])
     patient_id = (await store.lock_whole(course.patient_id, locked=course.patient_id)).end
-    charges = await store.charges_to_invoice(course_id)
+    charges = without_waived(await store.to_bill_of_course(course_id))
     if not charges:
         raise InvoiceEmpty(course_id=to_wire("course", course_id))
-    return await _issue(store, patient_id, course_id, charges)
+    return await _issue(store, new_id(), patient_id, charges, Wording())
 
 
-async def invoice_charges(store: BillingStore, charge_ids: Sequence[UUID]) -> Invoice:
-    """Of one patient at one site, none of them of a course. With the patient locked, as above."""
-    charges = await store.charges_by_id(charge_ids)
-    patients = {charge.patient_id for charge in charges}
-    for patient_id in sorted(patients):
-        await store.lock([patient_id])
-        end = (await store.lock_whole(patient_id, locked=patient_id)).end
-    charges = await store.charges_by_id(charge_ids)
-    alike = {(charge.patient_id, charge.site_id, charge.course_id, charge.amount.currency) for charge in charges}
-    if len(charges) != len(charge_ids) or len(alike) != 1 or charges[0].course_id:
-        raise InvoiceEmpty()
-    return await _issue(store, end, None, charges)
+async def invoice_charges(store: BillingStore, charge_ids: Sequence[UUID], wording: Wording | None = None) -> Invoice:
+    """Over those charges, of one patient at one site, and what corrects them."""
+    patient_id, charges = await _chosen(store, charge_ids)
+    return await _issue(store, new_id(), patient_id, charges, wording or Wording())
 
 
-async def _issue(store: BillingStore, patient_id: UUID, course_id: UUID | None, charges: Sequence[Charge]) -> Invoice:
-    site, now = await store.site(charges[0].site_id), store.call.now
-    total = sum((charge.amount for charge in charges[1:]), charges[0].amount)
-    bill = OpenItem(new_id(), course_id, total, now)
-    usable = await store.open_items(ItemKind.PAYMENT, patient_id, site.id, total.currency)
-    shares = settle(bill, usable)
-    applications = [Application(new_id(), share, now) for share in shares]
-    invoice = Invoice(
-        id=bill.id,
+async def issue_draft(store: BillingStore, draft_id: UUID, version: int) -> Invoice:
+    draft = await store.draft(draft_id)
+    if draft.invoice_id:
+        raise InvoiceIssued()
+    patient_id, charges = await _chosen(store, draft.charge_ids)
+    invoice_id = new_id()
+    await store.end_draft(draft_id, version, invoice_id)
+    return await _issue(store, invoice_id, patient_id, charges, draft.wording)
+
+
+async def create_draft(store: BillingStore, command: CreateInvoiceDraft) -> InvoiceDraft:
+    charge_ids = command.charge_ids
+    if command.course_id:
+        await store.course(command.course_id)
+        found = without_waived(await store.to_bill_of_course(command.course_id))
+        charge_ids = tuple(each.charge.id for each in found if not each.charge.corrects_id)
+        if not charge_ids:
+            raise InvoiceEmpty(course_id=to_wire("course", command.course_id))
+    made = await _checked(store, new_id(), charge_ids, command.wording)
+    draft = InvoiceDraft(
+        id=made.id,
+        site_id=made.site_id,
+        patient_id=made.patient_id,
+        course_id=made.course_id,
+        charge_ids=charge_ids,
+        currency=made.total.currency,
+        wording=command.wording,
+        created_at=store.call.now,
+        updated_at=store.call.now,
+    )
+    await store.add_draft(draft)
+    return draft
+
+
+async def update_draft(store: BillingStore, command: UpdateInvoiceDraft) -> InvoiceDraft:
+    """Its site and patient stay."""
+    before = await store.draft(command.draft_id)
+    if before.invoice_id:
+        raise InvoiceIssued()
+    made = await _checked(store, before.id, command.charge_ids, command.wording)
+    if made.site_id != before.site_id:
+        raise ChargesOfTwoSites()
+    if made.patient_id != (await store.whole(before.patient_id)).end:
+        raise ChargesOfTwoPatients()
+    says = replace(before, course_id=made.course_id, charge_ids=command.charge_ids, wording=command.wording)
+    await store.change_draft(replace(says, version=command.version))
+    return replace(says, version=command.version + 1, updated_at=store.call.now)
+
+
+async def preview(store: BillingStore, draft: InvoiceDraft) -> Invoice | None:
+    """What the draft would become now; None once one of its charges is on an invoice."""
+    charges = await store.to_bill(draft.charge_ids)
+    if draft.invoice_id or any(each.invoiced for each in charges):
+        return None
+    return await _made(store, draft.id, draft.patient_id, charges, draft.wording)
+
+
+async def overdue(store: BillingStore, site_id: UUID, after: tuple[date, UUID] | None, limit: int) -> list[Invoice]:
+    """Of which something was to be paid before today, in the site's zone. `after` is where a page goes on."""
+    site = await store.site(site_id)
+    return await store.invoices_overdue(site_id, site.day(store.call.now), after, limit)
+
+
+async def _checked(store: BillingStore, draft_id: UUID, charge_ids: Sequence[UUID], wording: Wording) -> Invoice:
+    """What a draft would become, if it may."""
+    patient_id, charges = await _chosen(store, charge_ids)
+    made = await _made(store, draft_id, patient_id, charges, wording)
+    site = await store.site(made.site_id)
+    check_due_date(wording.due_date, site.day(store.call.now))
+    return made
+
+
+async def _chosen(store: BillingStore, charge_ids: Sequence[UUID]) -> tuple[UUID, list[ToBill]]:
+    """With the patient locked, and under which id they are billed."""
+    found = await store.to_bill(charge_ids)
+    if not found:
+        raise ChargeNotFound()
+    whose = found[0].charge.patient_id
+    await store.lock([whose])
+    patient = await store.lock_whole(whose, locked=whose)
+    return patient.end, choose(await store.to_bill(charge_ids), charge_ids, patient.ids)
+
+
+async def _made(
+    store: BillingStore, invoice_id: UUID, patient_id: UUID, charges: Sequence[ToBill], wording: Wording
+) -> Invoice:
+    """Without a number, and nothing paid."""
+    first = charges[0].charge
+    site, terms, rules = await store.site_to_bill(first.site_id)
+    made = bill(charges, wording.discount, rules)
+    course_ids = {each.charge.course_id for each in charges}
+    return Invoice(
+        id=invoice_id,
         site_id=site.id,
         legal_entity_id=site.legal_entity_id,
-        number=await store.next_invoice_number(site.legal_entity_id),
+        number=0,
         patient_id=patient_id,
-        course_id=course_id,
-        charges=tuple(charges),
-        total=total,
-        balance=total - Money(sum(share.amount.minor for share in shares), total.currency),
-        issued_at=now,
+        course_id=first.course_id if len(course_ids) == 1 else None,
+        charges=tuple(each.charge for each in charges),
+        total=made.total,
+        balance=made.total,
+        issued_at=store.call.now,
+        subtotal=made.subtotal,
+        discount=wording.discount,
+        tax=made.tax,
+        due_date=due_on(site.day(store.call.now), wording, terms),
+        note=wording.note,
+        prefix=terms.prefix,
+        status=None,
+        credited=Money(0, made.total.currency),
+        lines=made.lines,
+        taxes=made.taxes,
     )
-    entries = [ledger.of_application(each.id, each.share.amount) for each in applications]
-    store.issue_invoice(invoice, applications, entries)
-    about = course_id or invoice.id
+
+
+async def _issue(
+    store: BillingStore, invoice_id: UUID, patient_id: UUID, charges: Sequence[ToBill], wording: Wording
+) -> Invoice:
+    now = store.call.now
+    made = await _made(store, invoice_id, patient_id, charges, wording)
+    owed = OpenItem(invoice_id, made.course_id, made.total, now)
+    usable, credit_ids = await store.money_to_use(patient_id, made.site_id, made.total.currency)
+    paid = [Application(new_id(), share, now) for share in settle(owed, usable)]
+    left = made.total - Money(sum(each.share.amount.minor for each in paid), made.total.currency)
+    number = await store.next_invoice_number(made.legal_entity_id)
+    invoice = replace(made, number=number, balance=left, status=status_of(made.total, left))
+    uses = [each for each in paid if each.share.payment_id in credit_ids]
+    applications = [each for each in paid if each not in uses]
+    own = entry_of(invoice_id, made.lines)
+    entries = [own] if own else []
+    entries += [ledger.of_application(each.id, each.share.amount) for each in applications]
+    entries += [of_credit_use(each.id, each.share.amount) for each in uses]
+    store.issue_invoice(invoice, applications, uses, entries)
+    about = invoice.course_id or invoice.id
     store.emit(events.invoice_issued(invoice), about=about)
     if not invoice.balance.minor:
         store.emit(events.invoice_paid(invoice.id, invoice), about=about)

@@ -6,7 +6,7 @@ from uuid import UUID
 from chassis.ids import new_id
 from chassis.money import Money
 from services.billing import events
-from services.billing.domain.accounts import Charge, ChargeKind
+from services.billing.domain.accounts import Charge, ChargeKind, CorrectionReason
 from services.billing.domain.entitlements import (
     Drawn,
     EntitlementMissing,
@@ -86,7 +86,7 @@ async def _uncharge(store: BillingStore, site: Site, visit: RenderedVisit) -> No
     charged = await _charged(store, visit)
     if not charged or not _net(charged).minor:
         return
-    billable = {each.id for each in await store.charges_to_invoice(visit.course_id)}
+    billable = {each.charge.id for each in await store.to_bill_of_course(visit.course_id)}
     if not billable.issuperset(each.id for each in charged):
         raise VisitNotRedeemable()
     await _correct(store, site, charged[0], -_net(charged))
@@ -125,5 +125,7 @@ async def _correct(store: BillingStore, site: Site, charge: Charge, amount: Mone
         posted_at=now,
         event_id=None,
         corrects_id=charge.id,
+        made_by=store.call.actor,
+        reason=CorrectionReason.PACKAGE,
     )
     await add_charge(store, site, correction)

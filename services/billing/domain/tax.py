@@ -1,0 +1,111 @@
+"""Taxes of a site: which charges they fall on, and what an invoice's come to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from fractions import Fraction
+from math import lcm
+from uuid import UUID
+
+from chassis.errors import DomainError, Kind
+from chassis.money import Money
+from services.billing.domain.accounts import ChargeKind
+
+PPM = 1_000_000
+"""Rates are in millionths: 76,250 is 7.625 %."""
+
+
+class TaxRuleNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "TAX_RULE_NOT_FOUND", "no such tax rule"
+
+
+class TaxRuleDates(DomainError):
+    kind, reason = Kind.CONFLICT, "TAX_RULE_DATES"
+    message = "the dates leave the tax rule no day, or one that another rule of its name has"
+
+
+@dataclass(frozen=True, slots=True)
+class TaxRule:
+    id: UUID
+    site_id: UUID
+    name: str
+    rate_ppm: int
+    charge_kinds: frozenset[ChargeKind]
+    product_codes: frozenset[str]
+    """Of products: only those. Empty: all."""
+    included: bool
+    """Prices include it: it is shown, and not added."""
+    effective_date: date  # In the site's zone, as the end.
+    end_date: date | None = None  # The last day.
+    version: int = 1
+
+    def covers(self, line: "Taxable") -> bool:
+        in_force = self.effective_date <= line.day and (self.end_date is None or line.day <= self.end_date)
+        named = line.kind is not ChargeKind.PRODUCT or not self.product_codes or line.item_code in self.product_codes
+        return in_force and named and line.kind in self.charge_kinds
+
+
+@dataclass(frozen=True, slots=True)
+class Taxable:
+    kind: ChargeKind
+    item_code: str
+    day: date  # Of service.
+    amount: Money  # After discount.
+
+
+@dataclass(frozen=True, slots=True)
+class Tax:
+    """What one rule comes to."""
+
+    rule: TaxRule
+    base: Money
+    """Of what it covers, as priced."""
+    amount: Money
+    shares: tuple[Money, ...]
+    """Of `amount`, by line."""
+
+
+def check_dates(new: TaxRule, before: Sequence[TaxRule]) -> None:
+    """`before`: the rules of the same name. A rule begins after all of them, and may end no earlier than it begins."""
+    if any(new.effective_date <= rule.effective_date for rule in before):
+        raise TaxRuleDates()
+
+
+def check_end(rule: TaxRule, end: date) -> None:
+    """An end may come earlier, never later: the days after it may be another rule's."""
+    if end < rule.effective_date or (rule.end_date is not None and end > rule.end_date):
+        raise TaxRuleDates()
+
+
+def taxes(rules: Sequence[TaxRule], lines: Sequence[Taxable]) -> list[Tax]:
+    """Of each rule that covers a line. The invoice's amount of a rule is rounded once, half up, and then parted among
+    the lines, so that parts always add up. A price that includes taxes is parted into them and what others are
+    reckoned from."""
+    found = []
+    for rule in rules:
+        exact = [_exact(rule, line, rules) for line in lines]
+        if any(rule.covers(line) for line in lines):
+            currency = lines[0].amount.currency
+            covered = sum(line.amount.minor for line in lines if rule.covers(line))
+            amount = Money(half_up(sum(exact, Fraction())), currency)
+            found.append(Tax(rule, Money(covered, currency), amount, _parted(amount, exact)))
+    return found
+
+
+def half_up(exact: Fraction) -> int:
+    """Of what is not below zero."""
+    return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
+
+
+def _exact(rule: TaxRule, line: Taxable, rules: Sequence[TaxRule]) -> Fraction:
+    if not rule.covers(line):
+        return Fraction()
+    included_ppm = sum(each.rate_ppm for each in rules if each.included and each.covers(line))
+    return Fraction(line.amount.minor * rule.rate_ppm, PPM + included_ppm)
+
+
+def _parted(amount: Money, exact: Sequence[Fraction]) -> tuple[Money, ...]:
+    if not any(exact):
+        return tuple(Money(0, amount.currency) for _ in exact)
+    whole = lcm(*(each.denominator for each in exact))
+    return tuple(amount.split([int(each * whole) for each in exact]))

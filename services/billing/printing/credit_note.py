@@ -1,0 +1,59 @@
+"""What the document of a credit note shows. Why it was made, in words, is for staff only."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from chassis.money import Money
+from services.billing.domain.credit_notes import CreditLine, CreditNote, CreditPurpose, CreditReason
+from services.billing.printing.invoice import who
+from services.billing.printing.texts import day, money
+
+REASONS = {
+    CreditReason.PRICING_ERROR: "Price corrected",
+    CreditReason.SERVICE_NOT_RENDERED: "Service not rendered",
+    CreditReason.DUPLICATE: "Billed twice",
+    CreditReason.GOODWILL: "Goodwill",
+    CreditReason.DISPUTE: "Dispute settled",
+    CreditReason.VOID: "Invoice cancelled",
+    CreditReason.OTHER: "Correction",
+}
+RETURNED = {
+    CreditPurpose.REFUND: "{} that was paid will be refunded.",
+    CreditPurpose.CREDIT: "{} that was paid is kept as your credit, and pays your next invoices.",
+}
+
+
+def content_of(
+    note: CreditNote, invoice_number: str, issued: date, patient: Mapping[str, Any], issuer: Mapping[str, Any]
+) -> dict[str, Any]:
+    """`invoice_number` is the invoice's as it is shown; the rest as of an invoice."""
+    tax = sum((line.tax for line in note.lines), Money(0, note.total.currency))
+    return who(patient, issuer) | {
+        "number": note.display_number,
+        "invoice_number": invoice_number,
+        "issued": day(issued),
+        "reason": REASONS[note.reason],
+        "lines": [_line(line) for line in note.lines],
+        "amount": money(note.total - tax),
+        "tax": money(tax) if tax.minor else "",
+        "total": money(note.total),
+        "settled": _settled(note),
+    }
+
+
+def _settled(note: CreditNote) -> list[str]:
+    said = [f"{money(note.offset)} of the invoice is no longer to be paid."] if note.offset.minor else []
+    if note.returned.minor:
+        said.append(RETURNED[note.purpose].format(money(note.returned)))
+    return said
+
+
+def _line(line: CreditLine) -> dict[str, Any]:
+    return {
+        "description": line.description,
+        "quantity": str(line.quantity) if line.quantity else "",
+        "amount": money(line.amount),
+        "tax": money(line.tax) if line.tax.minor else "",
+        "total": money(line.total),
+    }

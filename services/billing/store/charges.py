@@ -1,0 +1,225 @@
+"""Charges beside visits: what they are for, what explains them, and what waits to be charged or invoiced."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy import (
+    BigInteger,
+    Date,
+    Integer,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    cast,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+
+from chassis.ids import to_wire
+from chassis.money import Money
+from chassis.sql import Statement, param, params, rows
+from chassis.store import Store
+from services.billing.domain.accounts import Charge, ChargeKind
+from services.billing.domain.charges import ChargeNotFound, Credit, PlannedVisit
+from services.billing.domain.credit_notes import credit_note_number
+from services.billing.domain.invoices import display_number
+from services.billing.domain.prices import VisitKind
+from services.billing.domain.sites import RenderedVisit
+from services.billing.store.copies import PATIENTS, kind_of, rendered_of
+from services.billing.store.documents import charge_of
+from services.billing.tables import (
+    charge,
+    credit_note,
+    credit_note_line,
+    invoice,
+    invoice_line,
+    offence,
+    pin,
+    price_item,
+    rendered_visit,
+    visit,
+)
+
+CHAIN, ID, SITE, PATIENT = (param(name, Uuid) for name in ("chain_id", "id", "site_id", "patient_id"))
+AFTER, LIMIT = param("after_id", Uuid), param("limit", Integer)
+
+# Visits that come to nothing, and what they cost.
+
+_kind = rows("planned", visit_id=Uuid, visit_type_code=Text, route_code=Text, band_code=Text)
+KEEP_KINDS = Statement(
+    update(visit)
+    .where(visit.c.chain_id == CHAIN, visit.c.id == _kind.c.visit_id)
+    .values({name: _kind.c[name] for name in ("visit_type_code", "route_code", "band_code")})
+)
+PLANNED_VISIT = Statement(select(visit).where(visit.c.chain_id == CHAIN, visit.c.id == ID))
+ADD_OFFENCE = Statement(insert(offence).values(params(*offence.c.keys())))
+OFFENCES = Statement(
+    select(func.count().label("count")).where(
+        offence.c.chain_id == CHAIN,
+        offence.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
+    )
+)
+
+# Why a charge is what it is.
+
+_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
+_on_invoice = and_(invoice.c.chain_id == invoice_line.c.chain_id, invoice.c.id == invoice_line.c.invoice_id)
+_its_pin = and_(pin.c.chain_id == charge.c.chain_id, pin.c.course_id == charge.c.course_id)
+_its_item = and_(price_item.c.chain_id == charge.c.chain_id, price_item.c.id == charge.c.price_item_id)
+BACKGROUND = Statement(
+    select(
+        pin.c.price_book_id,
+        price_item.c.description,
+        invoice.c.id.label("invoice_id"),
+        invoice.c.prefix,
+        invoice.c.number,
+    )
+    .select_from(
+        charge.outerjoin(pin, _its_pin)
+        .outerjoin(price_item, _its_item)
+        .outerjoin(invoice_line, _on_line)
+        .outerjoin(invoice, _on_invoice)
+    )
+    .where(charge.c.chain_id == CHAIN, charge.c.id == ID)
+)
+_its_note = and_(
+    credit_note.c.chain_id == credit_note_line.c.chain_id, credit_note.c.id == credit_note_line.c.credit_note_id
+)
+CREDITS = Statement(
+    select(
+        credit_note.c.id,
+        credit_note.c.prefix,
+        credit_note.c.number,
+        credit_note.c.currency,
+        credit_note.c.issued_at,
+        cast(credit_note_line.c.amount_minor + credit_note_line.c.tax_minor, BigInteger).label("credited_minor"),
+    )
+    .join(credit_note, _its_note)
+    .where(credit_note_line.c.chain_id == CHAIN, credit_note_line.c.charge_id == ID)
+    .order_by(credit_note.c.id)
+)
+
+# What waits.
+
+_uninvoiced = (
+    select(charge)
+    .outerjoin_from(charge, invoice_line, _on_line)
+    .where(
+        charge.c.chain_id == CHAIN,
+        charge.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
+        charge.c.id > AFTER,
+        invoice_line.c.charge_id.is_(None),
+    )
+    .order_by(charge.c.id)
+    .limit(LIMIT)
+)
+UNINVOICED = Statement(_uninvoiced)
+UNINVOICED_AT_SITE = Statement(_uninvoiced.where(charge.c.site_id == SITE))
+_its_charge = and_(
+    charge.c.chain_id == rendered_visit.c.chain_id,
+    charge.c.visit_id == rendered_visit.c.id,
+    charge.c.kind == literal_column("1"),  # As in the index, in any plan.
+)
+_day = param("after_day", Date)
+UNCHARGED_VISITS = Statement(
+    select(rendered_visit)
+    .outerjoin_from(rendered_visit, charge, _its_charge)
+    .where(
+        rendered_visit.c.chain_id == CHAIN,
+        rendered_visit.c.site_id == SITE,
+        charge.c.id.is_(None),
+        or_(
+            rendered_visit.c.service_date > _day,
+            and_(rendered_visit.c.service_date == _day, rendered_visit.c.id > AFTER),
+        ),
+    )
+    .order_by(rendered_visit.c.service_date, rendered_visit.c.id)
+    .limit(LIMIT)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What is known of a charge beside itself."""
+
+    pinned_book_id: UUID | None
+    item_description: str
+    invoice_id: UUID | None
+    invoice_display_number: str
+
+
+class ChargeStore(Store):
+    async def keep_kinds(self, kinds: dict[UUID, VisitKind]) -> None:
+        """Of visits that are known: what each will be."""
+        planned = list(kinds.values())
+        await self.rows(
+            KEEP_KINDS,
+            visit_id=list(kinds),
+            visit_type_code=[each.visit_type_code for each in planned],
+            route_code=[each.route_code for each in planned],
+            band_code=[each.band_code for each in planned],
+        )
+
+    async def planned_visit(self, visit_id: UUID) -> PlannedVisit | None:
+        row = await self.row(PLANNED_VISIT, id=visit_id)
+        return _planned(row) if row else None
+
+    async def add_offence(self, missed: PlannedVisit, patient_id: UUID, kind: ChargeKind, event_id: UUID) -> None:
+        await self.rows(
+            ADD_OFFENCE,
+            visit_id=missed.id,
+            site_id=missed.site_id,
+            patient_id=patient_id,
+            kind=kind,
+            event_id=event_id,
+            offended_at=self.call.now,
+        )
+
+    async def offences(self, patient_id: UUID) -> int:
+        """Of the patient, under any of their ids, at any site."""
+        row = await self.row(OFFENCES, patient_id=patient_id)
+        assert row
+        return int(row["count"])
+
+    async def background(self, charge_id: UUID) -> Background:
+        row = await self.row(BACKGROUND, id=charge_id)
+        if row is None:
+            raise ChargeNotFound(charge_id=to_wire("charge", charge_id))
+        number = display_number(row["prefix"], row["number"]) if row["invoice_id"] else ""
+        return Background(row["price_book_id"], row["description"] or "", row["invoice_id"], number)
+
+    async def credits_of_charge(self, charge_id: UUID) -> tuple[Credit, ...]:
+        """Oldest first."""
+        return tuple(_credit(row) for row in await self.rows(CREDITS, id=charge_id))
+
+    async def uninvoiced(self, patient_id: UUID, site_id: UUID | None, after_id: UUID, limit: int) -> list[Charge]:
+        """In the order in which they were posted."""
+        values = {"patient_id": patient_id, "after_id": after_id, "limit": limit}
+        if site_id:
+            return [charge_of(row) for row in await self.rows(UNINVOICED_AT_SITE, site_id=site_id, **values)]
+        return [charge_of(row) for row in await self.rows(UNINVOICED, **values)]
+
+    async def uncharged_visits(self, site_id: UUID, after: tuple[date, UUID], limit: int) -> Sequence[RenderedVisit]:
+        """Those that wait longest first."""
+        day, id = after
+        found = await self.rows(UNCHARGED_VISITS, site_id=site_id, after_day=day, after_id=id, limit=limit)
+        return [rendered_of(row) for row in found]
+
+
+def _planned(row: Record) -> PlannedVisit:
+    start: datetime = row["start_at"]
+    kind = kind_of(row) if row["visit_type_code"] else None
+    return PlannedVisit(row["id"], row["site_id"], row["patient_id"], row["course_id"], start, kind)
+
+
+def _credit(row: Record) -> Credit:
+    number = credit_note_number(row["prefix"], row["number"])
+    return Credit(row["id"], number, Money(row["credited_minor"], row["currency"]), row["issued_at"])

@@ -1,0 +1,584 @@
+"""Invoices and their drafts: what may go on one, what it says, and how it stands."""
+
+import json
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from asyncpg import Record
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Date,
+    Integer,
+    Select,
+    SmallInteger,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    cast,
+    delete,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from chassis.errors import NotYetKnown
+from chassis.etags import StaleEtag
+from chassis.ids import read_id, to_wire
+from chassis.money import Money
+from chassis.sql import Statement, param, params, rows
+from chassis.store import settling
+from chassis.times import EPOCH
+from services.billing.domain.accounts import Application, Charge, ChargeKind, InvoiceNotFound, ItemKind, OpenItem
+from services.billing.domain.codes import ServiceCode
+from services.billing.domain.invoices import (
+    Discount,
+    DiscountReason,
+    Invoice,
+    InvoiceDraft,
+    InvoiceDraftNotFound,
+    InvoiceIssued,
+    InvoiceStatus,
+    Line,
+    Taken,
+    TaxLine,
+    Terms,
+    ToBill,
+    Wording,
+)
+from services.billing.domain.ledger import Entry
+from services.billing.domain.sites import Site
+from services.billing.domain.tax import TaxRule
+from services.billing.store.copies import is_about
+from services.billing.store.documents import APPLIED, OPEN_ITEMS, applied, charge_of
+from services.billing.store.ledger import LedgerStore, posted
+from services.billing.tables import (
+    charge,
+    credit_note_line,
+    credit_use,
+    invoice,
+    invoice_draft,
+    invoice_line,
+    invoice_series,
+    invoice_tax,
+    legal_entity_billing,
+    open_item,
+    service_code,
+    site,
+    tax_rule,
+)
+
+CHAIN, ID, SITE, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "site_id", "course_id"))
+CURRENCY = param("currency", Text)
+BEFORE, LIMIT = param("before_id", Uuid), param("limit", Integer)
+
+# Issuing. Names of parameters differ where chassis.store.SETTLE has them already.
+
+_new_invoice = insert(invoice).values(
+    params("chain_id", "id", "site_id", "legal_entity_id", "number", "patient_id", "course_id", "currency")
+    | params("subtotal_minor", "discount_minor", "discount_reason", "tax_minor", "total_minor", "prefix", "note")
+    | {"issued_at": param("posted_at")}
+)
+_new_open_item = insert(open_item).values(
+    params("chain_id", "id", "site_id", "patient_id", "course_id", "currency", "left_minor", "due_date")
+    | {"kind": param("item_kind"), "since": param("posted_at"), "whole_minor": param("total_minor")}
+)
+_line = rows(
+    "new_line",
+    charge_id=Uuid,
+    line_minor=BigInteger,
+    line_discount_minor=BigInteger,
+    line_tax_minor=BigInteger,
+    line_included_tax_minor=BigInteger,
+    line_codes=Text,
+)
+_new_lines = insert(invoice_line).from_select(
+    [
+        *("chain_id", "site_id", "invoice_id", "charge_id"),
+        *("amount_minor", "discount_minor", "tax_minor", "included_tax_minor", "codes"),
+    ],
+    select(
+        CHAIN,
+        SITE,
+        ID,
+        _line.c.charge_id,
+        _line.c.line_minor,
+        _line.c.line_discount_minor,
+        _line.c.line_tax_minor,
+        _line.c.line_included_tax_minor,
+        cast(_line.c.line_codes, JSONB),
+    ),
+)
+_tax = rows(
+    "new_tax",
+    tax_rule_id=Uuid,
+    tax_name=Text,
+    tax_rate_ppm=Integer,
+    tax_included=Boolean,
+    tax_base_minor=BigInteger,
+    tax_amount_minor=BigInteger,
+)
+_new_taxes = insert(invoice_tax).from_select(
+    [
+        *("chain_id", "site_id", "invoice_id", "tax_rule_id", "name", "rate_ppm", "included"),
+        *("base_minor", "amount_minor"),
+    ],
+    select(
+        CHAIN,
+        SITE,
+        ID,
+        _tax.c.tax_rule_id,
+        _tax.c.tax_name,
+        _tax.c.tax_rate_ppm,
+        _tax.c.tax_included,
+        _tax.c.tax_base_minor,
+        _tax.c.tax_amount_minor,
+    ),
+)
+_use = rows("new_use", use_id=Uuid, used_credit_id=Uuid, used_minor=BigInteger)
+_new_uses = insert(credit_use).from_select(
+    ["chain_id", "site_id", "invoice_id", "currency", "applied_at", "id", "credit_id", "amount_minor"],
+    select(
+        CHAIN,
+        SITE,
+        ID,
+        CURRENCY,
+        param("posted_at", credit_use.c.applied_at.type),
+        _use.c.use_id,
+        _use.c.used_credit_id,
+        _use.c.used_minor,
+    ),
+)
+ISSUE_INVOICE = settling(
+    _new_invoice.cte("new_invoice"),
+    _new_open_item.cte("new_open_item"),
+    _new_lines.cte("new_lines"),
+    _new_taxes.cte("new_taxes"),
+    _new_uses.cte("new_uses"),
+    *APPLIED,
+)
+_series = pg_insert(invoice_series).values(params("chain_id", "legal_entity_id") | {"last_number": 1})
+NEXT_NUMBER = Statement(
+    _series.on_conflict_do_update(
+        index_elements=["chain_id", "legal_entity_id"], set_={"last_number": invoice_series.c.last_number + 1}
+    ).returning(invoice_series.c.last_number)
+)
+
+# What may go on an invoice.
+
+_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
+_code = func.jsonb_build_array(service_code.c.code, service_code.c.units, service_code.c.modifiers)
+_codes = (
+    select(
+        func.coalesce(
+            func.jsonb_agg(aggregate_order_by(_code, service_code.c.code, service_code.c.id)), literal_column("'[]'")
+        )
+    )
+    .where(
+        service_code.c.chain_id == charge.c.chain_id,
+        service_code.c.visit_type_code == charge.c.visit_type_code,
+        charge.c.visit_type_code != "",
+        service_code.c.route_code.in_(["", charge.c.route_code]),
+        service_code.c.band_code.in_(["", charge.c.band_code]),
+        service_code.c.effective_date <= charge.c.service_date,
+        or_(service_code.c.end_date.is_(None), service_code.c.end_date >= charge.c.service_date),
+    )
+    .scalar_subquery()
+)
+_to_bill = (
+    select(charge, invoice_line.c.invoice_id, _codes.label("codes"))
+    .outerjoin(invoice_line, _on_line)
+    .where(charge.c.chain_id == CHAIN)
+    .order_by(charge.c.service_date, charge.c.id)
+)
+TO_BILL_OF_COURSE = Statement(_to_bill.where(charge.c.course_id == COURSE, invoice_line.c.charge_id.is_(None)))
+_ids = param("ids", ARRAY(Uuid))
+TO_BILL = Statement(_to_bill.where(or_(charge.c.id == any_(_ids), charge.c.corrects_id == any_(_ids))))
+_rule_columns = [column for column in tax_rule.c if column.name not in ("chain_id", "site_id")]
+_rule = func.json_build_array(*_rule_columns)
+_rules = (
+    select(
+        func.coalesce(
+            func.json_agg(aggregate_order_by(_rule, tax_rule.c.effective_date, tax_rule.c.id)), literal_column("'[]'")
+        )
+    )
+    .where(tax_rule.c.chain_id == CHAIN, tax_rule.c.site_id == ID)
+    .scalar_subquery()
+)
+_its_terms = and_(
+    legal_entity_billing.c.chain_id == site.c.chain_id,
+    legal_entity_billing.c.legal_entity_id == site.c.legal_entity_id,
+)
+SITE_TO_BILL = Statement(
+    select(
+        site,
+        _rules.label("rules"),
+        legal_entity_billing.c.invoice_prefix,
+        legal_entity_billing.c.payment_terms_days,
+    )
+    .outerjoin_from(site, legal_entity_billing, _its_terms)
+    .where(site.c.chain_id == CHAIN, site.c.id == ID)
+)
+
+# Invoices.
+
+_rest = and_(open_item.c.chain_id == invoice.c.chain_id, open_item.c.id == invoice.c.id)
+_standing = [open_item.c[name] for name in ("left_minor", "credited_minor", "status", "due_date")]
+_invoices = select(invoice, *_standing).join(open_item, _rest).where(invoice.c.chain_id == CHAIN)
+INVOICE = Statement(_invoices.where(invoice.c.id == ID))
+
+
+def _sum(name: str) -> ColumnElement[int]:
+    summed = func.coalesce(func.sum(credit_note_line.c[name]), 0)
+    return cast(summed, BigInteger).label(f"taken_{name}")
+
+
+_taken = (
+    select(*map(_sum, ("quantity", "amount_minor", "discount_minor", "tax_minor", "included_tax_minor")))
+    .where(credit_note_line.c.chain_id == CHAIN, credit_note_line.c.charge_id == charge.c.id)
+    .correlate(charge)
+    .lateral("taken")
+)
+_line_columns = [
+    invoice_line.c[name].label(f"line_{name}")
+    for name in ("amount_minor", "discount_minor", "tax_minor", "included_tax_minor", "codes")
+]
+LINES = Statement(
+    select(charge, *_line_columns, _taken)
+    .join(invoice_line, _on_line)
+    .join(_taken, literal_column("true"))
+    .where(charge.c.chain_id == CHAIN, invoice_line.c.chain_id == CHAIN, invoice_line.c.invoice_id == ID)
+    .order_by(charge.c.service_date, charge.c.id)
+)
+TAXES = Statement(
+    select(invoice_tax)
+    .where(invoice_tax.c.chain_id == CHAIN, invoice_tax.c.invoice_id == ID)
+    .order_by(invoice_tax.c.name, invoice_tax.c.tax_rule_id)
+)
+
+
+def _newest_first(found: Select[Any], id: ColumnElement[UUID]) -> Statement:
+    return Statement(found.where(id < BEFORE).order_by(id.desc()).limit(LIMIT))
+
+
+INVOICE_LISTINGS = {
+    about: _newest_first(_invoices.where(is_about(invoice, about)), invoice.c.id)
+    for about in ("patient_id", "course_id", "site_id")
+}
+_of_site = _invoices.where(
+    open_item.c.chain_id == CHAIN,
+    open_item.c.site_id == SITE,
+    open_item.c.kind == literal_column("2"),  # As in the indexes, in any plan.
+)
+INVOICES_BY_STATUS = _newest_first(_of_site.where(open_item.c.status == param("status", SmallInteger)), open_item.c.id)
+_after_day, _after_id = param("after_day", Date), param("after_id", Uuid)
+INVOICES_OVERDUE = Statement(
+    _of_site.where(
+        open_item.c.left_minor > literal_column("0"),
+        open_item.c.due_date < param("today", Date),
+        open_item.c.due_date >= _after_day,
+        or_(open_item.c.due_date > _after_day, open_item.c.id > _after_id),
+    )
+    .order_by(open_item.c.due_date, open_item.c.id)
+    .limit(LIMIT)
+)
+
+# Drafts.
+
+_says = params("course_id", "charge_ids", "discount_minor", "discount_reason", "due_date", "note")
+_own_draft = and_(invoice_draft.c.chain_id == CHAIN, invoice_draft.c.id == ID)
+_unchanged = and_(
+    _own_draft, invoice_draft.c.version == param("version", Integer), invoice_draft.c.invoice_id.is_(None)
+)
+_next = {"version": invoice_draft.c.version + 1, "updated_at": param("updated_at")}
+ADD_DRAFT = Statement(insert(invoice_draft).values(params(*invoice_draft.c.keys())))
+CHANGE_DRAFT = Statement(update(invoice_draft).where(_unchanged).values(_says | _next).returning(invoice_draft.c.id))
+END_DRAFT = Statement(
+    update(invoice_draft)
+    .where(_unchanged)
+    .values(_next | {"invoice_id": param("invoice_id")})
+    .returning(invoice_draft.c.id)
+)
+DELETE_DRAFT = Statement(delete(invoice_draft).where(_unchanged).returning(invoice_draft.c.id))
+DRAFT = Statement(select(invoice_draft).where(_own_draft))
+_drafts = select(invoice_draft).where(
+    invoice_draft.c.chain_id == CHAIN, invoice_draft.c.site_id == SITE, invoice_draft.c.invoice_id.is_(None)
+)
+DRAFTS = _newest_first(_drafts, invoice_draft.c.id)
+
+
+class InvoiceStore(LedgerStore):
+    def issue_invoice(
+        self,
+        new: Invoice,
+        applications: Sequence[Application],
+        uses: Sequence[Application],
+        entries: Sequence[Entry],
+    ) -> None:
+        """Written last, with what pays it: payments, and credit of the patient."""
+        own = {line.charge.id: line for line in new.lines}
+        lines = [own.get(each.id) for each in new.charges]
+        shares = [each.share for each in (*applications, *uses)]
+        taken = {
+            "taken_id": [each.payment_id for each in shares],
+            "taken_minor": [each.amount.minor for each in shares],
+        }
+        self.write_last(
+            ISSUE_INVOICE,
+            id=new.id,
+            site_id=new.site_id,
+            legal_entity_id=new.legal_entity_id,
+            number=new.number,
+            prefix=new.prefix,
+            patient_id=new.patient_id,
+            course_id=new.course_id,
+            currency=new.total.currency,
+            subtotal_minor=new.subtotal.minor,
+            discount_minor=new.discount.amount.minor if new.discount else 0,
+            discount_reason=new.discount.reason if new.discount else None,
+            tax_minor=new.tax.minor,
+            total_minor=new.total.minor,
+            due_date=new.due_date,
+            note=new.note,
+            posted_at=new.issued_at,
+            charge_id=[each.id for each in new.charges],
+            line_minor=[line.amount.minor if line else 0 for line in lines],
+            line_discount_minor=[line.discount.minor if line else 0 for line in lines],
+            line_tax_minor=[line.tax.minor if line else 0 for line in lines],
+            line_included_tax_minor=[line.included_tax.minor if line else 0 for line in lines],
+            line_codes=[_codes_to_json(line.codes if line else ()) for line in lines],
+            tax_rule_id=[each.rule_id for each in new.taxes],
+            tax_name=[each.name for each in new.taxes],
+            tax_rate_ppm=[each.rate_ppm for each in new.taxes],
+            tax_included=[each.included for each in new.taxes],
+            tax_base_minor=[each.base.minor for each in new.taxes],
+            tax_amount_minor=[each.amount.minor for each in new.taxes],
+            use_id=[each.id for each in uses],
+            used_credit_id=[each.share.payment_id for each in uses],
+            used_minor=[each.share.amount.minor for each in uses],
+            item_kind=ItemKind.INVOICE,
+            left_minor=new.balance.minor,
+            **(applied(applications, []) | taken),
+            **posted(entries),
+        )
+
+    async def next_invoice_number(self, legal_entity_id: UUID) -> int:
+        """Without a gap: the next one waits for this transaction, and gets the same number if it is rolled back."""
+        row = await self.row(NEXT_NUMBER, legal_entity_id=legal_entity_id)
+        assert row
+        return int(row["last_number"])
+
+    async def to_bill_of_course(self, course_id: UUID) -> list[ToBill]:
+        """Its charges that are on no invoice yet."""
+        return [_to_be_billed(row) for row in await self.rows(TO_BILL_OF_COURSE, course_id=course_id)]
+
+    async def to_bill(self, charge_ids: Sequence[UUID]) -> list[ToBill]:
+        """Those charges, and what corrects them."""
+        return [_to_be_billed(row) for row in await self.rows(TO_BILL, ids=list(charge_ids))]
+
+    async def site_to_bill(self, site_id: UUID) -> tuple[Site, Terms, list[TaxRule]]:
+        """With how its legal entity bills, and its taxes, past and to come."""
+        row = await self.row(SITE_TO_BILL, id=site_id)
+        if row is None:
+            raise NotYetKnown("site", site_id)
+        rules = [_rule_of(site_id, values) for values in json.loads(row["rules"])]
+        terms = Terms(row["invoice_prefix"] or "", row["payment_terms_days"] or 0)
+        return Site(row["id"], row["legal_entity_id"], ZoneInfo(row["time_zone"])), terms, rules
+
+    async def money_to_use(self, patient_id: UUID, site_id: UUID, currency: str) -> tuple[list[OpenItem], set[UUID]]:
+        """Payments and credit of a patient at a site, of which something is left; and which of them are credit."""
+        kinds = [ItemKind.PAYMENT, ItemKind.CREDIT]
+        found = await self.rows(OPEN_ITEMS, kinds=kinds, patient_id=patient_id, site_id=site_id, currency=currency)
+        items = [
+            OpenItem(row["id"], row["course_id"], Money(row["left_minor"], row["currency"]), row["since"])
+            for row in found
+        ]
+        return items, {row["id"] for row in found if row["kind"] == ItemKind.CREDIT}
+
+    async def invoice(self, invoice_id: UUID) -> Invoice:
+        row = await self.row(INVOICE, id=invoice_id)
+        if row is None:
+            raise InvoiceNotFound(invoice_id=to_wire("invoice", invoice_id))
+        lines = await self.rows(LINES, id=invoice_id)
+        return _invoice(row, lines, await self.rows(TAXES, id=invoice_id))
+
+    async def invoices(self, about: str, about_id: UUID, before_id: UUID, limit: int) -> list[Invoice]:
+        """Without their charges. `about` is one of INVOICE_LISTINGS. The newest first."""
+        found = await self.rows(INVOICE_LISTINGS[about], about_id=about_id, before_id=before_id, limit=limit)
+        return [_invoice(row, (), ()) for row in found]
+
+    async def invoices_by_status(
+        self, site_id: UUID, status: InvoiceStatus, before_id: UUID, limit: int
+    ) -> list[Invoice]:
+        """Without their charges, the newest first."""
+        about = {"site_id": site_id, "status": status}
+        found = await self.rows(INVOICES_BY_STATUS, **about, before_id=before_id, limit=limit)
+        return [_invoice(row, (), ()) for row in found]
+
+    async def invoices_overdue(
+        self, site_id: UUID, today: date, after: tuple[date, UUID] | None, limit: int
+    ) -> list[Invoice]:
+        """Without their charges, the longest overdue first."""
+        day, id = after or (EPOCH.date(), UUID(int=0))
+        about = {"site_id": site_id, "today": today}
+        found = await self.rows(INVOICES_OVERDUE, **about, after_day=day, after_id=id, limit=limit)
+        return [_invoice(row, (), ()) for row in found]
+
+    async def add_draft(self, new: InvoiceDraft) -> None:
+        await self.rows(
+            ADD_DRAFT,
+            id=new.id,
+            site_id=new.site_id,
+            patient_id=new.patient_id,
+            currency=new.currency,
+            version=new.version,
+            invoice_id=new.invoice_id,
+            created_at=new.created_at,
+            updated_at=new.updated_at,
+            **_said(new),
+        )
+
+    async def change_draft(self, new: InvoiceDraft) -> None:
+        """If it is as `new.version` was, and not issued."""
+        values = _said(new) | {"version": new.version, "updated_at": self.call.now}
+        await self._need(await self.row(CHANGE_DRAFT, id=new.id, **values), new.id)
+
+    async def end_draft(self, draft_id: UUID, version: int, invoice_id: UUID) -> None:
+        values = {"version": version, "invoice_id": invoice_id, "updated_at": self.call.now}
+        await self._need(await self.row(END_DRAFT, id=draft_id, **values), draft_id)
+
+    async def delete_draft(self, draft_id: UUID, version: int) -> None:
+        await self._need(await self.row(DELETE_DRAFT, id=draft_id, version=version), draft_id)
+
+    async def _need(self, changed: Record | None, draft_id: UUID) -> None:
+        if changed is None:
+            if (await self.draft(draft_id)).invoice_id:
+                raise InvoiceIssued()
+            raise StaleEtag()
+
+    async def draft(self, draft_id: UUID) -> InvoiceDraft:
+        row = await self.row(DRAFT, id=draft_id)
+        if row is None:
+            raise InvoiceDraftNotFound()
+        return _draft(row)
+
+    async def drafts(self, site_id: UUID, before_id: UUID, limit: int) -> list[InvoiceDraft]:
+        """Those not issued, the newest first."""
+        return [_draft(row) for row in await self.rows(DRAFTS, site_id=site_id, before_id=before_id, limit=limit)]
+
+
+def _said(draft: InvoiceDraft) -> dict[str, Any]:
+    wording = draft.wording
+    return {
+        "course_id": draft.course_id,
+        "charge_ids": list(draft.charge_ids),
+        "discount_minor": wording.discount.amount.minor if wording.discount else 0,
+        "discount_reason": wording.discount.reason if wording.discount else None,
+        "due_date": wording.due_date,
+        "note": wording.note,
+    }
+
+
+def _draft(row: Record) -> InvoiceDraft:
+    return InvoiceDraft(
+        id=row["id"],
+        site_id=row["site_id"],
+        patient_id=row["patient_id"],
+        course_id=row["course_id"],
+        charge_ids=tuple(row["charge_ids"]),
+        currency=row["currency"],
+        wording=Wording(_discount(row), row["due_date"], row["note"]),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        version=row["version"],
+        invoice_id=row["invoice_id"],
+    )
+
+
+def _discount(row: Record) -> Discount | None:
+    if not row["discount_minor"]:
+        return None
+    return Discount(Money(row["discount_minor"], row["currency"]), DiscountReason(row["discount_reason"]))
+
+
+def _codes_to_json(codes: Sequence[ServiceCode]) -> str:
+    return json.dumps([[each.code, each.units, each.modifiers] for each in codes])
+
+
+def _codes_of(text: str) -> tuple[ServiceCode, ...]:
+    return tuple(ServiceCode(code, units, tuple(modifiers)) for code, units, modifiers in json.loads(text))
+
+
+def _to_be_billed(row: Record) -> ToBill:
+    return ToBill(charge_of(row), _codes_of(row["codes"]), row["invoice_id"] is not None)
+
+
+def _rule_of(site_id: UUID, values: Sequence[Any]) -> TaxRule:
+    named = dict(zip((column.name for column in _rule_columns), values, strict=True))
+    return TaxRule(
+        id=read_id(named["id"]),
+        site_id=site_id,
+        name=named["name"],
+        rate_ppm=named["rate_ppm"],
+        charge_kinds=frozenset(map(ChargeKind, named["charge_kinds"])),
+        product_codes=frozenset(named["product_codes"]),
+        included=named["included"],
+        effective_date=date.fromisoformat(named["effective_date"]),
+        end_date=date.fromisoformat(named["end_date"]) if named["end_date"] else None,
+        version=named["version"],
+    )
+
+
+def _invoice(row: Record, lines: Sequence[Record], taxes: Sequence[Record]) -> Invoice:
+    currency = row["currency"]
+    charges = tuple(map(charge_of, lines))
+    own = [(each, found) for each, found in zip(charges, lines, strict=True) if not each.corrects_id]
+    return Invoice(
+        id=row["id"],
+        site_id=row["site_id"],
+        legal_entity_id=row["legal_entity_id"],
+        number=row["number"],
+        patient_id=row["patient_id"],
+        course_id=row["course_id"],
+        charges=charges,
+        total=Money(row["total_minor"], currency),
+        balance=Money(row["left_minor"], currency),
+        issued_at=row["issued_at"],
+        subtotal=Money(row["subtotal_minor"], currency),
+        discount=_discount(row),
+        tax=Money(row["tax_minor"], currency),
+        due_date=row["due_date"],
+        note=row["note"],
+        prefix=row["prefix"],
+        status=InvoiceStatus(row["status"]),
+        credited=Money(row["credited_minor"], currency),
+        lines=tuple(_line_of(each, found) for each, found in own),
+        taxes=tuple(_tax_line(each, currency) for each in taxes),
+        credited_of={each.id: _taken_of(found) for each, found in own},
+    )
+
+
+def _line_of(of: Charge, row: Record) -> Line:
+    names = ("amount_minor", "discount_minor", "tax_minor", "included_tax_minor")
+    amount, discount, tax, included_tax = (Money(row[f"line_{name}"], row["currency"]) for name in names)
+    return Line(of, amount, discount, tax, included_tax, _codes_of(row["line_codes"]))
+
+
+def _taken_of(row: Record) -> Taken:
+    names = ("quantity", "amount_minor", "discount_minor", "tax_minor", "included_tax_minor")
+    return Taken(*(row[f"taken_{name}"] for name in names))
+
+
+def _tax_line(row: Record, currency: str) -> TaxLine:
+    amounts = (Money(row[name], currency) for name in ("base_minor", "amount_minor"))
+    return TaxLine(row["tax_rule_id"], row["name"], row["rate_ppm"], row["included"], *amounts)

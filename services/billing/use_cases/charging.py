@@ -1,0 +1,226 @@
+"""What people charge and correct, and fees that follow from what became of a visit."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from chassis.ids import new_id, to_wire
+from chassis.money import Money
+from services.billing.domain.accounts import Charge, ChargeKind, CorrectionReason
+from services.billing.domain.charges import (
+    ChargeInvoiced,
+    ChargeMisdirected,
+    ChargeNotFound,
+    Explanation,
+    PlannedVisit,
+    check_correction,
+    of_product,
+    waived,
+)
+from services.billing.domain.fees import FeeKind, fee_for
+from services.billing.domain.prices import PriceBook, PriceMissing, price, since
+from services.billing.domain.sites import Site
+from services.billing.store import BillingStore
+from services.billing.use_cases.charges import add_charge
+from services.billing.use_cases.estimates import books_of
+
+FEE_KINDS = {FeeKind.NO_SHOW: ChargeKind.NO_SHOW_FEE, FeeKind.LATE_CANCELLATION: ChargeKind.LATE_CANCELLATION_FEE}
+NEVER_FORGIVEN = 1_000
+"""So many offences no fee rule forgives."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeProduct:
+    site_id: UUID
+    patient_id: UUID
+    course_id: UUID | None
+    visit_id: UUID | None
+    product_code: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectCharge:
+    charge_id: UUID
+    amount: Money
+    reason: CorrectionReason
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A charge that is not on an invoice, and its corrections, with its patient locked."""
+
+    charge: Charge
+    corrections: tuple[Charge, ...]
+    patient_id: UUID
+
+
+async def charge_fee(
+    store: BillingStore, site: Site, visit_id: UUID, kind: FeeKind, cancelled_at: datetime | None, event_id: UUID
+) -> None:
+    """Of a visit that the patient missed, or cancelled at that instant, if the pinned price book asks for one. What is
+    forgiven counts as an offence all the same. With the patient locked, so that no two offences are the first."""
+    visit = await store.planned_visit(visit_id)
+    if visit is None:
+        return
+    patient_id = (await store.lock_whole(visit.patient_id)).end
+    books = await books_of(store, site, await store.course(visit.course_id))
+    if not books:
+        return
+    visit_price = _price_of(books[0], visit)
+    before = await store.offences(patient_id)
+
+    def fee(offences_before: int) -> tuple[Money, str, str, UUID] | None:
+        found = fee_for(
+            books[0],
+            kind,
+            cancelled_at=cancelled_at,
+            start_at=visit.start_at,
+            site=site,
+            offences_before=offences_before,
+            visit_price=visit_price,
+        )
+        return (found.amount, found.item.code, found.item.description, found.item.id) if found else None
+
+    if not fee(NEVER_FORGIVEN):
+        return
+    await store.add_offence(visit, patient_id, FEE_KINDS[kind], event_id)
+    if found := fee(before):
+        amount, code, description, item_id = found
+        charge = Charge(
+            id=new_id(),
+            kind=FEE_KINDS[kind],
+            site_id=visit.site_id,
+            patient_id=patient_id,
+            course_id=visit.course_id,
+            visit_id=visit.id,
+            service_date=site.day(visit.start_at),
+            service=None,
+            item_code=code,
+            description=description,
+            quantity=1,
+            amount=amount,
+            price_book_id=books[0].id,
+            price_book_version=books[0].version,
+            price_item_id=item_id,
+            event_id=event_id,
+            posted_at=store.call.now,
+        )
+        await add_charge(store, site, charge)
+
+
+async def charge_product(store: BillingStore, command: ChargeProduct) -> Charge:
+    """By the price book in force on the day. The caller has locked the patient."""
+    site, now = await store.site(command.site_id), store.call.now
+    patient = await store.locked_patient(command.patient_id)
+    await _check_purpose(store, command, patient.ids)
+    today = site.day(now)
+    in_force = since(await store.published(site.id), today, now)[:1]
+    item = in_force[0].product(command.product_code) if in_force else None
+    if item is None:
+        raise PriceMissing()
+    charge = Charge(
+        id=new_id(),
+        kind=ChargeKind.PRODUCT,
+        site_id=site.id,
+        patient_id=patient.end,
+        course_id=command.course_id,
+        visit_id=command.visit_id,
+        service_date=today,
+        service=None,
+        item_code=command.product_code,
+        description=item.description,
+        quantity=command.quantity,
+        amount=of_product(item.unit_price, command.quantity),
+        price_book_id=in_force[0].id,
+        price_book_version=in_force[0].version,
+        price_item_id=item.id,
+        made_by=store.call.actor,
+        posted_at=now,
+    )
+    await add_charge(store, site, charge)
+    return charge
+
+
+async def correct_charge(store: BillingStore, command: CorrectCharge) -> Charge:
+    found = await _found(store, command.charge_id)
+    check_correction(found.charge, found.corrections, command.amount)
+    return await _correct(store, found, command.amount, command.reason, command.note)
+
+
+async def waive_fee(store: BillingStore, charge_id: UUID, note: str) -> Charge:
+    found = await _found(store, charge_id)
+    amount = waived(found.charge, found.corrections)
+    return await _correct(store, found, amount, CorrectionReason.WAIVER, note)
+
+
+async def explain_charge(store: BillingStore, charge_id: UUID) -> Explanation:
+    background = await store.background(charge_id)
+    found = [each.charge for each in await store.to_bill([charge_id])]
+    return Explanation(
+        charge=next(each for each in found if each.id == charge_id),
+        pinned_book_id=background.pinned_book_id,
+        item_description=background.item_description,
+        corrections=tuple(sorted((each for each in found if each.corrects_id), key=lambda each: each.id)),
+        invoice_id=background.invoice_id,
+        invoice_display_number=background.invoice_display_number,
+        credits=await store.credits_of_charge(charge_id),
+    )
+
+
+async def _found(store: BillingStore, charge_id: UUID) -> Found:
+    found = await store.to_bill([charge_id])
+    whose = next((each.charge.patient_id for each in found if each.charge.id == charge_id), None)
+    if whose is None:
+        raise ChargeNotFound(charge_id=to_wire("charge", charge_id))
+    await store.lock([whose])
+    patient_id = (await store.lock_whole(whose, locked=whose)).end
+    by_id = {each.charge.id: each for each in await store.to_bill([charge_id])}
+    own = by_id.pop(charge_id)
+    if own.invoiced:
+        raise ChargeInvoiced()
+    return Found(own.charge, tuple(each.charge for each in by_id.values()), patient_id)
+
+
+async def _correct(store: BillingStore, found: Found, amount: Money, reason: CorrectionReason, note: str) -> Charge:
+    corrected = found.charge
+    correction = Charge(
+        id=new_id(),
+        kind=ChargeKind.CORRECTION,
+        site_id=corrected.site_id,
+        patient_id=found.patient_id,
+        course_id=corrected.course_id,
+        visit_id=None,
+        service_date=corrected.service_date,
+        service=None,
+        item_code=corrected.item_code,
+        description=corrected.description,
+        quantity=1,
+        amount=amount,
+        corrects_id=corrected.id,
+        made_by=store.call.actor,
+        reason=reason,
+        note=note,
+        posted_at=store.call.now,
+    )
+    await add_charge(store, await store.site(corrected.site_id), correction, corrected.kind)
+    return correction
+
+
+async def _check_purpose(store: BillingStore, command: ChargeProduct, patient_ids: frozenset[UUID]) -> None:
+    """The course and the visit that are named must be this patient's, at this site."""
+    if command.course_id:
+        course = await store.course(command.course_id)
+        if course.patient_id not in patient_ids or course.site_id != command.site_id:
+            raise ChargeMisdirected()
+    if command.visit_id:
+        visit = await store.planned_visit(command.visit_id)
+        if visit is None or visit.course_id != command.course_id:
+            raise ChargeMisdirected()
+
+
+def _price_of(book: PriceBook, visit: PlannedVisit) -> Money:
+    """Zero where nobody knows what the visit would have cost: then a part of it is nothing."""
+    found = price([book], visit.kind) if visit.kind else None
+    return found.item.unit_price if found else Money(0, book.currency)

@@ -1,0 +1,111 @@
+"""Credit notes: what was invoiced is taken back, and what was paid for it is the patient's again.
+
+With the patient locked, as whoever invoices or takes payments has; the number comes last, as an invoice's does.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from chassis.ids import new_id
+from chassis.money import Money
+from services.billing import events
+from services.billing.domain.credit_notes import (
+    Asked,
+    CreditAboveOpen,
+    CreditLine,
+    CreditNote,
+    CreditPurpose,
+    CreditReason,
+    Unapplication,
+    all_left,
+    credit_lines,
+    entries_of,
+    unapplied,
+)
+from services.billing.domain.invoices import Invoice, InvoiceVoid, total_of
+from services.billing.store import BillingStore
+
+
+@dataclass(frozen=True, slots=True)
+class CreateCreditNote:
+    invoice_id: UUID
+    lines: tuple[Asked, ...]
+    reason: CreditReason
+    note: str
+    purpose: CreditPurpose
+
+
+@dataclass(frozen=True, slots=True)
+class VoidInvoice:
+    invoice_id: UUID
+    purpose: CreditPurpose
+    note: str
+
+
+async def create_credit_note(store: BillingStore, command: CreateCreditNote) -> CreditNote:
+    def lines_of(invoice: Invoice) -> list[CreditLine]:
+        return credit_lines(invoice.lines, invoice.credited_of, command.lines)
+
+    return await _credit(store, command.invoice_id, lines_of, command.reason, command.note, command.purpose)
+
+
+async def void_invoice(store: BillingStore, command: VoidInvoice) -> CreditNote:
+    """By a credit note over all that is left of it."""
+
+    def lines_of(invoice: Invoice) -> list[CreditLine]:
+        return all_left(invoice.lines, invoice.credited_of)
+
+    return await _credit(store, command.invoice_id, lines_of, CreditReason.VOID, command.note, command.purpose)
+
+
+async def _credit(
+    store: BillingStore,
+    invoice_id: UUID,
+    lines_of: Callable[[Invoice], Sequence[CreditLine]],
+    reason: CreditReason,
+    note: str,
+    purpose: CreditPurpose,
+) -> CreditNote:
+    whose = (await store.invoice(invoice_id)).patient_id
+    await store.lock([whose])
+    patient_id = (await store.lock_whole(whose, locked=whose)).end
+    invoice = await store.invoice(invoice_id)
+    if invoice.credited == invoice.total:
+        raise InvoiceVoid()
+    lines = tuple(lines_of(invoice))
+    total = total_of(line.total for line in lines)
+    offset = min(total, invoice.balance)
+    if purpose is CreditPurpose.OFFSET and offset < total:
+        raise CreditAboveOpen(left_minor=invoice.balance.minor)
+    taken = await _taken(store, invoice_id, total - offset)
+    made = CreditNote(
+        id=new_id(),
+        site_id=invoice.site_id,
+        legal_entity_id=invoice.legal_entity_id,
+        number=await store.next_credit_note_number(invoice.legal_entity_id),
+        prefix=invoice.prefix,
+        invoice_id=invoice_id,
+        patient_id=patient_id,
+        lines=lines,
+        total=total,
+        offset=offset,
+        reason=reason,
+        note=note,
+        purpose=purpose,
+        made_by=store.call.actor,
+        issued_at=store.call.now,
+    )
+    store.issue_credit_note(made, taken, entries_of(made, invoice.lines, taken))
+    voids, about = invoice.credited + total == invoice.total, invoice.course_id or invoice.id
+    store.emit(events.credit_note_issued(made, voids=voids), about=about)
+    if not voids and offset.minor and offset == invoice.balance:
+        store.emit(events.invoice_paid(invoice.id, invoice), about=about)
+    return made
+
+
+async def _taken(store: BillingStore, invoice_id: UUID, amount: Money) -> list[Unapplication]:
+    if not amount.minor:
+        return []
+    applied = await store.applied_to(invoice_id)
+    return [Unapplication(new_id(), each, part) for each, part in unapplied(applied, amount)]
