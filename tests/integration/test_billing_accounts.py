@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -12,7 +12,9 @@ import pytest_asyncio
 from grpc import StatusCode
 
 from atoll.billing.v1 import account_service_pb2 as pb
+from atoll.billing.v1 import billing_profile_service_pb2 as profile_pb
 from atoll.billing.v1 import ledger_service_pb2 as ledger_pb
+from atoll.billing.v1.billing_profile_service_pb2_grpc import BillingProfileServiceStub
 from atoll.scheduling.v1.events_pb2 import LegalEntityUpdated
 from chassis.ids import from_wire, new_id, to_wire
 from services.billing.tables import metadata
@@ -295,9 +297,17 @@ async def test_no_role_of_the_service_may_change_a_document(billing: Billing, ta
             await billing.execute(change)
 
 
+async def tell_site(billing: Billing) -> None:
+    told = profile_pb.SiteBilling(site_id=billing.site_id, etag='"0"')
+    request = profile_pb.UpdateSiteBillingRequest(request_id=str(uuid4()), site_billing=told)
+    request.update_mask.paths.append("npi")
+    await billing.svc.call(billing.svc.stub(BillingProfileServiceStub).UpdateSiteBilling, request)
+
+
 async def test_rows_of_a_site_are_hidden_from_calls_of_others_in_every_table(billing: Billing) -> None:
     """Also a table that is added later: one that a story leaves empty would be found here."""
     await story(billing)
+    await tell_site(billing)
     other_site = frozenset({from_wire("site", await billing.register_site())})
     of_sites = [name for name, table in metadata.tables.items() if "site_id" in table.c]
     assert set(DOCUMENTS) < set(of_sites)
