@@ -264,6 +264,15 @@ async def test_a_stale_draft_is_neither_edited_nor_deleted_nor_published(billing
     assert (await publish(billing, changed)).version == 1
 
 
+async def test_a_deletion_that_is_sent_again_is_answered_again(billing: Billing) -> None:
+    book = await draft(billing)
+    request = pb.DeletePriceBookRequest(request_id=str(uuid4()), price_book_id=book.id, etag=book.etag)
+    answers = [await billing.svc.call(billing.price_books.DeletePriceBook, request) for _ in range(2)]
+    assert answers == [pb.DeletePriceBookResponse()] * 2
+    rows = await billing.fetch("SELECT ids FROM audit WHERE method LIKE '%DeletePriceBook'")
+    assert [book.id in row["ids"] for row in rows] == [True]
+
+
 async def publish(billing: Billing, book: pb.PriceBook) -> pb.PriceBook:
     request = pb.PublishPriceBookRequest(request_id=str(uuid4()), price_book_id=book.id, etag=book.etag)
     return (await billing.svc.call(billing.price_books.PublishPriceBook, request)).price_book  # type: ignore[no-any-return]
