@@ -433,8 +433,19 @@ async def test_a_price_is_explained_by_its_tier_its_least_charge_and_what_it_won
         (70, first.id, 1, pb.CANDIDATE_LOSS_LESS_SPECIFIC),
         (90, second.id, 2, pb.CANDIDATE_LOSS_LATER_PRICE_BOOK),
     ]
+    assert len(found.add_ons) == 0
     later = await explain(billing, 2)
     assert (dollars(later.amount), later.minimum_charge_applied, later.tier.from_number) == (500, False, 2)
+
+
+async def test_a_price_is_told_with_the_add_ons_of_its_price_book_that_go_with_the_visit(billing: Billing) -> None:
+    talk = visit(200, visit_type_code="talk")
+    await billing.publish(
+        await draft(billing, visit(), talk, add_on("a"), add_on("b", visit_type_codes=["talk", "other"]))
+    )
+    found = await explain(billing)
+    assert ([item.code for item in found.add_ons], dollars(found.amount)) == (["a"], 590)
+    assert [item.code for item in (await explain(billing, visit_type_code="talk")).add_ons] == ["b"]
 
 
 async def test_an_estimate_and_the_charges_of_a_course_follow_the_tiers(billing: Billing) -> None:
