@@ -264,6 +264,15 @@ async def test_a_stale_draft_is_neither_edited_nor_deleted_nor_published(billing
     assert (await publish(billing, changed)).version == 1
 
 
+async def test_a_deletion_that_is_sent_again_is_answered_again(billing: Billing) -> None:
+    book = await draft(billing)
+    request = pb.DeletePriceBookRequest(request_id=str(uuid4()), price_book_id=book.id, etag=book.etag)
+    answers = [await billing.svc.call(billing.price_books.DeletePriceBook, request) for _ in range(2)]
+    assert answers == [pb.DeletePriceBookResponse()] * 2
+    rows = await billing.fetch("SELECT ids FROM audit WHERE method LIKE '%DeletePriceBook'")
+    assert [book.id in row["ids"] for row in rows] == [True]
+
+
 async def publish(billing: Billing, book: pb.PriceBook) -> pb.PriceBook:
     request = pb.PublishPriceBookRequest(request_id=str(uuid4()), price_book_id=book.id, etag=book.etag)
     return (await billing.svc.call(billing.price_books.PublishPriceBook, request)).price_book  # type: ignore[no-any-return]
@@ -424,8 +433,19 @@ async def test_a_price_is_explained_by_its_tier_its_least_charge_and_what_it_won
         (70, first.id, 1, pb.CANDIDATE_LOSS_LESS_SPECIFIC),
         (90, second.id, 2, pb.CANDIDATE_LOSS_LATER_PRICE_BOOK),
     ]
+    assert len(found.add_ons) == 0
     later = await explain(billing, 2)
     assert (dollars(later.amount), later.minimum_charge_applied, later.tier.from_number) == (500, False, 2)
+
+
+async def test_a_price_is_told_with_the_add_ons_of_its_price_book_that_go_with_the_visit(billing: Billing) -> None:
+    talk = visit(200, visit_type_code="talk")
+    await billing.publish(
+        await draft(billing, visit(), talk, add_on("a"), add_on("b", visit_type_codes=["talk", "other"]))
+    )
+    found = await explain(billing)
+    assert ([item.code for item in found.add_ons], dollars(found.amount)) == (["a"], 590)
+    assert [item.code for item in (await explain(billing, visit_type_code="talk")).add_ons] == ["b"]
 
 
 async def test_an_estimate_and_the_charges_of_a_course_follow_the_tiers(billing: Billing) -> None:

@@ -118,7 +118,7 @@ BILLING = [
     Mutant(f"{PRICES}/books.py", 'done[found.item.id] += alike', 'done[found.item.id] = alike', U_BILLING_PRICE_ITEMS),
     Mutant(f"{PRICES}/books.py", 'self.least > dearest', 'self.least >= dearest', U_BILLING_PRICE_ITEMS),
     Mutant(f"{PRICES}/books.py", '_repeated([item.code for item in self.items])', '_repeated([])', U_BILLING_PRICE_ITEMS),
-    Mutant(f"{PRICES}/books.py", 'return found if found and visit_type_code in found.visit_type_codes else None', 'return found', U_BILLING_PRICE_ITEMS),
+    Mutant(f"{PRICES}/books.py", 'if visit_type_code in item.visit_type_codes]', 'if item.visit_type_codes]', U_BILLING_PRICE_ITEMS),
     Mutant(f"{PRICES}/changes.py", '        if not self.basis_points:\n            return amount\n', '', U_BILLING_PRICE_ITEMS),
     Mutant("services/billing/domain/estimates.py", 'counts[line.kind] += line.count', 'counts[line.kind] = line.count', U_BILLING_PRICE_ITEMS),
     Mutant("services/billing/domain/fees.py", 'or offences_before < found[1].grace_count', '', U_BILLING_FEES),

@@ -159,8 +159,7 @@ def test_products_and_add_ons_are_found_by_code() -> None:
     assert found.product("lozenges") is lozenges
     assert [lozenges.unit_price_at(quantity) for quantity in (1, 2, 3, 9)] == [usd(200), usd(200), usd(150), usd(150)]
     assert found.product("music") is found.product("infusion") is None
-    assert found.add_on("music", "infusion") is extra
-    assert found.add_on("music", "talk") is found.add_on("lozenges", "infusion") is None
+    assert (found.add_ons("infusion"), found.add_ons("talk")) == ([extra], [])
 
 
 def test_only_items_of_visits_price_visits() -> None:

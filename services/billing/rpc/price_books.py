@@ -128,6 +128,7 @@ class PriceBookServicer:
             tier=tier_to_wire(price.tier) if price.tier else None,
             minimum_charge_applied=price.minimum_applied,
             candidates=map(_candidate, found.candidates),
+            add_ons=map(item_to_wire, price.book.add_ons(request.visit_type_code)),
         )
 
 

@@ -31,8 +31,8 @@ async def charge_price(store: BillingStore, site: Site, visit: RenderedVisit) ->
     found = price(books, visit.kind)
     if found is None:
         return
-    ordinal = 1 + await store.charged_by(visit.course_id, found.item.id)
-    found = replace(found, ordinal=ordinal)
+    if found.item.tiers:
+        found = replace(found, ordinal=1 + await store.charged_by(visit.course_id, found.item.id))
     posted = Charge(
         id=new_id(),
         kind=ChargeKind.VISIT,

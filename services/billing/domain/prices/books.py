@@ -106,18 +106,14 @@ class PriceBook:
         return max((item for item in self.items if item.covers(kind)), key=lambda item: item.specificity, default=None)
 
     def product(self, code: str) -> PriceItem | None:
-        return self._coded(ItemKind.PRODUCT, code)
+        return next((item for item in self.items if item.kind is ItemKind.PRODUCT and item.code == code), None)
 
-    def add_on(self, code: str, visit_type_code: str) -> PriceItem | None:
-        """None also if it does not go with visits of that type."""
-        found = self._coded(ItemKind.ADD_ON, code)
-        return found if found and visit_type_code in found.visit_type_codes else None
+    def add_ons(self, visit_type_code: str) -> list[PriceItem]:
+        """What goes with a visit of that type."""
+        return [item for item in self.items if visit_type_code in item.visit_type_codes]
 
     def fee(self, kind: FeeKind) -> tuple[PriceItem, FeeTerms] | None:
         return next(((item, item.fee) for item in self.items if item.fee and item.fee.kind is kind), None)
-
-    def _coded(self, kind: ItemKind, code: str) -> PriceItem | None:
-        return next((item for item in self.items if item.kind is kind and item.code == code), None)
 
 
 @dataclass(frozen=True, slots=True)
