@@ -23,9 +23,11 @@ from chassis.ids import to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import Charge, Invoice, Payment
-from services.billing.domain.entitlements import Entitlement, Redemption, Sale, Stop
+from services.billing.domain.entitlements import Entitlement, Sale
 from services.billing.domain.estimates import Estimate
 from services.billing.domain.prices import PriceBook
+from services.billing.domain.redemptions import Redemption
+from services.billing.domain.stops import Stop
 
 
 def price_book_published(book: PriceBook) -> PriceBookPublished:

@@ -29,6 +29,7 @@ from services.billing.store import (
     ledger,
     packages,
     prices,
+    redemptions,
     settlements,
 )
 from services.billing.tables import metadata
@@ -131,9 +132,21 @@ VALUES: dict[str, Any] = {
     "charge_ids": [FIRST_ID],
     "after_currency": "",
 }
+MODULES = accounts, copies, documents, estimates, ledger, prices, packages, entitlements, redemptions, settlements
 STATEMENTS: dict[str, Statement] = {
     name: statement
-    for module in (accounts, copies, documents, estimates, ledger, prices, packages, entitlements, settlements)
+    for module in (
+        accounts,
+        copies,
+        documents,
+        estimates,
+        ledger,
+        prices,
+        packages,
+        entitlements,
+        redemptions,
+        settlements,
+    )
     for name, statement in vars(module).items()
     if isinstance(statement, Statement) and statement.text.lstrip().startswith(("SELECT", "WITH documents"))
 } | {

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
-from services.billing.domain.entitlements import EntitlementMissing, PackageEnded, VisitNotRedeemable
+from services.billing.domain.entitlements import EntitlementMissing, PackageEnded
 from services.billing.domain.packages import PackageItemRepeated, PackagePublished
 from services.billing.domain.prices import EffectiveDateTooEarly, PriceBookPublished, PriceItemRepeated
+from services.billing.domain.redemptions import VisitNotRedeemable
 from services.billing.store.accounts import AccountStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
@@ -15,6 +16,7 @@ from services.billing.store.entitlements import EntitlementStore
 from services.billing.store.estimates import EstimateStore
 from services.billing.store.packages import PackageStore
 from services.billing.store.prices import PriceStore
+from services.billing.store.redemptions import RedemptionStore
 from services.billing.store.settlements import SettlementStore
 
 
@@ -27,6 +29,7 @@ class BillingStore(
     AccountStore,
     PackageStore,
     EntitlementStore,
+    RedemptionStore,
     SettlementStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {

@@ -5,15 +5,9 @@ from uuid import UUID
 
 from chassis.ids import new_id
 from services.billing import events
-from services.billing.domain.entitlements import (
-    Drawn,
-    PackageOtherSite,
-    Redemption,
-    Sale,
-    choose,
-    entries_of,
-)
+from services.billing.domain.entitlements import Drawn, PackageOtherSite, Sale, choose
 from services.billing.domain.prices import price
+from services.billing.domain.redemptions import Redemption, entries_of
 from services.billing.domain.sites import RenderedVisit, Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.estimates import books_of

@@ -7,16 +7,9 @@ from chassis.ids import new_id
 from chassis.money import Money
 from services.billing import events
 from services.billing.domain.accounts import Charge, ChargeKind
-from services.billing.domain.entitlements import (
-    Drawn,
-    EntitlementMissing,
-    PackageEnded,
-    PackageUnpaid,
-    Redemption,
-    RedemptionNotFound,
-    VisitNotRedeemable,
-)
+from services.billing.domain.entitlements import Drawn, EntitlementMissing, PackageEnded, PackageUnpaid
 from services.billing.domain.packages import covers
+from services.billing.domain.redemptions import Redemption, RedemptionNotFound, VisitNotRedeemable
 from services.billing.domain.sites import RenderedVisit, Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import add_charge, charge_price
