@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from grpc import StatusCode
+from grpc.aio import AioRpcError
 
 from atoll.billing.v1 import account_service_pb2 as account_pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
@@ -39,7 +40,7 @@ from tests.support.billing import (
     usd,
 )
 from tests.support.packages import Packages, left
-from tests.support.service import NOW, Running, refusal
+from tests.support.service import NOW, Running, read_refusal, refusal
 
 DAY = timedelta(days=1)
 SIX = ("infusion", "", "", 6)  # For 3,000: 500 a visit, which costs 590 by itself.
@@ -131,6 +132,29 @@ async def test_charges_that_do_not_belong_on_one_invoice_are_refused(chain: Pack
         request = invoice_pb.IssueInvoiceRequest(request_id=str(uuid4()), **fields)
         refused = await refusal(chain.svc.call(chain.billing.invoices.IssueInvoice, request))
         assert refused.reason == "BAD_REQUEST"
+    assert await chain.billing.count("invoice") == 1
+
+
+async def test_what_was_sold_to_merged_patients_goes_on_one_invoice(chain: Packages) -> None:
+    alias = await chain.billing.register_patient()
+    package = await chain.offer(SIX, price=3000)
+    sold = [await chain.sell(package, patient_id=alias), await chain.sell(package)]
+    request = invoice_pb.IssueInvoiceRequest(request_id=str(uuid4()), charge_ids=[each.charge_id for each in sold])
+    assert (await refusal(chain.svc.call(chain.billing.invoices.IssueInvoice, request))).reason == "INVOICE_EMPTY"
+    await chain.svc.deliver(PatientMerged(patient_id=chain.billing.patient_id, merged_patient_id=alias), version=1)
+    invoice = (await chain.svc.call(chain.billing.invoices.IssueInvoice, request)).invoice
+    assert (invoice.patient_id, dollars(invoice.total)) == (chain.billing.patient_id, 6000)
+
+
+async def test_a_charge_goes_on_one_invoice_though_two_are_issued_at_once(chain: Packages) -> None:
+    sale = await chain.sell(await chain.offer(SIX, price=3000))
+    patient_id = from_wire("patient", chain.billing.patient_id)
+    async with chain.billing.held_open(chain.billing.payment_request(1), lambda store: store.lock([patient_id])):
+        tasks = [asyncio.create_task(chain.invoice(sale)) for _ in range(2)]
+        await chain.billing.someone_waits()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    [refused] = [each for each in answers if isinstance(each, AioRpcError)]
+    assert read_refusal(refused).reason == "INVOICE_EMPTY"
     assert await chain.billing.count("invoice") == 1
 
 

@@ -71,13 +71,14 @@ async def post(store: BillingStore, redemption: Redemption, document_id: UUID, *
         await store.add_settlement_item(document_id, redemption, value)
 
 
-async def lock_patients(store: BillingStore, *patient_ids: UUID) -> None:
-    """Of merged ones, the survivors. All at once and in order, so that two who lock the same two never wait for each
-    other."""
+async def lock_patients(store: BillingStore, *patient_ids: UUID) -> set[UUID]:
+    """Of merged ones, the survivors, which it answers. All at once and in order, so that two who lock the same two
+    never wait for each other."""
     locked = set[UUID]()
-    while more := {(await store.whole(id)).end for id in patient_ids} - locked:
-        await store.lock(more)
-        locked |= more
+    while not (ends := {(await store.whole(id)).end for id in patient_ids}) <= locked:
+        await store.lock(ends - locked)
+        locked |= ends
+    return ends
 
 
 async def locked_sale(store: BillingStore, sale_id: UUID, *others: UUID) -> Sale:

@@ -9,6 +9,7 @@ from services.billing import events
 from services.billing.domain import ledger
 from services.billing.domain.accounts import Application, Charge, Invoice, InvoiceEmpty, ItemKind, OpenItem, settle
 from services.billing.store import BillingStore
+from services.billing.use_cases.drawing import lock_patients
 
 
 async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
@@ -26,17 +27,14 @@ async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
 
 
 async def invoice_charges(store: BillingStore, charge_ids: Sequence[UUID]) -> Invoice:
-    """Of one patient at one site, none of them of a course. With the patient locked, as above."""
+    """Of one patient, under whatever ids, at one site; none of them of a course. With the patient locked, as above."""
+    patient_ids = {charge.patient_id for charge in await store.charges_by_id(charge_ids)}
+    ends = await lock_patients(store, *patient_ids)
     charges = await store.charges_by_id(charge_ids)
-    patients = {charge.patient_id for charge in charges}
-    for patient_id in sorted(patients):
-        await store.lock([patient_id])
-        end = (await store.lock_whole(patient_id, locked=patient_id)).end
-    charges = await store.charges_by_id(charge_ids)
-    alike = {(charge.patient_id, charge.site_id, charge.course_id, charge.amount.currency) for charge in charges}
-    if len(charges) != len(charge_ids) or len(alike) != 1 or charges[0].course_id:
+    alike = {(charge.site_id, charge.course_id, charge.amount.currency) for charge in charges}
+    if len(charges) != len(charge_ids) or len(ends) != 1 or len(alike) != 1 or charges[0].course_id:
         raise InvoiceEmpty()
-    return await _issue(store, end, None, charges)
+    return await _issue(store, ends.pop(), None, charges)
 
 
 async def _issue(store: BillingStore, patient_id: UUID, course_id: UUID | None, charges: Sequence[Charge]) -> Invoice:
