@@ -634,10 +634,25 @@ async def test_what_is_not_paid_need_not_be_paid_any_more(chain: Packages) -> No
     request = invoice_pb.GetInvoiceRequest(invoice_id=invoice.id)
     now = (await chain.svc.call(chain.billing.invoices.GetInvoice, request)).invoice
     assert (dollars(now.total), dollars(now.balance)) == (3000, 0)
+    assert (await chain.billing.last_fact("invoice.paid")).invoice_id == invoice.id
     assert await chain.books() == {"CASH": 1200, "REVENUE": -1000, "PATIENT_CREDIT": -200}
     [balance] = (await chain.billing.account()).balances
     assert (dollars(balance.returned), dollars(balance.due), dollars(balance.balance)) == (2000, 0, -200)
     await chain.books_agree()
+
+
+async def test_what_was_drawn_and_not_paid_is_still_to_pay(chain: Packages) -> None:
+    sale = await chain.sell(await chain.offer(SIX, price=3000, redeemable_unpaid=True))
+    invoice = await chain.invoice(sale)
+    await chain.treat(INFUSION, INFUSION)
+    answer = await chain.change("StopPackage", await chain.sale(sale.id), reason="moves away")
+    assert amounts(answer.stop) == (1000, 0, 2000, 0)
+    assert await chain.books() == {"ACCOUNTS_RECEIVABLE": 1000, "REVENUE": -1000}
+    assert "invoice.paid" not in await chain.billing.fact_names()
+    payment = await chain.billing.pay(1000, invoice_id=invoice.id)
+    assert dollars(payment.unapplied) == 0
+    assert (await chain.billing.last_fact("invoice.paid")).invoice_id == invoice.id
+    assert await chain.billing.count("open_item") == 2
 
 
 async def test_a_package_stops_once_and_not_before_it_is_billed_nor_after_it_expired(chain: Packages) -> None:

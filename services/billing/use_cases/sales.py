@@ -202,7 +202,17 @@ async def _end(store: BillingStore, sale: Sale, end: PackageEnd, ended_as: SaleS
     if entry := stops.entry_of_end(end, sale.package.code):
         where = {"legal_entity_id": sale.legal_entity_id, "site_id": sale.site_id}
         await store.post([entry], patient_id=sale.patient_id, **where)
+    if end.forgiven.minor:
+        await _tell_if_paid(store, sale)
     return replace(ended, entitlements=tuple(each.emptied() for each in ended.entitlements))
+
+
+async def _tell_if_paid(store: BillingStore, sale: Sale) -> None:
+    """Nothing may be left to pay of the invoice, now that a part of it need not be."""
+    assert sale.invoice_id
+    invoice = await store.invoice(sale.invoice_id)
+    if not invoice.balance.minor:
+        store.emit(events.invoice_paid(invoice.id, invoice), about=invoice.id)
 
 
 def _ended(store: BillingStore, sale: Sale, ended_as: SaleStatus) -> Sale:
