@@ -641,6 +641,18 @@ async def test_what_is_not_paid_need_not_be_paid_any_more(chain: Packages) -> No
     await chain.books_agree()
 
 
+async def test_who_was_shown_another_refund_must_look_again(chain: Packages) -> None:
+    sale = await chain.sold(SIX, price=3000)
+    await chain.treat(INFUSION)
+    assert (await refusal(chain.change("StopPackage", sale, reason="x"))).reason == "STALE_ETAG"
+    current = await chain.sale(sale.id)
+    [redemption] = await chain.redemptions(sale)
+    await chain.undo(redemption.id)
+    refused = await refusal(chain.change("StopPackage", current, reason="x"))
+    assert (refused.code, refused.reason) == (StatusCode.ABORTED, "STALE_ETAG")
+    assert await chain.billing.count("package_end") == 0
+
+
 async def test_what_was_drawn_and_not_paid_is_still_to_pay(chain: Packages) -> None:
     sale = await chain.sell(await chain.offer(SIX, price=3000, redeemable_unpaid=True))
     invoice = await chain.invoice(sale)

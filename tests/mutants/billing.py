@@ -102,7 +102,7 @@ BILLING = [
     Mutant("services/billing/domain/accounts.py", 'self.charged - self.returned - self.paid', 'self.charged - self.paid', I_SALES, "shown_before"),
     Mutant("services/billing/use_cases/charges.py", 'if not await draw(store, site, visit):', 'if True:', I_SALES, "drawn_instead"),
     Mutant("services/billing/use_cases/drawing.py", '    await lock_patients(store, visit.patient_id)\n    sales', '    sales', I_SALES, "at_once or waits_for_a_stop"),
-    Mutant("services/billing/use_cases/drawing.py", '    if started != drawn.sale:\n', '    if False:\n', I_SALES, "first_use"),
+    Mutant("services/billing/use_cases/drawing.py", 'drawn.sale.with_first_use(visit.service_date).changed()', 'drawn.sale.changed()', I_SALES, "first_use"),
     Mutant("services/billing/use_cases/drawing.py", 'if redemption.is_between_entities and value.minor:', 'if False:', I_SETTLEMENTS, "owed_to_it"),
     Mutant("services/billing/use_cases/drawing.py", 'await lock_patients(store, sale.patient_id, sale.holder_id, *others)', 'pass', I_SALES, "waits_for_a_stop or twice_at_once"),
     Mutant("services/billing/use_cases/drawing.py", '    if not acts_for(store, site_ids):\n', '    if False:\n', I_SALES, "where_it_was_sold"),
@@ -154,4 +154,6 @@ BILLING = [
     Mutant("services/billing/use_cases/invoices.py", '    ends = await lock_patients(store, *patient_ids)\n', '    ends = set(patient_ids)\n', I_SALES, "one_invoice_though_two or sold_to_merged"),
     Mutant("services/billing/use_cases/sales.py", '        await _tell_if_paid(store, sale)\n', '        pass\n', I_SALES, "need_not_be_paid"),
     Mutant("services/billing/use_cases/sales.py", '    if not invoice.balance.minor:\n', '    if True:\n', I_SALES, "still_to_pay"),
+    Mutant("services/billing/use_cases/drawing.py", 'with_first_use(visit.service_date).changed()', 'with_first_use(visit.service_date)', I_SALES, "must_look_again"),
+    Mutant("services/billing/use_cases/redemptions.py", '    await store.change_sale(sale.changed())\n', '', I_SALES, "must_look_again"),
 ]  # fmt: skip

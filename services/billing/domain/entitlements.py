@@ -192,7 +192,11 @@ class Sale:
         """The first visit starts the days of validity, where the sale did not."""
         if self.expires_on:
             return self
-        return replace(self, expires_on=day + timedelta(self.package.terms.valid_days), version=self.version + 1)
+        return replace(self, expires_on=day + timedelta(self.package.terms.valid_days))
+
+    def changed(self) -> "Sale":
+        """Its next version: whoever decided by what was left before must look again."""
+        return replace(self, version=self.version + 1)
 
     def with_entitlement(self, changed: Entitlement) -> "Sale":
         return replace(

@@ -53,9 +53,7 @@ async def redeem(
     left = drawn.entitlement.drawn()
     await store.leave(left)
     await store.add_redemption(redemption, unpaid_reason)
-    started = drawn.sale.with_first_use(visit.service_date)
-    if started != drawn.sale:
-        await store.change_sale(started)
+    await store.change_sale(drawn.sale.with_first_use(visit.service_date).changed())
     await post(store, redemption, redemption.id)
     store.emit(events.entitlement_redeemed(redemption, left), about=drawn.sale.id)
     return redemption

@@ -67,6 +67,7 @@ async def undo_redemption(store: BillingStore, redemption_id: UUID, reason: str)
     [entitlement] = [each for each in sale.entitlements if each.id == redemption.entitlement_id]
     restored, undone = entitlement.restored(redemption.value), replace(redemption, undone_at=store.call.now)
     await store.leave(restored)
+    await store.change_sale(sale.changed())
     await store.undo_redemption(redemption.id, store.call.now, reason)
     await post(store, redemption, new_id(), undone=True)
     store.emit(events.entitlement_restored(undone, restored), about=sale.id)
