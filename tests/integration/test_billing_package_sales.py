@@ -752,7 +752,7 @@ async def test_entitlements_and_redemptions_are_listed_in_pages(chain: Packages)
 
 async def test_who_publishes_a_price_draws_from_no_package_of_another_site(chain: Packages) -> None:
     course = await chain.treat(THERAPY, site_id=chain.other_site_id)
-    await chain.sold(("therapy", "", "", 2), price=200)
+    await chain.sell(await chain.offer(("therapy", "", "", 2), price=200, redeemable_unpaid=True))
     draft = await chain.billing.draft(
         (("therapy", "", "", 180, "Therapy"),), effective=TODAY + DAY, site_id=chain.other_site_id
     )
