@@ -26,11 +26,13 @@ from chassis.money import to_wire as money_to_wire
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import Charge, Payment
 from services.billing.domain.credit_notes import CreditNote
-from services.billing.domain.entitlements import Entitlement, Redemption, Sale, Stop
+from services.billing.domain.entitlements import Entitlement, Sale
 from services.billing.domain.estimates import Estimate
 from services.billing.domain.invoices import Invoice
 from services.billing.domain.periods import Period
 from services.billing.domain.prices import PriceBook
+from services.billing.domain.redemptions import Redemption
+from services.billing.domain.stops import Stop
 
 
 def price_book_published(book: PriceBook) -> PriceBookPublished:

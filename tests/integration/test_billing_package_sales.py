@@ -11,6 +11,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from grpc import StatusCode
+from grpc.aio import AioRpcError
 
 from atoll.billing.v1 import account_service_pb2 as account_pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
@@ -39,7 +40,7 @@ from tests.support.billing import (
     usd,
 )
 from tests.support.packages import Packages, left
-from tests.support.service import NOW, Running, refusal
+from tests.support.service import NOW, Running, read_refusal, refusal
 
 DAY = timedelta(days=1)
 SIX = ("infusion", "", "", 6)  # For 3,000: 500 a visit, which costs 590 by itself.
@@ -133,6 +134,29 @@ async def test_charges_that_do_not_belong_on_one_invoice_are_refused(chain: Pack
         request = invoice_pb.IssueInvoiceRequest(request_id=str(uuid4()), **fields)
         refused = await refusal(chain.svc.call(chain.billing.invoices.IssueInvoice, request))
         assert refused.reason == "BAD_REQUEST"
+    assert await chain.billing.count("invoice") == 1
+
+
+async def test_what_was_sold_to_merged_patients_goes_on_one_invoice(chain: Packages) -> None:
+    alias = await chain.billing.register_patient()
+    package = await chain.offer(SIX, price=3000)
+    sold = [await chain.sell(package, patient_id=alias), await chain.sell(package)]
+    request = invoice_pb.IssueInvoiceRequest(request_id=str(uuid4()), charge_ids=[each.charge_id for each in sold])
+    assert (await refusal(chain.svc.call(chain.billing.invoices.IssueInvoice, request))).reason == "CHARGES_OF_TWO_PATIENTS"
+    await chain.svc.deliver(PatientMerged(patient_id=chain.billing.patient_id, merged_patient_id=alias), version=1)
+    invoice = (await chain.svc.call(chain.billing.invoices.IssueInvoice, request)).invoice
+    assert (invoice.patient_id, dollars(invoice.total)) == (chain.billing.patient_id, 6000)
+
+
+async def test_a_charge_goes_on_one_invoice_though_two_are_issued_at_once(chain: Packages) -> None:
+    sale = await chain.sell(await chain.offer(SIX, price=3000))
+    patient_id = from_wire("patient", chain.billing.patient_id)
+    async with chain.billing.held_open(chain.billing.payment_request(1), lambda store: store.lock([patient_id])):
+        tasks = [asyncio.create_task(chain.invoice(sale)) for _ in range(2)]
+        await chain.billing.someone_waits()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    [refused] = [each for each in answers if isinstance(each, AioRpcError)]
+    assert read_refusal(refused).reason == "CHARGE_INVOICED"
     assert await chain.billing.count("invoice") == 1
 
 
@@ -612,10 +636,37 @@ async def test_what_is_not_paid_need_not_be_paid_any_more(chain: Packages) -> No
     request = invoice_pb.GetInvoiceRequest(invoice_id=invoice.id)
     now = (await chain.svc.call(chain.billing.invoices.GetInvoice, request)).invoice
     assert (dollars(now.total), dollars(now.balance)) == (3000, 0)
+    assert (await chain.billing.last_fact("invoice.paid")).invoice_id == invoice.id
     assert await chain.books() == {"CASH": 1200, "REVENUE": -1000, "PATIENT_CREDIT": -200}
     [balance] = (await chain.billing.account()).balances
     assert (dollars(balance.returned), dollars(balance.due), dollars(balance.balance)) == (2000, 0, -200)
     await chain.books_agree()
+
+
+async def test_who_was_shown_another_refund_must_look_again(chain: Packages) -> None:
+    sale = await chain.sold(SIX, price=3000)
+    await chain.treat(INFUSION)
+    assert (await refusal(chain.change("StopPackage", sale, reason="x"))).reason == "STALE_ETAG"
+    current = await chain.sale(sale.id)
+    [redemption] = await chain.redemptions(sale)
+    await chain.undo(redemption.id)
+    refused = await refusal(chain.change("StopPackage", current, reason="x"))
+    assert (refused.code, refused.reason) == (StatusCode.ABORTED, "STALE_ETAG")
+    assert await chain.billing.count("package_end") == 0
+
+
+async def test_what_was_drawn_and_not_paid_is_still_to_pay(chain: Packages) -> None:
+    sale = await chain.sell(await chain.offer(SIX, price=3000, redeemable_unpaid=True))
+    invoice = await chain.invoice(sale)
+    await chain.treat(INFUSION, INFUSION)
+    answer = await chain.change("StopPackage", await chain.sale(sale.id), reason="moves away")
+    assert amounts(answer.stop) == (1000, 0, 2000, 0)
+    assert await chain.books() == {"ACCOUNTS_RECEIVABLE": 1000, "REVENUE": -1000}
+    assert "invoice.paid" not in await chain.billing.fact_names()
+    payment = await chain.billing.pay(1000, invoice_id=invoice.id)
+    assert dollars(payment.unapplied) == 0
+    assert (await chain.billing.last_fact("invoice.paid")).invoice_id == invoice.id
+    assert await chain.billing.count("open_item") == 2
 
 
 async def test_a_package_stops_once_and_not_before_it_is_billed_nor_after_it_expired(chain: Packages) -> None:
@@ -703,7 +754,7 @@ async def test_entitlements_and_redemptions_are_listed_in_pages(chain: Packages)
 
 async def test_who_publishes_a_price_draws_from_no_package_of_another_site(chain: Packages) -> None:
     course = await chain.treat(THERAPY, site_id=chain.other_site_id)
-    await chain.sold(("therapy", "", "", 2), price=200)
+    await chain.sell(await chain.offer(("therapy", "", "", 2), price=200, redeemable_unpaid=True))
     draft = await chain.billing.draft(
         (("therapy", "", "", 180, "Therapy"),), effective=TODAY + DAY, site_id=chain.other_site_id
     )

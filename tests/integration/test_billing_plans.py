@@ -12,6 +12,7 @@ from asyncpg import Record
 
 from atoll.billing.v1 import account_service_pb2 as account_pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
+from atoll.billing.v1 import package_sale_service_pb2 as sale_pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.ids import from_wire, new_id
@@ -19,11 +20,14 @@ from chassis.money import Money
 from chassis.sql import Statement
 from services.billing import store
 from services.billing.domain.ledger import Tender
+from services.billing.domain.prices import VisitKind
+from services.billing.domain.sites import RenderedVisit
 from services.billing.rpc.common import FIRST_ID, LAST_ID
 from services.billing.store import BillingStore
-from services.billing.use_cases import invoices, payments
-from tests.support.billing import TODAY, Billing, open_billing, open_chain
+from services.billing.use_cases import charges, invoices, payments, sales
+from tests.support.billing import INFUSION, TODAY, Billing, open_billing, open_chain
 from tests.support.billing_rows import fill
+from tests.support.packages import Packages
 from tests.support.service import NOW, Running
 
 ROWS = 20_000
@@ -88,6 +92,46 @@ async def test_a_payment_takes_seven_statements(billing: Billing) -> None:
     await billing.svc.db.once(inside, request, payment_pb.RecordPaymentResponse, Counting, work)
     assert Counting.trips == 7
     await billing.books_agree()
+
+
+async def test_a_package_is_sold_in_twelve_statements(billing: Billing) -> None:
+    package = await Packages(billing).offer()
+    request = sale_pb.SellPackageRequest(
+        request_id=str(new_id()), site_id=billing.site_id, patient_id=billing.patient_id, package_id=package.id
+    )
+    command = sales.SellPackage(
+        from_wire("site", billing.site_id), from_wire("patient", billing.patient_id), from_wire("package", package.id)
+    )
+
+    async def work(store: Counting) -> sale_pb.SellPackageResponse:
+        await sales.sell_package(store, command)
+        return sale_pb.SellPackageResponse()
+
+    inside = billing.svc.inside("SellPackage", request.request_id)
+    await billing.svc.db.once(inside, request, sale_pb.SellPackageResponse, Counting, work)
+    assert Counting.trips == 12
+
+
+async def test_a_visit_is_charged_in_nine_statements_and_drawn_in_sixteen(billing: Billing) -> None:
+    course = await billing.book([INFUSION, INFUSION], first=NOW)
+    visits = [
+        RenderedVisit(
+            id=from_wire("visit", visit.visit_id),
+            site_id=from_wire("site", billing.site_id),
+            patient_id=from_wire("patient", billing.patient_id),
+            course_id=from_wire("course", course.id),
+            kind=VisitKind(*INFUSION),
+            service_date=TODAY,
+            event_id=new_id(),
+        )
+        for visit in course.visits
+    ]
+    inside = billing.svc.inside("Test")
+    await billing.svc.db.job(inside, Counting, lambda store: charges.render(store, visits[0]))
+    charged, Counting.trips = Counting.trips, 0
+    await Packages(billing).sold()
+    await billing.svc.db.job(inside, Counting, lambda store: charges.render(store, visits[1]))
+    assert (charged, Counting.trips) == (9, 16)
 
 
 async def test_an_account_is_read_by_one_statement(billing: Billing) -> None:

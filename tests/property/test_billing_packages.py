@@ -12,10 +12,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from chassis.errors import DomainError
 from chassis.money import Money
 from services.billing.domain import entitlements as rules
-from services.billing.domain.entitlements import Booked, Entitlement, PackageEnd, Redemption, Sale, SaleStatus
+from services.billing.domain import redemptions, stops
+from services.billing.domain.entitlements import Entitlement, Sale, SaleStatus
 from services.billing.domain.ledger import Account, Entry, of_application, of_charge
 from services.billing.domain.packages import EarlyStop, Package, PackageItem, PackageStart, PackageTerms, shares
 from services.billing.domain.prices import VisitKind
+from services.billing.domain.redemptions import Booked, Redemption
+from services.billing.domain.stops import PackageEnd
 
 NOW, TODAY = datetime(2027, 3, 1, 16, tzinfo=UTC), date(2027, 3, 1)
 SELLER, OTHER = UUID(int=11), UUID(int=12)
@@ -136,7 +139,7 @@ class OnePackage(RuleBasedStateMachine):
             redeemed_at=NOW,
         )
         self.standing.append(redemption)
-        self.post(rules.entries_of(redemption, redemption.id, redemption.value))
+        self.post(redemptions.entries_of(redemption, redemption.id, redemption.value))
 
     @rule(which=st.integers(0, 50))
     @precondition(lambda self: self.standing and not self.end)
@@ -144,7 +147,7 @@ class OnePackage(RuleBasedStateMachine):
         undone = self.standing.pop(which % len(self.standing))
         [entitlement] = [each for each in self.sale.entitlements if each.id == undone.entitlement_id]
         self.sale = self.sale.with_entitlement(entitlement.restored(undone.value))
-        self.post(rules.entries_of(undone, self.id(), -undone.value))
+        self.post(redemptions.entries_of(undone, self.id(), -undone.value))
 
     @rule(days=st.integers(1, 20))
     def wait(self, days: int) -> None:
@@ -177,10 +180,10 @@ class OnePackage(RuleBasedStateMachine):
             self.sale.need_open(self.day)
         except DomainError:
             return
-        found = rules.stop(self.sale, self.standing)
+        found = stops.stop(self.sale, self.standing)
         assert 0 <= found.refundable.minor <= self.sale.paid.minor
         assert 0 <= found.forgiven.minor <= (self.sale.price - self.sale.paid).minor
-        self._end(rules.end_of_stop(self.id(), "x", self.sale, found), SaleStatus.STOPPED)
+        self._end(stops.end_of_stop(self.id(), "x", self.sale, found), SaleStatus.STOPPED)
 
     @rule()
     @precondition(lambda self: not self.end and self.sale.expire_at)
@@ -188,10 +191,10 @@ class OnePackage(RuleBasedStateMachine):
         last = self.sale.last_day(date.max)
         assert last
         self.day = max(self.day, last + timedelta(1))
-        self._end(rules.end_of_expiry(self.id(), self.sale), SaleStatus.EXPIRED)
+        self._end(stops.end_of_expiry(self.id(), self.sale), SaleStatus.EXPIRED)
 
     def _end(self, end: PackageEnd, ended_as: SaleStatus) -> None:
-        entry = rules.entry_of_end(end, "x")
+        entry = stops.entry_of_end(end, "x")
         if entry:
             self.books[SELLER].append(entry)
         emptied = tuple(each.emptied() for each in self.sale.entitlements)

@@ -186,7 +186,8 @@ async def story(billing: Billing) -> None:
     [between] = await chain.open_between()
     await chain.settle(dollars(between.amount) or 0)
     other_patient_id = await billing.register_patient()
-    await chain.change("TransferPackage", sale, patient_id=other_patient_id, reason="sister")
+    drawn = await chain.sale(sale.id)
+    await chain.change("TransferPackage", drawn, patient_id=other_patient_id, reason="sister")
     await chain.change("StopPackage", await chain.sale(sale.id), reason="no candidate")
 
 

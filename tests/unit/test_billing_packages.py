@@ -11,6 +11,7 @@ import pytest
 from chassis.errors import DomainError
 from chassis.money import Money
 from services.billing.domain import entitlements as rules
+from services.billing.domain import redemptions, stops
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch
 from services.billing.domain.entitlements import (
     Entitlement,
@@ -18,11 +19,9 @@ from services.billing.domain.entitlements import (
     PackageExpired,
     PackageFrozen,
     PackageNotFreezable,
-    Redemption,
     Sale,
     SaleStatus,
     choose,
-    stop,
 )
 from services.billing.domain.ledger import Account, Source
 from services.billing.domain.packages import (
@@ -41,6 +40,8 @@ from services.billing.domain.packages import (
     single_price,
 )
 from services.billing.domain.prices import PriceBook, PriceItem, VisitKind
+from services.billing.domain.redemptions import Redemption
+from services.billing.domain.stops import stop
 
 NOW = datetime(2027, 3, 1, 16, tzinfo=UTC)
 TODAY, DAY = date(2027, 3, 1), timedelta(days=1)
@@ -385,8 +386,8 @@ def test_an_unused_package_comes_back_whole_or_less_the_fee() -> None:
 
 def test_a_stop_and_an_expiry_post_all_that_is_left() -> None:
     some, redemptions = drawn(sale(paid=250_000, of=terms(early_stop=EarlyStop.RERATE, stop_fee_percent=5)), 2)
-    end = rules.end_of_stop(UUID(int=9), "moves away", some, stop(some, redemptions))
-    entry = rules.entry_of_end(end, "six")
+    end = stops.end_of_stop(UUID(int=9), "moves away", some, stop(some, redemptions))
+    entry = stops.entry_of_end(end, "six")
     assert entry
     assert (entry.source, entry.source_id) == (Source.PACKAGE_END, UUID(int=9))
     assert {each.account: each.amount.minor for each in entry.postings} == {
@@ -396,19 +397,19 @@ def test_a_stop_and_an_expiry_post_all_that_is_left() -> None:
         Account.REVENUE: -18_000,
         Account.FEE_REVENUE: -15_000,
     }
-    expired = rules.entry_of_end(rules.end_of_expiry(UUID(int=9), some), "six")
+    expired = stops.entry_of_end(stops.end_of_expiry(UUID(int=9), some), "six")
     assert expired
     accounts = {each.account: each.amount.minor for each in expired.postings}
     assert accounts == {Account.DEFERRED_REVENUE: 200_000, Account.BREAKAGE: -200_000}
     used, _ = drawn(sale(), 6)
-    assert rules.entry_of_end(rules.end_of_expiry(UUID(int=9), used), "six") is None
+    assert stops.entry_of_end(stops.end_of_expiry(UUID(int=9), used), "six") is None
 
 
 # Books
 
 
 def test_a_visit_where_it_was_sold_turns_what_is_deferred_into_revenue() -> None:
-    [booked] = rules.entries_of(redemption(50_000), UUID(int=200), Money(50_000))
+    [booked] = redemptions.entries_of(redemption(50_000), UUID(int=200), Money(50_000))
     assert (booked.legal_entity_id, booked.site_id, booked.entry.source) == (SELLER, HERE, Source.REDEMPTION)
     assert [(each.account, each.amount.minor, each.item_code) for each in booked.entry.postings] == [
         (Account.DEFERRED_REVENUE, 50_000, ""),
@@ -417,13 +418,13 @@ def test_a_visit_where_it_was_sold_turns_what_is_deferred_into_revenue() -> None
 
 
 def test_a_visit_at_a_site_of_the_same_legal_entity_is_that_sites_revenue() -> None:
-    [booked] = rules.entries_of(redemption(50_000, site_id=THERE), UUID(int=200), Money(50_000))
+    [booked] = redemptions.entries_of(redemption(50_000, site_id=THERE), UUID(int=200), Money(50_000))
     assert (booked.legal_entity_id, booked.site_id) == (SELLER, THERE)
 
 
 def test_a_visit_at_another_legal_entity_is_owed_to_it() -> None:
     there = redemption(50_000, site_id=THERE, legal_entity_id=OTHER)
-    owing, owed = rules.entries_of(there, UUID(int=200), Money(50_000))
+    owing, owed = redemptions.entries_of(there, UUID(int=200), Money(50_000))
     assert (owing.legal_entity_id, owing.site_id, owed.legal_entity_id, owed.site_id) == (SELLER, HERE, OTHER, THERE)
     assert [(each.account, each.amount.minor, each.counterparty_id) for each in owing.entry.postings] == [
         (Account.DEFERRED_REVENUE, 50_000, None),
@@ -436,4 +437,4 @@ def test_a_visit_at_another_legal_entity_is_owed_to_it() -> None:
 
 
 def test_a_visit_whose_share_is_nothing_posts_nothing() -> None:
-    assert rules.entries_of(redemption(0), UUID(int=200), Money(0)) == []
+    assert redemptions.entries_of(redemption(0), UUID(int=200), Money(0)) == []

@@ -281,9 +281,15 @@ def _balance(currency: str, totals: Iterable[Total]) -> Balance:
         if total.currency == currency:
             amount[total.kind] += total.amount_minor
             rest[total.kind] += total.open_minor
-    charged, invoiced, paid, returned = (amount[kind] for kind in DocumentKind)
-    sums = charged, invoiced, paid, rest[DocumentKind.PAYMENT], rest[DocumentKind.INVOICE], returned
-    return Balance(*(Money(minor, currency) for minor in sums))
+    sums = {
+        "charged": amount[DocumentKind.CHARGE],
+        "invoiced": amount[DocumentKind.INVOICE],
+        "paid": amount[DocumentKind.PAYMENT],
+        "unapplied": rest[DocumentKind.PAYMENT],
+        "due": rest[DocumentKind.INVOICE],
+        "returned": amount[DocumentKind.PACKAGE_STOP],
+    }
+    return Balance(**{name: Money(minor, currency) for name, minor in sums.items()})
 
 
 def billing_status(scheduled: VisitStatus, *, rendered: bool, charged: bool, redeemed: bool = False) -> BillingStatus:

@@ -4,7 +4,7 @@ What is left of an entitlement is a number of visits and a value, together. A vi
 that the shares of all visits add up to the price of the package, however often some are put back.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum
@@ -14,8 +14,7 @@ from zoneinfo import ZoneInfo
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
 from services.billing.domain.business_days import end_of
-from services.billing.domain.ledger import Account, Entry, Posting, Source
-from services.billing.domain.packages import EarlyStop, Package, PackageStart, covers
+from services.billing.domain.packages import Package, PackageStart, covers
 from services.billing.domain.prices import VisitKind
 
 GRACE = timedelta(days=3)
@@ -25,10 +24,6 @@ WARNED_BEFORE = timedelta(days=30)
 
 class PackageSaleNotFound(DomainError):
     kind, reason, message = Kind.NOT_FOUND, "PACKAGE_SALE_NOT_FOUND", "no such sale of a package"
-
-
-class RedemptionNotFound(DomainError):
-    kind, reason, message = Kind.NOT_FOUND, "REDEMPTION_NOT_FOUND", "no such redemption, or it was undone"
 
 
 class PackageUnpaid(DomainError):
@@ -60,10 +55,6 @@ class PackageNotFreezable(DomainError):
     message = "the terms of the package allow no freeze, no day of it is left, or it is not frozen"
 
 
-class PackageNotInvoiced(DomainError):
-    kind, reason, message = Kind.CONFLICT, "PACKAGE_NOT_INVOICED", "the sale of the package is on no invoice yet"
-
-
 class PackageOtherSite(DomainError):
     kind, reason = Kind.DENIED, "PACKAGE_OTHER_SITE"
     message = "it would change the books of a site that the caller does not act for"
@@ -72,11 +63,6 @@ class PackageOtherSite(DomainError):
 class EntitlementMissing(DomainError):
     kind, reason = Kind.CONFLICT, "ENTITLEMENT_MISSING"
     message = "the entitlement is not there, does not cover the visit, or nothing is left of it"
-
-
-class VisitNotRedeemable(DomainError):
-    kind, reason = Kind.CONFLICT, "VISIT_NOT_REDEEMABLE"
-    message = "the visit is drawn from a package already, or its charge is on an invoice"
 
 
 class SaleStatus(IntEnum):
@@ -206,7 +192,11 @@ class Sale:
         """The first visit starts the days of validity, where the sale did not."""
         if self.expires_on:
             return self
-        return replace(self, expires_on=day + timedelta(self.package.terms.valid_days), version=self.version + 1)
+        return replace(self, expires_on=day + timedelta(self.package.terms.valid_days))
+
+    def changed(self) -> "Sale":
+        """Its next version: whoever decided by what was left before must look again."""
+        return replace(self, version=self.version + 1)
 
     def with_entitlement(self, changed: Entitlement) -> "Sale":
         return replace(
@@ -279,137 +269,3 @@ def _is_open(sale: Sale, day: date) -> bool:
 def _order(drawn: Drawn, day: date) -> tuple[object, ...]:
     route, band = drawn.entitlement.specificity
     return drawn.sale.last_day(day) or date.max, not route, not band, drawn.sale.sold_at, drawn.entitlement.id
-
-
-@dataclass(frozen=True, slots=True)
-class Redemption:
-    """A visit that was drawn. It belongs to two sites: one sold it, one rendered it."""
-
-    id: UUID
-    sale_id: UUID
-    entitlement_id: UUID
-    visit_id: UUID
-    course_id: UUID
-    patient_id: UUID
-    site_id: UUID
-    legal_entity_id: UUID
-    selling_site_id: UUID
-    selling_legal_entity_id: UUID
-    service_date: date
-    item_code: str
-    list_price: Money | None  # None: it has no price at the site.
-    value: Money
-    redeemed_at: datetime
-    undone_at: datetime | None = None
-
-    @property
-    def is_between_entities(self) -> bool:
-        return self.legal_entity_id != self.selling_legal_entity_id
-
-
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """An entry, and in whose books it stands."""
-
-    legal_entity_id: UUID
-    site_id: UUID
-    entry: Entry
-
-
-def entries_of(redemption: Redemption, document_id: UUID, value: Money) -> list[Booked]:
-    """What `value` of it does to the books; below zero it is taken back. `document_id` is that of the redemption, or of
-    its undoing. None for a visit whose share is nothing."""
-    if not value.minor:
-        return []
-    here, seller = redemption.legal_entity_id, redemption.selling_legal_entity_id
-    earned = Posting(Account.REVENUE, -value, redemption.item_code)
-    if not redemption.is_between_entities:
-        postings = Posting(Account.DEFERRED_REVENUE, value), earned
-        return [Booked(here, redemption.site_id, Entry(Source.REDEMPTION, document_id, postings))]
-    owing = Posting(Account.DEFERRED_REVENUE, value), Posting(Account.DUE_TO, -value, "", here)
-    owed = Posting(Account.DUE_FROM, value, "", seller), earned
-    return [
-        Booked(seller, redemption.selling_site_id, Entry(Source.SETTLEMENT, document_id, owing)),
-        Booked(here, redemption.site_id, Entry(Source.SETTLEMENT, document_id, owed)),
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """What an early stop does: what is left of the price is split into what need not be paid any more (`forgiven`),
-    what comes back (`refundable`), what the visits drawn cost more one by one (`rerated`), and the fee."""
-
-    price: Money
-    paid: Money
-    consumed: Money
-    fee: Money
-    forgiven: Money
-    refundable: Money
-    rerated: Money
-
-    @property
-    def returned(self) -> Money:
-        return self.forgiven + self.refundable
-
-
-def stop(sale: Sale, redemptions: Sequence[Redemption]) -> Stop:
-    """`redemptions` are those that stand. The patient keeps to pay what was consumed and the fee, never more than the
-    price; so that nothing comes back that was not paid."""
-    nothing, terms = Money(0, sale.price.currency), sale.package.terms
-    left = sale.left
-    consumed = sale.price - left
-    if terms.early_stop is EarlyStop.RERATE:
-        consumed = sum((_single_price(each) for each in redemptions), nothing)
-    rerated = min(consumed - (sale.price - left), left)
-    fee = min(_percent(sale.price, terms.stop_fee_percent), left - rerated)
-    returned = left - rerated - fee
-    forgiven = min(returned, sale.price - sale.paid)
-    return Stop(sale.price, sale.paid, consumed, fee, forgiven, returned - forgiven, rerated)
-
-
-def _single_price(redemption: Redemption) -> Money:
-    """No less than its share, so that what is recognised stays so."""
-    return max(redemption.list_price or redemption.value, redemption.value)
-
-
-def _percent(amount: Money, percent: int) -> Money:
-    return amount.split([percent, 100 - percent])[0]
-
-
-@dataclass(frozen=True, slots=True)
-class PackageEnd:
-    """What became of what was left of a package when it was stopped, or expired."""
-
-    id: UUID
-    reason: str
-    left: Money
-    forgiven: Money
-    refundable: Money
-    rerated: Money
-    fee: Money
-    breakage: Money
-
-
-def end_of_stop(id: UUID, reason: str, sale: Sale, stop: Stop) -> PackageEnd:
-    nothing = Money(0, sale.price.currency)
-    return PackageEnd(id, reason, sale.left, stop.forgiven, stop.refundable, stop.rerated, stop.fee, nothing)
-
-
-def end_of_expiry(id: UUID, sale: Sale) -> PackageEnd:
-    nothing = Money(0, sale.price.currency)
-    return PackageEnd(id, "", sale.left, nothing, nothing, nothing, nothing, breakage=sale.left)
-
-
-def entry_of_end(end: PackageEnd, item_code: str) -> Entry | None:
-    """None where nothing was left."""
-    parts = [
-        Posting(Account.ACCOUNTS_RECEIVABLE, -end.forgiven),
-        Posting(Account.PATIENT_CREDIT, -end.refundable),
-        Posting(Account.REVENUE, -end.rerated, item_code),
-        Posting(Account.FEE_REVENUE, -end.fee, item_code),
-        Posting(Account.BREAKAGE, -end.breakage),
-    ]
-    if not end.left.minor:
-        return None
-    given = (each for each in parts if each.amount.minor)
-    return Entry(Source.PACKAGE_END, end.id, (Posting(Account.DEFERRED_REVENUE, end.left), *given))

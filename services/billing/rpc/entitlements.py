@@ -6,7 +6,7 @@ from atoll.billing.v1.entitlement_pb2 import Entitlement, Redemption
 from chassis.ids import to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_date, to_timestamp
-from services.billing.domain import entitlements as domain
+from services.billing.domain import redemptions as domain
 from services.billing.domain.entitlements import Sale
 from services.billing.rpc.common import some_money
 

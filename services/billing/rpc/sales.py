@@ -8,7 +8,9 @@ from chassis.ids import from_wire, to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_date, to_timestamp
-from services.billing.domain.entitlements import Redemption, Sale, Stop
+from services.billing.domain.entitlements import Sale
+from services.billing.domain.redemptions import Redemption
+from services.billing.domain.stops import Stop
 from services.billing.rpc.common import before_id
 from services.billing.rpc.entitlements import entitlement_to_wire, entitlements_to_wire, redemption_to_wire
 from services.billing.store import BillingStore

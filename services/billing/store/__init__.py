@@ -6,7 +6,7 @@ from typing import ClassVar
 from chassis.errors import DomainError
 from services.billing.domain.charges import ChargeInvoiced
 from services.billing.domain.codes import CodesOverlap
-from services.billing.domain.entitlements import EntitlementMissing, PackageEnded, VisitNotRedeemable
+from services.billing.domain.entitlements import EntitlementMissing, PackageEnded
 from services.billing.domain.packages import PackageItemRepeated, PackagePublished
 from services.billing.domain.periods import PeriodClosed
 from services.billing.domain.prices import (
@@ -16,6 +16,7 @@ from services.billing.domain.prices import (
     PriceItemRepeated,
 )
 from services.billing.domain.profiles import InvoicePrefixTaken
+from services.billing.domain.redemptions import VisitNotRedeemable
 from services.billing.domain.tax import TaxRuleDates
 from services.billing.store.accounts import AccountStore
 from services.billing.store.charges import ChargeStore
@@ -30,6 +31,7 @@ from services.billing.store.packages import PackageStore
 from services.billing.store.periods import PeriodStore
 from services.billing.store.prices import PriceStore
 from services.billing.store.profiles import ProfileStore
+from services.billing.store.redemptions import RedemptionStore
 from services.billing.store.settlements import SettlementStore
 from services.billing.store.tax import TaxStore
 
@@ -45,6 +47,7 @@ class BillingStore(
     ProfileStore,
     PackageStore,
     EntitlementStore,
+    RedemptionStore,
     SettlementStore,
     InvoiceStore,
     CreditNoteStore,

@@ -26,7 +26,6 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
@@ -36,15 +35,12 @@ from services.billing.domain.accounts import ItemKind
 from services.billing.domain.entitlements import (
     Entitlement,
     EntitlementMissing,
-    PackageEnd,
     PackageSaleNotFound,
-    Redemption,
-    RedemptionNotFound,
     Sale,
     SaleStatus,
 )
-from services.billing.domain.sites import RenderedVisit
-from services.billing.store.copies import PATIENTS, is_about, kind_of, rendered_of
+from services.billing.domain.stops import PackageEnd
+from services.billing.store.copies import PATIENTS, is_about, kind_of
 from services.billing.store.packages import package_of
 from services.billing.tables import (
     NO_CHAIN,
@@ -57,8 +53,6 @@ from services.billing.tables import (
     package_end,
     package_sale,
     package_transfer,
-    redemption,
-    rendered_visit,
     site,
 )
 
@@ -125,13 +119,6 @@ LEAVE = Statement(
     update(entitlement)
     .where(entitlement.c.chain_id == CHAIN, entitlement.c.id == ID)
     .values(params("left_count", "left_minor"))
-)
-_drawn = [name for name in redemption.c.keys() if name not in ("undone_at", "undo_reason")]  # noqa: SIM118
-ADD_REDEMPTION = Statement(insert(redemption).values(params(*_drawn)))
-UNDO = Statement(
-    update(redemption)
-    .where(redemption.c.chain_id == CHAIN, redemption.c.id == ID)
-    .values(params("undone_at", "undo_reason"))
 )
 ADD_TRANSFER = Statement(insert(package_transfer).values(params(*package_transfer.c.keys())))
 ADD_END = Statement(insert(package_end).values(params(*package_end.c.keys())))
@@ -208,24 +195,6 @@ OPEN_ENTITLEMENTS = Statement(
 SALE_OF_ENTITLEMENT = Statement(
     select(entitlement.c.sale_id).where(entitlement.c.chain_id == CHAIN, entitlement.c.id == ID)
 )
-_redemptions = select(redemption).where(redemption.c.chain_id == CHAIN)
-REDEMPTION = Statement(_redemptions.where(redemption.c.id == ID))
-REDEMPTIONS_OF_SALE = Statement(
-    _redemptions.where(redemption.c.sale_id == SALE, redemption.c.id < param("before_id", Uuid))
-    .order_by(redemption.c.id.desc())
-    .limit(param("limit", Integer))
-)
-STANDING = Statement(
-    _redemptions.where(redemption.c.sale_id == SALE, redemption.c.undone_at.is_(None)).order_by(redemption.c.id)
-)
-IS_DRAWN = Statement(
-    select(
-        exists()
-        .where(redemption.c.chain_id == CHAIN, redemption.c.visit_id == ID, redemption.c.undone_at.is_(None))
-        .label("drawn")
-    )
-)
-RENDERED = Statement(select(rendered_visit).where(rendered_visit.c.chain_id == CHAIN, rendered_visit.c.id == ID))
 PACKAGE_CHAINS = Statement(select(package_chain.c.chain_id).where(CHAIN == NO_CHAIN).order_by(package_chain.c.chain_id))
 _unended = and_(package_sale.c.chain_id == CHAIN, package_sale.c.ended_at.is_(None))
 OVER = Statement(
@@ -286,31 +255,6 @@ class EntitlementStore(Store):
 
     async def leave(self, left: Entitlement) -> None:
         await self.rows(LEAVE, id=left.id, left_count=left.left_count, left_minor=left.left.minor)
-
-    async def add_redemption(self, new: Redemption, unpaid_reason: str) -> None:
-        await self.rows(
-            ADD_REDEMPTION,
-            id=new.id,
-            sale_id=new.sale_id,
-            entitlement_id=new.entitlement_id,
-            visit_id=new.visit_id,
-            course_id=new.course_id,
-            patient_id=new.patient_id,
-            site_id=new.site_id,
-            legal_entity_id=new.legal_entity_id,
-            selling_site_id=new.selling_site_id,
-            selling_legal_entity_id=new.selling_legal_entity_id,
-            service_date=new.service_date,
-            item_code=new.item_code,
-            currency=new.value.currency,
-            list_minor=new.list_price.minor if new.list_price else None,
-            value_minor=new.value.minor,
-            unpaid_reason=unpaid_reason,
-            redeemed_at=new.redeemed_at,
-        )
-
-    async def undo_redemption(self, redemption_id: UUID, undone_at: datetime, reason: str) -> None:
-        await self.rows(UNDO, id=redemption_id, undone_at=undone_at, undo_reason=reason)
 
     async def transfer_package(self, id: UUID, before: Sale, after: Sale, reason: str) -> None:
         await self.change_sale(after)
@@ -389,31 +333,6 @@ class EntitlementStore(Store):
         """Sales, each with one entitlement of which something is left; those first that expire first."""
         return [_sale([row]) for row in await self.rows(OPEN_ENTITLEMENTS, about_id=patient_id, limit=limit)]
 
-    async def redemption(self, redemption_id: UUID) -> Redemption:
-        row = await self.row(REDEMPTION, id=redemption_id)
-        if row is None:
-            raise RedemptionNotFound(redemption_id=to_wire("redemption", redemption_id))
-        return _redemption(row)
-
-    async def redemptions(self, sale_id: UUID, before_id: UUID, limit: int) -> list[Redemption]:
-        """The newest first."""
-        found = await self.rows(REDEMPTIONS_OF_SALE, sale_id=sale_id, before_id=before_id, limit=limit)
-        return [_redemption(row) for row in found]
-
-    async def standing_redemptions(self, sale_id: UUID) -> list[Redemption]:
-        return [_redemption(row) for row in await self.rows(STANDING, sale_id=sale_id)]
-
-    async def is_drawn(self, visit_id: UUID) -> bool:
-        row = await self.row(IS_DRAWN, id=visit_id)
-        assert row
-        return bool(row["drawn"])
-
-    async def rendered(self, visit_id: UUID) -> RenderedVisit:
-        row = await self.row(RENDERED, id=visit_id)
-        if row is None:
-            raise NotYetKnown("visit", visit_id)
-        return rendered_of(row)
-
     async def package_chains(self) -> list[UUID]:
         """Those that ever sold a package, for a call of NO_CHAIN; none for any other."""
         return [row["chain_id"] for row in await self.rows(PACKAGE_CHAINS)]
@@ -483,24 +402,3 @@ def _paid(row: Record, price: Money) -> Money:
     paid = Money(row["invoice_minor"] - row["unpaid_minor"], price.currency)
     rest = row["invoice_minor"] - price.minor
     return paid.split([price.minor, rest])[0] if rest > 0 else min(paid, price)
-
-
-def _redemption(row: Record) -> Redemption:
-    return Redemption(
-        id=row["id"],
-        sale_id=row["sale_id"],
-        entitlement_id=row["entitlement_id"],
-        visit_id=row["visit_id"],
-        course_id=row["course_id"],
-        patient_id=row["patient_id"],
-        site_id=row["site_id"],
-        legal_entity_id=row["legal_entity_id"],
-        selling_site_id=row["selling_site_id"],
-        selling_legal_entity_id=row["selling_legal_entity_id"],
-        service_date=row["service_date"],
-        item_code=row["item_code"],
-        list_price=None if row["list_minor"] is None else Money(row["list_minor"], row["currency"]),
-        value=Money(row["value_minor"], row["currency"]),
-        redeemed_at=row["redeemed_at"],
-        undone_at=row["undone_at"],
-    )

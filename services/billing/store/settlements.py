@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from chassis.money import Money
 from chassis.sql import Statement, param, params
 from chassis.store import Store
-from services.billing.domain.entitlements import Redemption
+from services.billing.domain.redemptions import Redemption
 from services.billing.domain.settlements import OpenSettlement, Settlement
 from services.billing.tables import settlement, settlement_item
 

@@ -5,15 +5,9 @@ from uuid import UUID
 
 from chassis.ids import new_id
 from services.billing import events
-from services.billing.domain.entitlements import (
-    Drawn,
-    PackageOtherSite,
-    Redemption,
-    Sale,
-    choose,
-    entries_of,
-)
+from services.billing.domain.entitlements import Drawn, PackageOtherSite, Sale, choose
 from services.billing.domain.prices import price
+from services.billing.domain.redemptions import Redemption, entries_of
 from services.billing.domain.sites import RenderedVisit, Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.estimates import books_of
@@ -59,9 +53,7 @@ async def redeem(
     left = drawn.entitlement.drawn()
     await store.leave(left)
     await store.add_redemption(redemption, unpaid_reason)
-    started = drawn.sale.with_first_use(visit.service_date)
-    if started != drawn.sale:
-        await store.change_sale(started)
+    await store.change_sale(drawn.sale.with_first_use(visit.service_date).changed())
     await post(store, redemption, redemption.id)
     store.emit(events.entitlement_redeemed(redemption, left), about=drawn.sale.id)
     return redemption
@@ -77,13 +69,14 @@ async def post(store: BillingStore, redemption: Redemption, document_id: UUID, *
         await store.add_settlement_item(document_id, redemption, value)
 
 
-async def lock_patients(store: BillingStore, *patient_ids: UUID) -> None:
-    """Of merged ones, the survivors. All at once and in order, so that two who lock the same two never wait for each
-    other."""
+async def lock_patients(store: BillingStore, *patient_ids: UUID) -> set[UUID]:
+    """Of merged ones, the survivors, which it answers. All at once and in order, so that two who lock the same two
+    never wait for each other."""
     locked = set[UUID]()
-    while more := {(await store.whole(id)).end for id in patient_ids} - locked:
-        await store.lock(more)
-        locked |= more
+    while not (ends := {(await store.whole(id)).end for id in patient_ids}) <= locked:
+        await store.lock(ends - locked)
+        locked |= ends
+    return ends
 
 
 async def locked_sale(store: BillingStore, sale_id: UUID, *others: UUID) -> Sale:

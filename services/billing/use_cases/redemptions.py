@@ -7,16 +7,9 @@ from chassis.ids import new_id
 from chassis.money import Money
 from services.billing import events
 from services.billing.domain.accounts import Charge, ChargeKind, CorrectionReason
-from services.billing.domain.entitlements import (
-    Drawn,
-    EntitlementMissing,
-    PackageEnded,
-    PackageUnpaid,
-    Redemption,
-    RedemptionNotFound,
-    VisitNotRedeemable,
-)
+from services.billing.domain.entitlements import Drawn, EntitlementMissing, PackageEnded, PackageUnpaid
 from services.billing.domain.packages import covers
+from services.billing.domain.redemptions import Redemption, RedemptionNotFound, VisitNotRedeemable
 from services.billing.domain.sites import RenderedVisit, Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import add_charge, charge_price
@@ -74,6 +67,7 @@ async def undo_redemption(store: BillingStore, redemption_id: UUID, reason: str)
     [entitlement] = [each for each in sale.entitlements if each.id == redemption.entitlement_id]
     restored, undone = entitlement.restored(redemption.value), replace(redemption, undone_at=store.call.now)
     await store.leave(restored)
+    await store.change_sale(sale.changed())
     await store.undo_redemption(redemption.id, store.call.now, reason)
     await post(store, redemption, new_id(), undone=True)
     store.emit(events.entitlement_restored(undone, restored), about=sale.id)

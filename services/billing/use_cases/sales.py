@@ -8,21 +8,20 @@ from chassis.ids import new_id
 from chassis.money import Money
 from services.billing import events
 from services.billing.domain import entitlements as rules
+from services.billing.domain import stops
 from services.billing.domain.accounts import Charge, ChargeKind
 from services.billing.domain.amounts import CurrencyMismatch, of_another_currency
 from services.billing.domain.entitlements import (
     Entitlement,
-    PackageEnd,
-    PackageNotInvoiced,
     PackageNotTransferable,
     PackageTransferToSelf,
     Sale,
     SaleStatus,
-    Stop,
 )
 from services.billing.domain.packages import Package, PackageNotSoldHere, shares, single_price
 from services.billing.domain.prices import since
 from services.billing.domain.sites import Site
+from services.billing.domain.stops import PackageEnd, PackageNotInvoiced, Stop
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import add_charge
 from services.billing.use_cases.drawing import locked_sale, need_sites
@@ -145,7 +144,7 @@ async def preview_stop(store: BillingStore, sale_id: UUID) -> Stop:
 async def stop_package(store: BillingStore, sale_id: UUID, version: int, reason: str) -> tuple[Sale, Stop]:
     sale = await _to_change(store, sale_id, version)
     stop = await _stop(store, sale)
-    end = rules.end_of_stop(new_id(), reason, sale, stop)
+    end = stops.end_of_stop(new_id(), reason, sale, stop)
     ended = await _end(store, sale, end, SaleStatus.STOPPED)
     store.emit(events.package_stopped(ended, stop), about=sale.id)
     return ended, stop
@@ -155,7 +154,7 @@ async def _stop(store: BillingStore, sale: Sale) -> Stop:
     sale.need_open(sale.day(store.call.now))
     if sale.invoice_id is None:
         raise PackageNotInvoiced()
-    return rules.stop(sale, await store.standing_redemptions(sale.id))
+    return stops.stop(sale, await store.standing_redemptions(sale.id))
 
 
 async def end_over(store: BillingStore, limit: int) -> int:
@@ -168,7 +167,7 @@ async def end_over(store: BillingStore, limit: int) -> int:
         if sale.status is SaleStatus.USED:
             await store.change_sale(_ended(store, sale, SaleStatus.USED))
             continue
-        ended = await _end(store, sale, rules.end_of_expiry(new_id(), sale), SaleStatus.EXPIRED)
+        ended = await _end(store, sale, stops.end_of_expiry(new_id(), sale), SaleStatus.EXPIRED)
         store.emit(events.package_expired(ended), about=sale.id)
     return len(sale_ids)
 
@@ -200,10 +199,20 @@ async def _to_change(store: BillingStore, sale_id: UUID, version: int, *others: 
 async def _end(store: BillingStore, sale: Sale, end: PackageEnd, ended_as: SaleStatus) -> Sale:
     ended = _ended(store, sale, ended_as)
     await store.end_package(end, ended)
-    if entry := rules.entry_of_end(end, sale.package.code):
+    if entry := stops.entry_of_end(end, sale.package.code):
         where = {"legal_entity_id": sale.legal_entity_id, "site_id": sale.site_id}
         await store.post([entry], patient_id=sale.patient_id, **where)
+    if end.forgiven.minor:
+        await _tell_if_paid(store, sale)
     return replace(ended, entitlements=tuple(each.emptied() for each in ended.entitlements))
+
+
+async def _tell_if_paid(store: BillingStore, sale: Sale) -> None:
+    """Nothing may be left to pay of the invoice, now that a part of it need not be."""
+    assert sale.invoice_id
+    invoice = await store.invoice(sale.invoice_id)
+    if not invoice.balance.minor:
+        store.emit(events.invoice_paid(invoice.id, invoice), about=invoice.id)
 
 
 def _ended(store: BillingStore, sale: Sale, ended_as: SaleStatus) -> Sale:
