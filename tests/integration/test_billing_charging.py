@@ -112,17 +112,19 @@ async def test_a_product_belongs_to_a_course_and_a_visit_of_its_patient_at_its_s
     course, other = await billing.book(), await billing.book()
     elsewhere, somebody = await billing.register_site(), await billing.register_patient()
     visit = course.visits[0].visit_id
-    for changes in (
+    wrong: list[dict[str, Any]] = [
         {"course_id": course.id, "site_id": elsewhere},
         {"course_id": course.id, "patient_id": somebody},
         {"course_id": other.id, "visit_id": visit},
         {"visit_id": visit},
         {"course_id": course.id, "visit_id": to_wire("visit", new_id())},
-    ):
+    ]
+    for changes in wrong:
         refused = await refusal(desk.product(**changes))
         assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "CHARGE_MISDIRECTED")
     for what in ("site", "patient", "course"):
-        assert (await refusal(desk.product(**{f"{what}_id": to_wire(what, new_id())}))).reason == "NOT_YET_KNOWN"
+        unknown: dict[str, Any] = {f"{what}_id": to_wire(what, new_id())}
+        assert (await refusal(desk.product(**unknown))).reason == "NOT_YET_KNOWN"
     assert (await refusal(desk.product(0))).reason == "BAD_REQUEST"
     assert await billing.count("charge") == 0
 
@@ -131,8 +133,13 @@ async def test_a_product_that_is_sold_twice_by_one_request_is_charged_once(
     billing: Billing, desk: Invoicing, item_id: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     priced_products(monkeypatch, item_id)
-    fields = {"site_id": billing.site_id, "patient_id": billing.patient_id, "product_code": "salve", "quantity": 1}
-    request = pb.ChargeProductRequest(request_id=str(uuid4()), **fields)
+    request = pb.ChargeProductRequest(
+        request_id=str(uuid4()),
+        site_id=billing.site_id,
+        patient_id=billing.patient_id,
+        product_code="salve",
+        quantity=1,
+    )
     answers = [await billing.svc.call(desk.charges.ChargeProduct, request) for _ in range(2)]
     assert answers[0] == answers[1]
     assert await billing.count("charge") == 1

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
+from atoll.billing.v1 import account_service_pb2 as account_pb
 from atoll.billing.v1 import credit_note_service_pb2 as pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
@@ -60,6 +61,10 @@ async def billed(billing: Billing, *numbers: int) -> tuple[invoice_pb.Invoice, l
 async def payment(billing: Billing, payment_id: str) -> payment_pb.Payment:
     request = payment_pb.GetPaymentRequest(payment_id=payment_id)
     return (await billing.svc.call(billing.payments.GetPayment, request)).payment  # type: ignore[no-any-return]
+
+
+def applied(payment: payment_pb.Payment) -> list[float | None]:
+    return [dollars(each.amount) for each in payment.applications]
 
 
 async def test_an_offset_reduces_what_is_still_to_pay(billing: Billing, desk: Invoicing) -> None:
@@ -127,6 +132,9 @@ async def test_a_refund_leaves_the_money_with_the_payments_that_it_came_from(bil
     note = await desk.credit(invoice.id, (charge, 100), purpose=REFUND)
     assert dollars(note.returned) == 100
     assert [dollars((await payment(billing, each.id)).unapplied) for each in (old, new)] == [10, 90]
+    assert [applied(await payment(billing, each.id)) for each in (old, new)] == [[490], []]
+    [balance] = (await billing.account()).balances
+    assert (dollars(balance.due), dollars(balance.unapplied), dollars(balance.balance)) == (0, 100, -100)
     assert await billing.trial_balance() == {
         "CASH": (590, 0),
         "ACCOUNTS_RECEIVABLE": (690, 690),
@@ -218,6 +226,10 @@ async def test_the_tax_of_a_line_goes_with_it_to_the_last_cent(billing: Billing,
     now = await desk.invoice(invoice.id)
     assert (now.status, cents(now.balance)) == (invoice_pb.INVOICE_STATUS_VOID, 0)
     assert all(debit == credit for debit, credit in (await billing.trial_balance()).values())
+    course = await billing.svc.call(
+        billing.accounts.GetCourseAccount, account_pb.GetCourseAccountRequest(course_id=now.course_id)
+    )
+    assert (cents(course.course_account.invoiced), cents(course.course_account.paid)) == (63_498, 0)
     await billing.books_agree()
 
 

@@ -207,11 +207,12 @@ class Balance:
     paid: Money
     unapplied: Money
     due: Money
+    uninvoiced: Money
 
     @property
     def balance(self) -> Money:
         """What the patient owes; below zero, what the sites owe the patient."""
-        return self.charged - self.paid
+        return self.uninvoiced + self.due - self.unapplied
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +277,8 @@ def _balance(currency: str, totals: Iterable[Total]) -> Balance:
             amount[total.kind] += total.amount_minor
             rest[total.kind] += total.open_minor
     charged, invoiced, paid = (amount[kind] for kind in DocumentKind)
-    sums = charged, invoiced, paid, rest[DocumentKind.PAYMENT], rest[DocumentKind.INVOICE]
+    left = rest[DocumentKind.PAYMENT], rest[DocumentKind.INVOICE], rest[DocumentKind.CHARGE]
+    sums = charged, invoiced, paid, *left
     return Balance(*(Money(minor, currency) for minor in sums))
 
 
