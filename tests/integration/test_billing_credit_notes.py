@@ -109,14 +109,17 @@ async def test_credit_of_what_was_paid_settles_the_next_invoice(billing: Billing
     await billing.books_agree()
 
 
-async def test_credit_that_was_used_and_comes_back_is_credit_again(billing: Billing, desk: Invoicing) -> None:
+@pytest.mark.parametrize("purpose", [REFUND, CREDIT])
+async def test_credit_that_was_used_and_comes_back_is_credit_again(
+    billing: Billing, desk: Invoicing, purpose: int
+) -> None:
     """Whatever the purpose: money of the patient's that was credit is never refundable by itself."""
     invoice, [charge] = await billed(billing, 1)
     await billing.pay(590)
     await desk.credit(invoice.id, (charge, 590), purpose=CREDIT)
     second, [other] = await billed(billing, 1)
     assert dollars(second.balance) == 0
-    note = await desk.credit(second.id, (other, 90), purpose=REFUND)
+    note = await desk.credit(second.id, (other, 90), purpose=purpose)
     assert dollars(note.returned) == 90
     third, _ = await billed(billing, 1)
     assert dollars(third.balance) == 500
