@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from grpc import StatusCode
@@ -144,7 +145,18 @@ async def test_a_refund_leaves_the_money_with_the_payments_that_it_came_from(bil
         "CUSTOMER_DEPOSITS": (590, 690),
         "REVENUE": (100, 590),
     }
+    await desk.credit(invoice.id, (charge, 50), purpose=REFUND)
+    assert [dollars((await payment(billing, each.id)).unapplied) for each in (old, new)] == [60, 90]
     await billing.books_agree()
+
+
+async def test_the_database_refuses_to_credit_more_than_an_invoice_has(billing: Billing) -> None:
+    invoice, _ = await billed(billing, 1)
+    for change in ("credited_minor = 1", "left_minor = left_minor + 1", "credited_minor = -1"):
+        with pytest.raises(asyncpg.CheckViolationError, match="open_item_whole_check"):
+            await billing.fetch(
+                f"UPDATE open_item SET {change} WHERE id = $1 RETURNING id", from_wire("invoice", invoice.id)
+            )
 
 
 async def test_what_is_still_to_pay_is_reduced_before_anything_is_given_back(billing: Billing, desk: Invoicing) -> None:
