@@ -23,10 +23,12 @@ from services.billing.rpc.common import FIRST_ID, LAST_ID
 from services.billing.store import (
     BillingStore,
     accounts,
+    billable,
     charges,
     copies,
     credit_notes,
     documents,
+    drafts,
     estimates,
     ledger,
     prices,
@@ -152,7 +154,7 @@ STATEMENTS: dict[str, Statement] = {
     name: statement
     for module in (
         *(accounts, copies, documents, estimates, ledger, prices),
-        *(charges, credit_notes, stored_invoices, tax),
+        *(billable, charges, credit_notes, drafts, stored_invoices, tax),
     )
     for name, statement in vars(module).items()
     if isinstance(statement, Statement) and statement.text.lstrip().startswith(("SELECT", "WITH documents"))

@@ -112,7 +112,7 @@ BILLING = [
     Mutant("services/billing/consumers.py", '    if event.reason == CANCELLATION_REASON_PATIENT:', '    if True:', I_BILLING_CHARGING),
     Mutant("services/billing/store/charges.py", 'offence.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),', 'offence.c.patient_id == PATIENT,', I_BILLING_CHARGING),
     Mutant("services/billing/store/credit_notes.py", 'cast(table.c.amount_minor - back, BigInteger)', 'cast(table.c.amount_minor, BigInteger)', I_BILLING_CREDIT_NOTES),
-    Mutant("services/billing/store/invoices.py", '        service_code.c.effective_date <= charge.c.service_date,\n', '', I_BILLING_INVOICING),
+    Mutant("services/billing/store/billable.py", '        service_code.c.effective_date <= charge.c.service_date,\n', '', I_BILLING_INVOICING),
     Mutant("services/billing/migrations/versions/0006_invoices.py", 'left_minor + credited_minor <= whole_minor AND credited_minor >= 0', 'true', I_BILLING_CREDIT_NOTES),
     Mutant("services/billing/migrations/versions/0006_invoices.py", 'GRANT SELECT, INSERT ON credit_note TO billing', 'GRANT SELECT, INSERT, UPDATE, DELETE ON credit_note TO billing', I_BILLING_ACCOUNTS),
     Mutant("services/billing/migrations/versions/0006_invoices.py", 'CREATE POLICY own_sites ON credit_use AS RESTRICTIVE USING (', 'CREATE POLICY own_sites ON credit_use AS RESTRICTIVE USING (true OR ', I_BILLING_ACCOUNTS),

@@ -8,11 +8,13 @@ from services.billing.domain.charges import ChargeInvoiced
 from services.billing.domain.prices import EffectiveDateTooEarly, PriceBookPublished, PriceItemRepeated
 from services.billing.domain.tax import TaxRuleDates
 from services.billing.store.accounts import AccountStore
+from services.billing.store.billable import BillableStore
 from services.billing.store.charges import ChargeStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
 from services.billing.store.credit_notes import CreditNoteStore
 from services.billing.store.documents import DocumentStore
+from services.billing.store.drafts import DraftStore
 from services.billing.store.estimates import EstimateStore
 from services.billing.store.invoices import InvoiceStore
 from services.billing.store.prices import PriceStore
@@ -27,6 +29,8 @@ class BillingStore(
     DocumentStore,
     AccountStore,
     InvoiceStore,
+    BillableStore,
+    DraftStore,
     CreditNoteStore,
     TaxStore,
     ChargeStore,
