@@ -15,6 +15,7 @@ from atoll.billing.v1 import account_service_pb2 as account_pb
 from atoll.billing.v1 import credit_note_service_pb2 as pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
+from atoll.patients.v1.events_pb2 import PatientMerged
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.money import Money
 from services.billing.domain.credit_notes import Asked, CreditPurpose, CreditReason
@@ -395,3 +396,16 @@ async def test_a_credit_notes_text_is_in_no_event(billing: Billing, desk: Invoic
     await desk.credit(invoice.id, (charge, 1), note="Ms Unmistakable")
     assert not any("Unmistakable" in str(event) for _, event in await billing.facts())
     assert await billing.fetch("SELECT FROM audit WHERE ids::text LIKE '%Unmistakable%'") == []
+
+
+async def test_credit_of_a_merged_patient_is_the_survivors(billing: Billing, desk: Invoicing) -> None:
+    alias = await billing.register_patient()
+    invoice = await billing.issue(await treated(billing, 1, patient_id=alias))
+    await billing.pay(590, patient_id=alias)
+    merged = PatientMerged(patient_id=billing.patient_id, merged_patient_id=alias)
+    await billing.svc.deliver(merged, version=1)
+    note = await desk.credit(invoice.id, (invoice.lines[0].charge_id, 500), purpose=CREDIT)
+    assert (note.patient_id, dollars(note.returned)) == (billing.patient_id, 500)
+    settled, _ = await billed(billing, 1)
+    assert (settled.patient_id, dollars(settled.balance)) == (billing.patient_id, 90)
+    await billing.books_agree()

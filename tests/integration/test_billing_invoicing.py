@@ -438,6 +438,12 @@ async def test_invoices_are_listed_by_how_they_stand(billing: Billing, desk: Inv
         assert await desk.listed(**site, status=status) == [invoice.id]
         assert (await desk.invoice(invoice.id)).status == status
     assert len(await desk.listed(**site)) == 4
+    more = [await billing.issue(await treated(billing, 1)) for _ in range(2)]
+    first = pb.ListInvoicesRequest(**site, status=pb.INVOICE_STATUS_ISSUED, page_size=2)
+    page = await billing.svc.call(desk.invoices.ListInvoices, first)
+    first.page_token = page.next_page_token
+    rest = await billing.svc.call(desk.invoices.ListInvoices, first)
+    assert [each.id for each in (*page.invoices, *rest.invoices)] == [more[1].id, more[0].id, issued.id]
     senseless: list[dict[str, Any]] = [
         {**site, "status": 1, "overdue": True},
         {"patient_id": billing.patient_id, "status": 1},

@@ -116,4 +116,5 @@ BILLING = [
     Mutant("services/billing/migrations/versions/0006_invoices.py", 'left_minor + credited_minor <= whole_minor AND credited_minor >= 0', 'true', I_BILLING_CREDIT_NOTES),
     Mutant("services/billing/migrations/versions/0006_invoices.py", 'GRANT SELECT, INSERT ON credit_note TO billing', 'GRANT SELECT, INSERT, UPDATE, DELETE ON credit_note TO billing', I_BILLING_ACCOUNTS),
     Mutant("services/billing/migrations/versions/0006_invoices.py", 'CREATE POLICY own_sites ON credit_use AS RESTRICTIVE USING (', 'CREATE POLICY own_sites ON credit_use AS RESTRICTIVE USING (true OR ', I_BILLING_ACCOUNTS),
+    Mutant("services/billing/use_cases/credit_notes.py", '(await store.lock_whole(whose, locked=whose)).end', 'whose', I_BILLING_CREDIT_NOTES),
 ]  # fmt: skip
