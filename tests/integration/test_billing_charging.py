@@ -174,19 +174,22 @@ async def test_a_visit_that_the_patient_cancels_late_costs_a_fee(
 
 
 async def test_an_offence_that_is_forgiven_counts_for_the_next(billing: Billing) -> None:
-    """Also if the second is another site's, and under another id of the patient."""
+    """Also if the first was another site's, and under another id of the patient."""
     await ask_fees(billing, grace=1)
-    course = await billing.book()
-    await billing.miss(course, 0)
-    assert await charged(billing, course) == []
     alias, elsewhere = await billing.register_patient(), await billing.register_site()
     await ask_fees(billing, grace=1, site_id=elsewhere)
     other = await billing.book(patient_id=alias, site_id=elsewhere)
+    await billing.miss(other, 0)
+    assert await charged(billing, other) == []
     merged = PatientMerged(patient_id=billing.patient_id, merged_patient_id=alias)
     await billing.svc.deliver(merged, version=1)
-    await billing.miss(other, 0)
+    await billing.miss(other, 1)
     [charge] = (await billing.course_account(other)).charges
     assert (cents(charge.amount), charge.patient_id) == (7_500, billing.patient_id)
+    own = await billing.book()
+    await billing.miss(own, 0)
+    assert await charged(billing, own) == [("NO_SHOW_FEE", 7_500)]
+    assert await billing.count("offence") == 3
 
 
 async def test_two_offences_at_once_are_not_both_the_first(billing: Billing) -> None:

@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
+from atoll.billing.v1 import account_service_pb2 as account_pb
 from atoll.billing.v1 import credit_note_service_pb2 as pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
+from atoll.patients.v1.events_pb2 import PatientMerged
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.money import Money
 from services.billing.domain.credit_notes import Asked, CreditPurpose, CreditReason
@@ -62,6 +65,10 @@ async def payment(billing: Billing, payment_id: str) -> payment_pb.Payment:
     return (await billing.svc.call(billing.payments.GetPayment, request)).payment  # type: ignore[no-any-return]
 
 
+def applied(payment: payment_pb.Payment) -> list[float | None]:
+    return [dollars(each.amount) for each in payment.applications]
+
+
 async def test_an_offset_reduces_what_is_still_to_pay(billing: Billing, desk: Invoicing) -> None:
     invoice, [first, second, third] = await billed(billing)
     note = await desk.credit(invoice.id, (first, 50), (third, 590), note="Misread")
@@ -104,14 +111,17 @@ async def test_credit_of_what_was_paid_settles_the_next_invoice(billing: Billing
     await billing.books_agree()
 
 
-async def test_credit_that_was_used_and_comes_back_is_credit_again(billing: Billing, desk: Invoicing) -> None:
+@pytest.mark.parametrize("purpose", [REFUND, CREDIT])
+async def test_credit_that_was_used_and_comes_back_is_credit_again(
+    billing: Billing, desk: Invoicing, purpose: int
+) -> None:
     """Whatever the purpose: money of the patient's that was credit is never refundable by itself."""
     invoice, [charge] = await billed(billing, 1)
     await billing.pay(590)
     await desk.credit(invoice.id, (charge, 590), purpose=CREDIT)
     second, [other] = await billed(billing, 1)
     assert dollars(second.balance) == 0
-    note = await desk.credit(second.id, (other, 90), purpose=REFUND)
+    note = await desk.credit(second.id, (other, 90), purpose=purpose)
     assert dollars(note.returned) == 90
     third, _ = await billed(billing, 1)
     assert dollars(third.balance) == 500
@@ -127,13 +137,27 @@ async def test_a_refund_leaves_the_money_with_the_payments_that_it_came_from(bil
     note = await desk.credit(invoice.id, (charge, 100), purpose=REFUND)
     assert dollars(note.returned) == 100
     assert [dollars((await payment(billing, each.id)).unapplied) for each in (old, new)] == [10, 90]
+    assert [applied(await payment(billing, each.id)) for each in (old, new)] == [[490], []]
+    [balance] = (await billing.account()).balances
+    assert (dollars(balance.due), dollars(balance.unapplied), dollars(balance.balance)) == (0, 100, -100)
     assert await billing.trial_balance() == {
         "CASH": (590, 0),
         "ACCOUNTS_RECEIVABLE": (690, 690),
         "CUSTOMER_DEPOSITS": (590, 690),
         "REVENUE": (100, 590),
     }
+    await desk.credit(invoice.id, (charge, 50), purpose=REFUND)
+    assert [dollars((await payment(billing, each.id)).unapplied) for each in (old, new)] == [60, 90]
     await billing.books_agree()
+
+
+async def test_the_database_refuses_to_credit_more_than_an_invoice_has(billing: Billing) -> None:
+    invoice, _ = await billed(billing, 1)
+    for change in ("credited_minor = 1", "left_minor = left_minor + 1", "credited_minor = -1"):
+        with pytest.raises(asyncpg.CheckViolationError, match="open_item_whole_check"):
+            await billing.fetch(
+                f"UPDATE open_item SET {change} WHERE id = $1 RETURNING id", from_wire("invoice", invoice.id)
+            )
 
 
 async def test_what_is_still_to_pay_is_reduced_before_anything_is_given_back(billing: Billing, desk: Invoicing) -> None:
@@ -218,6 +242,10 @@ async def test_the_tax_of_a_line_goes_with_it_to_the_last_cent(billing: Billing,
     now = await desk.invoice(invoice.id)
     assert (now.status, cents(now.balance)) == (invoice_pb.INVOICE_STATUS_VOID, 0)
     assert all(debit == credit for debit, credit in (await billing.trial_balance()).values())
+    course = await billing.svc.call(
+        billing.accounts.GetCourseAccount, account_pb.GetCourseAccountRequest(course_id=now.course_id)
+    )
+    assert (cents(course.course_account.invoiced), cents(course.course_account.paid)) == (63_498, 0)
     await billing.books_agree()
 
 
@@ -368,3 +396,16 @@ async def test_a_credit_notes_text_is_in_no_event(billing: Billing, desk: Invoic
     await desk.credit(invoice.id, (charge, 1), note="Ms Unmistakable")
     assert not any("Unmistakable" in str(event) for _, event in await billing.facts())
     assert await billing.fetch("SELECT FROM audit WHERE ids::text LIKE '%Unmistakable%'") == []
+
+
+async def test_credit_of_a_merged_patient_is_the_survivors(billing: Billing, desk: Invoicing) -> None:
+    alias = await billing.register_patient()
+    invoice = await billing.issue(await treated(billing, 1, patient_id=alias))
+    await billing.pay(590, patient_id=alias)
+    merged = PatientMerged(patient_id=billing.patient_id, merged_patient_id=alias)
+    await billing.svc.deliver(merged, version=1)
+    note = await desk.credit(invoice.id, (invoice.lines[0].charge_id, 500), purpose=CREDIT)
+    assert (note.patient_id, dollars(note.returned)) == (billing.patient_id, 500)
+    settled, _ = await billed(billing, 1)
+    assert (settled.patient_id, dollars(settled.balance)) == (billing.patient_id, 90)
+    await billing.books_agree()

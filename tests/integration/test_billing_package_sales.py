@@ -142,7 +142,9 @@ async def test_what_was_sold_to_merged_patients_goes_on_one_invoice(chain: Packa
     package = await chain.offer(SIX, price=3000)
     sold = [await chain.sell(package, patient_id=alias), await chain.sell(package)]
     request = invoice_pb.IssueInvoiceRequest(request_id=str(uuid4()), charge_ids=[each.charge_id for each in sold])
-    assert (await refusal(chain.svc.call(chain.billing.invoices.IssueInvoice, request))).reason == "CHARGES_OF_TWO_PATIENTS"
+    assert (
+        await refusal(chain.svc.call(chain.billing.invoices.IssueInvoice, request))
+    ).reason == "CHARGES_OF_TWO_PATIENTS"
     await chain.svc.deliver(PatientMerged(patient_id=chain.billing.patient_id, merged_patient_id=alias), version=1)
     invoice = (await chain.svc.call(chain.billing.invoices.IssueInvoice, request)).invoice
     assert (invoice.patient_id, dollars(invoice.total)) == (chain.billing.patient_id, 6000)

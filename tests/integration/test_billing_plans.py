@@ -19,6 +19,7 @@ from chassis.ids import from_wire, new_id
 from chassis.money import Money
 from chassis.sql import Statement
 from services.billing import store
+from services.billing.domain.invoices import Discount, DiscountReason, Wording
 from services.billing.domain.ledger import Tender
 from services.billing.domain.prices import VisitKind
 from services.billing.domain.sites import RenderedVisit
@@ -27,6 +28,7 @@ from services.billing.store import BillingStore
 from services.billing.use_cases import charges, invoices, payments, sales
 from tests.support.billing import INFUSION, TODAY, Billing, open_billing, open_chain
 from tests.support.billing_rows import fill
+from tests.support.invoicing import Invoicing
 from tests.support.packages import Packages
 from tests.support.service import NOW, Running
 
@@ -63,6 +65,24 @@ async def test_an_invoice_takes_nine_statements(billing: Billing) -> None:
 
     async def work(store: Counting) -> invoice_pb.IssueInvoiceResponse:
         await invoices.issue_invoice(store, from_wire("course", course.id))
+        return invoice_pb.IssueInvoiceResponse()
+
+    inside = billing.svc.inside("IssueInvoice", request.request_id)
+    await billing.svc.db.once(inside, request, invoice_pb.IssueInvoiceResponse, Counting, work)
+    assert Counting.trips == 9
+    await billing.books_agree()
+
+
+async def test_an_invoice_of_chosen_charges_takes_nine_statements_with_a_tax_and_a_discount(billing: Billing) -> None:
+    course = await billing.book()
+    await billing.complete(course)
+    await Invoicing(billing).tax()
+    rows = await billing.fetch("SELECT id FROM charge WHERE course_id = $1", from_wire("course", course.id))
+    request = invoice_pb.IssueInvoiceRequest(request_id=str(new_id()))
+    wording = Wording(Discount(Money(100), DiscountReason.STAFF))
+
+    async def work(store: Counting) -> invoice_pb.IssueInvoiceResponse:
+        await invoices.invoice_charges(store, [row["id"] for row in rows], wording)
         return invoice_pb.IssueInvoiceResponse()
 
     inside = billing.svc.inside("IssueInvoice", request.request_id)

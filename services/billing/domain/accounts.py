@@ -212,11 +212,12 @@ class Balance:
     due: Money
     returned: Money
     """Of what was charged: what came back when packages were stopped."""
+    uninvoiced: Money
 
     @property
     def balance(self) -> Money:
         """What the patient owes; below zero, what the sites owe the patient."""
-        return self.charged - self.returned - self.paid
+        return self.uninvoiced + self.due - self.unapplied
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +288,7 @@ def _balance(currency: str, totals: Iterable[Total]) -> Balance:
         "paid": amount[DocumentKind.PAYMENT],
         "unapplied": rest[DocumentKind.PAYMENT],
         "due": rest[DocumentKind.INVOICE],
+        "uninvoiced": rest[DocumentKind.CHARGE],
         "returned": amount[DocumentKind.PACKAGE_STOP],
     }
     return Balance(**{name: Money(minor, currency) for name, minor in sums.items()})

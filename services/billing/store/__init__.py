@@ -19,11 +19,13 @@ from services.billing.domain.profiles import InvoicePrefixTaken
 from services.billing.domain.redemptions import VisitNotRedeemable
 from services.billing.domain.tax import TaxRuleDates
 from services.billing.store.accounts import AccountStore
+from services.billing.store.billable import BillableStore
 from services.billing.store.charges import ChargeStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
 from services.billing.store.credit_notes import CreditNoteStore
 from services.billing.store.documents import DocumentStore
+from services.billing.store.drafts import DraftStore
 from services.billing.store.entitlements import EntitlementStore
 from services.billing.store.estimates import EstimateStore
 from services.billing.store.invoices import InvoiceStore
@@ -50,6 +52,8 @@ class BillingStore(
     RedemptionStore,
     SettlementStore,
     InvoiceStore,
+    BillableStore,
+    DraftStore,
     CreditNoteStore,
     TaxStore,
     ChargeStore,

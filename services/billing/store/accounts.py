@@ -167,6 +167,7 @@ COURSE_ACCOUNT = Statement(
         _sum(charge, charge.c.amount_minor).scalar_subquery().label("charged"),
         _sum(invoice, invoice.c.total_minor).scalar_subquery().label("invoiced"),
         _sum(invoice, open_item.c.left_minor, _its_rest[invoice]).scalar_subquery().label("due"),
+        _sum(invoice, open_item.c.credited_minor, _its_rest[invoice]).scalar_subquery().label("credited"),
         _sum(payment, payment.c.amount_minor).scalar_subquery().label("named"),
         _sum(payment, open_item.c.left_minor, _its_rest[payment]).scalar_subquery().label("unapplied"),
     )
@@ -210,7 +211,7 @@ class AccountStore(Store):
             deposit_covered=deposit_covered(deposit_due, row["named"]),
             charged=money(row["charged"]),
             invoiced=money(row["invoiced"]),
-            paid=money(row["invoiced"] - row["due"] + row["unapplied"]),
+            paid=money(row["invoiced"] - row["credited"] - row["due"] + row["unapplied"]),
             due=money(row["due"]),
         )
 

@@ -53,6 +53,7 @@ from services.billing.tables import (
     estimate,
     open_item,
     payment,
+    unapplication,
 )
 
 CHAIN, ID, SITE, COURSE, PATIENT = (
@@ -139,6 +140,14 @@ DEPOSIT = Statement(
 )
 
 
+_returned = (
+    select(func.coalesce(func.sum(unapplication.c.amount_minor), 0))
+    .where(unapplication.c.chain_id == CHAIN, unapplication.c.application_id == application.c.id)
+    .correlate(application)
+    .scalar_subquery()
+)
+
+
 def _with_applications(found: Select[Any]) -> Statement:
     page = found.subquery("page")
     of_it = and_(application.c.chain_id == page.c.chain_id, application.c.payment_id == page.c.id)
@@ -149,7 +158,7 @@ def _with_applications(found: Select[Any]) -> Statement:
             open_item.c.left_minor,
             application.c.id.label("application_id"),
             application.c.invoice_id,
-            application.c.amount_minor.label("applied_minor"),
+            cast(application.c.amount_minor - _returned, BigInteger).label("applied_minor"),
             application.c.applied_at,
         )
         .join(open_item, its_rest)
@@ -309,7 +318,7 @@ def _payment(found: Sequence[Record]) -> Payment:
             each["applied_at"],
         )
         for each in found
-        if each["application_id"]
+        if each["applied_minor"]
     )
     return Payment(
         id=row["id"],

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 from sqlalchemy import (
@@ -19,63 +18,38 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    any_,
     cast,
-    delete,
     func,
     insert,
     literal_column,
     or_,
     select,
-    update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB, aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from chassis.errors import NotYetKnown
-from chassis.etags import StaleEtag
-from chassis.ids import read_id, to_wire
+from chassis.ids import to_wire
 from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
 from chassis.store import settling
 from chassis.times import EPOCH
-from services.billing.domain.accounts import Application, Charge, ChargeKind, InvoiceNotFound, ItemKind, OpenItem
+from services.billing.domain.accounts import Application, Charge, InvoiceNotFound, ItemKind
 from services.billing.domain.codes import ServiceCode
-from services.billing.domain.invoices import (
-    Discount,
-    DiscountReason,
-    Invoice,
-    InvoiceDraft,
-    InvoiceDraftNotFound,
-    InvoiceIssued,
-    InvoiceStatus,
-    Line,
-    Taken,
-    TaxLine,
-    Terms,
-    ToBill,
-    Wording,
-)
+from services.billing.domain.invoices import Discount, DiscountReason, Invoice, InvoiceStatus, Line, Taken, TaxLine
 from services.billing.domain.ledger import Entry
-from services.billing.domain.sites import Site
-from services.billing.domain.tax import TaxRule
+from services.billing.store.billable import codes_of
 from services.billing.store.copies import is_about
-from services.billing.store.documents import APPLIED, OPEN_ITEMS, applied, charge_of
+from services.billing.store.documents import APPLIED, applied, charge_of
 from services.billing.store.ledger import LedgerStore, posted
 from services.billing.tables import (
     charge,
     credit_note_line,
     credit_use,
     invoice,
-    invoice_draft,
     invoice_line,
     invoice_series,
     invoice_tax,
-    legal_entity_billing,
     open_item,
-    service_code,
-    site,
-    tax_rule,
 )
 
 CHAIN, ID, SITE, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "site_id", "course_id"))
@@ -174,63 +148,9 @@ NEXT_NUMBER = Statement(
     ).returning(invoice_series.c.last_number)
 )
 
-# What may go on an invoice.
+# Invoices.
 
 _on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
-_code = func.jsonb_build_array(service_code.c.code, service_code.c.units, service_code.c.modifiers)
-_codes = (
-    select(
-        func.coalesce(
-            func.jsonb_agg(aggregate_order_by(_code, service_code.c.code, service_code.c.id)), literal_column("'[]'")
-        )
-    )
-    .where(
-        service_code.c.chain_id == charge.c.chain_id,
-        service_code.c.visit_type_code == charge.c.visit_type_code,
-        charge.c.visit_type_code != "",
-        service_code.c.route_code.in_(["", charge.c.route_code]),
-        service_code.c.band_code.in_(["", charge.c.band_code]),
-        service_code.c.effective_date <= charge.c.service_date,
-        or_(service_code.c.end_date.is_(None), service_code.c.end_date >= charge.c.service_date),
-    )
-    .scalar_subquery()
-)
-_to_bill = (
-    select(charge, invoice_line.c.invoice_id, _codes.label("codes"))
-    .outerjoin(invoice_line, _on_line)
-    .where(charge.c.chain_id == CHAIN)
-    .order_by(charge.c.service_date, charge.c.id)
-)
-TO_BILL_OF_COURSE = Statement(_to_bill.where(charge.c.course_id == COURSE, invoice_line.c.charge_id.is_(None)))
-_ids = param("ids", ARRAY(Uuid))
-TO_BILL = Statement(_to_bill.where(or_(charge.c.id == any_(_ids), charge.c.corrects_id == any_(_ids))))
-_rule_columns = [column for column in tax_rule.c if column.name not in ("chain_id", "site_id")]
-_rule = func.json_build_array(*_rule_columns)
-_rules = (
-    select(
-        func.coalesce(
-            func.json_agg(aggregate_order_by(_rule, tax_rule.c.effective_date, tax_rule.c.id)), literal_column("'[]'")
-        )
-    )
-    .where(tax_rule.c.chain_id == CHAIN, tax_rule.c.site_id == ID)
-    .scalar_subquery()
-)
-_its_terms = and_(
-    legal_entity_billing.c.chain_id == site.c.chain_id,
-    legal_entity_billing.c.legal_entity_id == site.c.legal_entity_id,
-)
-SITE_TO_BILL = Statement(
-    select(
-        site,
-        _rules.label("rules"),
-        legal_entity_billing.c.invoice_prefix,
-        legal_entity_billing.c.payment_terms_days,
-    )
-    .outerjoin_from(site, legal_entity_billing, _its_terms)
-    .where(site.c.chain_id == CHAIN, site.c.id == ID)
-)
-
-# Invoices.
 
 _rest = and_(open_item.c.chain_id == invoice.c.chain_id, open_item.c.id == invoice.c.id)
 _standing = [open_item.c[name] for name in ("left_minor", "credited_minor", "status", "due_date")]
@@ -292,29 +212,6 @@ INVOICES_OVERDUE = Statement(
     .order_by(open_item.c.due_date, open_item.c.id)
     .limit(LIMIT)
 )
-
-# Drafts.
-
-_says = params("course_id", "charge_ids", "discount_minor", "discount_reason", "due_date", "note")
-_own_draft = and_(invoice_draft.c.chain_id == CHAIN, invoice_draft.c.id == ID)
-_unchanged = and_(
-    _own_draft, invoice_draft.c.version == param("version", Integer), invoice_draft.c.invoice_id.is_(None)
-)
-_next = {"version": invoice_draft.c.version + 1, "updated_at": param("updated_at")}
-ADD_DRAFT = Statement(insert(invoice_draft).values(params(*invoice_draft.c.keys())))
-CHANGE_DRAFT = Statement(update(invoice_draft).where(_unchanged).values(_says | _next).returning(invoice_draft.c.id))
-END_DRAFT = Statement(
-    update(invoice_draft)
-    .where(_unchanged)
-    .values(_next | {"invoice_id": param("invoice_id")})
-    .returning(invoice_draft.c.id)
-)
-DELETE_DRAFT = Statement(delete(invoice_draft).where(_unchanged).returning(invoice_draft.c.id))
-DRAFT = Statement(select(invoice_draft).where(_own_draft))
-_drafts = select(invoice_draft).where(
-    invoice_draft.c.chain_id == CHAIN, invoice_draft.c.site_id == SITE, invoice_draft.c.invoice_id.is_(None)
-)
-DRAFTS = _newest_first(_drafts, invoice_draft.c.id)
 
 
 class InvoiceStore(LedgerStore):
@@ -378,33 +275,6 @@ class InvoiceStore(LedgerStore):
         assert row
         return int(row["last_number"])
 
-    async def to_bill_of_course(self, course_id: UUID) -> list[ToBill]:
-        """Its charges that are on no invoice yet."""
-        return [_to_be_billed(row) for row in await self.rows(TO_BILL_OF_COURSE, course_id=course_id)]
-
-    async def to_bill(self, charge_ids: Sequence[UUID]) -> list[ToBill]:
-        """Those charges, and what corrects them."""
-        return [_to_be_billed(row) for row in await self.rows(TO_BILL, ids=list(charge_ids))]
-
-    async def site_to_bill(self, site_id: UUID) -> tuple[Site, Terms, list[TaxRule]]:
-        """With how its legal entity bills, and its taxes, past and to come."""
-        row = await self.row(SITE_TO_BILL, id=site_id)
-        if row is None:
-            raise NotYetKnown("site", site_id)
-        rules = [_rule_of(site_id, values) for values in json.loads(row["rules"])]
-        terms = Terms(row["invoice_prefix"] or "", row["payment_terms_days"] or 0)
-        return Site(row["id"], row["legal_entity_id"], ZoneInfo(row["time_zone"])), terms, rules
-
-    async def money_to_use(self, patient_id: UUID, site_id: UUID, currency: str) -> tuple[list[OpenItem], set[UUID]]:
-        """Payments and credit of a patient at a site, of which something is left; and which of them are credit."""
-        kinds = [ItemKind.PAYMENT, ItemKind.CREDIT]
-        found = await self.rows(OPEN_ITEMS, kinds=kinds, patient_id=patient_id, site_id=site_id, currency=currency)
-        items = [
-            OpenItem(row["id"], row["course_id"], Money(row["left_minor"], row["currency"]), row["since"])
-            for row in found
-        ]
-        return items, {row["id"] for row in found if row["kind"] == ItemKind.CREDIT}
-
     async def invoice(self, invoice_id: UUID) -> Invoice:
         row = await self.row(INVOICE, id=invoice_id)
         if row is None:
@@ -434,78 +304,8 @@ class InvoiceStore(LedgerStore):
         found = await self.rows(INVOICES_OVERDUE, **about, after_day=day, after_id=id, limit=limit)
         return [_invoice(row, (), ()) for row in found]
 
-    async def add_draft(self, new: InvoiceDraft) -> None:
-        await self.rows(
-            ADD_DRAFT,
-            id=new.id,
-            site_id=new.site_id,
-            patient_id=new.patient_id,
-            currency=new.currency,
-            version=new.version,
-            invoice_id=new.invoice_id,
-            created_at=new.created_at,
-            updated_at=new.updated_at,
-            **_said(new),
-        )
 
-    async def change_draft(self, new: InvoiceDraft) -> None:
-        """If it is as `new.version` was, and not issued."""
-        values = _said(new) | {"version": new.version, "updated_at": self.call.now}
-        await self._need(await self.row(CHANGE_DRAFT, id=new.id, **values), new.id)
-
-    async def end_draft(self, draft_id: UUID, version: int, invoice_id: UUID) -> None:
-        values = {"version": version, "invoice_id": invoice_id, "updated_at": self.call.now}
-        await self._need(await self.row(END_DRAFT, id=draft_id, **values), draft_id)
-
-    async def delete_draft(self, draft_id: UUID, version: int) -> None:
-        await self._need(await self.row(DELETE_DRAFT, id=draft_id, version=version), draft_id)
-
-    async def _need(self, changed: Record | None, draft_id: UUID) -> None:
-        if changed is None:
-            if (await self.draft(draft_id)).invoice_id:
-                raise InvoiceIssued()
-            raise StaleEtag()
-
-    async def draft(self, draft_id: UUID) -> InvoiceDraft:
-        row = await self.row(DRAFT, id=draft_id)
-        if row is None:
-            raise InvoiceDraftNotFound()
-        return _draft(row)
-
-    async def drafts(self, site_id: UUID, before_id: UUID, limit: int) -> list[InvoiceDraft]:
-        """Those not issued, the newest first."""
-        return [_draft(row) for row in await self.rows(DRAFTS, site_id=site_id, before_id=before_id, limit=limit)]
-
-
-def _said(draft: InvoiceDraft) -> dict[str, Any]:
-    wording = draft.wording
-    return {
-        "course_id": draft.course_id,
-        "charge_ids": list(draft.charge_ids),
-        "discount_minor": wording.discount.amount.minor if wording.discount else 0,
-        "discount_reason": wording.discount.reason if wording.discount else None,
-        "due_date": wording.due_date,
-        "note": wording.note,
-    }
-
-
-def _draft(row: Record) -> InvoiceDraft:
-    return InvoiceDraft(
-        id=row["id"],
-        site_id=row["site_id"],
-        patient_id=row["patient_id"],
-        course_id=row["course_id"],
-        charge_ids=tuple(row["charge_ids"]),
-        currency=row["currency"],
-        wording=Wording(_discount(row), row["due_date"], row["note"]),
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-        version=row["version"],
-        invoice_id=row["invoice_id"],
-    )
-
-
-def _discount(row: Record) -> Discount | None:
+def discount_of(row: Record) -> Discount | None:
     if not row["discount_minor"]:
         return None
     return Discount(Money(row["discount_minor"], row["currency"]), DiscountReason(row["discount_reason"]))
@@ -513,30 +313,6 @@ def _discount(row: Record) -> Discount | None:
 
 def _codes_to_json(codes: Sequence[ServiceCode]) -> str:
     return json.dumps([[each.code, each.units, each.modifiers] for each in codes])
-
-
-def _codes_of(text: str) -> tuple[ServiceCode, ...]:
-    return tuple(ServiceCode(code, units, tuple(modifiers)) for code, units, modifiers in json.loads(text))
-
-
-def _to_be_billed(row: Record) -> ToBill:
-    return ToBill(charge_of(row), _codes_of(row["codes"]), row["invoice_id"] is not None)
-
-
-def _rule_of(site_id: UUID, values: Sequence[Any]) -> TaxRule:
-    named = dict(zip((column.name for column in _rule_columns), values, strict=True))
-    return TaxRule(
-        id=read_id(named["id"]),
-        site_id=site_id,
-        name=named["name"],
-        rate_ppm=named["rate_ppm"],
-        charge_kinds=frozenset(map(ChargeKind, named["charge_kinds"])),
-        product_codes=frozenset(named["product_codes"]),
-        included=named["included"],
-        effective_date=date.fromisoformat(named["effective_date"]),
-        end_date=date.fromisoformat(named["end_date"]) if named["end_date"] else None,
-        version=named["version"],
-    )
 
 
 def _invoice(row: Record, lines: Sequence[Record], taxes: Sequence[Record]) -> Invoice:
@@ -555,7 +331,7 @@ def _invoice(row: Record, lines: Sequence[Record], taxes: Sequence[Record]) -> I
         balance=Money(row["left_minor"], currency),
         issued_at=row["issued_at"],
         subtotal=Money(row["subtotal_minor"], currency),
-        discount=_discount(row),
+        discount=discount_of(row),
         tax=Money(row["tax_minor"], currency),
         due_date=row["due_date"],
         note=row["note"],
@@ -571,7 +347,7 @@ def _invoice(row: Record, lines: Sequence[Record], taxes: Sequence[Record]) -> I
 def _line_of(of: Charge, row: Record) -> Line:
     names = ("amount_minor", "discount_minor", "tax_minor", "included_tax_minor")
     amount, discount, tax, included_tax = (Money(row[f"line_{name}"], row["currency"]) for name in names)
-    return Line(of, amount, discount, tax, included_tax, _codes_of(row["line_codes"]))
+    return Line(of, amount, discount, tax, included_tax, codes_of(row["line_codes"]))
 
 
 def _taken_of(row: Record) -> Taken:
