@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from asyncpg import Record
 from google.type.money_pb2 import Money
+from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, SmallInteger, Table, Text, Uuid
 
 from atoll.billing.v1 import (
     account_service_pb2,
@@ -323,15 +324,25 @@ class Billing:
         [row] = await self.fetch(f"SELECT count(*) FROM {table}")
         return int(row[0])
 
+    async def add_row(self, table: Table) -> None:
+        """At the site; of which nothing else is right."""
+        await self.svc.admin.execute("SET session_replication_role = replica")
+        values = ", ".join("$2" if column.name == "site_id" else filler(column) for column in table.c)
+        command = f"INSERT INTO {table} ({', '.join(table.c.keys())}) SELECT {values} FROM generate_series(1, 1) AS n"
+        await self.svc.admin.execute(command, self.svc.chain_id, from_wire("site", self.site_id))
+        await self.svc.admin.execute("SET session_replication_role = origin")
+
     async def books_agree(self) -> None:
         """The ledger, the documents and what is left of them tell the same story."""
         assert await self.fetch(UNBALANCED) == []
         assert await self.fetch(WRONGLY_LEFT) == []
+        assert await self.fetch(WRONGLY_GONE) == []
         [sums] = await self.fetch(SUMS)
         assert sums["receivable"] == sums["charged"] - sums["applied"]
-        assert sums["deposits"] == sums["applied"] - sums["paid"]
+        assert sums["deposits"] == -sums["unapplied"]
+        assert sums["credit"] == -sums["in_credit"]
         assert sums["revenue"] == -sums["charged"]
-        assert sums["money"] == sums["paid"]
+        assert sums["money"] + sums["written_off"] == sums["paid"] - sums["gone"] + sums["forfeited"]
 
     @asynccontextmanager
     async def held_open(
@@ -375,23 +386,74 @@ class Billing:
         return self.svc.token(role, sites=[from_wire("site", site_id)])
 
 
+SITES, PATIENTS, COURSES = 20, 2_000, 5_000
+
+
+def filler(column: Column[Any]) -> str:
+    """SQL for the n-th value of a column."""
+    spread = {"site_id": SITES, "patient_id": PATIENTS, "course_id": COURSES}
+    if column.name == "chain_id":
+        return "$1"
+    if column.name in spread:
+        return f"md5('{column.name}' || n % {spread[column.name]})::uuid"
+    if column.name in ("corrects_id", "card_charge_id"):
+        return "NULL"  # A check binds it to the kind of a charge, or to the tender of a payment.
+    if column.name == "look_at":
+        return "CASE WHEN n % 3 = 0 THEN now() END"  # A check binds it to the state.
+    if column.name in ("processor_id", "transaction", "payment_method", "event_id") and isinstance(column.type, Text):
+        return "'told' || n"  # Each once.
+    if column.name == "alias_id":
+        return "md5('alias' || n)::uuid"
+    if isinstance(column.type, Uuid):
+        return "md5('id' || n)::uuid"
+    if isinstance(column.type, DateTime):
+        return "now()"
+    if isinstance(column.type, Date):
+        return "date '2020-01-01' + n % 2000"
+    if isinstance(column.type, Boolean):
+        return "false"
+    if isinstance(column.type, Text):
+        return "'USD'"
+    assert isinstance(column.type, BigInteger | Integer | SmallInteger)
+    return "n % 2" if column.name == "left_minor" else "1 + n % 3"
+
+
 UNBALANCED = "SELECT entry_id FROM posting GROUP BY entry_id, currency HAVING sum(amount_minor) <> 0"
 WRONGLY_LEFT = """
     SELECT id FROM open_item
     LEFT JOIN (SELECT id, total_minor AS whole FROM invoice UNION ALL SELECT id, amount_minor FROM payment) AS document
         USING (id)
-    WHERE whole - left_minor IS DISTINCT FROM (
+    WHERE whole - left_minor - credit_minor - gone_minor IS DISTINCT FROM (
         SELECT coalesce(sum(amount_minor), 0) FROM application WHERE open_item.id IN (payment_id, invoice_id)
+    ) - (
+        SELECT coalesce(sum(unapplication.amount_minor), 0) FROM unapplication
+        JOIN application ON application.id = application_id WHERE open_item.id IN (payment_id, invoice_id)
+    )
+"""
+WRONGLY_GONE = """
+    SELECT id FROM open_item WHERE kind = 1 AND (
+        credit_minor <> (SELECT coalesce(sum(amount_minor), 0) FROM credit_transfer WHERE payment_id = open_item.id)
+        OR gone_minor <> (SELECT coalesce(sum(amount_minor), 0) FROM reversal WHERE payment_id = open_item.id)
+            + (SELECT coalesce(sum(amount_minor), 0) FROM forfeiture WHERE payment_id = open_item.id)
+            + (SELECT coalesce(sum(amount_minor), 0) FROM refund_part WHERE payment_id = open_item.id AND state <> 3)
+            + (SELECT coalesce(sum(lost_minor), 0) FROM dispute WHERE payment_id = open_item.id)
     )
 """
 SUMS = """
-    SELECT (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account IN (1, 2)) AS money,
+    SELECT (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account IN (1, 2, 6, 7, 8, 9, 10, 18)) AS money,
         (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 3) AS receivable,
         (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 4) AS deposits,
         (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 5) AS revenue,
+        (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 17) AS credit,
+        (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 21) AS written_off,
         (SELECT coalesce(sum(amount_minor), 0) FROM charge) AS charged,
         (SELECT coalesce(sum(amount_minor), 0) FROM payment) AS paid,
-        (SELECT coalesce(sum(amount_minor), 0) FROM application) AS applied
+        (SELECT coalesce(sum(left_minor), 0) FROM open_item WHERE kind = 1) AS unapplied,
+        (SELECT coalesce(sum(credit_minor), 0) FROM open_item WHERE kind = 1) AS in_credit,
+        (SELECT coalesce(sum(gone_minor), 0) FROM open_item WHERE kind = 1) AS gone,
+        (SELECT coalesce(sum(amount_minor), 0) FROM forfeiture) AS forfeited,
+        (SELECT coalesce(sum(amount_minor), 0) FROM application)
+            - (SELECT coalesce(sum(amount_minor), 0) FROM unapplication) AS applied
 """
 
 

@@ -150,6 +150,35 @@ class Payment:
     received_at: datetime
     unapplied: Money
     applications: tuple[Application, ...] = ()
+    """Without what was taken off again."""
+    check_number: str = ""
+    benefit_account: int = 0
+    credit_minor: int = 0
+    """What of it is credit."""
+    gone_minor: int = 0
+    """What of it was reversed, given back, forfeited, or lost to a dispute."""
+    reversed_at: datetime | None = None
+    card_charge_id: UUID | None = None
+    disputed: bool = False
+    kept_for: UUID | None = None
+    """The course that what is left is kept for."""
+
+    @property
+    def credit(self) -> Money:
+        return Money(self.credit_minor, self.amount.currency)
+
+    @property
+    def gone(self) -> Money:
+        return Money(self.gone_minor, self.amount.currency)
+
+    @property
+    def refundable(self) -> Money:
+        """What pays nothing."""
+        return self.unapplied + self.credit
+
+    @property
+    def open_item(self) -> OpenItem:
+        return OpenItem(self.id, self.kept_for, self.unapplied, self.received_at)
 
 
 @dataclass(frozen=True, slots=True)

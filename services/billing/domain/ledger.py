@@ -64,6 +64,7 @@ class Source(IntEnum):
     UNAPPLICATION = 16
     CREDIT_TRANSFER = 17
     CASH_COUNT = 18
+    REFUND_FAILURE = 50
 
 
 RECEIVED_ON = {

@@ -11,6 +11,7 @@ from atoll.billing.v1 import (
     ledger_service_pb2,
     payment_service_pb2,
     price_book_service_pb2,
+    refund_service_pb2,
 )
 from chassis.db import Database
 from services.billing.rpc.accounts import AccountServicer
@@ -19,6 +20,7 @@ from services.billing.rpc.invoices import InvoiceServicer
 from services.billing.rpc.ledger import LedgerServicer
 from services.billing.rpc.payments import PaymentServicer
 from services.billing.rpc.price_books import PriceBookServicer
+from services.billing.rpc.refunds import RefundServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -29,4 +31,5 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         invoice_service_pb2.DESCRIPTOR.services_by_name["InvoiceService"]: InvoiceServicer(db),
         account_service_pb2.DESCRIPTOR.services_by_name["AccountService"]: AccountServicer(db),
         ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]: LedgerServicer(db),
+        refund_service_pb2.DESCRIPTOR.services_by_name["RefundService"]: RefundServicer(db),
     }

@@ -118,6 +118,14 @@ def _sum(table: Any, amount: Any, joined: Any = None) -> Any:
     return of_course.join(open_item, joined) if joined is not None else of_course
 
 
+_kept_minor = payment.c.amount_minor - open_item.c.gone_minor - open_item.c.credit_minor
+
+
+def _kept(amount: Any) -> Any:
+    """Of what was paid for the course and is kept for it still."""
+    return _sum(payment, amount, _its_rest[payment]).where(open_item.c.course_id == COURSE).scalar_subquery()
+
+
 _latest = (
     select(estimate)
     .where(estimate.c.chain_id == CHAIN, estimate.c.course_id == COURSE)
@@ -142,8 +150,8 @@ COURSE_ACCOUNT = Statement(
         _sum(charge, charge.c.amount_minor).scalar_subquery().label("charged"),
         _sum(invoice, invoice.c.total_minor).scalar_subquery().label("invoiced"),
         _sum(invoice, open_item.c.left_minor, _its_rest[invoice]).scalar_subquery().label("due"),
-        _sum(payment, payment.c.amount_minor).scalar_subquery().label("named"),
-        _sum(payment, open_item.c.left_minor, _its_rest[payment]).scalar_subquery().label("unapplied"),
+        _kept(_kept_minor).label("named"),
+        _kept(open_item.c.left_minor).label("unapplied"),
     )
     .outerjoin(pin, and_(pin.c.chain_id == course.c.chain_id, pin.c.course_id == course.c.id))
     .outerjoin(_latest, _latest.c.course_id == course.c.id)

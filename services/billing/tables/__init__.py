@@ -5,6 +5,18 @@ not change them. What changes is kept beside them: what became of a visit, what 
 last number of a series.
 """
 
+from services.billing.tables.cards import (
+    NO_CHAIN,
+    card,
+    card_charge,
+    dispute,
+    payout,
+    payout_line,
+    payout_share,
+    processor_chain,
+    processor_customer,
+    processor_event,
+)
 from services.billing.tables.codes import service_code
 from services.billing.tables.columns import metadata
 from services.billing.tables.copies import (
@@ -28,15 +40,32 @@ from services.billing.tables.documents import (
 )
 from services.billing.tables.estimates import estimate, estimate_line
 from services.billing.tables.ledger import entry, posting
+from services.billing.tables.payments import (
+    cash_count,
+    credit_transfer,
+    forfeiture,
+    refund,
+    refund_part,
+    reversal,
+    taken_reference,
+    unapplication,
+)
 from services.billing.tables.prices import pin, price_book, price_item, publication
 
 __all__ = [
+    "NO_CHAIN",
     "application",
+    "card",
+    "card_charge",
+    "cash_count",
     "charge",
     "course",
+    "credit_transfer",
+    "dispute",
     "entry",
     "estimate",
     "estimate_line",
+    "forfeiture",
     "invoice",
     "invoice_line",
     "invoice_series",
@@ -46,14 +75,25 @@ __all__ = [
     "patient",
     "patient_alias",
     "payment",
+    "payout",
+    "payout_line",
+    "payout_share",
     "pin",
     "posting",
     "price_book",
     "price_item",
+    "processor_chain",
+    "processor_customer",
+    "processor_event",
     "publication",
+    "refund",
+    "refund_part",
     "rendered_visit",
+    "reversal",
     "service_code",
     "site",
+    "taken_reference",
+    "unapplication",
     "visit",
     "visit_type",
 ]

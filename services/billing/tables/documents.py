@@ -1,6 +1,6 @@
 """What patients owe and paid: charges, invoices, payments, and what is left of each."""
 
-from sqlalchemy import BigInteger, CheckConstraint, Column, Index, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, SmallInteger, Text, UniqueConstraint
 
 from chassis.tables import chain_table
 from services.billing.tables.columns import (
@@ -64,7 +64,12 @@ payment = chain_table(
     minor_column("amount_minor"),
     day_column("business_date"),
     instant_column("received_at"),
+    Column("check_number", Text, nullable=False, server_default=""),
+    Column("benefit_account", SmallInteger, nullable=False, server_default="0"),  # 0: none.
+    id_column("card_charge_id", needed=False),
     CheckConstraint("amount_minor > 0", name="amount"),
+    CheckConstraint("(tender = 4) = (card_charge_id IS NOT NULL)", name="card"),
+    UniqueConstraint("chain_id", "card_charge_id"),  # What a card was charged is a payment once.
     belongs_to("site", "site_id"),
     belongs_to("patient", "patient_id"),
     belongs_to("course", "course_id"),
@@ -127,7 +132,11 @@ open_item = chain_table(
     text_column("currency"),
     minor_column("left_minor"),
     instant_column("since"),
+    Column("credit_minor", BigInteger, nullable=False, server_default="0"),  # Of a payment: what is credit.
+    Column("gone_minor", BigInteger, nullable=False, server_default="0"),  # Reversed, given back, or a fee by now.
     CheckConstraint("left_minor >= 0", name="left"),
+    CheckConstraint("credit_minor >= 0", name="credit"),
+    CheckConstraint("gone_minor >= 0", name="gone"),
 )
 Index(
     "open_item_left_idx",
@@ -135,6 +144,13 @@ Index(
     open_item.c.patient_id,
     open_item.c.site_id,
     postgresql_where=open_item.c.left_minor > 0,
+)
+Index(
+    "open_item_credit_idx",
+    open_item.c.chain_id,
+    open_item.c.patient_id,
+    open_item.c.site_id,
+    postgresql_where=open_item.c.credit_minor > 0,
 )
 
 application = chain_table(
