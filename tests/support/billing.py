@@ -433,6 +433,7 @@ WRONGLY_LEFT = """
 WRONGLY_GONE = """
     SELECT id FROM open_item WHERE kind = 1 AND (
         credit_minor <> (SELECT coalesce(sum(amount_minor), 0) FROM credit_transfer WHERE payment_id = open_item.id)
+            - (SELECT coalesce(sum(credit_minor), 0) FROM refund_part WHERE payment_id = open_item.id AND state <> 3)
         OR gone_minor <> (SELECT coalesce(sum(amount_minor), 0) FROM reversal WHERE payment_id = open_item.id)
             + (SELECT coalesce(sum(amount_minor), 0) FROM forfeiture WHERE payment_id = open_item.id)
             + (SELECT coalesce(sum(amount_minor), 0) FROM refund_part WHERE payment_id = open_item.id AND state <> 3)

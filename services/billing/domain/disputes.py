@@ -45,6 +45,8 @@ class Dispute:
     account: str
     processor_id: str
     amount: Money
+    lost: Money
+    """Of its payment: what is gone since it is owed again."""
     state: DisputeState
     reason: str
     """The processor's code."""
@@ -64,13 +66,11 @@ class Dispute:
     def written_off_entry(self) -> Entry:
         return move(Source.DISPUTE_OUTCOME, self.id, Account.WRITE_OFFS, Account.DISPUTED_RECEIVABLE, self.amount)
 
-    def owed_again_entry(self, kept: int, credit: int) -> Entry:
-        """`kept` is taken from what is left of the payment, `credit` from its credit; the rest, which is gone already,
-        is written off."""
-        currency, rest = self.amount.currency, self.amount.minor - kept - credit
+    def owed_again_entry(self, kept: int) -> Entry:
+        """`kept` is taken from what is left of the payment; the rest, which is gone already, is written off."""
+        currency, rest = self.amount.currency, self.amount.minor - kept
         lines: Mapping[Account, int] = {
             Account.CUSTOMER_DEPOSITS: kept,
-            Account.PATIENT_CREDIT: credit,
             Account.WRITE_OFFS: rest,
             Account.DISPUTED_RECEIVABLE: -self.amount.minor,
         }

@@ -6,24 +6,39 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.billing.v1 import (
     account_service_pb2,
+    card_service_pb2,
+    dispute_service_pb2,
     estimate_service_pb2,
     invoice_service_pb2,
     ledger_service_pb2,
     payment_service_pb2,
+    payout_service_pb2,
     price_book_service_pb2,
     refund_service_pb2,
 )
 from chassis.db import Database
+from chassis.times import utc_now
+from services.billing.processor import Processors, ProcessorSettings
+from services.billing.processor.listener import Listener
 from services.billing.rpc.accounts import AccountServicer
+from services.billing.rpc.cards import CardServicer
 from services.billing.rpc.estimates import EstimateServicer
 from services.billing.rpc.invoices import InvoiceServicer
 from services.billing.rpc.ledger import LedgerServicer
 from services.billing.rpc.payments import PaymentServicer
+from services.billing.rpc.payouts import DisputeServicer, PayoutServicer
 from services.billing.rpc.price_books import PriceBookServicer
 from services.billing.rpc.refunds import RefundServicer
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
+    """With the card processors that the environment tells of."""
+    told = ProcessorSettings()
+    processors = Processors(told.processors)
+    return servicers_with(db, processors, Listener(db, processors, utc_now, told.webhook_listen))
+
+
+def servicers_with(db: Database, processors: Processors, listener: Listener) -> Mapping[ServiceDescriptor, object]:
     return {
         price_book_service_pb2.DESCRIPTOR.services_by_name["PriceBookService"]: PriceBookServicer(db),
         estimate_service_pb2.DESCRIPTOR.services_by_name["EstimateService"]: EstimateServicer(db),
@@ -32,4 +47,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         account_service_pb2.DESCRIPTOR.services_by_name["AccountService"]: AccountServicer(db),
         ledger_service_pb2.DESCRIPTOR.services_by_name["LedgerService"]: LedgerServicer(db),
         refund_service_pb2.DESCRIPTOR.services_by_name["RefundService"]: RefundServicer(db),
+        card_service_pb2.DESCRIPTOR.services_by_name["CardService"]: CardServicer(db, processors, listener),
+        dispute_service_pb2.DESCRIPTOR.services_by_name["DisputeService"]: DisputeServicer(db),
+        payout_service_pb2.DESCRIPTOR.services_by_name["PayoutService"]: PayoutServicer(db),
     }

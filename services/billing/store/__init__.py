@@ -7,17 +7,28 @@ from chassis.errors import DomainError
 from services.billing.domain.payments import CreditTooLow, NothingUnapplied, PaymentRepeated, PaymentReversed
 from services.billing.domain.prices import EffectiveDateTooEarly, PriceBookPublished, PriceItemRepeated
 from services.billing.store.accounts import AccountStore
+from services.billing.store.cards import CardStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
 from services.billing.store.documents import DocumentStore
 from services.billing.store.estimates import EstimateStore
 from services.billing.store.payments import PaymentStore
+from services.billing.store.payouts import PayoutStore
 from services.billing.store.prices import PriceStore
 from services.billing.store.refunds import RefundStore
 
 
 class BillingStore(
-    CopyStore, CodeStore, PriceStore, EstimateStore, DocumentStore, AccountStore, PaymentStore, RefundStore
+    CopyStore,
+    CodeStore,
+    PriceStore,
+    EstimateStore,
+    DocumentStore,
+    AccountStore,
+    PaymentStore,
+    RefundStore,
+    CardStore,
+    PayoutStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,

@@ -42,8 +42,8 @@ from services.billing.tables import open_item, payment, refund, refund_part
 
 CHAIN, ID, SITE, PATIENT = (param(name, Uuid) for name in ("chain_id", "id", "site_id", "patient_id"))
 REAL_NOW = func.clock_timestamp()
-FIRST_LOOK = timedelta(seconds=30)
-"""In which whoever asked the processor should have told what it answered."""
+FIRST_LOOK = timedelta()
+"""The job asks the processor at once."""
 
 _part = rows(
     "new_part",

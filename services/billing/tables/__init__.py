@@ -6,14 +6,12 @@ last number of a series.
 """
 
 from services.billing.tables.cards import (
-    NO_CHAIN,
     card,
     card_charge,
     dispute,
     payout,
     payout_line,
     payout_share,
-    processor_chain,
     processor_customer,
     processor_event,
 )
@@ -53,7 +51,6 @@ from services.billing.tables.payments import (
 from services.billing.tables.prices import pin, price_book, price_item, publication
 
 __all__ = [
-    "NO_CHAIN",
     "application",
     "card",
     "card_charge",
@@ -82,7 +79,6 @@ __all__ = [
     "posting",
     "price_book",
     "price_item",
-    "processor_chain",
     "processor_customer",
     "processor_event",
     "publication",

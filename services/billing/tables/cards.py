@@ -3,8 +3,6 @@
 No card number is ever here: cards are the processor's tokens.
 """
 
-from uuid import UUID
-
 from sqlalchemy import Boolean, CheckConstraint, Column, Date, Index, SmallInteger, Text, UniqueConstraint
 
 from chassis.tables import chain_table
@@ -18,15 +16,6 @@ from services.billing.tables.columns import (
     number_column,
     text_column,
 )
-
-# The chains that a processor works for. Its job works for all of them: it looks here as the call of no chain, and then
-# into each as a call of that one.
-NO_CHAIN = UUID(int=0)
-processor_chain = chain_table("processor_chain", metadata)
-processor_chain.info["ddl"] = [
-    "CREATE POLICY every_chain ON processor_chain FOR SELECT TO billing "
-    f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
-]
 
 # A patient as a processor's account knows them. Written before the processor is asked.
 processor_customer = chain_table(
@@ -53,9 +42,11 @@ card = chain_table(
     Column("expiry_year", SmallInteger, nullable=False),
     instant_column("saved_at"),
     instant_column("detached_at", needed=False),
+    instant_column("look_at", needed=False),  # When to tell the processor that it is off file, in real time.
     UniqueConstraint("chain_id", "account", "payment_method"),
     Index("card_of_patient_idx", "chain_id", "patient_id"),
 )
+Index("card_look_idx", card.c.chain_id, card.c.look_at, postgresql_where=card.c.look_at.is_not(None))
 
 # Money asked of a card. The row is there before the processor is asked, under the key that makes asking twice harmless.
 card_charge = chain_table(
@@ -68,7 +59,6 @@ card_charge = chain_table(
     id_column("invoice_id", needed=False),
     id_column("card_id", needed=False),  # None: the patient enters one.
     text_column("account"),
-    text_column("customer"),  # Of the processor; empty: none is needed.
     text_column("currency"),
     minor_column("amount_minor"),
     Column("saves_card", Boolean, nullable=False),

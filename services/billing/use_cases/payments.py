@@ -152,7 +152,7 @@ async def reverse_payment(store: BillingStore, payment_id: UUID, reason: str) ->
     site, now = await store.site(payment.site_id), store.call.now
     await take_off(store, payment, unapplied(payment, payment.amount.minor, new_id), reason)
     if payment.credit.minor:
-        await _transfer(store, site, payment, -payment.credit)
+        await transfer(store, site, payment, -payment.credit)
     reversal = Reversal(
         payment_id=payment.id,
         site_id=payment.site_id,
@@ -204,7 +204,7 @@ async def use_credit(store: BillingStore, invoice_id: UUID, amount: Money) -> li
     used = taken_from(amount.minor, credits)
     for payment_id, minor in used.items():
         payment, part = await store.payment(payment_id), Money(minor, amount.currency)
-        await _transfer(store, site, payment, -part)
+        await transfer(store, site, payment, -part)
         still = await store.open_items(ItemKind.INVOICE, patient.end, site.id, amount.currency)
         await _apply(store, payment, [Share(payment_id, invoice_id, part)], still)
     return [await store.payment(payment_id) for payment_id in used]
@@ -334,11 +334,11 @@ def _by_invoice(shares: Sequence[Share]) -> dict[UUID, int]:
 
 
 async def _make_credit(store: BillingStore, site: Site, payment: Payment, amount: Money) -> Payment:
-    await _transfer(store, site, payment, amount)
+    await transfer(store, site, payment, amount)
     return replace(payment, unapplied=payment.unapplied - amount, credit_minor=payment.credit_minor + amount.minor)
 
 
-async def _transfer(store: BillingStore, site: Site, payment: Payment, amount: Money) -> None:
+async def transfer(store: BillingStore, site: Site, payment: Payment, amount: Money) -> None:
     """From what is left of a payment into credit; below zero, back."""
     moved = CreditTransfer(new_id(), site.id, payment.patient_id, payment.id, amount, store.call.now)
     await store.add_transfer(moved)

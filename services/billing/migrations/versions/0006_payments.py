@@ -22,10 +22,14 @@ def upgrade() -> None:
         sa.Column("expiry_year", sa.SmallInteger(), nullable=False),
         sa.Column("saved_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("detached_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("look_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("chain_id", "id", name=op.f("card_pkey")),
         sa.UniqueConstraint(
             "chain_id", "account", "payment_method", name=op.f("card_chain_id_account_payment_method_key")
         ),
+    )
+    op.create_index(
+        "card_look_idx", "card", ["chain_id", "look_at"], unique=False, postgresql_where=sa.text("look_at IS NOT NULL")
     )
     op.create_index("card_of_patient_idx", "card", ["chain_id", "patient_id"], unique=False)
     op.create_table(
@@ -42,11 +46,6 @@ def upgrade() -> None:
         sa.UniqueConstraint(
             "chain_id", "account", "processor_id", name=op.f("payout_chain_id_account_processor_id_key")
         ),
-    )
-    op.create_table(
-        "processor_chain",
-        sa.Column("chain_id", sa.Uuid(), nullable=False),
-        sa.PrimaryKeyConstraint("chain_id", name=op.f("processor_chain_pkey")),
     )
     op.create_table(
         "processor_customer",
@@ -122,7 +121,6 @@ def upgrade() -> None:
         sa.Column("invoice_id", sa.Uuid(), nullable=True),
         sa.Column("card_id", sa.Uuid(), nullable=True),
         sa.Column("account", sa.Text(), nullable=False),
-        sa.Column("customer", sa.Text(), nullable=False),
         sa.Column("currency", sa.Text(), nullable=False),
         sa.Column("amount_minor", sa.BigInteger(), nullable=False),
         sa.Column("saves_card", sa.Boolean(), nullable=False),
@@ -406,15 +404,6 @@ def upgrade() -> None:
         "CREATE POLICY own_chain ON payout USING (chain_id = nullif(current_setting('app.chain', true), '')::uuid)"
     )
     op.execute("GRANT SELECT, INSERT ON payout TO billing")
-    op.execute("ALTER TABLE processor_chain ENABLE ROW LEVEL SECURITY")
-    op.execute("ALTER TABLE processor_chain FORCE ROW LEVEL SECURITY")
-    op.execute(
-        "CREATE POLICY own_chain ON processor_chain USING (chain_id = nullif(current_setting('app.chain', true), '')::uuid)"
-    )
-    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON processor_chain TO billing")
-    op.execute(
-        "CREATE POLICY every_chain ON processor_chain FOR SELECT TO billing USING (current_setting('app.chain', true) = '00000000-0000-0000-0000-000000000000')"
-    )
     op.execute("ALTER TABLE processor_customer ENABLE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE processor_customer FORCE ROW LEVEL SECURITY")
     op.execute(
