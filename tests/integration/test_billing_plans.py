@@ -22,11 +22,13 @@ from services.billing.rpc.common import FIRST_ID, LAST_ID
 from services.billing.store import (
     BillingStore,
     accounts,
+    cards,
     copies,
     documents,
     estimates,
     ledger,
     payments,
+    payouts,
     prices,
     refunds,
 )
@@ -133,7 +135,7 @@ VALUES: dict[str, Any] = {
 }
 STATEMENTS: dict[str, Statement] = {
     name: statement
-    for module in (accounts, copies, documents, estimates, ledger, prices, payments, refunds)
+    for module in (accounts, copies, documents, estimates, ledger, prices, payments, refunds, cards, payouts)
     for name, statement in vars(module).items()
     if isinstance(statement, Statement) and statement.text.lstrip().startswith(("SELECT", "WITH documents"))
 } | {

@@ -18,7 +18,9 @@ from atoll.billing.v1 import refund_service_pb2 as refund_pb
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.scheduling.v1.events_pb2 import CourseHeld, CourseHoldExpired
 from chassis.ids import from_wire, new_id, to_wire
+from chassis.money import Money
 from chassis.times import to_date
+from services.billing.domain.ledger import Tender
 from services.billing.use_cases import payments, refunds
 from tests.support.billing import TODAY, Billing, BookedCourse, dollars, open_billing, open_chain, usd
 from tests.support.service import NOW, Running, refusal
@@ -150,7 +152,7 @@ async def test_two_who_record_one_reference_at_once_leave_one_payment(billing: B
     commands = [
         payments.RecordPayment(
             from_wire("site", each.site_id), from_wire("patient", each.patient_id), None, None,
-            payments.Money(10000), payments.Tender.EXTERNAL_CARD, "T1-42",
+            Money(10000), Tender.EXTERNAL_CARD, "T1-42",
         )
         for each in requests
     ]  # fmt: skip
@@ -274,7 +276,7 @@ async def test_a_reversal_and_a_refund_at_once_give_money_back_once(billing: Bil
     payment = await billing.pay(100)
     request = refund_request(billing, 100)
     command = refunds.CreateRefund(
-        from_wire("site", billing.site_id), from_wire("patient", billing.patient_id), payments.Money(10000), (), "x"
+        from_wire("site", billing.site_id), from_wire("patient", billing.patient_id), Money(10000), (), "x"
     )
 
     async def work(store: Any) -> None:
@@ -354,7 +356,7 @@ async def held(billing: Billing) -> BookedCourse:
 
 
 def expired(course: BookedCourse) -> CourseHoldExpired:
-    ids = {"course_id": course.id, "site_id": course.site_id, "patient_id": course.patient_id}
+    ids: dict[str, Any] = {"course_id": course.id, "site_id": course.site_id, "patient_id": course.patient_id}
     return CourseHoldExpired(visit_ids=[visit.visit_id for visit in course.visits], **ids)
 
 
@@ -408,7 +410,7 @@ async def test_a_refund_takes_the_newest_payment_first_and_each_goes_back_as_it_
     got = await billing.svc.call(stub.GetRefund, refund_pb.GetRefundRequest(refund_id=refunded.id))
     assert got.refund == refunded
     for about in ({"patient_id": billing.patient_id}, {"site_id": billing.site_id, "date": to_date(TODAY)}):
-        listed = await billing.svc.call(stub.ListRefunds, refund_pb.ListRefundsRequest(**about))  # type: ignore[arg-type]
+        listed = await billing.svc.call(stub.ListRefunds, refund_pb.ListRefundsRequest(**about))
         assert list(listed.refunds) == [refunded]
     assert [dollars(event.amount) for name, event in await billing.facts() if name == "refund.succeeded"] == [50, 20]
 

@@ -135,7 +135,8 @@ async def _asked(asking: Any) -> dict[str, Any]:
     try:
         answer: dict[str, Any] = (await asking)._to_dict_recursive()
     except stripe.CardError as error:
-        told = ((error.json_body or {}).get("error") or {}).get("payment_intent") or {}
+        body: Any = error.json_body
+        told = ((body or {}).get("error") or {}).get("payment_intent") or {}
         raise Declined(error.code or "card_declined", told.get("id")) from error
     except (stripe.InvalidRequestError, stripe.PermissionError) as error:
         raise Declined(error.code or "invalid_request") from error
