@@ -1,7 +1,7 @@
 """How much a call asks of the database: its round trips, and that none reads a table from end to end."""
 
 from collections.abc import AsyncIterator, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.ids import from_wire, new_id
 from chassis.money import Money
 from chassis.sql import Statement
+from services.billing.domain.accounts import Account
 from services.billing.domain.ledger import Tender
 from services.billing.rpc.common import FIRST_ID, LAST_ID
 from services.billing.store import (
@@ -106,8 +107,12 @@ async def test_an_account_is_read_by_one_statement(billing: Billing) -> None:
     await billing.pay(10)
     patient_id = from_wire("patient", billing.patient_id)
     inside = billing.svc.inside("GetAccount", audit=AUDIT_NONE)
+
+    async def work(store: Counting) -> Account:
+        return await store.account(patient_id, (datetime.max.replace(tzinfo=UTC), LAST_ID), 51)
+
     request = account_pb.GetAccountRequest(patient_id=billing.patient_id)
-    found = await billing.svc.db.read(inside, request, Counting, lambda store: store.account(patient_id))
+    found = await billing.svc.db.read(inside, request, Counting, work)
     assert (len(found.documents), Counting.trips) == (1, 1)
 
 
@@ -123,6 +128,7 @@ VALUES: dict[str, Any] = {
     "before_id": LAST_ID,
     "after_id": FIRST_ID,
     "before_date": date.max,
+    "before_at": datetime.max.replace(tzinfo=UTC),
     "tender": 1,
     "reference": "T1",
     "processor_id": "re_1",

@@ -12,6 +12,7 @@ import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
+from atoll.billing.v1 import account_service_pb2 as account_pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import payment_service_pb2 as pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
@@ -517,3 +518,52 @@ async def test_another_sites_and_another_chains_payment_is_unknown(
     assert (await refusal(change(billing, rpc, elsewhere, **fields))).reason == "PAYMENT_NOT_FOUND"
     stranger = await open_chain(service)
     assert (await refusal(change(stranger, rpc, **fields))).reason == "PAYMENT_NOT_FOUND"
+
+
+# The account.
+
+
+async def test_an_account_tells_what_became_of_payments(billing: Billing) -> None:
+    course, invoice = await billed(billing, 0)
+    kept = await billing.pay(400, course_id=course.id)
+    minute = timedelta(minutes=1)
+    billing.svc.clock.now += minute
+    await change(billing, "MoveToCredit", payment_id=kept.id, amount=usd(40))
+    billing.svc.clock.now += minute
+    given_back = await refund(billing, 25)
+    billing.svc.clock.now += minute
+    wrong = await billing.pay(70)
+    billing.svc.clock.now += minute
+    await change(billing, "ReversePayment", payment_id=wrong.id, reason="wrong patient")
+    account = await billing.account()
+    kinds = account_pb.DocumentKind
+    told = [(kinds.Name(each.kind).removeprefix("DOCUMENT_KIND_"), dollars(each.amount)) for each in account.documents]
+    assert told[:5] == [("REVERSAL", 70), ("PAYMENT", 70), ("REFUND", 25), ("CREDIT", 40), ("PAYMENT", 400)]
+    assert (account.documents[0].id, account.documents[2].id) == (wrong.id, given_back.parts[0].id)
+    [sums] = account.balances
+    names = ("charged", "invoiced", "paid", "unapplied", "due", "credit", "balance")
+    assert [dollars(getattr(sums, name)) for name in names] == [300, 300, 375, 35, 0, 40, -75]
+    [at_site] = account.site_balances
+    assert (at_site.site_id, at_site.balance) == (billing.site_id, sums)
+    assert [each.amount for each in account.documents if each.id == invoice.id] == [usd(300)]
+
+
+async def test_a_long_account_is_read_page_by_page(billing: Billing) -> None:
+    """Also where documents are of one instant."""
+    paid = [await billing.pay(amount) for amount in (1, 2, 3, 4, 5)]
+    request = account_pb.GetAccountRequest(patient_id=billing.patient_id, page_size=2)
+    found = list[str]()
+    for _ in range(3):
+        answer = await billing.svc.call(billing.accounts.GetAccount, request)
+        found += [each.id for each in answer.account.documents]
+        assert [dollars(each.paid) for each in answer.account.balances] == [15]
+        request.page_token = answer.next_page_token
+    assert (found, request.page_token) == ([each.id for each in reversed(paid)], "")
+
+
+async def test_an_account_tells_sites_apart(billing: Billing) -> None:
+    other = await billing.register_site()
+    await billing.pay(10)
+    await billing.pay(20, site_id=other)
+    found = {each.site_id: dollars(each.balance.paid) for each in (await billing.account()).site_balances}
+    assert found == {billing.site_id: 10, other: 20}

@@ -51,6 +51,10 @@ class DocumentKind(IntEnum):
     CHARGE = 1
     INVOICE = 2
     PAYMENT = 3
+    REFUND = 70
+    REVERSAL = 71
+    CREDIT = 72
+    FORFEITURE = 73
 
 
 class PaymentKind(IntEnum):
@@ -210,17 +214,22 @@ class Document:
     description: str
     patient_id: UUID
     """Under which of the patient's ids it was written."""
+    disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Of the documents of one kind and currency that were written under one id of a patient, in minor units."""
+    """Of the documents of one kind and currency that were written at one site, under one id of a patient, in minor
+    units."""
 
     patient_id: UUID
+    site_id: UUID
     currency: str
     kind: DocumentKind
     amount_minor: int
     open_minor: int
+    credit_minor: int
+    gone_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +241,7 @@ class Balance:
     paid: Money
     unapplied: Money
     due: Money
+    credit: Money
 
     @property
     def balance(self) -> Money:
@@ -252,6 +262,15 @@ class Account:
         """By currency; of one id or, with None, of all of them together."""
         of_them = [total for total in self.totals if patient_id in (None, total.patient_id)]
         return [_balance(currency, of_them) for currency in sorted({total.currency for total in of_them})]
+
+    def balances_at(self, site_id: UUID) -> list[Balance]:
+        """By currency, of all ids together."""
+        of_it = [total for total in self.totals if total.site_id == site_id]
+        return [_balance(currency, of_it) for currency in sorted({total.currency for total in of_it})]
+
+    @property
+    def site_ids(self) -> list[UUID]:
+        return sorted({total.site_id for total in self.totals})
 
     @property
     def patient_ids(self) -> list[UUID]:
@@ -296,12 +315,17 @@ class CourseAccount:
 
 def _balance(currency: str, totals: Iterable[Total]) -> Balance:
     amount, rest = Counter[DocumentKind](), Counter[DocumentKind]()
+    credit = gone = 0
     for total in totals:
         if total.currency == currency:
             amount[total.kind] += total.amount_minor
             rest[total.kind] += total.open_minor
-    charged, invoiced, paid = (amount[kind] for kind in DocumentKind)
-    sums = charged, invoiced, paid, rest[DocumentKind.PAYMENT], rest[DocumentKind.INVOICE]
+            credit += total.credit_minor
+            gone += total.gone_minor
+    charged, invoiced, paid = (
+        amount[kind] for kind in (DocumentKind.CHARGE, DocumentKind.INVOICE, DocumentKind.PAYMENT)
+    )
+    sums = charged, invoiced, paid - gone, rest[DocumentKind.PAYMENT], rest[DocumentKind.INVOICE], credit
     return Balance(*(Money(minor, currency) for minor in sums))
 
 

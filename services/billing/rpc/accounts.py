@@ -1,6 +1,8 @@
 """Accounts of patients and of courses."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 from atoll.billing.v1 import account_service_pb2 as pb
@@ -8,6 +10,7 @@ from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import from_wire, to_wire
 from chassis.money import to_wire as money_to_wire
+from chassis.pages import Page
 from chassis.times import to_timestamp
 from services.billing.domain.accounts import (
     Account,
@@ -18,7 +21,9 @@ from services.billing.domain.accounts import (
     Document,
     DocumentKind,
 )
-from services.billing.rpc.common import some_id, some_money
+from services.billing.domain.cards import Card
+from services.billing.rpc.cards import card_to_wire
+from services.billing.rpc.common import LAST_ID, some_id, some_money
 from services.billing.rpc.invoices import charge_to_wire
 from services.billing.store import BillingStore
 
@@ -26,6 +31,8 @@ PREFIXES = {
     DocumentKind.CHARGE: "charge",
     DocumentKind.INVOICE: "invoice",
     DocumentKind.PAYMENT: "payment",
+    DocumentKind.REFUND: "refundpart",
+    DocumentKind.REVERSAL: "payment",
 }
 
 
@@ -34,14 +41,16 @@ class AccountServicer:
         self._db = db
 
     async def GetAccount(self, request: pb.GetAccountRequest, call: Call) -> pb.GetAccountResponse:
-        patient_id = from_wire("patient", request.patient_id)
+        patient_id, page = from_wire("patient", request.patient_id), Page.of(request, call)
 
-        async def work(store: BillingStore) -> pb.Account:
-            account = await store.account(patient_id)
+        async def work(store: BillingStore) -> pb.GetAccountResponse:
+            account = await store.account(patient_id, _before(page), page.limit)
             survivor_id = account.patient_id or (await store.patient(patient_id)).end
-            return _account(account, survivor_id)
+            kept, token = page.cut(account.documents, key=lambda each: [each.at.isoformat(), str(each.id)])
+            shown = _account(replace(account, documents=tuple(kept)), survivor_id, await store.cards(patient_id))
+            return pb.GetAccountResponse(account=shown, next_page_token=token)
 
-        return pb.GetAccountResponse(account=await self._db.read(call, request, BillingStore, work))
+        return await self._db.read(call, request, BillingStore, work)
 
     async def GetCourseAccount(self, request: pb.GetCourseAccountRequest, call: Call) -> pb.GetCourseAccountResponse:
         course_id = from_wire("course", request.course_id)
@@ -54,7 +63,13 @@ class AccountServicer:
         return pb.GetCourseAccountResponse(course_account=await self._db.read(call, request, BillingStore, work))
 
 
-def _account(account: Account, patient_id: UUID) -> pb.Account:
+def _before(page: Page) -> tuple[datetime, UUID]:
+    if page.after:
+        return datetime.fromisoformat(page.after[0]), UUID(page.after[1])
+    return datetime.max.replace(tzinfo=UTC), LAST_ID
+
+
+def _account(account: Account, patient_id: UUID, cards: Sequence[Card]) -> pb.Account:
     return pb.Account(
         patient_id=to_wire("patient", patient_id),
         balances=map(_balance, account.balances()),
@@ -63,6 +78,12 @@ def _account(account: Account, patient_id: UUID) -> pb.Account:
             pb.Account.Part(patient_id=to_wire("patient", each), balances=map(_balance, account.balances(each)))
             for each in account.patient_ids
         ],
+        site_balances=[
+            pb.Account.SiteBalance(site_id=to_wire("site", site_id), balance=_balance(balance))
+            for site_id in account.site_ids
+            for balance in account.balances_at(site_id)
+        ],
+        cards=map(card_to_wire, cards),
     )
 
 
@@ -74,13 +95,14 @@ def _balance(balance: Balance) -> pb.Account.Balance:
         unapplied=money_to_wire(balance.unapplied),
         due=money_to_wire(balance.due),
         balance=money_to_wire(balance.balance),
+        credit=money_to_wire(balance.credit),
     )
 
 
 def _document(document: Document) -> pb.Account.Document:
     return pb.Account.Document(
         kind=pb.DocumentKind.ValueType(document.kind),
-        id=to_wire(PREFIXES[document.kind], document.id),
+        id=to_wire(PREFIXES[document.kind], document.id) if document.kind in PREFIXES else str(document.id),
         site_id=to_wire("site", document.site_id),
         course_id=some_id("course", document.course_id),
         time=to_timestamp(document.at),
@@ -89,6 +111,7 @@ def _document(document: Document) -> pb.Account.Document:
         invoice_number=document.invoice_number,
         description=document.description,
         patient_id=to_wire("patient", document.patient_id),
+        disputed=document.disputed,
     )
 
 

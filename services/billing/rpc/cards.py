@@ -62,7 +62,7 @@ class CardServicer:
     async def ListCards(self, request: pb.ListCardsRequest, call: Call) -> pb.ListCardsResponse:
         patient_id = from_wire("patient", request.patient_id)
         found = await self._db.read(call, request, BillingStore, lambda store: store.cards(patient_id))
-        return pb.ListCardsResponse(cards=map(_card, found))
+        return pb.ListCardsResponse(cards=map(card_to_wire, found))
 
     async def DetachCard(self, request: pb.DetachCardRequest, call: Call) -> pb.DetachCardResponse:
         card_id = from_wire("card", request.card_id)
@@ -70,7 +70,7 @@ class CardServicer:
         async def work(store: BillingStore) -> pb.DetachCardResponse:
             await store.card(card_id)
             await store.detach_card(card_id)
-            return pb.DetachCardResponse(card=_card(await store.card(card_id)))
+            return pb.DetachCardResponse(card=card_to_wire(await store.card(card_id)))
 
         return await self._db.once(call, request, pb.DetachCardResponse, BillingStore, work)
 
@@ -114,7 +114,7 @@ def _charge(charge: CardCharge) -> pb.CardCharge:
     )
 
 
-def _card(card: Card) -> pb.Card:
+def card_to_wire(card: Card) -> pb.Card:
     return pb.Card(
         id=to_wire("card", card.id),
         patient_id=to_wire("patient", card.patient_id),
