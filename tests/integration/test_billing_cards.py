@@ -674,3 +674,29 @@ async def test_cards_are_charged_by_some_roles_at_their_own_sites(till: Till) ->
     stranger = await open_chain(till.house.svc)
     refused = await refusal(stranger.svc.call(till.cards.GetCardCharge, request))
     assert refused.reason == "CARD_CHARGE_NOT_FOUND"
+
+
+async def test_an_invoice_whose_payment_is_disputed_is_flagged_and_stays_paid(till: Till) -> None:
+    invoice, payment, dispute_id = await invoiced(till)
+    flagged = {each.id for each in (await till.billing.account()).documents if each.disputed}
+    assert (flagged, await owed(till, invoice)) == ({invoice.id, payment.id}, 0)
+    till.fake.close_dispute(dispute_id, "won")
+    await till.hear()
+    assert not any(each.disputed for each in (await till.billing.account()).documents)
+
+
+async def test_disputes_are_decided_by_some_roles_and_seen_at_their_site(till: Till) -> None:
+    _, _, dispute_id = await invoiced(till)
+    till.fake.close_dispute(dispute_id, "lost")
+    await till.hear()
+    [dispute] = await list_disputes(till)
+    fields: dict[str, Any] = {"dispute_id": dispute.id, "decision": 1, "reason": "x"}
+    request = dispute_pb.DecideDisputeRequest(request_id=str(uuid4()), **fields)
+    desk = till.billing.svc.token("ROLE_FRONT_DESK")
+    assert (await refusal(till.billing.svc.call(till.disputes.DecideDispute, request, desk))).reason == "ACCESS_DENIED"
+    elsewhere = till.billing.at(await till.billing.register_site())
+    refused = await refusal(till.billing.svc.call(till.disputes.DecideDispute, request, elsewhere))
+    assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "DISPUTE_NOT_FOUND")
+    unknown = payout_pb.GetPayoutRequest(payout_id=to_wire("payout", new_id()))
+    assert (await refusal(till.billing.svc.call(till.payouts.GetPayout, unknown))).reason == "PAYOUT_NOT_FOUND"
+    assert (await refusal(till.billing.svc.call(till.payouts.GetPayout, unknown, desk))).reason == "ACCESS_DENIED"

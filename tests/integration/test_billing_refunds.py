@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -567,3 +568,35 @@ async def test_an_account_tells_sites_apart(billing: Billing) -> None:
     await billing.pay(20, site_id=other)
     found = {each.site_id: dollars(each.balance.paid) for each in (await billing.account()).site_balances}
     assert found == {billing.site_id: 10, other: 20}
+
+
+# What only the database sees.
+
+
+async def test_what_is_kept_for_another_course_pays_no_invoice_even_if_asked(billing: Billing) -> None:
+    _, invoice = await billed(billing, 0)
+    other = await billing.book()
+    allocations = [pb.Allocation(invoice_id=invoice.id, amount=usd(10))]
+    refused = await refusal(billing.pay(10, course_id=other.id, allocations=allocations))
+    assert refused.reason == "ALLOCATION_EXCEEDS_INVOICE"
+
+
+async def test_the_database_refuses_what_no_rule_let_through(billing: Billing) -> None:
+    payment = await billing.pay(100)
+    payment_id = from_wire("payment", payment.id)
+    site = (await billing.fetch("SELECT site_id FROM payment"))[0]["site_id"]
+    for column in ("left_minor", "credit_minor", "gone_minor"):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await billing.execute(f"UPDATE open_item SET {column} = -1 WHERE id = $1", payment_id)
+    again = """
+        INSERT INTO reversal (chain_id, payment_id, site_id, patient_id, currency, amount_minor, reason, actor,
+            business_date, reversed_at)
+        VALUES ($1, $2, $3, $2, 'USD', 1, '', '', '2027-03-01', clock_timestamp())
+    """
+    with pytest.raises(asyncpg.UniqueViolationError):
+        async with billing.svc.db.transaction(billing.svc.inside("Test")) as conn:
+            for _ in range(2):
+                await conn.execute(again, billing.svc.chain_id, payment_id, site)
+    for table in ("reversal", "unapplication", "credit_transfer", "forfeiture", "refund", "payout", "cash_count"):
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await billing.execute(f"DELETE FROM {table}")
