@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -14,15 +14,18 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
 from atoll.billing.v1 import account_service_pb2 as account_pb
+from atoll.billing.v1 import cash_count_service_pb2 as cash_pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import payment_service_pb2 as pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
+from atoll.billing.v1.cash_count_service_pb2_grpc import CashCountServiceStub
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.scheduling.v1.events_pb2 import CourseHeld, CourseHoldExpired
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.money import Money
 from chassis.times import to_date
 from services.billing.domain.ledger import Tender
+from services.billing.use_cases import cash as cash_use_cases
 from services.billing.use_cases import payments, refunds
 from tests.support.billing import TODAY, Billing, BookedCourse, dollars, open_billing, open_chain, usd
 from tests.support.service import NOW, Running, refusal
@@ -593,10 +596,63 @@ async def test_the_database_refuses_what_no_rule_let_through(billing: Billing) -
             business_date, reversed_at)
         VALUES ($1, $2, $3, $2, 'USD', 1, '', '', '2027-03-01', clock_timestamp())
     """
+    await change(billing, "ReversePayment", payment_id=payment.id, reason="x")
     with pytest.raises(asyncpg.UniqueViolationError):
-        async with billing.svc.db.transaction(billing.svc.inside("Test")) as conn:
-            for _ in range(2):
-                await conn.execute(again, billing.svc.chain_id, payment_id, site)
+        await billing.execute(again, billing.svc.chain_id, payment_id, site)
     for table in ("reversal", "unapplication", "credit_transfer", "forfeiture", "refund", "payout", "cash_count"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await billing.execute(f"DELETE FROM {table}")
+
+
+# The drawer.
+
+
+async def count_cash(billing: Billing, counted: float, day: date = TODAY, token: str | None = None) -> Any:
+    fields: dict[str, Any] = {"site_id": billing.site_id, "date": to_date(day), "counted": usd(counted)}
+    request = cash_pb.CountCashRequest(request_id=str(uuid4()), note="all there", **fields)
+    stub = billing.svc.stub(CashCountServiceStub)
+    return (await billing.svc.call(stub.CountCash, request, token)).cash_count
+
+
+async def test_a_drawer_is_counted_beside_what_should_be_in_it(billing: Billing) -> None:
+    await billing.pay(100)
+    await billing.pay(30, **CHECK)
+    await change(billing, "ReversePayment", payment_id=(await billing.pay(55)).id, reason="x")
+    cash = await billing.pay(20)
+    await refund(billing, 15, part(cash, 15))
+    counted = await count_cash(billing, 104.5)
+    assert (dollars(counted.expected), dollars(counted.counted), dollars(counted.over)) == (105, 104.5, -0.5)
+    assert (await billing.trial_balance())["CASH_OVER_SHORT"] == (0.5, 0)
+    stub = billing.svc.stub(CashCountServiceStub)
+    listed = await billing.svc.call(stub.ListCashCounts, cash_pb.ListCashCountsRequest(site_id=billing.site_id))
+    assert list(listed.cash_counts) == [counted]
+
+
+async def test_cash_of_a_counted_day_belongs_to_the_next(billing: Billing) -> None:
+    before = await billing.pay(100)
+    await count_cash(billing, 100)
+    tomorrow = TODAY + timedelta(days=1)
+    after, cheque = await billing.pay(40), await billing.pay(40, **CHECK)
+    assert (after.business_date, cheque.business_date) == (to_date(tomorrow), to_date(TODAY))
+    assert (await refund(billing, 10, part(before, 10))).business_date == to_date(tomorrow)
+    assert (await refusal(count_cash(billing, 100))).reason == "CASH_COUNTED"
+    refused = await refusal(count_cash(billing, 30, tomorrow))
+    assert (refused.reason, refused.faults) == ("CASH_DAY_TO_COME", [("date", "CASH_DAY_TO_COME")])
+    billing.svc.clock.now += timedelta(days=1)
+    assert dollars((await count_cash(billing, 30, tomorrow)).expected) == 30
+
+
+async def test_cash_that_is_taken_while_the_drawer_is_counted_belongs_to_the_next_day(billing: Billing) -> None:
+    command = cash_use_cases.CountCash(from_wire("site", billing.site_id), TODAY, Money(0), "")
+    request = cash_pb.CountCashRequest(request_id=str(uuid4()))
+    async with billing.held_open(request, lambda store: cash_use_cases.count_cash(store, command)):
+        paying = asyncio.create_task(billing.pay(40))
+        await billing.someone_waits()
+    assert (await paying).business_date == to_date(TODAY + timedelta(days=1))
+
+
+@pytest.mark.parametrize("counted", [-0.01, 1_000_000.01])
+async def test_what_is_counted_is_not_below_zero_and_not_huge(billing: Billing, counted: float) -> None:
+    assert (await refusal(count_cash(billing, counted))).reason == "AMOUNT_OUT_OF_RANGE"
+    assert (await refusal(count_cash(billing, 1, token=billing.svc.token("ROLE_NURSE")))).reason == "ACCESS_DENIED"
+    assert await billing.count("cash_count") == 0

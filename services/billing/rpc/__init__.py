@@ -7,6 +7,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from atoll.billing.v1 import (
     account_service_pb2,
     card_service_pb2,
+    cash_count_service_pb2,
     dispute_service_pb2,
     estimate_service_pb2,
     invoice_service_pb2,
@@ -22,6 +23,7 @@ from services.billing.processor import Processors, ProcessorSettings
 from services.billing.processor.listener import Listener
 from services.billing.rpc.accounts import AccountServicer
 from services.billing.rpc.cards import CardServicer
+from services.billing.rpc.cash import CashCountServicer
 from services.billing.rpc.estimates import EstimateServicer
 from services.billing.rpc.invoices import InvoiceServicer
 from services.billing.rpc.ledger import LedgerServicer
@@ -50,4 +52,5 @@ def servicers_with(db: Database, processors: Processors, listener: Listener) -> 
         card_service_pb2.DESCRIPTOR.services_by_name["CardService"]: CardServicer(db, processors, listener),
         dispute_service_pb2.DESCRIPTOR.services_by_name["DisputeService"]: DisputeServicer(db),
         payout_service_pb2.DESCRIPTOR.services_by_name["PayoutService"]: PayoutServicer(db),
+        cash_count_service_pb2.DESCRIPTOR.services_by_name["CashCountService"]: CashCountServicer(db),
     }

@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from services.billing.domain.cash import CashCounted
 from services.billing.domain.payments import CreditTooLow, NothingUnapplied, PaymentRepeated, PaymentReversed
 from services.billing.domain.prices import EffectiveDateTooEarly, PriceBookPublished, PriceItemRepeated
 from services.billing.store.accounts import AccountStore
 from services.billing.store.cards import CardStore
+from services.billing.store.cash import CashStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
 from services.billing.store.documents import DocumentStore
@@ -29,6 +31,7 @@ class BillingStore(
     RefundStore,
     CardStore,
     PayoutStore,
+    CashStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
@@ -37,6 +40,7 @@ class BillingStore(
         "price_item_never_twice": PriceItemRepeated,
         "taken_reference_pkey": PaymentRepeated,
         "reversal_pkey": PaymentReversed,
+        "cash_is_counted_once": CashCounted,
         "open_item_left_check": NothingUnapplied,
         "open_item_credit_check": CreditTooLow,
     }

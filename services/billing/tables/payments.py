@@ -62,6 +62,7 @@ reversal = chain_table(
     instant_column("reversed_at"),
     belongs_to("payment", "payment_id"),
     Index("reversal_of_patient_idx", "chain_id", "patient_id"),
+    Index("reversal_of_day_idx", "chain_id", "site_id", "business_date"),
     append_only=True,
 )
 
@@ -170,6 +171,7 @@ cash_count = chain_table(
     text_column("actor"),
     instant_column("counted_at"),
     CheckConstraint("counted_minor >= 0", name="counted"),
+    Index("cash_count_of_site_idx", "chain_id", "site_id", "id"),
     UniqueConstraint("chain_id", "site_id", "business_date", "currency", name="cash_is_counted_once"),
     belongs_to("site", "site_id"),
     append_only=True,

@@ -47,6 +47,7 @@ from services.billing.domain.payments import (
 )
 from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
+from services.billing.use_cases.cash import cash_day
 
 NOBODY = UUID(int=0)
 
@@ -109,7 +110,7 @@ async def _taken(store: BillingStore, site: Site, command: RecordPayment, patien
         tender=command.tender,
         terminal_reference=command.terminal_reference,
         amount=command.amount,
-        business_date=site.day(now),
+        business_date=await cash_day(store, site) if command.tender is Tender.CASH else site.day(now),
         received_at=now,
         unapplied=command.amount - Money(sum(share.amount.minor for share in shares), currency),
         applications=tuple(Application(new_id(), share, now) for share in shares),
@@ -161,7 +162,7 @@ async def reverse_payment(store: BillingStore, payment_id: UUID, reason: str) ->
         tender=payment.tender,
         reason=reason,
         actor=store.call.actor,
-        business_date=site.day(now),
+        business_date=await cash_day(store, site) if payment.tender is Tender.CASH else site.day(now),
         reversed_at=now,
     )
     await store.add_reversal(reversal)

@@ -10,6 +10,7 @@ from chassis.ids import new_id, to_wire
 from chassis.money import Money
 from services.billing import events
 from services.billing.domain.accounts import Payment, PaymentNotFound, check_amount
+from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import Change
 from services.billing.domain.refunds import (
     AskedPart,
@@ -21,6 +22,7 @@ from services.billing.domain.refunds import (
     parts_of,
 )
 from services.billing.store import BillingStore
+from services.billing.use_cases.cash import cash_day
 from services.billing.use_cases.payments import post
 
 
@@ -42,6 +44,8 @@ async def create_refund(store: BillingStore, command: CreateRefund) -> Refund:
     payments = await _payments(store, command, patient)
     parts = parts_of(command.amount, command.parts, list(payments.values()))
     refund_id = new_id()
+    made_of = made(parts, payments, refund_id, patient.end, now, new_id)
+    in_cash = any(part.tender is Tender.CASH for part in made_of)
     refund = Refund(
         id=refund_id,
         site_id=site.id,
@@ -49,9 +53,9 @@ async def create_refund(store: BillingStore, command: CreateRefund) -> Refund:
         amount=command.amount,
         reason=command.reason,
         actor=store.call.actor,
-        business_date=site.day(now),
+        business_date=await cash_day(store, site) if in_cash else site.day(now),
         created_at=now,
-        parts=made(parts, payments, refund_id, patient.end, now, new_id),
+        parts=made_of,
     )
     await store.add_refund(refund)
     await store.change_items([_change(part, 1) for part in refund.parts])

@@ -386,6 +386,8 @@ def upgrade() -> None:
     op.add_column("payment", sa.Column("benefit_account", sa.SmallInteger(), server_default="0", nullable=False))
     op.add_column("payment", sa.Column("card_charge_id", sa.Uuid(), nullable=True))
     op.create_unique_constraint(op.f("payment_chain_id_card_charge_id_key"), "payment", ["chain_id", "card_charge_id"])
+    op.create_index("reversal_of_day_idx", "reversal", ["chain_id", "site_id", "business_date"], unique=False)
+    op.create_index("cash_count_of_site_idx", "cash_count", ["chain_id", "site_id", "id"], unique=False)
     op.create_check_constraint(op.f("open_item_credit_check"), "open_item", "credit_minor >= 0")
     op.create_check_constraint(op.f("open_item_gone_check"), "open_item", "gone_minor >= 0")
     op.create_check_constraint(op.f("payment_card_check"), "payment", "(tender = 4) = (card_charge_id IS NOT NULL)")
