@@ -609,9 +609,9 @@ async def test_the_database_refuses_what_no_rule_let_through(billing: Billing) -
 
 async def count_cash(billing: Billing, counted: float, day: date = TODAY, token: str | None = None) -> Any:
     fields: dict[str, Any] = {"site_id": billing.site_id, "date": to_date(day), "counted": usd(counted)}
-    request = cash_pb.CountCashRequest(request_id=str(uuid4()), note="all there", **fields)
+    request = cash_pb.RecordCashCountRequest(request_id=str(uuid4()), note="all there", **fields)
     stub = billing.svc.stub(CashCountServiceStub)
-    return (await billing.svc.call(stub.CountCash, request, token)).cash_count
+    return (await billing.svc.call(stub.RecordCashCount, request, token)).cash_count
 
 
 async def test_a_drawer_is_counted_beside_what_should_be_in_it(billing: Billing) -> None:
@@ -643,8 +643,8 @@ async def test_cash_of_a_counted_day_belongs_to_the_next(billing: Billing) -> No
 
 
 async def test_cash_that_is_taken_while_the_drawer_is_counted_belongs_to_the_next_day(billing: Billing) -> None:
-    command = cash_use_cases.CountCash(from_wire("site", billing.site_id), TODAY, Money(0), "")
-    request = cash_pb.CountCashRequest(request_id=str(uuid4()))
+    command = cash_use_cases.RecordCashCount(from_wire("site", billing.site_id), TODAY, Money(0), "")
+    request = cash_pb.RecordCashCountRequest(request_id=str(uuid4()))
     async with billing.held_open(request, lambda store: cash_use_cases.count_cash(store, command)):
         paying = asyncio.create_task(billing.pay(40))
         await billing.someone_waits()

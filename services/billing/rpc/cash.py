@@ -18,18 +18,18 @@ class CashCountServicer:
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def CountCash(self, request: pb.CountCashRequest, call: Call) -> pb.CountCashResponse:
-        command = cash.CountCash(
+    async def RecordCashCount(self, request: pb.RecordCashCountRequest, call: Call) -> pb.RecordCashCountResponse:
+        command = cash.RecordCashCount(
             site_id=from_wire("site", request.site_id),
             day=from_date(request.date, "date"),
             counted=money_from_wire(request.counted, "counted"),
             note=request.note,
         )
 
-        async def work(store: BillingStore) -> pb.CountCashResponse:
-            return pb.CountCashResponse(cash_count=_count(await cash.count_cash(store, command)))
+        async def work(store: BillingStore) -> pb.RecordCashCountResponse:
+            return pb.RecordCashCountResponse(cash_count=_count(await cash.count_cash(store, command)))
 
-        return await self._db.once(call, request, pb.CountCashResponse, BillingStore, work)
+        return await self._db.once(call, request, pb.RecordCashCountResponse, BillingStore, work)
 
     async def ListCashCounts(self, request: pb.ListCashCountsRequest, call: Call) -> pb.ListCashCountsResponse:
         page, site_id = Page.of(request, call), from_wire("site", request.site_id)

@@ -18,14 +18,14 @@ from services.billing.store import BillingStore
 
 
 @dataclass(frozen=True, slots=True)
-class CountCash:
+class RecordCashCount:
     site_id: UUID
     day: date
     counted: Money
     note: str
 
 
-async def count_cash(store: BillingStore, command: CountCash) -> CashCount:
+async def count_cash(store: BillingStore, command: RecordCashCount) -> CashCount:
     """With the drawer locked: no cash of the day is taken meanwhile, or it belongs to the next."""
     site, now = await store.site(command.site_id), store.call.now
     if wild := out_of_range(command.counted, "counted"):
