@@ -20,6 +20,7 @@ from atoll.billing.v1 import payment_service_pb2 as pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
 from atoll.billing.v1.cash_count_service_pb2_grpc import CashCountServiceStub
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
+from atoll.patients.v1.events_pb2 import PatientMerged
 from atoll.scheduling.v1.events_pb2 import CourseHeld, CourseHoldExpired
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.money import Money
@@ -656,3 +657,22 @@ async def test_what_is_counted_is_not_below_zero_and_not_huge(billing: Billing, 
     assert (await refusal(count_cash(billing, counted))).reason == "AMOUNT_OUT_OF_RANGE"
     assert (await refusal(count_cash(billing, 1, token=billing.svc.token("ROLE_NURSE")))).reason == "ACCESS_DENIED"
     assert await billing.count("cash_count") == 0
+
+
+# Merged patients.
+
+
+async def test_what_was_paid_under_another_id_is_given_back_and_used_as_the_survivors(billing: Billing) -> None:
+    old = await billing.register_patient()
+    paid = await billing.pay(100, patient_id=old)
+    await change(billing, "MoveToCredit", payment_id=paid.id, amount=usd(60))
+    merged = PatientMerged(patient_id=billing.patient_id, merged_patient_id=old)
+    await billing.svc.deliver(merged, version=1)
+    _, invoice = await billed(billing, 0)
+    assert await due(billing, invoice.id) == 260
+    await change(billing, "UseCredit", invoice_id=invoice.id, amount=usd(10))
+    given_back = await refund(billing, 50)
+    assert (given_back.patient_id, parts(await read(billing, paid.id))) == (billing.patient_id, (50, 0, 0, 50))
+    listed = refund_pb.ListRefundsRequest(patient_id=old)
+    answer = await billing.svc.call(billing.svc.stub(RefundServiceStub).ListRefunds, listed)
+    assert [each.id for each in answer.refunds] == [given_back.id]

@@ -35,8 +35,19 @@ PAYMENT = Payment(
 
 
 def part(tender: Tender, minor: int, state: RefundState) -> RefundPart:
-    ids = [UUID(int=n) for n in (6, 7, 3, 4)]
-    return RefundPart(*ids, PAYMENT_ID, tender, "", Money(minor), Money(0), state, NOW)
+    return RefundPart(
+        id=UUID(int=6),
+        refund_id=UUID(int=7),
+        site_id=UUID(int=3),
+        patient_id=UUID(int=4),
+        payment_id=PAYMENT_ID,
+        tender=tender,
+        reference="",
+        amount=Money(minor),
+        credit=Money(0),
+        state=state,
+        changed_at=NOW,
+    )
 
 
 REFUND = Refund(

@@ -4,7 +4,20 @@ from datetime import date
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import BigInteger, Date, Integer, Text, Uuid, and_, cast, func, insert, literal_column, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Date,
+    Integer,
+    Text,
+    Uuid,
+    and_,
+    cast,
+    func,
+    insert,
+    literal_column,
+    select,
+)
 
 from chassis.money import Money
 from chassis.sql import Statement, param, params
@@ -14,7 +27,7 @@ from services.billing.tables import cash_count, payment, refund, refund_part, re
 
 CHAIN, SITE = param("chain_id", Uuid), param("site_id", Uuid)
 DAY, CURRENCY = param("business_date", Date), param("currency", Text)
-CASH = literal_column("1")
+CASH: ColumnElement[int] = literal_column("1")
 
 COUNTED = Statement(
     select(cash_count.c.id)
