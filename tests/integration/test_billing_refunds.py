@@ -384,8 +384,9 @@ async def test_a_deposit_that_comes_after_its_hold_expired_is_the_patients_at_th
     payment = await billing.pay(150, course_id=course.id)
     released = await billing.last_fact("deposit.released")
     assert (released.payment_id, (await billing.last_fact("payment.received")).deposit_covered) == (payment.id, False)
+    assert (await billing.pay(1, course_id=course.id)).kind == pb.PAYMENT_KIND_DEPOSIT  # Nothing is kept for it.
     _, invoice = await billed(billing, 0)
-    assert await due(billing, invoice.id) == 150
+    assert await due(billing, invoice.id) == 149
 
 
 async def test_a_deposit_stays_with_a_course_of_which_something_is_to_come(billing: Billing) -> None:
