@@ -88,8 +88,8 @@ def test_the_parts_of_a_refund_are_its_sum_and_within_their_payments(asked: int,
     assert sum(part.amount.minor for part in parts) == asked
     for part in parts:
         its = by_id[part.payment_id]
-        assert part.amount - part.credit <= its.unapplied
-        assert part.credit <= its.credit
+        assert part.amount.minor - part.credit.minor <= its.unapplied.minor
+        assert part.credit.minor <= its.credit_minor
         assert sum(posting.amount.minor for posting in part.entry().postings) == 0
         assert (part.entry().source, part.failed_entry().source) == (Source.REFUND, Source.REFUND_FAILURE)
 
