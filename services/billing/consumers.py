@@ -30,6 +30,7 @@ from services.billing.store import BillingStore
 from services.billing.use_cases.charges import render
 from services.billing.use_cases.charging import charge_fee
 from services.billing.use_cases.estimates import BookedVisit, open_course
+from services.billing.use_cases.payments import release_deposits
 
 
 async def keep_legal_entity(store: BillingStore, event: LegalEntityRegistered | LegalEntityUpdated) -> None:
@@ -120,8 +121,10 @@ async def _charge_fee(
 
 
 async def mark_ended(store: BillingStore, event: CourseHoldExpired | CourseHoldReleased) -> None:
+    """What was paid for it is the patient's, if nothing else of the course is to come."""
     for visit_id in event.visit_ids:
         await _mark(store, event.course_id, visit_id, VisitStatus.CANCELLED)
+    await release_deposits(store, from_wire("course", event.course_id))
 
 
 async def _mark(store: BillingStore, course_id: str, visit_id: str, status: VisitStatus) -> None:

@@ -5,8 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from atoll.billing.v1.events_pb2 import (
+    CardChargeFailed,
     ChargePosted,
     CreditNoteIssued,
+    DepositForfeited,
+    DepositReleased,
+    DisputeClosed,
+    DisputeOpened,
     EntitlementRedeemed,
     EntitlementRestored,
     EstimateIssued,
@@ -18,20 +23,28 @@ from atoll.billing.v1.events_pb2 import (
     PackageStopped,
     PackageTransferred,
     PaymentReceived,
+    PaymentReversed,
     PeriodClosed,
     PriceBookPublished,
+    RefundFailed,
+    RefundSucceeded,
 )
 from chassis.ids import to_wire
+from chassis.money import Money
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import Charge, Payment
+from services.billing.domain.cards import CardCharge
 from services.billing.domain.credit_notes import CreditNote
+from services.billing.domain.disputes import Dispute
 from services.billing.domain.entitlements import Entitlement, Sale
 from services.billing.domain.estimates import Estimate
 from services.billing.domain.invoices import Invoice
+from services.billing.domain.payments import Forfeiture
 from services.billing.domain.periods import Period
 from services.billing.domain.prices import PriceBook
 from services.billing.domain.redemptions import Redemption
+from services.billing.domain.refunds import RefundPart
 from services.billing.domain.stops import Stop
 
 
@@ -174,4 +187,84 @@ def credit_note_issued(note: CreditNote, *, voids: bool) -> CreditNoteIssued:
         total=money_to_wire(note.total),
         returned=money_to_wire(note.returned),
         voids=voids,
+    )
+
+
+def payment_reversed(payment: Payment, *, deposit_uncovered: bool) -> PaymentReversed:
+    return PaymentReversed(
+        payment_id=to_wire("payment", payment.id),
+        patient_id=to_wire("patient", payment.patient_id),
+        site_id=to_wire("site", payment.site_id),
+        course_id=to_wire("course", payment.course_id) if payment.course_id else "",
+        amount=money_to_wire(payment.amount),
+        deposit_uncovered=deposit_uncovered,
+    )
+
+
+def deposit_released(payment: Payment, amount: Money) -> DepositReleased:
+    return DepositReleased(
+        payment_id=to_wire("payment", payment.id),
+        patient_id=to_wire("patient", payment.patient_id),
+        site_id=to_wire("site", payment.site_id),
+        course_id=to_wire("course", payment.course_id) if payment.course_id else "",
+        amount=money_to_wire(amount),
+    )
+
+
+def deposit_forfeited(forfeited: Forfeiture) -> DepositForfeited:
+    return DepositForfeited(
+        payment_id=to_wire("payment", forfeited.payment_id),
+        patient_id=to_wire("patient", forfeited.patient_id),
+        site_id=to_wire("site", forfeited.site_id),
+        course_id=to_wire("course", forfeited.course_id),
+        amount=money_to_wire(forfeited.amount),
+    )
+
+
+def refund_succeeded(part: RefundPart) -> RefundSucceeded:
+    return RefundSucceeded(
+        refund_id=to_wire("refund", part.refund_id),
+        payment_id=to_wire("payment", part.payment_id),
+        patient_id=to_wire("patient", part.patient_id),
+        site_id=to_wire("site", part.site_id),
+        amount=money_to_wire(part.amount),
+    )
+
+
+def refund_failed(part: RefundPart) -> RefundFailed:
+    return RefundFailed(
+        refund_id=to_wire("refund", part.refund_id),
+        payment_id=to_wire("payment", part.payment_id),
+        patient_id=to_wire("patient", part.patient_id),
+        site_id=to_wire("site", part.site_id),
+        amount=money_to_wire(part.amount),
+    )
+
+
+def card_charge_failed(charge: CardCharge) -> CardChargeFailed:
+    return CardChargeFailed(
+        card_charge_id=to_wire("cardcharge", charge.id),
+        patient_id=to_wire("patient", charge.patient_id),
+        site_id=to_wire("site", charge.site_id),
+        amount=money_to_wire(charge.amount),
+    )
+
+
+def dispute_opened(dispute: Dispute) -> DisputeOpened:
+    return DisputeOpened(
+        dispute_id=to_wire("dispute", dispute.id),
+        payment_id=to_wire("payment", dispute.payment_id),
+        patient_id=to_wire("patient", dispute.patient_id),
+        site_id=to_wire("site", dispute.site_id),
+        amount=money_to_wire(dispute.amount),
+    )
+
+
+def dispute_closed(dispute: Dispute, *, won: bool) -> DisputeClosed:
+    return DisputeClosed(
+        dispute_id=to_wire("dispute", dispute.id),
+        payment_id=to_wire("payment", dispute.payment_id),
+        patient_id=to_wire("patient", dispute.patient_id),
+        site_id=to_wire("site", dispute.site_id),
+        won=won,
     )

@@ -124,8 +124,8 @@ async def test_an_account_lists_the_newest_documents_and_counts_all(billing: Bil
     ids = from_wire("site", billing.site_id), from_wire("patient", billing.patient_id)
     await billing.execute(paid, billing.svc.chain_id, *ids, NOW)
     account = await billing.account()
-    assert len(account.documents) == 500
-    assert account.documents[-1].time.ToDatetime(tzinfo=UTC) == NOW + timedelta(seconds=2)
+    assert len(account.documents) == 50  # A page.
+    assert account.documents[-1].time.ToDatetime(tzinfo=UTC) == NOW + timedelta(seconds=452)
     assert dollars(account.balances[0].paid) == 501
 
 

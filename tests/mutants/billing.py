@@ -35,6 +35,8 @@ P_PACKAGES = "tests/property/test_billing_packages.py"
 I_PACKAGES = "tests/integration/test_billing_packages.py"
 I_SALES = "tests/integration/test_billing_package_sales.py"
 I_SETTLEMENTS = "tests/integration/test_billing_settlements.py"
+I_BILLING_REFUNDS = "tests/integration/test_billing_refunds.py"
+I_BILLING_CARDS = "tests/integration/test_billing_cards.py"
 
 BILLING = [
     Mutant("services/billing/domain/estimates.py", 'booked_day <= calendar.before(service_day, 3)', 'booked_day < calendar.before(service_day, 3)', U_BILLING_BUSINESS_DAYS),
@@ -55,7 +57,7 @@ BILLING = [
     Mutant("services/billing/use_cases/estimates.py", '    if better != estimate:\n', '    if True:\n', I_BILLING_ESTIMATES),
     Mutant("services/billing/use_cases/charges.py", '    if await store.keep_rendered(visit):\n', '    await store.keep_rendered(visit)\n    if True:\n', I_BILLING_CHARGES),
     Mutant("services/billing/use_cases/payments.py", 'if whose not in patient.ids or where != command.site_id:', 'if False:', I_BILLING_INVOICES),
-    Mutant("services/billing/use_cases/payments.py", 'if invoice.left == paid.get(invoice.id):', 'if invoice.id in paid:', I_BILLING_INVOICES),
+    Mutant("services/billing/use_cases/payments.py", 'if invoice.left.minor == paid.get(invoice.id):', 'if invoice.id in paid:', I_BILLING_INVOICES),
     Mutant("services/billing/use_cases/invoices.py", '    await store.lock([course.patient_id])\n', '', I_BILLING_INVOICES),
     Mutant("services/billing/rpc/payments.py", 'locks = [command.patient_id]', 'locks = []', I_BILLING_INVOICES),
     Mutant("services/billing/consumers.py", '    await store.course(from_wire("course", course_id))\n', '', I_BILLING_CHARGES),
@@ -284,4 +286,43 @@ BILLING = [
     Mutant("services/billing/migrations/versions/0009_invoices.py", 'GRANT SELECT, INSERT ON credit_note TO billing', 'GRANT SELECT, INSERT, UPDATE, DELETE ON credit_note TO billing', I_BILLING_ACCOUNTS),
     Mutant("services/billing/migrations/versions/0009_invoices.py", 'CREATE POLICY own_sites ON credit_use AS RESTRICTIVE USING (', 'CREATE POLICY own_sites ON credit_use AS RESTRICTIVE USING (true OR ', I_BILLING_ACCOUNTS),
     Mutant("services/billing/use_cases/credit_notes.py", '(await store.lock_whole(whose, locked=whose)).end', 'whose', I_BILLING_CREDIT_NOTES),
+    # What becomes of payments.
+    Mutant("services/billing/domain/payments.py", 'if payment.course_id in (None, each.course_id)}', 'if True}', I_BILLING_REFUNDS, "kept_for_another_course"),
+    Mutant("services/billing/domain/payments.py", 'if payable[each.invoice_id] < 0:', 'if False:', I_BILLING_REFUNDS, "allocation"),
+    Mutant("services/billing/domain/payments.py", 'if sum(each.amount.minor for each in allocations) > payment.left.minor:', 'if False:', I_BILLING_REFUNDS, "allocation"),
+    Mutant("services/billing/domain/payments.py", 'if payment.tender is Tender.CARD:', 'if False:', I_BILLING_CARDS, "not_reversed"),
+    Mutant("services/billing/domain/payments.py", '    if payment.gone.minor:\n', '    if False:\n', I_BILLING_REFUNDS, "partly"),
+    Mutant("services/billing/domain/payments.py", 'if asked.minor > sum(credits.values()):', 'if False:', I_BILLING_REFUNDS, "credit"),
+    Mutant("services/billing/use_cases/payments.py", 'payer = site.day(store.call.now), patient.end if command.check_number else NOBODY', 'payer = site.day(store.call.now), NOBODY', I_BILLING_REFUNDS, "cheque"),
+    Mutant("services/billing/use_cases/payments.py", '    kept_for = command.course_id if lives else None\n', '    kept_for = command.course_id\n', I_BILLING_REFUNDS, "after_its_hold"),
+    Mutant("services/billing/use_cases/payments.py", '    kept = [] if lives else await store.kept_for_course(course_id)\n', '    kept = await store.kept_for_course(course_id)\n', I_BILLING_REFUNDS, "stays_with"),
+    Mutant("services/billing/use_cases/payments.py", '    found = await store.payment(payment_id)\n    await store.lock([found.patient_id])\n    await store.lock_whole(found.patient_id, locked=found.patient_id)\n', '', I_BILLING_REFUNDS, "at_once"),
+    Mutant("services/billing/migrations/versions/0010_payments.py", 'sa.PrimaryKeyConstraint("chain_id", "payment_id", name=op.f("reversal_pkey"))', 'sa.PrimaryKeyConstraint("chain_id", "payment_id", "reversed_at", name=op.f("reversal_pkey"))', I_BILLING_REFUNDS, "database_refuses"),
+    Mutant("services/billing/migrations/versions/0010_payments.py", '"credit_minor >= 0"', '"credit_minor >= -100000"', I_BILLING_REFUNDS, "database_refuses"),
+    Mutant("services/billing/domain/refunds.py", 'if part.amount > payment.refundable:', 'if False:', I_BILLING_REFUNDS, "no_more_is_given"),
+    Mutant("services/billing/domain/refunds.py", 'if tender not in GIVEN_BACK[payment.tender]:', 'if False:', I_BILLING_REFUNDS, "in_cash"),
+    Mutant("services/billing/domain/refunds.py", '    if payment.disputed:\n', '    if False:\n', I_BILLING_CARDS, "disputed_payment"),
+    Mutant("services/billing/use_cases/refunds.py", 'if astray or payment_id in named[:i]:', 'if astray:', I_BILLING_REFUNDS, "parts"),
+    Mutant("services/billing/use_cases/refunds.py", 'payment.patient_id not in patient.ids or ', '', I_BILLING_REFUNDS, "parts"),
+    Mutant("services/billing/use_cases/refunds.py", 'part.state in (state, RefundState.FAILED)', 'part.state in (RefundState.FAILED,)', I_BILLING_CARDS, "any_order"),
+    Mutant("services/billing/use_cases/refunds.py", '        await store.change_items([_change(part, -1)])\n', '', I_BILLING_CARDS, "refund_that_fails"),
+    Mutant("services/billing/use_cases/cards.py", '    if charge.state is CardChargeState.SUCCEEDED:\n        return charge\n', '', I_BILLING_CARDS, "any_order or paid_twice or made_once"),
+    Mutant("services/billing/use_cases/cards.py", 'card.patient_id not in patient.ids or ', '', I_BILLING_CARDS, "nobody_else"),
+    Mutant("services/billing/use_cases/cards.py", 'card.detached_at or ', '', I_BILLING_CARDS, "taken_off"),
+    Mutant("services/billing/use_cases/cards.py", '    if dispute.state is DisputeState.OPEN and state is not', '    if state is not', I_BILLING_CARDS, "any_order"),
+    Mutant("services/billing/use_cases/cards.py", '    if not await store.add_payout(payout, shares):\n        return\n', '    await store.add_payout(payout, shares)\n', I_BILLING_CARDS, "payout"),
+    Mutant("services/billing/processor/asking.py", 'if charge.processor_id or charge.aged:', 'if charge.processor_id:', I_BILLING_CARDS, "a_day"),
+    Mutant("services/billing/processor/asking.py", '            if id:  # Nobody is to pay it later.\n                await processor.cancel_intent(id)\n', '', I_BILLING_CARDS, "declined"),
+    Mutant("services/billing/processor/asking.py", 'if part.tries and (found := await processor.find_refund(part.id, intent_id)):\n            return found\n', 'if False:\n            return found\n', I_BILLING_CARDS, "connection_breaks"),
+    Mutant("services/billing/processor/asking.py", 'if dispute.status.startswith("warning_"):', 'if False:', I_BILLING_CARDS, "inquiry"),
+    Mutant("services/billing/processor/stripe.py", 'return {"idempotency_key": f"{what}-{our_id}"}', 'return {}', I_BILLING_CARDS, "made_once"),
+    Mutant("services/billing/processor/stripe.py", 'payload, signature, secret, TOLERANCE_S)', 'payload, signature, secret)', I_BILLING_CARDS, "proves"),
+    Mutant("services/billing/processor/listener.py", 'if not self._processors[account].verified(payload, signature):', 'if False:', I_BILLING_CARDS, "proves"),
+    Mutant("services/billing/processor/listener.py", 'if len(body) > BODY_MAX:', 'if False:', I_BILLING_CARDS, "too_large"),
+    Mutant("services/billing/use_cases/cash.py", '    today = site.day(store.call.now)\n    await store.lock([drawer(site.id)])\n', '    today = site.day(store.call.now)\n', I_BILLING_REFUNDS, "while_the_drawer"),
+    Mutant("services/billing/domain/cash.py", '    if day > today:\n', '    if False:\n', I_BILLING_REFUNDS, "counted_day"),
+    Mutant("services/billing/store/cash.py", ' - _given_back.scalar_subquery()', '', I_BILLING_REFUNDS, "beside_what"),
+    Mutant("services/billing/store/accounts.py", 'tuple_(_documents.c.at, _documents.c.id) < tuple_(param("before_at", Instant), param("before_id", Uuid))', 'tuple_(_documents.c.at, param("before_id", Uuid)) < tuple_(param("before_at", Instant), _documents.c.id)', I_BILLING_REFUNDS, "page_by_page"),
+    Mutant("services/billing/store/documents.py", 'payment.c.course_id == COURSE, open_item.c.course_id == COURSE)', 'payment.c.course_id == COURSE)', I_BILLING_REFUNDS, "after_its_hold"),
+    Mutant("services/billing/processor/__init__.py", 'mine = self._of_chain.get(chain_id, {})', 'mine = self._accounts', "tests/unit/test_billing_processors.py"),
 ]  # fmt: skip

@@ -327,12 +327,16 @@ class Billing:
         """The ledger, the documents and what is left of them tell the same story."""
         assert await self.fetch(UNBALANCED) == []
         assert await self.fetch(WRONGLY_LEFT) == []
+        assert await self.fetch(WRONGLY_GONE) == []
         [sums] = await self.fetch(SUMS)
-        assert sums["receivable"] == sums["charged"] + sums["billed_more"] - sums["credited"] - sums["applied"]
+        forgiven = sums["forgiven"]
+        assert (
+            sums["receivable"] == sums["charged"] + sums["billed_more"] - sums["credited"] - sums["applied"] - forgiven
+        )
         assert sums["receivable"] == sums["uninvoiced"] + sums["owed"]
         assert sums["deposits"] == -sums["unapplied"]
-        assert sums["credit"] == -sums["credit_left"]
-        assert sums["money"] == sums["paid"]
+        assert sums["credit"] == -sums["credit_left"] - sums["in_credit"]
+        assert sums["money"] + sums["written_off"] == sums["paid"] - sums["gone"] + sums["forfeited"]
         assert await self.fetch(WRONGLY_CREDITED) == []
 
     @asynccontextmanager
@@ -387,9 +391,11 @@ WRONGLY_LEFT = """
         SELECT item_id AS id, amount_minor FROM applied UNION ALL SELECT invoice_id, amount_minor FROM applied
         UNION ALL SELECT invoice_id, -amount_minor FROM unapplication
         UNION ALL SELECT unapplication.item_id, -unapplication.amount_minor FROM unapplication
-            JOIN credit_note ON credit_note.id = credit_note_id
-            WHERE credit_note.purpose <> 2 OR EXISTS (SELECT FROM credit_use WHERE credit_use.id = application_id)
+            LEFT JOIN credit_note ON credit_note.id = credit_note_id
+            WHERE credit_note.id IS NULL OR credit_note.purpose <> 2
+                OR EXISTS (SELECT FROM credit_use WHERE credit_use.id = application_id)
         UNION ALL SELECT invoice_id, total_minor FROM credit_note
+        UNION ALL SELECT invoice_id, forgiven_minor FROM package_end WHERE invoice_id IS NOT NULL
     )
     SELECT id FROM open_item
     LEFT JOIN (
@@ -398,9 +404,20 @@ WRONGLY_LEFT = """
             JOIN unapplication ON unapplication.credit_note_id = credit_note.id
             WHERE purpose = 2 AND NOT EXISTS (SELECT FROM credit_use WHERE credit_use.id = application_id)
             GROUP BY credit_note.id
+        UNION ALL SELECT id, refundable_minor FROM package_end
     ) AS document USING (id)
-    WHERE whole - left_minor IS DISTINCT FROM (
+    WHERE whole - left_minor - credit_minor - gone_minor IS DISTINCT FROM (
         SELECT coalesce(sum(amount_minor), 0) FROM moved WHERE moved.id = open_item.id
+    )
+"""
+WRONGLY_GONE = """
+    SELECT id FROM open_item WHERE kind = 1 AND (
+        credit_minor <> (SELECT coalesce(sum(amount_minor), 0) FROM credit_transfer WHERE payment_id = open_item.id)
+            - (SELECT coalesce(sum(credit_minor), 0) FROM refund_part WHERE payment_id = open_item.id AND state <> 3)
+        OR gone_minor <> (SELECT coalesce(sum(amount_minor), 0) FROM reversal WHERE payment_id = open_item.id)
+            + (SELECT coalesce(sum(amount_minor), 0) FROM forfeiture WHERE payment_id = open_item.id)
+            + (SELECT coalesce(sum(amount_minor), 0) FROM refund_part WHERE payment_id = open_item.id AND state <> 3)
+            + (SELECT coalesce(sum(lost_minor), 0) FROM dispute WHERE payment_id = open_item.id)
     )
 """
 # Lines add up to their invoice, and no line is credited beyond what it came to.
@@ -422,10 +439,12 @@ WRONGLY_CREDITED = """
         OR included > included_tax_minor
 """
 SUMS = """
-    SELECT (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account IN (1, 2)) AS money,
+    SELECT (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account IN (1, 2, 6, 7, 8, 9, 10, 18)) AS money,
         (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 3) AS receivable,
         (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 4) AS deposits,
         (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 17) AS credit,
+        (SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 21) AS written_off,
+        (SELECT coalesce(sum(forgiven_minor), 0) FROM package_end) AS forgiven,
         (SELECT coalesce(sum(amount_minor), 0) FROM charge) AS charged,
         (SELECT coalesce(sum(tax_minor - discount_minor), 0) FROM invoice) AS billed_more,
         (SELECT coalesce(sum(total_minor), 0) FROM credit_note) AS credited,
@@ -435,6 +454,9 @@ SUMS = """
         (SELECT coalesce(sum(left_minor), 0) FROM open_item WHERE kind = 2) AS owed,
         (SELECT coalesce(sum(left_minor), 0) FROM open_item WHERE kind = 3) AS credit_left,
         (SELECT coalesce(sum(amount_minor), 0) FROM payment) AS paid,
+        (SELECT coalesce(sum(credit_minor), 0) FROM open_item WHERE kind = 1) AS in_credit,
+        (SELECT coalesce(sum(gone_minor), 0) FROM open_item WHERE kind = 1) AS gone,
+        (SELECT coalesce(sum(amount_minor), 0) FROM forfeiture) AS forfeited,
         (SELECT coalesce(sum(amount_minor), 0) FROM application)
             + (SELECT coalesce(sum(amount_minor), 0) FROM credit_use)
             - (SELECT coalesce(sum(amount_minor), 0) FROM unapplication) AS applied

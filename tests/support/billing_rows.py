@@ -21,6 +21,8 @@ BY_NAME = {
     "tax_id": "''",
     "end_date": "NULL",
     "left_minor": "n % 2",
+    "card_charge_id": "NULL",  # A check binds it to the tender of a payment.
+    "look_at": "CASE WHEN n % 3 = 0 THEN now() END",  # A check binds it to the state.
     "code": "'C' || n",
     "redeem_site_ids": f"ARRAY[md5('site_id' || n % {SITES})::uuid]",
 }
@@ -56,6 +58,8 @@ def _filler(column: Column[Any]) -> str:
         return "date '2020-01-01' + n % 2000"
     if isinstance(column.type, Boolean):
         return "false"
+    if column.name in ("processor_id", "transaction", "payment_method", "event_id") and isinstance(column.type, Text):
+        return "'told' || n"  # Each once.
     if isinstance(column.type, Text):
         return "'USD'"
     assert isinstance(column.type, BigInteger | Integer | SmallInteger)
@@ -63,7 +67,7 @@ def _filler(column: Column[Any]) -> str:
 
 
 async def fill(billing: Billing, count: int) -> None:
-    names = {"site_id", "alias_id", "legal_entity_id", "units", "code"}
+    names = {"site_id", "alias_id", "legal_entity_id", "units", "code", "account"}
     own: list[Table] = [table for table in metadata.sorted_tables if names & set(table.c.keys())]
     await billing.svc.admin.execute("SET session_replication_role = replica")
     for table in own:

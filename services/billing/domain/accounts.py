@@ -55,6 +55,11 @@ class DocumentKind(IntEnum):
     INVOICE = 2
     PAYMENT = 3
     PACKAGE_STOP = 50
+    CREDIT_NOTE = 60
+    REFUND = 70
+    REVERSAL = 71
+    CREDIT = 72
+    FORFEITURE = 73
 
 
 class PaymentKind(IntEnum):
@@ -171,6 +176,35 @@ class Payment:
     received_at: datetime
     unapplied: Money
     applications: tuple[Application, ...] = ()
+    """Without what was taken off again."""
+    check_number: str = ""
+    benefit_account: int = 0
+    credit_minor: int = 0
+    """What of it is credit."""
+    gone_minor: int = 0
+    """What of it was reversed, given back, forfeited, or lost to a dispute."""
+    reversed_at: datetime | None = None
+    card_charge_id: UUID | None = None
+    disputed: bool = False
+    kept_for: UUID | None = None
+    """The course that what is left is kept for."""
+
+    @property
+    def credit(self) -> Money:
+        return Money(self.credit_minor, self.amount.currency)
+
+    @property
+    def gone(self) -> Money:
+        return Money(self.gone_minor, self.amount.currency)
+
+    @property
+    def refundable(self) -> Money:
+        """What pays nothing."""
+        return self.unapplied + self.credit
+
+    @property
+    def open_item(self) -> OpenItem:
+        return OpenItem(self.id, self.kept_for, self.unapplied, self.received_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +222,22 @@ class Document:
     description: str
     patient_id: UUID
     """Under which of the patient's ids it was written."""
+    disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """Of the documents of one kind and currency that were written under one id of a patient, in minor units."""
+    """Of the documents of one kind and currency that were written at one site, under one id of a patient, in minor
+    units."""
 
     patient_id: UUID
+    site_id: UUID
     currency: str
     kind: DocumentKind
     amount_minor: int
     open_minor: int
+    credit_minor: int
+    gone_minor: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,11 +252,12 @@ class Balance:
     returned: Money
     """Of what was charged: what came back when packages were stopped."""
     uninvoiced: Money
+    credit: Money
 
     @property
     def balance(self) -> Money:
         """What the patient owes; below zero, what the sites owe the patient."""
-        return self.uninvoiced + self.due - self.unapplied
+        return self.uninvoiced + self.due - self.unapplied - self.credit
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +273,15 @@ class Account:
         """By currency; of one id or, with None, of all of them together."""
         of_them = [total for total in self.totals if patient_id in (None, total.patient_id)]
         return [_balance(currency, of_them) for currency in sorted({total.currency for total in of_them})]
+
+    def balances_at(self, site_id: UUID) -> list[Balance]:
+        """By currency, of all ids together."""
+        of_it = [total for total in self.totals if total.site_id == site_id]
+        return [_balance(currency, of_it) for currency in sorted({total.currency for total in of_it})]
+
+    @property
+    def site_ids(self) -> list[UUID]:
+        return sorted({total.site_id for total in self.totals})
 
     @property
     def patient_ids(self) -> list[UUID]:
@@ -278,18 +327,22 @@ class CourseAccount:
 
 def _balance(currency: str, totals: Iterable[Total]) -> Balance:
     amount, rest = Counter[DocumentKind](), Counter[DocumentKind]()
+    credit = gone = 0
     for total in totals:
         if total.currency == currency:
             amount[total.kind] += total.amount_minor
             rest[total.kind] += total.open_minor
+            credit += total.credit_minor
+            gone += total.gone_minor
     sums = {
         "charged": amount[DocumentKind.CHARGE],
         "invoiced": amount[DocumentKind.INVOICE],
-        "paid": amount[DocumentKind.PAYMENT],
+        "paid": amount[DocumentKind.PAYMENT] - gone,
         "unapplied": rest[DocumentKind.PAYMENT],
         "due": rest[DocumentKind.INVOICE],
         "uninvoiced": rest[DocumentKind.CHARGE],
         "returned": amount[DocumentKind.PACKAGE_STOP],
+        "credit": credit,
     }
     return Balance(**{name: Money(minor, currency) for name, minor in sums.items()})
 

@@ -66,6 +66,7 @@ class Source(IntEnum):
     CREDIT_TRANSFER = 17
     CASH_COUNT = 18
     ADJUSTMENT = 19
+    REFUND_FAILURE = 50
 
 
 RECEIVED_ON = {

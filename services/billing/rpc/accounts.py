@@ -1,7 +1,8 @@
 """Accounts of patients and of courses."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 from atoll.billing.v1 import account_service_pb2 as pb
@@ -10,6 +11,7 @@ from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import from_wire, to_wire
 from chassis.money import to_wire as money_to_wire
+from chassis.pages import Page
 from chassis.times import to_timestamp
 from services.billing.domain.accounts import (
     Account,
@@ -20,8 +22,8 @@ from services.billing.domain.accounts import (
     Document,
     DocumentKind,
 )
-from services.billing.domain.entitlements import Sale
-from services.billing.rpc.common import some_id, some_money
+from services.billing.rpc.cards import card_to_wire
+from services.billing.rpc.common import LAST_ID, some_id, some_money
 from services.billing.rpc.entitlements import entitlement_to_wire
 from services.billing.rpc.invoices import charge_to_wire
 from services.billing.store import BillingStore
@@ -31,6 +33,9 @@ PREFIXES = {
     DocumentKind.INVOICE: "invoice",
     DocumentKind.PAYMENT: "payment",
     DocumentKind.PACKAGE_STOP: "packageend",
+    DocumentKind.CREDIT_NOTE: "creditnote",
+    DocumentKind.REFUND: "refundpart",
+    DocumentKind.REVERSAL: "payment",
 }
 ENTITLEMENTS_MAX = 100
 
@@ -40,15 +45,19 @@ class AccountServicer:
         self._db = db
 
     async def GetAccount(self, request: pb.GetAccountRequest, call: Call) -> pb.GetAccountResponse:
-        patient_id = from_wire("patient", request.patient_id)
+        patient_id, page = from_wire("patient", request.patient_id), Page.of(request, call)
 
-        async def work(store: BillingStore) -> pb.Account:
-            account = await store.account(patient_id)
+        async def work(store: BillingStore) -> pb.GetAccountResponse:
+            account = await store.account(patient_id, _before(page), page.limit)
             survivor_id = account.patient_id or (await store.patient(patient_id)).end
+            kept, token = page.cut(account.documents, key=lambda each: [each.at.isoformat(), str(each.id)])
+            shown = _account(replace(account, documents=tuple(kept)), survivor_id)
+            shown.cards.extend(map(card_to_wire, await store.cards(patient_id)))
             held = await store.open_entitlements(patient_id, ENTITLEMENTS_MAX)
-            return _account(account, survivor_id, held, call.now)
+            shown.entitlements.extend(entitlement_to_wire(each, call.now) for each in held)
+            return pb.GetAccountResponse(account=shown, next_page_token=token)
 
-        return pb.GetAccountResponse(account=await self._db.read(call, request, BillingStore, work))
+        return await self._db.read(call, request, BillingStore, work)
 
     async def GetCourseAccount(self, request: pb.GetCourseAccountRequest, call: Call) -> pb.GetCourseAccountResponse:
         course_id = from_wire("course", request.course_id)
@@ -62,7 +71,13 @@ class AccountServicer:
         return pb.GetCourseAccountResponse(course_account=await self._db.read(call, request, BillingStore, work))
 
 
-def _account(account: Account, patient_id: UUID, held: Sequence[Sale], now: datetime) -> pb.Account:
+def _before(page: Page) -> tuple[datetime, UUID]:
+    if page.after:
+        return datetime.fromisoformat(page.after[0]), UUID(page.after[1])
+    return datetime.max.replace(tzinfo=UTC), LAST_ID
+
+
+def _account(account: Account, patient_id: UUID) -> pb.Account:
     return pb.Account(
         patient_id=to_wire("patient", patient_id),
         balances=map(_balance, account.balances()),
@@ -71,7 +86,11 @@ def _account(account: Account, patient_id: UUID, held: Sequence[Sale], now: date
             pb.Account.Part(patient_id=to_wire("patient", each), balances=map(_balance, account.balances(each)))
             for each in account.patient_ids
         ],
-        entitlements=[entitlement_to_wire(each, now) for each in held],
+        site_balances=[
+            pb.Account.SiteBalance(site_id=to_wire("site", site_id), balance=_balance(balance))
+            for site_id in account.site_ids
+            for balance in account.balances_at(site_id)
+        ],
     )
 
 
@@ -84,13 +103,14 @@ def _balance(balance: Balance) -> pb.Account.Balance:
         due=money_to_wire(balance.due),
         balance=money_to_wire(balance.balance),
         returned=money_to_wire(balance.returned),
+        credit=money_to_wire(balance.credit),
     )
 
 
 def _document(document: Document) -> pb.Account.Document:
     return pb.Account.Document(
         kind=pb.DocumentKind.ValueType(document.kind),
-        id=to_wire(PREFIXES[document.kind], document.id),
+        id=to_wire(PREFIXES[document.kind], document.id) if document.kind in PREFIXES else str(document.id),
         site_id=to_wire("site", document.site_id),
         course_id=some_id("course", document.course_id),
         time=to_timestamp(document.at),
@@ -99,6 +119,7 @@ def _document(document: Document) -> pb.Account.Document:
         invoice_number=document.invoice_number,
         description=document.description,
         patient_id=to_wire("patient", document.patient_id),
+        disputed=document.disputed,
     )
 
 

@@ -1,6 +1,6 @@
 """Payments."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from atoll.billing.v1 import payment_service_pb2 as pb
 from chassis.call import Call
@@ -12,6 +12,7 @@ from chassis.pages import Page
 from chassis.times import from_date, to_date, to_timestamp
 from services.billing.domain.accounts import Application, Payment
 from services.billing.domain.ledger import Tender
+from services.billing.domain.payments import Allocation
 from services.billing.rpc.common import after_id, read_id, some_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import payments
@@ -30,6 +31,10 @@ class PaymentServicer:
             amount=money_from_wire(request.amount, "amount"),
             tender=Tender(request.tender),
             terminal_reference=request.terminal_reference,
+            check_number=request.check_number,
+            benefit_account=request.benefit_account,
+            allocations=_allocations(request.allocations),
+            excess_to_credit=request.excess_to_credit,
         )
 
         async def work(store: BillingStore) -> pb.RecordPaymentResponse:
@@ -37,6 +42,58 @@ class PaymentServicer:
 
         locks = [command.patient_id]
         return await self._db.once(call, request, pb.RecordPaymentResponse, BillingStore, work, locks=locks)
+
+    async def ApplyPayment(self, request: pb.ApplyPaymentRequest, call: Call) -> pb.ApplyPaymentResponse:
+        payment_id, parts = from_wire("payment", request.payment_id), _allocations(request.allocations)
+
+        async def work(store: BillingStore) -> pb.ApplyPaymentResponse:
+            return pb.ApplyPaymentResponse(payment=_payment(await payments.apply_payment(store, payment_id, parts)))
+
+        return await self._db.once(call, request, pb.ApplyPaymentResponse, BillingStore, work)
+
+    async def UnapplyPayment(self, request: pb.UnapplyPaymentRequest, call: Call) -> pb.UnapplyPaymentResponse:
+        payment_id, invoice_id = from_wire("payment", request.payment_id), from_wire("invoice", request.invoice_id)
+
+        async def work(store: BillingStore) -> pb.UnapplyPaymentResponse:
+            payment = await payments.unapply_payment(store, payment_id, invoice_id, request.reason)
+            return pb.UnapplyPaymentResponse(payment=_payment(payment))
+
+        return await self._db.once(call, request, pb.UnapplyPaymentResponse, BillingStore, work)
+
+    async def ReversePayment(self, request: pb.ReversePaymentRequest, call: Call) -> pb.ReversePaymentResponse:
+        payment_id = from_wire("payment", request.payment_id)
+
+        async def work(store: BillingStore) -> pb.ReversePaymentResponse:
+            payment = await payments.reverse_payment(store, payment_id, request.reason)
+            return pb.ReversePaymentResponse(payment=_payment(payment))
+
+        return await self._db.once(call, request, pb.ReversePaymentResponse, BillingStore, work)
+
+    async def MoveToCredit(self, request: pb.MoveToCreditRequest, call: Call) -> pb.MoveToCreditResponse:
+        payment_id = from_wire("payment", request.payment_id)
+        amount = money_from_wire(request.amount, "amount") if request.HasField("amount") else None
+
+        async def work(store: BillingStore) -> pb.MoveToCreditResponse:
+            return pb.MoveToCreditResponse(payment=_payment(await payments.move_to_credit(store, payment_id, amount)))
+
+        return await self._db.once(call, request, pb.MoveToCreditResponse, BillingStore, work)
+
+    async def UseCredit(self, request: pb.UseCreditRequest, call: Call) -> pb.UseCreditResponse:
+        invoice_id, amount = from_wire("invoice", request.invoice_id), money_from_wire(request.amount, "amount")
+
+        async def work(store: BillingStore) -> pb.UseCreditResponse:
+            return pb.UseCreditResponse(payments=map(_payment, await payments.use_credit(store, invoice_id, amount)))
+
+        return await self._db.once(call, request, pb.UseCreditResponse, BillingStore, work)
+
+    async def ForfeitDeposit(self, request: pb.ForfeitDepositRequest, call: Call) -> pb.ForfeitDepositResponse:
+        course_id, amount = from_wire("course", request.course_id), money_from_wire(request.amount, "amount")
+
+        async def work(store: BillingStore) -> pb.ForfeitDepositResponse:
+            forfeited, found = await payments.forfeit_deposit(store, course_id, amount, request.reason)
+            return pb.ForfeitDepositResponse(forfeited=money_to_wire(forfeited), payments=map(_payment, found))
+
+        return await self._db.once(call, request, pb.ForfeitDepositResponse, BillingStore, work)
 
     async def GetPayment(self, request: pb.GetPaymentRequest, call: Call) -> pb.GetPaymentResponse:
         payment_id = from_wire("payment", request.payment_id)
@@ -72,6 +129,20 @@ def _payment(payment: Payment) -> pb.Payment:
         applications=[_application(each) for each in payment.applications],
         business_date=to_date(payment.business_date),
         receive_time=to_timestamp(payment.received_at),
+        check_number=payment.check_number,
+        benefit_account=pb.BenefitAccount.ValueType(payment.benefit_account),
+        credit=money_to_wire(payment.credit),
+        gone=money_to_wire(payment.gone),
+        reverse_time=to_timestamp(payment.reversed_at) if payment.reversed_at else None,
+        card_charge_id=some_id("cardcharge", payment.card_charge_id),
+        disputed=payment.disputed,
+    )
+
+
+def _allocations(parts: Iterable[pb.Allocation]) -> tuple[Allocation, ...]:
+    return tuple(
+        Allocation(from_wire("invoice", part.invoice_id), money_from_wire(part.amount, f"allocations[{i}].amount"))
+        for i, part in enumerate(parts)
     )
 
 

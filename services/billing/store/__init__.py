@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from chassis.errors import DomainError
+from services.billing.domain.cash import CashCounted
 from services.billing.domain.charges import ChargeInvoiced
 from services.billing.domain.codes import CodesOverlap
 from services.billing.domain.entitlements import EntitlementMissing, PackageEnded
 from services.billing.domain.packages import PackageItemRepeated, PackagePublished
+from services.billing.domain.payments import CreditTooLow, NothingUnapplied, PaymentRepeated, PaymentReversed
 from services.billing.domain.periods import PeriodClosed
 from services.billing.domain.prices import (
     EffectiveDateTooEarly,
@@ -20,6 +22,8 @@ from services.billing.domain.redemptions import VisitNotRedeemable
 from services.billing.domain.tax import TaxRuleDates
 from services.billing.store.accounts import AccountStore
 from services.billing.store.billable import BillableStore
+from services.billing.store.cards import CardStore
+from services.billing.store.cash import CashStore
 from services.billing.store.charges import ChargeStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
@@ -30,10 +34,13 @@ from services.billing.store.entitlements import EntitlementStore
 from services.billing.store.estimates import EstimateStore
 from services.billing.store.invoices import InvoiceStore
 from services.billing.store.packages import PackageStore
+from services.billing.store.payments import PaymentStore
+from services.billing.store.payouts import PayoutStore
 from services.billing.store.periods import PeriodStore
 from services.billing.store.prices import PriceStore
 from services.billing.store.profiles import ProfileStore
 from services.billing.store.redemptions import RedemptionStore
+from services.billing.store.refunds import RefundStore
 from services.billing.store.settlements import SettlementStore
 from services.billing.store.tax import TaxStore
 
@@ -57,6 +64,11 @@ class BillingStore(
     CreditNoteStore,
     TaxStore,
     ChargeStore,
+    PaymentStore,
+    RefundStore,
+    CardStore,
+    PayoutStore,
+    CashStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
@@ -78,4 +90,9 @@ class BillingStore(
         "package_end_chain_id_sale_id_key": PackageEnded,
         "invoice_line_pkey": ChargeInvoiced,
         "tax_rule_chain_id_site_id_name_effective_date_key": TaxRuleDates,
+        "taken_reference_pkey": PaymentRepeated,
+        "reversal_pkey": PaymentReversed,
+        "cash_is_counted_once": CashCounted,
+        "open_item_left_check": NothingUnapplied,
+        "open_item_credit_check": CreditTooLow,
     }

@@ -1,11 +1,13 @@
 """How a patient and a course stand: one statement each."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
+    Integer,
     Select,
     SmallInteger,
     Text,
@@ -14,10 +16,13 @@ from sqlalchemy import (
     any_,
     case,
     cast,
+    exists,
     func,
     literal,
     null,
+    or_,
     select,
+    tuple_,
     union_all,
 )
 
@@ -34,40 +39,72 @@ from services.billing.domain.accounts import (
     Total,
     deposit_covered,
 )
+from services.billing.domain.disputes import DisputeState
 from services.billing.domain.entitlements import SaleStatus
+from services.billing.domain.refunds import RefundState
 from services.billing.store.copies import PATIENTS
 from services.billing.tables import (
+    application,
     charge,
     course,
+    credit_note,
+    credit_transfer,
+    dispute,
     estimate,
+    forfeiture,
     invoice,
     invoice_line,
     open_item,
     package_end,
     payment,
     pin,
+    refund,
+    refund_part,
+    reversal,
 )
 
 CHAIN, COURSE, PATIENT = (param(name, Uuid) for name in ("chain_id", "course_id", "patient_id"))
-DOCUMENTS_MAX = 500
 
 _on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
 _not_invoiced = case((invoice_line.c.charge_id.is_(None), charge.c.amount_minor), else_=0)
 _its_rest = {
     table: and_(open_item.c.chain_id == table.c.chain_id, open_item.c.id == table.c.id)
-    for table in (invoice, payment, package_end)
+    for table in (invoice, payment, package_end, credit_note)
 }
-_nothing, _no_number, _no_course = literal("", Text), literal(0, BigInteger), cast(null(), Uuid).label("course_id")
+_nothing, _no_number, _zero, _no = literal("", Text), literal(0, BigInteger), literal(0, BigInteger), literal(False)
+_no_course = cast(null(), Uuid)
+_undecided = or_(dispute.c.state == DisputeState.OPEN.value, dispute.c.state == DisputeState.LOST.value)
+_payment_disputed = exists().where(
+    dispute.c.chain_id == payment.c.chain_id, dispute.c.payment_id == payment.c.id, _undecided
+)
+_paid_by = application.alias("paid_by")
+_invoice_disputed = exists(
+    select(_paid_by.c.id)
+    .join(dispute, and_(dispute.c.chain_id == _paid_by.c.chain_id, dispute.c.payment_id == _paid_by.c.payment_id))
+    .where(_paid_by.c.chain_id == invoice.c.chain_id, _paid_by.c.invoice_id == invoice.c.id, _undecided)
+)
 
 
 def _lines(
-    kind: DocumentKind, table: Any, at: Any, amount: Any, left: Any, number: Any, text: Any, course_id: Any = None
+    kind: DocumentKind,
+    table: Any,
+    at: Any,
+    amount: Any,
+    left: Any,
+    number: Any,
+    text: Any,
+    *,
+    id: Any = None,
+    course_id: Any = None,
+    credit: Any = _zero,
+    gone: Any = _zero,
+    disputed: Any = _no,
 ) -> Select[Any]:
     return select(
         literal(kind.value, SmallInteger).label("kind"),
-        table.c.id,
+        (table.c.id if id is None else id).label("id"),
         table.c.site_id,
-        table.c.course_id if course_id is None else course_id,
+        (table.c.course_id if course_id is None else course_id).label("course_id"),
         at.label("at"),
         table.c.currency,
         amount.label("amount_minor"),
@@ -75,6 +112,9 @@ def _lines(
         number.label("number"),
         text.label("description"),
         table.c.patient_id,
+        credit.label("credit_minor"),
+        gone.label("gone_minor"),
+        disputed.label("disputed"),
     ).where(table.c.chain_id == CHAIN, table.c.patient_id == any_(PATIENTS.all_ids(PATIENT)))
 
 
@@ -95,6 +135,7 @@ _invoices = _lines(
     open_item.c.left_minor,
     invoice.c.number,
     _nothing,
+    disputed=_invoice_disputed,
 ).join(open_item, _its_rest[invoice])
 _payments = _lines(
     DocumentKind.PAYMENT,
@@ -104,25 +145,92 @@ _payments = _lines(
     open_item.c.left_minor,
     _no_number,
     _nothing,
+    credit=open_item.c.credit_minor,
+    gone=open_item.c.gone_minor,
+    disputed=_payment_disputed,
 ).join(open_item, _its_rest[payment])
 _stops = _lines(
     DocumentKind.PACKAGE_STOP,
     package_end,
     package_end.c.ended_at,
     package_end.c.forgiven_minor + package_end.c.refundable_minor,
-    func.coalesce(open_item.c.left_minor, 0),
+    _zero,
     _no_number,
     _nothing,
     course_id=_no_course,
+    credit=func.coalesce(open_item.c.left_minor, 0),
 ).outerjoin(open_item, _its_rest[package_end])
+_credit_notes = _lines(
+    DocumentKind.CREDIT_NOTE,
+    credit_note,
+    credit_note.c.issued_at,
+    credit_note.c.total_minor,
+    _zero,
+    credit_note.c.number,
+    _nothing,
+    course_id=_no_course,
+    credit=func.coalesce(open_item.c.left_minor, 0),
+).outerjoin(open_item, _its_rest[credit_note])
 _stopped = _stops.where(package_end.c.ended_as == SaleStatus.STOPPED.value)
-_documents = union_all(_charges, _invoices, _payments, _stopped).cte("documents")
+_refunds = (
+    _lines(
+        DocumentKind.REFUND,
+        refund,
+        refund.c.created_at,
+        refund_part.c.amount_minor,
+        _zero,
+        _no_number,
+        _nothing,
+        id=refund_part.c.id,
+        course_id=_no_course,
+    )
+    .join(refund_part, and_(refund_part.c.chain_id == refund.c.chain_id, refund_part.c.refund_id == refund.c.id))
+    .where(refund_part.c.state != RefundState.FAILED.value)
+)
+_reversals = _lines(
+    DocumentKind.REVERSAL,
+    reversal,
+    reversal.c.reversed_at,
+    reversal.c.amount_minor,
+    _zero,
+    _no_number,
+    _nothing,
+    id=reversal.c.payment_id,
+    course_id=_no_course,
+)
+_transfers = _lines(
+    DocumentKind.CREDIT,
+    credit_transfer,
+    credit_transfer.c.moved_at,
+    credit_transfer.c.amount_minor,
+    _zero,
+    _no_number,
+    _nothing,
+    course_id=_no_course,
+)
+_forfeitures = _lines(
+    DocumentKind.FORFEITURE,
+    forfeiture,
+    forfeiture.c.forfeited_at,
+    forfeiture.c.amount_minor,
+    _zero,
+    _no_number,
+    _nothing,
+)
+_documents = union_all(
+    _charges, _invoices, _payments, _refunds, _reversals, _transfers, _forfeitures, _stopped, _credit_notes
+).cte("documents")
 _end = PATIENTS.end(PATIENT).label("end_id")
-_newest = select(_documents, _end).order_by(_documents.c.at.desc(), _documents.c.id.desc()).limit(DOCUMENTS_MAX)
+_newest = (
+    select(_documents, _end)
+    .where(tuple_(_documents.c.at, _documents.c.id) < tuple_(param("before_at", Instant), param("before_id", Uuid)))
+    .order_by(_documents.c.at.desc(), _documents.c.id.desc())
+    .limit(param("limit", Integer))
+)
 _totals = select(
     _documents.c.kind,
     cast(null(), Uuid).label("id"),
-    cast(null(), Uuid).label("site_id"),
+    _documents.c.site_id,
     cast(null(), Uuid).label("course_id"),
     cast(null(), Instant).label("at"),
     _documents.c.currency,
@@ -131,8 +239,11 @@ _totals = select(
     _no_number.label("number"),
     _nothing.label("description"),
     _documents.c.patient_id,
+    cast(func.sum(_documents.c.credit_minor), BigInteger).label("credit_minor"),
+    cast(func.sum(_documents.c.gone_minor), BigInteger).label("gone_minor"),
+    _no.label("disputed"),
     _end,
-).group_by(_documents.c.kind, _documents.c.currency, _documents.c.patient_id)
+).group_by(_documents.c.kind, _documents.c.currency, _documents.c.patient_id, _documents.c.site_id)
 ACCOUNT = Statement(union_all(_totals, _newest.subquery("newest").select()))  # A row without an id is a total.
 
 
@@ -141,6 +252,14 @@ def _sum(table: Any, amount: Any, joined: Any = None) -> Any:
         table.c.chain_id == CHAIN, table.c.course_id == COURSE
     )
     return of_course.join(open_item, joined) if joined is not None else of_course
+
+
+_kept_minor = payment.c.amount_minor - open_item.c.gone_minor - open_item.c.credit_minor
+
+
+def _kept(amount: Any) -> Any:
+    """Of what was paid for the course and is kept for it still."""
+    return _sum(payment, amount, _its_rest[payment]).where(open_item.c.course_id == COURSE).scalar_subquery()
 
 
 _latest = (
@@ -168,8 +287,8 @@ COURSE_ACCOUNT = Statement(
         _sum(invoice, invoice.c.total_minor).scalar_subquery().label("invoiced"),
         _sum(invoice, open_item.c.left_minor, _its_rest[invoice]).scalar_subquery().label("due"),
         _sum(invoice, open_item.c.credited_minor, _its_rest[invoice]).scalar_subquery().label("credited"),
-        _sum(payment, payment.c.amount_minor).scalar_subquery().label("named"),
-        _sum(payment, open_item.c.left_minor, _its_rest[payment]).scalar_subquery().label("unapplied"),
+        _kept(_kept_minor).label("named"),
+        _kept(open_item.c.left_minor).label("unapplied"),
     )
     .outerjoin(pin, and_(pin.c.chain_id == course.c.chain_id, pin.c.course_id == course.c.id))
     .outerjoin(_latest, _latest.c.course_id == course.c.id)
@@ -178,11 +297,22 @@ COURSE_ACCOUNT = Statement(
 
 
 class AccountStore(Store):
-    async def account(self, patient_id: UUID) -> Account:
-        """Of all the patient's ids. Documents: the newest DOCUMENTS_MAX of them, the newest first."""
-        found = await self.rows(ACCOUNT, patient_id=patient_id)
+    async def account(self, patient_id: UUID, before: tuple[datetime, UUID], limit: int) -> Account:
+        """Of all the patient's ids. Documents: a page of them, the newest first."""
+        before_at, before_id = before
+        page = {"before_at": before_at, "before_id": before_id, "limit": limit}
+        found = await self.rows(ACCOUNT, patient_id=patient_id, **page)
         totals = [
-            Total(row["patient_id"], row["currency"], DocumentKind(row["kind"]), row["amount_minor"], row["open_minor"])
+            Total(
+                row["patient_id"],
+                row["site_id"],
+                row["currency"],
+                DocumentKind(row["kind"]),
+                row["amount_minor"],
+                row["open_minor"],
+                row["credit_minor"],
+                row["gone_minor"],
+            )
             for row in found
             if row["id"] is None
         ]
@@ -228,4 +358,5 @@ def _document(row: Record) -> Document:
         invoice_number=row["number"],
         description=row["description"],
         patient_id=row["patient_id"],
+        disputed=row["disputed"],
     )

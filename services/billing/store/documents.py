@@ -1,6 +1,6 @@
 """Charges, payments, what they were applied to, and what is left of them and of invoices."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import groupby
 from operator import itemgetter
@@ -10,6 +10,7 @@ from uuid import UUID
 from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Date,
     Integer,
     Select,
@@ -18,9 +19,13 @@ from sqlalchemy import (
     and_,
     any_,
     cast,
+    exists,
     func,
     insert,
+    literal,
     literal_column,
+    not_,
+    or_,
     select,
     update,
 )
@@ -43,17 +48,23 @@ from services.billing.domain.accounts import (
     PaymentNotFound,
     Share,
 )
+from services.billing.domain.disputes import DisputeState
 from services.billing.domain.ledger import Entry, Tender
 from services.billing.domain.prices import VisitKind
+from services.billing.domain.sites import VisitStatus
 from services.billing.store.copies import PATIENTS, is_about, kind_of
 from services.billing.store.ledger import NEW_ENTRIES, LedgerStore, posted
 from services.billing.tables import (
     application,
     charge,
+    dispute,
     estimate,
     open_item,
     payment,
+    rendered_visit,
+    reversal,
     unapplication,
+    visit,
 )
 
 CHAIN, ID, SITE, COURSE, PATIENT = (
@@ -88,10 +99,6 @@ _new_applications = insert(application).from_select(
         param("posted_at", Instant),
     ),
 )
-_new_open_item = insert(open_item).values(
-    params("chain_id", "site_id", "patient_id", "course_id", "currency", "left_minor")
-    | {"id": ID, "kind": param("item_kind"), "since": param("posted_at")}
-)
 _taken = rows("taken", taken_id=Uuid, taken_minor=BigInteger)
 _less_left = (
     update(open_item)
@@ -102,10 +109,17 @@ APPLIED = (_new_applications.cte("new_applications"), _less_left.cte("less_left"
 """Part of any statement that applies money; its parameters are `applied(…)` and those of NEW_ENTRIES."""
 _new_payment = insert(payment).values(
     params("chain_id", "id", "site_id", "patient_id", "course_id", "tender", "terminal_reference", "currency")
-    | params("amount_minor", "business_date")
+    | params("amount_minor", "business_date", "check_number", "benefit_account", "card_charge_id")
     | {"kind": param("payment_kind"), "received_at": param("posted_at")}
 )
-RECORD_PAYMENT = settling(_new_payment.cte("new_payment"), _new_open_item.cte("new_open_item"), *APPLIED)
+# What is left of a payment may be kept for another course than it names: for none, if nothing of that is to come.
+_its_open_item = insert(open_item).values(
+    params("chain_id", "site_id", "patient_id", "currency", "left_minor")
+    | {"id": ID, "course_id": param("kept_for", Uuid), "kind": param("item_kind"), "since": param("posted_at")}
+)
+_PAID = (_new_payment.cte("new_payment"), _its_open_item.cte("new_open_item"), *APPLIED)
+RECORD_PAYMENT = settling(*_PAID)
+ADD_PAYMENT = Statement(select(literal(1)).add_cte(*_PAID))
 
 # Reads.
 
@@ -128,40 +142,63 @@ _latest_estimate = (
     .limit(1)
     .subquery("latest_estimate")
 )
+_kept_minor = payment.c.amount_minor - open_item.c.gone_minor - open_item.c.credit_minor
 _paid_for_course = (
-    select(cast(func.coalesce(func.sum(payment.c.amount_minor), 0), BigInteger).label("paid_minor"))
-    .where(payment.c.chain_id == CHAIN, payment.c.course_id == COURSE)
+    select(cast(func.coalesce(func.sum(_kept_minor), 0), BigInteger).label("paid_minor"))
+    .join(open_item, and_(open_item.c.chain_id == payment.c.chain_id, open_item.c.id == payment.c.id))
+    .where(payment.c.chain_id == CHAIN, payment.c.course_id == COURSE, open_item.c.course_id == COURSE)
     .subquery("paid_for_course")
 )
+_of_course = [visit.c.chain_id == CHAIN, visit.c.course_id == COURSE]
+_rendered_of_course = [rendered_visit.c.chain_id == CHAIN, rendered_visit.c.id == visit.c.id]
+_lives = or_(visit.c.status == VisitStatus.BOOKED.value, exists().where(*_rendered_of_course))
+# Of its visits one is to come, or took place; or none is known.
+COURSE_LIVES = or_(exists().where(*_of_course, _lives), not_(exists().where(*_of_course)))
 DEPOSIT = Statement(
-    select(_paid_for_course.c.paid_minor, _latest_estimate.c.deposit_minor, _latest_estimate.c.currency).outerjoin_from(
-        _paid_for_course, _latest_estimate, _latest_estimate.c.chain_id == CHAIN
-    )
+    select(
+        _paid_for_course.c.paid_minor,
+        _latest_estimate.c.deposit_minor,
+        _latest_estimate.c.currency,
+        COURSE_LIVES.label("lives"),
+    ).outerjoin_from(_paid_for_course, _latest_estimate, _latest_estimate.c.chain_id == CHAIN)
 )
 
 
-_returned = (
-    select(func.coalesce(func.sum(unapplication.c.amount_minor), 0))
-    .where(unapplication.c.chain_id == CHAIN, unapplication.c.application_id == application.c.id)
+UNAPPLIED = (
+    select(cast(func.coalesce(func.sum(unapplication.c.amount_minor), 0), BigInteger))
+    .where(unapplication.c.chain_id == application.c.chain_id, unapplication.c.application_id == application.c.id)
     .correlate(application)
     .scalar_subquery()
 )
+"""Of an application: what was taken off its invoice again."""
+
+
+def _disputed(page: Any) -> list[Any]:
+    undecided = or_(dispute.c.state == DisputeState.OPEN.value, dispute.c.state == DisputeState.LOST.value)
+    return [dispute.c.chain_id == page.c.chain_id, dispute.c.payment_id == page.c.id, undecided]
 
 
 def _with_applications(found: Select[Any]) -> Statement:
     page = found.subquery("page")
     of_it = and_(application.c.chain_id == page.c.chain_id, application.c.payment_id == page.c.id)
     its_rest = and_(open_item.c.chain_id == page.c.chain_id, open_item.c.id == page.c.id)
+    its_reversal = and_(reversal.c.chain_id == page.c.chain_id, reversal.c.payment_id == page.c.id)
     return Statement(
         select(
             page,
             open_item.c.left_minor,
+            open_item.c.credit_minor,
+            open_item.c.gone_minor,
+            open_item.c.course_id.label("kept_for"),
+            reversal.c.reversed_at,
+            exists().where(*_disputed(page)).label("disputed"),
             application.c.id.label("application_id"),
             application.c.invoice_id,
-            cast(application.c.amount_minor - _returned, BigInteger).label("applied_minor"),
+            (application.c.amount_minor - UNAPPLIED).label("applied_minor"),
             application.c.applied_at,
         )
         .join(open_item, its_rest)
+        .outerjoin(reversal, its_reversal)
         .outerjoin(application, of_it)
         .order_by(page.c.id, application.c.id)
     )
@@ -170,6 +207,13 @@ def _with_applications(found: Select[Any]) -> Statement:
 _of_chain = select(payment).where(payment.c.chain_id == CHAIN)
 _page = _of_chain.where(payment.c.id > param("after_id", Uuid)).order_by(payment.c.id).limit(param("limit", Integer))
 PAYMENT = _with_applications(_of_chain.where(payment.c.id == ID))
+
+
+def payments_where(rule: ColumnElement[bool]) -> Statement:
+    """Whose rows `payments_of` reads."""
+    return _with_applications(_of_chain.where(rule))
+
+
 PAYMENTS_OF_PATIENT = _with_applications(_page.where(is_about(payment, "patient_id")))
 PAYMENTS_OF_DAY = _with_applications(
     _page.where(payment.c.site_id == SITE, payment.c.business_date == param("business_date", Date))
@@ -212,25 +256,11 @@ class DocumentStore(LedgerStore):
 
     def record_payment(self, new: Payment, legal_entity_id: UUID, entries: Sequence[Entry]) -> None:
         """Written last, with what it pays."""
-        self.write_last(
-            RECORD_PAYMENT,
-            id=new.id,
-            site_id=new.site_id,
-            legal_entity_id=legal_entity_id,
-            patient_id=new.patient_id,
-            course_id=new.course_id,
-            payment_kind=new.kind,
-            tender=new.tender,
-            terminal_reference=new.terminal_reference,
-            currency=new.amount.currency,
-            amount_minor=new.amount.minor,
-            business_date=new.business_date,
-            posted_at=new.received_at,
-            item_kind=ItemKind.PAYMENT,
-            left_minor=new.unapplied.minor,
-            **applied(new.applications, [each.share.invoice_id for each in new.applications]),
-            **posted(entries),
-        )
+        self.write_last(RECORD_PAYMENT, **_paid(new, legal_entity_id), **posted(entries))
+
+    async def add_payment(self, new: Payment, legal_entity_id: UUID, entries: Sequence[Entry]) -> None:
+        """With what it pays; for jobs, and where more is to be done."""
+        await self.rows(ADD_PAYMENT, **_paid(new, legal_entity_id), **posted(entries))
 
     async def charges_of_course(self, course_id: UUID) -> list[Charge]:
         return [charge_of(row) for row in await self.rows(CHARGES_OF_COURSE, course_id=course_id)]
@@ -243,12 +273,13 @@ class DocumentStore(LedgerStore):
             for row in found
         ]
 
-    async def deposit(self, course_id: UUID) -> tuple[Money | None, int]:
-        """What the course's latest estimate asks for, None without a price book; and what was paid for it so far."""
+    async def deposit(self, course_id: UUID) -> tuple[Money | None, int, bool]:
+        """What the course's latest estimate asks for, None without a price book; what was paid for it so far, without
+        what is gone; and whether anything of the course is to come, or took place."""
         row = await self.row(DEPOSIT, course_id=course_id)
         assert row
         asked = None if row["deposit_minor"] is None else Money(row["deposit_minor"], row["currency"])
-        return asked, row["paid_minor"]
+        return asked, row["paid_minor"], row["lives"]
 
     async def payment(self, payment_id: UUID) -> Payment:
         found = await self.rows(PAYMENT, id=payment_id)
@@ -258,12 +289,12 @@ class DocumentStore(LedgerStore):
 
     async def payments_of_patient(self, patient_id: UUID, after_id: UUID, limit: int) -> list[Payment]:
         """In the order of time."""
-        return _payments(await self.rows(PAYMENTS_OF_PATIENT, about_id=patient_id, after_id=after_id, limit=limit))
+        return payments_of(await self.rows(PAYMENTS_OF_PATIENT, about_id=patient_id, after_id=after_id, limit=limit))
 
     async def payments_of_day(self, site_id: UUID, day: date, after_id: UUID, limit: int) -> list[Payment]:
         """What a site took on a day of its own, in the order of time."""
         about = {"site_id": site_id, "business_date": day}
-        return _payments(await self.rows(PAYMENTS_OF_DAY, **about, after_id=after_id, limit=limit))
+        return payments_of(await self.rows(PAYMENTS_OF_DAY, **about, after_id=after_id, limit=limit))
 
 
 def applied(applications: Sequence[Application], taken_from: list[UUID]) -> dict[str, list[Any]]:
@@ -275,6 +306,31 @@ def applied(applications: Sequence[Application], taken_from: list[UUID]) -> dict
         "applied_minor": [each.share.amount.minor for each in applications],
         "taken_id": taken_from,
         "taken_minor": [each.share.amount.minor for each in applications],
+    }
+
+
+def _paid(new: Payment, legal_entity_id: UUID) -> Mapping[str, Any]:
+    """The parameters of a payment with what it pays."""
+    return {
+        "id": new.id,
+        "site_id": new.site_id,
+        "legal_entity_id": legal_entity_id,
+        "patient_id": new.patient_id,
+        "course_id": new.course_id,
+        "kept_for": new.kept_for,
+        "payment_kind": new.kind,
+        "tender": new.tender,
+        "terminal_reference": new.terminal_reference,
+        "check_number": new.check_number,
+        "benefit_account": new.benefit_account,
+        "card_charge_id": new.card_charge_id,
+        "currency": new.amount.currency,
+        "amount_minor": new.amount.minor,
+        "business_date": new.business_date,
+        "posted_at": new.received_at,
+        "item_kind": ItemKind.PAYMENT,
+        "left_minor": new.unapplied.minor,
+        **applied(new.applications, [each.share.invoice_id for each in new.applications]),
     }
 
 
@@ -304,7 +360,7 @@ def charge_of(row: Record) -> Charge:
     )
 
 
-def _payments(found: Sequence[Record]) -> list[Payment]:
+def payments_of(found: Sequence[Record]) -> list[Payment]:
     return [_payment(list(of_one)) for _, of_one in groupby(found, key=itemgetter("id"))]
 
 
@@ -318,7 +374,7 @@ def _payment(found: Sequence[Record]) -> Payment:
             each["applied_at"],
         )
         for each in found
-        if each["applied_minor"]
+        if each["application_id"] and each["applied_minor"]
     )
     return Payment(
         id=row["id"],
@@ -333,4 +389,12 @@ def _payment(found: Sequence[Record]) -> Payment:
         received_at=row["received_at"],
         unapplied=Money(row["left_minor"], currency),
         applications=applications,
+        check_number=row["check_number"],
+        benefit_account=row["benefit_account"],
+        credit_minor=row["credit_minor"],
+        gone_minor=row["gone_minor"],
+        reversed_at=row["reversed_at"],
+        card_charge_id=row["card_charge_id"],
+        disputed=row["disputed"],
+        kept_for=row["kept_for"],
     )

@@ -5,6 +5,16 @@ not change them. What changes is kept beside them: what became of a visit, what 
 last number of a series.
 """
 
+from services.billing.tables.cards import (
+    card,
+    card_charge,
+    dispute,
+    payout,
+    payout_line,
+    payout_share,
+    processor_customer,
+    processor_event,
+)
 from services.billing.tables.codes import diagnosis_code, service_code
 from services.billing.tables.columns import metadata
 from services.billing.tables.copies import (
@@ -52,6 +62,15 @@ from services.billing.tables.packages import (
     settlement,
     settlement_item,
 )
+from services.billing.tables.payments import (
+    cash_count,
+    credit_transfer,
+    forfeiture,
+    refund,
+    refund_part,
+    reversal,
+    taken_reference,
+)
 from services.billing.tables.prices import pin, price_book, price_item, publication
 from services.billing.tables.profiles import legal_entity_billing, site_billing
 from services.billing.tables.tax import tax_rule
@@ -60,17 +79,23 @@ __all__ = [
     "NO_CHAIN",
     "adjustment",
     "application",
+    "card",
+    "card_charge",
+    "cash_count",
     "charge",
     "course",
     "credit_note",
     "credit_note_line",
     "credit_note_series",
+    "credit_transfer",
     "credit_use",
     "diagnosis_code",
+    "dispute",
     "entitlement",
     "entry",
     "estimate",
     "estimate_line",
+    "forfeiture",
     "invoice",
     "invoice_draft",
     "invoice_line",
@@ -91,20 +116,29 @@ __all__ = [
     "patient",
     "patient_alias",
     "payment",
+    "payout",
+    "payout_line",
+    "payout_share",
     "period",
     "period_balance",
     "pin",
     "posting",
     "price_book",
     "price_item",
+    "processor_customer",
+    "processor_event",
     "publication",
     "redemption",
+    "refund",
+    "refund_part",
     "rendered_visit",
+    "reversal",
     "service_code",
     "settlement",
     "settlement_item",
     "site",
     "site_billing",
+    "taken_reference",
     "tax_rule",
     "unapplication",
     "visit",

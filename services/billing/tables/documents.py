@@ -89,7 +89,12 @@ payment = chain_table(
     minor_column("amount_minor"),
     day_column("business_date"),
     instant_column("received_at"),
+    Column("check_number", Text, nullable=False, server_default=""),
+    Column("benefit_account", SmallInteger, nullable=False, server_default="0"),  # 0: none.
+    id_column("card_charge_id", needed=False),
     CheckConstraint("amount_minor > 0", name="amount"),
+    CheckConstraint("(tender = 4) = (card_charge_id IS NOT NULL)", name="card"),
+    UniqueConstraint("chain_id", "card_charge_id"),  # What a card was charged is a payment once.
     belongs_to("site", "site_id"),
     belongs_to("patient", "patient_id"),
     belongs_to("course", "course_id"),
@@ -179,7 +184,11 @@ open_item = chain_table(
     Column("credited_minor", BigInteger, nullable=False, server_default="0"),
     Column("due_date", Date),
     Column("status", SmallInteger, Computed(_STATUS, persisted=True)),  # Of an invoice, numbered as in the proto.
+    Column("credit_minor", BigInteger, nullable=False, server_default="0"),  # Of a payment: what is credit.
+    Column("gone_minor", BigInteger, nullable=False, server_default="0"),  # Reversed, given back, or a fee by now.
     CheckConstraint("left_minor >= 0", name="left"),
+    CheckConstraint("credit_minor >= 0", name="credit"),
+    CheckConstraint("gone_minor >= 0", name="gone"),
     CheckConstraint("left_minor + credited_minor <= whole_minor AND credited_minor >= 0", name="whole"),
 )
 Index(
@@ -204,6 +213,13 @@ Index(
     open_item.c.patient_id,
     open_item.c.site_id,
     postgresql_where=open_item.c.left_minor > 0,
+)
+Index(
+    "open_item_credit_idx",
+    open_item.c.chain_id,
+    open_item.c.patient_id,
+    open_item.c.site_id,
+    postgresql_where=open_item.c.credit_minor > 0,
 )
 
 application = chain_table(

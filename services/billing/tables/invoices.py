@@ -9,6 +9,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     SmallInteger,
+    Text,
     UniqueConstraint,
     Uuid,
 )
@@ -133,7 +134,9 @@ unapplication = chain_table(
     id_column("application_id"),
     id_column("item_id"),
     id_column("invoice_id"),
-    id_column("credit_note_id"),
+    id_column("credit_note_id", needed=False),  # That did it; else somebody did.
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("actor", Text, nullable=False, server_default=""),
     text_column("currency"),
     minor_column("amount_minor"),
     instant_column("unapplied_at"),

@@ -1,0 +1,173 @@
+"""A card processor: what it is asked, what it tells, and the accounts that a chain has with it.
+
+Nothing here is asked inside a transaction. What is asked is committed before, and what is told after: see `asking`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import Protocol
+from uuid import UUID
+
+from pydantic import BaseModel, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chassis.ids import from_wire, to_wire
+from chassis.money import Money
+from services.billing.domain.cards import CardCharge
+from services.billing.domain.refunds import RefundPart, RefundState
+from services.billing.domain.sites import Site
+
+
+class Away(Exception):
+    """No answer, or none that says what happened: ask again."""
+
+
+class Declined(Exception):
+    """The processor did not do it. `code` says why."""
+
+    def __init__(self, code: str, intent_id: str | None = None) -> None:
+        super().__init__(code)
+        self.code, self.intent_id = code, intent_id
+
+
+@dataclass(frozen=True, slots=True)
+class CardToken:
+    customer: str
+    payment_method: str
+    brand: str
+    last4: str
+    expiry_month: int
+    expiry_year: int
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """Money asked of a card, as the processor has it."""
+
+    id: str
+    our_id: UUID | None
+    status: str
+    received: Money
+    client_secret: str = ""
+    failure: str = ""
+    token: CardToken | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RefundTold:
+    id: str
+    our_id: UUID | None
+    state: RefundState
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeTold:
+    id: str
+    intent_id: str
+    status: str
+    reason: str
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutLineTold:
+    """`kind` is what `about` is the id of: intent, refund, dispute, or anything else."""
+
+    transaction: str
+    type: str
+    kind: str
+    about: str
+    amount: Money
+    fee: Money
+
+
+@dataclass(frozen=True, slots=True)
+class PayoutTold:
+    id: str
+    status: str
+    amount: Money
+    arrival_date: date
+    lines: Sequence[PayoutLineTold]
+
+
+class Processor(Protocol):
+    """One account. Each call may raise Away; those that ask for something, Declined."""
+
+    async def create_customer(self, our_id: UUID) -> str: ...
+    async def create_intent(self, charge: CardCharge, customer: str) -> Intent: ...
+    async def intent(self, intent_id: str) -> Intent: ...
+    async def find_intent(self, our_id: UUID) -> Intent | None: ...
+    async def cancel_intent(self, intent_id: str) -> Intent: ...
+    async def create_refund(self, part: RefundPart, intent_id: str) -> RefundTold: ...
+    async def refund(self, refund_id: str) -> RefundTold: ...
+    async def find_refund(self, our_id: UUID, intent_id: str) -> RefundTold | None: ...
+    async def dispute(self, dispute_id: str) -> DisputeTold: ...
+    async def payout(self, payout_id: str) -> PayoutTold: ...
+    async def detach(self, payment_method: str) -> None: ...
+    def verified(self, payload: bytes, signature: str) -> bool: ...
+
+
+class ProcessorAccount(BaseModel):
+    """An account with Stripe, of a chain, for sites or for whole legal entities; ids as on the wire."""
+
+    chain_id: str
+    secret_key: SecretStr
+    webhook_secrets: tuple[SecretStr, ...] = ()
+    """Several while one replaces another."""
+    site_ids: frozenset[str] = frozenset()
+    legal_entity_ids: frozenset[str] = frozenset()
+    api_url: str | None = None
+    """None: Stripe's own."""
+
+
+class ProcessorSettings(BaseSettings):
+    """Told by the environment beside what every service is: secrets are in no table."""
+
+    model_config = SettingsConfigDict(env_prefix="ATOLL_", frozen=True)
+
+    processors: dict[str, ProcessorAccount] = {}
+    """By name, as JSON. The name stands in the address of the account's webhooks: /v1/processorWebhooks/<name>."""
+    webhook_listen: str = ""
+    """host:port for webhooks, over HTTP. Empty: none are listened for."""
+
+
+class Processors:
+    """The accounts. A processor's library is loaded when the first is asked for."""
+
+    def __init__(self, accounts: Mapping[str, ProcessorAccount]) -> None:
+        self._accounts, self._made = accounts, dict[str, Processor]()
+
+    def account_of(self, chain_id: UUID, site: Site) -> str | None:
+        """The site's own, else its legal entity's."""
+        mine = self._of_chain.get(chain_id, {})
+        site_id, legal_entity_id = to_wire("site", site.id), to_wire("legalentity", site.legal_entity_id)
+        own = (name for name, account in mine.items() if site_id in account.site_ids)
+        shared = (name for name, account in mine.items() if legal_entity_id in account.legal_entity_ids)
+        return next(own, None) or next(shared, None)
+
+    @cached_property
+    def _of_chain(self) -> Mapping[UUID, Mapping[str, ProcessorAccount]]:
+        found = dict[UUID, dict[str, ProcessorAccount]]()
+        for name, account in self._accounts.items():
+            found.setdefault(from_wire("chain", account.chain_id), {})[name] = account
+        return found
+
+    @cached_property
+    def chains(self) -> frozenset[UUID]:
+        return frozenset(from_wire("chain", account.chain_id) for account in self._accounts.values())
+
+    def chain_of(self, name: str) -> UUID | None:
+        return from_wire("chain", self._accounts[name].chain_id) if name in self._accounts else None
+
+    def __getitem__(self, name: str) -> Processor:
+        if name not in self._made:
+            from services.billing.processor.stripe import Stripe  # Some 30 MB, for those that have an account.
+
+            self._made[name] = Stripe(self._accounts[name])
+        return self._made[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._accounts

@@ -1,0 +1,244 @@
+"""Asks a processor, between transactions, and has what it says taken in.
+
+What is asked is committed before, under a key that is stored; what it says is committed after. Whoever dies in between
+leaves a row to look at, and a job asks again, under the same key, or for what has become of it: nothing is done twice,
+nothing is lost.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+
+from atoll.common.v1.access_pb2 import AUDIT_NONE
+from chassis.call import Call
+from chassis.db import Database
+from chassis.ids import to_wire
+from chassis.money import Money
+from chassis.tracing import traceparent_of
+from services.billing.domain.cards import Card, CardCharge, CardChargeState, EventOutcome, ProcessorAway, wait
+from services.billing.domain.refunds import RefundPart, RefundState
+from services.billing.processor import Away, Declined, Intent, Processor, Processors, RefundTold
+from services.billing.store import BillingStore
+from services.billing.use_cases import cards, refunds
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+AT_ONCE_MAX = 20
+NEVER_ASKED = "never_asked"
+GIVEN_UP = ("requires_payment_method", "requires_action", "requires_confirmation")
+
+
+class Asking:
+    """At an instant of business time."""
+
+    def __init__(self, db: Database, processors: Processors, now: datetime) -> None:
+        self._db, self._processors, self._now = db, processors, now
+
+    async def ask(self, chain_id: UUID, charge_id: UUID) -> tuple[CardCharge, str]:
+        """What became of a charge, and the secret by which a patient enters a card, while there is one to enter."""
+        charge = await self._step(chain_id, lambda store: store.card_charge(charge_id))
+        if charge.state is not CardChargeState.REQUESTED:
+            return charge, ""
+        try:
+            intent = await self._intent(chain_id, charge)
+        except Away:
+            later = partial(_charge_later, charge=charge)
+            await self._step(chain_id, later)
+            raise ProcessorAway() from None
+        settle = partial(cards.settle_card_charge, charge_id=charge.id, intent=intent)
+        settled = await self._step(chain_id, settle)
+        waits = settled.state is CardChargeState.REQUESTED and not charge.card_id
+        return settled, intent.client_secret if waits else ""
+
+    async def look(self) -> int:
+        """At everything that is due to be looked at; how much that was."""
+        return sum([await self._look_at(chain_id) for chain_id in sorted(self._processors.chains)])
+
+    async def _look_at(self, chain_id: UUID) -> int:
+        charges = await self._step(chain_id, lambda store: store.card_charges_to_look_at(AT_ONCE_MAX))
+        for charge in charges:
+            await self._safely(self.ask(chain_id, charge.id), card_charge_id=to_wire("cardcharge", charge.id))
+        parts = await self._step(chain_id, lambda store: store.parts_to_look_at(AT_ONCE_MAX))
+        for part in parts:
+            await self._safely(self._ask_refund(chain_id, part), refund_id=to_wire("refund", part.refund_id))
+        found = await self._step(chain_id, lambda store: store.events_to_look_at(AT_ONCE_MAX))
+        for event in found:
+            await self._safely(self._apply(chain_id, dict(event)), event_id=event["event_id"])
+        detached = await self._step(chain_id, lambda store: store.cards_to_look_at(AT_ONCE_MAX))
+        for card in detached:
+            await self._safely(self._detach(chain_id, card), card_id=to_wire("card", card.id))
+        return len(charges) + len(parts) + len(found) + len(detached)
+
+    async def _safely(self, asking: Awaitable[Any], **ids: str) -> None:
+        """One that the processor does not answer, or that an account of no settings is for, does not hold up others."""
+        try:
+            await asking
+        except (Away, ProcessorAway):
+            log.warning("processor.away", **ids)
+        except KeyError:
+            log.exception("processor.unknown_account", **ids)
+
+    async def _intent(self, chain_id: UUID, charge: CardCharge) -> Intent:
+        """As the processor has it; made, if it was not and may be."""
+        processor = self._processors[charge.account]
+        if charge.processor_id or charge.aged:
+            intent = await self._known(processor, charge)
+            if intent is None:
+                return Intent("", charge.id, "canceled", Money(0, charge.amount.currency), failure=NEVER_ASKED)
+            return await processor.cancel_intent(intent.id) if charge.aged and intent.status in GIVEN_UP else intent
+        customer = await self._customer(chain_id, processor, charge)
+        try:
+            return await processor.create_intent(charge, customer)
+        except Declined as declined:
+            id, nothing = declined.intent_id or "", Money(0, charge.amount.currency)
+            if id:  # Nobody is to pay it later.
+                await processor.cancel_intent(id)
+            return Intent(id, charge.id, "canceled", nothing, failure=declined.code)
+
+    async def _known(self, processor: Processor, charge: CardCharge) -> Intent | None:
+        if charge.processor_id:
+            return await processor.intent(charge.processor_id)
+        return await processor.find_intent(charge.id)
+
+    async def _customer(self, chain_id: UUID, processor: Processor, charge: CardCharge) -> str:
+        if not charge.saves_card:
+            return charge.customer
+        id, customer = await self._step(chain_id, lambda store: store.customer(charge.patient_id, charge.account))
+        if customer is None:
+            made = await processor.create_customer(id)
+            await self._step(chain_id, lambda store: store.keep_customer(id, made))
+            return made
+        return customer
+
+    async def _ask_refund(self, chain_id: UUID, part: RefundPart) -> None:
+        paid = await self._step(chain_id, lambda store: _charge_of(store, part))
+        processor, intent_id = self._processors[paid.account], paid.processor_id
+        assert intent_id
+        try:
+            told = await self._refund(processor, part, intent_id)
+        except Away:
+            await self._step(chain_id, lambda store: store.wait_for_part(part.id, None, wait(part.tries)))
+            raise
+        except Declined as declined:
+            told = RefundTold("", part.id, RefundState.FAILED, declined.code)
+        await self._step(chain_id, partial(_end_part, part=part, told=told))
+
+    async def _refund(self, processor: Processor, part: RefundPart, intent_id: str) -> RefundTold:
+        if part.processor_id:
+            return await processor.refund(part.processor_id)
+        if part.tries and (found := await processor.find_refund(part.id, intent_id)):
+            return found
+        return await processor.create_refund(part, intent_id)
+
+    async def _detach(self, chain_id: UUID, card: Card) -> None:
+        await self._step(chain_id, lambda store: store.look_at_card(card.id, wait(0)))
+        await self._processors[card.account].detach(card.payment_method)
+        await self._step(chain_id, lambda store: store.look_at_card(card.id, None))
+
+    async def _apply(self, chain_id: UUID, event: dict[str, Any]) -> None:
+        """By what the object is now: the order in which the processor tells does not matter."""
+        account, event_id = event["account"], event["event_id"]
+        try:
+            outcome = await self._outcome(chain_id, account, event["type"], event["object_id"])
+        except Away:
+            later = wait(event["tries"])
+            await self._step(chain_id, lambda store: store.wait_for_event(account, event_id, later))
+            raise
+        except Declined:  # There is no such object any more.
+            outcome = EventOutcome.UNMATCHED
+        await self._step(chain_id, lambda store: store.end_event(account, event_id, outcome))
+
+    async def _outcome(self, chain_id: UUID, account: str, type: str, object_id: str) -> EventOutcome:
+        processor, noun = self._processors[account], type.rpartition(".")[0]
+        match noun:
+            case "payment_intent":
+                matched = await self._apply_intent(chain_id, account, object_id)
+            case "refund" | "charge.refund":
+                told = await processor.refund(object_id)
+                matched = await self._step(chain_id, partial(_apply_refund, told=told))
+            case "charge.dispute":
+                dispute = await processor.dispute(object_id)
+                if dispute.status.startswith("warning_"):  # An inquiry: no money moved.
+                    return EventOutcome.IGNORED
+                await self._apply_intent(chain_id, account, dispute.intent_id)
+                settle = partial(cards.settle_dispute, account=account, told=dispute)
+                matched = await self._step(chain_id, settle)
+            case "payout" if type == "payout.paid":
+                matched = await self._apply_payout(chain_id, account, object_id)
+            case "payout" if type == "payout.failed":
+                matched = False
+            case _:
+                return EventOutcome.IGNORED
+        return EventOutcome.APPLIED if matched else EventOutcome.UNMATCHED
+
+    async def _apply_intent(self, chain_id: UUID, account: str, intent_id: str) -> bool:
+        if not intent_id:
+            return False
+        intent = await self._processors[account].intent(intent_id)
+        if intent.our_id is None:
+            return False
+        return await self._step(chain_id, partial(_apply_intent, account=account, intent=intent))
+
+    async def _apply_payout(self, chain_id: UUID, account: str, payout_id: str) -> bool:
+        """What it is made of is known first."""
+        told = await self._processors[account].payout(payout_id)
+        if told.status != "paid":
+            return False
+        for line in told.lines:
+            if line.kind == "intent":
+                await self._apply_intent(chain_id, account, line.about)
+        await self._step(chain_id, partial(cards.record_payout, account=account, told=told))
+        return True
+
+    async def _step(self, chain_id: UUID, work: Callable[[BillingStore], Awaitable[T]]) -> T:
+        call = Call(
+            chain_id=chain_id,
+            sites=None,
+            actor="billing",
+            method="billing.processor",
+            cause="",
+            audit=AUDIT_NONE,
+            now=self._now,
+            traceparent=traceparent_of(""),
+        )
+        return await self._db.job(call, BillingStore, work)
+
+
+async def _charge_later(store: BillingStore, charge: CardCharge) -> None:
+    await store.wait_for_card_charge(charge.id, None, wait(charge.tries))
+
+
+async def _charge_of(store: BillingStore, part: RefundPart) -> CardCharge:
+    payment = await store.payment(part.payment_id)
+    assert payment.card_charge_id
+    return await store.card_charge(payment.card_charge_id)
+
+
+async def _end_part(store: BillingStore, part: RefundPart, told: RefundTold) -> None:
+    if told.state is RefundState.REQUESTED:
+        await store.wait_for_part(part.id, told.id, wait(part.tries))
+    else:
+        await refunds.end_part(store, part.id, told.state, told.id, told.failure)
+
+
+async def _apply_refund(store: BillingStore, told: RefundTold) -> bool:
+    part = await store.refund_part(told.our_id) if told.our_id else None
+    if part is None:
+        return False
+    await _end_part(store, part, told)
+    return True
+
+
+async def _apply_intent(store: BillingStore, account: str, intent: Intent) -> bool:
+    """One that names an id of ours and is of another chain's account is not ours."""
+    assert intent.our_id
+    charge = await store.known_card_charge(intent.our_id)
+    if charge is None or charge.account != account:
+        return False
+    await cards.settle_card_charge(store, charge.id, intent)
+    return True

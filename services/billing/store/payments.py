@@ -1,0 +1,252 @@
+"""What becomes of payments: applied later, taken off, reversed, made credit or a fee."""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    delete,
+    insert,
+    literal_column,
+    select,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from chassis.money import Money
+from chassis.sql import Statement, param, params, rows
+from chassis.store import Store
+from chassis.tables import Instant
+from services.billing.domain.accounts import Application, OpenItem
+from services.billing.domain.ledger import Tender
+from services.billing.domain.payments import Change, CreditTransfer, Forfeiture, Reversal, Unapplication
+from services.billing.store.copies import PATIENTS
+from services.billing.tables import (
+    application,
+    credit_transfer,
+    forfeiture,
+    open_item,
+    payment,
+    reversal,
+    taken_reference,
+    unapplication,
+)
+
+CHAIN, ID, SITE, COURSE, PATIENT = (
+    param(name, Uuid) for name in ("chain_id", "id", "site_id", "course_id", "patient_id")
+)
+NOBODY = UUID(int=0)
+
+_changed = rows("changed", item_id=Uuid, more_left=BigInteger, more_credit=BigInteger, more_gone=BigInteger)
+CHANGE_ITEMS = Statement(
+    update(open_item)
+    .where(open_item.c.chain_id == CHAIN, open_item.c.id == _changed.c.item_id)
+    .values(
+        left_minor=open_item.c.left_minor + _changed.c.more_left,
+        credit_minor=open_item.c.credit_minor + _changed.c.more_credit,
+        gone_minor=open_item.c.gone_minor + _changed.c.more_gone,
+    )
+)
+_applied = rows(
+    "applied", application_id=Uuid, payment_id=Uuid, invoice_id=Uuid, currency=Text, amount_minor=BigInteger
+)
+ADD_APPLICATIONS = Statement(
+    insert(application).from_select(
+        ["chain_id", "site_id", "applied_at", "id", "payment_id", "invoice_id", "currency", "amount_minor"],
+        select(CHAIN, SITE, param("applied_at", Instant), *_applied.c),
+    )
+)
+_unapplied = rows(
+    "unapplied",
+    unapplication_id=Uuid,
+    application_id=Uuid,
+    item_id=Uuid,
+    invoice_id=Uuid,
+    currency=Text,
+    amount_minor=BigInteger,
+)
+_UNAPPLIED = ["id", "application_id", "item_id", "invoice_id", "currency", "amount_minor"]
+ADD_UNAPPLICATIONS = Statement(
+    insert(unapplication).from_select(
+        ["chain_id", "site_id", "reason", "actor", "unapplied_at", *_UNAPPLIED],
+        select(CHAIN, SITE, param("reason", Text), param("actor", Text), param("unapplied_at", Instant), *_unapplied.c),
+    )
+)
+ADD_REVERSAL = Statement(insert(reversal).values(params(*reversal.c.keys())))
+ADD_TRANSFER = Statement(insert(credit_transfer).values(params(*credit_transfer.c.keys())))
+ADD_FORFEITURE = Statement(insert(forfeiture).values(params(*forfeiture.c.keys())))
+TAKE_REFERENCE = Statement(insert(taken_reference).values(params(*taken_reference.c.keys())))
+FREE_REFERENCE = Statement(
+    delete(taken_reference).where(
+        taken_reference.c.chain_id == CHAIN, taken_reference.c.payment_id == param("payment_id", Uuid)
+    )
+)
+_key = ("site_id", "business_date", "tender", "reference", "payer_id")
+TAKEN_REFERENCE = Statement(
+    select(taken_reference.c.payment_id).where(
+        taken_reference.c.chain_id == CHAIN, *(taken_reference.c[name] == param(name) for name in _key)
+    )
+)
+RELEASE = Statement(
+    update(open_item)
+    .where(open_item.c.chain_id == CHAIN, open_item.c.id == any_(param("ids", ARRAY(Uuid))))
+    .values(course_id=None)
+)
+_its_payment = and_(payment.c.chain_id == open_item.c.chain_id, payment.c.id == open_item.c.id)
+KEPT_FOR_COURSE = Statement(
+    select(open_item.c.id, open_item.c.course_id, open_item.c.left_minor, open_item.c.currency, open_item.c.since)
+    .join(payment, _its_payment)
+    .where(
+        open_item.c.chain_id == CHAIN,
+        payment.c.chain_id == CHAIN,
+        payment.c.course_id == COURSE,
+        open_item.c.course_id == COURSE,
+        open_item.c.left_minor > literal_column("0"),
+    )
+    .order_by(open_item.c.since, open_item.c.id)
+)
+CREDITS = Statement(
+    select(open_item.c.id, open_item.c.credit_minor)
+    .where(
+        open_item.c.chain_id == CHAIN,
+        open_item.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
+        open_item.c.site_id == SITE,
+        open_item.c.currency == param("currency"),
+        open_item.c.credit_minor > literal_column("0"),
+    )
+    .order_by(open_item.c.since, open_item.c.id)
+)
+
+
+class PaymentStore(Store):
+    async def change_items(self, changes: Iterable[Change]) -> None:
+        """Each open item once. The database refuses what would be below zero."""
+        found = list(changes)
+        if found:
+            await self.rows(
+                CHANGE_ITEMS,
+                item_id=[each.id for each in found],
+                more_left=[each.left for each in found],
+                more_credit=[each.credit for each in found],
+                more_gone=[each.gone for each in found],
+            )
+
+    async def add_applications(self, site_id: UUID, new: Sequence[Application]) -> None:
+        """All of one instant. What is left of payments and invoices is another statement's."""
+        await self.rows(
+            ADD_APPLICATIONS,
+            site_id=site_id,
+            applied_at=self.call.now,
+            application_id=[each.id for each in new],
+            payment_id=[each.share.payment_id for each in new],
+            invoice_id=[each.share.invoice_id for each in new],
+            currency=[each.share.amount.currency for each in new],
+            amount_minor=[each.share.amount.minor for each in new],
+        )
+
+    async def add_unapplications(self, site_id: UUID, new: Sequence[Unapplication], reason: str) -> None:
+        await self.rows(
+            ADD_UNAPPLICATIONS,
+            site_id=site_id,
+            reason=reason,
+            actor=self.call.actor,
+            unapplied_at=self.call.now,
+            unapplication_id=[each.id for each in new],
+            application_id=[each.application_id for each in new],
+            item_id=[each.share.payment_id for each in new],
+            invoice_id=[each.share.invoice_id for each in new],
+            currency=[each.share.amount.currency for each in new],
+            amount_minor=[each.share.amount.minor for each in new],
+        )
+
+    async def add_reversal(self, new: Reversal) -> None:
+        """Its reference may be recorded again."""
+        await self.rows(
+            ADD_REVERSAL,
+            payment_id=new.payment_id,
+            site_id=new.site_id,
+            patient_id=new.patient_id,
+            currency=new.amount.currency,
+            amount_minor=new.amount.minor,
+            reason=new.reason,
+            actor=new.actor,
+            business_date=new.business_date,
+            reversed_at=new.reversed_at,
+        )
+        await self.rows(FREE_REFERENCE, payment_id=new.payment_id)
+
+    async def add_transfer(self, new: CreditTransfer) -> None:
+        await self.rows(
+            ADD_TRANSFER,
+            id=new.id,
+            site_id=new.site_id,
+            patient_id=new.patient_id,
+            payment_id=new.payment_id,
+            currency=new.amount.currency,
+            amount_minor=new.amount.minor,
+            moved_at=new.moved_at,
+        )
+
+    async def add_forfeiture(self, new: Forfeiture) -> None:
+        await self.rows(
+            ADD_FORFEITURE,
+            id=new.id,
+            site_id=new.site_id,
+            patient_id=new.patient_id,
+            course_id=new.course_id,
+            payment_id=new.payment_id,
+            currency=new.amount.currency,
+            amount_minor=new.amount.minor,
+            reason=new.reason,
+            actor=new.actor,
+            forfeited_at=new.forfeited_at,
+        )
+
+    async def taken_reference(
+        self, site_id: UUID, day: date, tender: Tender, reference: str, payer_id: UUID
+    ) -> UUID | None:
+        """The payment that has it on that day, if one has."""
+        row = await self.row(
+            TAKEN_REFERENCE,
+            site_id=site_id,
+            business_date=day,
+            tender=tender,
+            reference=reference,
+            payer_id=payer_id,
+        )
+        return row["payment_id"] if row else None
+
+    async def take_reference(
+        self, site_id: UUID, day: date, tender: Tender, reference: str, payer_id: UUID, payment_id: UUID
+    ) -> None:
+        await self.rows(
+            TAKE_REFERENCE,
+            site_id=site_id,
+            business_date=day,
+            tender=tender,
+            reference=reference,
+            payer_id=payer_id,
+            payment_id=payment_id,
+        )
+
+    async def release(self, payment_ids: Sequence[UUID]) -> None:
+        """What is left of them is kept for no course."""
+        await self.rows(RELEASE, ids=payment_ids)
+
+    async def kept_for_course(self, course_id: UUID) -> list[OpenItem]:
+        """Payments of which something is left and kept for the course, the oldest first."""
+        found = await self.rows(KEPT_FOR_COURSE, course_id=course_id)
+        return [
+            OpenItem(row["id"], row["course_id"], Money(row["left_minor"], row["currency"]), row["since"])
+            for row in found
+        ]
+
+    async def credits(self, patient_id: UUID, site_id: UUID, currency: str) -> dict[UUID, int]:
+        """What of which payment is credit, under any of the patient's ids, the oldest first."""
+        found = await self.rows(CREDITS, patient_id=patient_id, site_id=site_id, currency=currency)
+        return {row["id"]: row["credit_minor"] for row in found}

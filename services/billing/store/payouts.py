@@ -1,0 +1,213 @@
+"""Disputes and payouts."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from operator import itemgetter
+from uuid import UUID
+
+from asyncpg import Record
+from sqlalchemy import BigInteger, Integer, Text, Uuid, and_, insert, select, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
+
+from chassis.ids import to_wire
+from chassis.money import Money
+from chassis.sql import Statement, param, params, rows
+from chassis.store import Store
+from services.billing.domain.disputes import Dispute, DisputeNotFound, DisputeState
+from services.billing.domain.payouts import Payout, PayoutLine, PayoutNotFound, Share
+from services.billing.tables import dispute, payout, payout_line, payout_share
+
+CHAIN, ID, SITE = (param(name, Uuid) for name in ("chain_id", "id", "site_id"))
+ACCOUNT, OF_PROCESSOR = param("account", Text), param("processor_id", Text)
+BEFORE, LIMIT = param("before_id", Uuid), param("limit", Integer)
+
+ADD_DISPUTE = Statement(insert(dispute).values(params(*dispute.c.keys())))
+DISPUTE = Statement(select(dispute).where(dispute.c.chain_id == CHAIN, dispute.c.id == ID))
+DISPUTE_OF_PROCESSOR = Statement(
+    select(dispute).where(
+        dispute.c.chain_id == CHAIN, dispute.c.account == ACCOUNT, dispute.c.processor_id == OF_PROCESSOR
+    )
+)
+DISPUTES = Statement(
+    select(dispute)
+    .where(dispute.c.chain_id == CHAIN, dispute.c.site_id == SITE, dispute.c.id < BEFORE)
+    .order_by(dispute.c.id.desc())
+    .limit(LIMIT)
+)
+CHANGE_DISPUTE = Statement(
+    update(dispute)
+    .where(dispute.c.chain_id == CHAIN, dispute.c.id == ID)
+    .values(params("state", "lost_minor", "note", "changed_at"))
+)
+
+_new_payout = pg_insert(payout).values(params(*payout.c.keys())).on_conflict_do_nothing()
+ADD_PAYOUT = Statement(_new_payout.returning(payout.c.id))
+_line = rows(
+    "new_line",
+    id=Uuid,
+    site_id=Uuid,
+    transaction=Text,
+    type=Text,
+    source=Text,
+    amount_minor=BigInteger,
+    fee_minor=BigInteger,
+    matched_id=Uuid,
+)
+ADD_LINES = Statement(
+    insert(payout_line).from_select(
+        ["chain_id", "payout_id", *(column.name for column in _line.c)],
+        select(CHAIN, param("payout_id", Uuid), *_line.c),
+    )
+)
+ADD_SHARE = Statement(insert(payout_share).values(params(*payout_share.c.keys())))
+_in_it = and_(payout_line.c.chain_id == payout.c.chain_id, payout_line.c.payout_id == payout.c.id)
+PAYOUT = Statement(
+    select(
+        payout,
+        payout_line.c.id.label("line_id"),
+        payout_line.c.site_id,
+        payout_line.c.transaction,
+        payout_line.c.type,
+        payout_line.c.source,
+        payout_line.c.amount_minor.label("line_minor"),
+        payout_line.c.fee_minor,
+        payout_line.c.matched_id,
+    )
+    .outerjoin(payout_line, _in_it)
+    .where(payout.c.chain_id == CHAIN, payout.c.id == ID)
+    .order_by(payout_line.c.id)
+)
+PAYOUTS = Statement(
+    select(payout).where(payout.c.chain_id == CHAIN, payout.c.id < BEFORE).order_by(payout.c.id.desc()).limit(LIMIT)
+)
+
+
+class PayoutStore(Store):
+    async def add_dispute(self, new: Dispute) -> None:
+        await self.rows(
+            ADD_DISPUTE,
+            id=new.id,
+            site_id=new.site_id,
+            patient_id=new.patient_id,
+            payment_id=new.payment_id,
+            account=new.account,
+            processor_id=new.processor_id,
+            currency=new.amount.currency,
+            amount_minor=new.amount.minor,
+            lost_minor=new.lost.minor,
+            state=new.state,
+            reason=new.reason,
+            note=new.note,
+            opened_at=new.opened_at,
+            changed_at=new.changed_at,
+        )
+
+    async def change_dispute(self, changed: Dispute) -> None:
+        await self.rows(
+            CHANGE_DISPUTE,
+            id=changed.id,
+            state=changed.state,
+            lost_minor=changed.lost.minor,
+            note=changed.note,
+            changed_at=changed.changed_at,
+        )
+
+    async def dispute(self, dispute_id: UUID) -> Dispute:
+        row = await self.row(DISPUTE, id=dispute_id)
+        if row is None:
+            raise DisputeNotFound(dispute_id=to_wire("dispute", dispute_id))
+        return _dispute(row)
+
+    async def dispute_of(self, account: str, processor_id: str) -> Dispute | None:
+        row = await self.row(DISPUTE_OF_PROCESSOR, account=account, processor_id=processor_id)
+        return _dispute(row) if row else None
+
+    async def disputes(self, site_id: UUID, before_id: UUID, limit: int) -> list[Dispute]:
+        """The newest first."""
+        found = await self.rows(DISPUTES, site_id=site_id, before_id=before_id, limit=limit)
+        return [_dispute(row) for row in found]
+
+    async def add_payout(self, new: Payout, shares: Sequence[Share]) -> bool:
+        """Whether it is new."""
+        row = await self.row(
+            ADD_PAYOUT,
+            id=new.id,
+            account=new.account,
+            processor_id=new.processor_id,
+            currency=new.amount.currency,
+            amount_minor=new.amount.minor,
+            arrival_date=new.arrival_date,
+            recorded_at=new.recorded_at,
+        )
+        if row is None:
+            return False
+        await self.rows(
+            ADD_LINES,
+            payout_id=new.id,
+            id=[line.id for line in new.lines],
+            site_id=[line.site_id for line in new.lines],
+            transaction=[line.transaction for line in new.lines],
+            type=[line.type for line in new.lines],
+            source=[line.source for line in new.lines],
+            amount_minor=[line.amount.minor for line in new.lines],
+            fee_minor=[line.fee.minor for line in new.lines],
+            matched_id=[line.matched_id for line in new.lines],
+        )
+        for share in shares:
+            amounts = {"amount_minor": share.amount.minor, "fee_minor": share.fee.minor}
+            await self.rows(ADD_SHARE, id=share.id, payout_id=new.id, site_id=share.site_id, **amounts)
+        return True
+
+    async def payout(self, payout_id: UUID) -> Payout:
+        found = await self.rows(PAYOUT, id=payout_id)
+        if not found:
+            raise PayoutNotFound(payout_id=to_wire("payout", payout_id))
+        [one] = [_payout(list(of_one)) for _, of_one in groupby(found, key=itemgetter("id"))]
+        return one
+
+    async def payouts(self, before_id: UUID, limit: int) -> list[Payout]:
+        """Without their lines, the newest first."""
+        return [_header(row, ()) for row in await self.rows(PAYOUTS, before_id=before_id, limit=limit)]
+
+
+def _dispute(row: Record) -> Dispute:
+    return Dispute(
+        id=row["id"],
+        site_id=row["site_id"],
+        patient_id=row["patient_id"],
+        payment_id=row["payment_id"],
+        account=row["account"],
+        processor_id=row["processor_id"],
+        amount=Money(row["amount_minor"], row["currency"]),
+        lost=Money(row["lost_minor"], row["currency"]),
+        state=DisputeState(row["state"]),
+        reason=row["reason"],
+        note=row["note"],
+        opened_at=row["opened_at"],
+        changed_at=row["changed_at"],
+    )
+
+
+def _payout(found: Sequence[Record]) -> Payout:
+    lines = tuple(
+        PayoutLine(
+            row["line_id"],
+            row["site_id"],
+            row["transaction"],
+            row["type"],
+            row["source"],
+            Money(row["line_minor"], row["currency"]),
+            Money(row["fee_minor"], row["currency"]),
+            row["matched_id"],
+        )
+        for row in found
+        if row["line_id"]
+    )
+    return _header(found[0], lines)
+
+
+def _header(row: Record, lines: tuple[PayoutLine, ...]) -> Payout:
+    amount = Money(row["amount_minor"], row["currency"])
+    return Payout(
+        row["id"], row["account"], row["processor_id"], amount, row["arrival_date"], row["recorded_at"], lines
+    )

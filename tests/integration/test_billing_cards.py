@@ -1,0 +1,702 @@
+"""Cards through a processor: money moves once and is never lost, whoever is killed between the processor and us."""
+
+import random
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import pytest_asyncio
+from grpc import StatusCode
+from pydantic import SecretStr
+
+from atoll.billing.v1 import card_service_pb2 as pb
+from atoll.billing.v1 import dispute_service_pb2 as dispute_pb
+from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
+from atoll.billing.v1 import payment_service_pb2 as payment_pb
+from atoll.billing.v1 import payout_service_pb2 as payout_pb
+from atoll.billing.v1 import refund_service_pb2 as refund_pb
+from atoll.billing.v1.card_service_pb2_grpc import CardServiceStub
+from atoll.billing.v1.dispute_service_pb2_grpc import DisputeServiceStub
+from atoll.billing.v1.payout_service_pb2_grpc import PayoutServiceStub
+from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
+from chassis.ids import from_wire, new_id, to_wire
+from chassis.times import utc_now
+from services.billing.__main__ import SERVICE
+from services.billing.processor import ProcessorAccount, Processors
+from services.billing.processor.asking import Asking
+from services.billing.processor.listener import Listener
+from services.billing.rpc import servicers_with
+from tests.support.billing import Billing, dollars, open_chain, usd
+from tests.support.processor import OLD_SECRET, SECRET, FakeProcessor, fake_processor, signed
+from tests.support.service import Running, refusal, running
+
+ACCOUNT = "main"
+
+
+class Known(Processors):
+    """Accounts that a test gives to its own chain."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+    def give(self, name: str, account: ProcessorAccount) -> None:
+        self.__dict__.pop("_of_chain", None)
+        self.__dict__.pop("chains", None)
+        self._made.pop(name, None)
+        self._accounts = {name: account}
+
+
+@dataclass
+class House:
+    svc: Running
+    processors: Known
+    listener: Listener
+
+
+@dataclass
+class Till:
+    """A chain whose legal entity has an account with the fake processor."""
+
+    billing: Billing
+    house: House
+    fake: FakeProcessor
+
+    def __post_init__(self) -> None:
+        svc = self.billing.svc
+        self.cards, self.refunds = svc.stub(CardServiceStub), svc.stub(RefundServiceStub)
+        self.disputes, self.payouts = svc.stub(DisputeServiceStub), svc.stub(PayoutServiceStub)
+
+    def request(self, amount: float, **changes: Any) -> pb.CreatePaymentIntentRequest:
+        return pb.CreatePaymentIntentRequest(**self._fields(amount) | changes)
+
+    def on_file(self, amount: float, card_id: str, **changes: Any) -> pb.ChargeCardRequest:
+        return pb.ChargeCardRequest(**self._fields(amount) | {"card_id": card_id} | changes)
+
+    def _fields(self, amount: float) -> dict[str, Any]:
+        ids = {"site_id": self.billing.site_id, "patient_id": self.billing.patient_id}
+        return {"request_id": str(uuid4()), "amount": usd(amount), **ids}
+
+    async def intend(self, amount: float, token: str | None = None, **changes: Any) -> Any:
+        request = self.request(amount, **changes)
+        return await self.billing.svc.call(self.cards.CreatePaymentIntent, request, token)
+
+    async def pay(self, amount: float, **changes: Any) -> payment_pb.Payment:
+        """By a card that the patient enters."""
+        begun = await self.intend(amount, **changes)
+        self.fake.enter_card(begun.client_secret.removesuffix("_secret"))
+        await self.hear()
+        return await self.payment((await self.charge(begun.card_charge.id)).payment_id)
+
+    async def save_card(self) -> pb.Card:
+        await self.pay(1, save_card=True)
+        [card] = await self.list_cards()
+        return card
+
+    async def list_cards(self) -> list[pb.Card]:
+        request = pb.ListCardsRequest(patient_id=self.billing.patient_id)
+        return list((await self.billing.svc.call(self.cards.ListCards, request)).cards)
+
+    async def charge(self, charge_id: str) -> pb.CardCharge:
+        request = pb.GetCardChargeRequest(card_charge_id=charge_id)
+        return (await self.billing.svc.call(self.cards.GetCardCharge, request)).card_charge  # type: ignore[no-any-return]
+
+    async def payment(self, payment_id: str) -> payment_pb.Payment:
+        request = payment_pb.GetPaymentRequest(payment_id=payment_id)
+        return (await self.billing.svc.call(self.billing.payments.GetPayment, request)).payment  # type: ignore[no-any-return]
+
+    async def refund(self, payment: payment_pb.Payment, amount: float, **fields: Any) -> refund_pb.Refund:
+        part = refund_pb.CreateRefundRequest.Part(payment_id=payment.id, amount=usd(amount), **fields)
+        request = refund_pb.CreateRefundRequest(**self._fields(amount), parts=[part], reason="moved away")
+        return (await self.billing.svc.call(self.refunds.CreateRefund, request)).refund  # type: ignore[no-any-return]
+
+    async def read_refund(self, refund_id: str) -> refund_pb.Refund:
+        request = refund_pb.GetRefundRequest(refund_id=refund_id)
+        return (await self.billing.svc.call(self.refunds.GetRefund, request)).refund  # type: ignore[no-any-return]
+
+    # What goes on between the processor and us.
+
+    async def post(self, body: bytes, signature: str, account: str = ACCOUNT) -> int:
+        async with httpx.AsyncClient() as client:
+            url = f"http://127.0.0.1:{self.house.listener.port}/v1/processorWebhooks/{account}"
+            return (await client.post(url, content=body, headers={"Stripe-Signature": signature})).status_code
+
+    async def hear(self) -> None:
+        """All that the processor tells, in its order, and what follows from it."""
+        while self.fake.told:
+            assert await self.post(*signed(self.fake.told.pop(0))) == 200
+        await self.look()
+
+    async def look(self) -> None:
+        """As the job does, until nothing is due; whoever waits for a try waits no longer."""
+        for _ in range(3):
+            for table in ("card_charge", "refund_part", "processor_event", "card"):
+                await self.billing.execute(f"UPDATE {table} SET look_at = now() WHERE look_at IS NOT NULL")
+            svc = self.billing.svc
+            await Asking(svc.db, self.house.processors, svc.now).look()
+
+    async def taken(self) -> tuple[int, int]:
+        """What the processor took and holds, less what it gave back; and what our books say that it holds."""
+        intents = self.fake.of_kind("payment_intent")
+        refunds = [each for each in self.fake.of_kind("refund") if each["status"] != "failed"]
+        held = sum(each["amount_received"] for each in intents) - sum(each["amount"] for each in refunds)
+        [row] = await self.billing.fetch("SELECT coalesce(sum(amount_minor), 0) FROM posting WHERE account = 7")
+        return held, int(row[0])
+
+
+@pytest_asyncio.fixture(scope="module")
+async def house(postgres_url: str, issuer_folder: Path) -> AsyncIterator[House]:
+    processors, listeners = Known(), list[Listener]()
+
+    def servicers(db: Any) -> Any:
+        listeners.append(Listener(db, processors, utc_now, "127.0.0.1:0"))
+        return servicers_with(db, processors, listeners[0])
+
+    async with running(replace(SERVICE, servicers=servicers), postgres_url, issuer_folder) as svc:
+        yield House(svc, processors, listeners[0])
+
+
+@pytest_asyncio.fixture
+async def till(house: House) -> AsyncIterator[Till]:
+    """Whatever a test does, the books agree with the documents after it."""
+    billing = await open_chain(house.svc)
+    await billing.price()
+    async with fake_processor() as fake:
+        account = ProcessorAccount(
+            chain_id=to_wire("chain", billing.svc.chain_id),
+            secret_key=SecretStr("sk_test_1"),
+            webhook_secrets=(SecretStr(OLD_SECRET), SecretStr(SECRET)),
+            legal_entity_ids=frozenset({billing.legal_entity_id}),
+            api_url=fake.url,
+        )
+        house.processors.give(ACCOUNT, account)
+        yield Till(billing, house, fake)
+    await billing.books_agree()
+
+
+# A card that the patient enters.
+
+
+async def test_a_card_that_a_patient_enters_pays_their_invoice(till: Till) -> None:
+    course = await till.billing.book()
+    await till.billing.complete(course, 0)
+    invoice = await till.billing.issue(course)
+    begun = await till.intend(300, invoice_id=invoice.id)
+    assert begun.card_charge.state == pb.CARD_CHARGE_STATE_REQUESTED
+    assert begun.client_secret == "pi_000001_secret"
+    assert await till.billing.count("payment") == 0
+    till.fake.enter_card("pi_000001")
+    await till.hear()
+    charge = await till.charge(begun.card_charge.id)
+    payment = await till.payment(charge.payment_id)
+    assert (charge.state, payment.tender) == (pb.CARD_CHARGE_STATE_SUCCEEDED, payment_pb.TENDER_CARD)
+    assert [(each.invoice_id, dollars(each.amount)) for each in payment.applications] == [(invoice.id, 300)]
+    assert payment.card_charge_id == charge.id
+    assert (await till.billing.trial_balance())["PROCESSOR_CLEARING"] == (300, 0)
+    assert (await till.billing.last_fact("payment.received")).payment_id == payment.id
+    assert await till.list_cards() == []
+
+
+async def test_the_same_request_gives_the_same_intent_and_its_secret_is_kept_nowhere(till: Till) -> None:
+    request = till.request(300)
+    answers = [await till.billing.svc.call(till.cards.CreatePaymentIntent, request) for _ in range(2)]
+    assert [each.client_secret for each in answers] == ["pi_000001_secret"] * 2
+    assert len(till.fake.of_kind("payment_intent")) == 1
+    kept = "SELECT count(*) FROM idempotency WHERE position('secret'::bytea IN response) > 0"
+    assert [row[0] for row in await till.billing.fetch(kept)] == [0]
+
+
+async def test_a_patient_whose_card_is_declined_may_enter_another(till: Till) -> None:
+    begun = await till.intend(300)
+    till.fake.fail_card("pi_000001")
+    await till.hear()
+    assert (await till.charge(begun.card_charge.id)).state == pb.CARD_CHARGE_STATE_REQUESTED
+    till.fake.enter_card("pi_000001")
+    await till.hear()
+    assert (await till.charge(begun.card_charge.id)).state == pb.CARD_CHARGE_STATE_SUCCEEDED
+    assert await till.billing.count("payment") == 1
+
+
+async def aged(till: Till) -> None:
+    await till.billing.execute("UPDATE card_charge SET asked_at = now() - interval '25 hours'")
+
+
+async def test_an_intent_that_nobody_pays_is_cancelled_after_a_day(till: Till) -> None:
+    begun = await till.intend(300)
+    await till.look()
+    assert till.fake.objects["pi_000001"]["status"] == "requires_payment_method"
+    await aged(till)
+    await till.look()
+    assert till.fake.objects["pi_000001"]["status"] == "canceled"
+    assert (await till.charge(begun.card_charge.id)).state == pb.CARD_CHARGE_STATE_CANCELLED
+    assert (await till.billing.last_fact("card_charge.failed")).card_charge_id == begun.card_charge.id
+
+
+async def test_money_that_is_taken_as_its_intent_is_to_be_cancelled_is_a_payment(till: Till) -> None:
+    begun = await till.intend(300)
+    till.fake.enter_card("pi_000001")
+    till.fake.told.clear()  # The processor's word is lost.
+    await aged(till)
+    await till.look()
+    assert (await till.charge(begun.card_charge.id)).state == pb.CARD_CHARGE_STATE_SUCCEEDED
+    assert await till.taken() == (30000, 30000)
+
+
+@pytest.mark.parametrize("amount", [0, -1, 1_000_000.01])
+async def test_money_asked_of_a_card_is_above_zero_and_not_huge(till: Till, amount: float) -> None:
+    assert (await refusal(till.intend(amount))).reason == "AMOUNT_OUT_OF_RANGE"
+    assert (await till.billing.count("card_charge"), till.fake.asked) == (0, [])
+
+
+async def test_a_site_without_an_account_charges_no_cards(till: Till) -> None:
+    other = to_wire("legalentity", new_id())
+    await till.billing.register_legal_entity(other)
+    site_id = await till.billing.register_site(legal_entity_id=other)
+    refused = await refusal(till.intend(10, site_id=site_id))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "NO_PROCESSOR")
+
+
+async def test_a_processor_that_is_away_is_asked_again(till: Till) -> None:
+    till.fake.away = True
+    request = till.request(300)
+    refused = await refusal(till.billing.svc.call(till.cards.CreatePaymentIntent, request))
+    assert (refused.code, refused.reason, refused.retry) == (StatusCode.UNAVAILABLE, "PROCESSOR_AWAY", True)
+    till.fake.away = False
+    answer = await till.billing.svc.call(till.cards.CreatePaymentIntent, request)
+    assert answer.client_secret == "pi_000001_secret"
+
+
+# Cards on file.
+
+
+async def test_a_card_on_file_is_charged_without_its_patient_and_taken_off(till: Till) -> None:
+    card = await till.save_card()
+    assert (card.brand, card.last4, card.expiry_month, card.expiry_year) == ("visa", "4242", 12, 2030)
+    answer = await till.billing.svc.call(till.cards.ChargeCard, till.on_file(590, card.id))
+    assert answer.card_charge.state == pb.CARD_CHARGE_STATE_SUCCEEDED
+    assert dollars((await till.payment(answer.card_charge.payment_id)).amount) == 590
+    detach = pb.DetachCardRequest(request_id=str(uuid4()), card_id=card.id)
+    assert (await till.billing.svc.call(till.cards.DetachCard, detach)).card.HasField("detach_time")
+    await till.look()
+    assert [each["customer"] for each in till.fake.of_kind("payment_method")] == [None]
+    assert await till.list_cards() == []
+    refused = await refusal(till.billing.svc.call(till.cards.ChargeCard, till.on_file(1, card.id)))
+    assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "CARD_NOT_FOUND")
+    assert await till.taken() == (59100, 59100)
+
+
+async def test_a_card_that_is_declined_is_not_charged_later(till: Till) -> None:
+    card = await till.save_card()
+    till.fake.declines = "insufficient_funds"
+    answer = await till.billing.svc.call(till.cards.ChargeCard, till.on_file(590, card.id))
+    assert answer.card_charge.state == pb.CARD_CHARGE_STATE_FAILED
+    assert answer.card_charge.failure_code == "insufficient_funds"
+    assert [each["status"] for each in till.fake.of_kind("payment_intent")] == ["succeeded", "canceled"]
+    await till.hear()
+    assert await till.billing.count("payment") == 1
+
+
+async def test_a_patients_card_pays_for_nobody_else(till: Till) -> None:
+    card = await till.save_card()
+    other = await till.billing.register_patient()
+    request = till.on_file(590, card.id, patient_id=other)
+    assert (await refusal(till.billing.svc.call(till.cards.ChargeCard, request))).reason == "CARD_NOT_FOUND"
+    assert await till.billing.count("card_charge") == 1
+
+
+# Whoever is killed, between whichever steps: no money twice, none lost.
+
+
+class Killed(Exception):
+    """The process is no more."""
+
+
+class Killing:
+    """A database of a process that is killed at its n-th step: before it is committed, or after."""
+
+    def __init__(self, db: Any, at: int, *, committed: bool) -> None:
+        self._db, self._left, self._committed = db, at, committed
+
+    async def job(self, *args: Any) -> Any:
+        self._left -= 1
+        if self._left == 0 and not self._committed:
+            raise Killed
+        done = await self._db.job(*args)
+        if self._left == 0:
+            raise Killed
+        return done
+
+
+def kills(steps: int) -> list[tuple[int, bool]]:
+    """At each step, before it is committed or after."""
+    return [(step, committed) for step in range(1, steps + 1) for committed in (False, True)]
+
+
+async def interrupted(till: Till, charge_id: str, step: int, *, committed: bool) -> None:
+    db: Any = Killing(till.billing.svc.db, step, committed=committed)
+    asking = Asking(db, till.house.processors, till.billing.svc.now)
+    with pytest.raises(Killed):
+        await asking.ask(till.billing.svc.chain_id, from_wire("cardcharge", charge_id))
+
+
+async def begun(till: Till, card: pb.Card) -> str:
+    """A charge that is committed, and of which the processor has not been asked."""
+    till.fake.away = True
+    await refusal(till.billing.svc.call(till.cards.ChargeCard, till.on_file(590, card.id)))
+    till.fake.away = False
+    [row] = await till.billing.fetch("SELECT id FROM card_charge ORDER BY id DESC LIMIT 1")
+    return to_wire("cardcharge", row["id"])
+
+
+@pytest.mark.parametrize(("step", "committed"), kills(2))
+async def test_a_charge_is_made_once_whenever_its_process_is_killed(till: Till, step: int, committed: bool) -> None:
+    charge_id = await begun(till, await till.save_card())
+    await interrupted(till, charge_id, step, committed=committed)
+    await till.look()
+    assert (await till.charge(charge_id)).state == pb.CARD_CHARGE_STATE_SUCCEEDED
+    assert await till.taken() == (59100, 59100)
+    await till.hear()
+    assert (await till.taken(), await till.billing.count("payment")) == ((59100, 59100), 2)
+
+
+@pytest.mark.parametrize(("step", "committed"), kills(4))
+async def test_an_intent_is_made_once_whenever_its_process_is_killed(till: Till, step: int, committed: bool) -> None:
+    request = till.request(300, save_card=True)
+    till.fake.away = True
+    await refusal(till.billing.svc.call(till.cards.CreatePaymentIntent, request))
+    till.fake.away = False
+    [row] = await till.billing.fetch("SELECT id FROM card_charge")
+    await interrupted(till, to_wire("cardcharge", row["id"]), step, committed=committed)
+    answer = await till.billing.svc.call(till.cards.CreatePaymentIntent, request)
+    assert [len(till.fake.of_kind(kind)) for kind in ("customer", "payment_intent")] == [1, 1]
+    till.fake.enter_card(answer.client_secret.removesuffix("_secret"))
+    await till.hear()
+    assert (await till.taken(), len(await till.list_cards())) == ((30000, 30000), 1)
+
+
+@pytest.mark.parametrize("breaks", [["before"], ["after"], ["after", "after"], ["before", "after", "before"]])
+async def test_a_charge_is_made_once_however_the_connection_breaks(till: Till, breaks: list[str]) -> None:
+    card = await till.save_card()
+    till.fake.breaks = breaks
+    refused = await refusal(till.billing.svc.call(till.cards.ChargeCard, till.on_file(590, card.id)))
+    assert refused.reason == "PROCESSOR_AWAY"
+    await till.look()
+    assert (await till.taken(), await till.billing.count("payment")) == ((59100, 59100), 2)
+
+
+async def test_a_charge_of_which_nothing_was_heard_for_a_day_is_looked_for_and_not_made_again(till: Till) -> None:
+    card = await till.save_card()
+    till.fake.breaks = ["after"]
+    await refusal(till.billing.svc.call(till.cards.ChargeCard, till.on_file(590, card.id)))
+    till.fake.keys.clear()  # The processor forgets its keys after a day.
+    await aged(till)
+    await till.look()
+    assert (await till.taken(), await till.billing.count("payment")) == ((59100, 59100), 2)
+
+
+async def test_a_charge_that_was_never_made_is_not_made_a_day_late(till: Till) -> None:
+    charge_id = await begun(till, await till.save_card())
+    await aged(till)
+    await till.look()
+    charge = await till.charge(charge_id)
+    assert (charge.state, charge.failure_code) == (pb.CARD_CHARGE_STATE_FAILED, "never_asked")
+    assert await till.taken() == (100, 100)
+
+
+@pytest.mark.parametrize(("step", "committed"), kills(4))
+async def test_a_refund_is_made_once_whenever_its_process_is_killed(till: Till, step: int, committed: bool) -> None:
+    payment = await till.pay(100)
+    refund = await till.refund(payment, 60)
+    assert [part.state for part in refund.parts] == [refund_pb.REFUND_STATE_REQUESTED]
+    db: Any = Killing(till.billing.svc.db, step, committed=committed)
+    with pytest.raises(Killed):
+        await Asking(db, till.house.processors, till.billing.svc.now).look()
+    await till.look()
+    assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
+    assert await till.taken() == (4000, 4000)
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+@pytest.mark.parametrize("breaks", [["before"], ["after"], ["after", "before"]])
+async def test_a_refund_is_made_once_however_the_connection_breaks(
+    till: Till, breaks: list[str], forgotten: bool
+) -> None:
+    payment = await till.pay(100)
+    refund = await till.refund(payment, 60)
+    till.fake.breaks = breaks
+    await Asking(till.billing.svc.db, till.house.processors, till.billing.svc.now).look()
+    if forgotten:
+        till.fake.keys.clear()
+    await till.look()
+    assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
+    assert await till.taken() == (4000, 4000)
+
+
+# Refunds.
+
+
+async def test_a_refund_that_fails_gives_the_money_back_to_the_payment(till: Till) -> None:
+    payment = await till.pay(100)
+    till.fake.refund_status = "pending"
+    refund = await till.refund(payment, 60)
+    await till.look()
+    assert dollars((await till.payment(payment.id)).unapplied) == 40
+    [told] = till.fake.of_kind("refund")
+    till.fake.change_refund(told["id"], "failed", "expired_or_canceled_card")
+    await till.hear()
+    [part] = (await till.read_refund(refund.id)).parts
+    assert (part.state, part.failure_code) == (refund_pb.REFUND_STATE_FAILED, "expired_or_canceled_card")
+    assert dollars((await till.payment(payment.id)).unapplied) == 100
+    assert (await till.billing.last_fact("refund.failed")).payment_id == payment.id
+    cheque = await till.refund(payment, 60, tender=payment_pb.TENDER_CHECK, reference="501")
+    assert [part.state for part in cheque.parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
+
+
+async def test_a_refund_that_the_processor_refuses_has_failed(till: Till) -> None:
+    payment = await till.pay(100)
+    intent = till.fake.of_kind("payment_intent")[0]
+    till.fake.answer("POST", "/v1/refunds", {"payment_intent": intent["id"], "amount": "10000", "metadata": {}})
+    refund = await till.refund(payment, 60)
+    await till.look()
+    [part] = (await till.read_refund(refund.id)).parts
+    assert (part.state, part.failure_code) == (refund_pb.REFUND_STATE_FAILED, "charge_already_refunded")
+    await till.hear()
+    request = payout_pb.ListUnmatchedEventsRequest()
+    [event] = (await till.billing.svc.call(till.payouts.ListUnmatchedEvents, request)).events
+    assert event.type == "refund.created"
+
+
+async def test_what_a_processor_took_is_not_reversed(till: Till) -> None:
+    payment = await till.pay(100)
+    request = payment_pb.ReversePaymentRequest(request_id=str(uuid4()), payment_id=payment.id, reason="x")
+    refused = await refusal(till.billing.svc.call(till.billing.payments.ReversePayment, request))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "PAYMENT_NOT_REVERSIBLE")
+
+
+# Webhooks.
+
+
+async def test_webhooks_may_come_late_doubled_and_in_any_order(till: Till) -> None:
+    payment = await till.pay(100)
+    refund = await till.refund(payment, 60)
+    till.fake.refund_status = "pending"
+    await till.look()
+    [told] = till.fake.of_kind("refund")
+    till.fake.change_refund(told["id"], "succeeded")
+    intent_id = till.fake.of_kind("payment_intent")[0]["id"]
+    dispute_id = till.fake.open_dispute(intent_id, 4000)
+    till.fake.close_dispute(dispute_id, "won")
+    events = till.fake.told * 2
+    random.Random(7).shuffle(events)  # noqa: S311
+    for event in events:
+        assert await till.post(*signed(event)) == 200
+        if random.Random(event["id"]).random() < 0.5:  # noqa: S311
+            await till.look()
+    await till.look()
+    assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
+    assert (await till.taken(), await till.billing.count("dispute")) == ((4000, 4000), 1)
+    names = await till.billing.fact_names()
+    counted = {name: names.count(name) for name in ("refund.succeeded", "dispute.opened", "dispute.closed")}
+    assert counted == {"refund.succeeded": 1, "dispute.opened": 1, "dispute.closed": 1}
+
+
+async def test_a_webhook_proves_who_sent_it(till: Till) -> None:
+    event = till.fake.tell("payment_intent.succeeded", {"id": "pi_1"})
+    body, signature = signed(event)
+    assert await till.post(body + b" ", signature) == 400
+    assert await till.post(*signed(event, "whsec_other")) == 400
+    assert await till.post(*signed(event, age_s=400)) == 400
+    assert await till.post(body, "") == 400
+    assert await till.post(body, signature, "other") == 404
+    assert await till.post(*signed({"id": 5})) == 400
+    assert await till.billing.count("processor_event") == 0
+    assert await till.post(*signed(event, OLD_SECRET)) == 200
+    assert await till.post(*signed(event)) == 200
+    assert await till.billing.count("processor_event") == 1
+
+
+async def test_a_webhook_that_is_too_large_or_no_webhook_is_refused(till: Till) -> None:
+    assert await till.post(b"x" * 300_000, "") == 413
+    async with httpx.AsyncClient() as client:
+        assert (await client.get(f"http://127.0.0.1:{till.house.listener.port}/")).status_code == 404
+
+
+async def test_an_event_of_an_unknown_type_is_kept_and_ignored(till: Till) -> None:
+    event = till.fake.tell("invoice.finalized", {"id": "in_1", "customer_email": "canary@example.org"})
+    assert await till.post(*signed(event)) == 200
+    await till.look()
+    [row] = await till.billing.fetch("SELECT * FROM processor_event")
+    assert (row["type"], row["outcome"], row["look_at"]) == ("invoice.finalized", 2, None)
+    assert "canary" not in str(dict(row))
+
+
+async def test_an_event_about_what_is_not_ours_is_listed(till: Till) -> None:
+    stranger = till.fake.new("pi", "payment_intent", status="succeeded", currency="usd", amount_received=5)
+    till.fake.tell("payment_intent.succeeded", stranger)
+    till.fake.tell("payment_intent.succeeded", {"id": "pi_gone"})
+    await till.hear()
+    request = payout_pb.ListUnmatchedEventsRequest(page_size=1)
+    first = await till.billing.svc.call(till.payouts.ListUnmatchedEvents, request)
+    request.page_token = first.next_page_token
+    second = await till.billing.svc.call(till.payouts.ListUnmatchedEvents, request)
+    assert [each.object_code for each in (*first.events, *second.events)] == [stranger["id"], "pi_gone"]
+
+
+# Disputes.
+
+
+async def invoiced(till: Till) -> tuple[invoice_pb.Invoice, payment_pb.Payment, str]:
+    """An invoice of 300 that a card paid, and the dispute of it."""
+    course = await till.billing.book()
+    await till.billing.complete(course, 0)
+    invoice = await till.billing.issue(course)
+    payment = await till.pay(350, invoice_id=invoice.id)
+    dispute_id = till.fake.open_dispute(till.fake.of_kind("payment_intent")[0]["id"], 35000)
+    await till.hear()
+    return invoice, payment, dispute_id
+
+
+async def owed(till: Till, invoice: invoice_pb.Invoice) -> float | None:
+    request = invoice_pb.GetInvoiceRequest(invoice_id=invoice.id)
+    return dollars((await till.billing.svc.call(till.billing.invoices.GetInvoice, request)).invoice.balance)
+
+
+async def list_disputes(till: Till, token: str | None = None) -> list[dispute_pb.Dispute]:
+    request = dispute_pb.ListDisputesRequest(site_id=till.billing.site_id)
+    return list((await till.billing.svc.call(till.disputes.ListDisputes, request, token)).disputes)
+
+
+async def decide(till: Till, decision: int) -> Any:
+    [dispute] = await list_disputes(till)
+    fields: dict[str, Any] = {"dispute_id": dispute.id, "decision": decision, "reason": "no proof"}
+    request = dispute_pb.DecideDisputeRequest(request_id=str(uuid4()), **fields)
+    return (await till.billing.svc.call(till.disputes.DecideDispute, request)).dispute
+
+
+async def test_a_disputed_payment_stands_apart_and_is_not_given_back(till: Till) -> None:
+    invoice, payment, dispute_id = await invoiced(till)
+    [dispute] = await list_disputes(till)
+    assert (dispute.state, dispute.reason_code) == (dispute_pb.DISPUTE_STATE_OPEN, "fraudulent")
+    assert ((await till.payment(payment.id)).disputed, await owed(till, invoice)) == (True, 0)
+    balance = await till.billing.trial_balance()
+    assert (balance["PROCESSOR_CLEARING"], balance["DISPUTED_RECEIVABLE"]) == ((350, 350), (350, 0))
+    assert (await refusal(till.refund(payment, 50))).reason == "PAYMENT_DISPUTED"
+    assert (await refusal(decide(till, dispute_pb.DISPUTE_DECISION_WRITTEN_OFF))).reason == "DISPUTE_NOT_LOST"
+    till.fake.close_dispute(dispute_id, "won")
+    await till.hear()
+    assert not (await till.payment(payment.id)).disputed
+    assert (await till.billing.trial_balance())["DISPUTED_RECEIVABLE"] == (350, 350)
+    assert (await till.billing.last_fact("dispute.closed")).won
+
+
+async def test_a_dispute_that_is_lost_is_owed_again(till: Till) -> None:
+    invoice, payment, dispute_id = await invoiced(till)
+    till.fake.close_dispute(dispute_id, "lost")
+    await till.hear()
+    assert (await till.payment(payment.id)).disputed
+    decided = await decide(till, dispute_pb.DISPUTE_DECISION_OWED_AGAIN)
+    assert (decided.state, await owed(till, invoice)) == (dispute_pb.DISPUTE_STATE_OWED_AGAIN, 300)
+    after = await till.payment(payment.id)
+    assert (dollars(after.gone), dollars(after.unapplied), after.disputed) == (350, 0, False)
+    balance = await till.billing.trial_balance()
+    assert (balance["DISPUTED_RECEIVABLE"], balance["ACCOUNTS_RECEIVABLE"]) == ((350, 350), (600, 300))
+    assert (await refusal(decide(till, dispute_pb.DISPUTE_DECISION_OWED_AGAIN))).reason == "DISPUTE_NOT_LOST"
+
+
+async def test_a_dispute_that_is_lost_may_be_written_off(till: Till) -> None:
+    invoice, _, dispute_id = await invoiced(till)
+    till.fake.close_dispute(dispute_id, "lost")
+    await till.hear()
+    decided = await decide(till, dispute_pb.DISPUTE_DECISION_WRITTEN_OFF)
+    assert (decided.state, await owed(till, invoice)) == (dispute_pb.DISPUTE_STATE_WRITTEN_OFF, 0)
+    assert (await till.billing.trial_balance())["WRITE_OFFS"] == (350, 0)
+
+
+async def test_an_inquiry_moves_no_money(till: Till) -> None:
+    await till.pay(100)
+    till.fake.open_dispute(till.fake.of_kind("payment_intent")[0]["id"], 10000, "warning_needs_response")
+    await till.hear()
+    assert await list_disputes(till) == []
+
+
+# Payouts.
+
+
+async def test_a_payout_is_matched_with_what_it_is_made_of(till: Till) -> None:
+    payment = await till.pay(100)
+    await till.refund(payment, 60)
+    await till.look()
+    till.fake.charge_fee(200)
+    payout_id = till.fake.pay_out()
+    await till.hear()
+    for event in till.fake.told:
+        await till.post(*signed(event))
+    [listed] = (await till.billing.svc.call(till.payouts.ListPayouts, payout_pb.ListPayoutsRequest())).payouts
+    got = await till.billing.svc.call(till.payouts.GetPayout, payout_pb.GetPayoutRequest(payout_id=listed.id))
+    lines = [(each.type, dollars(each.amount), dollars(each.fee), each.site_id) for each in got.payout.lines]
+    site_id = till.billing.site_id
+    assert lines == [("charge", 100, 3, site_id), ("refund", -60, 0, site_id), ("stripe_fee", -2, 0, "")]
+    assert (got.payout.processor_id, dollars(got.payout.amount)) == (payout_id, 35)
+    balance = await till.billing.trial_balance()
+    assert {name: balance[name] for name in ("BANK", "PROCESSOR_FEES", "PROCESSOR_CLEARING")} == {
+        "BANK": (37, 0),
+        "PROCESSOR_FEES": (3, 0),
+        "PROCESSOR_CLEARING": (100, 100),
+    }
+
+
+async def test_a_payout_that_comes_before_its_payments_finds_them(till: Till) -> None:
+    begun = await till.intend(100)
+    till.fake.enter_card("pi_000001")
+    till.fake.pay_out()
+    till.fake.told.reverse()
+    await till.hear()
+    assert (await till.charge(begun.card_charge.id)).state == pb.CARD_CHARGE_STATE_SUCCEEDED
+    assert (await till.billing.trial_balance())["BANK"] == (97, 0)
+    assert await till.billing.count("payout") == 1
+
+
+# Who may.
+
+
+async def test_cards_are_charged_by_some_roles_at_their_own_sites(till: Till) -> None:
+    for role in ("ROLE_NURSE", "ROLE_AUDITOR", "ROLE_PATIENT"):
+        assert (await refusal(till.intend(10, till.billing.svc.token(role)))).reason == "ACCESS_DENIED"
+    elsewhere = till.billing.at(await till.billing.register_site())
+    assert (await refusal(till.intend(10, elsewhere))).reason == "ACCESS_DENIED"
+    begun = await till.intend(10)
+    request = pb.GetCardChargeRequest(card_charge_id=begun.card_charge.id)
+    refused = await refusal(till.billing.svc.call(till.cards.GetCardCharge, request, elsewhere))
+    assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "CARD_CHARGE_NOT_FOUND")
+    stranger = await open_chain(till.house.svc)
+    refused = await refusal(stranger.svc.call(till.cards.GetCardCharge, request))
+    assert refused.reason == "CARD_CHARGE_NOT_FOUND"
+
+
+async def test_an_invoice_whose_payment_is_disputed_is_flagged_and_stays_paid(till: Till) -> None:
+    invoice, payment, dispute_id = await invoiced(till)
+    flagged = {each.id for each in (await till.billing.account()).documents if each.disputed}
+    assert (flagged, await owed(till, invoice)) == ({invoice.id, payment.id}, 0)
+    till.fake.close_dispute(dispute_id, "won")
+    await till.hear()
+    assert not any(each.disputed for each in (await till.billing.account()).documents)
+
+
+async def test_disputes_are_decided_by_some_roles_and_seen_at_their_site(till: Till) -> None:
+    _, _, dispute_id = await invoiced(till)
+    till.fake.close_dispute(dispute_id, "lost")
+    await till.hear()
+    [dispute] = await list_disputes(till)
+    fields: dict[str, Any] = {"dispute_id": dispute.id, "decision": 1, "reason": "x"}
+    request = dispute_pb.DecideDisputeRequest(request_id=str(uuid4()), **fields)
+    desk = till.billing.svc.token("ROLE_FRONT_DESK")
+    assert (await refusal(till.billing.svc.call(till.disputes.DecideDispute, request, desk))).reason == "ACCESS_DENIED"
+    elsewhere = till.billing.at(await till.billing.register_site())
+    refused = await refusal(till.billing.svc.call(till.disputes.DecideDispute, request, elsewhere))
+    assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "DISPUTE_NOT_FOUND")
+    unknown = payout_pb.GetPayoutRequest(payout_id=to_wire("payout", new_id()))
+    assert (await refusal(till.billing.svc.call(till.payouts.GetPayout, unknown))).reason == "PAYOUT_NOT_FOUND"
+    assert (await refusal(till.billing.svc.call(till.payouts.GetPayout, unknown, desk))).reason == "ACCESS_DENIED"
