@@ -439,7 +439,7 @@ async def test_invoices_are_listed_by_how_they_stand(billing: Billing, desk: Inv
         assert (await desk.invoice(invoice.id)).status == status
     assert len(await desk.listed(**site)) == 4
     more = [await billing.issue(await treated(billing, 1)) for _ in range(2)]
-    first = pb.ListInvoicesRequest(**site, status=pb.INVOICE_STATUS_ISSUED, page_size=2)
+    first = pb.ListInvoicesRequest(site_id=billing.site_id, status=pb.INVOICE_STATUS_ISSUED, page_size=2)
     page = await billing.svc.call(desk.invoices.ListInvoices, first)
     first.page_token = page.next_page_token
     rest = await billing.svc.call(desk.invoices.ListInvoices, first)
