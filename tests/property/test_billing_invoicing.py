@@ -124,10 +124,10 @@ def test_credits_never_take_more_than_a_line_and_together_take_all_of_it(
             )
     entries += credited(invoice, taken, all_left(invoice.lines, taken))
     free = sum(line.discount.minor for line in invoice.lines if not line.net.minor)
-    left = {account: minor for account, minor in totals(entries).items() if minor}
-    assert left.pop(Account.DISCOUNTS, 0) == free
-    assert left.pop(Account.REVENUE, 0) + left.pop(Account.FEE_REVENUE, 0) == -free
-    assert left == {}
+    sums = {account: minor for account, minor in totals(entries).items() if minor}
+    assert sums.pop(Account.DISCOUNTS, 0) == free
+    assert sums.pop(Account.REVENUE, 0) + sums.pop(Account.FEE_REVENUE, 0) == -free
+    assert sums == {}
 
 
 def credited(invoice: Bill, taken: dict[UUID, Taken], lines: list[CreditLine]) -> list[Entry]:
