@@ -150,7 +150,8 @@ def credit_lines(lines: Sequence[Line], credited: Mapping[UUID, Taken], asked: S
 
 
 def all_left(lines: Sequence[Line], credited: Mapping[UUID, Taken]) -> list[CreditLine]:
-    """What voids an invoice."""
+    """What voids an invoice. Of a line that a discount took altogether nothing is left to credit: what it earned and
+    its discount stay as they were posted, and are nothing together."""
     pairs = [(line, credited.get(line.charge.id, NOTHING)) for line in lines]
     left = [(line, taken, line.net - Money(taken.amount_minor, line.net.currency)) for line, taken in pairs]
     return [_credit_line(line, taken, amount, 0) for line, taken, amount in left if amount.minor]
