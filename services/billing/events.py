@@ -4,7 +4,10 @@ from uuid import UUID
 
 from atoll.billing.v1.events_pb2 import (
     ChargePosted,
+    EstimateAcknowledged,
+    EstimateDelivered,
     EstimateIssued,
+    EstimateOverdue,
     InvoiceIssued,
     InvoicePaid,
     PaymentReceived,
@@ -14,7 +17,8 @@ from chassis.ids import to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_timestamp
 from services.billing.domain.accounts import Charge, Invoice, Payment
-from services.billing.domain.estimates import Estimate
+from services.billing.domain.deadlines import Duty
+from services.billing.domain.estimates import Delivery, Estimate
 from services.billing.domain.prices import PriceBook
 
 
@@ -79,4 +83,35 @@ def invoice_paid(invoice_id: UUID, by: Invoice | Payment) -> InvoicePaid:
         invoice_id=to_wire("invoice", invoice_id),
         patient_id=to_wire("patient", by.patient_id),
         site_id=to_wire("site", by.site_id),
+    )
+
+
+def estimate_delivered(estimate: Estimate, delivery: Delivery) -> EstimateDelivered:
+    return EstimateDelivered(
+        estimate_id=to_wire("estimate", estimate.id),
+        patient_id=to_wire("patient", estimate.patient_id),
+        site_id=to_wire("site", estimate.site_id),
+        course_id=to_wire("course", estimate.course_id) if estimate.course_id else "",
+        written=delivery.method.written,
+        deliver_time=to_timestamp(delivery.delivered_at),
+    )
+
+
+def estimate_acknowledged(estimate: Estimate) -> EstimateAcknowledged:
+    return EstimateAcknowledged(
+        estimate_id=to_wire("estimate", estimate.id),
+        patient_id=to_wire("patient", estimate.patient_id),
+        site_id=to_wire("site", estimate.site_id),
+        course_id=to_wire("course", estimate.course_id) if estimate.course_id else "",
+    )
+
+
+def estimate_overdue(duty: Duty) -> EstimateOverdue:
+    assert duty.clock.due_at
+    return EstimateOverdue(
+        estimate_id=to_wire("estimate", duty.estimate_id),
+        patient_id=to_wire("patient", duty.patient_id),
+        site_id=to_wire("site", duty.site_id),
+        course_id=to_wire("course", duty.course_id) if duty.course_id else "",
+        due_time=to_timestamp(duty.clock.due_at),
     )

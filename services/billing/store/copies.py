@@ -1,13 +1,29 @@
 """Copies of what scheduling and patients own: written by their events, read to check what calls name."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import ColumnElement, Integer, SmallInteger, Table, Text, Uuid, and_, any_, exists, select, true, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    exists,
+    false,
+    literal_column,
+    select,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from chassis.aliases import Aliases, AliasStore, Whole
 from chassis.errors import NotYetKnown
@@ -15,7 +31,7 @@ from chassis.sql import Statement, param, params, rows
 from chassis.tables import Instant
 from services.billing.domain.accounts import CourseVisit, billing_status
 from services.billing.domain.prices import VisitKind
-from services.billing.domain.sites import Course, RenderedVisit, Site, VisitStatus
+from services.billing.domain.sites import BookedVisit, Course, RenderedVisit, Site, Staff, VisitStatus
 from services.billing.tables import (
     charge,
     course,
@@ -25,10 +41,13 @@ from services.billing.tables import (
     price_book,
     publication,
     rendered_visit,
+    served_chain,
     site,
+    staff,
     visit,
     visit_type,
 )
+from services.billing.tables.copies import KIND_OF_VISIT, NO_CHAIN
 
 CHAIN, ID, SITE, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "site_id", "course_id"))
 
@@ -40,7 +59,27 @@ KEEP_LEGAL_ENTITY = Statement(
         where=legal_entity.c.version < _entity.excluded.version,
     )
 )
-KEEP_SITE = Statement(insert(site).values(params(*site.c.keys())).on_conflict_do_nothing())
+_site = insert(site).values(params(*site.c.keys()))
+KEEP_SITE = Statement(
+    _site.on_conflict_do_update(
+        index_elements=["chain_id", "id"],
+        set_={name: _site.excluded[name] for name in ("display_name", "state", "address", "version")},
+        where=site.c.version < _site.excluded.version,
+    )
+)
+_staff = insert(staff).values(params(*staff.c.keys()))
+KEEP_STAFF = Statement(
+    _staff.on_conflict_do_update(
+        index_elements=["chain_id", "id"],
+        set_={name: _staff.excluded[name] for name in ("display_name", "credential", "npi", "version")},
+        where=staff.c.version < _staff.excluded.version,
+    )
+)
+STAFF = Statement(
+    select(staff).where(staff.c.chain_id == CHAIN, staff.c.id == any_(param("ids", ARRAY(Uuid)))).order_by(staff.c.id)
+)
+SERVE_CHAIN = Statement(insert(served_chain).values(chain_id=CHAIN).on_conflict_do_nothing())
+SERVED_CHAINS = Statement(select(served_chain.c.chain_id).where(CHAIN == NO_CHAIN).order_by(served_chain.c.chain_id))
 _registered = rows("registered", patient_id=Uuid)
 KEEP_PATIENTS = Statement(
     insert(patient).from_select(["chain_id", "id"], select(CHAIN, _registered.c.patient_id)).on_conflict_do_nothing()
@@ -54,11 +93,13 @@ KEEP_VISIT_TYPES = Statement(
     )
     .on_conflict_do_nothing()
 )
-_visit = rows("new_visit", visit_id=Uuid, start_at=Instant)
+_kind = dict.fromkeys(KIND_OF_VISIT, Text)
+_visit = rows("new_visit", visit_id=Uuid, start_at=Instant, **_kind)
+_of_visit = ["chain_id", "id", "site_id", "patient_id", "course_id", "status", "start_at", "held", *KIND_OF_VISIT]
 _new_course = insert(course).values(params(*course.c.keys())).on_conflict_do_nothing()
 _kept = _new_course.returning(course.c.id, course.c.site_id, course.c.patient_id).cte("kept")
 _new_visits = insert(visit).from_select(
-    ["chain_id", "id", "site_id", "patient_id", "course_id", "status", "start_at"],
+    _of_visit,
     select(
         CHAIN,
         _visit.c.visit_id,
@@ -67,11 +108,13 @@ _new_visits = insert(visit).from_select(
         _kept.c.id,
         param("status", SmallInteger),
         _visit.c.start_at,
+        param("held", Boolean),
+        *(_visit.c[name] for name in KIND_OF_VISIT),
     ).join_from(_kept, _visit, true()),
 )
 KEEP_COURSE = Statement(select(_kept.c.id).add_cte(_new_visits.cte("new_visits")))
 _more_visits = insert(visit).from_select(
-    ["chain_id", "id", "site_id", "patient_id", "course_id", "status", "start_at"],
+    _of_visit,
     select(
         CHAIN,
         _visit.c.visit_id,
@@ -80,11 +123,33 @@ _more_visits = insert(visit).from_select(
         COURSE,
         param("status", SmallInteger),
         _visit.c.start_at,
+        param("held", Boolean),
+        *(_visit.c[name] for name in KIND_OF_VISIT),
     ),
 )
 KEEP_VISITS = Statement(_more_visits.on_conflict_do_nothing().returning(visit.c.id))
 _is_the_visit = and_(visit.c.chain_id == CHAIN, visit.c.id == ID)
-MARK_VISIT = Statement(update(visit).where(_is_the_visit).values(status=param("status")))
+MARK_VISIT = Statement(
+    update(visit)
+    .where(_is_the_visit, visit.c.status != param("status", SmallInteger))
+    .values(status=param("status"))
+    .returning(visit.c.id)
+)
+BOOK_VISITS = Statement(
+    update(visit)
+    .where(visit.c.chain_id == CHAIN, visit.c.id == any_(param("ids", ARRAY(Uuid))), visit.c.held)
+    .values(held=false())
+    .returning(visit.c.id)
+)
+EXPECTED_VISITS = Statement(
+    select(visit)
+    .where(
+        visit.c.chain_id == CHAIN,
+        visit.c.course_id == COURSE,
+        visit.c.status == literal_column(str(VisitStatus.BOOKED.value)),
+    )
+    .order_by(visit.c.start_at, visit.c.id)
+)
 _new_rendered = insert(rendered_visit).values(params(*rendered_visit.c.keys())).on_conflict_do_nothing()
 KEEP_RENDERED = Statement(_new_rendered.returning(rendered_visit.c.id))
 
@@ -144,8 +209,41 @@ class CopyStore(AliasStore):
         """Unless what is known is as new."""
         await self.rows(KEEP_LEGAL_ENTITY, id=legal_entity_id, display_name=display_name, version=version)
 
-    async def keep_site(self, kept: Site) -> None:
-        await self.rows(KEEP_SITE, id=kept.id, legal_entity_id=kept.legal_entity_id, time_zone=kept.zone.key)
+    async def keep_site(self, kept: Site, version: int) -> None:
+        """Unless what is known is as new."""
+        await self.rows(
+            KEEP_SITE,
+            id=kept.id,
+            legal_entity_id=kept.legal_entity_id,
+            time_zone=kept.zone.key,
+            display_name=kept.display_name,
+            state=kept.state,
+            address=kept.address,
+            version=version,
+        )
+
+    async def keep_staff(self, kept: Staff, version: int) -> None:
+        """Unless what is known is as new."""
+        named = {"display_name": kept.display_name, "credential": kept.credential, "npi": kept.npi}
+        await self.rows(KEEP_STAFF, id=kept.id, version=version, **named)
+
+    async def staff(self, ids: Collection[UUID]) -> list[Staff]:
+        """All of them, in the order of their ids."""
+        found = [
+            Staff(row["id"], row["display_name"], row["credential"], row["npi"])
+            for row in await self.rows(STAFF, ids=sorted(ids))
+        ]
+        if missing := set(ids) - {each.id for each in found}:
+            raise NotYetKnown("resource", min(missing))
+        return found
+
+    async def serve_chain(self) -> None:
+        """From now on jobs look at this chain."""
+        await self.rows(SERVE_CHAIN)
+
+    async def served_chains(self) -> list[UUID]:
+        """All that jobs look at, for a call of NO_CHAIN; none for any other."""
+        return [row["chain_id"] for row in await self.rows(SERVED_CHAINS)]
 
     async def keep_patients(self, patient_ids: Sequence[UUID]) -> None:
         await self.rows(KEEP_PATIENTS, patient_id=patient_ids)
@@ -154,8 +252,8 @@ class CopyStore(AliasStore):
         values = {"code": list(names), "display_name": list(names.values())}
         await self.rows(KEEP_VISIT_TYPES, protocol_version_id=protocol_version_id, **values)
 
-    async def keep_course(self, kept: Course, visits: Mapping[UUID, datetime]) -> bool:
-        """With its visits and when they start; whether it is new: one that is known already stays as it is."""
+    async def keep_course(self, kept: Course, visits: Sequence[BookedVisit], *, held: bool) -> bool:
+        """With its visits; whether it is new: one that is known already stays as it is."""
         row = await self.row(
             KEEP_COURSE,
             id=kept.id,
@@ -163,27 +261,33 @@ class CopyStore(AliasStore):
             patient_id=kept.patient_id,
             protocol_version_id=kept.protocol_version_id,
             booked_at=kept.booked_at,
-            status=VisitStatus.BOOKED,
-            visit_id=list(visits),
-            start_at=list(visits.values()),
+            **_visits(visits, held=held),
         )
         return row is not None
 
-    async def keep_visits(self, known: Course, visits: Mapping[UUID, datetime]) -> set[UUID]:
+    async def keep_visits(self, known: Course, visits: Sequence[BookedVisit], *, held: bool) -> set[UUID]:
         """Which of them are new."""
         found = await self.rows(
             KEEP_VISITS,
             site_id=known.site_id,
             patient_id=known.patient_id,
             course_id=known.id,
-            status=VisitStatus.BOOKED,
-            visit_id=list(visits),
-            start_at=list(visits.values()),
+            **_visits(visits, held=held),
         )
         return {row["id"] for row in found}
 
-    async def mark_visit(self, visit_id: UUID, status: VisitStatus) -> None:
-        await self.rows(MARK_VISIT, id=visit_id, status=status)
+    async def book_visits(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Which of them were held until now."""
+        return {row["id"] for row in await self.rows(BOOK_VISITS, ids=list(ids))}
+
+    async def mark_visit(self, visit_id: UUID, status: VisitStatus) -> bool:
+        """Whether it was known, and something else."""
+        return bool(await self.rows(MARK_VISIT, id=visit_id, status=status))
+
+    async def expected_visits(self, course_id: UUID) -> list[BookedVisit]:
+        """All of a course that were neither cancelled nor missed, rendered ones too, in the order of their starts."""
+        found = await self.rows(EXPECTED_VISITS, course_id=course_id)
+        return [BookedVisit(row["id"], kind_of(row), row["start_at"], row["held"]) for row in found]
 
     async def keep_rendered(self, kept: RenderedVisit) -> bool:
         """Whether it is new."""
@@ -205,7 +309,15 @@ class CopyStore(AliasStore):
         row = await self.row(SITE_OF, id=site_id)
         if row is None:
             raise NotYetKnown("site", site_id)
-        return Site(row["id"], row["legal_entity_id"], ZoneInfo(row["time_zone"]), row["currency"])
+        return Site(
+            row["id"],
+            row["legal_entity_id"],
+            ZoneInfo(row["time_zone"]),
+            row["currency"],
+            display_name=row["display_name"],
+            state=row["state"],
+            address=row["address"],
+        )
 
     async def course(self, course_id: UUID) -> Course:
         row = await self.row(COURSE_OF, id=course_id)
@@ -253,6 +365,18 @@ class CopyStore(AliasStore):
             )
             for row in await self.rows(COURSE_VISITS, course_id=course_id)
         ]
+
+
+def _visits(visits: Sequence[BookedVisit], *, held: bool) -> dict[str, Any]:
+    return {
+        "status": VisitStatus.BOOKED,
+        "held": held,
+        "visit_id": [each.id for each in visits],
+        "start_at": [each.start for each in visits],
+        "visit_type_code": [each.kind.visit_type_code for each in visits],
+        "route_code": [each.kind.route_code for each in visits],
+        "band_code": [each.kind.band_code for each in visits],
+    }
 
 
 def kind_of(row: Record) -> VisitKind:

@@ -13,7 +13,9 @@ from services.billing.tables.copies import (
     patient,
     patient_alias,
     rendered_visit,
+    served_chain,
     site,
+    staff,
     visit,
     visit_type,
 )
@@ -26,16 +28,35 @@ from services.billing.tables.documents import (
     open_item,
     payment,
 )
-from services.billing.tables.estimates import estimate, estimate_line
+from services.billing.tables.estimates import (
+    estimate,
+    estimate_acknowledgement,
+    estimate_approval,
+    estimate_delivery,
+    estimate_dispute,
+    estimate_duty,
+    estimate_excess,
+    estimate_line,
+)
 from services.billing.tables.ledger import entry, posting
 from services.billing.tables.prices import pin, price_book, price_item, publication
+from services.billing.tables.printing import document, document_order, document_work
 
 __all__ = [
     "application",
     "charge",
     "course",
+    "document",
+    "document_order",
+    "document_work",
     "entry",
     "estimate",
+    "estimate_acknowledgement",
+    "estimate_approval",
+    "estimate_delivery",
+    "estimate_dispute",
+    "estimate_duty",
+    "estimate_excess",
     "estimate_line",
     "invoice",
     "invoice_line",
@@ -52,8 +73,10 @@ __all__ = [
     "price_item",
     "publication",
     "rendered_visit",
+    "served_chain",
     "service_code",
     "site",
+    "staff",
     "visit",
     "visit_type",
 ]

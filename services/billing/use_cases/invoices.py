@@ -8,6 +8,7 @@ from services.billing import events
 from services.billing.domain import ledger
 from services.billing.domain.accounts import Application, Invoice, InvoiceEmpty, ItemKind, OpenItem, settle
 from services.billing.store import BillingStore
+from services.billing.use_cases.guard import let_bill
 
 
 async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
@@ -23,6 +24,7 @@ async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
         raise InvoiceEmpty(course_id=to_wire("course", course_id))
     site, now = await store.site(course.site_id), store.call.now
     total = sum((charge.amount for charge in charges[1:]), charges[0].amount)
+    await let_bill(store, course_id, course.site_id, total)
     bill = OpenItem(new_id(), course_id, total, now)
     usable = await store.open_items(ItemKind.PAYMENT, patient_id, course.site_id, total.currency)
     shares = settle(bill, usable)
