@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from atoll.billing.v1.events_pb2 import PaymentReceived
+from atoll.billing.v1.events_pb2 import EstimateDelivered, PaymentReceived
 from atoll.patients.v1.events_pb2 import (
     AdverseEventReported,
     AdverseEventResolved,
@@ -99,6 +99,12 @@ async def keep_deposit(store: SchedulingStore, event: PaymentReceived) -> None:
         await store.keep_deposit(from_wire("course", event.course_id), to_instant(event.meta.occur_time))
 
 
+async def keep_estimate_delivered(store: SchedulingStore, event: EstimateDelivered) -> None:
+    """What was told by word of mouth is followed by a written one."""
+    if event.course_id and event.written:
+        await store.keep_estimate_delivered(from_wire("course", event.course_id), to_instant(event.deliver_time))
+
+
 async def open_tasks(store: SchedulingStore, event: ClosureCreated) -> None:
     """Told by itself, since whoever closes may not see what is at other sites."""
     await use_cases.open_tasks(store, from_wire("closure", event.closure_id))
@@ -109,7 +115,7 @@ async def complete_tasks(store: SchedulingStore, event: ClosureCancelled) -> Non
 
 
 READS: Mapping[str, Reads] = {
-    "BILLING": {PaymentReceived: keep_deposit},
+    "BILLING": {PaymentReceived: keep_deposit, EstimateDelivered: keep_estimate_delivered},
     "PATIENTS": {
         PatientRegistered: Together(keep_patients),
         PatientMerged: merge,

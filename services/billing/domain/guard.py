@@ -13,6 +13,7 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
+from services.billing.domain.estimates import Estimate
 from services.billing.domain.prices import VisitKind
 
 THRESHOLD_MINOR = 400_00
@@ -77,7 +78,7 @@ class GuardResult:
     more: Money
     over: Money
     level: Level
-    approved: bool
+    approved: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,25 +115,29 @@ def compare(expected: Sequence[Item], billed: Sequence[Item]) -> list[Comparison
     return [Comparison(each, sums[each], total[each]) for each in dict.fromkeys((*sums, *total))]
 
 
-def judge(
-    expected: Sequence[Item] | None, billed: Sequence[Item], more: Item, currency: str, approved_up_to: int
-) -> GuardResult:
-    """`more` is about to be billed; `expected` None: the course has no estimate that was issued."""
-    more_money = Money(more.minor, currency)
-    if expected is None:
+def judge(estimate: Estimate | None, billed: Sequence[Item], more: Money) -> GuardResult:
+    """`more` is about to be billed by the site of the estimate; None: none was issued. Nobody approved yet."""
+    currency = more.currency
+    if estimate is None:
         sum_billed = Money(sum(item.minor for item in billed), currency)
-        return GuardResult(None, sum_billed, more_money, Money(0, currency), Level.OK, approved=False)
-    worst = max(compare(expected, [*billed, more]), key=lambda each: each.over)
-    of_it = more.minor if more.provider_id == worst.provider_id else 0
-    level = level_of(worst.over)
+        return GuardResult(None, sum_billed, more, Money(0, currency), Level.OK)
+    about_to_be = Item(estimate.site_id, None, 1, more.minor)
+    worst = max(compare(expected_of(estimate), [*billed, about_to_be]), key=lambda each: each.over)
     return GuardResult(
         estimated=Money(worst.expected, currency),
-        billed=Money(worst.billed - of_it, currency),
-        more=more_money,
+        billed=Money(worst.billed - (more.minor if worst.provider_id == estimate.site_id else 0), currency),
+        more=more,
         over=Money(worst.over, currency),
-        level=level,
-        approved=level is Level.BEYOND and worst.over <= approved_up_to,
+        level=level_of(worst.over),
     )
+
+
+def expected_of(estimate: Estimate) -> list[Item]:
+    return [
+        Item(line.provider_id or estimate.site_id, line.kind, line.count, line.amount.minor)
+        for line in estimate.lines
+        if line.amount is not None
+    ]
 
 
 def dispute_end(billed_at: datetime) -> datetime:

@@ -62,8 +62,8 @@ class Written:
 @dataclass(frozen=True, slots=True)
 class Kept:
     order: Order
-    written: Written | None
-    written_at: datetime | None
+    written: Written
+    written_at: datetime
 
 
 def kept_until(day: date) -> date:

@@ -66,13 +66,6 @@ class KeyRing:
             raise KeyMissing(f"{self._path.name} holds no keys") from error
 
 
-def make_keys(path: Path) -> None:
-    """With one key, if there is none: for development."""
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(json.dumps({"current": "1", "keys": {"1": base64.b64encode(os.urandom(KEY_BYTES)).decode()}}))
-
-
 @lru_cache(maxsize=4)
 def _read(path: Path, changed_ns: int) -> tuple[str, dict[str, bytes]]:
     """Cached until the file changes."""

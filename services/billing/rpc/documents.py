@@ -5,7 +5,7 @@ from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import from_wire, to_wire
 from chassis.times import to_date, to_timestamp
-from services.billing.domain.printing import DocumentNotFound, DocumentPending, PrintedKind
+from services.billing.domain.printing import PrintedKind
 from services.billing.printing.keys import KeyRing, Sealed
 from services.billing.store import BillingStore
 
@@ -22,10 +22,6 @@ class DocumentServicer:
         name, kind = SHOWN[field]
         subject_id = from_wire(name, getattr(request, field))
         kept = await self._db.read(call, request, BillingStore, lambda store: store.document(kind, subject_id))
-        if kept is None:
-            raise DocumentNotFound()
-        if kept.written is None or kept.written_at is None:
-            raise DocumentPending()
         order, written = kept.order, kept.written
         document = pb.PrintedDocument(
             kind=pb.PrintedKind.ValueType(order.kind),

@@ -9,9 +9,10 @@ from sqlalchemy import Integer, Interval, SmallInteger, Uuid, and_, func, insert
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
+from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Store
-from services.billing.domain.printing import Kept, Order, PrintedKind, Written
+from services.billing.domain.printing import DocumentNotFound, DocumentPending, Kept, Order, PrintedKind, Written
 from services.billing.store.copies import PATIENTS
 from services.billing.tables import document, document_order, document_work
 
@@ -23,7 +24,7 @@ _new_order = insert(document_order).values({**params(*document_order.c.keys()), 
 ORDER_DOCUMENT = Statement(_new_work.add_cte(_new_order.cte("new_order")))
 _next = (
     select(document_work.c.document_id)
-    .where(document_work.c.chain_id == CHAIN, document_work.c.not_before <= _real_now)
+    .where(document_work.c.chain_id == CHAIN, document_work.c.not_before <= func.now())
     .order_by(document_work.c.not_before)
     .limit(param("limit", Integer))
     .with_for_update(skip_locked=True)
@@ -108,12 +109,13 @@ class PrintingStore(Store):
         )
         return row is not None
 
-    async def document(self, kind: PrintedKind, subject_id: UUID) -> Kept | None:
-        """None: nothing was ordered. One that is ordered and not written yet has no `written`."""
+    async def document(self, kind: PrintedKind, subject_id: UUID) -> Kept:
         row = await self.row(DOCUMENT_OF, kind=kind, subject_id=subject_id)
         if row is None:
-            return None
-        written = Written(row["key_id"], row["pdf"], row["snapshot"], row["keep_until"]) if row["key_id"] else None
+            raise DocumentNotFound()
+        if row["key_id"] is None:
+            raise DocumentPending(document_id=to_wire("document", row["id"]))
+        written = Written(row["key_id"], row["pdf"], row["snapshot"], row["keep_until"])
         return Kept(_order(row), written, row["written_at"])
 
 

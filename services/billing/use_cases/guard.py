@@ -17,7 +17,6 @@ from services.billing.domain.guard import (
     DisputeClosed,
     EstimateExceeded,
     GuardResult,
-    Item,
     Level,
     judge,
 )
@@ -44,19 +43,13 @@ class Coverage:
 
 
 async def check_bill(store: BillingStore, course_id: UUID, more: Money) -> GuardResult:
-    """How the course's bills stand to its valid estimate once `more` is billed."""
-    course, estimate = await store.course(course_id), await store.valid_estimate(course_id)
-    expected = None
-    if estimate:
-        expected = [
-            Item(line.provider_id or estimate.site_id, line.kind, line.count, line.amount.minor)
-            for line in estimate.lines
-            if line.amount is not None
-        ]
-    approved_up_to, _, _ = await store.leave(course_id)
-    about_to_be_billed = Item(course.site_id, None, 1, more.minor)
-    billed = await store.billed_for_course(course_id)
-    return judge(expected, billed, about_to_be_billed, more.currency, approved_up_to)
+    """How the course's bills stand to its valid estimate once `more` is billed by the site."""
+    estimate, billed = await store.valid_estimate(course_id), await store.billed_for_course(course_id)
+    result = judge(estimate, billed, more)
+    if result.level is Level.BEYOND:
+        approved_up_to, _, _ = await store.leave(course_id)
+        result = replace(result, approved=result.over.minor <= approved_up_to)
+    return result
 
 
 async def let_bill(store: BillingStore, course_id: UUID, site_id: UUID, more: Money) -> None:
