@@ -219,7 +219,9 @@ async def test_the_worklist_comes_in_pages(billing: Billing) -> None:
         seen += [each.estimate_id for each in page.deadlines]
         token = page.next_page_token
     assert (seen, token) == (made, "")
-    other = pb.ListEstimateDeadlinesRequest(site_id=billing.site_id, filter=2, page_size=1, page_token="x")
+    other = pb.ListEstimateDeadlinesRequest(
+        site_id=billing.site_id, filter=pb.ESTIMATE_DEADLINE_FILTER_LATE, page_size=1, page_token="x"
+    )
     assert (await refusal(billing.svc.call(billing.estimates.ListEstimateDeadlines, other))).reason == "BAD_PAGE_TOKEN"
 
 

@@ -211,9 +211,8 @@ async def test_a_price_that_comes_too_late_is_no_measure_either(billing: Billing
     await billing.price([("therapy", "", "", 200, "Talk")], effective=TODAY + DAY)
     priced, unpriced, first = await billing.estimates_of(course)
     assert (unpriced.HasField("total"), dollars(priced.total), priced.too_late) == (False, 790, True)
-    assert await billing.fetch("SELECT version FROM estimate WHERE NOT too_late AND total_minor IS NOT NULL") == [
-        (first.version,)
-    ]
+    [row] = await billing.fetch("SELECT version FROM estimate WHERE NOT too_late AND total_minor IS NOT NULL")
+    assert row["version"] == first.version
 
 
 async def test_a_course_of_more_than_twelve_months_is_estimated_for_twelve(billing: Billing) -> None:
@@ -259,7 +258,7 @@ async def test_an_estimate_names_the_codes_of_its_first_day_and_what_it_lacks(bi
 
 async def test_an_estimate_names_the_site_as_it_was_and_the_next_one_as_it_is(billing: Billing) -> None:
     def site(name: str, address: str) -> SiteUpdated:
-        ids = {"site_id": billing.site_id, "legal_entity_id": billing.legal_entity_id}
+        ids: dict[str, Any] = {"site_id": billing.site_id, "legal_entity_id": billing.legal_entity_id}
         return SiteUpdated(**ids, time_zone="America/Denver", display_name=name, state="NM", address=address)
 
     await billing.svc.deliver(site("Harbor Lane", "2 New Road"), version=3)

@@ -112,14 +112,14 @@ class Office:
 
     async def document(self, estimate_id: str, token: str | None = None) -> document_service_pb2.PrintedDocument:
         request = document_service_pb2.GetDocumentRequest(estimate_id=estimate_id)
-        answer = await self.svc.call(self.svc.stub(DocumentServiceStub).GetDocument, request, token)
+        answer = await self.billing.svc.call(self.svc.stub(DocumentServiceStub).GetDocument, request, token)
         return answer.document  # type: ignore[no-any-return]
 
 
 @asynccontextmanager
 async def patients_server() -> AsyncIterator[FakePatients]:
     server, patients = grpc.aio.server(), FakePatients()
-    served = {
+    served: dict[str, tuple[Any, ...]] = {
         "PatientService": (
             "GetDocumentDetails",
             patients.GetDocumentDetails,

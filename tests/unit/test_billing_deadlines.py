@@ -165,14 +165,14 @@ NOON = datetime(2026, 8, 3, 18, tzinfo=UTC)
 @pytest.mark.parametrize(
     ("wanted", "standings", "until", "legal_only"),
     [
-        (Wanted.ALL, set(Standing), LAST, True),
-        (Wanted.DUE_TODAY, set(Standing), at("2026-08-04T06:00"), True),
-        (Wanted.LATE, set(Standing), NOON, True),
-        (Wanted.UNPRICED, {Standing.UNPRICED}, LAST, False),
-        (Wanted.ORAL_ONLY, {Standing.ORAL_ONLY}, LAST, False),
+        (Wanted.ALL, frozenset(Standing), LAST, True),
+        (Wanted.DUE_TODAY, frozenset(Standing), at("2026-08-04T06:00"), True),
+        (Wanted.LATE, frozenset(Standing), NOON, True),
+        (Wanted.UNPRICED, frozenset({Standing.UNPRICED}), LAST, False),
+        (Wanted.ORAL_ONLY, frozenset({Standing.ORAL_ONLY}), LAST, False),
     ],
 )
 def test_a_worklist_shows_what_is_wanted(
-    wanted: Wanted, standings: set[Standing], until: datetime, legal_only: bool
+    wanted: Wanted, standings: frozenset[Standing], until: datetime, legal_only: bool
 ) -> None:
     assert (wanted.standings, wanted.until(SITE, NOON), wanted.legal_only) == (standings, until, legal_only)

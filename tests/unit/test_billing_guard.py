@@ -1,12 +1,13 @@
 """How far bills may go beyond an estimate."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from uuid import UUID
 
 import pytest
 
 from chassis.money import Money
-from services.billing.domain.coverage import cover
+from services.billing.domain.coverage import beyond_all, cover
 from services.billing.domain.estimates import Estimate, Line, Trigger
 from services.billing.domain.guard import Comparison, Item, Level, compare, dispute_end, judge, level_of
 from services.billing.domain.prices import PriceBook, PriceItem, VisitKind
@@ -126,7 +127,9 @@ def visits(*kinds: VisitKind) -> list[BookedVisit]:
 
 def test_a_course_is_shown_line_by_line_beside_its_estimate() -> None:
     charged = [Item(SITE, INFUSION, 1, 65000), Item(SITE, None, 1, 5000)]
-    found = cover(ESTIMATE, visits(*[INFUSION] * 3), charged, [BOOK], {"infusion": "Infusion"}, "USD")
+    booked = visits(*[INFUSION] * 3)
+    booked[0] = replace(booked[0], charged=True)
+    found = cover(ESTIMATE, booked, charged, [BOOK], {"infusion": "Infusion"}, "USD")
     infusion, fee = found
     assert (infusion.estimated_count, infusion.estimated, infusion.count) == (2, Money(118000), 3)
     assert (infusion.amount, infusion.beyond) == (Money(65000 + 2 * 59000), Money(65000))
@@ -137,3 +140,5 @@ def test_a_line_without_a_price_has_no_amount_and_one_below_the_estimate_is_not_
     infusion, therapy = cover(ESTIMATE, visits(INFUSION, THERAPY), [], [BOOK], {"therapy": "Talk"}, "USD")
     assert (infusion.amount, infusion.beyond) == (Money(59000), Money(0))
     assert (therapy.description, therapy.amount, therapy.beyond) == ("Talk", None, None)
+    assert beyond_all([infusion, therapy], "USD") is None
+    assert beyond_all([infusion], "USD") == Money(0)

@@ -35,34 +35,40 @@ def cover(
     names: Mapping[str, str],
     currency: str,
 ) -> tuple[CoverageLine, ...]:
-    """Visits count as they are booked; what was charged beyond their number or their price counts as it was charged."""
-    booked = Counter(visit.kind for visit in visits)
+    """What is charged counts as it was charged, every other visit as it is booked."""
+    booked = Counter[VisitKind | None](visit.kind for visit in visits if not visit.charged)
     counts, minors = Counter[VisitKind | None](), Counter[VisitKind | None]()
     for item in charged:
         counts[item.kind] += item.count
         minors[item.kind] += item.minor
-    estimated = Counter[VisitKind | None]()
-    estimated_minors = Counter[VisitKind | None]()
+    expected, expected_minors = Counter[VisitKind | None](), Counter[VisitKind | None]()
     for line in estimate.lines if estimate else ():
-        estimated[line.kind] += line.count
-        estimated_minors[line.kind] += line.amount.minor if line.amount else 0
-    found = prices(books, list(booked))
+        expected[line.kind] += line.count
+        expected_minors[line.kind] += line.amount.minor if line.amount else 0
     described = {line.kind: line.description for line in estimate.lines} if estimate else {}
-    lines = list[CoverageLine]()
-    for kind in dict.fromkeys([*estimated, *booked, *counts]):
-        still = max(booked[kind] - counts[kind], 0) if kind else 0
+    found = prices(books, [kind for kind in booked if kind])
+
+    def amount(kind: VisitKind | None) -> Money | None:
         price = found.get(kind) if kind else None
-        unit = price.item.unit_price.minor if price else None
-        known = not still or unit is not None
-        name = names.get(kind.visit_type_code, kind.visit_type_code) if kind else ""
-        lines.append(
-            CoverageLine(
-                kind=kind,
-                description=described.get(kind) or name if kind else "",
-                estimated_count=estimated[kind],
-                estimated=Money(estimated_minors[kind], currency),
-                count=still + counts[kind],
-                amount=Money(minors[kind] + still * (unit or 0), currency) if known else None,
-            )
+        if booked[kind] and price is None:
+            return None
+        ahead = booked[kind] * price.item.unit_price.minor if price else 0
+        return Money(minors[kind] + ahead, currency)
+
+    return tuple(
+        CoverageLine(
+            kind=kind,
+            description=(described.get(kind) or names.get(kind.visit_type_code, "")) if kind else "",
+            estimated_count=expected[kind],
+            estimated=Money(expected_minors[kind], currency),
+            count=booked[kind] + counts[kind],
+            amount=amount(kind),
         )
-    return tuple(lines)
+        for kind in dict.fromkeys([*expected, *booked, *counts])
+    )
+
+
+def beyond_all(lines: Sequence[CoverageLine], currency: str) -> Money | None:
+    """Of all lines together: what one is below its estimate, another may be beyond. None: one has no price."""
+    amounts = [line.amount.minor - line.estimated.minor for line in lines if line.amount is not None]
+    return Money(max(sum(amounts), 0), currency) if len(amounts) == len(lines) else None

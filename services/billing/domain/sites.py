@@ -56,6 +56,7 @@ class BookedVisit:
     kind: VisitKind
     start: datetime
     held: bool = False
+    charged: bool = False
 
 
 class VisitStatus(IntEnum):

@@ -12,7 +12,7 @@ from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_date, to_instant, to_timestamp
-from services.billing.domain.coverage import CoverageLine
+from services.billing.domain.coverage import CoverageLine, beyond_all
 from services.billing.domain.deadlines import Duty, Wanted
 from services.billing.domain.estimates import Delivery, DeliveryMethod, Estimate, Line, Provider
 from services.billing.domain.guard import Approval, Dispute, dispute_end
@@ -150,13 +150,12 @@ class EstimateServicer:
 
 
 def _coverage(found: Coverage) -> pb.EstimateCoverage:
-    guard, beyond = found.guard, [line.beyond for line in found.lines]
-    known = [each for each in beyond if each is not None]
+    guard = found.guard
     ends = dispute_end(found.exceeded_at) if found.exceeded_at else None
     return pb.EstimateCoverage(
         estimate_id=some_id("estimate", found.estimate_id),
         lines=[_coverage_line(line) for line in found.lines],
-        beyond=money_to_wire(sum(known[1:], known[0])) if known and len(known) == len(beyond) else None,
+        beyond=some_money(beyond_all(found.lines, guard.billed.currency)),
         guard=pb.EstimateGuard(
             estimated=some_money(guard.estimated),
             billed=money_to_wire(guard.billed),

@@ -142,7 +142,8 @@ BOOK_VISITS = Statement(
     .returning(visit.c.id)
 )
 EXPECTED_VISITS = Statement(
-    select(visit)
+    select(visit, charge.c.id.is_not(None).label("charged"))
+    .outerjoin(charge, and_(charge.c.chain_id == visit.c.chain_id, charge.c.visit_id == visit.c.id))
     .where(
         visit.c.chain_id == CHAIN,
         visit.c.course_id == COURSE,
@@ -287,7 +288,7 @@ class CopyStore(AliasStore):
     async def expected_visits(self, course_id: UUID) -> list[BookedVisit]:
         """All of a course that were neither cancelled nor missed, rendered ones too, in the order of their starts."""
         found = await self.rows(EXPECTED_VISITS, course_id=course_id)
-        return [BookedVisit(row["id"], kind_of(row), row["start_at"], row["held"]) for row in found]
+        return [BookedVisit(row["id"], kind_of(row), row["start_at"], row["held"], row["charged"]) for row in found]
 
     async def keep_rendered(self, kept: RenderedVisit) -> bool:
         """Whether it is new."""
