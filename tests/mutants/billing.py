@@ -13,6 +13,12 @@ I_BILLING_INVOICES = "tests/integration/test_billing_invoices.py"
 I_BILLING_PLANS = "tests/integration/test_billing_plans.py"
 I_BILLING_ACCOUNTS = "tests/integration/test_billing_accounts.py"
 I_BILLING_MERGES = "tests/integration/test_billing_merges.py"
+U_BILLING_DEADLINES = "tests/unit/test_billing_deadlines.py"
+U_BILLING_GUARD = "tests/unit/test_billing_guard.py"
+I_BILLING_ESTIMATE_CHANGES = "tests/integration/test_billing_estimate_changes.py"
+I_BILLING_DELIVERIES = "tests/integration/test_billing_deliveries.py"
+I_BILLING_GUARD = "tests/integration/test_billing_guard.py"
+I_BILLING_DOCUMENTS = "tests/integration/test_billing_documents.py"
 
 BILLING = [
     Mutant("services/billing/domain/business_days.py", '{SATURDAY: -DAY, SUNDAY: DAY}', '{SUNDAY: DAY}', U_BILLING_BUSINESS_DAYS),
@@ -32,13 +38,13 @@ BILLING = [
     Mutant("services/billing/use_cases/prices.py", '    await store.lock([draft.site_id])\n', '', I_BILLING_PRICES),
     Mutant("services/billing/use_cases/prices.py", 'store.uncharged(site_id, WAITING_MAX)', 'store.uncharged(site_id, 500)', I_BILLING_CHARGES),
     Mutant("services/billing/use_cases/estimates.py", 'if estimate.total is not None:', 'if True:', I_BILLING_ESTIMATES),
-    Mutant("services/billing/use_cases/estimates.py", '    if better != estimate:\n', '    if True:\n', I_BILLING_ESTIMATES),
+    Mutant("services/billing/use_cases/estimates.py", '    if better == estimate:\n        return\n', '', I_BILLING_ESTIMATES),
     Mutant("services/billing/use_cases/charges.py", '    if await store.keep_rendered(visit):\n', '    await store.keep_rendered(visit)\n    if True:\n', I_BILLING_CHARGES),
     Mutant("services/billing/use_cases/payments.py", 'if whose not in patient.ids or where != command.site_id:', 'if False:', I_BILLING_INVOICES),
     Mutant("services/billing/use_cases/payments.py", 'if invoice.left == paid.get(invoice.id):', 'if invoice.id in paid:', I_BILLING_INVOICES),
     Mutant("services/billing/use_cases/invoices.py", '    await store.lock([course.patient_id])\n', '', I_BILLING_INVOICES),
     Mutant("services/billing/rpc/payments.py", 'locks = [command.patient_id]', 'locks = []', I_BILLING_INVOICES),
-    Mutant("services/billing/consumers.py", '    await store.course(from_wire("course", course_id))\n', '', I_BILLING_CHARGES),
+    Mutant("services/billing/use_cases/estimates.py", '    await store.course(course_id)\n', '', I_BILLING_CHARGES),
     Mutant("services/billing/store/estimates.py", 'and_(estimate.c.total_minor.is_(None), _latest)', 'estimate.c.total_minor.is_(None)', I_BILLING_ESTIMATES),
     Mutant("services/billing/store/documents.py", 'open_item.c.left_minor > literal_column("0")', 'open_item.c.left_minor >= literal_column("0")', I_BILLING_PLANS),
     Mutant("services/billing/migrations/versions/0001_initial.py", 'HAVING sum(amount_minor) <> 0', 'HAVING false', I_BILLING_ACCOUNTS),
@@ -50,7 +56,7 @@ BILLING = [
     Mutant("services/billing/use_cases/charges.py", '(await store.whole(visit.patient_id)).end', 'visit.patient_id', I_BILLING_MERGES),
     Mutant("services/billing/use_cases/estimates.py", 'patient_id=(await store.whole(course.patient_id)).end,', 'patient_id=course.patient_id,', I_BILLING_MERGES),
     Mutant("services/billing/use_cases/estimates.py", 'patient_id, now = (await store.whole(course.patient_id)).end,', 'patient_id, now = course.patient_id,', I_BILLING_MERGES),
-    Mutant("services/billing/use_cases/estimates.py", '        patient_id=patient_id,\n        course_id=None,', '        patient_id=command.patient_id,\n        course_id=None,', I_BILLING_MERGES),
+    Mutant("services/billing/use_cases/estimates.py", 'patient_id=(await store.patient(command.patient_id)).end,', 'patient_id=command.patient_id,', I_BILLING_MERGES),
     Mutant("services/billing/use_cases/invoices.py", 'store.lock_whole(course.patient_id, locked=course.patient_id)', 'store.whole(course.patient_id)', I_BILLING_MERGES),
     Mutant("services/billing/use_cases/invoices.py", '        patient_id=patient_id,\n', '        patient_id=course.patient_id,\n', I_BILLING_MERGES),
     Mutant("services/billing/use_cases/payments.py", 'store.locked_patient(command.patient_id)', 'store.patient(command.patient_id)', I_BILLING_MERGES),
@@ -63,4 +69,49 @@ BILLING = [
     Mutant("services/billing/domain/accounts.py", 'if patient_id in (None, total.patient_id)]', 'if True]', I_BILLING_MERGES),
     Mutant("services/billing/consumers.py", 'from_wire("patient", event.merged_patient_id), None,', 'from_wire("patient", event.merged_patient_id), from_wire("patient", event.patient_id),', I_BILLING_MERGES),
     Mutant("chassis/aliases.py", '            await self.lock([locked])\n', '', I_BILLING_MERGES),
+    # Estimates: clocks, deliveries, the guard, documents.
+    Mutant("services/billing/domain/deadlines.py", 'today > site.calendar.before(service_day, 1)', 'today >= site.calendar.before(service_day, 1)', U_BILLING_DEADLINES),
+    Mutant("services/billing/domain/deadlines.py", 'return clock if clock.due_at else', 'return clock if True else', U_BILLING_DEADLINES),
+    Mutant("services/billing/domain/deadlines.py", 'before.closed_at or before.clock.due_at is None', 'before.clock.due_at is None', U_BILLING_DEADLINES),
+    Mutant("services/billing/domain/deadlines.py", 'or before.clock.due_at <= clock.due_at:', 'or False:', U_BILLING_DEADLINES),
+    Mutant("services/billing/domain/estimates.py", 'if day > end]:', 'if day >= end]:', U_BILLING_DEADLINES),
+    Mutant("services/billing/domain/estimates.py", '    if estimate.id != latest_id:\n', '    if False:\n', I_BILLING_DELIVERIES),
+    Mutant("services/billing/domain/estimates.py", 'estimate.created_at <= delivered_at <= now', 'delivered_at <= now', I_BILLING_DELIVERIES),
+    Mutant("services/billing/domain/estimates.py", '<= delivered_at <= now', '<= delivered_at', I_BILLING_DELIVERIES),
+    Mutant("services/billing/domain/estimates.py", '    if not estimate.deliveries:\n', '    if False:\n', I_BILLING_DELIVERIES),
+    Mutant("services/billing/domain/estimates.py", 'return self is not DeliveryMethod.ORAL', 'return True', I_BILLING_DELIVERIES),
+    Mutant("services/billing/domain/guard.py", 'if over_minor >= THRESHOLD_MINOR:', 'if over_minor > THRESHOLD_MINOR:', U_BILLING_GUARD),
+    Mutant("services/billing/domain/guard.py", 'THRESHOLD_MINOR * NEAR_PERCENT else', 'THRESHOLD_MINOR * 100 else', U_BILLING_GUARD),
+    Mutant("services/billing/domain/guard.py", 'due = _taken_over(expected, billed)\n', 'due = list(expected)\n', U_BILLING_GUARD),
+    Mutant("services/billing/domain/guard.py", 'min(wanted, spare[other_id, kind])', 'min(wanted, item.count)', U_BILLING_GUARD),
+    Mutant("services/billing/domain/guard.py", 'worst = max(compare(', 'worst = min(compare(', U_BILLING_GUARD),
+    Mutant("services/billing/domain/coverage.py", 'if not visit.charged)', ')', U_BILLING_GUARD),
+    Mutant("services/billing/use_cases/guard.py", 'result.over.minor <= approved_up_to', 'approved_up_to > 0', I_BILLING_GUARD),
+    Mutant("services/billing/use_cases/guard.py", '    await store.exceed(course_id, site_id)\n', '', I_BILLING_GUARD),
+    Mutant("services/billing/use_cases/guard.py", '    if dispute.closed_at:\n', '    if False:\n', I_BILLING_GUARD),
+    Mutant("services/billing/use_cases/invoices.py", '    await let_bill(store, course_id, course.site_id, total)\n', '', I_BILLING_GUARD),
+    Mutant("services/billing/store/guard.py", '.with_for_update()', '', I_BILLING_GUARD),
+    Mutant("services/billing/store/estimates.py", 'not_(estimate.c.too_late)', 'estimate.c.too_late.is_not(None)', I_BILLING_ESTIMATE_CHANGES),
+    Mutant("services/billing/use_cases/estimates.py", 'if booked else HOLD', 'if True else HOLD', I_BILLING_ESTIMATE_CHANGES),
+    Mutant("services/billing/use_cases/estimates.py", 'clock = HOLD if unbooked else', 'clock =', I_BILLING_ESTIMATE_CHANGES),
+    Mutant("services/billing/use_cases/estimates.py", 'now_due = sooner(clock, await store.duty(id))\n', 'now_due = clock\n', I_BILLING_ESTIMATE_CHANGES),
+    Mutant("services/billing/use_cases/estimates.py", ' if site.day(visit.start) <= last_covered(first)]', ']', I_BILLING_ESTIMATE_CHANGES),
+    Mutant("services/billing/use_cases/estimates.py", '    refuse_too_long(days)\n', '', I_BILLING_ESTIMATE_CHANGES),
+    Mutant("services/billing/use_cases/estimates.py", '            await store.close_duty(course_id)\n', '            pass\n', I_BILLING_ESTIMATE_CHANGES),
+    Mutant("services/billing/use_cases/estimates.py", '    await store.lock([found.site_id])\n', '', I_BILLING_DELIVERIES),
+    Mutant("services/billing/use_cases/estimates.py", 'closed_at = store.call.now if delivery.method.written else None', 'closed_at = store.call.now', I_BILLING_DELIVERIES),
+    Mutant("services/billing/store/copies.py", 'visit.c.status != param("status", SmallInteger)', 'visit.c.status.is_not(None)', I_BILLING_ESTIMATE_CHANGES),
+    Mutant("services/billing/store/copies.py", 'where=site.c.version < _site.excluded.version', 'where=site.c.version.is_not(None)', I_BILLING_ESTIMATE_CHANGES),
+    Mutant("services/billing/store/deadlines.py", 'estimate_duty.c.told_at.is_(None), estimate_duty.c.due_at', 'estimate_duty.c.due_at', I_BILLING_DELIVERIES),
+    Mutant("services/billing/store/deadlines.py", 'or_(not_(param("legal_only", Boolean)), estimate_duty.c.due_at.is_not(None))', 'or_(not_(param("legal_only", Boolean)), estimate_duty.c.id.is_not(None))', I_BILLING_DELIVERIES),
+    Mutant("services/billing/store/printing.py", '    .on_conflict_do_nothing()\n', '', I_BILLING_DOCUMENTS),
+    Mutant("services/billing/store/printing.py", 'document_work.c.not_before <= func.now()', 'document_work.c.not_before.is_not(None)', I_BILLING_DOCUMENTS),
+    Mutant("services/billing/store/printing.py", 'PATIENTS.end(document_order.c.patient_id)', 'document_order.c.patient_id', I_BILLING_DOCUMENTS),
+    Mutant("services/billing/printing/keys.py", 'return f"{part} {document_id}".encode()', 'return part.encode()', I_BILLING_DOCUMENTS),
+    Mutant("services/billing/printing/keys.py", 'AESGCM(keys[sealed.key_id])', 'AESGCM(keys["1"])', I_BILLING_DOCUMENTS),
+    Mutant("services/billing/printing/writer.py", 'await asyncio.to_thread(self._render, TEMPLATES[order.kind], content, order.ordered_at)', 'self._render(TEMPLATES[order.kind], content, order.ordered_at)', I_BILLING_DOCUMENTS),
+    Mutant("services/billing/printing/writer.py", '        except Exception as error:\n', '        except KeyError as error:\n', I_BILLING_DOCUMENTS),
+    Mutant("services/billing/migrations/versions/0006_estimates.py", '"octet_length(pdf) > 28 AND octet_length(snapshot) > 28"', '"octet_length(pdf) > 0"', I_BILLING_DOCUMENTS),
+    Mutant("services/billing/migrations/versions/0006_estimates.py", 'GRANT SELECT, INSERT ON document TO billing', 'GRANT SELECT, INSERT, UPDATE, DELETE ON document TO billing', I_BILLING_ACCOUNTS, "change_a_document"),
+    Mutant("services/billing/migrations/versions/0006_estimates.py", 'GRANT SELECT, INSERT ON estimate_approval TO billing', 'GRANT SELECT, INSERT, UPDATE, DELETE ON estimate_approval TO billing', I_BILLING_ACCOUNTS, "change_a_document"),
 ]  # fmt: skip
