@@ -144,6 +144,15 @@ async def test_a_patient_acknowledges_once_what_was_delivered(billing: Billing) 
     assert (await billing.fact_names()).count("estimate.acknowledged") == 1
 
 
+async def test_an_acknowledgement_that_is_sent_twice_is_one(billing: Billing) -> None:
+    estimate = await estimated(billing)
+    await deliver(billing, estimate.id)
+    request = pb.AcknowledgeEstimateRequest(request_id=str(uuid4()), estimate_id=estimate.id)
+    first = await billing.svc.call(billing.estimates.AcknowledgeEstimate, request)
+    assert await billing.svc.call(billing.estimates.AcknowledgeEstimate, request) == first
+    assert (await billing.fact_names()).count("estimate.acknowledged") == 1
+
+
 async def test_two_who_acknowledge_at_once_do_so_once(billing: Billing) -> None:
     estimate = await estimated(billing)
     await deliver(billing, estimate.id)

@@ -269,6 +269,18 @@ async def test_a_course_has_one_open_dispute(billing: Billing) -> None:
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "DISPUTE_CLOSED")
 
 
+async def test_a_dispute_that_is_opened_or_closed_twice_over_is_one(billing: Billing) -> None:
+    course = await rendered(billing)
+    opening = pb.OpenEstimateDisputeRequest(request_id=str(uuid4()), course_id=course.id)
+    first = await billing.svc.call(billing.estimates.OpenEstimateDispute, opening)
+    assert await billing.svc.call(billing.estimates.OpenEstimateDispute, opening) == first
+    closing = pb.CloseEstimateDisputeRequest(request_id=str(uuid4()), dispute_id=first.dispute.id)
+    closed = await billing.svc.call(billing.estimates.CloseEstimateDispute, closing)
+    billing.svc.clock.now = NOW + DAY
+    assert await billing.svc.call(billing.estimates.CloseEstimateDispute, closing) == closed
+    assert await billing.count("estimate_dispute") == 1
+
+
 async def test_two_who_close_a_dispute_at_once_close_it_once(billing: Billing) -> None:
     dispute = await open_dispute(billing, (await rendered(billing)).id)
     request = pb.CloseEstimateDisputeRequest(request_id=str(uuid4()), dispute_id=dispute.id)

@@ -336,4 +336,5 @@ SCHEDULING = [
     Mutant('services/scheduling/use_cases/alternatives.py', 'days_of(stop, stops if stop.phase.code else [stop], REACH_DAYS)', '(stop.day - REACH_DAYS * DAY, stop.day + REACH_DAYS * DAY)', I_SCHEDULING_ALTERNATIVES),
     Mutant('services/scheduling/rpc/conflicts.py', 'error.indexes and self._looking < LOOKING_MAX', 'error.indexes', I_SCHEDULING_ALTERNATIVES),
     Mutant('services/scheduling/consumers.py', 'if event.course_id and event.written:', 'if event.course_id:', I_SCHEDULING_GATES),
+    Mutant('services/scheduling/consumers.py', 'event.course_id and event.HasField("due_time")', 'event.course_id', I_SCHEDULING_GATES),
 ]  # fmt: skip

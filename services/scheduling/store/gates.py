@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Text, Uuid, and_, func, select, update
+from sqlalchemy import Text, Uuid, and_, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.ids import to_wire
@@ -68,6 +68,15 @@ KEEP_ESTIMATE_DELIVERED = Statement(
     )
     .values(estimate_delivered_at=param("at", Instant))
 )
+FORGET_ESTIMATE_DELIVERED = Statement(
+    update(course)
+    .where(
+        course.c.chain_id == CHAIN,
+        course.c.id == param("course_id", Uuid),
+        course.c.estimate_delivered_at <= param("at", Instant),
+    )
+    .values(estimate_delivered_at=null())
+)
 _overridden = rows("overridden", kind=Text, stage=Text)
 OVERRIDE_GATES = Statement(
     insert(gate_override).from_select(
@@ -117,6 +126,10 @@ class GateStore(ProtocolStore):
 
     async def keep_estimate_delivered(self, course_id: UUID, at: datetime) -> None:
         await self.rows(KEEP_ESTIMATE_DELIVERED, course_id=course_id, at=at)
+
+    async def forget_estimate_delivered(self, course_id: UUID, at: datetime) -> None:
+        """What was delivered by then holds no more."""
+        await self.rows(FORGET_ESTIMATE_DELIVERED, course_id=course_id, at=at)
 
     async def override_gates(self, visit: Visit, unpassed: Sequence[GateState], reason: str) -> None:
         await self.rows(
