@@ -170,6 +170,31 @@ async def test_what_was_held_beside_what_is_booked_leaves_the_estimate_when_the_
     assert (latest.version, lines(latest)) == (3, [("Evaluation", 1, 300, 300)])
 
 
+async def test_a_hold_that_ends_makes_nothing_due_that_the_patient_has(billing: Billing) -> None:
+    """Not even on the last business day: what is scheduled did not change."""
+    course = await billing.book([ASSESSMENT])
+    [first] = await billing.estimates_of(course)
+    await deliver(billing, first.id)
+    billing.svc.clock.now = datetime(2027, 3, 20, 18, tzinfo=UTC)  # Saturday; the visit is on Monday.
+    more = further(billing, course, [INFUSION], FIRST_VISIT + 7 * DAY)
+    await billing.svc.deliver(held(more))
+    await end_hold(billing, more)
+    latest = (await billing.estimates_of(course))[0]
+    assert (latest.version, lines(latest), latest.too_late) == (3, lines(first), False)
+    assert (trigger(latest), due(latest)) == ("HOLD", None)
+    assert await deadlines(billing) == []
+
+
+async def test_when_only_held_visits_are_left_no_clock_runs(billing: Billing) -> None:
+    course = await billing.book([ASSESSMENT])
+    await deliver(billing, (await billing.estimates_of(course))[0].id)
+    await billing.svc.deliver(held(further(billing, course, [INFUSION], FIRST_VISIT + DAY)))
+    await billing.cancel(course, 0)
+    latest = (await billing.estimates_of(course))[0]
+    assert (lines(latest), trigger(latest)) == ([("IV infusion", 1, 590, 590)], "HOLD")
+    assert await deadlines(billing) == []
+
+
 async def test_part_of_a_hold_that_ends_starts_no_clock(billing: Billing) -> None:
     event = billing.course_event(THREE_INFUSIONS)
     await billing.svc.deliver(held(event))

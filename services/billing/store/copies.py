@@ -133,7 +133,7 @@ MARK_VISIT = Statement(
     update(visit)
     .where(_is_the_visit, visit.c.status != param("status", SmallInteger))
     .values(status=param("status"))
-    .returning(visit.c.id)
+    .returning(visit.c.held)
 )
 BOOK_VISITS = Statement(
     update(visit)
@@ -281,9 +281,10 @@ class CopyStore(AliasStore):
         """Which of them were held until now."""
         return {row["id"] for row in await self.rows(BOOK_VISITS, ids=list(ids))}
 
-    async def mark_visit(self, visit_id: UUID, status: VisitStatus) -> bool:
-        """Whether it was known, and something else."""
-        return bool(await self.rows(MARK_VISIT, id=visit_id, status=status))
+    async def mark_visits(self, visit_ids: Sequence[UUID], status: VisitStatus) -> list[bool]:
+        """Of each that is known and was something else, whether it was held only."""
+        found = [await self.row(MARK_VISIT, id=id, status=status) for id in visit_ids]
+        return [row["held"] for row in found if row]
 
     async def expected_visits(self, course_id: UUID) -> list[BookedVisit]:
         """All of a course that were neither cancelled nor missed, rendered ones too, in the order of their starts."""

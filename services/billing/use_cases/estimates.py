@@ -122,10 +122,11 @@ async def open_course(store: BillingStore, course: Course, visits: Sequence[Book
 async def drop_visits(
     store: BillingStore, site_id: UUID, course_id: UUID, visit_ids: Sequence[UUID], status: VisitStatus
 ) -> None:
-    """Visits that will not take place leave the estimate of their course."""
+    """Visits that will not take place leave the estimate of their course. Those that were held only start no clock, and
+    are never too late: nothing that was scheduled changes."""
     await store.lock([site_id])
     await store.course(course_id)
-    dropped = [id for id in visit_ids if await store.mark_visit(id, status)]
+    dropped = await store.mark_visits(visit_ids, status)
     if not dropped:
         return
     site, now = await store.site(site_id), store.call.now
@@ -136,9 +137,9 @@ async def drop_visits(
             await store.close_duty(course_id)
         return
     service_day = site.day(min(ahead))
-    unbooked = all(visit.held for visit in left)
+    unbooked = all(dropped) or all(visit.held for visit in left)
     clock = HOLD if unbooked else clock_of_change(site.day(now), service_day, site)
-    await _revise(store, site, course_id, clock, service_day)
+    await _revise(store, site, course_id, clock, None if all(dropped) else service_day)
 
 
 async def price_again(store: BillingStore, site: Site, estimate: Estimate) -> None:
@@ -197,8 +198,9 @@ def _clock(site: Site, booked_at: datetime, service_day: date, before: Duty | No
     return (clock_of_booking if first else clock_of_more)(booked_day, service_day, site)
 
 
-async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock, service_day: date) -> None:
-    """The next version of a course's estimate, over all visits that are expected: those of `service_day` changed."""
+async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock, service_day: date | None) -> None:
+    """The next version of a course's estimate, over all visits that are expected. `service_day` is the first that
+    changed; None: nothing did that was scheduled."""
     course, now = await store.course(course_id), store.call.now
     names = await store.visit_types(course.protocol_version_id)
     visits = await store.expected_visits(course_id)
@@ -221,7 +223,7 @@ async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock
         due_at=clock.due_at,
         last_date=site.day(covered[-1].start),
         beyond_count=len(visits) - len(covered),
-        too_late=measure is not None and is_too_late(site.day(now), service_day, site),
+        too_late=bool(measure and service_day and is_too_late(site.day(now), service_day, site)),
         content=_content(site, (), separate),
     )
     ahead = [visit.start for visit in visits if visit.start > now]
