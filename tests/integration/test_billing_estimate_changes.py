@@ -240,6 +240,14 @@ async def test_a_price_that_comes_too_late_is_no_measure_either(billing: Billing
     assert row["version"] == first.version
 
 
+async def test_a_course_booked_before_visits_were_kept_by_kind_keeps_its_estimate(billing: Billing) -> None:
+    course = await billing.book(THREE_INFUSIONS)
+    await billing.execute("UPDATE visit SET visit_type_code = ''")
+    await billing.cancel(course, 0)
+    [estimate] = await billing.estimates_of(course)
+    assert lines(estimate) == [("IV infusion", 3, 590, 1770)]
+
+
 async def test_a_course_of_more_than_twelve_months_is_estimated_for_twelve(billing: Billing) -> None:
     event = billing.course_event(THREE_INFUSIONS)
     for n, day in enumerate((0, 366, 367)):  # 22 March 2028 is the last day: 2028 is a leap year.

@@ -116,4 +116,5 @@ BILLING = [
     Mutant("services/billing/migrations/versions/0006_estimates.py", '"octet_length(pdf) > 28 AND octet_length(snapshot) > 28"', '"octet_length(pdf) > 0"', I_BILLING_DOCUMENTS),
     Mutant("services/billing/migrations/versions/0006_estimates.py", 'GRANT SELECT, INSERT ON document TO billing', 'GRANT SELECT, INSERT, UPDATE, DELETE ON document TO billing', I_BILLING_ACCOUNTS, "change_a_document"),
     Mutant("services/billing/migrations/versions/0006_estimates.py", 'GRANT SELECT, INSERT ON estimate_approval TO billing', 'GRANT SELECT, INSERT, UPDATE, DELETE ON estimate_approval TO billing', I_BILLING_ACCOUNTS, "change_a_document"),
+    Mutant("services/billing/use_cases/estimates.py", 'if not all(visit.kind.visit_type_code for visit in visits):', 'if False:', I_BILLING_ESTIMATE_CHANGES),
 ]  # fmt: skip

@@ -204,6 +204,8 @@ async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock
     course, now = await store.course(course_id), store.call.now
     names = await store.visit_types(course.protocol_version_id)
     visits = await store.expected_visits(course_id)
+    if not all(visit.kind.visit_type_code for visit in visits):
+        return  # Booked before billing kept what each visit is: the estimate stays as it was.
     first = site.day(visits[0].start)
     covered = [visit for visit in visits if site.day(visit.start) <= last_covered(first)]
     kinds = [visit.kind for visit in covered]
