@@ -10,6 +10,7 @@ from atoll.billing.v1 import (
     charge_service_pb2,
     code_service_pb2,
     credit_note_service_pb2,
+    document_service_pb2,
     estimate_service_pb2,
     invoice_service_pb2,
     ledger_service_pb2,
@@ -21,11 +22,13 @@ from atoll.billing.v1 import (
     tax_service_pb2,
 )
 from chassis.db import Database
+from services.billing.printing.keys import KeyRing
 from services.billing.rpc.accounts import AccountServicer
 from services.billing.rpc.billing_profiles import BillingProfileServicer
 from services.billing.rpc.charges import ChargeServicer
 from services.billing.rpc.codes import CodeServicer
 from services.billing.rpc.credit_notes import CreditNoteServicer
+from services.billing.rpc.documents import DocumentServicer
 from services.billing.rpc.estimates import EstimateServicer
 from services.billing.rpc.invoices import InvoiceServicer
 from services.billing.rpc.ledger import LedgerServicer
@@ -37,7 +40,8 @@ from services.billing.rpc.settlements import SettlementServicer
 from services.billing.rpc.tax import TaxServicer
 
 
-def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
+def servicers(db: Database, keys: KeyRing | None = None) -> Mapping[ServiceDescriptor, object]:
+    """`keys`: those of the environment, unless others are given."""
     return {
         price_book_service_pb2.DESCRIPTOR.services_by_name["PriceBookService"]: PriceBookServicer(db),
         estimate_service_pb2.DESCRIPTOR.services_by_name["EstimateService"]: EstimateServicer(db),
@@ -53,4 +57,7 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         charge_service_pb2.DESCRIPTOR.services_by_name["ChargeService"]: ChargeServicer(db),
         credit_note_service_pb2.DESCRIPTOR.services_by_name["CreditNoteService"]: CreditNoteServicer(db),
         tax_service_pb2.DESCRIPTOR.services_by_name["TaxService"]: TaxServicer(db),
+        document_service_pb2.DESCRIPTOR.services_by_name["DocumentService"]: DocumentServicer(
+            db, keys or KeyRing.of_environment()
+        ),
     }

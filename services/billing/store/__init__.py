@@ -7,6 +7,8 @@ from chassis.errors import DomainError
 from services.billing.domain.charges import ChargeInvoiced
 from services.billing.domain.codes import CodesOverlap
 from services.billing.domain.entitlements import EntitlementMissing, PackageEnded
+from services.billing.domain.estimates import EstimateAcknowledged
+from services.billing.domain.guard import DisputeOpen
 from services.billing.domain.packages import PackageItemRepeated, PackagePublished
 from services.billing.domain.periods import PeriodClosed
 from services.billing.domain.prices import (
@@ -24,14 +26,17 @@ from services.billing.store.charges import ChargeStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
 from services.billing.store.credit_notes import CreditNoteStore
+from services.billing.store.deadlines import DeadlineStore
 from services.billing.store.documents import DocumentStore
 from services.billing.store.drafts import DraftStore
 from services.billing.store.entitlements import EntitlementStore
 from services.billing.store.estimates import EstimateStore
+from services.billing.store.guard import GuardStore
 from services.billing.store.invoices import InvoiceStore
 from services.billing.store.packages import PackageStore
 from services.billing.store.periods import PeriodStore
 from services.billing.store.prices import PriceStore
+from services.billing.store.printing import PrintingStore
 from services.billing.store.profiles import ProfileStore
 from services.billing.store.redemptions import RedemptionStore
 from services.billing.store.settlements import SettlementStore
@@ -57,6 +62,9 @@ class BillingStore(
     CreditNoteStore,
     TaxStore,
     ChargeStore,
+    DeadlineStore,
+    GuardStore,
+    PrintingStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
@@ -78,4 +86,6 @@ class BillingStore(
         "package_end_chain_id_sale_id_key": PackageEnded,
         "invoice_line_pkey": ChargeInvoiced,
         "tax_rule_chain_id_site_id_name_effective_date_key": TaxRuleDates,
+        "estimate_acknowledgement_pkey": EstimateAcknowledged,
+        "estimate_dispute_open_key": DisputeOpen,
     }

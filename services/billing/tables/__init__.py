@@ -8,12 +8,15 @@ last number of a series.
 from services.billing.tables.codes import diagnosis_code, service_code
 from services.billing.tables.columns import metadata
 from services.billing.tables.copies import (
+    NO_CHAIN,
     course,
     legal_entity,
     patient,
     patient_alias,
     rendered_visit,
+    served_chain,
     site,
+    staff,
     visit,
     visit_type,
 )
@@ -26,7 +29,16 @@ from services.billing.tables.documents import (
     open_item,
     payment,
 )
-from services.billing.tables.estimates import estimate, estimate_line
+from services.billing.tables.estimates import (
+    estimate,
+    estimate_acknowledgement,
+    estimate_approval,
+    estimate_delivery,
+    estimate_dispute,
+    estimate_duty,
+    estimate_excess,
+    estimate_line,
+)
 from services.billing.tables.invoices import (
     credit_note,
     credit_note_line,
@@ -39,7 +51,6 @@ from services.billing.tables.invoices import (
 from services.billing.tables.ledger import adjustment, entry, period, period_balance, posting
 from services.billing.tables.offences import offence
 from services.billing.tables.packages import (
-    NO_CHAIN,
     entitlement,
     package,
     package_chain,
@@ -53,6 +64,7 @@ from services.billing.tables.packages import (
     settlement_item,
 )
 from services.billing.tables.prices import pin, price_book, price_item, publication
+from services.billing.tables.printing import document, document_order, document_work
 from services.billing.tables.profiles import legal_entity_billing, site_billing
 from services.billing.tables.tax import tax_rule
 
@@ -67,9 +79,18 @@ __all__ = [
     "credit_note_series",
     "credit_use",
     "diagnosis_code",
+    "document",
+    "document_order",
+    "document_work",
     "entitlement",
     "entry",
     "estimate",
+    "estimate_acknowledgement",
+    "estimate_approval",
+    "estimate_delivery",
+    "estimate_dispute",
+    "estimate_duty",
+    "estimate_excess",
     "estimate_line",
     "invoice",
     "invoice_draft",
@@ -100,11 +121,13 @@ __all__ = [
     "publication",
     "redemption",
     "rendered_visit",
+    "served_chain",
     "service_code",
     "settlement",
     "settlement_item",
     "site",
     "site_billing",
+    "staff",
     "tax_rule",
     "unapplication",
     "visit",
