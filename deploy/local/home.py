@@ -1,6 +1,8 @@
 """The folder where a local stack keeps its data, and what a running stack says about itself there."""
 
+import base64
 import fcntl
+import json
 import os
 import time
 from collections.abc import Mapping
@@ -41,6 +43,18 @@ class Home:
     @property
     def service_token(self) -> Path:
         return self.folder / "service-token"
+
+    @property
+    def document_keys(self) -> Path:
+        """What billing encrypts documents with: see services/billing/printing/keys.py."""
+        return self.folder / "document-keys.json"
+
+    def make_document_keys(self) -> None:
+        """On first use, so that what is encrypted with it outlives a restart of the stack."""
+        if not self.document_keys.exists():
+            key = base64.b64encode(os.urandom(32)).decode()
+            self.document_keys.touch(mode=0o600)
+            self.document_keys.write_text(json.dumps({"current": "1", "keys": {"1": key}}))
 
     @property
     def stack_file(self) -> Path:

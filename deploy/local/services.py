@@ -26,6 +26,7 @@ class Surroundings:
     service_token: Path
     smtp_port: int
     patients_address: str
+    document_keys: Path
     clock: Path | None = None
 
     def environment(self) -> dict[str, str]:
@@ -39,6 +40,12 @@ class Surroundings:
         if self.clock:
             values["ATOLL_CLOCK"] = str(self.clock)
         return values
+
+    def of_billing(self) -> dict[str, str]:
+        return {
+            "ATOLL_PATIENTS_ADDRESS": self.patients_address,
+            "ATOLL_DOCUMENT_KEYS_FILE": str(self.document_keys),
+        }
 
     def of_notifications(self) -> dict[str, str]:
         return {
@@ -60,6 +67,7 @@ def serve(name: str, ports: ServicePorts, databases: DatabaseUrls, around: Surro
         **PYTHON,
         **around.environment(),
         **(around.of_notifications() if name == "notifications" else {}),
+        **(around.of_billing() if name == "billing" else {}),
         "ATOLL_DATABASE_URL": databases.service,
         "ATOLL_RELAY_DATABASE_URL": databases.relay,
         "ATOLL_SEALER_DATABASE_URL": databases.sealer,

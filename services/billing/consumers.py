@@ -15,21 +15,25 @@ from atoll.scheduling.v1.events_pb2 import (
     LegalEntityRegistered,
     LegalEntityUpdated,
     ProtocolVersionPublished,
+    ResourceRegistered,
+    ResourceUpdated,
     SiteRegistered,
+    SiteUpdated,
     VisitCancelled,
     VisitCompleted,
     VisitMissed,
 )
+from atoll.scheduling.v1.protocol_pb2 import RESOURCE_KIND_STAFF
 from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import to_instant
 from services.billing.domain.fees import FeeKind
 from services.billing.domain.prices import VisitKind
-from services.billing.domain.sites import Course, RenderedVisit, Site, VisitStatus
+from services.billing.domain.sites import BookedVisit, Course, RenderedVisit, Site, Staff, VisitStatus
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import render
 from services.billing.use_cases.charging import charge_fee
-from services.billing.use_cases.estimates import BookedVisit, open_course
+from services.billing.use_cases.estimates import drop_visits, open_course
 from services.billing.use_cases.payments import release_deposits
 
 
@@ -38,9 +42,23 @@ async def keep_legal_entity(store: BillingStore, event: LegalEntityRegistered | 
     await store.keep_legal_entity(id, event.display_name, version)
 
 
-async def keep_site(store: BillingStore, event: SiteRegistered) -> None:
-    legal_entity_id = from_wire("legalentity", event.legal_entity_id)
-    await store.keep_site(Site(from_wire("site", event.site_id), legal_entity_id, ZoneInfo(event.time_zone)))
+async def keep_site(store: BillingStore, event: SiteRegistered | SiteUpdated) -> None:
+    """Its legal entity and its zone are those that it was registered with."""
+    site = Site(
+        from_wire("site", event.site_id),
+        from_wire("legalentity", event.legal_entity_id),
+        ZoneInfo(event.time_zone),
+        display_name=event.display_name,
+        state=event.state,
+        address=event.address,
+    )
+    await store.keep_site(site, event.meta.aggregate_version)
+
+
+async def keep_staff(store: BillingStore, event: ResourceRegistered | ResourceUpdated) -> None:
+    if event.kind == RESOURCE_KIND_STAFF:
+        staff = Staff(from_wire("resource", event.resource_id), event.display_name, event.credential, event.npi)
+        await store.keep_staff(staff, event.meta.aggregate_version)
 
 
 async def keep_visit_types(store: BillingStore, event: ProtocolVersionPublished) -> None:
@@ -61,16 +79,27 @@ async def unmerge(store: BillingStore, event: PatientUnmerged) -> None:
     await store.keep_alias(from_wire("patient", event.merged_patient_id), None, event.meta.aggregate_version)
 
 
-async def estimate_course(store: BillingStore, event: CourseBooked | CourseHeld) -> None:
-    """A hold is answered as a booking is: with an estimate, and the deposit due. Booked, its visits are known."""
-    course = Course(
+async def estimate_held_course(store: BillingStore, event: CourseHeld) -> None:
+    """A hold is answered with an estimate, and the deposit due."""
+    await open_course(store, _course(event), _visits(event), booked=False)
+
+
+async def estimate_booked_course(store: BillingStore, event: CourseBooked) -> None:
+    await open_course(store, _course(event), _visits(event), booked=True)
+
+
+def _course(event: CourseBooked | CourseHeld) -> Course:
+    return Course(
         id=from_wire("course", event.course_id),
         site_id=from_wire("site", event.site_id),
         patient_id=from_wire("patient", event.patient_id),
         protocol_version_id=from_wire("protocolversion", event.protocol_version_id),
         booked_at=to_instant(event.meta.occur_time),
     )
-    visits = [
+
+
+def _visits(event: CourseBooked | CourseHeld) -> list[BookedVisit]:
+    return [
         BookedVisit(
             from_wire("visit", visit.visit_id),
             VisitKind(visit.visit_type_code, visit.route_code, visit.band_code),
@@ -78,8 +107,6 @@ async def estimate_course(store: BillingStore, event: CourseBooked | CourseHeld)
         )
         for visit in event.visits
     ]
-    await open_course(store, course, visits)
-    await store.keep_kinds({visit.id: visit.kind for visit in visits})
 
 
 async def charge_visit(store: BillingStore, event: VisitCompleted) -> None:
@@ -98,38 +125,40 @@ async def charge_visit(store: BillingStore, event: VisitCompleted) -> None:
     await render(store, visit)
 
 
-async def mark_cancelled(store: BillingStore, event: VisitCancelled) -> None:
+async def drop_cancelled(store: BillingStore, event: VisitCancelled) -> None:
     """Late by the patient, it may cost a fee."""
-    await _mark(store, event.course_id, event.visit_id, VisitStatus.CANCELLED)
+    await _drop(store, event, [event.visit_id], VisitStatus.CANCELLED)
     if event.reason == CANCELLATION_REASON_PATIENT:
         await _charge_fee(store, event, FeeKind.LATE_CANCELLATION, to_instant(event.meta.occur_time))
 
 
-async def mark_missed(store: BillingStore, event: VisitMissed) -> None:
-    await _mark(store, event.course_id, event.visit_id, VisitStatus.MISSED)
+async def drop_missed(store: BillingStore, event: VisitMissed) -> None:
+    await _drop(store, event, [event.visit_id], VisitStatus.MISSED)
     await _charge_fee(store, event, FeeKind.NO_SHOW, None)
 
 
 async def _charge_fee(
     store: BillingStore, event: VisitCancelled | VisitMissed, kind: FeeKind, cancelled_at: datetime | None
 ) -> None:
-    """With the site locked: its price books are read, and the course may be pinned to one."""
-    site_id, visit_id = from_wire("site", event.site_id), from_wire("visit", event.visit_id)
-    await store.lock([site_id])
-    site = await store.site(site_id)
+    """With the site locked, as `_drop` left it: its price books are read, and the course may be pinned to one."""
+    site, visit_id = await store.site(from_wire("site", event.site_id)), from_wire("visit", event.visit_id)
     await charge_fee(store, site, visit_id, kind, cancelled_at, UUID(event.meta.event_id))
 
 
-async def mark_ended(store: BillingStore, event: CourseHoldExpired | CourseHoldReleased) -> None:
+async def drop_ended(store: BillingStore, event: CourseHoldExpired | CourseHoldReleased) -> None:
     """What was paid for it is the patient's, if nothing else of the course is to come."""
-    for visit_id in event.visit_ids:
-        await _mark(store, event.course_id, visit_id, VisitStatus.CANCELLED)
+    await _drop(store, event, event.visit_ids, VisitStatus.CANCELLED)
     await release_deposits(store, from_wire("course", event.course_id))
 
 
-async def _mark(store: BillingStore, course_id: str, visit_id: str, status: VisitStatus) -> None:
-    await store.course(from_wire("course", course_id))
-    await store.mark_visit(from_wire("visit", visit_id), status)
+async def _drop(
+    store: BillingStore,
+    event: VisitCancelled | VisitMissed | CourseHoldExpired | CourseHoldReleased,
+    visit_ids: Sequence[str],
+    status: VisitStatus,
+) -> None:
+    site_id, course_id = from_wire("site", event.site_id), from_wire("course", event.course_id)
+    await drop_visits(store, site_id, course_id, [from_wire("visit", id) for id in visit_ids], status)
 
 
 READS: dict[str, Reads] = {
@@ -137,14 +166,17 @@ READS: dict[str, Reads] = {
         LegalEntityRegistered: keep_legal_entity,
         LegalEntityUpdated: keep_legal_entity,
         SiteRegistered: keep_site,
+        SiteUpdated: keep_site,
+        ResourceRegistered: keep_staff,
+        ResourceUpdated: keep_staff,
         ProtocolVersionPublished: keep_visit_types,
-        CourseBooked: estimate_course,
-        CourseHeld: estimate_course,
-        CourseHoldExpired: mark_ended,
-        CourseHoldReleased: mark_ended,
+        CourseBooked: estimate_booked_course,
+        CourseHeld: estimate_held_course,
+        CourseHoldExpired: drop_ended,
+        CourseHoldReleased: drop_ended,
         VisitCompleted: charge_visit,
-        VisitCancelled: mark_cancelled,
-        VisitMissed: mark_missed,
+        VisitCancelled: drop_cancelled,
+        VisitMissed: drop_missed,
     },
     "PATIENTS": {PatientRegistered: Together(keep_patients), PatientMerged: merge, PatientUnmerged: unmerge},
 }

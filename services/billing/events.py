@@ -14,7 +14,10 @@ from atoll.billing.v1.events_pb2 import (
     DisputeOpened,
     EntitlementRedeemed,
     EntitlementRestored,
+    EstimateAcknowledged,
+    EstimateDelivered,
     EstimateIssued,
+    EstimateOverdue,
     InvoiceIssued,
     InvoicePaid,
     PackageExpired,
@@ -36,9 +39,10 @@ from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import Charge, Payment
 from services.billing.domain.cards import CardCharge
 from services.billing.domain.credit_notes import CreditNote
+from services.billing.domain.deadlines import Duty
 from services.billing.domain.disputes import Dispute
 from services.billing.domain.entitlements import Entitlement, Sale
-from services.billing.domain.estimates import Estimate
+from services.billing.domain.estimates import Delivery, Estimate
 from services.billing.domain.invoices import Invoice
 from services.billing.domain.payments import Forfeiture
 from services.billing.domain.periods import Period
@@ -267,4 +271,35 @@ def dispute_closed(dispute: Dispute, *, won: bool) -> DisputeClosed:
         patient_id=to_wire("patient", dispute.patient_id),
         site_id=to_wire("site", dispute.site_id),
         won=won,
+    )
+
+
+def estimate_delivered(estimate: Estimate, delivery: Delivery) -> EstimateDelivered:
+    return EstimateDelivered(
+        estimate_id=to_wire("estimate", estimate.id),
+        patient_id=to_wire("patient", estimate.patient_id),
+        site_id=to_wire("site", estimate.site_id),
+        course_id=to_wire("course", estimate.course_id) if estimate.course_id else "",
+        written=delivery.method.written,
+        deliver_time=to_timestamp(delivery.delivered_at),
+    )
+
+
+def estimate_acknowledged(estimate: Estimate) -> EstimateAcknowledged:
+    return EstimateAcknowledged(
+        estimate_id=to_wire("estimate", estimate.id),
+        patient_id=to_wire("patient", estimate.patient_id),
+        site_id=to_wire("site", estimate.site_id),
+        course_id=to_wire("course", estimate.course_id) if estimate.course_id else "",
+    )
+
+
+def estimate_overdue(duty: Duty) -> EstimateOverdue:
+    assert duty.clock.due_at
+    return EstimateOverdue(
+        estimate_id=to_wire("estimate", duty.estimate_id),
+        patient_id=to_wire("patient", duty.patient_id),
+        site_id=to_wire("site", duty.site_id),
+        course_id=to_wire("course", duty.course_id) if duty.course_id else "",
+        due_time=to_timestamp(duty.clock.due_at),
     )

@@ -1,7 +1,8 @@
 """What billing does by itself: one elected process of the service runs it.
 
-A package whose last day is over is drawn from by no visit, whether or not this job runs. It is here to take what is
-left, to tell of it, and to tell before.
+It ends packages, and tells of those that end soon and of estimates that are overdue. A package whose last day is over
+is drawn from by no visit, whether or not this job runs: it is here to take what is left. Documents are written by
+`services.billing.printing.writer`.
 """
 
 import asyncio
@@ -20,11 +21,13 @@ from chassis.tracing import traceparent_of
 from services.billing.store import BillingStore
 from services.billing.tables import NO_CHAIN
 from services.billing.use_cases import sales
+from services.billing.use_cases.estimates import tell_overdue
 
 log = structlog.get_logger()
 
-POLL_S = 60.0
-AT_ONCE_MAX = 20
+ENDING_POLL_S, TELLING_POLL_S = 60.0, 5.0
+END_MAX, TELL_MAX = 20, 50
+"""At once."""
 
 
 async def end_packages(db: Database, settings: Settings, clock: Clock) -> None:
@@ -35,22 +38,41 @@ async def end_packages(db: Database, settings: Settings, clock: Clock) -> None:
                 pass
         except DomainError as error:
             log.warning("packages.not_ended", error=error.reason)
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(ENDING_POLL_S)
 
 
 async def end_due_packages(db: Database, clock: Clock) -> int:
     """Of every chain, at most so many in one transaction; how many it found, those to tell of among them."""
-    chains = await db.job(_call(NO_CHAIN, clock), BillingStore, BillingStore.package_chains)
-    steps = [partial(step, limit=AT_ONCE_MAX) for step in (sales.end_over, sales.warn_expiring)]
-    return sum([await db.job(_call(chain_id, clock), BillingStore, step) for chain_id in chains for step in steps])
+    chains = await db.job(_call(NO_CHAIN, "packages", clock), BillingStore, BillingStore.package_chains)
+    steps = [partial(step, limit=END_MAX) for step in (sales.end_over, sales.warn_expiring)]
+    calls = [_call(chain_id, "packages", clock) for chain_id in chains]
+    return sum([await db.job(call, BillingStore, step) for call in calls for step in steps])
 
 
-def _call(chain_id: UUID, clock: Clock) -> Call:
+async def tell_overdue_estimates(db: Database, settings: Settings, clock: Clock) -> None:
+    """Until cancelled."""
+    while True:
+        try:
+            while await tell_some(db, clock):
+                pass
+        except DomainError as error:
+            log.warning("estimates.not_told", error=error.reason)
+        await asyncio.sleep(TELLING_POLL_S)
+
+
+async def tell_some(db: Database, clock: Clock) -> int:
+    """Of every chain, at most so many in one transaction; how many it told of."""
+    chains = await db.job(_call(NO_CHAIN, "deadlines", clock), BillingStore, BillingStore.served_chains)
+    tell = partial(tell_overdue, limit=TELL_MAX)
+    return sum([await db.job(_call(chain_id, "deadlines", clock), BillingStore, tell) for chain_id in chains])
+
+
+def _call(chain_id: UUID, work: str, clock: Clock) -> Call:
     return Call(
         chain_id=chain_id,
         sites=None,
         actor="billing",
-        method="billing.packages",
+        method=f"billing.{work}",
         cause="",
         audit=AUDIT_NONE,
         now=clock(),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from atoll.billing.v1.events_pb2 import PaymentReceived
+from atoll.billing.v1.events_pb2 import EstimateDelivered, EstimateIssued, PaymentReceived
 from atoll.patients.v1.events_pb2 import (
     AdverseEventReported,
     AdverseEventResolved,
@@ -99,6 +99,19 @@ async def keep_deposit(store: SchedulingStore, event: PaymentReceived) -> None:
         await store.keep_deposit(from_wire("course", event.course_id), to_instant(event.meta.occur_time))
 
 
+async def keep_estimate_delivered(store: SchedulingStore, event: EstimateDelivered) -> None:
+    """What was told by word of mouth is followed by a written one."""
+    if event.course_id and event.written:
+        await store.keep_estimate_delivered(from_wire("course", event.course_id), to_instant(event.deliver_time))
+
+
+async def forget_estimate_delivered(store: SchedulingStore, event: EstimateIssued) -> None:
+    """A course that changed has another estimate, if the law asks for one: that has to be delivered, too."""
+    if event.course_id and event.HasField("due_time"):
+        at = to_instant(event.meta.occur_time)
+        await store.forget_estimate_delivered(from_wire("course", event.course_id), at)
+
+
 async def open_tasks(store: SchedulingStore, event: ClosureCreated) -> None:
     """Told by itself, since whoever closes may not see what is at other sites."""
     await use_cases.open_tasks(store, from_wire("closure", event.closure_id))
@@ -109,7 +122,11 @@ async def complete_tasks(store: SchedulingStore, event: ClosureCancelled) -> Non
 
 
 READS: Mapping[str, Reads] = {
-    "BILLING": {PaymentReceived: keep_deposit},
+    "BILLING": {
+        PaymentReceived: keep_deposit,
+        EstimateDelivered: keep_estimate_delivered,
+        EstimateIssued: forget_estimate_delivered,
+    },
     "PATIENTS": {
         PatientRegistered: Together(keep_patients),
         PatientMerged: merge,

@@ -254,6 +254,7 @@ course = chain_table(
     Column("booked_at", Instant),  # None: nothing of it is booked yet.
     Column("version", Integer, nullable=False),  # Counts the events about the course, its visits' among them.
     Column("deposit_paid_at", Instant),  # As billing told; None: not yet, or there is none.
+    Column("estimate_delivered_at", Instant),  # The first time, in writing; as billing told.
     _belongs_to("site", "site_id"),
     _belongs_to("protocol_version", "protocol_version_id"),
     Index("course_by_site", "chain_id", "site_id", "id"),

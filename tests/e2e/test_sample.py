@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from rich.progress import Progress
 
 from atoll.billing.v1.account_service_pb2 import GetCourseAccountRequest
 from atoll.billing.v1.account_service_pb2_grpc import AccountServiceStub
+from atoll.billing.v1.document_service_pb2 import GetDocumentRequest
+from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
+from atoll.billing.v1.estimate_service_pb2 import ListEstimatesRequest
+from atoll.billing.v1.estimate_service_pb2_grpc import EstimateServiceStub
 from atoll.patients.v1.consent_service_pb2 import CONSENT_STATUS_CURRENT, GetConsentStatusRequest
 from atoll.patients.v1.consent_service_pb2_grpc import ConsentServiceStub
 from atoll.scheduling.v1.course_service_pb2 import Course, GetCourseRequest, ListCoursesRequest
@@ -135,3 +140,18 @@ async def test_loading_again_changes_nothing(loaded: Loaded) -> None:
 
 def test_every_protocol_that_ships_is_a_programme_of_a_site() -> None:
     assert set(protocol_files()) == {"p1", "p2", "p3_iv", "p3_spravato", "p4", "p5"}
+
+
+async def test_the_estimate_of_a_course_is_printed_for_its_patient(loaded: Loaded) -> None:
+    """By the job of billing, which asks patients who they are."""
+    booked, metadata = loaded.sample.booked[0], [("authorization", f"Bearer {loaded.token('ROLE_BILLING')}")]
+    asked = ListEstimatesRequest(course_id=booked.course.id, page_size=1)
+    [estimate] = (await EstimateServiceStub(loaded.channel).ListEstimates(asked, metadata=metadata)).estimates
+    documents, request = DocumentServiceStub(loaded.channel), GetDocumentRequest(estimate_id=estimate.id)
+    pdf = b""
+    for _ in range(100):
+        with suppress(grpc.aio.AioRpcError):  # Pending.
+            pdf = (await documents.GetDocument(request, metadata=metadata)).document.pdf
+            break
+        await asyncio.sleep(0.2)
+    assert pdf.startswith(b"%PDF")

@@ -18,6 +18,7 @@ from chassis.ids import from_wire, new_id, to_wire
 from services.billing.tables import metadata
 from tests.support import packages
 from tests.support.billing import Billing, BookedCourse, dollars, open_billing, open_chain
+from tests.support.billing_estimates import leave_traces
 from tests.support.billing_rows import fill
 from tests.support.invoicing import invoicing_story
 from tests.support.service import NOW, Running, refusal
@@ -288,13 +289,14 @@ async def test_nothing_is_applied_beyond_what_is_left(billing: Billing) -> None:
 DOCUMENTS = (
     "course", "rendered_visit", "pin", "estimate", "estimate_line", "charge", "payment", "invoice", "invoice_line",
     "application", "entry", "posting", "invoice_tax", "credit_note", "credit_note_line", "credit_use", "unapplication",
-    "offence",
+    "offence", "estimate_delivery", "estimate_acknowledgement", "estimate_approval", "estimate_excess",
+    "document_order", "document",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("table", DOCUMENTS)
 async def test_no_role_of_the_service_may_change_a_document(billing: Billing, table: str) -> None:
-    await story(billing)
+    await leave_traces(billing, await story(billing))
     for change in (f"UPDATE {table} SET site_id = site_id", f"DELETE FROM {table}"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await billing.execute(change)

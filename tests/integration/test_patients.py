@@ -379,3 +379,21 @@ async def test_nothing_that_tells_who_a_patient_is_leaves_by_events_logs_audit_o
     logs = "".join(capfd.readouterr())
     assert (len(left), logs.count("rpc.done"), logs.count("rpc.refused")) == (2 + 4, 4, 4)
     assert not [each for each in (logs, str(refusals), *left) if canary in each.lower() or "1901" in each]
+
+
+async def test_whom_a_document_is_about_is_told_to_services_only(desk: Desk) -> None:
+    created = await desk.create(given_names=["Ana", "María"], family_name="Ruiz")
+    request, chain = pb.GetDocumentDetailsRequest(patient_id=created.id), to_wire("chain", desk.service.chain_id)
+    service = desk.service.token("ROLE_SERVICE", chain="*", subject="billing")
+    call = desk.patients.GetDocumentDetails
+    details = (await desk.service.call(call, request, service, atoll_chain=chain)).document_details
+    assert (details.patient_id, list(details.given_names), details.family_name) == (
+        created.id,
+        ["Ana", "María"],
+        "Ruiz",
+    )
+    assert details.birth_date == created.birth_date
+    assert (await refusal(desk.service.call(call, request))).reason == "ACCESS_DENIED"
+    other = to_wire("chain", new_id())
+    refused = await refusal(desk.service.call(call, request, service, atoll_chain=other))
+    assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "PATIENT_NOT_FOUND")

@@ -10,7 +10,7 @@ import pytest_asyncio
 from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
-from atoll.billing.v1.events_pb2 import PaymentReceived
+from atoll.billing.v1.events_pb2 import EstimateDelivered, EstimateIssued, PaymentReceived
 from atoll.scheduling.v1 import gate_pb2, protocol_pb2, visit_service_pb2
 from atoll.scheduling.v1 import gate_service_pb2 as pb
 from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_PATIENT, SegmentMinutes
@@ -190,6 +190,43 @@ async def test_a_deposit_is_passed_by_what_billing_tells_and_by_nobody_else(clin
     assert (await refusal(check_in(clinic, visit_id))).reason == "GATES_NOT_PASSED"
     await clinic.svc.deliver(PaymentReceived(payment_id=part.payment_id, course_id=course.id, deposit_covered=True))
     assert (await gates(clinic, visit_id))["DEPOSIT_PAID"].recorded_by == "billing"
+    await check_in(clinic, visit_id)
+
+
+async def test_an_estimate_is_delivered_when_billing_tells_so_and_in_writing_only(clinic: Clinic) -> None:
+    await use(clinic, [gate("ESTIMATE_DELIVERED", "BLOCK")])
+    course = await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST])))
+    visit_id = course.visits[0].id
+    by_hand = await refusal(record(clinic, visit_id, "ESTIMATE_DELIVERED"))
+    assert (by_hand.code, by_hand.reason) == (StatusCode.INVALID_ARGUMENT, "GATE_NOT_RECORDED_BY_HAND")
+
+    def delivered(hours: int, **changes: Any) -> EstimateDelivered:
+        at = to_timestamp(NOW + timedelta(hours=hours))
+        fields: dict[str, Any] = {"course_id": course.id, "deliver_time": at}
+        return EstimateDelivered(**fields | changes)
+
+    await clinic.svc.deliver(delivered(0))
+    await clinic.svc.deliver(delivered(0, course_id="", written=True))
+    assert (await refusal(check_in(clinic, visit_id))).faults == [("gates.ESTIMATE_DELIVERED", "BLOCKED")]
+    for hours in (1, 2):
+        await clinic.svc.deliver(delivered(hours, written=True))
+    shown = (await gates(clinic, visit_id))["ESTIMATE_DELIVERED"]
+    assert (shown.recorded_by, shown.record_time) == ("billing", to_timestamp(NOW + timedelta(hours=1)))
+    await check_in(clinic, visit_id)
+
+
+async def test_an_estimate_that_the_law_asks_for_anew_has_to_be_delivered_anew(clinic: Clinic) -> None:
+    await use(clinic, [gate("ESTIMATE_DELIVERED", "BLOCK")])
+    course = await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST])))
+    visit_id, at = course.visits[0].id, to_timestamp(NOW)
+    await clinic.svc.deliver(EstimateDelivered(course_id=course.id, written=True, deliver_time=at))
+    await clinic.svc.deliver(EstimateIssued(course_id=course.id))  # Too late to ask for: that before is the measure.
+    assert (await gates(clinic, visit_id))["ESTIMATE_DELIVERED"].passed
+    clinic.svc.clock.now = NOW + timedelta(hours=1)
+    await clinic.svc.deliver(EstimateIssued(course_id=course.id, due_time=at))
+    assert (await refusal(check_in(clinic, visit_id))).faults == [("gates.ESTIMATE_DELIVERED", "BLOCKED")]
+    later = to_timestamp(NOW + timedelta(hours=2))
+    await clinic.svc.deliver(EstimateDelivered(course_id=course.id, written=True, deliver_time=later))
     await check_in(clinic, visit_id)
 
 

@@ -337,4 +337,6 @@ SCHEDULING = [
     Mutant('services/scheduling/rpc/conflicts.py', 'error.indexes and self._looking < LOOKING_MAX', 'error.indexes', I_SCHEDULING_ALTERNATIVES),
     Mutant('services/scheduling/store/board.py', 'key = (id(visit_type), *columns)', 'key = (id(visit_type), row["id"])', I_SCHEDULING_BOARD),
     Mutant('services/scheduling/store/board.py', 'key = (id(visit_type), *columns)', 'key = tuple(columns)', I_SCHEDULING_BOARD),
+    Mutant('services/scheduling/consumers.py', 'if event.course_id and event.written:', 'if event.course_id:', I_SCHEDULING_GATES),
+    Mutant('services/scheduling/consumers.py', 'event.course_id and event.HasField("due_time")', 'event.course_id', I_SCHEDULING_GATES),
 ]  # fmt: skip

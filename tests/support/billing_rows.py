@@ -2,7 +2,19 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, SmallInteger, Table, Text, Uuid
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    Table,
+    Text,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, ExcludeConstraint
 
 from services.billing.tables import metadata
@@ -35,6 +47,9 @@ BY_COLUMN = {
     "redemption.undone_at": "CASE WHEN n % 2 = 0 THEN now() END",
     "redemption.undo_reason": "CASE WHEN n % 2 = 0 THEN '' END",
     "package_end.left_minor": "5 * (1 + n % 3)",
+    "estimate_duty.closed_at": "CASE WHEN n % 10 > 0 THEN now() END",
+    "estimate_duty.told_at": "CASE WHEN n % 10 > 0 THEN now() END",
+    "estimate_dispute.closed_at": "CASE WHEN n % 10 > 0 THEN now() END",
     "settlement_item.creditor_id": "md5('creditor' || n)::uuid",
 }
 """As the checks of a table, or an index of some rows only, want it."""
@@ -62,6 +77,8 @@ def _filler(column: Column[Any]) -> str:
         return "'told' || n"  # Each once.
     if isinstance(column.type, Text):
         return "'USD'"
+    if isinstance(column.type, LargeBinary):
+        return "repeat('x', 40)::bytea"
     assert isinstance(column.type, BigInteger | Integer | SmallInteger)
     return "1 + n % 3"
 

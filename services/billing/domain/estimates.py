@@ -1,7 +1,10 @@
-"""Good Faith Estimates: what visits will cost, and until when the law (45 CFR 149.610) wants the patient to know."""
+"""Good Faith Estimates: what visits will cost, and until when the law (45 CFR 149.610) wants the patient to know.
+
+By when which version is due, and which is the measure of bills: `domain.deadlines`.
+"""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import IntEnum
@@ -11,6 +14,7 @@ from zoneinfo import ZoneInfo
 from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
 from services.billing.domain.business_days import BusinessCalendar, end_of
+from services.billing.domain.codes import ServiceCode
 from services.billing.domain.prices import PriceBook, PriceMissing, Run, VisitKind, runs
 
 
@@ -22,6 +26,31 @@ class VisitInPast(DomainError):
     kind, reason, message = Kind.INVALID, "VISIT_IN_PAST", "a visit starts before now"
 
 
+class SeriesTooLong(DomainError):
+    kind, reason, message = Kind.INVALID, "SERIES_TOO_LONG", "an estimate covers no more than 12 months"
+
+
+class EstimateNotIssued(DomainError):
+    kind, reason, message = Kind.CONFLICT, "ESTIMATE_NOT_ISSUED", "the estimate lacks a price, and is not issued"
+
+
+class EstimateSuperseded(DomainError):
+    kind, reason, message = Kind.CONFLICT, "ESTIMATE_SUPERSEDED", "there is a later version of the estimate"
+
+
+class DeliveryTimeWrong(DomainError):
+    kind, reason = Kind.INVALID, "DELIVERY_TIME_WRONG"
+    message = "a delivery lies in the future, or before the estimate was issued"
+
+
+class EstimateNotDelivered(DomainError):
+    kind, reason, message = Kind.CONFLICT, "ESTIMATE_NOT_DELIVERED", "nobody recorded that the patient has the estimate"
+
+
+class EstimateAcknowledged(DomainError):
+    kind, reason, message = Kind.CONFLICT, "ESTIMATE_ACKNOWLEDGED", "the estimate was acknowledged before"
+
+
 class Trigger(IntEnum):
     """What made an estimate due; numbered as in the proto."""
 
@@ -29,6 +58,30 @@ class Trigger(IntEnum):
     BOOKED_10_DAYS_AHEAD = 2
     BOOKED_3_DAYS_AHEAD = 3
     SHORT_NOTICE = 4
+    HOLD = 5
+    CHANGE = 6
+
+
+class DeliveryMethod(IntEnum):
+    """Numbered as in the proto."""
+
+    PAPER = 1
+    EMAIL = 2
+    PORTAL = 3
+    ORAL = 4
+
+    @property
+    def written(self) -> bool:
+        return self is not DeliveryMethod.ORAL
+
+
+class Gap(IntEnum):
+    """What the law asks for, and nobody has told yet; numbered as in the proto."""
+
+    SERVICE_CODE = 1
+    NPI = 2
+    TIN = 3
+    LOCATION = 4
 
 
 DUE_WITHIN_BUSINESS_DAYS = {Trigger.REQUEST: 3, Trigger.BOOKED_10_DAYS_AHEAD: 3, Trigger.BOOKED_3_DAYS_AHEAD: 1}
@@ -50,14 +103,45 @@ def due(trigger: Trigger, day: date, zone: ZoneInfo, calendar: BusinessCalendar)
 
 
 @dataclass(frozen=True, slots=True)
+class Provider:
+    """Who renders items and bills them: a site as a facility, or a staff member there."""
+
+    id: UUID
+    display_name: str
+    credential: str
+    npi: str
+    tin: str
+    state: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    method: DeliveryMethod
+    delivered_at: datetime
+    recorded_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an estimate says beside its lines, as it was when it was made."""
+
+    providers: tuple[Provider, ...] = ()
+    separate_items: tuple[str, ...] = ()
+    disclaimer_version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """Visits of one kind."""
+    """Visits of one kind, rendered by one provider."""
 
     kind: VisitKind
     description: str
     count: int
     unit_price: Money | None = None  # None: no published price book has one.
     item_id: UUID | None = None
+    provider_id: UUID | None = None  # A staff member; None: the site.
+    codes: tuple[ServiceCode, ...] = ()
 
     @property
     def amount(self) -> Money | None:
@@ -79,6 +163,41 @@ class Estimate:
     price_book_id: UUID | None = None
     price_book_version: int = 0
     deposit: Money | None = None
+    last_date: date | None = None
+    beyond_count: int = 0
+    """Visits more than 12 months after the first, which are not in it."""
+    too_late: bool = False
+    """Issued after the last business day before a visit that changed: the version before stays the measure."""
+    content: Content = Content()
+    deliveries: tuple[Delivery, ...] = ()
+    acknowledged_at: datetime | None = None
+
+    @property
+    def visit_count(self) -> int:
+        return sum(line.count for line in self.lines)
+
+    @property
+    def days_between(self) -> int:
+        """Two visits, on average, half a day rounded up; 0 for one."""
+        gaps = self.visit_count - 1
+        days = (self.last_date - self.service_date).days if self.last_date else 0
+        return (2 * days + gaps) // (2 * gaps) if gaps else 0
+
+    @property
+    def primary(self) -> Line:
+        """What costs most; the first of those."""
+        return max(self.lines, key=lambda line: line.amount.minor if line.amount else -1)
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        providers = self.content.providers
+        lacking = {
+            Gap.SERVICE_CODE: any(not line.codes for line in self.lines),
+            Gap.NPI: any(not each.npi for each in providers),
+            Gap.TIN: any(not each.tin for each in providers),
+            Gap.LOCATION: any(not (each.state and each.address) for each in providers),
+        }
+        return tuple(gap for gap, lacks in lacking.items() if lacks)
 
     @property
     def priced(self) -> bool:
@@ -94,10 +213,11 @@ class Estimate:
         """The same visits with what prices there are in `books`: the one it is pinned to, and later ones."""
         if not books:
             return self
-        together = with_more(self.lines, ())
-        texts = {line.kind: line.description for line in together}
-        counts = [(line.kind, line.count) for line in together]
-        lines = tuple(_priced(run, texts[run.kind]) for run in runs(books, counts))
+        lines = _together(self.lines)
+        counts = Counter[VisitKind]()
+        for line in lines:
+            counts[line.kind] += line.count
+        lines = tuple(_dealt(lines, runs(books, counts.items())))
         return replace(
             self,
             lines=lines,
@@ -107,20 +227,75 @@ class Estimate:
         )
 
 
-def lines_of(kinds: Sequence[VisitKind], names: Mapping[str, str]) -> tuple[Line, ...]:
-    """Visits of the same kind together, in the order of their first. `names` are those of visit types, by code."""
-    described = ((kind, names.get(kind.visit_type_code, kind.visit_type_code)) for kind in kinds)
-    return tuple(Line(kind, name, count) for (kind, name), count in Counter(described).items())
+def lines_of(
+    kinds: Sequence[VisitKind], names: Mapping[str, str], provider_ids: Sequence[UUID | None] = ()
+) -> tuple[Line, ...]:
+    """Visits of the same kind and provider together, in the order of their first. `names` are those of visit types, by
+    code; `provider_ids` are of staff, one for each visit, or none at all."""
+    providers = provider_ids or [None] * len(kinds)
+    counts = Counter(zip(kinds, providers, strict=True))
+    return tuple(
+        Line(kind, names.get(kind.visit_type_code, kind.visit_type_code), count, provider_id=provider_id)
+        for (kind, provider_id), count in counts.items()
+    )
 
 
-def with_more(lines: Sequence[Line], more: Sequence[Line]) -> tuple[Line, ...]:
-    """Visits of the same kind together, which may have stood on several lines for their prices."""
-    counts = Counter[VisitKind]()
-    for line in (*lines, *more):
-        counts[line.kind] += line.count
-    first = {line.kind: line for line in (*more, *lines)}
-    kinds = dict.fromkeys(line.kind for line in (*lines, *more))
-    return tuple(replace(first[kind], count=counts[kind]) for kind in kinds)
+def _together(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Visits of the same kind and provider, which may have stood on several lines for their prices."""
+    counts = Counter[tuple[VisitKind, UUID | None]]()
+    first = dict[tuple[VisitKind, UUID | None], Line]()
+    for line in lines:
+        key = (line.kind, line.provider_id)
+        counts[key] += line.count
+        first.setdefault(key, line)
+    return tuple(replace(line, count=counts[key]) for key, line in first.items())
+
+
+def _dealt(lines: Sequence[Line], priced: Iterable[Run]) -> Iterator[Line]:
+    """Who renders visits of the same kind, in the order of the lines, has the prices in the order of the visits."""
+    waiting = dict[VisitKind, list[Line]]()
+    for line in lines:
+        waiting.setdefault(line.kind, []).append(line)
+    for run in priced:
+        left = run.count
+        while left:
+            line = waiting[run.kind].pop(0)
+            part = min(left, line.count)
+            if part < line.count:
+                waiting[run.kind].insert(0, replace(line, count=line.count - part))
+            yield _priced(run, replace(line, count=part))
+            left -= part
+
+
+def last_covered(first: date) -> date:
+    """By one estimate: 12 months after its first day. Of 29 February it is the 28th."""
+    leap = (first.month, first.day) == (2, 29)
+    return first.replace(year=first.year + 1, day=28 if leap else first.day)
+
+
+def refuse_too_long(days: Sequence[date]) -> None:
+    """Names every visit beyond what one estimate covers."""
+    end = last_covered(min(days))
+    if beyond := [i for i, day in enumerate(days) if day > end]:
+        text = "is more than 12 months after the first visit"
+        raise SeriesTooLong(*(Violation(f"visits[{i}].start_time", "SERIES_TOO_LONG", text) for i in beyond))
+
+
+def check_delivery(estimate: Estimate, delivered_at: datetime, now: datetime, latest_id: UUID) -> None:
+    if estimate.total is None:
+        raise EstimateNotIssued()
+    if estimate.id != latest_id:
+        raise EstimateSuperseded()
+    if not estimate.created_at <= delivered_at <= now:
+        text = "is not between the issue of the estimate and now"
+        raise DeliveryTimeWrong(Violation("deliver_time", "DELIVERY_TIME_WRONG", text))
+
+
+def check_acknowledgement(estimate: Estimate) -> None:
+    if estimate.acknowledged_at:
+        raise EstimateAcknowledged()
+    if not estimate.deliveries:
+        raise EstimateNotDelivered()
 
 
 def refuse_past(starts: Sequence[datetime], now: datetime) -> None:
@@ -136,8 +311,9 @@ def refuse_unpriced(kinds: Sequence[VisitKind], estimate: Estimate) -> None:
         raise PriceMissing(*(Violation(f"visits[{i}]", "PRICE_MISSING", PriceMissing.message) for i in missing))
 
 
-def _priced(run: Run, text: str) -> Line:
-    """`text` stands on a line that has no price."""
+def _priced(run: Run, line: Line) -> Line:
+    """Without a price its text stays."""
     if not run.price:
-        return Line(run.kind, text, run.count)
-    return Line(run.kind, run.price.item.description, run.count, run.price.amount, run.price.item.id)
+        return replace(line, unit_price=None, item_id=None)
+    item = run.price.item
+    return replace(line, description=item.description, unit_price=run.price.amount, item_id=item.id)

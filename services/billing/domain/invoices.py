@@ -82,6 +82,19 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Issuer:
+    """Who bills, as documents name it. Empty: nothing was said."""
+
+    name: str = ""
+    address: tuple[str, ...] = ()
+    tax_id: str = ""
+    npi: str = ""
+    site: str = ""
+    text: str = ""
+    """At the foot of an invoice."""
+
+
+@dataclass(frozen=True, slots=True)
 class Wording:
     """What staff decides of an invoice beside its charges."""
 

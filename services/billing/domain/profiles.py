@@ -73,6 +73,13 @@ class SiteBilling:
             raise BusinessDaysContradict(*faults)
 
 
+def lines_of_address(address: Mapping[str, Any]) -> tuple[str, ...]:
+    """As an envelope has them. `address` is as the fields of google.type.PostalAddress."""
+    place = f"{address.get('administrative_area', '')} {address.get('postal_code', '')}".strip()
+    last = ", ".join(filter(None, (address.get("locality", ""), place)))
+    return tuple(filter(None, (*address.get("address_lines", ()), last)))
+
+
 def check_npi(npi: str, field: str) -> None:
     """An empty one is none. The others are ten digits by now."""
     if npi and not _passes_luhn(NPI_PREFIX + npi):

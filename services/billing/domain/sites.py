@@ -17,6 +17,13 @@ class Site:
     zone: ZoneInfo
     currency: str | None = None  # Of its published prices; None while there are none.
     calendar: BusinessCalendar = field(default_factory=BusinessCalendar)
+    display_name: str = ""
+    state: str = ""  # Two letters.
+    address: str = ""
+    npi: str = ""
+    """Of the facility, or else of the legal entity; as `tin`, empty while the billing profile does not tell it."""
+    tin: str = ""
+    """Of the legal entity that bills."""
 
     def day(self, instant: datetime) -> date:
         return instant.astimezone(self.zone).date()
@@ -29,6 +36,28 @@ class Course:
     patient_id: UUID
     protocol_version_id: UUID
     booked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Staff:
+    """Who may render a visit."""
+
+    id: UUID
+    display_name: str
+    credential: str
+    npi: str
+
+
+@dataclass(frozen=True, slots=True)
+class BookedVisit:
+    """As it is planned to take place."""
+
+    id: UUID
+    kind: VisitKind
+    start: datetime
+    held: bool = False
+    settled: bool = False
+    """Charged, or drawn from a package."""
 
 
 class VisitStatus(IntEnum):

@@ -2,12 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from chassis.money import MINOR_DIGITS, Money
+
 TEMPLATES = Path(__file__).parent
+NOBODY: Mapping[str, Any] = {"name": "", "birth_date": "", "diagnoses": []}
+"""Stands in for the patient until the document is written."""
 
 
 def pdf(template: str, content: Mapping[str, Any], at: datetime) -> bytes:
@@ -21,6 +25,17 @@ def pdf(template: str, content: Mapping[str, Any], at: datetime) -> bytes:
 
 def dumps(content: Mapping[str, Any]) -> str:
     return json.dumps(content, ensure_ascii=False, sort_keys=True)
+
+
+def day_text(day: date) -> str:
+    """ "March 1, 2027" """
+    return f"{day:%B} {day.day}, {day.year}"
+
+
+def money_text(money: Money) -> str:
+    """ "$1,180.00" """
+    units, rest = divmod(abs(money.minor), 10 ** MINOR_DIGITS[money.currency])
+    return f"{'-' if money.minor < 0 else ''}${units:,}.{rest:02}"
 
 
 @cache

@@ -13,6 +13,7 @@ from atoll.billing.v1 import (
     code_service_pb2,
     credit_note_service_pb2,
     dispute_service_pb2,
+    document_service_pb2,
     estimate_service_pb2,
     invoice_service_pb2,
     ledger_service_pb2,
@@ -27,6 +28,7 @@ from atoll.billing.v1 import (
 )
 from chassis.db import Database
 from chassis.times import utc_now
+from services.billing.printing.keys import KeyRing
 from services.billing.processor import Processors, ProcessorSettings
 from services.billing.processor.listener import Listener
 from services.billing.rpc.accounts import AccountServicer
@@ -36,6 +38,7 @@ from services.billing.rpc.cash import CashCountServicer
 from services.billing.rpc.charges import ChargeServicer
 from services.billing.rpc.codes import CodeServicer
 from services.billing.rpc.credit_notes import CreditNoteServicer
+from services.billing.rpc.documents import DocumentServicer
 from services.billing.rpc.estimates import EstimateServicer
 from services.billing.rpc.invoices import InvoiceServicer
 from services.billing.rpc.ledger import LedgerServicer
@@ -49,14 +52,16 @@ from services.billing.rpc.settlements import SettlementServicer
 from services.billing.rpc.tax import TaxServicer
 
 
-def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
-    """With the card processors that the environment tells of."""
+def servicers(db: Database, keys: KeyRing | None = None) -> Mapping[ServiceDescriptor, object]:
+    """With the card processors that the environment tells of; and the keys, unless others are given."""
     told = ProcessorSettings()
     processors = Processors(told.processors)
-    return servicers_with(db, processors, Listener(db, processors, utc_now, told.webhook_listen))
+    return servicers_with(db, processors, Listener(db, processors, utc_now, told.webhook_listen), keys)
 
 
-def servicers_with(db: Database, processors: Processors, listener: Listener) -> Mapping[ServiceDescriptor, object]:
+def servicers_with(
+    db: Database, processors: Processors, listener: Listener, keys: KeyRing | None = None
+) -> Mapping[ServiceDescriptor, object]:
     return {
         price_book_service_pb2.DESCRIPTOR.services_by_name["PriceBookService"]: PriceBookServicer(db),
         estimate_service_pb2.DESCRIPTOR.services_by_name["EstimateService"]: EstimateServicer(db),
@@ -77,4 +82,7 @@ def servicers_with(db: Database, processors: Processors, listener: Listener) -> 
         dispute_service_pb2.DESCRIPTOR.services_by_name["DisputeService"]: DisputeServicer(db),
         payout_service_pb2.DESCRIPTOR.services_by_name["PayoutService"]: PayoutServicer(db),
         cash_count_service_pb2.DESCRIPTOR.services_by_name["CashCountService"]: CashCountServicer(db),
+        document_service_pb2.DESCRIPTOR.services_by_name["DocumentService"]: DocumentServicer(
+            db, keys or KeyRing.of_environment()
+        ),
     }

@@ -8,6 +8,8 @@ from services.billing.domain.cash import CashCounted
 from services.billing.domain.charges import ChargeInvoiced
 from services.billing.domain.codes import CodesOverlap
 from services.billing.domain.entitlements import EntitlementMissing, PackageEnded
+from services.billing.domain.estimates import EstimateAcknowledged
+from services.billing.domain.guard import DisputeOpen
 from services.billing.domain.packages import PackageItemRepeated, PackagePublished
 from services.billing.domain.payments import CreditTooLow, NothingUnapplied, PaymentRepeated, PaymentReversed
 from services.billing.domain.periods import PeriodClosed
@@ -28,16 +30,19 @@ from services.billing.store.charges import ChargeStore
 from services.billing.store.codes import CodeStore
 from services.billing.store.copies import CopyStore
 from services.billing.store.credit_notes import CreditNoteStore
+from services.billing.store.deadlines import DeadlineStore
 from services.billing.store.documents import DocumentStore
 from services.billing.store.drafts import DraftStore
 from services.billing.store.entitlements import EntitlementStore
 from services.billing.store.estimates import EstimateStore
+from services.billing.store.guard import GuardStore
 from services.billing.store.invoices import InvoiceStore
 from services.billing.store.packages import PackageStore
 from services.billing.store.payments import PaymentStore
 from services.billing.store.payouts import PayoutStore
 from services.billing.store.periods import PeriodStore
 from services.billing.store.prices import PriceStore
+from services.billing.store.printing import PrintingStore
 from services.billing.store.profiles import ProfileStore
 from services.billing.store.redemptions import RedemptionStore
 from services.billing.store.refunds import RefundStore
@@ -69,6 +74,9 @@ class BillingStore(
     CardStore,
     PayoutStore,
     CashStore,
+    DeadlineStore,
+    GuardStore,
+    PrintingStore,
 ):
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
@@ -95,4 +103,6 @@ class BillingStore(
         "cash_is_counted_once": CashCounted,
         "open_item_left_check": NothingUnapplied,
         "open_item_credit_check": CreditTooLow,
+        "estimate_acknowledgement_pkey": EstimateAcknowledged,
+        "estimate_dispute_open_key": DisputeOpen,
     }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -18,11 +19,21 @@ from chassis.sql import Statement, param
 from chassis.store import Store
 from services.billing.domain.accounts import ChargeKind, ItemKind, OpenItem
 from services.billing.domain.codes import ServiceCode
-from services.billing.domain.invoices import Terms, ToBill
+from services.billing.domain.invoices import Issuer, Terms, ToBill
+from services.billing.domain.profiles import lines_of_address
 from services.billing.domain.sites import Site
 from services.billing.domain.tax import TaxRule
 from services.billing.store.documents import OPEN_ITEMS, charge_of
-from services.billing.tables import charge, invoice_line, legal_entity_billing, service_code, site, tax_rule
+from services.billing.tables import (
+    charge,
+    invoice_line,
+    legal_entity,
+    legal_entity_billing,
+    service_code,
+    site,
+    site_billing,
+    tax_rule,
+)
 
 CHAIN, ID, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "course_id"))
 
@@ -65,20 +76,36 @@ _rules = (
     .where(tax_rule.c.chain_id == CHAIN, tax_rule.c.site_id == ID)
     .scalar_subquery()
 )
+_its_entity = and_(legal_entity.c.chain_id == site.c.chain_id, legal_entity.c.id == site.c.legal_entity_id)
 _its_terms = and_(
     legal_entity_billing.c.chain_id == site.c.chain_id,
     legal_entity_billing.c.legal_entity_id == site.c.legal_entity_id,
 )
+_its_profile = and_(site_billing.c.chain_id == site.c.chain_id, site_billing.c.site_id == site.c.id)
+_terms = ("legal_name", "tax_id", "npi", "address", "invoice_prefix", "payment_terms_days", "statement_text")
 SITE_TO_BILL = Statement(
     select(
-        site,
+        *(site.c[name] for name in ("id", "legal_entity_id", "time_zone", "display_name")),
         _rules.label("rules"),
-        legal_entity_billing.c.invoice_prefix,
-        legal_entity_billing.c.payment_terms_days,
+        legal_entity.c.display_name.label("entity_name"),
+        site_billing.c.npi.label("site_npi"),
+        *(legal_entity_billing.c[name] for name in _terms),
     )
-    .outerjoin_from(site, legal_entity_billing, _its_terms)
+    .outerjoin_from(site, legal_entity, _its_entity)
+    .outerjoin(legal_entity_billing, _its_terms)
+    .outerjoin(site_billing, _its_profile)
     .where(site.c.chain_id == CHAIN, site.c.id == ID)
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SiteToBill:
+    """With how its legal entity bills, and its taxes, past and to come."""
+
+    site: Site
+    terms: Terms
+    issuer: Issuer
+    rules: tuple[TaxRule, ...]
 
 
 class BillableStore(Store):
@@ -90,14 +117,16 @@ class BillableStore(Store):
         """Those charges, and what corrects them."""
         return [_to_be_billed(row) for row in await self.rows(TO_BILL, ids=list(charge_ids))]
 
-    async def site_to_bill(self, site_id: UUID) -> tuple[Site, Terms, list[TaxRule]]:
-        """With how its legal entity bills, and its taxes, past and to come."""
+    async def site_to_bill(self, site_id: UUID) -> SiteToBill:
         row = await self.row(SITE_TO_BILL, id=site_id)
         if row is None:
             raise NotYetKnown("site", site_id)
-        rules = [_rule_of(site_id, values) for values in json.loads(row["rules"])]
-        terms = Terms(row["invoice_prefix"] or "", row["payment_terms_days"] or 0)
-        return Site(row["id"], row["legal_entity_id"], ZoneInfo(row["time_zone"])), terms, rules
+        return SiteToBill(
+            Site(row["id"], row["legal_entity_id"], ZoneInfo(row["time_zone"])),
+            Terms(row["invoice_prefix"] or "", row["payment_terms_days"] or 0),
+            _issuer(row),
+            tuple(_rule_of(site_id, values) for values in json.loads(row["rules"])),
+        )
 
     async def money_to_use(self, patient_id: UUID, site_id: UUID, currency: str) -> tuple[list[OpenItem], set[UUID]]:
         """Payments and credit of a patient at a site, of which something is left; and which of them are credit."""
@@ -116,6 +145,17 @@ def codes_of(text: str) -> tuple[ServiceCode, ...]:
 
 def _to_be_billed(row: Record) -> ToBill:
     return ToBill(charge_of(row), codes_of(row["codes"]), row["invoice_id"] is not None)
+
+
+def _issuer(row: Record) -> Issuer:
+    return Issuer(
+        name=row["legal_name"] or row["entity_name"] or "",
+        address=lines_of_address(json.loads(row["address"] or "{}")),
+        tax_id=row["tax_id"] or "",
+        npi=row["site_npi"] or row["npi"] or "",
+        site=row["display_name"],
+        text=row["statement_text"] or "",
+    )
 
 
 def _rule_of(site_id: UUID, values: Sequence[Any]) -> TaxRule:

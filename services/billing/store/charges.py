@@ -10,7 +10,6 @@ from sqlalchemy import (
     BigInteger,
     Date,
     Integer,
-    Text,
     Uuid,
     and_,
     any_,
@@ -20,18 +19,16 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
-    update,
 )
 
 from chassis.ids import to_wire
 from chassis.money import Money
-from chassis.sql import Statement, param, params, rows
+from chassis.sql import Statement, param, params
 from chassis.store import Store
 from services.billing.domain.accounts import Charge, ChargeKind
 from services.billing.domain.charges import ChargeNotFound, Credit, PlannedVisit
 from services.billing.domain.credit_notes import credit_note_number
 from services.billing.domain.invoices import display_number
-from services.billing.domain.prices import VisitKind
 from services.billing.domain.sites import RenderedVisit
 from services.billing.store.copies import PATIENTS, kind_of, rendered_of
 from services.billing.store.documents import charge_of
@@ -53,12 +50,6 @@ AFTER, LIMIT = param("after_id", Uuid), param("limit", Integer)
 
 # Visits that come to nothing, and what they cost.
 
-_kind = rows("planned", visit_id=Uuid, visit_type_code=Text, route_code=Text, band_code=Text)
-KEEP_KINDS = Statement(
-    update(visit)
-    .where(visit.c.chain_id == CHAIN, visit.c.id == _kind.c.visit_id)
-    .values({name: _kind.c[name] for name in ("visit_type_code", "route_code", "band_code")})
-)
 PLANNED_VISIT = Statement(select(visit).where(visit.c.chain_id == CHAIN, visit.c.id == ID))
 ADD_OFFENCE = Statement(insert(offence).values(params(*offence.c.keys())))
 OFFENCES = Statement(
@@ -157,17 +148,6 @@ class Background:
 
 
 class ChargeStore(Store):
-    async def keep_kinds(self, kinds: dict[UUID, VisitKind]) -> None:
-        """Of visits that are known: what each will be."""
-        planned = list(kinds.values())
-        await self.rows(
-            KEEP_KINDS,
-            visit_id=list(kinds),
-            visit_type_code=[each.visit_type_code for each in planned],
-            route_code=[each.route_code for each in planned],
-            band_code=[each.band_code for each in planned],
-        )
-
     async def planned_visit(self, visit_id: UUID) -> PlannedVisit | None:
         row = await self.row(PLANNED_VISIT, id=visit_id)
         return _planned(row) if row else None

@@ -1,12 +1,13 @@
 """Copies of what scheduling and patients own: written by their events, read to check what calls name."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
     Integer,
     SmallInteger,
@@ -16,12 +17,14 @@ from sqlalchemy import (
     and_,
     any_,
     exists,
+    false,
     literal_column,
+    or_,
     select,
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from chassis.aliases import Aliases, AliasStore, Whole
 from chassis.errors import NotYetKnown
@@ -29,25 +32,47 @@ from chassis.sql import Statement, param, params, rows
 from chassis.tables import Instant
 from services.billing.domain.accounts import CourseVisit, billing_status
 from services.billing.domain.prices import VisitKind
-from services.billing.domain.sites import Course, RenderedVisit, Site, VisitStatus
+from services.billing.domain.sites import BookedVisit, Course, RenderedVisit, Site, Staff, VisitStatus
 from services.billing.store.profiles import calendar_of
 from services.billing.tables import (
     charge,
     course,
     legal_entity,
+    legal_entity_billing,
     patient,
     patient_alias,
     price_book,
     publication,
     redemption,
     rendered_visit,
+    served_chain,
     site,
     site_billing,
+    staff,
     visit,
     visit_type,
 )
+from services.billing.tables.copies import KIND_OF_VISIT, NO_CHAIN
 
 CHAIN, ID, SITE, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "site_id", "course_id"))
+
+
+def _charge_of(table: Table) -> ColumnElement[bool]:
+    """Of a visit that took place, not its fee."""
+    return and_(
+        charge.c.chain_id == table.c.chain_id,
+        charge.c.visit_id == table.c.id,
+        charge.c.kind == literal_column("1"),  # As in the index, in any plan.
+    )
+
+
+def _redemption_of(table: Table) -> ColumnElement[bool]:
+    return and_(
+        redemption.c.chain_id == table.c.chain_id,
+        redemption.c.visit_id == table.c.id,
+        redemption.c.undone_at.is_(None),
+    )
+
 
 _entity = insert(legal_entity).values(params(*legal_entity.c.keys()))
 KEEP_LEGAL_ENTITY = Statement(
@@ -57,7 +82,27 @@ KEEP_LEGAL_ENTITY = Statement(
         where=legal_entity.c.version < _entity.excluded.version,
     )
 )
-KEEP_SITE = Statement(insert(site).values(params(*site.c.keys())).on_conflict_do_nothing())
+_site = insert(site).values(params(*site.c.keys()))
+KEEP_SITE = Statement(
+    _site.on_conflict_do_update(
+        index_elements=["chain_id", "id"],
+        set_={name: _site.excluded[name] for name in ("display_name", "state", "address", "version")},
+        where=site.c.version < _site.excluded.version,
+    )
+)
+_staff = insert(staff).values(params(*staff.c.keys()))
+KEEP_STAFF = Statement(
+    _staff.on_conflict_do_update(
+        index_elements=["chain_id", "id"],
+        set_={name: _staff.excluded[name] for name in ("display_name", "credential", "npi", "version")},
+        where=staff.c.version < _staff.excluded.version,
+    )
+)
+STAFF = Statement(
+    select(staff).where(staff.c.chain_id == CHAIN, staff.c.id == any_(param("ids", ARRAY(Uuid)))).order_by(staff.c.id)
+)
+SERVE_CHAIN = Statement(insert(served_chain).values(chain_id=CHAIN).on_conflict_do_nothing())
+SERVED_CHAINS = Statement(select(served_chain.c.chain_id).where(CHAIN == NO_CHAIN).order_by(served_chain.c.chain_id))
 _registered = rows("registered", patient_id=Uuid)
 KEEP_PATIENTS = Statement(
     insert(patient).from_select(["chain_id", "id"], select(CHAIN, _registered.c.patient_id)).on_conflict_do_nothing()
@@ -71,11 +116,13 @@ KEEP_VISIT_TYPES = Statement(
     )
     .on_conflict_do_nothing()
 )
-_visit = rows("new_visit", visit_id=Uuid, start_at=Instant)
+_kind = dict.fromkeys(KIND_OF_VISIT, Text)
+_visit = rows("new_visit", visit_id=Uuid, start_at=Instant, **_kind)
+_of_visit = ["chain_id", "id", "site_id", "patient_id", "course_id", "status", "start_at", "held", *KIND_OF_VISIT]
 _new_course = insert(course).values(params(*course.c.keys())).on_conflict_do_nothing()
 _kept = _new_course.returning(course.c.id, course.c.site_id, course.c.patient_id).cte("kept")
 _new_visits = insert(visit).from_select(
-    ["chain_id", "id", "site_id", "patient_id", "course_id", "status", "start_at"],
+    _of_visit,
     select(
         CHAIN,
         _visit.c.visit_id,
@@ -84,11 +131,13 @@ _new_visits = insert(visit).from_select(
         _kept.c.id,
         param("status", SmallInteger),
         _visit.c.start_at,
+        param("held", Boolean),
+        *(_visit.c[name] for name in KIND_OF_VISIT),
     ).join_from(_kept, _visit, true()),
 )
 KEEP_COURSE = Statement(select(_kept.c.id).add_cte(_new_visits.cte("new_visits")))
 _more_visits = insert(visit).from_select(
-    ["chain_id", "id", "site_id", "patient_id", "course_id", "status", "start_at"],
+    _of_visit,
     select(
         CHAIN,
         _visit.c.visit_id,
@@ -97,11 +146,34 @@ _more_visits = insert(visit).from_select(
         COURSE,
         param("status", SmallInteger),
         _visit.c.start_at,
+        param("held", Boolean),
+        *(_visit.c[name] for name in KIND_OF_VISIT),
     ),
 )
 KEEP_VISITS = Statement(_more_visits.on_conflict_do_nothing().returning(visit.c.id))
 _is_the_visit = and_(visit.c.chain_id == CHAIN, visit.c.id == ID)
-MARK_VISIT = Statement(update(visit).where(_is_the_visit).values(status=param("status")))
+MARK_VISIT = Statement(
+    update(visit)
+    .where(_is_the_visit, visit.c.status != param("status", SmallInteger))
+    .values(status=param("status"))
+    .returning(visit.c.held)
+)
+BOOK_VISITS = Statement(
+    update(visit)
+    .where(visit.c.chain_id == CHAIN, visit.c.id == any_(param("ids", ARRAY(Uuid))), visit.c.held)
+    .values(held=false())
+    .returning(visit.c.id)
+)
+EXPECTED_VISITS = Statement(
+    select(visit, or_(charge.c.id.is_not(None), redemption.c.id.is_not(None)).label("settled"))
+    .select_from(visit.outerjoin(charge, _charge_of(visit)).outerjoin(redemption, _redemption_of(visit)))
+    .where(
+        visit.c.chain_id == CHAIN,
+        visit.c.course_id == COURSE,
+        visit.c.status == literal_column(str(VisitStatus.BOOKED.value)),
+    )
+    .order_by(visit.c.start_at, visit.c.id)
+)
 _new_rendered = insert(rendered_visit).values(params(*rendered_visit.c.keys())).on_conflict_do_nothing()
 KEEP_RENDERED = Statement(_new_rendered.returning(rendered_visit.c.id))
 
@@ -115,10 +187,21 @@ _currency = (
     .limit(1)
     .scalar_subquery()
 )
-_its_days = and_(site_billing.c.chain_id == site.c.chain_id, site_billing.c.site_id == site.c.id)
+_its_profile = and_(site_billing.c.chain_id == site.c.chain_id, site_billing.c.site_id == site.c.id)
+_who_bills = and_(
+    legal_entity_billing.c.chain_id == site.c.chain_id,
+    legal_entity_billing.c.legal_entity_id == site.c.legal_entity_id,
+)
 SITE_OF = Statement(
-    select(site, _currency.label("currency"), site_billing.c.closed_dates, site_billing.c.open_dates)
-    .outerjoin(site_billing, _its_days)
+    select(
+        site,
+        _currency.label("currency"),
+        *(site_billing.c[name] for name in ("closed_dates", "open_dates", "npi")),
+        legal_entity_billing.c.npi.label("entity_npi"),
+        legal_entity_billing.c.tax_id,
+    )
+    .outerjoin_from(site, site_billing, _its_profile)
+    .outerjoin(legal_entity_billing, _who_bills)
     .where(site.c.chain_id == CHAIN, site.c.id == ID)
 )
 COURSE_OF = Statement(select(course).where(course.c.chain_id == CHAIN, course.c.id == ID))
@@ -132,16 +215,7 @@ VISIT_TYPES = Statement(
         visit_type.c.chain_id == CHAIN, visit_type.c.protocol_version_id == ID
     )
 )
-_its_charge = and_(
-    charge.c.chain_id == rendered_visit.c.chain_id,
-    charge.c.visit_id == rendered_visit.c.id,
-    charge.c.kind == literal_column("1"),  # As in the index, in any plan.
-)
-_its_redemption = and_(
-    redemption.c.chain_id == rendered_visit.c.chain_id,
-    redemption.c.visit_id == rendered_visit.c.id,
-    redemption.c.undone_at.is_(None),
-)
+_its_charge, _its_redemption = _charge_of(rendered_visit), _redemption_of(rendered_visit)
 UNCHARGED = Statement(
     select(rendered_visit)
     .select_from(rendered_visit.outerjoin(charge, _its_charge).outerjoin(redemption, _its_redemption))
@@ -186,8 +260,41 @@ class CopyStore(AliasStore):
         """Unless what is known is as new."""
         await self.rows(KEEP_LEGAL_ENTITY, id=legal_entity_id, display_name=display_name, version=version)
 
-    async def keep_site(self, kept: Site) -> None:
-        await self.rows(KEEP_SITE, id=kept.id, legal_entity_id=kept.legal_entity_id, time_zone=kept.zone.key)
+    async def keep_site(self, kept: Site, version: int) -> None:
+        """Unless what is known is as new."""
+        await self.rows(
+            KEEP_SITE,
+            id=kept.id,
+            legal_entity_id=kept.legal_entity_id,
+            time_zone=kept.zone.key,
+            display_name=kept.display_name,
+            state=kept.state,
+            address=kept.address,
+            version=version,
+        )
+
+    async def keep_staff(self, kept: Staff, version: int) -> None:
+        """Unless what is known is as new."""
+        named = {"display_name": kept.display_name, "credential": kept.credential, "npi": kept.npi}
+        await self.rows(KEEP_STAFF, id=kept.id, version=version, **named)
+
+    async def staff(self, ids: Collection[UUID]) -> list[Staff]:
+        """All of them, in the order of their ids."""
+        found = [
+            Staff(row["id"], row["display_name"], row["credential"], row["npi"])
+            for row in await self.rows(STAFF, ids=sorted(ids))
+        ]
+        if missing := set(ids) - {each.id for each in found}:
+            raise NotYetKnown("resource", min(missing))
+        return found
+
+    async def serve_chain(self) -> None:
+        """From now on jobs look at this chain."""
+        await self.rows(SERVE_CHAIN)
+
+    async def served_chains(self) -> list[UUID]:
+        """All that jobs look at, for a call of NO_CHAIN; none for any other."""
+        return [row["chain_id"] for row in await self.rows(SERVED_CHAINS)]
 
     async def keep_patients(self, patient_ids: Sequence[UUID]) -> None:
         await self.rows(KEEP_PATIENTS, patient_id=patient_ids)
@@ -196,8 +303,8 @@ class CopyStore(AliasStore):
         values = {"code": list(names), "display_name": list(names.values())}
         await self.rows(KEEP_VISIT_TYPES, protocol_version_id=protocol_version_id, **values)
 
-    async def keep_course(self, kept: Course, visits: Mapping[UUID, datetime]) -> bool:
-        """With its visits and when they start; whether it is new: one that is known already stays as it is."""
+    async def keep_course(self, kept: Course, visits: Sequence[BookedVisit], *, held: bool) -> bool:
+        """With its visits; whether it is new: one that is known already stays as it is."""
         row = await self.row(
             KEEP_COURSE,
             id=kept.id,
@@ -205,27 +312,34 @@ class CopyStore(AliasStore):
             patient_id=kept.patient_id,
             protocol_version_id=kept.protocol_version_id,
             booked_at=kept.booked_at,
-            status=VisitStatus.BOOKED,
-            visit_id=list(visits),
-            start_at=list(visits.values()),
+            **_visits(visits, held=held),
         )
         return row is not None
 
-    async def keep_visits(self, known: Course, visits: Mapping[UUID, datetime]) -> set[UUID]:
+    async def keep_visits(self, known: Course, visits: Sequence[BookedVisit], *, held: bool) -> set[UUID]:
         """Which of them are new."""
         found = await self.rows(
             KEEP_VISITS,
             site_id=known.site_id,
             patient_id=known.patient_id,
             course_id=known.id,
-            status=VisitStatus.BOOKED,
-            visit_id=list(visits),
-            start_at=list(visits.values()),
+            **_visits(visits, held=held),
         )
         return {row["id"] for row in found}
 
-    async def mark_visit(self, visit_id: UUID, status: VisitStatus) -> None:
-        await self.rows(MARK_VISIT, id=visit_id, status=status)
+    async def book_visits(self, ids: Sequence[UUID]) -> set[UUID]:
+        """Which of them were held until now."""
+        return {row["id"] for row in await self.rows(BOOK_VISITS, ids=list(ids))}
+
+    async def mark_visits(self, visit_ids: Sequence[UUID], status: VisitStatus) -> list[bool]:
+        """Of each that is known and was something else, whether it was held only."""
+        found = [await self.row(MARK_VISIT, id=id, status=status) for id in visit_ids]
+        return [row["held"] for row in found if row]
+
+    async def expected_visits(self, course_id: UUID) -> list[BookedVisit]:
+        """All of a course that were neither cancelled nor missed, rendered ones too, in the order of their starts."""
+        found = await self.rows(EXPECTED_VISITS, course_id=course_id)
+        return [BookedVisit(row["id"], kind_of(row), row["start_at"], row["held"], row["settled"]) for row in found]
 
     async def keep_rendered(self, kept: RenderedVisit) -> bool:
         """Whether it is new."""
@@ -247,8 +361,18 @@ class CopyStore(AliasStore):
         row = await self.row(SITE_OF, id=site_id)
         if row is None:
             raise NotYetKnown("site", site_id)
-        zone = ZoneInfo(row["time_zone"])
-        return Site(row["id"], row["legal_entity_id"], zone, row["currency"], calendar_of(row))
+        return Site(
+            row["id"],
+            row["legal_entity_id"],
+            ZoneInfo(row["time_zone"]),
+            row["currency"],
+            calendar_of(row),
+            display_name=row["display_name"],
+            state=row["state"],
+            address=row["address"],
+            npi=row["npi"] or row["entity_npi"] or "",
+            tin=row["tax_id"] or "",
+        )
 
     async def course(self, course_id: UUID) -> Course:
         row = await self.row(COURSE_OF, id=course_id)
@@ -301,6 +425,18 @@ class CopyStore(AliasStore):
             )
             for row in await self.rows(COURSE_VISITS, course_id=course_id)
         ]
+
+
+def _visits(visits: Sequence[BookedVisit], *, held: bool) -> dict[str, Any]:
+    return {
+        "status": VisitStatus.BOOKED,
+        "held": held,
+        "visit_id": [each.id for each in visits],
+        "start_at": [each.start for each in visits],
+        "visit_type_code": [each.kind.visit_type_code for each in visits],
+        "route_code": [each.kind.route_code for each in visits],
+        "band_code": [each.kind.band_code for each in visits],
+    }
 
 
 def kind_of(row: Record) -> VisitKind:

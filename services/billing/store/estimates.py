@@ -1,6 +1,8 @@
-"""Estimates with their lines."""
+"""Estimates with their lines, and how they came to their patients."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -16,20 +18,38 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    any_,
     exists,
     insert,
     not_,
     or_,
     select,
 )
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from chassis.ids import to_wire
+from chassis.ids import read_id, to_wire
 from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
-from services.billing.domain.estimates import Estimate, EstimateNotFound, Line, Trigger
+from services.billing.domain.codes import ServiceCode
+from services.billing.domain.estimates import (
+    Content,
+    Delivery,
+    DeliveryMethod,
+    Estimate,
+    EstimateNotFound,
+    Line,
+    Provider,
+    Trigger,
+)
 from services.billing.store.copies import is_about, kind_of
-from services.billing.tables import estimate, estimate_line
+from services.billing.tables import (
+    estimate,
+    estimate_acknowledgement,
+    estimate_delivery,
+    estimate_duty,
+    estimate_line,
+)
 
 CHAIN, ID, SITE = (param(name, Uuid) for name in ("chain_id", "id", "site_id"))
 
@@ -43,6 +63,8 @@ _new_line = rows(
     count=Integer,
     unit_price_minor=BigInteger,
     price_item_id=Uuid,
+    provider_id=Uuid,
+    codes=JSONB,
 )
 _copied = [column.name for column in _new_line.c]
 _new_estimate = insert(estimate).values(params(*estimate.c.keys()))
@@ -70,8 +92,22 @@ _unpriced = and_(estimate.c.total_minor.is_(None), _latest)
 def _with_lines(found: Select[Any]) -> Statement:
     page = found.subquery("page")
     of_it = and_(estimate_line.c.chain_id == page.c.chain_id, estimate_line.c.estimate_id == page.c.id)
+    its_duty = and_(estimate_duty.c.chain_id == page.c.chain_id, estimate_duty.c.estimate_id == page.c.id)
+    its_answer = and_(
+        estimate_acknowledgement.c.chain_id == page.c.chain_id, estimate_acknowledgement.c.estimate_id == page.c.id
+    )
     return Statement(
-        select(page, *_line_columns).join(estimate_line, of_it).order_by(page.c.id.desc(), estimate_line.c.position)
+        select(
+            page,
+            *_line_columns,
+            estimate_duty.c.trigger.label("duty_trigger"),
+            estimate_duty.c.due_at.label("duty_due_at"),
+            estimate_acknowledgement.c.acknowledged_at,
+        )
+        .join(estimate_line, of_it)
+        .outerjoin(estimate_duty, its_duty)
+        .outerjoin(estimate_acknowledgement, its_answer)
+        .order_by(page.c.id.desc(), estimate_line.c.position)
     )
 
 
@@ -94,6 +130,24 @@ UNPRICED = _with_lines(
     .order_by(estimate.c.id)
     .limit(param("limit", Integer))
 )
+DELIVERIES = Statement(
+    select(estimate_delivery)
+    .where(
+        estimate_delivery.c.chain_id == CHAIN,
+        estimate_delivery.c.estimate_id == any_(param("ids", ARRAY(Uuid))),
+    )
+    .order_by(estimate_delivery.c.id)
+)
+ADD_DELIVERY = Statement(insert(estimate_delivery).values(params(*estimate_delivery.c.keys())))
+ACKNOWLEDGE = Statement(insert(estimate_acknowledgement).values(params(*estimate_acknowledgement.c.keys())))
+_issued = and_(
+    estimate.c.chain_id == CHAIN,
+    estimate.c.course_id == param("course_id", Uuid),
+    estimate.c.total_minor.is_not(None),
+)
+# The first that was issued, and each later one that was issued in time.
+_in_time = select(estimate).where(_issued, not_(estimate.c.too_late))
+VALID = _with_lines(_in_time.order_by(estimate.c.version.desc()).limit(1))
 
 
 LAST_ID = UUID(int=2**128 - 1)
@@ -127,20 +181,67 @@ class EstimateStore(Store):
             count=[line.count for line in new.lines],
             unit_price_minor=[line.unit_price.minor if line.unit_price else None for line in new.lines],
             price_item_id=[line.item_id for line in new.lines],
+            last_date=new.last_date,
+            beyond_count=new.beyond_count,
+            too_late=new.too_late,
+            content=json.dumps(_to_content(new.content)),
+            provider_id=[line.provider_id for line in new.lines],
+            codes=[json.dumps([asdict(code) for code in line.codes]) for line in new.lines],
         )
 
     async def estimate(self, estimate_id: UUID) -> Estimate:
         found = await self.rows(ESTIMATE, id=estimate_id)
         if not found:
             raise EstimateNotFound(estimate_id=to_wire("estimate", estimate_id))
-        return _estimate(found)
+        return (await self._with_deliveries([_estimate(found)]))[0]
+
+    async def valid_estimate(self, course_id: UUID) -> Estimate | None:
+        """The latest that was issued in time: what bills are measured by."""
+        found = await self.rows(VALID, course_id=course_id)
+        return _estimate(found) if found else None
+
+    async def add_delivery(self, delivered: Estimate, delivery_id: UUID, delivery: Delivery) -> None:
+        await self.rows(
+            ADD_DELIVERY,
+            id=delivery_id,
+            site_id=delivered.site_id,
+            patient_id=delivered.patient_id,
+            estimate_id=delivered.id,
+            method=delivery.method,
+            delivered_at=delivery.delivered_at,
+            recorded_by=delivery.recorded_by,
+        )
+
+    async def acknowledge(self, acknowledged: Estimate) -> None:
+        await self.rows(
+            ACKNOWLEDGE,
+            estimate_id=acknowledged.id,
+            site_id=acknowledged.site_id,
+            patient_id=acknowledged.patient_id,
+            acknowledged_at=self.call.now,
+            recorded_by=self.call.actor,
+        )
+
+    async def _with_deliveries(self, found: Sequence[Estimate]) -> list[Estimate]:
+        told = await self.rows(DELIVERIES, ids=[each.id for each in found])
+        return [
+            replace(
+                each,
+                deliveries=tuple(
+                    Delivery(DeliveryMethod(row["method"]), row["delivered_at"], row["recorded_by"])
+                    for row in told
+                    if row["estimate_id"] == each.id
+                ),
+            )
+            for each in found
+        ]
 
     async def estimates(
         self, about: str, about_id: UUID, before_id: UUID, limit: int, *, unpriced_only: bool
     ) -> list[Estimate]:
         """`about` is one of LISTINGS. The newest first."""
         place = {"before_id": before_id, "limit": limit, "unpriced_only": unpriced_only}
-        return _estimates(await self.rows(LISTINGS[about], about_id=about_id, **place))
+        return await self._with_deliveries(_estimates(await self.rows(LISTINGS[about], about_id=about_id, **place)))
 
     async def latest_estimate(self, course_id: UUID) -> Estimate | None:
         found = await self.estimates("course_id", course_id, LAST_ID, 1, unpriced_only=False)
@@ -162,21 +263,53 @@ def _estimate(found: Sequence[Record]) -> Estimate:
         return None if minor is None else Money(minor, row["currency"])
 
     lines = tuple(
-        Line(kind_of(line), line["description"], line["count"], money(line["unit_price_minor"]), line["price_item_id"])
+        Line(
+            kind_of(line),
+            line["description"],
+            line["count"],
+            money(line["unit_price_minor"]),
+            line["price_item_id"],
+            line["provider_id"],
+            tuple(map(_code, json.loads(line["codes"]))),
+        )
         for line in found
     )
+    on_duty = row["duty_trigger"] is not None
     return Estimate(
         id=row["id"],
         site_id=row["site_id"],
         patient_id=row["patient_id"],
         course_id=row["course_id"],
         version=row["version"],
-        trigger=Trigger(row["trigger"]),
+        trigger=Trigger(row["duty_trigger"] if on_duty else row["trigger"]),
         service_date=row["service_date"],
         lines=lines,
         created_at=row["created_at"],
-        due_at=row["due_at"],
+        due_at=row["duty_due_at"] if on_duty else row["due_at"],
         price_book_id=row["price_book_id"],
         price_book_version=row["price_book_version"],
         deposit=money(row["deposit_minor"]),
+        last_date=row["last_date"],
+        beyond_count=row["beyond_count"],
+        too_late=row["too_late"],
+        content=_content(json.loads(row["content"])),
+        acknowledged_at=row["acknowledged_at"],
     )
+
+
+def _code(kept: dict[str, Any]) -> ServiceCode:
+    return ServiceCode(kept["code"], kept["units"], tuple(kept["modifiers"]))
+
+
+def _to_content(content: Content) -> dict[str, Any]:
+    return {
+        "providers": [{**asdict(each), "id": str(each.id)} for each in content.providers],
+        "separate_items": content.separate_items,
+        "disclaimer_version": content.disclaimer_version,
+    }
+
+
+def _content(kept: dict[str, Any]) -> Content:
+    """Of versions that were made before there was any, nothing."""
+    providers = tuple(Provider(**{**each, "id": read_id(each["id"])}) for each in kept.get("providers", ()))
+    return Content(providers, tuple(kept.get("separate_items", ())), kept.get("disclaimer_version", 0))

@@ -18,12 +18,15 @@ from services.billing.tables.cards import (
 from services.billing.tables.codes import diagnosis_code, service_code
 from services.billing.tables.columns import metadata
 from services.billing.tables.copies import (
+    NO_CHAIN,
     course,
     legal_entity,
     patient,
     patient_alias,
     rendered_visit,
+    served_chain,
     site,
+    staff,
     visit,
     visit_type,
 )
@@ -36,7 +39,16 @@ from services.billing.tables.documents import (
     open_item,
     payment,
 )
-from services.billing.tables.estimates import estimate, estimate_line
+from services.billing.tables.estimates import (
+    estimate,
+    estimate_acknowledgement,
+    estimate_approval,
+    estimate_delivery,
+    estimate_dispute,
+    estimate_duty,
+    estimate_excess,
+    estimate_line,
+)
 from services.billing.tables.invoices import (
     credit_note,
     credit_note_line,
@@ -49,7 +61,6 @@ from services.billing.tables.invoices import (
 from services.billing.tables.ledger import adjustment, entry, period, period_balance, posting
 from services.billing.tables.offences import offence
 from services.billing.tables.packages import (
-    NO_CHAIN,
     entitlement,
     package,
     package_chain,
@@ -72,6 +83,7 @@ from services.billing.tables.payments import (
     taken_reference,
 )
 from services.billing.tables.prices import pin, price_book, price_item, publication
+from services.billing.tables.printing import document, document_order, document_work
 from services.billing.tables.profiles import legal_entity_billing, site_billing
 from services.billing.tables.tax import tax_rule
 
@@ -91,9 +103,18 @@ __all__ = [
     "credit_use",
     "diagnosis_code",
     "dispute",
+    "document",
+    "document_order",
+    "document_work",
     "entitlement",
     "entry",
     "estimate",
+    "estimate_acknowledgement",
+    "estimate_approval",
+    "estimate_delivery",
+    "estimate_dispute",
+    "estimate_duty",
+    "estimate_excess",
     "estimate_line",
     "forfeiture",
     "invoice",
@@ -133,11 +154,13 @@ __all__ = [
     "refund_part",
     "rendered_visit",
     "reversal",
+    "served_chain",
     "service_code",
     "settlement",
     "settlement_item",
     "site",
     "site_billing",
+    "staff",
     "taken_reference",
     "tax_rule",
     "unapplication",

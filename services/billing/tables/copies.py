@@ -1,6 +1,8 @@
 """Copies of what other services own, kept by their events; and what is kept of each visit."""
 
-from sqlalchemy import Column, Index, Integer, Text
+from uuid import UUID
+
+from sqlalchemy import Boolean, Column, Index, Integer, Text, false
 
 from chassis.aliases import alias_table
 from chassis.tables import chain_table
@@ -12,8 +14,11 @@ from services.billing.tables.columns import (
     instant_column,
     kind_of_visit,
     metadata,
+    number_column,
     text_column,
 )
+
+KIND_OF_VISIT = ("visit_type_code", "route_code", "band_code")
 
 legal_entity = chain_table(
     "legal_entity",
@@ -23,7 +28,36 @@ legal_entity = chain_table(
     Column("version", Integer, nullable=False, server_default="1"),  # Of the event that it is known from.
 )
 
-site = chain_table("site", metadata, id_column(key=True), id_column("legal_entity_id"), text_column("time_zone"))
+site = chain_table(
+    "site",
+    metadata,
+    id_column(key=True),
+    id_column("legal_entity_id"),
+    text_column("time_zone"),
+    Column("display_name", Text, nullable=False, server_default=""),
+    Column("state", Text, nullable=False, server_default=""),
+    Column("address", Text, nullable=False, server_default=""),
+    Column("version", Integer, nullable=False, server_default="0"),  # Of the event that it is known from.
+)
+
+staff = chain_table(
+    "staff",
+    metadata,
+    id_column(key=True),
+    text_column("display_name"),
+    text_column("credential"),
+    text_column("npi"),
+    number_column("version"),  # Of the event that it is known from.
+)
+
+# The chains that there is anything to do for. A job works for all of them: it looks here as the call of no chain, and
+# then into each as a call of that one.
+NO_CHAIN = UUID(int=0)
+served_chain = chain_table("served_chain", metadata)
+served_chain.info["ddl"] = [
+    "CREATE POLICY every_chain ON served_chain FOR SELECT TO billing "
+    f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
+]
 
 patient = chain_table("patient", metadata, id_column(key=True))
 
@@ -59,7 +93,8 @@ visit = chain_table(
     id_column("course_id"),
     code_column("status"),
     instant_column("start_at"),
-    *(Column(name, Text, nullable=False, server_default="") for name in ("visit_type_code", "route_code", "band_code")),
+    *(Column(name, Text, nullable=False, server_default="") for name in KIND_OF_VISIT),
+    Column("held", Boolean, nullable=False, server_default=false()),  # Not booked yet.
     belongs_to("course", "course_id"),
     Index("visit_of_course_idx", "chain_id", "course_id"),
 )

@@ -32,6 +32,7 @@ from services.billing.tables.columns import (
     number_column,
     text_column,
 )
+from services.billing.tables.copies import NO_CHAIN
 
 _CALLERS_SITES = "string_to_array(current_setting('app.sites', true), ',')"
 _WHERE_DRAWN = f"{OWN_SITES} OR cardinality(redeem_site_ids) = 0 OR redeem_site_ids::text[] && {_CALLERS_SITES}"
@@ -346,7 +347,6 @@ settlement = chain_table(
 
 # The chains that ever sold a package. The job that ends them works for all: it looks here as the call of no chain, and
 # then into each as a call of that one.
-NO_CHAIN = UUID(int=0)
 package_chain = chain_table("package_chain", metadata)
 package_chain.info["ddl"] = [
     "CREATE POLICY every_chain ON package_chain FOR SELECT TO billing "

@@ -4,7 +4,7 @@ With the patient locked, as whoever invoices or takes payments has; the number c
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from chassis.ids import new_id
@@ -24,7 +24,11 @@ from services.billing.domain.credit_notes import (
     unapplied,
 )
 from services.billing.domain.invoices import Invoice, InvoiceVoid, total_of
+from services.billing.domain.printing import Order, PrintedKind
+from services.billing.printing import NOBODY
+from services.billing.printing.credit_note import content_of
 from services.billing.store import BillingStore
+from services.billing.store.billable import SiteToBill
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +101,28 @@ async def _credit(
         issued_at=store.call.now,
     )
     store.issue_credit_note(made, taken, entries_of(made, invoice.lines, taken))
+    await store.order_document(_order(made, invoice, await store.site_to_bill(invoice.site_id)))
     voids, about = invoice.credited + total == invoice.total, invoice.course_id or invoice.id
     store.emit(events.credit_note_issued(made, voids=voids), about=about)
     if not voids and offset.minor and offset == invoice.balance:
         store.emit(events.invoice_paid(invoice.id, invoice), about=about)
     return made
+
+
+def _order(note: CreditNote, invoice: Invoice, place: SiteToBill) -> Order:
+    day = place.site.day(note.issued_at)
+    return Order(
+        id=new_id(),
+        kind=PrintedKind.CREDIT_NOTE,
+        subject_id=note.id,
+        version=1,
+        site_id=note.site_id,
+        patient_id=note.patient_id,
+        course_id=invoice.course_id,
+        day=day,
+        content=content_of(note, invoice.display_number, day, NOBODY, asdict(place.issuer)),
+        ordered_at=note.issued_at,
+    )
 
 
 async def _taken(store: BillingStore, invoice_id: UUID, amount: Money) -> list[Unapplication]:

@@ -1,24 +1,48 @@
-"""Estimates: on request, of a booked course, and again when a missing price was published."""
+"""Estimates: on request, of a held or booked course, with each change of it, and when a missing price was published.
+
+The site is locked, so that no change of a course and no price book misses the other.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from chassis.ids import new_id
 from services.billing import events
+from services.billing.domain.deadlines import (
+    HOLD,
+    Clock,
+    Duty,
+    clock_of_booking,
+    clock_of_change,
+    clock_of_more,
+    clock_of_request,
+    is_too_late,
+    sooner,
+    standing_of,
+)
+from services.billing.domain.disclaimers import LATEST
 from services.billing.domain.estimates import (
+    Content,
+    Delivery,
+    DeliveryMethod,
     Estimate,
+    Line,
+    Provider,
     Trigger,
-    due,
+    check_acknowledgement,
+    check_delivery,
+    last_covered,
     lines_of,
     refuse_past,
+    refuse_too_long,
     refuse_unpriced,
-    trigger_of_booking,
-    with_more,
 )
 from services.billing.domain.prices import PriceBook, VisitKind, since
-from services.billing.domain.sites import Course, Site
+from services.billing.domain.printing import Order, PrintedKind
+from services.billing.domain.sites import BookedVisit, Course, Site, Staff, VisitStatus
+from services.billing.printing.estimate import content_of
 from services.billing.store import BillingStore
 
 
@@ -26,6 +50,7 @@ from services.billing.store import BillingStore
 class PlannedVisit:
     kind: VisitKind
     start: datetime
+    staff_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,67 +58,88 @@ class CreateEstimate:
     site_id: UUID
     patient_id: UUID
     visits: tuple[PlannedVisit, ...]
+    separate_items: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class BookedVisit:
-    id: UUID
-    kind: VisitKind
-    start: datetime
+class RecordDelivery:
+    estimate_id: UUID
+    method: DeliveryMethod
+    delivered_at: datetime | None
 
 
 async def create_estimate(store: BillingStore, command: CreateEstimate) -> Estimate:
-    now = store.call.now
-    kinds, starts = [visit.kind for visit in command.visits], [visit.start for visit in command.visits]
+    now, visits = store.call.now, command.visits
+    kinds, starts = [visit.kind for visit in visits], [visit.start for visit in visits]
     refuse_past(starts, now)
     site = await store.site(command.site_id)
-    patient_id = (await store.patient(command.patient_id)).end
+    days = [site.day(start) for start in starts]
+    refuse_too_long(days)
+    staff = await store.staff({visit.staff_id for visit in visits if visit.staff_id})
+    clock = clock_of_request(site.day(now), site)
     asked = Estimate(
         id=new_id(),
         site_id=site.id,
-        patient_id=patient_id,
+        patient_id=(await store.patient(command.patient_id)).end,
         course_id=None,
         version=1,
-        trigger=Trigger.REQUEST,
-        service_date=site.day(min(starts)),
-        lines=lines_of(kinds, {}),
+        trigger=clock.trigger,
+        service_date=min(days),
+        lines=await _coded(store, lines_of(kinds, {}, [visit.staff_id for visit in visits]), min(days)),
         created_at=now,
-        due_at=due(Trigger.REQUEST, site.day(now), site.zone, site.calendar),
+        due_at=clock.due_at,
+        last_date=max(days),
+        content=_content(site, staff, command.separate_items),
     )
     estimate = asked.priced_by(since(await store.published(site.id), site.day(now), now))
     refuse_unpriced(kinds, estimate)
-    await _add(store, estimate)
+    await _add(store, site, estimate, clock, min(starts))
     return estimate
 
 
-async def open_course(store: BillingStore, course: Course, visits: Sequence[BookedVisit]) -> None:
-    """Pins the price book in force when the course was booked, and estimates the course by it; a course that is known
-    already, and has visits that are not, with these added to what it had."""
+async def open_course(store: BillingStore, course: Course, visits: Sequence[BookedVisit], *, booked: bool) -> None:
+    """Pins the price book in force when the course was first held or booked, and estimates the course by it; with each
+    visit that is not known yet, anew. Booking what was held starts the clock of the law."""
     await store.lock([course.site_id])
     site = await store.site(course.site_id)
-    names = await store.visit_types(course.protocol_version_id)
-    if not await store.keep_course(course, {visit.id: visit.start for visit in visits}):
-        new_ids = await store.keep_visits(course, {visit.id: visit.start for visit in visits})
-        visits = [visit for visit in visits if visit.id in new_ids]
-    if not visits:
+    await store.visit_types(course.protocol_version_id)  # Known, or the event waits.
+    if await store.keep_course(course, visits, held=not booked):
+        added = {visit.id for visit in visits}
+    else:
+        added = await store.keep_visits(course, visits, held=not booked)
+    fresh = added | (await store.book_visits([visit.id for visit in visits]) if booked else set())
+    if not fresh:
         return
-    before = await store.latest_estimate(course.id)
-    booked_day, service_date = site.day(course.booked_at), site.day(min(visit.start for visit in visits))
-    trigger = trigger_of_booking(booked_day, service_date, site.calendar)
-    booked = Estimate(
-        id=new_id(),
-        site_id=site.id,
-        patient_id=(await store.whole(course.patient_id)).end,
-        course_id=course.id,
-        version=before.version + 1 if before else 1,
-        trigger=trigger,
-        service_date=service_date,
-        lines=with_more(before.lines if before else (), lines_of([visit.kind for visit in visits], names)),
-        created_at=store.call.now,
-        due_at=due(trigger, booked_day, site.zone, site.calendar),
-    )
-    pinned = await store.course(course.id)  # As it was first booked.
-    await _add(store, booked.priced_by(await books_of(store, site, pinned)))
+    before = await store.duty(course.id)
+    service_day = site.day(min(visit.start for visit in visits if visit.id in fresh))
+    clock = _clock(site, course.booked_at, service_day, before) if booked else HOLD
+    if added:
+        await _revise(store, site, course.id, clock, service_day)
+    elif before:
+        await store.keep_duty(replace(before, clock=sooner(clock, before)))
+
+
+async def drop_visits(
+    store: BillingStore, site_id: UUID, course_id: UUID, visit_ids: Sequence[UUID], status: VisitStatus
+) -> None:
+    """Visits that will not take place leave the estimate of their course. Those that were held only start no clock, and
+    are never too late: nothing that was scheduled changes."""
+    await store.lock([site_id])
+    await store.course(course_id)
+    dropped = await store.mark_visits(visit_ids, status)
+    if not dropped:
+        return
+    site, now = await store.site(site_id), store.call.now
+    left = await store.expected_visits(course_id)
+    ahead = [visit.start for visit in left if visit.start > now]
+    if not ahead:  # Nothing is left that an estimate could still come before.
+        if not left:
+            await store.close_duty(course_id)
+        return
+    service_day = site.day(min(ahead))
+    unbooked = all(dropped) or all(visit.held for visit in left)
+    clock = HOLD if unbooked else clock_of_change(site.day(now), service_day, site)
+    await _revise(store, site, course_id, clock, None if all(dropped) else service_day)
 
 
 async def price_again(store: BillingStore, site: Site, estimate: Estimate) -> None:
@@ -101,10 +147,89 @@ async def price_again(store: BillingStore, site: Site, estimate: Estimate) -> No
     assert estimate.course_id
     course = await store.course(estimate.course_id)
     better = estimate.priced_by(await books_of(store, site, course))
-    if better != estimate:
-        patient_id, now = (await store.whole(course.patient_id)).end, store.call.now
-        new = replace(better, id=new_id(), patient_id=patient_id, version=estimate.version + 1, created_at=now)
-        await _add(store, new)
+    if better == estimate:
+        return
+    unpriced = {line.kind for line in estimate.lines if line.unit_price is None}
+    visits = await store.expected_visits(course.id)
+    first = min((visit.start for visit in visits if visit.kind in unpriced), default=None)
+    patient_id, now = (await store.whole(course.patient_id)).end, store.call.now
+    new = replace(better, id=new_id(), patient_id=patient_id, version=estimate.version + 1, created_at=now)
+    if first and await store.valid_estimate(course.id):
+        new = replace(new, too_late=is_too_late(site.day(now), site.day(first), site))
+    await _add(store, site, new, Clock(new.trigger, new.due_at), first or now)
+
+
+async def record_delivery(store: BillingStore, command: RecordDelivery) -> Estimate:
+    """With the site locked: no version comes in between."""
+    found = await store.estimate(command.estimate_id)
+    await store.lock([found.site_id])
+    duty = await store.duty(found.course_id or found.id)
+    delivered_at = command.delivered_at or store.call.now
+    check_delivery(found, delivered_at, store.call.now, duty.estimate_id if duty else found.id)
+    delivery = Delivery(command.method, delivered_at, store.call.actor)
+    await store.add_delivery(found, new_id(), delivery)
+    delivered = replace(found, deliveries=(*found.deliveries, delivery))
+    if duty and not duty.closed_at:
+        closed_at = store.call.now if delivery.method.written else None
+        await store.keep_duty(replace(duty, standing=standing_of(delivered), closed_at=closed_at))
+    store.emit(events.estimate_delivered(delivered, delivery), about=found.course_id or found.id)
+    return delivered
+
+
+async def acknowledge(store: BillingStore, estimate_id: UUID) -> Estimate:
+    found = await store.estimate(estimate_id)
+    check_acknowledgement(found)
+    await store.acknowledge(found)
+    store.emit(events.estimate_acknowledged(found), about=found.course_id or found.id)
+    return replace(found, acknowledged_at=store.call.now)
+
+
+async def tell_overdue(store: BillingStore, limit: int) -> int:
+    """Of those that are not with their patients in writing; how many it told of."""
+    overdue = await store.newly_overdue(limit)
+    for duty in overdue:
+        store.emit(events.estimate_overdue(duty), about=duty.id)
+    return len(overdue)
+
+
+def _clock(site: Site, booked_at: datetime, service_day: date, before: Duty | None) -> Clock:
+    booked_day = site.day(booked_at)
+    first = before is None or before.clock.trigger is Trigger.HOLD
+    return (clock_of_booking if first else clock_of_more)(booked_day, service_day, site)
+
+
+async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock, service_day: date | None) -> None:
+    """The next version of a course's estimate, over all visits that are expected. `service_day` is the first that
+    changed; None: nothing did that was scheduled."""
+    course, now = await store.course(course_id), store.call.now
+    names = await store.visit_types(course.protocol_version_id)
+    visits = await store.expected_visits(course_id)
+    if not all(visit.kind.visit_type_code for visit in visits):
+        return  # Booked before billing kept what each visit is: the estimate stays as it was.
+    first = site.day(visits[0].start)
+    covered = [visit for visit in visits if site.day(visit.start) <= last_covered(first)]
+    kinds = [visit.kind for visit in covered]
+    before = await store.latest_estimate(course_id)
+    measure = await store.valid_estimate(course_id) if before else None
+    separate = tuple(name for code, name in names.items() if code not in {kind.visit_type_code for kind in kinds})
+    draft = Estimate(
+        id=new_id(),
+        site_id=site.id,
+        patient_id=(await store.whole(course.patient_id)).end,
+        course_id=course_id,
+        version=before.version + 1 if before else 1,
+        trigger=clock.trigger,
+        service_date=first,
+        lines=await _coded(store, lines_of(kinds, names), first),
+        created_at=now,
+        due_at=clock.due_at,
+        last_date=site.day(covered[-1].start),
+        beyond_count=len(visits) - len(covered),
+        too_late=bool(measure and service_day and is_too_late(site.day(now), service_day, site)),
+        content=_content(site, (), separate),
+    )
+    ahead = [visit.start for visit in visits if visit.start > now]
+    await _add(store, site, draft.priced_by(await books_of(store, site, course)), clock, min(ahead, default=now))
 
 
 async def books_of(store: BillingStore, site: Site, course: Course) -> Sequence[PriceBook]:
@@ -117,8 +242,55 @@ async def books_of(store: BillingStore, site: Site, course: Course) -> Sequence[
     return books_since
 
 
-async def _add(store: BillingStore, estimate: Estimate) -> None:
+async def _add(store: BillingStore, site: Site, estimate: Estimate, clock: Clock, act_by: datetime) -> None:
     """One that lacks a price is kept and shown, and not issued."""
+    id = estimate.course_id or estimate.id
+    now_due = sooner(clock, await store.duty(id))
+    estimate = replace(estimate, trigger=now_due.trigger, due_at=now_due.due_at)
+    await store.serve_chain()
     await store.add_estimate(estimate)
+    await store.keep_duty(
+        Duty(
+            id=id,
+            site_id=estimate.site_id,
+            patient_id=estimate.patient_id,
+            course_id=estimate.course_id,
+            estimate_id=estimate.id,
+            clock=now_due,
+            standing=standing_of(estimate),
+            act_by=now_due.due_at or act_by,
+        )
+    )
     if estimate.total is not None:
-        store.emit(events.estimate_issued(estimate), about=estimate.course_id or estimate.id)
+        await store.order_document(_order(estimate, site.day(estimate.created_at)))
+        store.emit(events.estimate_issued(estimate), about=id)
+
+
+def _order(estimate: Estimate, day: date) -> Order:
+    return Order(
+        id=new_id(),
+        kind=PrintedKind.ESTIMATE,
+        subject_id=estimate.id,
+        version=estimate.version,
+        site_id=estimate.site_id,
+        patient_id=estimate.patient_id,
+        course_id=estimate.course_id,
+        day=day,
+        content=content_of(estimate, day),
+        ordered_at=estimate.created_at,
+    )
+
+
+async def _coded(store: BillingStore, lines: Sequence[Line], day: date) -> tuple[Line, ...]:
+    codes = await store.service_codes([line.kind for line in lines], day)
+    return tuple(replace(line, codes=codes[line.kind]) for line in lines)
+
+
+def _content(site: Site, staff: Sequence[Staff], separate_items: Sequence[str]) -> Content:
+    """The site as a facility, and the staff members by name. Each bills by way of the site's legal entity."""
+    facility = Provider(site.id, site.display_name, "", site.npi, site.tin, site.state, site.address)
+    persons = [
+        replace(facility, id=p.id, display_name=p.display_name, credential=p.credential, npi=p.npi) for p in staff
+    ]
+    persons.sort(key=lambda each: (each.display_name, each.id))
+    return Content((facility, *persons), tuple(separate_items), LATEST)

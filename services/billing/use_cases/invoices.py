@@ -5,7 +5,7 @@ is applied twice. A number comes last: whoever issues for the same legal entity 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from uuid import UUID
 
@@ -30,9 +30,15 @@ from services.billing.domain.invoices import (
     entry_of,
     of_credit_use,
     status_of,
+    total_of,
     without_waived,
 )
+from services.billing.domain.printing import Order, PrintedKind
+from services.billing.printing import NOBODY
+from services.billing.printing.invoice import content_of
 from services.billing.store import BillingStore
+from services.billing.store.billable import SiteToBill
+from services.billing.use_cases.guard import let_bill
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +127,8 @@ async def preview(store: BillingStore, draft: InvoiceDraft) -> Invoice | None:
     charges = await store.to_bill(draft.charge_ids)
     if draft.invoice_id or any(each.invoiced for each in charges):
         return None
-    return await _made(store, draft.id, draft.patient_id, charges, draft.wording)
+    place = await store.site_to_bill(draft.site_id)
+    return _made(store, place, draft.id, draft.patient_id, charges, draft.wording)
 
 
 async def overdue(store: BillingStore, site_id: UUID, after: tuple[date, UUID] | None, limit: int) -> list[Invoice]:
@@ -133,9 +140,9 @@ async def overdue(store: BillingStore, site_id: UUID, after: tuple[date, UUID] |
 async def _checked(store: BillingStore, draft_id: UUID, charge_ids: Sequence[UUID], wording: Wording) -> Invoice:
     """What a draft would become, if it may."""
     patient_id, charges = await _chosen(store, charge_ids)
-    made = await _made(store, draft_id, patient_id, charges, wording)
-    site = await store.site(made.site_id)
-    check_due_date(wording.due_date, site.day(store.call.now))
+    place = await store.site_to_bill(charges[0].charge.site_id)
+    made = _made(store, place, draft_id, patient_id, charges, wording)
+    check_due_date(wording.due_date, place.site.day(store.call.now))
     return made
 
 
@@ -150,13 +157,17 @@ async def _chosen(store: BillingStore, charge_ids: Sequence[UUID]) -> tuple[UUID
     return patient.end, choose(await store.to_bill(charge_ids), charge_ids, patient.ids)
 
 
-async def _made(
-    store: BillingStore, invoice_id: UUID, patient_id: UUID, charges: Sequence[ToBill], wording: Wording
+def _made(
+    store: BillingStore,
+    place: SiteToBill,
+    invoice_id: UUID,
+    patient_id: UUID,
+    charges: Sequence[ToBill],
+    wording: Wording,
 ) -> Invoice:
     """Without a number, and nothing paid."""
-    first = charges[0].charge
-    site, terms, rules = await store.site_to_bill(first.site_id)
-    made = bill(charges, wording.discount, rules)
+    first, site, terms = charges[0].charge, place.site, place.terms
+    made = bill(charges, wording.discount, place.rules)
     course_ids = {each.charge.course_id for each in charges}
     return Invoice(
         id=invoice_id,
@@ -186,7 +197,9 @@ async def _issue(
     store: BillingStore, invoice_id: UUID, patient_id: UUID, charges: Sequence[ToBill], wording: Wording
 ) -> Invoice:
     now = store.call.now
-    made = await _made(store, invoice_id, patient_id, charges, wording)
+    place = await store.site_to_bill(charges[0].charge.site_id)
+    made = _made(store, place, invoice_id, patient_id, charges, wording)
+    await _let_courses_bill(store, made)
     owed = OpenItem(invoice_id, made.course_id, made.total, now)
     usable, credit_ids = await store.money_to_use(patient_id, made.site_id, made.total.currency)
     paid = [Application(new_id(), share, now) for share in settle(owed, usable)]
@@ -200,8 +213,33 @@ async def _issue(
     entries += [ledger.of_application(each.id, each.share.amount) for each in applications]
     entries += [of_credit_use(each.id, each.share.amount) for each in uses]
     store.issue_invoice(invoice, applications, uses, entries)
+    await store.order_document(_order(invoice, place))
     about = invoice.course_id or invoice.id
     store.emit(events.invoice_issued(invoice), about=about)
     if not invoice.balance.minor:
         store.emit(events.invoice_paid(invoice.id, invoice), about=about)
     return invoice
+
+
+async def _let_courses_bill(store: BillingStore, made: Invoice) -> None:
+    """Each course that is on the invoice, by what is on it of the course."""
+    for course_id in dict.fromkeys(line.charge.course_id for line in made.lines):
+        if course_id:
+            of_it = (line.total for line in made.lines if line.charge.course_id == course_id)
+            await let_bill(store, course_id, made.site_id, total_of(of_it))
+
+
+def _order(invoice: Invoice, place: SiteToBill) -> Order:
+    day = place.site.day(invoice.issued_at)
+    return Order(
+        id=new_id(),
+        kind=PrintedKind.INVOICE,
+        subject_id=invoice.id,
+        version=1,
+        site_id=invoice.site_id,
+        patient_id=invoice.patient_id,
+        course_id=invoice.course_id,
+        day=day,
+        content=content_of(invoice, day, NOBODY, asdict(place.issuer), place.issuer.text),
+        ordered_at=invoice.issued_at,
+    )

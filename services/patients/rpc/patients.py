@@ -157,6 +157,19 @@ class PatientServicer:
         )
         return pb.GetContactDetailsResponse(contact_details=details)
 
+    async def GetDocumentDetails(
+        self, request: pb.GetDocumentDetailsRequest, call: Call
+    ) -> pb.GetDocumentDetailsResponse:
+        patient_id = from_wire("patient", request.patient_id)
+        patient = await self._db.read(call, request, PatientsStore, lambda store: store.patient(patient_id))
+        details = pb.DocumentDetails(
+            patient_id=to_wire("patient", patient.id),
+            given_names=patient.person.given_names,
+            family_name=patient.person.family_name,
+            birth_date=to_date(patient.birth_date),
+        )
+        return pb.GetDocumentDetailsResponse(document_details=details)
+
 
 def register_command(patient: record_pb.Patient, path: str) -> RegisterPatient:
     """`path` stands before the names of fields in a refusal."""

@@ -8,7 +8,7 @@ from chassis.errors import DomainError, Kind, Violation
 from services.scheduling.domain.protocols import Gate, GateEffect, GateKind, GateStage, SegmentKind, VisitType
 from services.scheduling.domain.visits import SegmentMinutes
 
-KNOWN_OTHERWISE = frozenset({GateKind.OBSERVATION_SERVED, GateKind.DEPOSIT_PAID})
+KNOWN_OTHERWISE = frozenset({GateKind.OBSERVATION_SERVED, GateKind.DEPOSIT_PAID, GateKind.ESTIMATE_DELIVERED})
 """By the minutes of the visit, and by what billing tells; nobody records these."""
 
 

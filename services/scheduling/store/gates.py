@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Text, Uuid, and_, func, select, update
+from sqlalchemy import Text, Uuid, and_, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.ids import to_wire
@@ -24,6 +24,7 @@ from services.scheduling.tables import adoption, course, gate_override, gate_rec
 # Of a statement that joins a visit with its course.
 GATES = (
     course.c.deposit_paid_at,
+    course.c.estimate_delivered_at,
     select(adoption.c.narrowed_template)
     .where(
         adoption.c.chain_id == visit.c.chain_id,
@@ -57,6 +58,24 @@ KEEP_DEPOSIT = Statement(
     update(course)
     .where(course.c.chain_id == CHAIN, course.c.id == param("course_id", Uuid), course.c.deposit_paid_at.is_(None))
     .values(deposit_paid_at=param("at", Instant))
+)
+KEEP_ESTIMATE_DELIVERED = Statement(
+    update(course)
+    .where(
+        course.c.chain_id == CHAIN,
+        course.c.id == param("course_id", Uuid),
+        course.c.estimate_delivered_at.is_(None),
+    )
+    .values(estimate_delivered_at=param("at", Instant))
+)
+FORGET_ESTIMATE_DELIVERED = Statement(
+    update(course)
+    .where(
+        course.c.chain_id == CHAIN,
+        course.c.id == param("course_id", Uuid),
+        course.c.estimate_delivered_at <= param("at", Instant),
+    )
+    .values(estimate_delivered_at=null())
 )
 _overridden = rows("overridden", kind=Text, stage=Text)
 OVERRIDE_GATES = Statement(
@@ -105,6 +124,13 @@ class GateStore(ProtocolStore):
     async def keep_deposit(self, course_id: UUID, at: datetime) -> None:
         await self.rows(KEEP_DEPOSIT, course_id=course_id, at=at)
 
+    async def keep_estimate_delivered(self, course_id: UUID, at: datetime) -> None:
+        await self.rows(KEEP_ESTIMATE_DELIVERED, course_id=course_id, at=at)
+
+    async def forget_estimate_delivered(self, course_id: UUID, at: datetime) -> None:
+        """What was delivered by then holds no more."""
+        await self.rows(FORGET_ESTIMATE_DELIVERED, course_id=course_id, at=at)
+
     async def override_gates(self, visit: Visit, unpassed: Sequence[GateState], reason: str) -> None:
         await self.rows(
             OVERRIDE_GATES,
@@ -123,6 +149,8 @@ def known_gates(row: Record) -> KnownGates:
     records = {GateKind(each["kind"]): _record(each) for each in json.loads(row["gate_records"] or "[]")}
     if paid_at := row["deposit_paid_at"]:
         records[GateKind.DEPOSIT_PAID] = GateRecord(True, paid_at, "billing")
+    if delivered_at := row["estimate_delivered_at"]:
+        records[GateKind.ESTIMATE_DELIVERED] = GateRecord(True, delivered_at, "billing")
     overrides = {
         (GateKind(each["kind"]), GateStage(each["stage"])): each["reason"]
         for each in json.loads(row["gate_overrides"] or "[]")

@@ -1,0 +1,12 @@
+"""What billing is told by its environment beside what every service is."""
+
+from pathlib import Path
+
+from chassis.settings import Settings
+
+
+class BillingSettings(Settings):
+    patients_address: str
+    """host:port of the patients service, which knows who documents are about."""
+    document_keys_file: Path
+    """Keys that documents are encrypted with: see services.billing.printing.keys."""

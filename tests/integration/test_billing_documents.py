@@ -1,0 +1,349 @@
+"""Documents: ordered with what they show, written by a job that asks who the patient is, kept encrypted."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import grpc
+import pytest
+import pytest_asyncio
+from grpc import StatusCode
+from pypdf import PdfReader
+
+from atoll.billing.v1 import document_service_pb2 as pb
+from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
+from atoll.patients.v1.events_pb2 import PatientMerged
+from chassis.ids import new_id, to_wire
+from chassis.times import to_date, to_timestamp
+from services.billing.printing import pdf
+from services.billing.printing.keys import KeyRing, Sealed
+from tests.support.billing import COURSE, THERAPY, TODAY, BookedCourse
+from tests.support.billing_estimates import Office, code, open_office, write_keys
+from tests.support.service import NOW, refusal
+
+DAY = timedelta(days=1)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def opened(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Office]:
+    async with open_office(postgres_url, issuer_folder) as office:
+        yield office
+
+
+@pytest_asyncio.fixture
+async def office(opened: Office) -> Office:
+    await opened.svc.admin.execute("DELETE FROM document_work")
+    await opened.open()
+    await opened.billing.price()
+    return opened
+
+
+async def booked(office: Office, **changes: Any) -> tuple[BookedCourse, str]:
+    course = await office.billing.book(**changes)
+    [estimate, *_] = await office.billing.estimates_of(course)
+    return course, estimate.id
+
+
+async def kept(office: Office) -> list[asyncpg.Record]:
+    return await office.billing.fetch("SELECT * FROM document ORDER BY id")
+
+
+async def work(office: Office) -> list[asyncpg.Record]:
+    return await office.billing.fetch("SELECT * FROM document_work")
+
+
+def text_of(pdf: bytes) -> str:
+    return " ".join(" ".join(page.extract_text() for page in PdfReader(BytesIO(pdf)).pages).split())
+
+
+async def test_an_estimate_is_printed_with_all_that_the_law_asks_for(office: Office) -> None:
+    await code(office.billing, "infusion", "96365")
+    course, estimate_id = await booked(office)
+    office.patients.names[course.patient_id] = ("José", "Andrade")
+    office.patients.codes[:] = ["F33.2", "F41.1"]
+    await office.writer().write_some()
+
+    document = await office.document(estimate_id, office.billing.at(office.billing.site_id, "ROLE_FRONT_DESK"))
+    assert (document.kind, document.subject_id, document.version) == (pb.PRINTED_KIND_ESTIMATE, estimate_id, 1)
+    assert (document.patient_id, document.site_id) == (course.patient_id, course.site_id)
+    assert document.create_time == to_timestamp(NOW)
+    assert document.keep_date == to_date(TODAY.replace(year=2033))
+    shown = text_of(document.pdf)
+    for part in (
+        "José Andrade", "May 4, 1981", "F33.2, F41.1", "March 22, 2027", "96365", "$1,480.00", "$590.00",
+        "series of 3 visits from March 22, 2027 to April 5, 2027", "about one every 7 days",
+        "Therapy hour", "only an estimate", "not a contract", "right to dispute", "$400", "does not affect your care",
+        "1-800-985-3059", estimate_id,
+    ):  # fmt: skip
+        assert part in shown, part
+
+
+async def test_the_patient_is_asked_for_at_the_moment_of_writing_and_diagnoses_of_the_day(office: Office) -> None:
+    course, _ = await booked(office)
+    office.svc.clock.now = NOW + DAY
+    await office.writer().write_some()
+    details, diagnoses = office.patients.asked
+    assert details.patient_id == diagnoses.patient_id == course.patient_id
+    assert (diagnoses.course_id, diagnoses.date) == (course.id, to_date(TODAY))
+
+
+async def test_nothing_of_the_patient_stands_in_the_database_unencrypted(office: Office) -> None:
+    course, estimate_id = await booked(office)
+    office.patients.names[course.patient_id] = ("Zqkanarie", "Zqvogel")
+    await office.writer().write_some()
+    [row] = await kept(office)
+    assert b"%PDF" not in row["pdf"]
+    for table in ("document", "document_order", "document_work", "outbox", "audit", "estimate"):
+        for found in await office.svc.admin.fetch(f"SELECT {table}::text AS row FROM {table}"):
+            assert "Zqkanarie" not in found["row"], table
+    keys, document_id = KeyRing(office.keys_file), row["id"]
+    snapshot = json.loads(keys.open(Sealed(row["key_id"], row["snapshot"]), "snapshot", document_id))
+    assert snapshot["patient"] == {"name": "Zqkanarie Zqvogel", "birth_date": "May 4, 1981", "diagnoses": ["F33.2"]}
+    assert snapshot["number"] == estimate_id
+    assert snapshot["total"] == "$1,480.00"
+
+
+async def test_a_document_that_is_not_written_yet_is_pending(office: Office) -> None:
+    _, estimate_id = await booked(office)
+    refused = await refusal(office.document(estimate_id))
+    assert (refused.code, refused.reason, refused.retry) == (StatusCode.FAILED_PRECONDITION, "DOCUMENT_PENDING", True)
+    await office.writer().write_some()
+    assert (await office.document(estimate_id)).pdf.startswith(b"%PDF")
+
+
+async def test_there_is_no_document_of_what_was_not_issued(office: Office) -> None:
+    _, unpriced = await booked(office, kinds=[THERAPY])
+    for estimate_id in (unpriced, to_wire("estimate", new_id())):
+        refused = await refusal(office.document(estimate_id))
+        assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "DOCUMENT_NOT_FOUND")
+    assert await office.billing.count("document_order") == 0
+
+
+async def test_a_document_is_read_at_its_site_only_and_the_reading_is_noted(office: Office) -> None:
+    _, estimate_id = await booked(office)
+    await office.writer().write_some()
+    elsewhere = office.billing.at(await office.billing.register_site())
+    for token in (elsewhere, office.billing.svc.token(chain_id=new_id())):
+        assert (await refusal(office.document(estimate_id, token))).reason == "DOCUMENT_NOT_FOUND"
+    for role in ("ROLE_NURSE", "ROLE_INTEGRATION"):
+        assert (await refusal(office.document(estimate_id, office.billing.svc.token(role)))).reason == "ACCESS_DENIED"
+    await office.document(estimate_id)
+    noted = "SELECT kind, ids->>'estimate_id' AS id FROM audit WHERE method LIKE '%GetDocument' ORDER BY position DESC"
+    [row, *_] = await office.billing.fetch(noted)
+    assert (row["kind"], row["id"]) == ("AUDIT_PHI_READ", estimate_id)
+
+
+async def test_a_request_names_what_it_asks_for(office: Office) -> None:
+    call = office.billing.svc.call(office.svc.stub(DocumentServiceStub).GetDocument, pb.GetDocumentRequest())
+    assert (await refusal(call)).reason == "BAD_REQUEST"
+
+
+async def test_each_version_has_a_document_and_that_of_the_first_stays_as_it_was(office: Office) -> None:
+    course, first = await booked(office)
+    await office.writer().write_some()
+    before = (await office.document(first)).pdf
+    await office.billing.cancel(course, 2)
+    latest = (await office.billing.estimates_of(course))[0].id
+    await office.writer().write_some()
+    assert (await office.document(first)).pdf == before
+    assert "$890.00" in text_of((await office.document(latest)).pdf)
+    assert len(await kept(office)) == 2
+
+
+async def test_of_a_merged_patient_the_survivor_is_asked_for(office: Office) -> None:
+    course, estimate_id = await booked(office)
+    survivor = await office.billing.register_patient()
+    merged = PatientMerged(patient_id=survivor, merged_patient_id=course.patient_id)
+    await office.billing.svc.deliver(merged, version=1)
+    await office.writer().write_some()
+    assert [each.patient_id for each in office.patients.asked] == [survivor] * 2
+    assert (await office.document(estimate_id)).patient_id == course.patient_id
+
+
+# When something fails.
+
+
+async def test_while_patients_is_away_a_document_is_put_off_longer_and_longer(office: Office) -> None:
+    _, estimate_id = await booked(office)
+    office.patients.away = True
+    waits = list[float]()
+    for _ in range(3):
+        await office.end_leases()
+        await office.writer().write_some()
+        left = "SELECT extract(epoch FROM not_before - clock_timestamp()) AS s FROM document_work"
+        [row] = await office.billing.fetch(left)
+        waits.append(round(float(row["s"])))
+    assert waits == [2, 4, 8]
+    [row] = await work(office)
+    assert (row["attempts"], row["last_error"]) == (3, "PATIENTS_INTERNAL")
+    assert (await refusal(office.document(estimate_id))).reason == "DOCUMENT_PENDING"
+    assert await office.writer().write_some() == 0  # Not before its time.
+
+    office.patients.away = False
+    await office.end_leases()
+    await office.writer().write_some()
+    assert (await office.document(estimate_id)).pdf
+    assert await work(office) == []
+
+
+class Killed(BaseException):
+    """What a process dies of: nothing catches it."""
+
+
+async def test_a_writer_that_is_killed_between_asking_and_keeping_leaves_one_document(office: Office) -> None:
+    _, estimate_id = await booked(office)
+
+    def killed(*_: Any) -> bytes:
+        raise Killed
+
+    with pytest.raises(Killed):
+        await office.writer(render=killed).write_some()
+    assert len(office.patients.asked) == 2
+    assert (await kept(office), len(await work(office))) == ([], 1)
+    assert await office.writer().write_some() == 0  # Its lease holds,
+    await office.end_leases()  # and runs out.
+    await office.writer().write_some()
+    assert len(await kept(office)) == 1
+    assert (await office.document(estimate_id)).pdf
+
+
+async def test_a_writer_that_lost_its_lease_keeps_no_second_document(office: Office) -> None:
+    """The slow one is overtaken while it waits for the patients service."""
+    _, estimate_id = await booked(office)
+    waits, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        waits.set()
+        await go_on.wait()
+
+    office.patients.before_answer = wait
+    slow = asyncio.create_task(office.writer().write_some())
+    await waits.wait()
+    office.patients.before_answer = None
+    await office.end_leases()
+    await office.writer().write_some()
+    [first] = await kept(office)
+    go_on.set()
+    await slow
+    assert await kept(office) == [first]
+    assert (await office.document(estimate_id)).pdf
+    assert await work(office) == []
+
+
+async def test_nothing_is_held_in_the_database_while_patients_is_asked(office: Office) -> None:
+    await booked(office)
+    busy = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
+    seen = list[int]()
+
+    async def look() -> None:
+        seen.append(await office.svc.admin.fetchval(busy))
+
+    office.patients.before_answer = look
+    await office.writer().write_some()
+    assert seen == [0]
+
+
+async def test_a_template_that_fails_holds_up_no_other_document(office: Office) -> None:
+    await booked(office)
+    _, estimate_id = await booked(office)
+    failed = list[UUID]()
+
+    def once(*args: Any) -> bytes:
+        if not failed:
+            failed.append(new_id())
+            raise ValueError("broken")
+        return pdf(*args)
+
+    await office.writer(render=once).write_some()
+    [row] = await work(office)
+    assert (row["last_error"], len(await kept(office))) == ("ValueError", 1)
+    await office.end_leases()
+    await office.writer().write_some()
+    assert len(await kept(office)) == 2
+    assert (await office.document(estimate_id)).pdf
+
+
+async def test_rendering_leaves_the_event_loop_alone(office: Office) -> None:
+    await booked(office)
+    threads = list[bool]()
+
+    def look(*_: Any) -> bytes:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            threads.append(True)
+        return b"%PDF" + bytes(40)
+
+    await office.writer(render=look).write_some()
+    assert threads == [True]
+
+
+# Keys.
+
+
+async def test_a_document_opens_with_the_key_that_it_was_written_with(office: Office) -> None:
+    _, first = await booked(office)
+    await office.writer().write_some()
+    write_keys(office.keys_file, "2")
+    _, second = await booked(office, kinds=COURSE[:1])
+    await office.writer().write_some()
+    assert [row["key_id"] for row in await kept(office)] == ["1", "2"]
+    for estimate_id in (first, second):
+        assert (await office.document(estimate_id)).pdf.startswith(b"%PDF")
+
+
+async def test_without_a_key_nothing_is_written_and_later_it_is(office: Office) -> None:
+    _, estimate_id = await booked(office)
+    text = office.keys_file.read_text()
+    office.keys_file.write_text("{}")
+    try:
+        await office.writer().write_some()
+    finally:
+        office.keys_file.write_text(text)
+    [row] = await work(office)
+    assert (row["last_error"], await kept(office)) == ("KEY_MISSING", [])
+    await office.end_leases()
+    await office.writer().write_some()
+    assert (await office.document(estimate_id)).pdf
+
+
+async def test_a_document_that_was_moved_to_another_does_not_open(office: Office) -> None:
+    """Not even by somebody who may write to the database."""
+    _, first = await booked(office)
+    _, second = await booked(office)
+    await office.writer().write_some()
+    await office.svc.admin.execute(
+        "UPDATE document SET pdf = (SELECT pdf FROM document WHERE id <> $1 AND chain_id = $2) WHERE id = $1",
+        (await kept(office))[0]["id"],
+        office.billing.svc.chain_id,
+    )
+    codes = [await read_code(office, estimate_id) for estimate_id in (first, second)]
+    assert sorted(map(str, codes)) == ["None", str(StatusCode.INTERNAL)]
+
+
+async def read_code(office: Office, estimate_id: str) -> StatusCode | None:
+    try:
+        await office.document(estimate_id)
+    except grpc.aio.AioRpcError as error:
+        return error.code()
+    return None
+
+
+async def test_a_document_is_never_kept_unencrypted(office: Office) -> None:
+    await booked(office)
+    [order] = await office.billing.fetch("SELECT * FROM document_order")
+    with pytest.raises(asyncpg.CheckViolationError):
+        await office.billing.execute(
+            "INSERT INTO document VALUES ($1, $2, $3, $4, '1', 'short', 'short', now(), current_date)",
+            office.billing.svc.chain_id,
+            order["id"],
+            order["site_id"],
+            order["patient_id"],
+        )
+    assert await kept(office) == []
