@@ -7,16 +7,20 @@ from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import grpc
 import pytest
 import pytest_asyncio
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.type.postal_address_pb2 import PostalAddress
 from grpc import StatusCode
 from pypdf import PdfReader
 
 from atoll.billing.v1 import document_service_pb2 as pb
+from atoll.billing.v1.billing_profile_service_pb2 import LegalEntityBilling, UpdateLegalEntityBillingRequest
+from atoll.billing.v1.billing_profile_service_pb2_grpc import BillingProfileServiceStub
 from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
 from atoll.patients.v1.events_pb2 import PatientMerged
 from chassis.ids import new_id, to_wire
@@ -25,6 +29,8 @@ from services.billing.printing import pdf
 from services.billing.printing.keys import KeyRing, Sealed
 from tests.support.billing import COURSE, THERAPY, TODAY, BookedCourse
 from tests.support.billing_estimates import Office, code, open_office, write_keys
+from tests.support.invoicing import Invoicing
+from tests.support.packages import Packages
 from tests.support.service import NOW, refusal
 
 DAY = timedelta(days=1)
@@ -82,6 +88,77 @@ async def test_an_estimate_is_printed_with_all_that_the_law_asks_for(office: Off
         "1-800-985-3059", estimate_id,
     ):  # fmt: skip
         assert part in shown, part
+
+
+async def test_an_invoice_is_printed_as_it_stood_when_it_was_issued(office: Office) -> None:
+    """With nothing of what the patient was found to have: nobody is asked for it."""
+    billing = office.billing
+    profile = LegalEntityBilling(
+        legal_entity_id=billing.legal_entity_id,
+        etag='"0"',
+        legal_name="Reef Clinics, LLC",
+        tax_id="85-1234567",
+        npi="1234567893",
+        address=PostalAddress(region_code="US", locality="Albuquerque", address_lines=["200 Central Ave SW"]),
+        invoice_prefix="NM",
+        payment_terms_days=30,
+        statement_text="Pay at the desk.",
+    )
+    paths = [field.name for field, _ in profile.ListFields() if field.name not in ("legal_entity_id", "etag")]
+    request = UpdateLegalEntityBillingRequest(
+        request_id=str(uuid4()), legal_entity_billing=profile, update_mask=FieldMask(paths=paths)
+    )
+    await billing.svc.call(office.svc.stub(BillingProfileServiceStub).UpdateLegalEntityBilling, request)
+    await code(billing, "infusion", "96365")
+    course, _ = await booked(office)
+    await office.writer().write_some()
+    office.patients.asked.clear()
+    await billing.complete(course)
+    await billing.pay(150, course_id=course.id)
+    invoice = await billing.issue(course)
+    await billing.pay(1330)
+    await office.writer().write_some()
+
+    assert [each.DESCRIPTOR.name for each in office.patients.asked] == ["GetDocumentDetailsRequest"]
+    front_desk = billing.at(billing.site_id, "ROLE_FRONT_DESK")
+    document = await office.document_of(front_desk, invoice_id=invoice.id)
+    assert (document.kind, document.subject_id, document.version) == (pb.PRINTED_KIND_INVOICE, invoice.id, 1)
+    assert (document.patient_id, document.site_id) == (course.patient_id, course.site_id)
+    shown = text_of(document.pdf)
+    for part in (
+        "Invoice", "No. NM1", "Reef Clinics, LLC", "200 Central Ave SW", "Albuquerque", "EIN 85-1234567",
+        "NPI 1234567893", "Ana Ruiz", "May 4, 1981", "March 1, 2027", "March 31, 2027", "96365", "$590.00", "$1,480.00",
+        "-$150.00", "$1,330.00", "Pay at the desk.",
+    ):  # fmt: skip
+        assert part in shown, part
+    elsewhere = billing.at(await billing.register_site())
+    assert (await refusal(office.document_of(elsewhere, invoice_id=invoice.id))).reason == "DOCUMENT_NOT_FOUND"
+
+
+async def test_a_credit_note_is_printed(office: Office) -> None:
+    course, _ = await booked(office)
+    await office.billing.complete(course, 0)
+    invoice = await office.billing.issue(course)
+    desk = Invoicing(office.billing)
+    note = await desk.credit(invoice.id, (invoice.lines[0].charge_id, 90), note="Between us: she was furious")
+    await office.writer().write_some()
+    document = await office.document_of(credit_note_id=note.id)
+    assert (document.kind, document.subject_id) == (pb.PRINTED_KIND_CREDIT_NOTE, note.id)
+    shown = text_of(document.pdf)
+    for part in ("Credit note", "Ana Ruiz", "Price corrected", "$90.00", "no longer to be paid"):
+        assert part in shown, part
+    assert "furious" not in shown
+    assert len(await kept(office)) == 3  # The estimate's, the invoice's and its own.
+    unknown = to_wire("creditnote", new_id())
+    assert (await refusal(office.document_of(credit_note_id=unknown))).reason == "DOCUMENT_NOT_FOUND"
+
+
+async def test_an_invoice_is_printed_where_nobody_ever_had_an_estimate(office: Office) -> None:
+    chain = Packages(office.billing)
+    invoice = await chain.invoice(await chain.sell(await chain.offer()))
+    assert await office.billing.count("estimate") == 0
+    await office.writer().write_some()
+    assert "Six infusions" in text_of((await office.document_of(invoice_id=invoice.id)).pdf)
 
 
 async def test_the_patient_is_asked_for_at_the_moment_of_writing_and_diagnoses_of_the_day(office: Office) -> None:

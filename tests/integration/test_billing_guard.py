@@ -10,7 +10,9 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
+from atoll.billing.v1 import charge_pb2
 from atoll.billing.v1 import estimate_service_pb2 as pb
+from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.money import Money
 from chassis.times import to_timestamp
@@ -30,8 +32,11 @@ from tests.support.billing import (
     dollars,
     open_billing,
     open_chain,
+    usd,
 )
 from tests.support.billing_estimates import approve, close_dispute, coverage, open_dispute
+from tests.support.invoicing import Invoicing
+from tests.support.packages import Packages
 from tests.support.service import NOW, Running, refusal
 
 DAY = timedelta(days=1)
@@ -142,6 +147,74 @@ async def test_bills_of_a_course_add_up(billing: Billing) -> None:
     await charge(billing, course, 20000)
     assert (await refusal(billing.issue(course))).reason == "ESTIMATE_EXCEEDED"
     assert await billing.count("invoice") == 2
+
+
+async def test_what_is_credited_gives_room_again(billing: Billing) -> None:
+    course, desk = await rendered(billing), Invoicing(billing)
+    await billing.issue(course)
+    await charge(billing, course, 39999)
+    wrong = await billing.issue(course)
+    await charge(billing, course, 20000)
+    refused = await refusal(billing.issue(course))
+    assert (refused.reason, refused.metadata["over_minor"]) == ("ESTIMATE_EXCEEDED", "59999")
+    [line] = wrong.lines
+    await desk.credit(wrong.id, (line.charge_id, 199.99))
+    assert (await refusal(billing.issue(course))).metadata["over_minor"] == "40000"
+    await desk.credit(wrong.id, (line.charge_id, 0.01))
+    await billing.issue(course)
+    guard = (await coverage(billing, course)).guard
+    assert (dollars(guard.billed), dollars(guard.over)) == (590 + 199.99 + 200, 399.99)
+    await desk.void(wrong.id)
+    guard = (await coverage(billing, course)).guard
+    assert (dollars(guard.billed), dollars(guard.over)) == (790, 200)
+
+
+async def test_a_discount_makes_a_bill_less_and_a_tax_more(billing: Billing) -> None:
+    course, desk = await rendered(billing), Invoicing(billing)
+    await desk.tax(100_000, kinds=[charge_pb2.CHARGE_KIND_VISIT])
+    discount = {"amount": usd(90), "reason": invoice_pb.DISCOUNT_REASON_GOODWILL}
+    [visit] = await desk.visit_charges(course)
+    assert dollars((await desk.issue_draft(await desk.draft(visit, discount=discount))).total) == 550
+    assert dollars((await coverage(billing, course)).guard.billed) == 550
+    assert (await checked(billing, course, 43999)).over == Money(39999)
+
+
+async def test_a_course_is_guarded_in_whatever_way_its_charges_are_billed(billing: Billing) -> None:
+    """Also where another course is on the same invoice."""
+    course, other = await rendered(billing), await rendered(billing)
+    desk = Invoicing(billing)
+    await charge(billing, course, 40000)
+    found = await billing.fetch("SELECT id FROM charge")
+    charge_ids = [to_wire("charge", row["id"]) for row in found]
+    drafted = await desk.draft(*charge_ids)
+    for asked in (billing.issue(course), desk.issue(*charge_ids), desk.issue_draft(drafted)):
+        refused = await refusal(asked)
+        assert (refused.reason, refused.metadata["course_id"]) == ("ESTIMATE_EXCEEDED", course.id)
+    assert [await billing.count(table) for table in ("invoice", "document_order")] == [0, 2]  # Of the estimates.
+    await approve(billing, course, 400)
+    issued = await desk.issue(*charge_ids)
+    assert (issued.number, issued.course_id) == (1, "")
+    assert not (await coverage(billing, other)).guard.HasField("exceed_time")
+    assert (await coverage(billing, course)).guard.HasField("exceed_time")
+
+
+async def test_a_visit_that_is_drawn_from_a_package_is_not_expected_to_cost_anything(billing: Billing) -> None:
+    chain = await Packages(billing).open()
+    await chain.sold(("infusion", "", "", 1))
+    course = await billing.book([INFUSION, INFUSION])
+    await billing.complete(course, 0)
+    [line] = (await coverage(billing, course)).lines
+    assert (line.estimated_count, line.count, dollars(line.estimated), dollars(line.amount)) == (2, 1, 1180, 590)
+
+
+async def test_a_correction_belongs_to_the_line_of_its_visit(billing: Billing) -> None:
+    course, desk = await rendered(billing), Invoicing(billing)
+    [visit] = await desk.visit_charges(course)
+    await desk.correct(visit, -90)
+    [line] = (await coverage(billing, course)).lines
+    assert (line.visit_type_code, line.count, dollars(line.amount)) == ("infusion", 1, 500)
+    await billing.issue(course)
+    assert dollars((await coverage(billing, course)).guard.billed) == 500
 
 
 async def test_a_longer_infusion_than_estimated_is_measured_by_the_estimate(billing: Billing) -> None:

@@ -265,3 +265,22 @@ async def due(billing: Billing) -> datetime:
     request.visits.add(visit_type_code="assessment", start_time=to_timestamp(FIRST_VISIT))
     estimate = (await billing.svc.call(billing.estimates.CreateEstimate, request)).estimate
     return estimate.due_time.ToDatetime(UTC)  # type: ignore[no-any-return]
+
+
+async def test_an_estimate_says_who_bills_as_it_was_then(billing: Billing) -> None:
+    """A site's own NPI stands before that of its legal entity."""
+    await billing.price()
+    first = await billing.book()
+    told = await change_entity(billing, **ENTITY)
+    second = await billing.book()
+    own = await change_site(billing, npi="1679576722")
+    third = await billing.book()
+    await change_entity(billing, etag=told.etag, tax_id="", npi="")
+    await change_site(billing, etag=own.etag, npi="")
+    said = list[tuple[str, str, bool]]()
+    for course in (first, second, third):
+        [estimate] = await billing.estimates_of(course)
+        [facility] = estimate.providers
+        gaps = {estimate_pb.EstimateGap.ESTIMATE_GAP_NPI, estimate_pb.EstimateGap.ESTIMATE_GAP_TIN}
+        said.append((facility.npi, facility.tin, bool(gaps & set(estimate.gaps))))
+    assert said == [("", "", True), ("1234567893", "85-1234567", False), ("1679576722", "85-1234567", False)]

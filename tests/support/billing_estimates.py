@@ -111,7 +111,10 @@ class Office:
         await self.svc.admin.execute("UPDATE document_work SET not_before = clock_timestamp() - interval '1 second'")
 
     async def document(self, estimate_id: str, token: str | None = None) -> document_service_pb2.PrintedDocument:
-        request = document_service_pb2.GetDocumentRequest(estimate_id=estimate_id)
+        return await self.document_of(token, estimate_id=estimate_id)
+
+    async def document_of(self, token: str | None = None, **about: str) -> document_service_pb2.PrintedDocument:
+        request = document_service_pb2.GetDocumentRequest(**about)
         answer = await self.billing.svc.call(self.svc.stub(DocumentServiceStub).GetDocument, request, token)
         return answer.document  # type: ignore[no-any-return]
 

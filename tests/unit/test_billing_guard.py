@@ -10,7 +10,7 @@ from chassis.money import Money
 from services.billing.domain.coverage import beyond_all, cover
 from services.billing.domain.estimates import Estimate, Line, Trigger
 from services.billing.domain.guard import Comparison, Item, Level, compare, dispute_end, judge, level_of
-from services.billing.domain.prices import PriceBook, PriceItem, VisitKind
+from services.billing.domain.prices import PriceBook, PriceItem, PriceTier, VisitKind
 from services.billing.domain.sites import BookedVisit
 
 NOW = datetime(2027, 3, 1, 16, tzinfo=UTC)
@@ -142,3 +142,11 @@ def test_a_line_without_a_price_has_no_amount_and_one_below_the_estimate_is_not_
     assert (therapy.description, therapy.amount, therapy.beyond) == ("Talk", None, None)
     assert beyond_all([infusion, therapy], "USD") is None
     assert beyond_all([infusion], "USD") == Money(0)
+
+
+def test_tiers_go_on_where_what_is_charged_has_come_to() -> None:
+    tiered = replace(BOOK.items[0], tiers=(PriceTier(3, Money(45000)),))
+    charged, booked = [Item(SITE, INFUSION, 1, 59000)], visits(*[INFUSION] * 4)
+    booked[0] = replace(booked[0], settled=True)
+    [line] = cover(ESTIMATE, booked, charged, [replace(BOOK, items=(tiered,))], {}, "USD")
+    assert (line.count, line.amount) == (4, Money(2 * 59000 + 2 * 45000))

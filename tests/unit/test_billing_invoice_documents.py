@@ -14,6 +14,7 @@ from services.billing.domain.accounts import Charge, ChargeKind
 from services.billing.domain.codes import ServiceCode
 from services.billing.domain.credit_notes import Asked, CreditNote, CreditPurpose, CreditReason, credit_lines
 from services.billing.domain.invoices import Discount, DiscountReason, Invoice, InvoiceStatus, ToBill, bill
+from services.billing.domain.profiles import lines_of_address
 from services.billing.domain.tax import TaxRule
 from services.billing.printing import credit_note, invoice, pdf
 from services.billing.printing.texts import day, money, percent
@@ -185,3 +186,11 @@ def test_a_credit_note_says_what_it_corrects_and_what_becomes_of_the_money(purpo
     for shown in ("No. ABQ-CN3", "ABQ-1042", "Correction", "$100.00", "$40.00 of the invoice is no longer", said):
         assert shown in text, shown
     assert "Unmistakable" not in text
+
+
+def test_an_address_is_shown_as_on_an_envelope() -> None:
+    place = {"administrative_area": "NM", "locality": "Albuquerque", "address_lines": ["200 Central Ave SW"]}
+    assert lines_of_address(place) == ("200 Central Ave SW", "Albuquerque, NM")
+    assert lines_of_address(place | {"postal_code": "87102"})[-1] == "Albuquerque, NM 87102"
+    assert lines_of_address({"address_lines": ["PO Box 7"]}) == ("PO Box 7",)
+    assert lines_of_address({}) == ()

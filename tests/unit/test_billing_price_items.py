@@ -153,6 +153,32 @@ def test_an_estimate_has_a_line_for_each_price() -> None:
     assert priced.total == usd(6 * 590 + 2 * 450)
 
 
+def test_who_renders_the_first_visits_has_their_prices() -> None:
+    """Tiers count the visits of a course, whoever renders them."""
+    doctor, nurse = UUID(int=5), UUID(int=6)
+    estimate = Estimate(
+        UUID(int=1),
+        UUID(int=9),
+        UUID(int=2),
+        None,
+        1,
+        Trigger.REQUEST,
+        date(2026, 9, 1),
+        lines_of([*[SHORT] * 5, TALK, SHORT, LONG], {}, [*[nurse] * 6, doctor, doctor]),
+        NOW,
+        None,
+    )
+    priced = estimate.priced_by([book(visit(590, (4, 450)))])
+    assert [(line.kind, line.provider_id, line.count, line.unit_price) for line in priced.lines] == [
+        (SHORT, nurse, 3, usd(590)),
+        (SHORT, nurse, 2, usd(450)),
+        (SHORT, doctor, 1, usd(450)),
+        (TALK, nurse, 1, None),
+        (LONG, doctor, 1, usd(450)),
+    ]
+    assert priced.priced_by([book(visit(590, (4, 450)))]) == priced
+
+
 def test_products_and_add_ons_are_found_by_code() -> None:
     lozenges, extra = product("lozenges", 200, (3, 150)), add_on("music", "infusion")
     found = book(visit(590), lozenges, extra)
