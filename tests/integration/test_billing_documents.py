@@ -19,15 +19,17 @@ from grpc import StatusCode
 from pypdf import PdfReader
 
 from atoll.billing.v1 import document_service_pb2 as pb
+from atoll.billing.v1 import refund_service_pb2
 from atoll.billing.v1.billing_profile_service_pb2 import LegalEntityBilling, UpdateLegalEntityBillingRequest
 from atoll.billing.v1.billing_profile_service_pb2_grpc import BillingProfileServiceStub
 from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
+from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.patients.v1.events_pb2 import PatientMerged
 from chassis.ids import new_id, to_wire
 from chassis.times import to_date, to_timestamp
 from services.billing.printing import pdf
 from services.billing.printing.keys import KeyRing, Sealed
-from tests.support.billing import COURSE, THERAPY, TODAY, BookedCourse
+from tests.support.billing import COURSE, THERAPY, TODAY, BookedCourse, dollars, usd
 from tests.support.billing_estimates import Office, code, open_office, write_keys
 from tests.support.invoicing import Invoicing
 from tests.support.packages import Packages
@@ -119,7 +121,8 @@ async def test_an_invoice_is_printed_as_it_stood_when_it_was_issued(office: Offi
     await billing.pay(1330)
     await office.writer().write_some()
 
-    assert [each.DESCRIPTOR.name for each in office.patients.asked] == ["GetDocumentDetailsRequest"]
+    asked = [each.DESCRIPTOR.name for each in office.patients.asked]
+    assert asked == ["GetDocumentDetailsRequest"] * 2  # For the invoice, and for the receipt of the deposit.
     front_desk = billing.at(billing.site_id, "ROLE_FRONT_DESK")
     document = await office.document_of(front_desk, invoice_id=invoice.id)
     assert (document.kind, document.subject_id, document.version) == (pb.PRINTED_KIND_INVOICE, invoice.id, 1)
@@ -151,6 +154,36 @@ async def test_a_credit_note_is_printed(office: Office) -> None:
     assert len(await kept(office)) == 3  # The estimate's, the invoice's and its own.
     unknown = to_wire("creditnote", new_id())
     assert (await refusal(office.document_of(credit_note_id=unknown))).reason == "DOCUMENT_NOT_FOUND"
+
+
+async def test_a_payment_and_a_refund_have_their_receipts(office: Office) -> None:
+    """As they stood: what is done with the money later changes no receipt."""
+    billing = office.billing
+    course, _ = await booked(office)
+    await billing.complete(course, 0)
+    invoice = await billing.issue(course)
+    payment = await billing.pay((dollars(invoice.total) or 0) + 100, course_id=course.id)
+    request = refund_service_pb2.CreateRefundRequest(
+        request_id=str(uuid4()),
+        site_id=billing.site_id,
+        patient_id=billing.patient_id,
+        amount=usd(40),
+        reason="she moves away",
+    )
+    refund = (await billing.svc.call(billing.svc.stub(RefundServiceStub).CreateRefund, request)).refund
+    await office.writer().write_some()
+    document = await office.document_of(payment_id=payment.id)
+    assert (document.kind, document.subject_id) == (pb.PRINTED_KIND_RECEIPT, payment.id)
+    shown = text_of(document.pdf)
+    number = f"Invoice {invoice.display_number}"
+    for part in ("Receipt", "Ana Ruiz", "Cash", number, "Kept for what is to come", "$100.00"):
+        assert part in shown, part
+    returned = text_of((await office.document_of(refund_id=refund.id)).pdf)
+    assert "Refund receipt" in returned
+    assert "$40.00" in returned
+    assert "moves away" not in returned
+    elsewhere = billing.at(await billing.register_site())
+    assert (await refusal(office.document_of(elsewhere, payment_id=payment.id))).reason == "DOCUMENT_NOT_FOUND"
 
 
 async def test_an_invoice_is_printed_where_nobody_ever_had_an_estimate(office: Office) -> None:

@@ -92,7 +92,7 @@ async def test_an_invoice_of_chosen_charges_takes_twelve_statements_with_a_tax_a
     await billing.books_agree()
 
 
-async def test_a_payment_takes_seven_statements(billing: Billing) -> None:
+async def test_a_payment_in_cash_takes_eleven_statements(billing: Billing) -> None:
     course = await billing.book()
     request = billing.payment_request(150, course_id=course.id)
     command = payments.RecordPayment(
@@ -111,7 +111,7 @@ async def test_a_payment_takes_seven_statements(billing: Billing) -> None:
 
     inside = billing.svc.inside("RecordPayment", request.request_id)
     await billing.svc.db.once(inside, request, payment_pb.RecordPaymentResponse, Counting, work)
-    assert Counting.trips == 9  # Two of them for the drawer.
+    assert Counting.trips == 11  # Two of them for the drawer, two for the receipt.
     await billing.books_agree()
 
 

@@ -29,6 +29,8 @@ class PrintedKind(IntEnum):
     ESTIMATE = 1
     INVOICE = 2
     CREDIT_NOTE = 3
+    RECEIPT = 4
+    REFUND_RECEIPT = 5
 
 
 NAMES_DIAGNOSES = frozenset({PrintedKind.ESTIMATE})

@@ -35,6 +35,8 @@ TEMPLATES: Mapping[PrintedKind, str] = {
     PrintedKind.ESTIMATE: "estimate",
     PrintedKind.INVOICE: "invoice",
     PrintedKind.CREDIT_NOTE: "credit_note",
+    PrintedKind.RECEIPT: "receipt",
+    PrintedKind.REFUND_RECEIPT: "receipt",
 }
 """The typst template of each kind, by the stem of its file."""
 POLL_S = 0.5

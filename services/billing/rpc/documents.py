@@ -13,6 +13,8 @@ SHOWN = {
     "estimate_id": ("estimate", PrintedKind.ESTIMATE),
     "invoice_id": ("invoice", PrintedKind.INVOICE),
     "credit_note_id": ("creditnote", PrintedKind.CREDIT_NOTE),
+    "payment_id": ("payment", PrintedKind.RECEIPT),
+    "refund_id": ("refund", PrintedKind.REFUND_RECEIPT),
 }
 """What a field of GetDocumentRequest is the id of, and the kind of document that shows it."""
 

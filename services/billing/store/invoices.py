@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    any_,
     cast,
     func,
     insert,
@@ -25,7 +26,7 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
@@ -35,7 +36,16 @@ from chassis.store import settling
 from chassis.times import EPOCH
 from services.billing.domain.accounts import Application, Charge, InvoiceNotFound, ItemKind
 from services.billing.domain.codes import ServiceCode
-from services.billing.domain.invoices import Discount, DiscountReason, Invoice, InvoiceStatus, Line, Taken, TaxLine
+from services.billing.domain.invoices import (
+    Discount,
+    DiscountReason,
+    Invoice,
+    InvoiceStatus,
+    Line,
+    Taken,
+    TaxLine,
+    display_number,
+)
 from services.billing.domain.ledger import Entry
 from services.billing.store.billable import codes_of
 from services.billing.store.copies import is_about
@@ -214,6 +224,13 @@ INVOICES_OVERDUE = Statement(
 )
 
 
+NUMBERS = Statement(
+    select(invoice.c.id, invoice.c.prefix, invoice.c.number).where(
+        invoice.c.chain_id == CHAIN, invoice.c.id == any_(param("ids", ARRAY(Uuid)))
+    )
+)
+
+
 class InvoiceStore(LedgerStore):
     def issue_invoice(
         self,
@@ -274,6 +291,11 @@ class InvoiceStore(LedgerStore):
         row = await self.row(NEXT_NUMBER, legal_entity_id=legal_entity_id)
         assert row
         return int(row["last_number"])
+
+    async def invoice_numbers(self, invoice_ids: Sequence[UUID]) -> dict[UUID, str]:
+        """As they are shown."""
+        found = await self.rows(NUMBERS, ids=list(invoice_ids))
+        return {row["id"]: display_number(row["prefix"], row["number"]) for row in found}
 
     async def invoice(self, invoice_id: UUID) -> Invoice:
         row = await self.row(INVOICE, id=invoice_id)

@@ -48,6 +48,7 @@ from services.billing.domain.payments import (
 from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.cash import cash_day
+from services.billing.use_cases.receipts import order_receipt
 
 NOBODY = UUID(int=0)
 
@@ -79,7 +80,10 @@ async def record_payment(store: BillingStore, command: RecordPayment) -> Payment
     payment = await _taken(store, site, command, patient, payment_id)
     if command.excess_to_credit and payment.unapplied.minor:
         await store.add_payment(payment, site.legal_entity_id, entries_of(payment))
-        return await _make_credit(store, site, payment, payment.unapplied)
+        payment = await _make_credit(store, site, payment, payment.unapplied)
+        await order_receipt(store, payment)
+        return payment
+    await order_receipt(store, payment)
     store.record_payment(payment, site.legal_entity_id, entries_of(payment))
     return payment
 
@@ -90,6 +94,7 @@ async def take_card_payment(store: BillingStore, command: RecordPayment, patient
     site = await store.site(command.site_id)
     payment = await _taken(store, site, command, patient, new_id())
     await store.add_payment(payment, site.legal_entity_id, entries_of(payment))
+    await order_receipt(store, payment)
     return payment
 
 

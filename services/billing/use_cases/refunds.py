@@ -24,6 +24,7 @@ from services.billing.domain.refunds import (
 from services.billing.store import BillingStore
 from services.billing.use_cases.cash import cash_day
 from services.billing.use_cases.payments import post
+from services.billing.use_cases.receipts import order_refund_receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ async def create_refund(store: BillingStore, command: CreateRefund) -> Refund:
         parts=made_of,
     )
     await store.add_refund(refund)
+    await order_refund_receipt(store, refund)
     await store.change_items([_change(part, 1) for part in refund.parts])
     await post(store, site, patient.end, [part.entry() for part in refund.parts])
     for part in refund.parts:

@@ -1,0 +1,47 @@
+"""Receipts: ordered with the payment or the refund, as it stands then, and written later."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+from uuid import UUID
+
+from chassis.ids import new_id
+from services.billing.domain.accounts import Payment
+from services.billing.domain.printing import Order, PrintedKind
+from services.billing.domain.refunds import Refund
+from services.billing.printing import NOBODY
+from services.billing.printing.receipt import content_of, refund_content_of
+from services.billing.store import BillingStore
+
+
+async def order_receipt(store: BillingStore, payment: Payment) -> None:
+    place = await store.site_to_bill(payment.site_id)
+    paid = [each.share.invoice_id for each in payment.applications]
+    numbers = await store.invoice_numbers(paid) if paid else {}
+    content = content_of(payment, numbers, NOBODY, asdict(place.issuer))
+    await _order(store, PrintedKind.RECEIPT, payment, payment.course_id, content)
+
+
+async def order_refund_receipt(store: BillingStore, refund: Refund) -> None:
+    place = await store.site_to_bill(refund.site_id)
+    content = refund_content_of(refund, NOBODY, asdict(place.issuer))
+    await _order(store, PrintedKind.REFUND_RECEIPT, refund, None, content)
+
+
+async def _order(
+    store: BillingStore, kind: PrintedKind, of: Payment | Refund, course_id: UUID | None, content: Mapping[str, Any]
+) -> None:
+    await store.order_document(
+        Order(
+            id=new_id(),
+            kind=kind,
+            subject_id=of.id,
+            version=1,
+            site_id=of.site_id,
+            patient_id=of.patient_id,
+            course_id=course_id,
+            day=of.business_date,
+            content=content,
+            ordered_at=store.call.now,
+        )
+    )
