@@ -224,20 +224,22 @@ def deposit_forfeited(forfeited: Forfeiture) -> DepositForfeited:
 def refund_succeeded(part: RefundPart) -> RefundSucceeded:
     return RefundSucceeded(
         refund_id=to_wire("refund", part.refund_id),
-        payment_id=to_wire("payment", part.payment_id),
+        payment_id=_some_id("payment", part.payment_id),
         patient_id=to_wire("patient", part.patient_id),
         site_id=to_wire("site", part.site_id),
         amount=money_to_wire(part.amount),
+        credit_id=_some_id("credit", part.credit_id),
     )
 
 
 def refund_failed(part: RefundPart) -> RefundFailed:
     return RefundFailed(
         refund_id=to_wire("refund", part.refund_id),
-        payment_id=to_wire("payment", part.payment_id),
+        payment_id=_some_id("payment", part.payment_id),
         patient_id=to_wire("patient", part.patient_id),
         site_id=to_wire("site", part.site_id),
         amount=money_to_wire(part.amount),
+        credit_id=_some_id("credit", part.credit_id),
     )
 
 
@@ -268,3 +270,7 @@ def dispute_closed(dispute: Dispute, *, won: bool) -> DisputeClosed:
         site_id=to_wire("site", dispute.site_id),
         won=won,
     )
+
+
+def _some_id(kind: str, id: UUID | None) -> str:
+    return to_wire(kind, id) if id else ""

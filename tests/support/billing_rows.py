@@ -35,6 +35,7 @@ BY_COLUMN = {
     "redemption.undone_at": "CASE WHEN n % 2 = 0 THEN now() END",
     "redemption.undo_reason": "CASE WHEN n % 2 = 0 THEN '' END",
     "package_end.left_minor": "5 * (1 + n % 3)",
+    "refund_part.credit_id": "NULL",
     "settlement_item.creditor_id": "md5('creditor' || n)::uuid",
 }
 """As the checks of a table, or an index of some rows only, want it."""

@@ -37,6 +37,7 @@ PREFIXES = {
     DocumentKind.REFUND: "refundpart",
     DocumentKind.REVERSAL: "payment",
 }
+GIVES_CREDIT = (DocumentKind.PACKAGE_STOP, DocumentKind.CREDIT_NOTE)
 ENTITLEMENTS_MAX = 100
 
 
@@ -120,6 +121,7 @@ def _document(document: Document) -> pb.Account.Document:
         description=document.description,
         patient_id=to_wire("patient", document.patient_id),
         disputed=document.disputed,
+        credit_id=to_wire("credit", document.id) if document.kind in GIVES_CREDIT and document.open.minor else "",
     )
 
 

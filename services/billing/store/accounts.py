@@ -149,27 +149,30 @@ _payments = _lines(
     gone=open_item.c.gone_minor,
     disputed=_payment_disputed,
 ).join(open_item, _its_rest[payment])
+_credit_left, _credit_gone = (func.coalesce(column, 0) for column in (open_item.c.left_minor, open_item.c.gone_minor))
 _stops = _lines(
     DocumentKind.PACKAGE_STOP,
     package_end,
     package_end.c.ended_at,
     package_end.c.forgiven_minor + package_end.c.refundable_minor,
-    _zero,
+    _credit_left,
     _no_number,
     _nothing,
     course_id=_no_course,
-    credit=func.coalesce(open_item.c.left_minor, 0),
+    credit=_credit_left,
+    gone=_credit_gone,
 ).outerjoin(open_item, _its_rest[package_end])
 _credit_notes = _lines(
     DocumentKind.CREDIT_NOTE,
     credit_note,
     credit_note.c.issued_at,
     credit_note.c.total_minor,
-    _zero,
+    _credit_left,
     credit_note.c.number,
     _nothing,
     course_id=_no_course,
-    credit=func.coalesce(open_item.c.left_minor, 0),
+    credit=_credit_left,
+    gone=_credit_gone,
 ).outerjoin(open_item, _its_rest[credit_note])
 _stopped = _stops.where(package_end.c.ended_as == SaleStatus.STOPPED.value)
 _refunds = (
