@@ -752,6 +752,25 @@ async def test_a_payout_is_matched_with_what_it_is_made_of(till: Till) -> None:
     }
 
 
+async def test_a_payout_of_more_lines_than_a_processor_lists_at_once_is_taken_in_whole(till: Till) -> None:
+    """A thousand and some: eleven pages of the processor's."""
+    for _ in range(1_001):
+        till.fake.charge_fee(1)
+    payment = await till.pay(100)
+    till.fake.pay_out()
+    await till.hear()
+    assert await till.billing.count("payout_line") == 1_002
+    assert (await till.billing.trial_balance())["BANK"] == (97, 0)  # The payment's line is the last.
+    [listed] = (await till.billing.svc.call(till.payouts.ListPayouts, payout_pb.ListPayoutsRequest())).payouts
+    request, found = payout_pb.GetPayoutRequest(payout_id=listed.id, page_size=200), list[Any]()
+    for _ in range(6):
+        answer = await till.billing.svc.call(till.payouts.GetPayout, request)
+        found += answer.payout.lines
+        request.page_token = answer.next_page_token
+    assert (len(found), found[-1].type, dollars(found[-1].amount)) == (1_002, "charge", 100)
+    assert (request.page_token, payment.amount) == ("", usd(100))
+
+
 async def test_a_payout_that_comes_before_its_payments_finds_them(till: Till) -> None:
     begun = await till.intend(100)
     till.fake.enter_card("pi_000001")
@@ -783,10 +802,13 @@ async def test_cards_are_charged_by_some_roles_at_their_own_sites(till: Till) ->
 async def test_an_invoice_whose_payment_is_disputed_is_flagged_and_stays_paid(till: Till) -> None:
     invoice, payment, dispute_id = await invoiced(till)
     flagged = {each.id for each in (await till.billing.account()).documents if each.disputed}
+    get = invoice_pb.GetInvoiceRequest(invoice_id=invoice.id)
+    assert (await till.billing.svc.call(till.billing.invoices.GetInvoice, get)).invoice.disputed
     assert (flagged, await owed(till, invoice)) == ({invoice.id, payment.id}, 0)
     till.fake.close_dispute(dispute_id, "won")
     await till.hear()
     assert not any(each.disputed for each in (await till.billing.account()).documents)
+    assert not (await till.billing.svc.call(till.billing.invoices.GetInvoice, get)).invoice.disputed
 
 
 async def test_disputes_are_decided_by_some_roles_and_seen_at_their_site(till: Till) -> None:

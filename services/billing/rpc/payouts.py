@@ -1,5 +1,7 @@
 """Disputes and payouts."""
 
+from dataclasses import replace
+
 from asyncpg import Record
 
 from atoll.billing.v1 import dispute_service_pb2 as dispute_pb
@@ -12,7 +14,7 @@ from chassis.pages import Page
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.disputes import Decision, Dispute
 from services.billing.domain.payouts import Payout
-from services.billing.rpc.common import before_id, some_id
+from services.billing.rpc.common import after_id, before_id, some_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import cards
 
@@ -56,9 +58,12 @@ class PayoutServicer:
         return pb.ListPayoutsResponse(payouts=map(_payout, kept), next_page_token=token)
 
     async def GetPayout(self, request: pb.GetPayoutRequest, call: Call) -> pb.GetPayoutResponse:
-        payout_id = from_wire("payout", request.payout_id)
-        payout = await self._db.read(call, request, BillingStore, lambda store: store.payout(payout_id))
-        return pb.GetPayoutResponse(payout=_payout(payout))
+        payout_id, page = from_wire("payout", request.payout_id), Page.of(request, call)
+        payout = await self._db.read(
+            call, request, BillingStore, lambda store: store.payout(payout_id, after_id(page), page.limit)
+        )
+        kept, token = page.cut(payout.lines, key=lambda line: [str(line.id)])
+        return pb.GetPayoutResponse(payout=_payout(replace(payout, lines=tuple(kept))), next_page_token=token)
 
     async def ListUnmatchedEvents(
         self, request: pb.ListUnmatchedEventsRequest, call: Call

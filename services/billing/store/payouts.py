@@ -1,8 +1,6 @@
 """Disputes and payouts."""
 
 from collections.abc import Sequence
-from itertools import groupby
-from operator import itemgetter
 from uuid import UUID
 
 from asyncpg import Record
@@ -60,22 +58,13 @@ ADD_LINES = Statement(
     )
 )
 ADD_SHARE = Statement(insert(payout_share).values(params(*payout_share.c.keys())))
-_in_it = and_(payout_line.c.chain_id == payout.c.chain_id, payout_line.c.payout_id == payout.c.id)
-PAYOUT = Statement(
-    select(
-        payout,
-        payout_line.c.id.label("line_id"),
-        payout_line.c.site_id,
-        payout_line.c.transaction,
-        payout_line.c.type,
-        payout_line.c.source,
-        payout_line.c.amount_minor.label("line_minor"),
-        payout_line.c.fee_minor,
-        payout_line.c.matched_id,
-    )
-    .outerjoin(payout_line, _in_it)
-    .where(payout.c.chain_id == CHAIN, payout.c.id == ID)
+PAYOUT = Statement(select(payout).where(payout.c.chain_id == CHAIN, payout.c.id == ID))
+LINES = Statement(
+    select(payout_line, payout.c.currency)
+    .join(payout, and_(payout.c.chain_id == payout_line.c.chain_id, payout.c.id == payout_line.c.payout_id))
+    .where(payout_line.c.chain_id == CHAIN, payout_line.c.payout_id == ID, payout_line.c.id > param("after_id", Uuid))
     .order_by(payout_line.c.id)
+    .limit(LIMIT)
 )
 PAYOUTS = Statement(
     select(payout).where(payout.c.chain_id == CHAIN, payout.c.id < BEFORE).order_by(payout.c.id.desc()).limit(LIMIT)
@@ -158,12 +147,13 @@ class PayoutStore(Store):
             await self.rows(ADD_SHARE, id=share.id, payout_id=new.id, site_id=share.site_id, **amounts)
         return True
 
-    async def payout(self, payout_id: UUID) -> Payout:
-        found = await self.rows(PAYOUT, id=payout_id)
-        if not found:
+    async def payout(self, payout_id: UUID, after_id: UUID, limit: int) -> Payout:
+        """With a page of its lines."""
+        row = await self.row(PAYOUT, id=payout_id)
+        if row is None:
             raise PayoutNotFound(payout_id=to_wire("payout", payout_id))
-        [one] = [_payout(list(of_one)) for _, of_one in groupby(found, key=itemgetter("id"))]
-        return one
+        lines = await self.rows(LINES, id=payout_id, after_id=after_id, limit=limit)
+        return _header(row, tuple(map(_payout_line, lines)))
 
     async def payouts(self, before_id: UUID, limit: int) -> list[Payout]:
         """Without their lines, the newest first."""
@@ -188,22 +178,17 @@ def _dispute(row: Record) -> Dispute:
     )
 
 
-def _payout(found: Sequence[Record]) -> Payout:
-    lines = tuple(
-        PayoutLine(
-            row["line_id"],
-            row["site_id"],
-            row["transaction"],
-            row["type"],
-            row["source"],
-            Money(row["line_minor"], row["currency"]),
-            Money(row["fee_minor"], row["currency"]),
-            row["matched_id"],
-        )
-        for row in found
-        if row["line_id"]
+def _payout_line(row: Record) -> PayoutLine:
+    return PayoutLine(
+        row["id"],
+        row["site_id"],
+        row["transaction"],
+        row["type"],
+        row["source"],
+        Money(row["amount_minor"], row["currency"]),
+        Money(row["fee_minor"], row["currency"]),
+        row["matched_id"],
     )
-    return _header(found[0], lines)
 
 
 def _header(row: Record, lines: tuple[PayoutLine, ...]) -> Payout:
