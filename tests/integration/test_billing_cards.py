@@ -17,6 +17,7 @@ from atoll.billing.v1 import card_service_pb2 as pb
 from atoll.billing.v1 import credit_note_service_pb2 as note_pb
 from atoll.billing.v1 import dispute_service_pb2 as dispute_pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
+from atoll.billing.v1 import ledger_service_pb2 as ledger_pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.billing.v1 import payout_service_pb2 as payout_pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
@@ -769,6 +770,43 @@ async def test_a_payout_of_more_lines_than_a_processor_lists_at_once_is_taken_in
         request.page_token = answer.next_page_token
     assert (len(found), found[-1].type, dollars(found[-1].amount)) == (1_002, "charge", 100)
     assert (request.page_token, payment.amount) == ("", usd(100))
+
+
+async def test_a_line_without_a_document_is_settled_by_an_adjustment_once(till: Till) -> None:
+    billing = till.billing
+    await till.pay(100)
+    till.fake.charge_fee(200)
+    till.fake.pay_out()
+    await till.hear()
+    [listed] = (await billing.svc.call(till.payouts.ListPayouts, payout_pb.ListPayoutsRequest())).payouts
+    get = payout_pb.GetPayoutRequest(payout_id=listed.id)
+    paid, fee = (await billing.svc.call(till.payouts.GetPayout, get)).payout.lines
+    bank, fees = ledger_pb.LEDGER_ACCOUNT_BANK, ledger_pb.LEDGER_ACCOUNT_PROCESSOR_FEES
+    postings = [
+        ledger_pb.Entry.Posting(account=account, amount=usd(amount)) for account, amount in ((fees, 2), (bank, -2))
+    ]
+    adjustment = ledger_pb.PostAdjustmentRequest(
+        request_id=str(uuid4()), site_id=billing.site_id, reason="processor's fee", postings=postings
+    )
+    entry_id = (await billing.svc.call(billing.ledger.PostAdjustment, adjustment)).entry.id
+
+    async def settle(line_id: str, token: str | None = None, entry_id: str = entry_id) -> payout_pb.Payout.Line:
+        fields = {"payout_line_id": line_id, "entry_id": entry_id, "note": "monthly fee"}
+        request = payout_pb.SettlePayoutLineRequest(request_id=str(uuid4()), **fields)
+        return (await billing.svc.call(till.payouts.SettlePayoutLine, request, token)).line  # type: ignore[no-any-return]
+
+    [payment_entry] = await billing.fetch("SELECT id FROM entry WHERE source = 2")
+    for other in (to_wire("entry", new_id()), to_wire("entry", payment_entry["id"])):
+        assert (await refusal(settle(fee.id, entry_id=other))).reason == "ADJUSTMENT_NOT_FOUND"
+    assert (await refusal(settle(to_wire("payoutline", new_id())))).reason == "PAYOUT_LINE_NOT_FOUND"
+    assert (await refusal(settle(fee.id, billing.svc.token("ROLE_FRONT_DESK")))).reason == "ACCESS_DENIED"
+    matched = await refusal(settle(paid.id))
+    assert (matched.code, matched.reason) == (StatusCode.FAILED_PRECONDITION, "PAYOUT_LINE_SETTLED")
+    assert await billing.count("payout_line_settlement") == 0
+    settled = await settle(fee.id)
+    assert (settled.id, settled.entry_id, settled.note) == (fee.id, entry_id, "monthly fee")
+    assert list((await billing.svc.call(till.payouts.GetPayout, get)).payout.lines) == [paid, settled]
+    assert (await refusal(settle(fee.id))).reason == "PAYOUT_LINE_SETTLED"
 
 
 async def test_a_payout_that_comes_before_its_payments_finds_them(till: Till) -> None:

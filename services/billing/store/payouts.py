@@ -12,8 +12,16 @@ from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
 from services.billing.domain.disputes import Dispute, DisputeNotFound, DisputeState
-from services.billing.domain.payouts import Payout, PayoutLine, PayoutNotFound, Share
-from services.billing.tables import dispute, payout, payout_line, payout_share
+from services.billing.domain.ledger import Source
+from services.billing.domain.payouts import (
+    AdjustmentNotFound,
+    Payout,
+    PayoutLine,
+    PayoutLineNotFound,
+    PayoutNotFound,
+    Share,
+)
+from services.billing.tables import dispute, entry, payout, payout_line, payout_line_settlement, payout_share
 
 CHAIN, ID, SITE = (param(name, Uuid) for name in ("chain_id", "id", "site_id"))
 ACCOUNT, OF_PROCESSOR = param("account", Text), param("processor_id", Text)
@@ -59,12 +67,25 @@ ADD_LINES = Statement(
 )
 ADD_SHARE = Statement(insert(payout_share).values(params(*payout_share.c.keys())))
 PAYOUT = Statement(select(payout).where(payout.c.chain_id == CHAIN, payout.c.id == ID))
+_of_its_payout = and_(payout.c.chain_id == payout_line.c.chain_id, payout.c.id == payout_line.c.payout_id)
+_its_settlement = and_(
+    payout_line_settlement.c.chain_id == payout_line.c.chain_id, payout_line_settlement.c.line_id == payout_line.c.id
+)
+_lines = (
+    select(payout_line, payout.c.currency, payout_line_settlement.c.entry_id, payout_line_settlement.c.note)
+    .join(payout, _of_its_payout)
+    .outerjoin(payout_line_settlement, _its_settlement)
+    .where(payout_line.c.chain_id == CHAIN)
+)
 LINES = Statement(
-    select(payout_line, payout.c.currency)
-    .join(payout, and_(payout.c.chain_id == payout_line.c.chain_id, payout.c.id == payout_line.c.payout_id))
-    .where(payout_line.c.chain_id == CHAIN, payout_line.c.payout_id == ID, payout_line.c.id > param("after_id", Uuid))
+    _lines.where(payout_line.c.payout_id == ID, payout_line.c.id > param("after_id", Uuid))
     .order_by(payout_line.c.id)
     .limit(LIMIT)
+)
+LINE = Statement(_lines.where(payout_line.c.id == ID))
+SETTLE_LINE = Statement(insert(payout_line_settlement).values(params(*payout_line_settlement.c.keys())))
+ADJUSTMENT = Statement(
+    select(entry.c.id).where(entry.c.chain_id == CHAIN, entry.c.id == ID, entry.c.source == Source.ADJUSTMENT.value)
 )
 PAYOUTS = Statement(
     select(payout).where(payout.c.chain_id == CHAIN, payout.c.id < BEFORE).order_by(payout.c.id.desc()).limit(LIMIT)
@@ -155,6 +176,20 @@ class PayoutStore(Store):
         lines = await self.rows(LINES, id=payout_id, after_id=after_id, limit=limit)
         return _header(row, tuple(map(_payout_line, lines)))
 
+    async def payout_line(self, line_id: UUID) -> PayoutLine:
+        row = await self.row(LINE, id=line_id)
+        if row is None:
+            raise PayoutLineNotFound(payout_line_id=to_wire("payoutline", line_id))
+        return _payout_line(row)
+
+    async def need_adjustment(self, entry_id: UUID) -> None:
+        if await self.row(ADJUSTMENT, id=entry_id) is None:
+            raise AdjustmentNotFound(entry_id=to_wire("entry", entry_id))
+
+    async def settle_line(self, line_id: UUID, entry_id: UUID, note: str) -> None:
+        by = {"settled_by": self.call.actor, "settled_at": self.call.now}
+        await self.rows(SETTLE_LINE, line_id=line_id, entry_id=entry_id, note=note, **by)
+
     async def payouts(self, before_id: UUID, limit: int) -> list[Payout]:
         """Without their lines, the newest first."""
         return [_header(row, ()) for row in await self.rows(PAYOUTS, before_id=before_id, limit=limit)]
@@ -188,6 +223,8 @@ def _payout_line(row: Record) -> PayoutLine:
         Money(row["amount_minor"], row["currency"]),
         Money(row["fee_minor"], row["currency"]),
         row["matched_id"],
+        row["entry_id"],
+        row["note"] or "",
     )
 
 
