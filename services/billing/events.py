@@ -228,20 +228,22 @@ def deposit_forfeited(forfeited: Forfeiture) -> DepositForfeited:
 def refund_succeeded(part: RefundPart) -> RefundSucceeded:
     return RefundSucceeded(
         refund_id=to_wire("refund", part.refund_id),
-        payment_id=to_wire("payment", part.payment_id),
+        payment_id=_some_id("payment", part.payment_id),
         patient_id=to_wire("patient", part.patient_id),
         site_id=to_wire("site", part.site_id),
         amount=money_to_wire(part.amount),
+        credit_id=_some_id("credit", part.credit_id),
     )
 
 
 def refund_failed(part: RefundPart) -> RefundFailed:
     return RefundFailed(
         refund_id=to_wire("refund", part.refund_id),
-        payment_id=to_wire("payment", part.payment_id),
+        payment_id=_some_id("payment", part.payment_id),
         patient_id=to_wire("patient", part.patient_id),
         site_id=to_wire("site", part.site_id),
         amount=money_to_wire(part.amount),
+        credit_id=_some_id("credit", part.credit_id),
     )
 
 
@@ -303,3 +305,7 @@ def estimate_overdue(duty: Duty) -> EstimateOverdue:
         course_id=to_wire("course", duty.course_id) if duty.course_id else "",
         due_time=to_timestamp(duty.clock.due_at),
     )
+
+
+def _some_id(kind: str, id: UUID | None) -> str:
+    return to_wire(kind, id) if id else ""

@@ -14,8 +14,10 @@ from grpc import StatusCode
 from pydantic import SecretStr
 
 from atoll.billing.v1 import card_service_pb2 as pb
+from atoll.billing.v1 import credit_note_service_pb2 as note_pb
 from atoll.billing.v1 import dispute_service_pb2 as dispute_pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
+from atoll.billing.v1 import ledger_service_pb2 as ledger_pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.billing.v1 import payout_service_pb2 as payout_pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
@@ -31,6 +33,7 @@ from services.billing.processor.asking import Asking
 from services.billing.processor.listener import Listener
 from services.billing.rpc import servicers_with
 from tests.support.billing import Billing, dollars, open_chain, usd
+from tests.support.invoicing import Invoicing
 from tests.support.processor import OLD_SECRET, SECRET, FakeProcessor, fake_processor, signed
 from tests.support.service import Running, refusal, running
 
@@ -622,6 +625,108 @@ async def test_an_inquiry_moves_no_money(till: Till) -> None:
     assert await list_disputes(till) == []
 
 
+# Credit that goes back to a card.
+
+
+async def credited(till: Till, paid: float, amount: float) -> tuple[payment_pb.Payment, str]:
+    """What a card paid of an assessment of 300, and credit of what was taken back of it."""
+    billing = till.billing
+    course = await billing.book()
+    await billing.complete(course, 0)
+    invoice = await billing.issue(course)
+    payment = await till.pay(paid, invoice_id=invoice.id)
+    if paid < 300:
+        await billing.pay(300 - paid, invoice_id=invoice.id)
+    note = await Invoicing(billing).credit(
+        invoice.id, (invoice.lines[0].charge_id, amount), purpose=note_pb.CREDIT_PURPOSE_CREDIT
+    )
+    return payment, to_wire("credit", from_wire("creditnote", note.id))
+
+
+async def credit_left(till: Till) -> list[float]:
+    rows = await till.billing.fetch("SELECT left_minor FROM open_item WHERE kind = 3 ORDER BY id")
+    return [row["left_minor"] / 100 for row in rows]
+
+
+async def test_credit_goes_back_to_a_card_that_paid(till: Till) -> None:
+    payment, credit_id = await credited(till, 300, 100)
+    refund = await till.refund(payment, 60, credit_id=credit_id)
+    [part] = refund.parts
+    requested = refund_pb.REFUND_STATE_REQUESTED
+    told = (part.payment_id, part.credit_id, part.tender, part.state)
+    assert told == (payment.id, credit_id, payment_pb.TENDER_CARD, requested)
+    assert await credit_left(till) == [40]
+    await till.look()
+    assert [each.state for each in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
+    [told_refund] = till.fake.of_kind("refund")
+    assert (told_refund["amount"], told_refund["payment_intent"]) == (
+        6000,
+        till.fake.of_kind("payment_intent")[0]["id"],
+    )
+    assert await till.taken() == (24000, 24000)
+    assert (await till.payment(payment.id)).gone == usd(0)
+    assert (await till.billing.trial_balance())["PATIENT_CREDIT"] == (60, 100)
+
+
+async def test_credit_that_no_card_takes_comes_back(till: Till) -> None:
+    payment, credit_id = await credited(till, 100, 100)
+    till.fake.refund_status = "pending"
+    await till.refund(payment, 100, credit_id=credit_id)
+    await till.look()
+    [told] = till.fake.of_kind("refund")
+    till.fake.change_refund(told["id"], "failed", "expired_or_canceled_card")
+    await till.hear()
+    assert await credit_left(till) == [100]
+    fact = await till.billing.last_fact("refund.failed")
+    assert (fact.credit_id, fact.payment_id) == (credit_id, payment.id)
+    await till.refund(payment, 100, credit_id=credit_id)
+    assert await credit_left(till) == [0]
+
+
+async def test_no_more_than_a_card_paid_goes_back_to_it(till: Till) -> None:
+    payment, credit_id = await credited(till, 100, 300)
+    await till.refund(payment, 70, credit_id=credit_id)
+    refused = await refusal(till.refund(payment, 30.01, credit_id=credit_id))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "REFUND_EXCEEDS_BALANCE")
+    assert refused.metadata == {"refundable_minor": "3000"}
+    await till.refund(payment, 30, credit_id=credit_id)
+    assert await credit_left(till) == [200]
+
+
+async def test_all_parts_together_give_no_more_than_a_card_paid(till: Till) -> None:
+    payment, credit_id = await credited(till, 250, 150)
+    [line] = await till.billing.fetch("SELECT invoice_id, charge_id FROM invoice_line")
+    invoice_id, charge_id = to_wire("invoice", line["invoice_id"]), to_wire("charge", line["charge_id"])
+    purpose = note_pb.CREDIT_PURPOSE_CREDIT
+    note = await Invoicing(till.billing).credit(invoice_id, (charge_id, 150), purpose=purpose)
+    credit_ids = credit_id, to_wire("credit", from_wire("creditnote", note.id))
+
+    async def refund(*amounts: float) -> Any:
+        make = refund_pb.CreateRefundRequest.Part
+        pairs = zip(credit_ids, amounts, strict=True)
+        parts = [make(payment_id=payment.id, credit_id=id, amount=usd(amount)) for id, amount in pairs]
+        request = refund_pb.CreateRefundRequest(**till._fields(sum(amounts)), parts=parts, reason="moved away")
+        return await till.billing.svc.call(till.refunds.CreateRefund, request)
+
+    refused = await refusal(refund(150, 100.01))
+    assert (refused.reason, refused.faults) == (
+        "REFUND_EXCEEDS_BALANCE",
+        [("parts[1].amount", "REFUND_EXCEEDS_BALANCE")],
+    )
+    assert await till.billing.count("refund") == 0
+    await refund(150, 100)
+    await till.look()
+    assert await till.taken() == (0, 0)
+
+
+async def test_credit_does_not_go_to_a_card_whose_payment_is_disputed(till: Till) -> None:
+    payment, credit_id = await credited(till, 300, 100)
+    till.fake.open_dispute(till.fake.of_kind("payment_intent")[0]["id"], 30000)
+    await till.hear()
+    assert (await refusal(till.refund(payment, 10, credit_id=credit_id))).reason == "PAYMENT_DISPUTED"
+    assert await credit_left(till) == [100]
+
+
 # Payouts.
 
 
@@ -646,6 +751,62 @@ async def test_a_payout_is_matched_with_what_it_is_made_of(till: Till) -> None:
         "PROCESSOR_FEES": (3, 0),
         "PROCESSOR_CLEARING": (100, 100),
     }
+
+
+async def test_a_payout_of_more_lines_than_a_processor_lists_at_once_is_taken_in_whole(till: Till) -> None:
+    """A thousand and some: eleven pages of the processor's."""
+    for _ in range(1_001):
+        till.fake.charge_fee(1)
+    payment = await till.pay(100)
+    till.fake.pay_out()
+    await till.hear()
+    assert await till.billing.count("payout_line") == 1_002
+    assert (await till.billing.trial_balance())["BANK"] == (97, 0)  # The payment's line is the last.
+    [listed] = (await till.billing.svc.call(till.payouts.ListPayouts, payout_pb.ListPayoutsRequest())).payouts
+    request, found = payout_pb.GetPayoutRequest(payout_id=listed.id, page_size=200), list[Any]()
+    for _ in range(6):
+        answer = await till.billing.svc.call(till.payouts.GetPayout, request)
+        found += answer.payout.lines
+        request.page_token = answer.next_page_token
+    assert (len(found), found[-1].type, dollars(found[-1].amount)) == (1_002, "charge", 100)
+    assert (request.page_token, payment.amount) == ("", usd(100))
+
+
+async def test_a_line_without_a_document_is_settled_by_an_adjustment_once(till: Till) -> None:
+    billing = till.billing
+    await till.pay(100)
+    till.fake.charge_fee(200)
+    till.fake.pay_out()
+    await till.hear()
+    [listed] = (await billing.svc.call(till.payouts.ListPayouts, payout_pb.ListPayoutsRequest())).payouts
+    get = payout_pb.GetPayoutRequest(payout_id=listed.id)
+    paid, fee = (await billing.svc.call(till.payouts.GetPayout, get)).payout.lines
+    bank, fees = ledger_pb.LEDGER_ACCOUNT_BANK, ledger_pb.LEDGER_ACCOUNT_PROCESSOR_FEES
+    postings = [
+        ledger_pb.Entry.Posting(account=account, amount=usd(amount)) for account, amount in ((fees, 2), (bank, -2))
+    ]
+    adjustment = ledger_pb.PostAdjustmentRequest(
+        request_id=str(uuid4()), site_id=billing.site_id, reason="processor's fee", postings=postings
+    )
+    entry_id = (await billing.svc.call(billing.ledger.PostAdjustment, adjustment)).entry.id
+
+    async def settle(line_id: str, token: str | None = None, entry_id: str = entry_id) -> payout_pb.Payout.Line:
+        fields = {"payout_line_id": line_id, "entry_id": entry_id, "note": "monthly fee"}
+        request = payout_pb.SettlePayoutLineRequest(request_id=str(uuid4()), **fields)
+        return (await billing.svc.call(till.payouts.SettlePayoutLine, request, token)).line  # type: ignore[no-any-return]
+
+    [payment_entry] = await billing.fetch("SELECT id FROM entry WHERE source = 2")
+    for other in (to_wire("entry", new_id()), to_wire("entry", payment_entry["id"])):
+        assert (await refusal(settle(fee.id, entry_id=other))).reason == "ADJUSTMENT_NOT_FOUND"
+    assert (await refusal(settle(to_wire("payoutline", new_id())))).reason == "PAYOUT_LINE_NOT_FOUND"
+    assert (await refusal(settle(fee.id, billing.svc.token("ROLE_FRONT_DESK")))).reason == "ACCESS_DENIED"
+    matched = await refusal(settle(paid.id))
+    assert (matched.code, matched.reason) == (StatusCode.FAILED_PRECONDITION, "PAYOUT_LINE_SETTLED")
+    assert await billing.count("payout_line_settlement") == 0
+    settled = await settle(fee.id)
+    assert (settled.id, settled.entry_id, settled.note) == (fee.id, entry_id, "monthly fee")
+    assert list((await billing.svc.call(till.payouts.GetPayout, get)).payout.lines) == [paid, settled]
+    assert (await refusal(settle(fee.id))).reason == "PAYOUT_LINE_SETTLED"
 
 
 async def test_a_payout_that_comes_before_its_payments_finds_them(till: Till) -> None:
@@ -679,10 +840,13 @@ async def test_cards_are_charged_by_some_roles_at_their_own_sites(till: Till) ->
 async def test_an_invoice_whose_payment_is_disputed_is_flagged_and_stays_paid(till: Till) -> None:
     invoice, payment, dispute_id = await invoiced(till)
     flagged = {each.id for each in (await till.billing.account()).documents if each.disputed}
+    get = invoice_pb.GetInvoiceRequest(invoice_id=invoice.id)
+    assert (await till.billing.svc.call(till.billing.invoices.GetInvoice, get)).invoice.disputed
     assert (flagged, await owed(till, invoice)) == ({invoice.id, payment.id}, 0)
     till.fake.close_dispute(dispute_id, "won")
     await till.hear()
     assert not any(each.disputed for each in (await till.billing.account()).documents)
+    assert not (await till.billing.svc.call(till.billing.invoices.GetInvoice, get)).invoice.disputed
 
 
 async def test_disputes_are_decided_by_some_roles_and_seen_at_their_site(till: Till) -> None:

@@ -13,6 +13,7 @@ from grpc import StatusCode
 
 from atoll.billing.v1 import charge_pb2
 from atoll.billing.v1 import charge_service_pb2 as pb
+from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.patients.v1.events_pb2 import PatientMerged
 from atoll.scheduling.v1.events_pb2 import (
     CANCELLATION_REASON_CLINIC,
@@ -374,3 +375,56 @@ async def test_what_is_on_no_invoice_is_listed_by_patient_and_site(billing: Bill
     request.page_token = page.next_page_token
     rest = await billing.svc.call(desk.charges.ListUninvoicedCharges, request)
     assert [each.id for each in (*page.charges, *rest.charges)] == [*here[1:], there]
+
+
+# A fee or a forfeited deposit, not both.
+
+
+async def forfeit(billing: Billing, course: BookedCourse) -> Any:
+    fields: dict[str, Any] = {"course_id": course.id, "amount": usd(75), "reason": "no show"}
+    request = payment_pb.ForfeitDepositRequest(request_id=str(uuid4()), **fields)
+    return await billing.svc.call(billing.payments.ForfeitDeposit, request)
+
+
+@pytest.mark.parametrize("invoiced", [False, True])
+async def test_a_deposit_is_not_forfeited_beside_a_fee_that_is_charged(
+    billing: Billing, desk: Invoicing, *, invoiced: bool
+) -> None:
+    await ask_fees(billing)
+    course = await billing.book()
+    await billing.miss(course, 1)
+    if invoiced:
+        await billing.issue(course)
+    await billing.pay(200, course_id=course.id)
+    refused = await refusal(forfeit(billing, course))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "DEPOSIT_FEE_CHARGED")
+    assert refused.metadata == {"course_id": course.id}
+    assert await billing.count("forfeiture") == 0
+    other = await billing.book()
+    await billing.pay(200, course_id=other.id)
+    assert dollars((await forfeit(billing, other)).forfeited) == 75
+
+
+async def test_a_deposit_is_forfeited_once_the_fee_is_waived_or_credited(billing: Billing, desk: Invoicing) -> None:
+    await ask_fees(billing)
+    waived, credited = await billing.book(), await billing.book()
+    for course in (waived, credited):
+        await billing.miss(course, 1)
+    [charge] = [each for each in await desk.uninvoiced() if each.course_id == waived.id]
+    await desk.waive(charge.id)
+    await desk.void((await billing.issue(credited)).id)
+    for course in (waived, credited):
+        await billing.pay(200, course_id=course.id)
+        assert dollars((await forfeit(billing, course)).forfeited) == 75
+
+
+async def test_no_fee_is_charged_once_the_deposit_was_forfeited(billing: Billing) -> None:
+    await ask_fees(billing)
+    course, other = await billing.book(), await billing.book()
+    await billing.pay(200, course_id=course.id)
+    await forfeit(billing, course)
+    await billing.miss(course, 1)
+    await billing.miss(other, 1)
+    assert (await charged(billing, course), await charged(billing, other)) == ([], [("NO_SHOW_FEE", 7_500)])
+    assert await billing.count("offence") == 2  # It counts all the same.
+    assert (await billing.trial_balance())["FEE_REVENUE"] == (0, 150)

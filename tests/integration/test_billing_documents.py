@@ -122,7 +122,7 @@ async def test_an_invoice_is_printed_as_it_stood_when_it_was_issued(office: Offi
     await office.writer().write_some()
 
     asked = [each.DESCRIPTOR.name for each in office.patients.asked]
-    assert asked == ["GetDocumentDetailsRequest"] * 2  # For the invoice, and for the receipt of the deposit.
+    assert asked == ["GetDocumentDetailsRequest"] * 3  # For the invoice, and for the receipts of both payments.
     front_desk = billing.at(billing.site_id, "ROLE_FRONT_DESK")
     document = await office.document_of(front_desk, invoice_id=invoice.id)
     assert (document.kind, document.subject_id, document.version) == (pb.PRINTED_KIND_INVOICE, invoice.id, 1)

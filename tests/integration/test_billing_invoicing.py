@@ -477,6 +477,37 @@ async def test_an_invoice_is_overdue_from_the_day_after_it_is_due_in_the_sites_z
     assert [each.id for each in rest.invoices] == [late[2].id]
 
 
+async def test_an_account_tells_which_invoice_is_due_first(billing: Billing, desk: Invoicing) -> None:
+    """Under any id of the patient, of those of which anything is left."""
+    assert not (await billing.account()).HasField("next_due")
+    course = await treated(billing)
+    ids, days = await desk.visit_charges(course), (date(2027, 3, 20), date(2027, 3, 14), date(2027, 4, 1))
+    later, first, last = [
+        await desk.issue_draft(await desk.draft(id, due_date=to_date(day))) for id, day in zip(ids, days, strict=True)
+    ]
+    old = await billing.register_patient()
+    other = await treated(billing, 0, patient_id=old)
+    [charge_id] = await desk.visit_charges(other)
+    theirs = await desk.issue_draft(await desk.draft(charge_id, due_date=to_date(date(2027, 3, 13))))
+
+    async def due(token: str | None = None) -> tuple[str, Any, float | None]:
+        found = (await billing.account(token=token)).next_due
+        return found.invoice_id, found.due_date, dollars(found.left)
+
+    assert await due() == (first.id, to_date(days[1]), dollars(first.total))
+    await billing.pay(1, invoice_id=first.id)
+    assert (await due())[2] == (dollars(first.total) or 0) - 1
+    await billing.pay((dollars(first.total) or 0) - 1, invoice_id=first.id)
+    assert (await due())[0] == later.id
+    elsewhere = billing.at(await billing.register_site())
+    assert not (await billing.account(token=elsewhere)).HasField("next_due")
+    await billing.svc.deliver(PatientMerged(patient_id=billing.patient_id, merged_patient_id=old), version=1)
+    assert (await due())[0] == theirs.id
+    for invoice in (theirs, later, last):
+        await billing.pay(dollars(invoice.total) or 0, invoice_id=invoice.id)
+    assert not (await billing.account()).HasField("next_due")
+
+
 async def test_an_invoice_is_never_due_before_it_is_issued(billing: Billing, desk: Invoicing) -> None:
     course = await treated(billing, 1)
     refused = await refusal(desk.draft(course_id=course.id, due_date=to_date(TODAY - timedelta(days=1))))

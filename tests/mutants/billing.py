@@ -36,6 +36,8 @@ I_PACKAGES = "tests/integration/test_billing_packages.py"
 I_SALES = "tests/integration/test_billing_package_sales.py"
 I_SETTLEMENTS = "tests/integration/test_billing_settlements.py"
 I_BILLING_REFUNDS = "tests/integration/test_billing_refunds.py"
+U_BILLING_PAYMENTS = "tests/unit/test_billing_payments.py"
+I_BILLING_CREDIT_REFUNDS = "tests/integration/test_billing_credit_refunds.py"
 I_BILLING_CARDS = "tests/integration/test_billing_cards.py"
 U_BILLING_DEADLINES = "tests/unit/test_billing_deadlines.py"
 U_BILLING_GUARD = "tests/unit/test_billing_guard.py"
@@ -296,12 +298,31 @@ BILLING = [
     Mutant("services/billing/use_cases/payments.py", '    found = await store.payment(payment_id)\n    await store.lock([found.patient_id])\n    await store.lock_whole(found.patient_id, locked=found.patient_id)\n', '', I_BILLING_REFUNDS, "at_once"),
     Mutant("services/billing/migrations/versions/0011_payments.py", 'sa.PrimaryKeyConstraint("chain_id", "payment_id", name=op.f("reversal_pkey"))', 'sa.PrimaryKeyConstraint("chain_id", "payment_id", "reversed_at", name=op.f("reversal_pkey"))', I_BILLING_REFUNDS, "database_refuses"),
     Mutant("services/billing/migrations/versions/0011_payments.py", '"credit_minor >= 0"', '"credit_minor >= -100000"', I_BILLING_REFUNDS, "database_refuses"),
-    Mutant("services/billing/domain/refunds.py", 'if part.amount > payment.refundable:', 'if False:', I_BILLING_REFUNDS, "no_more_is_given"),
-    Mutant("services/billing/domain/refunds.py", 'if tender not in GIVEN_BACK[payment.tender]:', 'if False:', I_BILLING_REFUNDS, "in_cash"),
-    Mutant("services/billing/domain/refunds.py", '    if payment.disputed:\n', '    if False:\n', I_BILLING_CARDS, "disputed_payment"),
-    Mutant("services/billing/use_cases/refunds.py", 'if astray or payment_id in named[:i]:', 'if astray:', I_BILLING_REFUNDS, "parts"),
-    Mutant("services/billing/use_cases/refunds.py", 'payment.patient_id not in patient.ids or ', '', I_BILLING_REFUNDS, "parts"),
+    Mutant("services/billing/domain/refunds.py", '    if part.amount > left:\n', '    if False:\n', I_BILLING_REFUNDS, "no_more_is_given"),
+    Mutant("services/billing/domain/refunds.py", 'if tender is None or tender not in allowed:', 'if tender is None:', I_BILLING_REFUNDS, "in_cash"),
+    Mutant("services/billing/domain/refunds.py", '    if payment and payment.disputed:\n', '    if False:\n', I_BILLING_CARDS, "disputed_payment"),
+    Mutant("services/billing/use_cases/refunds.py", 'if astray or _source(part) in map(_source, command.parts[:i]):', 'if astray:', I_BILLING_REFUNDS, "parts"),
+    Mutant("services/billing/use_cases/refunds.py", 'each.patient_id not in patient.ids or ', '', I_BILLING_REFUNDS, "parts"),
     Mutant("services/billing/use_cases/refunds.py", 'part.state in (state, RefundState.FAILED)', 'part.state in (RefundState.FAILED,)', I_BILLING_CARDS, "any_order"),
+    Mutant("services/billing/domain/refunds.py", '    if part.amount > left:\n', '    if part.amount > left and not credit:\n', I_BILLING_CREDIT_REFUNDS, "no_more_of_credit"),
+    Mutant("services/billing/domain/refunds.py", 'return (Tender.CARD,) if payment.tender is Tender.CARD else ()', 'return (Tender.CARD,)', I_BILLING_CREDIT_REFUNDS, "goes_out"),
+    Mutant("services/billing/domain/refunds.py", '            if part.amount.minor > there_is:\n', '            if False:\n', I_BILLING_CARDS, "more_than_a_card"),
+    Mutant("services/billing/domain/refunds.py", 'sources.on_card[part.payment_id] - given.get(part.payment_id, 0)', 'sources.on_card[part.payment_id]', I_BILLING_CARDS, "all_parts"),
+    Mutant("services/billing/use_cases/cards.py", '    if line.matched_id or line.entry_id:\n', '    if line.entry_id:\n', I_BILLING_CARDS, "line_without"),
+    Mutant("services/billing/store/payouts.py", 'entry.c.id == ID, entry.c.source == Source.ADJUSTMENT.value', 'entry.c.id == ID', I_BILLING_CARDS, "line_without"),
+    Mutant("services/billing/processor/stripe.py", 'if more := page["has_more"]:', 'if more := page["has_more"] and len(lines) < 1_000:', I_BILLING_CARDS, "more_lines"),
+    Mutant("services/billing/store/accounts.py", '        open_item.c.left_minor > literal_column("0"),  # As in the index, in any plan.\n', '', I_BILLING_INVOICING, "due_first"),
+    Mutant("services/billing/domain/refunds.py", '        if taken and credit.left.currency == amount.currency:\n', '        if taken:\n', U_BILLING_PAYMENTS, "credit_last"),
+    Mutant("services/billing/use_cases/refunds.py", ' or each.site_id != command.site_id for each', ' for each', I_BILLING_CREDIT_REFUNDS, "not_the_patients"),
+    Mutant("services/billing/use_cases/refunds.py", '            if part.credit_id and part.credit_id not in credits:\n', '            if False:\n', I_BILLING_CREDIT_REFUNDS, "not_the_patients"),
+    Mutant("services/billing/store/refunds.py", '_credits = select(open_item).where(open_item.c.chain_id == CHAIN, open_item.c.kind == literal_column("3"))', '_credits = select(open_item).where(open_item.c.chain_id == CHAIN)', I_BILLING_CREDIT_REFUNDS, "not_the_patients"),
+    Mutant("services/billing/use_cases/refunds.py", '    if part.credit_id:\n        return Change(part.credit_id, left=-whole, gone=whole)\n', '    if part.credit_id:\n        return Change(part.credit_id, left=-whole)\n', I_BILLING_CREDIT_REFUNDS, "stopped_early"),
+    Mutant("services/billing/store/refunds.py", '        refund_part.c.state != literal_column("3"),\n', '', I_BILLING_CARDS, "comes_back"),
+    Mutant("services/billing/migrations/versions/0012_refunds_of_credit.py", '"CASE WHEN credit_id IS NULL THEN payment_id IS NOT NULL"', '"CASE WHEN credit_id IS NULL THEN true"', I_BILLING_CREDIT_REFUNDS, "from_nowhere"),
+    Mutant("services/billing/use_cases/payments.py", '    if await store.fee_stands(course_id):\n', '    if False:\n', I_BILLING_CHARGING, "beside_a_fee"),
+    Mutant("services/billing/store/charges.py", 'charge.c.amount_minor + _corrected - _taken_back > 0', 'charge.c.amount_minor + _corrected > 0', I_BILLING_CHARGING, "waived_or_credited"),
+    Mutant("services/billing/store/charges.py", 'charge.c.amount_minor + _corrected - _taken_back > 0', 'charge.c.amount_minor - _taken_back > 0', I_BILLING_CHARGING, "waived_or_credited"),
+    Mutant("services/billing/use_cases/charging.py", '    if found and not await store.deposit_forfeited(visit.course_id):\n', '    if found:\n', I_BILLING_CHARGING, "once_the_deposit"),
     Mutant("services/billing/use_cases/refunds.py", '        await store.change_items([_change(part, -1)])\n', '', I_BILLING_CARDS, "refund_that_fails"),
     Mutant("services/billing/use_cases/cards.py", '    if charge.state is CardChargeState.SUCCEEDED:\n        return charge\n', '', I_BILLING_CARDS, "any_order or paid_twice or made_once"),
     Mutant("services/billing/use_cases/cards.py", 'card.patient_id not in patient.ids or ', '', I_BILLING_CARDS, "nobody_else"),

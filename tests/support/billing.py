@@ -337,6 +337,7 @@ class Billing:
         assert sums["deposits"] == -sums["unapplied"]
         assert sums["credit"] == -sums["credit_left"] - sums["in_credit"]
         assert sums["money"] + sums["written_off"] == sums["paid"] - sums["gone"] + sums["forfeited"]
+        assert await self.fetch(TOO_MUCH_ON_CARD) == []
         assert await self.fetch(WRONGLY_CREDITED) == []
 
     @asynccontextmanager
@@ -411,13 +412,24 @@ WRONGLY_LEFT = """
     )
 """
 WRONGLY_GONE = """
+    WITH refunded AS (
+        SELECT coalesce(credit_id, payment_id) AS item_id, amount_minor, credit_minor FROM refund_part WHERE state <> 3
+    )
     SELECT id FROM open_item WHERE kind = 1 AND (
         credit_minor <> (SELECT coalesce(sum(amount_minor), 0) FROM credit_transfer WHERE payment_id = open_item.id)
-            - (SELECT coalesce(sum(credit_minor), 0) FROM refund_part WHERE payment_id = open_item.id AND state <> 3)
+            - (SELECT coalesce(sum(credit_minor), 0) FROM refunded WHERE item_id = open_item.id)
         OR gone_minor <> (SELECT coalesce(sum(amount_minor), 0) FROM reversal WHERE payment_id = open_item.id)
             + (SELECT coalesce(sum(amount_minor), 0) FROM forfeiture WHERE payment_id = open_item.id)
-            + (SELECT coalesce(sum(amount_minor), 0) FROM refund_part WHERE payment_id = open_item.id AND state <> 3)
+            + (SELECT coalesce(sum(amount_minor), 0) FROM refunded WHERE item_id = open_item.id)
             + (SELECT coalesce(sum(lost_minor), 0) FROM dispute WHERE payment_id = open_item.id)
+    ) OR kind = 3 AND (
+        credit_minor <> 0
+        OR gone_minor <> (SELECT coalesce(sum(amount_minor), 0) FROM refunded WHERE item_id = open_item.id)
+    )
+"""
+TOO_MUCH_ON_CARD = """
+    SELECT id FROM payment WHERE tender = 4 AND amount_minor < (
+        SELECT sum(amount_minor) FROM refund_part WHERE payment_id = payment.id AND tender = 4 AND state <> 3
     )
 """
 # Lines add up to their invoice, and no line is credited beyond what it came to.
@@ -455,7 +467,7 @@ SUMS = """
         (SELECT coalesce(sum(left_minor), 0) FROM open_item WHERE kind = 3) AS credit_left,
         (SELECT coalesce(sum(amount_minor), 0) FROM payment) AS paid,
         (SELECT coalesce(sum(credit_minor), 0) FROM open_item WHERE kind = 1) AS in_credit,
-        (SELECT coalesce(sum(gone_minor), 0) FROM open_item WHERE kind = 1) AS gone,
+        (SELECT coalesce(sum(gone_minor), 0) FROM open_item WHERE kind IN (1, 3)) AS gone,
         (SELECT coalesce(sum(amount_minor), 0) FROM forfeiture) AS forfeited,
         (SELECT coalesce(sum(amount_minor), 0) FROM application)
             + (SELECT coalesce(sum(amount_minor), 0) FROM credit_use)

@@ -50,6 +50,7 @@ BY_COLUMN = {
     "estimate_duty.closed_at": "CASE WHEN n % 10 > 0 THEN now() END",
     "estimate_duty.told_at": "CASE WHEN n % 10 > 0 THEN now() END",
     "estimate_dispute.closed_at": "CASE WHEN n % 10 > 0 THEN now() END",
+    "refund_part.credit_id": "NULL",
     "settlement_item.creditor_id": "md5('creditor' || n)::uuid",
 }
 """As the checks of a table, or an index of some rows only, want it."""
@@ -84,7 +85,7 @@ def _filler(column: Column[Any]) -> str:
 
 
 async def fill(billing: Billing, count: int) -> None:
-    names = {"site_id", "alias_id", "legal_entity_id", "units", "code", "account"}
+    names = {"site_id", "alias_id", "legal_entity_id", "units", "code", "account", "line_id"}
     own: list[Table] = [table for table in metadata.sorted_tables if names & set(table.c.keys())]
     await billing.svc.admin.execute("SET session_replication_role = replica")
     for table in own:

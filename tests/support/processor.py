@@ -139,8 +139,11 @@ class FakeProcessor:
                 return 200, {"object": "list", "data": found, "has_more": False}
             case "GET", ["balance_transactions"]:
                 found = [each for each in self.of_kind("balance_transaction") if each["payout"] == params["payout"]]
-                data = [each | {"source": self.objects.get(each["source"], each["source"])} for each in found]
-                return 200, {"object": "list", "data": data, "has_more": False}
+                ids = [each["id"] for each in found]
+                after = ids.index(params["starting_after"]) + 1 if "starting_after" in params else 0
+                page = found[after : after + int(params["limit"])]
+                data = [each | {"source": self.objects.get(each["source"], each["source"])} for each in page]
+                return 200, {"object": "list", "data": data, "has_more": len(found) > after + len(page)}
             case "POST", ["payment_methods", id, "detach"]:
                 self.objects[id]["customer"] = None
                 return 200, self.objects[id]

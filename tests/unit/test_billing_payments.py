@@ -1,6 +1,6 @@
 """What becomes of payments, and refunds: the rules alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -17,7 +17,15 @@ from services.billing.domain.ledger import Account, Source, Tender
 from services.billing.domain.payments import taken_from, unapplied
 from services.billing.domain.payouts import PayoutLine, by_site
 from services.billing.domain.payouts import Share as PayoutShare
-from services.billing.domain.refunds import AskedPart, RefundExceedsBalance, RefundState, made, parts_of
+from services.billing.domain.refunds import (
+    AskedPart,
+    Credit,
+    RefundExceedsBalance,
+    RefundState,
+    Sources,
+    made,
+    parts_of,
+)
 
 NOW = datetime(2027, 3, 1, 16, tzinfo=UTC)
 SITE, PATIENT = UUID(int=1), UUID(int=2)
@@ -52,6 +60,12 @@ def payment(number: int, left: int, *, applied: tuple[int, ...] = (), credit: in
     return replace(made_up, **changes)  # type: ignore[arg-type]
 
 
+def sources_of(payments: Sequence[Payment], *credits: Credit) -> Sources:
+    """Whatever a card paid, its processor has."""
+    on_card = {each.id: each.amount.minor for each in payments if each.tender is Tender.CARD}
+    return Sources({each.id: each for each in payments}, {each.id: each for each in credits}, on_card)
+
+
 def test_what_is_taken_off_is_the_newest_first_and_no_more_than_asked() -> None:
     taken = unapplied(payment(1, 0, applied=(50, 30, 20)), 40, fresh())
     assert [(each.share.invoice_id.int, each.share.amount.minor) for each in taken] == [(2, 20), (1, 20)]
@@ -81,12 +95,14 @@ def test_the_parts_of_a_refund_are_its_sum_and_within_their_payments(asked: int,
     payments = [payment(n + 1, left, credit=credit) for n, (left, credit) in enumerate(there)]
     if asked > sum(left + credit for left, credit in there):
         with pytest.raises(RefundExceedsBalance):
-            parts_of(Money(asked), (), payments)
+            parts_of(Money(asked), (), sources_of(payments))
         return
     by_id = {each.id: each for each in payments}
-    parts = made(parts_of(Money(asked), (), payments), by_id, UUID(int=9), PATIENT, NOW, fresh())
+    sources = sources_of(payments)
+    parts = made(parts_of(Money(asked), (), sources), sources, UUID(int=9), SITE, PATIENT, NOW, fresh())
     assert sum(part.amount.minor for part in parts) == asked
     for part in parts:
+        assert part.payment_id
         its = by_id[part.payment_id]
         assert part.amount.minor - part.credit.minor <= its.unapplied.minor
         assert part.credit.minor <= its.credit_minor
@@ -96,15 +112,48 @@ def test_the_parts_of_a_refund_are_its_sum_and_within_their_payments(asked: int,
 
 def test_a_refund_by_rule_passes_over_what_is_disputed() -> None:
     payments = [payment(1, 50), payment(2, 50, disputed=True)]
-    assert [part.payment_id.int for part in parts_of(Money(50), (), payments)] == [1]
+    assert [part.payment_id for part in parts_of(Money(50), (), sources_of(payments))] == [UUID(int=1)]
     with pytest.raises(RefundExceedsBalance):
-        parts_of(Money(51), (), payments)
+        parts_of(Money(51), (), sources_of(payments))
+
+
+def test_a_refund_by_rule_takes_credit_last_and_the_oldest_of_it_first() -> None:
+    older, newer = (Credit(UUID(int=id), SITE, PATIENT, Money(50), NOW + timedelta(days=id)) for id in (7, 8))
+    foreign = Credit(UUID(int=6), SITE, PATIENT, Money(50, "EUR"), NOW)
+    sources = sources_of([payment(1, 30)], newer, older, foreign)
+    parts = parts_of(Money(100), (), sources)
+    assert [(part.payment_id or part.credit_id, part.amount.minor, part.tender) for part in parts] == [
+        (UUID(int=1), 30, Tender.CASH),
+        (older.id, 50, Tender.CHECK),
+        (newer.id, 20, Tender.CHECK),
+    ]
+    with pytest.raises(RefundExceedsBalance) as refused:
+        parts_of(Money(131), (), sources)
+    assert refused.value.metadata == {"refundable_minor": "130"}
+
+
+def test_a_refund_by_rule_gives_no_more_to_a_card_than_its_processor_has() -> None:
+    card = payment(1, 50, tender=Tender.CARD)
+    sources = Sources({card.id: card}, {}, {card.id: 20})
+    assert [part.amount.minor for part in parts_of(Money(20), (), sources)] == [20]
+    with pytest.raises(RefundExceedsBalance):
+        parts_of(Money(21), (), sources)
+
+
+def test_credit_is_paid_out_of_credit() -> None:
+    credit = Credit(UUID(int=7), SITE, PATIENT, Money(50), NOW)
+    sources = sources_of([], credit)
+    [part] = made(parts_of(Money(50), (), sources), sources, UUID(int=9), SITE, PATIENT, NOW, fresh())
+    assert [(line.account, line.amount.minor) for line in part.entry().postings] == [
+        (Account.PATIENT_CREDIT, 50),
+        (Account.BANK, -50),
+    ]
 
 
 def test_a_cards_part_waits_for_its_processor_and_the_others_do_not() -> None:
     card = payment(1, 50, tender=Tender.CARD)
     asked = [AskedPart(card.id, Money(20), Tender.CARD), AskedPart(card.id, Money(20), Tender.CHECK)]
-    parts = made(asked, {card.id: card}, UUID(int=9), PATIENT, NOW, fresh())
+    parts = made(asked, sources_of([card]), UUID(int=9), SITE, PATIENT, NOW, fresh())
     assert [part.state for part in parts] == [RefundState.REQUESTED, RefundState.SUCCEEDED]
 
 

@@ -289,6 +289,15 @@ class Account:
         return sorted({total.patient_id for total in self.totals})
 
 
+@dataclass(frozen=True, slots=True)
+class NextDue:
+    """Of a patient's open invoices the one that is due first."""
+
+    invoice_id: UUID
+    due_date: date
+    left: Money
+
+
 class BillingStatus(IntEnum):
     """What became of a visit; numbered as in the proto."""
 

@@ -223,6 +223,7 @@ class Invoice:
     taxes: tuple[TaxLine, ...] = ()
     credited_of: Mapping[UUID, Taken] = field(default_factory=dict)
     """By charge, of its line."""
+    disputed: bool = False
 
     @property
     def display_number(self) -> str:

@@ -64,6 +64,11 @@ class DepositEmpty(DomainError):
     kind, reason, message = Kind.CONFLICT, "DEPOSIT_EMPTY", "nothing of a deposit is kept for the course"
 
 
+class DepositFeeCharged(DomainError):
+    kind, reason = Kind.CONFLICT, "DEPOSIT_FEE_CHARGED"
+    message = "a fee of the course is charged, and the deposit pays its invoice; waive the fee first"
+
+
 class BenefitAccount(IntEnum):
     """Which health account a patient paid from; numbered as in the proto."""
 

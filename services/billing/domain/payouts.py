@@ -14,6 +14,19 @@ class PayoutNotFound(DomainError):
     kind, reason, message = Kind.NOT_FOUND, "PAYOUT_NOT_FOUND", "no such payout"
 
 
+class PayoutLineNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "PAYOUT_LINE_NOT_FOUND", "no such line of a payout"
+
+
+class PayoutLineSettled(DomainError):
+    kind, reason = Kind.CONFLICT, "PAYOUT_LINE_SETTLED"
+    message = "the line matches a document, or was settled before"
+
+
+class AdjustmentNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "ADJUSTMENT_NOT_FOUND", "no such adjustment"
+
+
 @dataclass(frozen=True, slots=True)
 class PayoutLine:
     id: UUID
@@ -26,6 +39,9 @@ class PayoutLine:
     """Before the fee; below zero, what was taken."""
     fee: Money
     matched_id: UUID | None
+    entry_id: UUID | None = None
+    """The adjustment that settles it."""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
-"""Refunds: what of payments is given back, by which tender, and what becomes of what a card processor is asked for.
+"""Refunds: what of payments and credit is given back, by which tender, and what becomes of what a processor is asked.
 
-Only what pays no invoice can be given back: what does is taken off it first, or the invoice is corrected.
+Only what pays no invoice can be given back: what does is taken off it first, or the invoice is corrected. Credit that a
+credit note or the end of a package gave came from no one payment any more: it is paid out in cash, by cheque, or to a
+card that paid.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import IntEnum
 from uuid import UUID
@@ -33,7 +35,11 @@ class RefundTenderNotAllowed(DomainError):
 
 class RefundMisdirected(DomainError):
     kind, reason = Kind.INVALID, "REFUND_MISDIRECTED"
-    message = "a payment is not this patient's at this site, or is named twice"
+    message = "a payment or credit is not this patient's at this site, or is named twice"
+
+
+class CreditNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "CREDIT_NOT_FOUND", "no such credit of a patient"
 
 
 class PaymentDisputed(DomainError):
@@ -56,6 +62,9 @@ GIVEN_BACK = {
 }
 """How what was paid by a tender may be given back, the usual way first. Card networks forbid cash for a card."""
 
+CREDIT_GIVEN_BACK = (Tender.CHECK, Tender.CASH)
+"""How credit is paid out that goes to no card, the usual way first."""
+
 PAID_FROM = {
     Tender.CASH: Account.CASH,
     Tender.CHECK: Account.BANK,
@@ -66,10 +75,37 @@ PAID_FROM = {
 
 @dataclass(frozen=True, slots=True)
 class AskedPart:
-    payment_id: UUID
+    payment_id: UUID | None
+    """Beside credit: the payment whose card gets it."""
     amount: Money
-    tender: Tender | None  # None: as it was paid.
+    tender: Tender | None  # None: as it was paid; of credit the usual way.
     reference: str = ""
+    credit_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Of a patient, that a credit note or the end of a package gave."""
+
+    id: UUID
+    site_id: UUID
+    patient_id: UUID
+    left: Money
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What can be given back: the patient's at the site of which anything can, and what was named."""
+
+    payments: Mapping[UUID, Payment]
+    credits: Mapping[UUID, Credit]
+    on_card: Mapping[UUID, int]
+    """Of each payment by a card: what its processor took, less what it gave back and what was disputed of it."""
+
+    def refundable(self, payment: Payment) -> int:
+        """As it was paid."""
+        return min(payment.refundable.minor, self.on_card.get(payment.id, payment.refundable.minor))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +114,7 @@ class RefundPart:
     refund_id: UUID
     site_id: UUID
     patient_id: UUID
-    payment_id: UUID
+    payment_id: UUID | None
     tender: Tender
     reference: str
     amount: Money
@@ -86,6 +122,8 @@ class RefundPart:
     """Of the amount: what was credit."""
     state: RefundState
     changed_at: datetime
+    credit_id: UUID | None = None
+    """It comes from this, not from the payment."""
     processor_id: str | None = None
     failure: str = ""
     tries: int = 0
@@ -119,13 +157,12 @@ class Refund:
     parts: tuple[RefundPart, ...]
 
 
-def parts_of(amount: Money, asked: Sequence[AskedPart], payments: Sequence[Payment]) -> list[AskedPart]:
-    """As the caller says, or of the newest payments first. `payments` are the patient's at the site that have anything
-    to give back, and those that were named."""
+def parts_of(amount: Money, asked: Sequence[AskedPart], sources: Sources) -> list[AskedPart]:
+    """As the caller says, each with its tender; or of the newest payments first, then of the oldest credit."""
     if wild := out_of_range(amount, "amount", least=1):
         raise AmountOutOfRange(*wild)
     if not asked:
-        return _newest_first(amount, payments)
+        return _chosen(amount, sources)
     fields = [(f"parts[{i}].amount", part.amount) for i, part in enumerate(asked)]
     if foreign := [fault for field, each in fields for fault in of_another_currency(each, amount.currency, field)]:
         raise CurrencyMismatch(*foreign)
@@ -133,43 +170,80 @@ def parts_of(amount: Money, asked: Sequence[AskedPart], payments: Sequence[Payme
         raise AmountOutOfRange(*wild)
     if sum(part.amount.minor for part in asked) != amount.minor:
         raise AmountOutOfRange(Violation("amount", AmountOutOfRange.reason, "is not the sum of its parts"))
-    return [_checked(i, part, payments) for i, part in enumerate(asked)]
+    parts = [_checked(i, part, sources) for i, part in enumerate(asked)]
+    _check_cards(parts, sources)
+    return parts
 
 
-def _newest_first(amount: Money, payments: Sequence[Payment]) -> list[AskedPart]:
+def _chosen(amount: Money, sources: Sources) -> list[AskedPart]:
     rest, parts = amount.minor, list[AskedPart]()
-    for payment in sorted(payments, key=lambda each: (each.received_at, each.id), reverse=True):
-        taken = min(rest, payment.refundable.minor)
+    newest_first = sorted(sources.payments.values(), key=lambda each: (each.received_at, each.id), reverse=True)
+    for payment in newest_first:
+        taken = min(rest, sources.refundable(payment))
         if taken and not payment.disputed and payment.amount.currency == amount.currency:
             parts.append(AskedPart(payment.id, Money(taken, amount.currency), payment.tender))
+            rest -= taken
+    for credit in sorted(sources.credits.values(), key=lambda each: (each.since, each.id)):
+        taken = min(rest, credit.left.minor)
+        if taken and credit.left.currency == amount.currency:
+            part = AskedPart(None, Money(taken, amount.currency), CREDIT_GIVEN_BACK[0], credit_id=credit.id)
+            parts.append(part)
             rest -= taken
     if rest:
         raise RefundExceedsBalance(refundable_minor=amount.minor - rest)
     return parts
 
 
-def _checked(i: int, part: AskedPart, payments: Sequence[Payment]) -> AskedPart:
-    payment = {each.id: each for each in payments}[part.payment_id]
-    if foreign := of_another_currency(part.amount, payment.amount.currency, f"parts[{i}].amount"):
-        raise CurrencyMismatch(*foreign)
-    if payment.reversed_at:
+def _checked(i: int, part: AskedPart, sources: Sources) -> AskedPart:
+    """With its tender."""
+    payment = sources.payments[part.payment_id] if part.payment_id else None
+    credit = sources.credits[part.credit_id] if part.credit_id else None
+    for source in (payment.amount if payment else None, credit.left if credit else None):
+        if source and (foreign := of_another_currency(part.amount, source.currency, f"parts[{i}].amount")):
+            raise CurrencyMismatch(*foreign)
+    if payment and payment.reversed_at:
         raise PaymentReversed()
-    if payment.disputed:
+    if payment and payment.disputed:
         raise PaymentDisputed()
-    if part.amount > payment.refundable:
-        violation = Violation(f"parts[{i}].amount", RefundExceedsBalance.reason, RefundExceedsBalance.message)
-        raise RefundExceedsBalance(violation, refundable_minor=payment.refundable.minor)
-    tender = part.tender or payment.tender
-    if tender not in GIVEN_BACK[payment.tender]:
+    left = credit.left if credit else payment.refundable if payment else Money(0, part.amount.currency)
+    if part.amount > left:
+        raise _exceeds(i, left.minor)
+    allowed = _tenders(payment, credit)
+    tender = part.tender or (allowed[0] if allowed else None)
+    if tender is None or tender not in allowed:
         violation = Violation(f"parts[{i}].tender", RefundTenderNotAllowed.reason, RefundTenderNotAllowed.message)
         raise RefundTenderNotAllowed(violation)
-    return AskedPart(part.payment_id, part.amount, tender, part.reference)
+    return replace(part, tender=tender)
+
+
+def _tenders(payment: Payment | None, credit: Credit | None) -> tuple[Tender, ...]:
+    """By which it may be given back. Credit goes to a payment only if that was by a card that its processor knows."""
+    if payment and credit:
+        return (Tender.CARD,) if payment.tender is Tender.CARD else ()
+    return GIVEN_BACK[payment.tender] if payment else CREDIT_GIVEN_BACK
+
+
+def _check_cards(parts: Sequence[AskedPart], sources: Sources) -> None:
+    """All parts together give no more to a card than its processor has of it."""
+    given = dict[UUID, int]()
+    for i, part in enumerate(parts):
+        if part.tender is Tender.CARD and part.payment_id:
+            there_is = sources.on_card[part.payment_id] - given.get(part.payment_id, 0)
+            if part.amount.minor > there_is:
+                raise _exceeds(i, there_is)
+            given[part.payment_id] = given.get(part.payment_id, 0) + part.amount.minor
+
+
+def _exceeds(i: int, refundable_minor: int) -> RefundExceedsBalance:
+    violation = Violation(f"parts[{i}].amount", RefundExceedsBalance.reason, RefundExceedsBalance.message)
+    return RefundExceedsBalance(violation, refundable_minor=refundable_minor)
 
 
 def made(
     parts: Sequence[AskedPart],
-    payments: Mapping[UUID, Payment],
+    sources: Sources,
     refund_id: UUID,
+    site_id: UUID,
     patient_id: UUID,
     at: datetime,
     fresh: Callable[[], UUID],
@@ -177,21 +251,28 @@ def made(
     """What is left of a payment goes first, then what of it is credit. A card's part waits for its processor."""
     found = list[RefundPart]()
     for part in parts:
-        payment = payments[part.payment_id]
-        tender = part.tender or payment.tender
+        assert part.tender
         found.append(
             RefundPart(
                 id=fresh(),
                 refund_id=refund_id,
-                site_id=payment.site_id,
+                site_id=site_id,
                 patient_id=patient_id,
-                payment_id=payment.id,
-                tender=tender,
+                payment_id=part.payment_id,
+                tender=part.tender,
                 reference=part.reference,
                 amount=part.amount,
-                credit=Money(max(0, part.amount.minor - payment.unapplied.minor), part.amount.currency),
-                state=RefundState.REQUESTED if tender is Tender.CARD else RefundState.SUCCEEDED,
+                credit=_credit_of(part, sources),
+                state=RefundState.REQUESTED if part.tender is Tender.CARD else RefundState.SUCCEEDED,
                 changed_at=at,
+                credit_id=part.credit_id,
             )
         )
     return tuple(found)
+
+
+def _credit_of(part: AskedPart, sources: Sources) -> Money:
+    if part.credit_id or part.payment_id is None:
+        return part.amount
+    left = sources.payments[part.payment_id].unapplied
+    return Money(max(0, part.amount.minor - left.minor), part.amount.currency)

@@ -214,6 +214,7 @@ async def _charge_later(store: BillingStore, charge: CardCharge) -> None:
 
 
 async def _charge_of(store: BillingStore, part: RefundPart) -> CardCharge:
+    assert part.payment_id
     payment = await store.payment(part.payment_id)
     assert payment.card_charge_id
     return await store.card_charge(payment.card_charge_id)

@@ -29,7 +29,8 @@ ANSWER_S = 10.0
 OUR_ID = "atoll_id"
 TOLERANCE_S = 300
 """How old a webhook may be when it comes: against those who send one again."""
-LINES_MAX = 1_000
+PAGE_MAX = 100
+"""So many the processor lists at once."""
 STATES = {"succeeded": RefundState.SUCCEEDED, "failed": RefundState.FAILED, "canceled": RefundState.FAILED}
 KINDS = {"charge": "intent", "payment": "intent", "refund": "refund", "payment_refund": "refund", "dispute": "dispute"}
 
@@ -100,14 +101,13 @@ class Stripe:
 
     async def payout(self, payout_id: str) -> PayoutTold:
         told = await _asked(self._api.payouts.retrieve_async(payout_id))
-        lines, after = list[Any](), dict[str, str]()
-        while len(lines) < LINES_MAX:
-            params = {"payout": payout_id, "limit": 100, "expand": ["data.source"], **after}
+        params: dict[str, Any] = {"payout": payout_id, "limit": PAGE_MAX, "expand": ["data.source"]}
+        lines, more = list[Any](), True
+        while more:
             page = await _asked(self._api.balance_transactions.list_async(params))
             lines += page["data"]
-            if not page["has_more"]:
-                break
-            after = {"starting_after": lines[-1]["id"]}
+            if more := page["has_more"]:
+                params["starting_after"] = lines[-1]["id"]
         arrival = datetime.fromtimestamp(told["arrival_date"], UTC).date()
         amount = Money(told["amount"], told["currency"].upper())
         made_of = [_line(each) for each in lines if each["type"] != "payout"]

@@ -12,7 +12,7 @@ from chassis.db import Database
 from chassis.ids import from_wire, to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
-from chassis.times import to_timestamp
+from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import (
     Account,
     Balance,
@@ -21,6 +21,7 @@ from services.billing.domain.accounts import (
     CourseVisit,
     Document,
     DocumentKind,
+    NextDue,
 )
 from services.billing.rpc.cards import card_to_wire
 from services.billing.rpc.common import LAST_ID, some_id, some_money
@@ -37,6 +38,7 @@ PREFIXES = {
     DocumentKind.REFUND: "refundpart",
     DocumentKind.REVERSAL: "payment",
 }
+GIVES_CREDIT = (DocumentKind.PACKAGE_STOP, DocumentKind.CREDIT_NOTE)
 ENTITLEMENTS_MAX = 100
 
 
@@ -53,6 +55,8 @@ class AccountServicer:
             kept, token = page.cut(account.documents, key=lambda each: [each.at.isoformat(), str(each.id)])
             shown = _account(replace(account, documents=tuple(kept)), survivor_id)
             shown.cards.extend(map(card_to_wire, await store.cards(patient_id)))
+            if due := await store.next_due(patient_id):
+                shown.next_due.CopyFrom(_next_due(due))
             held = await store.open_entitlements(patient_id, ENTITLEMENTS_MAX)
             shown.entitlements.extend(entitlement_to_wire(each, call.now) for each in held)
             return pb.GetAccountResponse(account=shown, next_page_token=token)
@@ -94,6 +98,12 @@ def _account(account: Account, patient_id: UUID) -> pb.Account:
     )
 
 
+def _next_due(due: NextDue) -> pb.Account.NextDue:
+    return pb.Account.NextDue(
+        invoice_id=to_wire("invoice", due.invoice_id), due_date=to_date(due.due_date), left=money_to_wire(due.left)
+    )
+
+
 def _balance(balance: Balance) -> pb.Account.Balance:
     return pb.Account.Balance(
         charged=money_to_wire(balance.charged),
@@ -120,6 +130,7 @@ def _document(document: Document) -> pb.Account.Document:
         description=document.description,
         patient_id=to_wire("patient", document.patient_id),
         disputed=document.disputed,
+        credit_id=to_wire("credit", document.id) if document.kind in GIVES_CREDIT and document.open.minor else "",
     )
 
 

@@ -225,6 +225,7 @@ def invoice_to_wire(invoice: Invoice) -> pb.Invoice:
         lines=[_line(line, invoice.credited_of.get(line.charge.id, NOTHING)) for line in invoice.lines],
         credited=money_to_wire(invoice.credited),
         taxes=[_tax(each) for each in invoice.taxes],
+        disputed=invoice.disputed,
     )
 
 

@@ -1,5 +1,7 @@
 """Disputes and payouts."""
 
+from dataclasses import replace
+
 from asyncpg import Record
 
 from atoll.billing.v1 import dispute_service_pb2 as dispute_pb
@@ -11,8 +13,8 @@ from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.disputes import Decision, Dispute
-from services.billing.domain.payouts import Payout
-from services.billing.rpc.common import before_id, some_id
+from services.billing.domain.payouts import Payout, PayoutLine
+from services.billing.rpc.common import after_id, before_id, some_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import cards
 
@@ -56,9 +58,21 @@ class PayoutServicer:
         return pb.ListPayoutsResponse(payouts=map(_payout, kept), next_page_token=token)
 
     async def GetPayout(self, request: pb.GetPayoutRequest, call: Call) -> pb.GetPayoutResponse:
-        payout_id = from_wire("payout", request.payout_id)
-        payout = await self._db.read(call, request, BillingStore, lambda store: store.payout(payout_id))
-        return pb.GetPayoutResponse(payout=_payout(payout))
+        payout_id, page = from_wire("payout", request.payout_id), Page.of(request, call)
+        payout = await self._db.read(
+            call, request, BillingStore, lambda store: store.payout(payout_id, after_id(page), page.limit)
+        )
+        kept, token = page.cut(payout.lines, key=lambda line: [str(line.id)])
+        return pb.GetPayoutResponse(payout=_payout(replace(payout, lines=tuple(kept))), next_page_token=token)
+
+    async def SettlePayoutLine(self, request: pb.SettlePayoutLineRequest, call: Call) -> pb.SettlePayoutLineResponse:
+        line_id, entry_id = from_wire("payoutline", request.payout_line_id), from_wire("entry", request.entry_id)
+
+        async def work(store: BillingStore) -> pb.SettlePayoutLineResponse:
+            settled = await cards.settle_payout_line(store, line_id, entry_id, request.note)
+            return pb.SettlePayoutLineResponse(line=_payout_line(settled))
+
+        return await self._db.once(call, request, pb.SettlePayoutLineResponse, BillingStore, work, locks=[line_id])
 
     async def ListUnmatchedEvents(
         self, request: pb.ListUnmatchedEventsRequest, call: Call
@@ -93,16 +107,20 @@ def _payout(payout: Payout) -> pb.Payout:
         processor_id=payout.processor_id,
         amount=money_to_wire(payout.amount),
         arrival_date=to_date(payout.arrival_date),
-        lines=[
-            pb.Payout.Line(
-                type=line.type,
-                source=line.source,
-                amount=money_to_wire(line.amount),
-                fee=money_to_wire(line.fee),
-                site_id=some_id("site", line.site_id),
-            )
-            for line in payout.lines
-        ],
+        lines=map(_payout_line, payout.lines),
+    )
+
+
+def _payout_line(line: PayoutLine) -> pb.Payout.Line:
+    return pb.Payout.Line(
+        id=to_wire("payoutline", line.id),
+        type=line.type,
+        source=line.source,
+        amount=money_to_wire(line.amount),
+        fee=money_to_wire(line.fee),
+        site_id=some_id("site", line.site_id),
+        entry_id=some_id("entry", line.entry_id),
+        note=line.note,
     )
 
 

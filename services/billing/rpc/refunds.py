@@ -13,7 +13,7 @@ from chassis.pages import Page
 from chassis.times import from_date, to_date, to_timestamp
 from services.billing.domain.ledger import Tender
 from services.billing.domain.refunds import AskedPart, Refund, RefundPart
-from services.billing.rpc.common import after_id
+from services.billing.rpc.common import after_id, some_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import refunds
 
@@ -30,10 +30,11 @@ class RefundServicer:
             amount=money_from_wire(request.amount, "amount"),
             parts=tuple(
                 AskedPart(
-                    from_wire("payment", part.payment_id),
+                    from_wire("payment", part.payment_id) if part.payment_id else None,
                     money_from_wire(part.amount, f"parts[{i}].amount"),
                     Tender(part.tender) if part.tender else None,
                     part.reference,
+                    from_wire("credit", part.credit_id) if part.credit_id else None,
                 )
                 for i, part in enumerate(request.parts)
             ),
@@ -82,7 +83,8 @@ def _refund(refund: Refund) -> pb.Refund:
 def _part(part: RefundPart) -> pb.Refund.Part:
     return pb.Refund.Part(
         id=to_wire("refundpart", part.id),
-        payment_id=to_wire("payment", part.payment_id),
+        payment_id=some_id("payment", part.payment_id),
+        credit_id=some_id("credit", part.credit_id),
         amount=money_to_wire(part.amount),
         tender=WireTender.ValueType(part.tender),
         reference=part.reference,

@@ -19,6 +19,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    literal_column,
     null,
     or_,
     select,
@@ -36,6 +37,8 @@ from services.billing.domain.accounts import (
     CourseAccount,
     Document,
     DocumentKind,
+    ItemKind,
+    NextDue,
     Total,
     deposit_covered,
 )
@@ -78,11 +81,12 @@ _payment_disputed = exists().where(
     dispute.c.chain_id == payment.c.chain_id, dispute.c.payment_id == payment.c.id, _undecided
 )
 _paid_by = application.alias("paid_by")
-_invoice_disputed = exists(
+INVOICE_DISPUTED = exists(
     select(_paid_by.c.id)
     .join(dispute, and_(dispute.c.chain_id == _paid_by.c.chain_id, dispute.c.payment_id == _paid_by.c.payment_id))
     .where(_paid_by.c.chain_id == invoice.c.chain_id, _paid_by.c.invoice_id == invoice.c.id, _undecided)
 )
+"""Of an invoice: whether a payment of it is."""
 
 
 def _lines(
@@ -135,7 +139,7 @@ _invoices = _lines(
     open_item.c.left_minor,
     invoice.c.number,
     _nothing,
-    disputed=_invoice_disputed,
+    disputed=INVOICE_DISPUTED,
 ).join(open_item, _its_rest[invoice])
 _payments = _lines(
     DocumentKind.PAYMENT,
@@ -149,27 +153,30 @@ _payments = _lines(
     gone=open_item.c.gone_minor,
     disputed=_payment_disputed,
 ).join(open_item, _its_rest[payment])
+_credit_left, _credit_gone = (func.coalesce(column, 0) for column in (open_item.c.left_minor, open_item.c.gone_minor))
 _stops = _lines(
     DocumentKind.PACKAGE_STOP,
     package_end,
     package_end.c.ended_at,
     package_end.c.forgiven_minor + package_end.c.refundable_minor,
-    _zero,
+    _credit_left,
     _no_number,
     _nothing,
     course_id=_no_course,
-    credit=func.coalesce(open_item.c.left_minor, 0),
+    credit=_credit_left,
+    gone=_credit_gone,
 ).outerjoin(open_item, _its_rest[package_end])
 _credit_notes = _lines(
     DocumentKind.CREDIT_NOTE,
     credit_note,
     credit_note.c.issued_at,
     credit_note.c.total_minor,
-    _zero,
+    _credit_left,
     credit_note.c.number,
     _nothing,
     course_id=_no_course,
-    credit=func.coalesce(open_item.c.left_minor, 0),
+    credit=_credit_left,
+    gone=_credit_gone,
 ).outerjoin(open_item, _its_rest[credit_note])
 _stopped = _stops.where(package_end.c.ended_as == SaleStatus.STOPPED.value)
 _refunds = (
@@ -245,6 +252,18 @@ _totals = select(
     _end,
 ).group_by(_documents.c.kind, _documents.c.currency, _documents.c.patient_id, _documents.c.site_id)
 ACCOUNT = Statement(union_all(_totals, _newest.subquery("newest").select()))  # A row without an id is a total.
+NEXT_DUE = Statement(
+    select(open_item.c.id, open_item.c.due_date, open_item.c.left_minor, open_item.c.currency)
+    .where(
+        open_item.c.chain_id == CHAIN,
+        open_item.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
+        open_item.c.kind == ItemKind.INVOICE.value,
+        open_item.c.left_minor > literal_column("0"),  # As in the index, in any plan.
+        open_item.c.due_date.is_not(None),
+    )
+    .order_by(open_item.c.due_date, open_item.c.id)
+    .limit(1)
+)
 
 
 def _sum(table: Any, amount: Any, joined: Any = None) -> Any:
@@ -319,6 +338,11 @@ class AccountStore(Store):
         documents = sorted((row for row in found if row["id"]), key=lambda row: (row["at"], row["id"]), reverse=True)
         survivor_id = found[0]["end_id"] if found else None
         return Account(survivor_id, tuple(totals), tuple(_document(row) for row in documents))
+
+    async def next_due(self, patient_id: UUID) -> NextDue | None:
+        """Under any of the patient's ids. None: nothing is to be paid."""
+        row = await self.row(NEXT_DUE, patient_id=patient_id)
+        return NextDue(row["id"], row["due_date"], Money(row["left_minor"], row["currency"])) if row else None
 
     async def course_account(self, course_id: UUID) -> CourseAccount:
         row = await self.row(COURSE_ACCOUNT, course_id=course_id)

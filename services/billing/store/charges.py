@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Date,
     Integer,
     Uuid,
@@ -26,7 +28,7 @@ from chassis.money import Money
 from chassis.sql import Statement, param, params
 from chassis.store import Store
 from services.billing.domain.accounts import Charge, ChargeKind
-from services.billing.domain.charges import ChargeNotFound, Credit, PlannedVisit
+from services.billing.domain.charges import FEES, ChargeNotFound, Credit, PlannedVisit
 from services.billing.domain.credit_notes import credit_note_number
 from services.billing.domain.invoices import display_number
 from services.billing.domain.sites import RenderedVisit
@@ -57,6 +59,32 @@ OFFENCES = Statement(
         offence.c.chain_id == CHAIN,
         offence.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
     )
+)
+
+_correction = charge.alias("correction")
+
+
+def _sum_of(amount: Any, *where: ColumnElement[bool]) -> Any:
+    return select(func.coalesce(func.sum(amount), 0)).where(*where).scalar_subquery()
+
+
+_corrected = _sum_of(
+    _correction.c.amount_minor, _correction.c.chain_id == charge.c.chain_id, _correction.c.corrects_id == charge.c.id
+)
+_taken_back = _sum_of(
+    credit_note_line.c.amount_minor + credit_note_line.c.discount_minor,
+    credit_note_line.c.chain_id == charge.c.chain_id,
+    credit_note_line.c.charge_id == charge.c.id,
+)
+FEE_STANDS = Statement(
+    select(charge.c.id)
+    .where(
+        charge.c.chain_id == CHAIN,
+        charge.c.course_id == param("course_id", Uuid),
+        charge.c.kind.in_([literal_column(str(kind.value)) for kind in sorted(FEES)]),
+        charge.c.amount_minor + _corrected - _taken_back > 0,
+    )
+    .limit(1)
 )
 
 # Why a charge is what it is.
@@ -168,6 +196,10 @@ class ChargeStore(Store):
         row = await self.row(OFFENCES, patient_id=patient_id)
         assert row
         return int(row["count"])
+
+    async def fee_stands(self, course_id: UUID) -> bool:
+        """Whether a fee of the course is charged, and neither waived nor credited altogether."""
+        return await self.row(FEE_STANDS, course_id=course_id) is not None
 
     async def background(self, charge_id: UUID) -> Background:
         row = await self.row(BACKGROUND, id=charge_id)

@@ -47,6 +47,7 @@ from services.billing.domain.invoices import (
     display_number,
 )
 from services.billing.domain.ledger import Entry
+from services.billing.store.accounts import INVOICE_DISPUTED
 from services.billing.store.billable import codes_of
 from services.billing.store.copies import is_about
 from services.billing.store.documents import APPLIED, applied, charge_of
@@ -164,7 +165,8 @@ _on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.cha
 
 _rest = and_(open_item.c.chain_id == invoice.c.chain_id, open_item.c.id == invoice.c.id)
 _standing = [open_item.c[name] for name in ("left_minor", "credited_minor", "status", "due_date")]
-_invoices = select(invoice, *_standing).join(open_item, _rest).where(invoice.c.chain_id == CHAIN)
+_disputed = INVOICE_DISPUTED.label("disputed")
+_invoices = select(invoice, *_standing, _disputed).join(open_item, _rest).where(invoice.c.chain_id == CHAIN)
 INVOICE = Statement(_invoices.where(invoice.c.id == ID))
 
 
@@ -363,6 +365,7 @@ def _invoice(row: Record, lines: Sequence[Record], taxes: Sequence[Record]) -> I
         lines=tuple(_line_of(each, found) for each, found in own),
         taxes=tuple(_tax_line(each, currency) for each in taxes),
         credited_of={each.id: _taken_of(found) for each, found in own},
+        disputed=row["disputed"],
     )
 
 

@@ -80,6 +80,9 @@ ADD_UNAPPLICATIONS = Statement(
 ADD_REVERSAL = Statement(insert(reversal).values(params(*reversal.c.keys())))
 ADD_TRANSFER = Statement(insert(credit_transfer).values(params(*credit_transfer.c.keys())))
 ADD_FORFEITURE = Statement(insert(forfeiture).values(params(*forfeiture.c.keys())))
+FORFEITED = Statement(
+    select(forfeiture.c.id).where(forfeiture.c.chain_id == CHAIN, forfeiture.c.course_id == COURSE).limit(1)
+)
 TAKE_REFERENCE = Statement(insert(taken_reference).values(params(*taken_reference.c.keys())))
 FREE_REFERENCE = Statement(
     delete(taken_reference).where(
@@ -206,6 +209,10 @@ class PaymentStore(Store):
             actor=new.actor,
             forfeited_at=new.forfeited_at,
         )
+
+    async def deposit_forfeited(self, course_id: UUID) -> bool:
+        """Whether anything that was paid for the course became a fee."""
+        return await self.row(FORFEITED, course_id=course_id) is not None
 
     async def taken_reference(
         self, site_id: UUID, day: date, tender: Tender, reference: str, payer_id: UUID

@@ -1,8 +1,6 @@
 """Disputes and payouts."""
 
 from collections.abc import Sequence
-from itertools import groupby
-from operator import itemgetter
 from uuid import UUID
 
 from asyncpg import Record
@@ -14,8 +12,16 @@ from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
 from services.billing.domain.disputes import Dispute, DisputeNotFound, DisputeState
-from services.billing.domain.payouts import Payout, PayoutLine, PayoutNotFound, Share
-from services.billing.tables import dispute, payout, payout_line, payout_share
+from services.billing.domain.ledger import Source
+from services.billing.domain.payouts import (
+    AdjustmentNotFound,
+    Payout,
+    PayoutLine,
+    PayoutLineNotFound,
+    PayoutNotFound,
+    Share,
+)
+from services.billing.tables import dispute, entry, payout, payout_line, payout_line_settlement, payout_share
 
 CHAIN, ID, SITE = (param(name, Uuid) for name in ("chain_id", "id", "site_id"))
 ACCOUNT, OF_PROCESSOR = param("account", Text), param("processor_id", Text)
@@ -60,22 +66,26 @@ ADD_LINES = Statement(
     )
 )
 ADD_SHARE = Statement(insert(payout_share).values(params(*payout_share.c.keys())))
-_in_it = and_(payout_line.c.chain_id == payout.c.chain_id, payout_line.c.payout_id == payout.c.id)
-PAYOUT = Statement(
-    select(
-        payout,
-        payout_line.c.id.label("line_id"),
-        payout_line.c.site_id,
-        payout_line.c.transaction,
-        payout_line.c.type,
-        payout_line.c.source,
-        payout_line.c.amount_minor.label("line_minor"),
-        payout_line.c.fee_minor,
-        payout_line.c.matched_id,
-    )
-    .outerjoin(payout_line, _in_it)
-    .where(payout.c.chain_id == CHAIN, payout.c.id == ID)
+PAYOUT = Statement(select(payout).where(payout.c.chain_id == CHAIN, payout.c.id == ID))
+_of_its_payout = and_(payout.c.chain_id == payout_line.c.chain_id, payout.c.id == payout_line.c.payout_id)
+_its_settlement = and_(
+    payout_line_settlement.c.chain_id == payout_line.c.chain_id, payout_line_settlement.c.line_id == payout_line.c.id
+)
+_lines = (
+    select(payout_line, payout.c.currency, payout_line_settlement.c.entry_id, payout_line_settlement.c.note)
+    .join(payout, _of_its_payout)
+    .outerjoin(payout_line_settlement, _its_settlement)
+    .where(payout_line.c.chain_id == CHAIN)
+)
+LINES = Statement(
+    _lines.where(payout_line.c.payout_id == ID, payout_line.c.id > param("after_id", Uuid))
     .order_by(payout_line.c.id)
+    .limit(LIMIT)
+)
+LINE = Statement(_lines.where(payout_line.c.id == ID))
+SETTLE_LINE = Statement(insert(payout_line_settlement).values(params(*payout_line_settlement.c.keys())))
+ADJUSTMENT = Statement(
+    select(entry.c.id).where(entry.c.chain_id == CHAIN, entry.c.id == ID, entry.c.source == Source.ADJUSTMENT.value)
 )
 PAYOUTS = Statement(
     select(payout).where(payout.c.chain_id == CHAIN, payout.c.id < BEFORE).order_by(payout.c.id.desc()).limit(LIMIT)
@@ -158,12 +168,27 @@ class PayoutStore(Store):
             await self.rows(ADD_SHARE, id=share.id, payout_id=new.id, site_id=share.site_id, **amounts)
         return True
 
-    async def payout(self, payout_id: UUID) -> Payout:
-        found = await self.rows(PAYOUT, id=payout_id)
-        if not found:
+    async def payout(self, payout_id: UUID, after_id: UUID, limit: int) -> Payout:
+        """With a page of its lines."""
+        row = await self.row(PAYOUT, id=payout_id)
+        if row is None:
             raise PayoutNotFound(payout_id=to_wire("payout", payout_id))
-        [one] = [_payout(list(of_one)) for _, of_one in groupby(found, key=itemgetter("id"))]
-        return one
+        lines = await self.rows(LINES, id=payout_id, after_id=after_id, limit=limit)
+        return _header(row, tuple(map(_payout_line, lines)))
+
+    async def payout_line(self, line_id: UUID) -> PayoutLine:
+        row = await self.row(LINE, id=line_id)
+        if row is None:
+            raise PayoutLineNotFound(payout_line_id=to_wire("payoutline", line_id))
+        return _payout_line(row)
+
+    async def need_adjustment(self, entry_id: UUID) -> None:
+        if await self.row(ADJUSTMENT, id=entry_id) is None:
+            raise AdjustmentNotFound(entry_id=to_wire("entry", entry_id))
+
+    async def settle_line(self, line_id: UUID, entry_id: UUID, note: str) -> None:
+        by = {"settled_by": self.call.actor, "settled_at": self.call.now}
+        await self.rows(SETTLE_LINE, line_id=line_id, entry_id=entry_id, note=note, **by)
 
     async def payouts(self, before_id: UUID, limit: int) -> list[Payout]:
         """Without their lines, the newest first."""
@@ -188,22 +213,19 @@ def _dispute(row: Record) -> Dispute:
     )
 
 
-def _payout(found: Sequence[Record]) -> Payout:
-    lines = tuple(
-        PayoutLine(
-            row["line_id"],
-            row["site_id"],
-            row["transaction"],
-            row["type"],
-            row["source"],
-            Money(row["line_minor"], row["currency"]),
-            Money(row["fee_minor"], row["currency"]),
-            row["matched_id"],
-        )
-        for row in found
-        if row["line_id"]
+def _payout_line(row: Record) -> PayoutLine:
+    return PayoutLine(
+        row["id"],
+        row["site_id"],
+        row["transaction"],
+        row["type"],
+        row["source"],
+        Money(row["amount_minor"], row["currency"]),
+        Money(row["fee_minor"], row["currency"]),
+        row["matched_id"],
+        row["entry_id"],
+        row["note"] or "",
     )
-    return _header(found[0], lines)
 
 
 def _header(row: Record, lines: tuple[PayoutLine, ...]) -> Payout:

@@ -1,4 +1,4 @@
-"""Refunds, and how their parts went."""
+"""Refunds, how their parts went, and what they may take from."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
+    cast,
     func,
     insert,
     literal_column,
@@ -34,11 +35,12 @@ from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
 from chassis.tables import Instant
 from services.billing.domain.accounts import Payment
+from services.billing.domain.disputes import DisputeState
 from services.billing.domain.ledger import Tender
-from services.billing.domain.refunds import Refund, RefundNotFound, RefundPart, RefundState
+from services.billing.domain.refunds import Credit, Refund, RefundNotFound, RefundPart, RefundState
 from services.billing.store.copies import PATIENTS, is_about
 from services.billing.store.documents import payments_of, payments_where
-from services.billing.tables import open_item, payment, refund, refund_part
+from services.billing.tables import dispute, open_item, payment, refund, refund_part
 
 CHAIN, ID, SITE, PATIENT = (param(name, Uuid) for name in ("chain_id", "id", "site_id", "patient_id"))
 REAL_NOW = func.clock_timestamp()
@@ -49,6 +51,7 @@ _part = rows(
     "new_part",
     part_id=Uuid,
     payment_id=Uuid,
+    credit_id=Uuid,
     tender=SmallInteger,
     reference=Text,
     part_minor=BigInteger,
@@ -58,7 +61,7 @@ _part = rows(
 )
 _new_refund = insert(refund).values(params(*refund.c.keys()))
 _OF_REFUND = ["chain_id", "refund_id", "site_id", "patient_id", "currency", "failure", "tries", "changed_at"]
-_OF_PART = ["id", "payment_id", "tender", "reference", "amount_minor", "credit_minor", "state", "look_at"]
+_OF_PART = ["id", "payment_id", "credit_id", "tender", "reference", "amount_minor", "credit_minor", "state", "look_at"]
 ADD_REFUND = Statement(
     insert(refund_part)
     .from_select(
@@ -74,6 +77,7 @@ ADD_REFUND = Statement(
             param("created_at", Instant),
             _part.c.part_id,
             _part.c.payment_id,
+            _part.c.credit_id,
             _part.c.tender,
             _part.c.reference,
             _part.c.part_minor,
@@ -103,6 +107,7 @@ WAIT_FOR_PART = Statement(
 _parts = [
     refund_part.c.id.label("part_id"),
     refund_part.c.payment_id,
+    refund_part.c.credit_id,
     refund_part.c.tender,
     refund_part.c.reference,
     refund_part.c.amount_minor.label("part_minor"),
@@ -162,7 +167,42 @@ REFUNDABLE = payments_where(
         )
     )
 )
-PAYMENTS_NAMED = payments_where(payment.c.id == any_(param("ids", ARRAY(Uuid))))
+_NAMED = any_(param("ids", ARRAY(Uuid)))
+PAYMENTS_NAMED = payments_where(payment.c.id == _NAMED)
+_credits = select(open_item).where(open_item.c.chain_id == CHAIN, open_item.c.kind == literal_column("3"))
+CREDIT_LEFT = Statement(
+    _credits.where(
+        open_item.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
+        open_item.c.site_id == SITE,
+        open_item.c.left_minor > literal_column("0"),  # As in the index.
+    )
+)
+CREDIT_NAMED = Statement(_credits.where(open_item.c.id == _NAMED))
+_given_back = (
+    select(func.coalesce(func.sum(refund_part.c.amount_minor), 0))
+    .where(
+        refund_part.c.chain_id == payment.c.chain_id,
+        refund_part.c.payment_id == payment.c.id,
+        refund_part.c.tender == literal_column("4"),
+        refund_part.c.state != literal_column("3"),
+    )
+    .scalar_subquery()
+)
+_charged_back = (
+    select(func.coalesce(func.sum(dispute.c.amount_minor), 0))
+    .where(
+        dispute.c.chain_id == payment.c.chain_id,
+        dispute.c.payment_id == payment.c.id,
+        dispute.c.state != DisputeState.WON.value,
+    )
+    .scalar_subquery()
+)
+REFUNDABLE_ON_CARD = Statement(
+    select(
+        payment.c.id,
+        func.greatest(cast(payment.c.amount_minor - _given_back - _charged_back, BigInteger), 0).label("minor"),
+    ).where(payment.c.chain_id == CHAIN, payment.c.id == _NAMED)
+)
 
 
 class RefundStore(Store):
@@ -180,6 +220,7 @@ class RefundStore(Store):
             created_at=new.created_at,
             part_id=[part.id for part in new.parts],
             payment_id=[part.payment_id for part in new.parts],
+            credit_id=[part.credit_id for part in new.parts],
             tender=[part.tender for part in new.parts],
             reference=[part.reference for part in new.parts],
             part_minor=[part.amount.minor for part in new.parts],
@@ -232,8 +273,24 @@ class RefundStore(Store):
         """Payments of a patient at a site, under any of their ids, of which anything can be given back."""
         return payments_of(await self.rows(REFUNDABLE, patient_id=patient_id, site_id=site_id))
 
+    async def credit_left(self, patient_id: UUID, site_id: UUID) -> list[Credit]:
+        """What credit notes and ends of packages gave a patient at a site, under any of their ids, and is left."""
+        return [_credit(row) for row in await self.rows(CREDIT_LEFT, patient_id=patient_id, site_id=site_id)]
+
+    async def credit_named(self, credit_ids: Sequence[UUID]) -> list[Credit]:
+        return [_credit(row) for row in await self.rows(CREDIT_NAMED, ids=credit_ids)]
+
+    async def refundable_on_card(self, payment_ids: Sequence[UUID]) -> dict[UUID, int]:
+        """What the processor can still give back of each."""
+        return {row["id"]: row["minor"] for row in await self.rows(REFUNDABLE_ON_CARD, ids=payment_ids)}
+
     async def payments_named(self, payment_ids: Sequence[UUID]) -> list[Payment]:
         return payments_of(await self.rows(PAYMENTS_NAMED, ids=payment_ids))
+
+
+def _credit(row: Record) -> Credit:
+    left = Money(row["left_minor"], row["currency"])
+    return Credit(row["id"], row["site_id"], row["patient_id"], left, row["since"])
 
 
 def _refunds(found: Sequence[Record]) -> list[Refund]:
@@ -268,6 +325,7 @@ def _part_of(row: Any, amount: str, id: str) -> RefundPart:
         credit=Money(row["credit_minor"], row["currency"]),
         state=RefundState(row["state"]),
         changed_at=row["changed_at"],
+        credit_id=row["credit_id"],
         processor_id=row["processor_id"],
         failure=row["failure"],
         tries=row["tries"],

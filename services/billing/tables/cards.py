@@ -163,6 +163,20 @@ payout_line = chain_table(
     append_only=True,
 )
 
+# A line that matches no document, and the adjustment that somebody posted for it.
+payout_line_settlement = chain_table(
+    "payout_line_settlement",
+    metadata,
+    id_column("line_id", key=True),  # Once.
+    id_column("entry_id"),
+    text_column("note"),
+    text_column("settled_by"),
+    instant_column("settled_at"),
+    belongs_to("payout_line", "line_id"),
+    belongs_to("entry", "entry_id"),
+    append_only=True,
+)
+
 # What of a payout is one site's: what its entry is posted for.
 payout_share = chain_table(
     "payout_share",

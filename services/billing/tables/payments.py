@@ -83,6 +83,7 @@ forfeiture = chain_table(
     belongs_to("payment", "payment_id"),
     belongs_to("course", "course_id"),
     Index("forfeiture_of_patient_idx", "chain_id", "patient_id"),
+    Index("forfeiture_of_course_idx", "chain_id", "course_id"),
     append_only=True,
 )
 
@@ -104,7 +105,9 @@ refund = chain_table(
     append_only=True,
 )
 
-# What of a refund comes from one payment. Its state changes where a card processor makes it.
+# What of a refund comes from one payment, or from credit of the patient, which is the open item of a credit note or of
+# the end of a package: then the payment, if any, is the one whose card gets it. Its state changes where a card
+# processor makes it.
 refund_part = chain_table(
     "refund_part",
     metadata,
@@ -112,7 +115,8 @@ refund_part = chain_table(
     id_column("site_id"),
     id_column("patient_id"),
     id_column("refund_id"),
-    id_column("payment_id"),
+    id_column("payment_id", needed=False),
+    id_column("credit_id", needed=False),
     code_column("tender"),
     text_column("reference"),
     text_column("currency"),
@@ -127,8 +131,14 @@ refund_part = chain_table(
     CheckConstraint("amount_minor > 0", name="amount"),
     CheckConstraint("credit_minor BETWEEN 0 AND amount_minor", name="credit"),
     CheckConstraint("(state = 1) = (look_at IS NOT NULL)", name="looked_at"),
+    CheckConstraint(
+        "CASE WHEN credit_id IS NULL THEN payment_id IS NOT NULL"
+        " ELSE credit_minor = amount_minor AND (tender = 4) = (payment_id IS NOT NULL) END",
+        name="source",
+    ),
     belongs_to("refund", "refund_id"),
     belongs_to("payment", "payment_id"),
+    belongs_to("open_item", "credit_id"),
     Index("refund_part_of_refund_idx", "chain_id", "refund_id"),
     Index("refund_part_of_payment_idx", "chain_id", "payment_id"),
     Index("refund_part_of_processor_idx", "chain_id", "processor_id"),

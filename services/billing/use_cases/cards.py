@@ -17,7 +17,7 @@ from services.billing.domain.cards import Card, CardCharge, CardChargeState, Car
 from services.billing.domain.disputes import Decision, Dispute, DisputeNotLost, DisputeState, after
 from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import Change, unapplied
-from services.billing.domain.payouts import Payout, PayoutLine, Share, by_site
+from services.billing.domain.payouts import Payout, PayoutLine, PayoutLineSettled, Share, by_site
 from services.billing.processor import DisputeTold, Intent, PayoutTold
 from services.billing.store import BillingStore
 from services.billing.use_cases.payments import (
@@ -177,6 +177,16 @@ async def record_payout(store: BillingStore, account: str, told: PayoutTold) -> 
         if entry := share.entry():
             site = await store.site(share.site_id)
             await store.post([entry], legal_entity_id=site.legal_entity_id, site_id=site.id, patient_id=None)
+
+
+async def settle_payout_line(store: BillingStore, line_id: UUID, entry_id: UUID, note: str) -> PayoutLine:
+    """Of one that matches no document. With the line locked."""
+    line = await store.payout_line(line_id)
+    if line.matched_id or line.entry_id:
+        raise PayoutLineSettled()
+    await store.need_adjustment(entry_id)
+    await store.settle_line(line_id, entry_id, note)
+    return replace(line, entry_id=entry_id, note=note)
 
 
 async def _matched(store: BillingStore, account: str, kind: str, about: str) -> tuple[UUID | None, UUID | None]:

@@ -59,8 +59,9 @@ class Found:
 async def charge_fee(
     store: BillingStore, site: Site, visit_id: UUID, kind: FeeKind, cancelled_at: datetime | None, event_id: UUID
 ) -> None:
-    """Of a visit that the patient missed, or cancelled at that instant, if the pinned price book asks for one. What is
-    forgiven counts as an offence all the same. With the patient locked, so that no two offences are the first."""
+    """Of a visit that the patient missed, or cancelled at that instant, if the pinned price book asks for one and the
+    course's deposit did not become one. What is forgiven counts as an offence all the same. With the patient locked, so
+    that no two offences are the first."""
     visit = await store.planned_visit(visit_id)
     if visit is None:
         return
@@ -86,7 +87,8 @@ async def charge_fee(
     if not fee(NEVER_FORGIVEN):
         return
     await store.add_offence(visit, patient_id, FEE_KINDS[kind], event_id)
-    if found := fee(before):
+    found = fee(before)
+    if found and not await store.deposit_forfeited(visit.course_id):
         amount, code, description, item_id = found
         charge = Charge(
             id=new_id(),

@@ -32,6 +32,7 @@ from services.billing.domain.payments import (
     Change,
     CreditTransfer,
     DepositEmpty,
+    DepositFeeCharged,
     Forfeiture,
     NothingApplied,
     NothingUnapplied,
@@ -219,10 +220,13 @@ async def use_credit(store: BillingStore, invoice_id: UUID, amount: Money) -> li
 async def forfeit_deposit(
     store: BillingStore, course_id: UUID, amount: Money, reason: str
 ) -> tuple[Money, list[Payment]]:
-    """Up to `amount`, of what is kept for the course, that of the oldest payment first."""
+    """Up to `amount`, of what is kept for the course, that of the oldest payment first. A fee that is charged is earned
+    by its charge."""
     course = await store.course(course_id)
     await store.lock([course.patient_id])
     await store.lock_whole(course.patient_id, locked=course.patient_id)
+    if await store.fee_stands(course_id):
+        raise DepositFeeCharged(course_id=to_wire("course", course_id))
     kept = await store.kept_for_course(course_id)
     if not kept:
         raise DepositEmpty(course_id=to_wire("course", course_id))

@@ -1,6 +1,6 @@
 """Refunds: asked for, and how a card's processor says that they went."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -14,10 +14,13 @@ from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import Change
 from services.billing.domain.refunds import (
     AskedPart,
+    Credit,
+    CreditNotFound,
     Refund,
     RefundMisdirected,
     RefundPart,
     RefundState,
+    Sources,
     made,
     parts_of,
 )
@@ -37,15 +40,15 @@ class CreateRefund:
 
 
 async def create_refund(store: BillingStore, command: CreateRefund) -> Refund:
-    """With the patient that the command names locked. What a card is to get is taken from the payment now, so that it
-    is not given back twice, and given back to it if the processor fails."""
+    """With the patient that the command names locked. What a card is to get is taken from the payment or the
+    credit now, so that it is not given back twice, and given back to it if the processor fails."""
     site, now = await store.site(command.site_id), store.call.now
     check_amount(command.amount, site.currency)
     patient = await store.locked_patient(command.patient_id)
-    payments = await _payments(store, command, patient)
-    parts = parts_of(command.amount, command.parts, list(payments.values()))
+    sources = await _sources(store, command, patient)
+    parts = parts_of(command.amount, command.parts, sources)
     refund_id = new_id()
-    made_of = made(parts, payments, refund_id, patient.end, now, new_id)
+    made_of = made(parts, sources, refund_id, site.id, patient.end, now, new_id)
     in_cash = any(part.tender is Tender.CASH for part in made_of)
     refund = Refund(
         id=refund_id,
@@ -60,7 +63,7 @@ async def create_refund(store: BillingStore, command: CreateRefund) -> Refund:
     )
     await store.add_refund(refund)
     await order_refund_receipt(store, refund)
-    await store.change_items([_change(part, 1) for part in refund.parts])
+    await store.change_items(_change(part, 1) for part in refund.parts)
     await post(store, site, patient.end, [part.entry() for part in refund.parts])
     for part in refund.parts:
         if part.state is RefundState.SUCCEEDED:
@@ -89,24 +92,41 @@ async def end_part(store: BillingStore, part_id: UUID, state: RefundState, proce
         store.emit(events.refund_succeeded(ended), about=part.refund_id)
 
 
-async def _payments(store: BillingStore, command: CreateRefund, patient: Whole) -> Mapping[UUID, Payment]:
+async def _sources(store: BillingStore, command: CreateRefund, patient: Whole) -> Sources:
     """Those that the parts name, or all of which anything can be given back."""
     if not command.parts:
-        return {each.id: each for each in await store.refundable(patient.end, command.site_id)}
-    named = [part.payment_id for part in command.parts]
-    found = {each.id: each for each in await store.payments_named(named)}
-    for i, payment_id in enumerate(named):
-        if payment_id not in found:
-            raise PaymentNotFound(payment_id=to_wire("payment", payment_id))
-        payment = found[payment_id]
-        astray = payment.patient_id not in patient.ids or payment.site_id != command.site_id
-        if astray or payment_id in named[:i]:
-            violation = Violation(f"parts[{i}].payment_id", RefundMisdirected.reason, RefundMisdirected.message)
-            raise RefundMisdirected(violation)
-    return found
+        payments = {each.id: each for each in await store.refundable(patient.end, command.site_id)}
+        credits = {each.id: each for each in await store.credit_left(patient.end, command.site_id)}
+    else:
+        payments = {each.id: each for each in await store.payments_named(_named(command.parts, "payment_id"))}
+        credits = {each.id: each for each in await store.credit_named(_named(command.parts, "credit_id"))}
+        for i, part in enumerate(command.parts):
+            if part.payment_id and part.payment_id not in payments:
+                raise PaymentNotFound(payment_id=to_wire("payment", part.payment_id))
+            if part.credit_id and part.credit_id not in credits:
+                raise CreditNotFound(credit_id=to_wire("credit", part.credit_id))
+            named: list[Payment | Credit] = [payments[part.payment_id]] if part.payment_id else []
+            named += [credits[part.credit_id]] if part.credit_id else []
+            astray = any(each.patient_id not in patient.ids or each.site_id != command.site_id for each in named)
+            if astray or _source(part) in map(_source, command.parts[:i]):
+                field = f"parts[{i}].{'credit_id' if part.credit_id else 'payment_id'}"
+                raise RefundMisdirected(Violation(field, RefundMisdirected.reason, RefundMisdirected.message))
+    cards = [each.id for each in payments.values() if each.tender is Tender.CARD]
+    return Sources(payments, credits, await store.refundable_on_card(cards) if cards else {})
+
+
+def _source(part: AskedPart) -> UUID | None:
+    return part.credit_id or part.payment_id
+
+
+def _named(parts: Sequence[AskedPart], field: str) -> list[UUID]:
+    return [id for part in parts if (id := getattr(part, field))]
 
 
 def _change(part: RefundPart, sign: int) -> Change:
-    """What giving it back does to its payment; below zero, that it was not."""
+    """What giving it back does to its payment or its credit; below zero, that it was not."""
     whole, credit = part.amount.minor * sign, part.credit.minor * sign
+    if part.credit_id:
+        return Change(part.credit_id, left=-whole, gone=whole)
+    assert part.payment_id
     return Change(part.payment_id, left=credit - whole, credit=-credit, gone=whole)
