@@ -2,7 +2,7 @@
 after them."""
 
 import random
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -322,16 +322,16 @@ class Walk:
     async def invoice_charges(self) -> None:
         first = self.one(list(self.model.charges.values()))
         whose = self.model.whole(first.patient)
-        charges = self.some(
-            [
-                each
-                for each in self.model.charges.values()
-                if (self.model.whole(each.patient), each.site) == (whose, first.site)
-            ]
-        )
+        there_are = [
+            each
+            for each in self.model.charges.values()
+            if (self.model.whole(each.patient), each.site) == (whose, first.site) and not has_package([each])
+        ]
+        charges = [first] if has_package([first]) else self.some(there_are)
         ids = [each.id for each in charges]
         subtotal = sum(each.amount for each in charges)
         discount = self.chance.randint(1, subtotal - 1) if self.chance.random() < 0.4 else 0
+        discount = 0 if has_package(charges) else discount
         self.note(*ids, discount)
         if discount:
             says = invoice_pb.Discount(amount=cents_of(discount), reason=invoice_pb.DISCOUNT_REASON_GOODWILL)
@@ -502,9 +502,8 @@ class Walk:
     # Credit notes.
 
     def creditable(self) -> Item:
-        packages = {charge for _, charge in self.sales.values()}
         invoices = [each for each in self.model.of(INVOICE) if not each.is_void]
-        return self.one([each for each in invoices if not packages & {line.charge.id for line in each.lines}])
+        return self.one([each for each in invoices if not has_package(line.charge for line in each.lines)])
 
     async def credit_lines(self) -> None:
         invoice, purpose = self.creditable(), self.chance.choice([OFFSET, KEPT, BACK])
@@ -759,6 +758,10 @@ class Walk:
                 request_id=str(new_id()), legal_entity_id=entity, last_date=to_date(last)
             )
             await self.call(self.billing.ledger.ClosePeriod, request)
+
+
+def has_package(charges: Iterable[Charge]) -> bool:
+    return any(each.earned == "DEFERRED_REVENUE" for each in charges)
 
 
 def uuid_of(wire: str) -> UUID:
