@@ -35,7 +35,7 @@ async def test_a_walk_keeps_the_books(house: House) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("seed", range(2, 22))
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", range(2, 42))
 async def test_a_long_walk_keeps_the_books(house: House, seed: int) -> None:
-    await walk(house, seed, 500)
+    await walk(house, seed, 260)

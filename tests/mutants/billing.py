@@ -282,7 +282,7 @@ BILLING = [
     Mutant("services/billing/domain/payments.py", 'if payable[each.invoice_id] < 0:', 'if False:', I_BILLING_REFUNDS, "allocation"),
     Mutant("services/billing/domain/payments.py", 'if sum(each.amount.minor for each in allocations) > payment.left.minor:', 'if False:', I_BILLING_REFUNDS, "allocation"),
     Mutant("services/billing/domain/payments.py", 'if payment.tender is Tender.CARD:', 'if False:', I_BILLING_CARDS, "not_reversed"),
-    Mutant("services/billing/domain/payments.py", '    if payment.gone.minor:\n', '    if False:\n', I_BILLING_REFUNDS, "partly"),
+    Mutant("services/billing/domain/payments.py", '    if payment.standing < payment.amount:\n', '    if False:\n', I_BILLING_REFUNDS, "partly"),
     Mutant("services/billing/domain/payments.py", 'if asked.minor > sum(credits.values()):', 'if False:', I_BILLING_REFUNDS, "credit"),
     Mutant("services/billing/use_cases/payments.py", 'payer = site.day(store.call.now), patient.end if command.check_number else NOBODY', 'payer = site.day(store.call.now), NOBODY', I_BILLING_REFUNDS, "cheque"),
     Mutant("services/billing/use_cases/payments.py", '    kept_for = command.course_id if lives else None\n', '    kept_for = command.course_id\n', I_BILLING_REFUNDS, "after_its_hold"),
@@ -316,4 +316,9 @@ BILLING = [
     Mutant("services/billing/store/accounts.py", 'tuple_(_documents.c.at, _documents.c.id) < tuple_(param("before_at", Instant), param("before_id", Uuid))', 'tuple_(_documents.c.at, param("before_id", Uuid)) < tuple_(param("before_at", Instant), _documents.c.id)', I_BILLING_REFUNDS, "page_by_page"),
     Mutant("services/billing/store/documents.py", 'payment.c.course_id == COURSE, open_item.c.course_id == COURSE)', 'payment.c.course_id == COURSE)', I_BILLING_REFUNDS, "after_its_hold"),
     Mutant("services/billing/processor/__init__.py", 'mine = self._of_chain.get(chain_id, {})', 'mine = self._accounts', "tests/unit/test_billing_processors.py"),
+    Mutant("services/billing/domain/payments.py", 'if payment.standing < payment.amount:', 'if payment.gone.minor:', I_BILLING_REFUNDS),
+    Mutant("services/billing/use_cases/cards.py", 'min(dispute.amount.minor, payment.standing.minor)', 'min(dispute.amount.minor, payment.amount.minor - payment.gone.minor)', I_BILLING_CARDS),
+    Mutant("services/billing/domain/credit_notes.py", 'if packages := [i for i, id in enumerate(ids) if known', 'if packages := [i for i, id in enumerate(ids) if False and known', I_SALES, "not_credited"),
+    Mutant("services/billing/domain/credit_notes.py", 'if any(line.charge.kind is ChargeKind.PACKAGE for line in lines):', 'if False:', I_SALES, "not_credited"),
+    Mutant("services/billing/store/entitlements.py", 'whole = row["invoice_minor"] - row["credited_minor"]', 'whole = row["invoice_minor"]', I_SALES, "rest_of_its_invoice"),
 ]  # fmt: skip
