@@ -11,6 +11,8 @@ from tests.support.billing_walk import Walk
 from tests.support.processor import SECRET, fake_processor
 
 __all__ = ["house"]
+HAPPENED = {"merge", "close", "drawn", "stop", "void", "decide", "paid by card", "paid out", "refund failed"}
+"""Without which a walk would show little."""
 
 
 async def walk(house: House, seed: int, steps: int) -> Walk:
@@ -31,7 +33,8 @@ async def walk(house: House, seed: int, steps: int) -> Walk:
 
 
 async def test_a_walk_keeps_the_books(house: House) -> None:
-    await walk(house, 1, 150)
+    walked = await walk(house, 1, 150)
+    assert HAPPENED <= walked.happened
 
 
 @pytest.mark.long
