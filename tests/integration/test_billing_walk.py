@@ -11,7 +11,7 @@ from tests.support.billing_walk import Walk
 from tests.support.processor import SECRET, fake_processor
 
 __all__ = ["house"]
-HAPPENED = {"merge", "close", "drawn", "stop", "void", "decide", "paid by card", "paid out", "refund failed"}
+HAPPENED = {"merge", "close", "drawn", "stop", "void", "dispute", "paid by card", "paid out", "refund failed"}
 """Without which a walk would show little."""
 
 
@@ -34,7 +34,7 @@ async def walk(house: House, seed: int, steps: int) -> Walk:
 
 async def test_a_walk_keeps_the_books(house: House) -> None:
     walked = await walk(house, 1, 150)
-    assert HAPPENED <= walked.happened
+    assert walked.happened >= HAPPENED
 
 
 @pytest.mark.long

@@ -127,7 +127,7 @@ class Walk:
         self.dispute_stub = svc.stub(DisputeServiceStub)
 
     async def open(self) -> "Walk":
-        """Two sites of one legal entity, the first with a tax, and one of another; a package for all of them."""
+        """Two sites of one legal entity, the first with a tax, and one of another; two packages for all of them."""
         billing, other_entity = self.billing, self.packages.other_entity_id
         await billing.register_legal_entity(other_entity)
         sites = [billing.site_id, await billing.register_site()]
@@ -137,7 +137,11 @@ class Walk:
         await self.desk.tax(TAX_PPM, kinds=[VISIT, PRODUCT])
         self.sites, self.entities = sites, [billing.legal_entity_id, other_entity]
         self.patients = [billing.patient_id, *[await billing.register_patient() for _ in range(3)]]
-        self.package = await self.packages.offer(SIX, price=SIX_CENTS / 100, stop_fee_percent=5)
+        terms: dict[str, Any] = {"price": SIX_CENTS / 100, "stop_fee_percent": 5}
+        self.offers = [
+            await self.packages.offer(SIX, code="paid", **terms),
+            await self.packages.offer(SIX, code="unpaid", redeemable_unpaid=True, **terms),
+        ]
         self.model = Model(dict(zip(sites, [self.entities[0], *self.entities], strict=True)))
         self.state = await self.look_at_state()
         return self
@@ -659,7 +663,7 @@ class Walk:
 
     async def sell(self) -> None:
         site, patient = self.one(self.sites), self.one(self.patients)
-        sale = await self.packages.sell(self.package, self.token, site_id=site, patient_id=patient)
+        sale = await self.packages.sell(self.one(self.offers), self.token, site_id=site, patient_id=patient)
         self.note(site, patient, sale.id)
         self.sales[sale.id] = site, sale.charge_id
         charge = Charge(sale.charge_id, site, self.model.whole(patient), "", SIX_CENTS, "DEFERRED_REVENUE")
