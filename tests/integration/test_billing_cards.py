@@ -22,6 +22,7 @@ from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.billing.v1 import payout_service_pb2 as payout_pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
 from atoll.billing.v1.card_service_pb2_grpc import CardServiceStub
+from atoll.billing.v1.credit_note_service_pb2 import CREDIT_PURPOSE_CREDIT
 from atoll.billing.v1.dispute_service_pb2_grpc import DisputeServiceStub
 from atoll.billing.v1.payout_service_pb2_grpc import PayoutServiceStub
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
@@ -616,6 +617,17 @@ async def test_a_dispute_that_is_lost_may_be_written_off(till: Till) -> None:
     decided = await decide(till, dispute_pb.DISPUTE_DECISION_WRITTEN_OFF)
     assert (decided.state, await owed(till, invoice)) == (dispute_pb.DISPUTE_STATE_WRITTEN_OFF, 0)
     assert (await till.billing.trial_balance())["WRITE_OFFS"] == (350, 0)
+
+
+async def test_of_a_lost_dispute_what_a_credit_note_made_credit_of_its_own_is_written_off(till: Till) -> None:
+    invoice, payment, dispute_id = await invoiced(till)
+    await Invoicing(till.billing).void(invoice.id, CREDIT_PURPOSE_CREDIT)
+    till.fake.close_dispute(dispute_id, "lost")
+    await till.hear()
+    await decide(till, dispute_pb.DISPUTE_DECISION_OWED_AGAIN)
+    after = await till.payment(payment.id)
+    assert (dollars(after.gone), dollars(after.unapplied), after.disputed) == (50, 0, False)
+    assert (await till.billing.trial_balance())["WRITE_OFFS"] == (300, 0)
 
 
 async def test_an_inquiry_moves_no_money(till: Till) -> None:

@@ -39,6 +39,7 @@ from tests.support.billing import (
     open_chain,
     usd,
 )
+from tests.support.invoicing import Invoicing
 from tests.support.packages import Packages, left
 from tests.support.service import NOW, Running, read_refusal, refusal
 
@@ -642,6 +643,31 @@ async def test_what_is_not_paid_need_not_be_paid_any_more(chain: Packages) -> No
     assert await chain.books() == {"CASH": 1200, "REVENUE": -1000, "PATIENT_CREDIT": -200}
     [balance] = (await chain.billing.account()).balances
     assert (dollars(balance.returned), dollars(balance.due), dollars(balance.balance)) == (2000, 0, -200)
+    await chain.books_agree()
+
+
+async def test_a_package_is_not_credited_but_stopped(chain: Packages) -> None:
+    sale, desk = await chain.sell(await chain.offer(SIX, price=3000)), Invoicing(chain.billing)
+    invoice = await chain.invoice(sale)
+    refused = await refusal(desk.credit(invoice.id, (sale.charge_id, 1)))
+    faults = [("lines[0].charge_id", "CHARGE_NOT_CORRECTABLE")]
+    assert (refused.reason, refused.faults) == ("CHARGE_NOT_CORRECTABLE", faults)
+    assert (await refusal(desk.void(invoice.id))).reason == "CHARGE_NOT_CORRECTABLE"
+    assert await chain.billing.count("credit_note") == 0
+    await chain.change("StopPackage", await chain.sale(sale.id), reason="moves away")
+    assert await chain.books() == {}
+    await chain.books_agree()
+
+
+async def test_what_is_credited_of_the_rest_of_its_invoice_is_not_paid_of_a_package(chain: Packages) -> None:
+    course, desk = await chain.treat(INFUSION), Invoicing(chain.billing)
+    sale = await chain.sell(await chain.offer(SIX, price=3000))
+    [visit] = await desk.visit_charges(course)
+    invoice = await desk.issue(visit, sale.charge_id)
+    await desk.credit(invoice.id, (visit, 590))
+    answer = await chain.change("StopPackage", await chain.sale(sale.id), reason="moves away")
+    assert (dollars(answer.stop.paid), dollars(answer.stop.forgiven), dollars(answer.stop.refundable)) == (0, 3000, 0)
+    assert await chain.books() == {}
     await chain.books_agree()
 
 

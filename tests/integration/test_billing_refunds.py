@@ -19,6 +19,7 @@ from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import payment_service_pb2 as pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
 from atoll.billing.v1.cash_count_service_pb2_grpc import CashCountServiceStub
+from atoll.billing.v1.credit_note_service_pb2 import CREDIT_PURPOSE_CREDIT
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.patients.v1.events_pb2 import PatientMerged
 from atoll.scheduling.v1.events_pb2 import CourseHeld, CourseHoldExpired
@@ -29,6 +30,7 @@ from services.billing.domain.ledger import Tender
 from services.billing.use_cases import cash as cash_use_cases
 from services.billing.use_cases import payments, refunds
 from tests.support.billing import TODAY, Billing, BookedCourse, dollars, open_billing, open_chain, usd
+from tests.support.invoicing import Invoicing
 from tests.support.service import NOW, Running, refusal
 
 CHECK: dict[str, Any] = {"tender": pb.TENDER_CHECK, "check_number": "101"}
@@ -275,6 +277,15 @@ async def test_what_was_partly_given_back_is_not_reversed(billing: Billing) -> N
     await refund(billing, 10)
     refused = await refusal(change(billing, "ReversePayment", payment_id=payment.id, reason="x"))
     assert (refused.reason, refused.metadata) == ("PAYMENT_PARTLY_GONE", {"gone_minor": "1000"})
+    assert await billing.count("reversal") == 0
+
+
+async def test_what_a_credit_note_made_credit_of_its_own_is_not_reversed(billing: Billing) -> None:
+    _, invoice = await billed(billing, 0)
+    payment = await billing.pay(300)
+    await Invoicing(billing).void(invoice.id, CREDIT_PURPOSE_CREDIT)
+    refused = await refusal(change(billing, "ReversePayment", payment_id=payment.id, reason="x"))
+    assert (refused.reason, refused.metadata) == ("PAYMENT_PARTLY_GONE", {"gone_minor": "30000"})
     assert await billing.count("reversal") == 0
 
 

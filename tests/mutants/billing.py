@@ -290,7 +290,7 @@ BILLING = [
     Mutant("services/billing/domain/payments.py", 'if payable[each.invoice_id] < 0:', 'if False:', I_BILLING_REFUNDS, "allocation"),
     Mutant("services/billing/domain/payments.py", 'if sum(each.amount.minor for each in allocations) > payment.left.minor:', 'if False:', I_BILLING_REFUNDS, "allocation"),
     Mutant("services/billing/domain/payments.py", 'if payment.tender is Tender.CARD:', 'if False:', I_BILLING_CARDS, "not_reversed"),
-    Mutant("services/billing/domain/payments.py", '    if payment.gone.minor:\n', '    if False:\n', I_BILLING_REFUNDS, "partly"),
+    Mutant("services/billing/domain/payments.py", '    if payment.standing < payment.amount:\n', '    if False:\n', I_BILLING_REFUNDS, "partly"),
     Mutant("services/billing/domain/payments.py", 'if asked.minor > sum(credits.values()):', 'if False:', I_BILLING_REFUNDS, "credit"),
     Mutant("services/billing/use_cases/payments.py", 'payer = site.day(store.call.now), patient.end if command.check_number else NOBODY', 'payer = site.day(store.call.now), NOBODY', I_BILLING_REFUNDS, "cheque"),
     Mutant("services/billing/use_cases/payments.py", '    kept_for = command.course_id if lives else None\n', '    kept_for = command.course_id\n', I_BILLING_REFUNDS, "after_its_hold"),
@@ -403,4 +403,9 @@ BILLING = [
     Mutant("services/billing/clients.py", 'if order.kind in NAMES_DIAGNOSES else None', 'if True else None', I_BILLING_DOCUMENTS, "as_it_stood"),
     Mutant("services/billing/domain/coverage.py", 'passed, amounts = sum(count for _, count in known)', 'passed, amounts = 0', U_BILLING_GUARD),
     Mutant("services/billing/domain/estimates.py", '                waiting[run.kind].insert(0, replace(line, count=line.count - part))', '                waiting[run.kind].append(replace(line, count=line.count - part))', "tests/unit/test_billing_price_items.py"),
+    Mutant("services/billing/domain/payments.py", 'if payment.standing < payment.amount:', 'if payment.gone.minor:', I_BILLING_REFUNDS),
+    Mutant("services/billing/use_cases/cards.py", 'min(dispute.amount.minor, payment.standing.minor)', 'min(dispute.amount.minor, payment.amount.minor - payment.gone.minor)', I_BILLING_CARDS),
+    Mutant("services/billing/domain/credit_notes.py", 'if packages := [i for i, id in enumerate(ids) if known', 'if packages := [i for i, id in enumerate(ids) if False and known', I_SALES, "not_credited"),
+    Mutant("services/billing/domain/credit_notes.py", 'if any(line.charge.kind is ChargeKind.PACKAGE for line in lines):', 'if False:', I_SALES, "not_credited"),
+    Mutant("services/billing/store/entitlements.py", 'whole = row["invoice_minor"] - row["credited_minor"]', 'whole = row["invoice_minor"]', I_SALES, "rest_of_its_invoice"),
 ]  # fmt: skip

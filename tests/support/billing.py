@@ -200,7 +200,10 @@ class Billing:
         await self.svc.deliver(self._about_visit(VisitCancelled, course, n, **changes))
 
     async def miss(self, course: BookedCourse, n: int) -> None:
-        await self.svc.deliver(self._about_visit(VisitMissed, course, n))
+        await self.svc.deliver(self.missed(course, n))
+
+    def missed(self, course: BookedCourse, n: int) -> VisitMissed:
+        return self._about_visit(VisitMissed, course, n)  # type: ignore[no-any-return]
 
     def _about_visit(self, event_type: Any, course: BookedCourse, n: int, **changes: Any) -> Any:
         ids = {"course_id": course.id, "site_id": course.site_id, "patient_id": course.patient_id}

@@ -39,8 +39,18 @@ async def sell_salve(billing: Billing) -> None:
 
 async def ask_fees(billing: Billing, *, grace: int = 0, site_id: str = "") -> None:
     """From today on: 75 for a missed visit, a quarter of its price for one that is cancelled within a day."""
+    await _price_from_today(billing, site_id or billing.site_id, _fees(grace))
+
+
+async def price_everything(billing: Billing, site_id: str) -> None:
+    """From today on: the visits, the salve, and the fees of `ask_fees`."""
+    salve = _item("PRODUCT", "salve", "Salve", unit_price=cents_of(SALVE_CENTS))
+    await _price_from_today(billing, site_id, [salve, *_fees(0)])
+
+
+def _fees(grace: int) -> list[price_book_service_pb2.CreatePriceBookRequest.Item]:
     amounts = {"NO_SHOW": (0, {"fixed": cents_of(FEE_CENTS)}), "LATE_CANCELLATION": (24, {"basis_points": 2_500})}
-    items = [
+    return [
         _item(
             "FEE",
             kind.lower(),
@@ -58,7 +68,6 @@ async def ask_fees(billing: Billing, *, grace: int = 0, site_id: str = "") -> No
         )
         for kind, (hours, amount) in amounts.items()
     ]
-    await _price_from_today(billing, site_id or billing.site_id, items)
 
 
 def cents_of(minor: int) -> money_pb2.Money:

@@ -203,6 +203,11 @@ class Payment:
         return self.unapplied + self.credit
 
     @property
+    def standing(self) -> Money:
+        """What is left, credit or applied: all but what is gone, and what a credit note made credit of its own."""
+        return sum((each.share.amount for each in self.applications), self.refundable)
+
+    @property
     def open_item(self) -> OpenItem:
         return OpenItem(self.id, self.kept_for, self.unapplied, self.received_at)
 

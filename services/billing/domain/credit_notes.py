@@ -9,8 +9,9 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
-from services.billing.domain.accounts import EARNED_ON
+from services.billing.domain.accounts import EARNED_ON, ChargeKind
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
+from services.billing.domain.charges import ChargeNotCorrectable
 from services.billing.domain.invoices import NOTHING, Line, Taken, display_number, summed, taken_from_revenue
 from services.billing.domain.ledger import Account, Entry, Posting, Source, move
 from services.billing.domain.tax import half_up
@@ -137,6 +138,9 @@ def credit_lines(lines: Sequence[Line], credited: Mapping[UUID, Taken], asked: S
     if wrong:
         text = "has no line on the invoice, or is named before"
         raise LineNotOnInvoice(*(Violation(f"lines[{i}].charge_id", "LINE_NOT_ON_INVOICE", text) for i in wrong))
+    if packages := [i for i, id in enumerate(ids) if known[id].charge.kind is ChargeKind.PACKAGE]:
+        reason, text = ChargeNotCorrectable.reason, "is a package's"
+        raise ChargeNotCorrectable(*(Violation(f"lines[{i}].charge_id", reason, text) for i in packages))
     pairs = [(known[each.charge_id], credited.get(each.charge_id, NOTHING)) for each in asked]
     amounts = [_amount(*pair, each, i) for i, (pair, each) in enumerate(zip(pairs, asked, strict=True))]
     left = [line.net.minor - taken.amount_minor for line, taken in pairs]
@@ -150,8 +154,10 @@ def credit_lines(lines: Sequence[Line], credited: Mapping[UUID, Taken], asked: S
 
 
 def all_left(lines: Sequence[Line], credited: Mapping[UUID, Taken]) -> list[CreditLine]:
-    """What voids an invoice. Of a line that a discount took altogether nothing is left to credit: what it earned and
-    its discount stay as they were posted, and are nothing together."""
+    """What voids an invoice; none of a package, which ends by its own rule. Of a line that a discount took altogether
+    nothing is left to credit: what it earned and its discount stay as they were posted, and are nothing together."""
+    if any(line.charge.kind is ChargeKind.PACKAGE for line in lines):
+        raise ChargeNotCorrectable()
     pairs = [(line, credited.get(line.charge.id, NOTHING)) for line in lines]
     left = [(line, taken, line.net - Money(taken.amount_minor, line.net.currency)) for line, taken in pairs]
     return [_credit_line(line, taken, amount, 0) for line, taken, amount in left if amount.minor]

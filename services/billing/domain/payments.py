@@ -45,7 +45,7 @@ class PaymentNotReversible(DomainError):
 
 class PaymentPartlyGone(DomainError):
     kind, reason = Kind.CONFLICT, "PAYMENT_PARTLY_GONE"
-    message = "something of the payment was given back or forfeited"
+    message = "something of the payment was given back, forfeited, or credited apart"
 
 
 class NothingApplied(DomainError):
@@ -202,8 +202,8 @@ def check_reversible(payment: Payment) -> None:
         raise PaymentNotReversible()
     if payment.reversed_at:
         raise PaymentReversed()
-    if payment.gone.minor:
-        raise PaymentPartlyGone(gone_minor=payment.gone.minor)
+    if payment.standing < payment.amount:
+        raise PaymentPartlyGone(gone_minor=(payment.amount - payment.standing).minor)
 
 
 def taken_from(amount: int, there_is: Mapping[UUID, int]) -> dict[UUID, int]:

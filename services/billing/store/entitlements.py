@@ -155,6 +155,7 @@ _sales = (
         invoice_line.c.invoice_id,
         invoice.c.total_minor.label("invoice_minor"),
         open_item.c.left_minor.label("unpaid_minor"),
+        open_item.c.credited_minor,
     )
     .join(
         entitlement, and_(entitlement.c.chain_id == package_sale.c.chain_id, entitlement.c.sale_id == package_sale.c.id)
@@ -396,9 +397,10 @@ def _sale(found: Sequence[Record]) -> Sale:
 
 
 def _paid(row: Record, price: Money) -> Money:
-    """Of an invoice that bills more than the package, its share of what is paid."""
+    """Of an invoice that bills more than the package, its share of what is paid. What is credited is of the others."""
     if row["invoice_id"] is None:
         return Money(0, price.currency)
-    paid = Money(row["invoice_minor"] - row["unpaid_minor"], price.currency)
-    rest = row["invoice_minor"] - price.minor
+    whole = row["invoice_minor"] - row["credited_minor"]
+    paid = Money(whole - row["unpaid_minor"], price.currency)
+    rest = whole - price.minor
     return paid.split([price.minor, rest])[0] if rest > 0 else min(paid, price)

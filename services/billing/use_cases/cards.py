@@ -146,8 +146,7 @@ async def decide_dispute(store: BillingStore, dispute_id: UUID, decision: Decisi
         if (credit := min(max(missing, 0), payment.credit.minor)) > 0:
             await transfer(store, site, payment, -Money(credit, dispute.amount.currency))
         await take_off(store, payment, unapplied(payment, max(missing - credit, 0), new_id), reason)
-        there_is = payment.amount.minor - payment.gone.minor
-        lost = min(dispute.amount.minor, there_is)
+        lost = min(dispute.amount.minor, payment.standing.minor)
         await store.change_items([Change(payment.id, left=-lost, gone=lost)])
         entry, state = dispute.owed_again_entry(lost), DisputeState.OWED_AGAIN
     await post(store, site, payment.patient_id, [entry])
