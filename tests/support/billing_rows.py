@@ -68,7 +68,7 @@ def _filler(column: Column[Any]) -> str:
 
 
 async def fill(billing: Billing, count: int) -> None:
-    names = {"site_id", "alias_id", "legal_entity_id", "units", "code", "account"}
+    names = {"site_id", "alias_id", "legal_entity_id", "units", "code", "account", "line_id"}
     own: list[Table] = [table for table in metadata.sorted_tables if names & set(table.c.keys())]
     await billing.svc.admin.execute("SET session_replication_role = replica")
     for table in own:
