@@ -16,6 +16,7 @@ from atoll.billing.v1 import card_service_pb2 as card_pb
 from atoll.billing.v1 import charge_pb2
 from atoll.billing.v1 import credit_note_service_pb2 as note_pb
 from atoll.billing.v1 import dispute_service_pb2 as dispute_pb
+from atoll.billing.v1 import estimate_service_pb2 as estimate_pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import ledger_service_pb2 as ledger_pb
 from atoll.billing.v1 import package_sale_service_pb2 as sale_pb
@@ -28,7 +29,7 @@ from atoll.patients.v1.events_pb2 import PatientMerged
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date
 from services.billing.processor.asking import Asking
-from tests.support.billing import ASSESSMENT, INFUSION, Billing, BookedCourse
+from tests.support.billing import ASSESSMENT, INFUSION, Billing, BookedCourse, usd
 from tests.support.billing_model import (
     CARD,
     CASH,
@@ -116,6 +117,8 @@ class Walk:
     """Payment, amount and state."""
     payouts: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
+    approved: set[str] = field(default_factory=set)
+    """Courses that may cost more than was estimated."""
     happened: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -319,9 +322,19 @@ class Walk:
         courses = sorted({each.course for each in self.model.charges.values()} - {""})
         course = self.one(courses)
         self.note(course)
+        await self.approve([course])
         request = invoice_pb.IssueInvoiceRequest(request_id=str(uuid4()), course_id=course)
         invoice = (await self.call(self.billing.invoices.IssueInvoice, request)).invoice
         self.billed(invoice, [each for each in self.model.charges.values() if each.course == course], 0)
+
+    async def approve(self, courses: Iterable[str]) -> None:
+        """That a course may cost more than was estimated: what happens here is on no estimate."""
+        for course in {*courses} - self.approved - {""}:
+            request = estimate_pb.ApproveBeyondEstimateRequest(
+                request_id=str(uuid4()), course_id=course, up_to=usd(100_000), reason="by phone"
+            )
+            await self.call(self.billing.estimates.ApproveBeyondEstimate, request)
+            self.approved.add(course)
 
     async def invoice_charges(self) -> None:
         first = self.one(list(self.model.charges.values()))
@@ -337,6 +350,7 @@ class Walk:
         discount = self.chance.randint(1, subtotal - 1) if self.chance.random() < 0.4 else 0
         discount = 0 if has_package(charges) else discount
         self.note(*ids, discount)
+        await self.approve([each.course for each in charges])
         if discount:
             says = invoice_pb.Discount(amount=cents_of(discount), reason=invoice_pb.DISCOUNT_REASON_GOODWILL)
             draft = await self.desk.draft(*ids, token=self.token, discount=says)
