@@ -138,6 +138,48 @@ async def test_charges_that_do_not_belong_on_one_invoice_are_refused(chain: Pack
     assert await chain.billing.count("invoice") == 1
 
 
+async def test_what_one_package_of_an_invoice_gives_back_is_not_paid_on_the_other(chain: Packages) -> None:
+    package = await chain.offer(SIX, price=3000)
+    first, second = await chain.sell(package), await chain.sell(package)
+    request = invoice_pb.IssueInvoiceRequest(request_id=str(uuid4()), charge_ids=[first.charge_id, second.charge_id])
+    await chain.svc.call(chain.billing.invoices.IssueInvoice, request)
+    await chain.billing.pay(1000)
+    for sale in (first, second):
+        assert dollars((await chain.sale(sale.id)).paid) == 500
+        answer = await chain.change("StopPackage", await chain.sale(sale.id), reason="moves away")
+        assert amounts(answer.stop) == (0, 0, 2500, 500)
+    await chain.billing.books_agree()
+
+
+async def test_what_is_still_owed_of_a_stopped_package_stays_so(chain: Packages) -> None:
+    """In all the patient pays what was drawn."""
+    package = await chain.offer(SIX, price=3000)
+    first, second = await chain.sell(package), await chain.sell(package)
+    issue = invoice_pb.IssueInvoiceRequest(request_id=str(uuid4()), charge_ids=[first.charge_id, second.charge_id])
+    invoice = (await chain.svc.call(chain.billing.invoices.IssueInvoice, issue)).invoice
+    await chain.billing.pay(1000)
+    await chain.treat(INFUSION)
+    credit = 0.0
+    for sale in (first, second):
+        answer = await chain.change("StopPackage", await chain.sale(sale.id), reason="moves away")
+        credit += dollars(answer.stop.refundable) or 0
+    request = invoice_pb.GetInvoiceRequest(invoice_id=invoice.id)
+    owed = dollars((await chain.svc.call(chain.billing.invoices.GetInvoice, request)).invoice.balance) or 0
+    assert 1000 - credit + owed == 500  # One infusion of six.
+    await chain.billing.books_agree()
+
+
+async def test_a_discount_is_never_of_a_package(chain: Packages) -> None:
+    sale = await chain.sell(await chain.offer(SIX, price=3000))
+    draft = invoice_pb.CreateInvoiceDraftRequest(
+        request_id=str(uuid4()),
+        charge_ids=[sale.charge_id],
+        discount=invoice_pb.Discount(amount=usd(100), reason=invoice_pb.DISCOUNT_REASON_GOODWILL),
+    )
+    refused = await refusal(chain.svc.call(chain.billing.invoices.CreateInvoiceDraft, draft))
+    assert refused.reason == "DISCOUNT_TOO_LARGE"
+
+
 async def test_what_was_sold_to_merged_patients_goes_on_one_invoice(chain: Packages) -> None:
     alias = await chain.billing.register_patient()
     package = await chain.offer(SIX, price=3000)

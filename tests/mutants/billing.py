@@ -408,4 +408,7 @@ BILLING = [
     Mutant("services/billing/domain/credit_notes.py", 'if packages := [i for i, id in enumerate(ids) if known', 'if packages := [i for i, id in enumerate(ids) if False and known', I_SALES, "not_credited"),
     Mutant("services/billing/domain/credit_notes.py", 'if any(line.charge.kind is ChargeKind.PACKAGE for line in lines):', 'if False:', I_SALES, "not_credited"),
     Mutant("services/billing/store/entitlements.py", 'whole = row["invoice_minor"] - row["credited_minor"]', 'whole = row["invoice_minor"]', I_SALES, "rest_of_its_invoice"),
+    Mutant("services/billing/store/entitlements.py", 'row["credited_minor"] - row["stopped_minor"]', 'row["credited_minor"]', I_SALES, "gives_back_is"),
+    Mutant("services/billing/store/entitlements.py", '(package_end.c.refundable_minor > literal_column("0"), _stopped.c.price_minor), else_=', '(package_end.c.refundable_minor < literal_column("0"), _stopped.c.price_minor), else_=', I_SALES, "gives_back_is"),
+    Mutant("services/billing/domain/invoices.py", 'reducible = [nothing if package else amount', 'reducible = [amount', I_SALES, "never_of_a_package"),
 ]  # fmt: skip

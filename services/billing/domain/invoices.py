@@ -9,7 +9,7 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
-from services.billing.domain.accounts import EARNED_ON, Charge, InvoiceEmpty
+from services.billing.domain.accounts import EARNED_ON, Charge, ChargeKind, InvoiceEmpty
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
 from services.billing.domain.charges import ChargeInvoiced, ChargeNotFound, net_of
 from services.billing.domain.codes import ServiceCode
@@ -275,12 +275,16 @@ def without_waived(charges: Sequence[ToBill]) -> list[ToBill]:
 
 
 def bill(charges: Sequence[ToBill], discount: Discount | None, rules: Sequence[TaxRule]) -> Bill:
-    """A discount is spread over the lines by their amounts, and taxes are reckoned from what it leaves."""
+    """A discount is spread over the lines by their amounts, and taxes are reckoned from what it leaves. Packages get
+    none: what an early stop gives back goes by their price."""
     found = lines_of(charges)
     if not found:
         raise InvoiceEmpty()
     amounts = [net for _, net in found]
-    discounts = _spread(amounts, discount)
+    nothing = Money(0, amounts[0].currency)
+    is_package = [each.charge.kind is ChargeKind.PACKAGE for each, _ in found]
+    reducible = [nothing if package else amount for package, amount in zip(is_package, amounts, strict=True)]
+    discounts = _spread(reducible, discount)
     nets = [amount - off for amount, off in zip(amounts, discounts, strict=True)]
     due = taxes(rules, [_taxable(each.charge, net) for (each, _), net in zip(found, nets, strict=True)])
     lines = tuple(

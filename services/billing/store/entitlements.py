@@ -17,9 +17,13 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
+    case,
+    cast,
     exists,
+    func,
     insert,
     literal,
+    literal_column,
     or_,
     select,
     update,
@@ -146,6 +150,24 @@ _of_items = [
     entitlement.c.left_count,
     entitlement.c.left_minor,
 ]
+_stopped = package_sale.alias("stopped")
+# Packages of the same invoice: what is forgiven of one need not be paid; and one that gave money back was paid to the
+# last cent but for that, so that all of it is no other's.
+_settled = case(
+    (package_end.c.refundable_minor > literal_column("0"), _stopped.c.price_minor), else_=package_end.c.forgiven_minor
+)
+_stopped_beside = (
+    select(func.coalesce(func.sum(_settled), 0))
+    .join(package_end, and_(package_end.c.chain_id == _stopped.c.chain_id, package_end.c.sale_id == _stopped.c.id))
+    .where(
+        package_end.c.chain_id == invoice_line.c.chain_id,
+        package_end.c.invoice_id == invoice_line.c.invoice_id,
+        package_end.c.forgiven_minor > literal_column("0"),  # As in the index, in any plan.
+        _stopped.c.id != package_sale.c.id,
+    )
+    .correlate(invoice_line, package_sale)
+    .scalar_subquery()
+)
 _sales = (
     select(
         *_own,
@@ -156,6 +178,7 @@ _sales = (
         invoice.c.total_minor.label("invoice_minor"),
         open_item.c.left_minor.label("unpaid_minor"),
         open_item.c.credited_minor,
+        cast(_stopped_beside, BigInteger).label("stopped_minor"),
     )
     .join(
         entitlement, and_(entitlement.c.chain_id == package_sale.c.chain_id, entitlement.c.sale_id == package_sale.c.id)
@@ -397,10 +420,11 @@ def _sale(found: Sequence[Record]) -> Sale:
 
 
 def _paid(row: Record, price: Money) -> Money:
-    """Of an invoice that bills more than the package, its share of what is paid. What is credited is of the others."""
+    """Of an invoice that bills more than the package, its share of what is paid. What is credited is of the others, and
+    what is left to pay is not of packages that were stopped."""
     if row["invoice_id"] is None:
         return Money(0, price.currency)
-    whole = row["invoice_minor"] - row["credited_minor"]
+    whole = row["invoice_minor"] - row["credited_minor"] - row["stopped_minor"]
     paid = Money(whole - row["unpaid_minor"], price.currency)
     rest = whole - price.minor
     return paid.split([price.minor, rest])[0] if rest > 0 else min(paid, price)

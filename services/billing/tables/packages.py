@@ -299,6 +299,13 @@ package_end = chain_table(
     append_only=True,
 )
 
+Index(
+    "package_end_forgiven_idx",
+    package_end.c.chain_id,
+    package_end.c.invoice_id,
+    postgresql_where=package_end.c.forgiven_minor > 0,
+)
+
 # What one legal entity owes another for one redemption, or gets back when it is undone.
 settlement_item = chain_table(
     "settlement_item",
