@@ -137,7 +137,7 @@ class Bench:
         """Reference data stays, but for the legal entity; all else is another in each transaction, and the number is
         the one that was taken."""
         others, here = dict[str, str](), str(self._entity(self._own))[8:]
-        for value in _ids(queries):
+        for value in ids_of(queries):
             text = str(value)
             if text.startswith(("0000000a", "0000000b", "0000000c")):
                 others[text] = text.replace(here, f"-0000-7000-8000-{self.base + entity:012}")
@@ -160,7 +160,7 @@ def _request(number: int) -> pb.IssueInvoiceRequest:
     return pb.IssueInvoiceRequest(request_id=str(uuid4()), course_id=to_wire("course", course_id))
 
 
-def _ids(queries: Iterable[Query]) -> Iterable[UUID]:
+def ids_of(queries: Iterable[Query]) -> Iterable[UUID]:
     for _, arguments in queries:
         for argument in arguments:
             values = argument if isinstance(argument, list) else [argument]

@@ -87,7 +87,7 @@ async def _effects_once(connections: Connections) -> Check:
     """Facts that were told, beside what their readers made of them."""
     scheduling, billing, notifications = (connections[name] for name in ("scheduling", "billing", "notifications"))
     completed = await scheduling.fetchval(EVENTS, "scheduling.v1.visit.completed")
-    charges = await billing.fetchval("SELECT count(*) FROM charge")
+    charges = await billing.fetchval("SELECT count(*) FROM charge WHERE kind = 1")  # Others are fees.
     twice = await billing.fetchval(CHARGED_TWICE)
     visits = await scheduling.fetchval("SELECT count(*) FROM visit")
     messages = await notifications.fetchval("SELECT count(*) FROM message")
