@@ -87,11 +87,12 @@ async def _effects_once(connections: Connections) -> Check:
     """Facts that were told, beside what their readers made of them."""
     scheduling, billing, notifications = (connections[name] for name in ("scheduling", "billing", "notifications"))
     completed = await scheduling.fetchval(EVENTS, "scheduling.v1.visit.completed")
-    charges = await billing.fetchval("SELECT count(*) FROM charge WHERE kind = 1")  # Others are fees.
+    charges = await billing.fetchval("SELECT count(*) FROM charge WHERE kind = 1")
+    fees = await billing.fetchval("SELECT count(*) FROM charge WHERE kind IN (2, 3)")
     twice = await billing.fetchval(CHARGED_TWICE)
     visits = await scheduling.fetchval("SELECT count(*) FROM visit")
     messages = await notifications.fetchval("SELECT count(*) FROM message")
-    found = f"{completed} visits completed, {charges} charged; {visits} visits booked, {messages} messages"
+    found = f"{completed} visits completed, {charges} charged, {fees} fees; {visits} visits booked, {messages} messages"
     return Check("each event took effect once", found, completed == charges and not twice and messages == 2 * visits)
 
 
