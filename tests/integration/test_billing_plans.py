@@ -33,7 +33,7 @@ from tests.support.invoicing import Invoicing
 from tests.support.packages import Packages
 from tests.support.service import NOW, Running
 
-ROWS = 20_000
+ROWS = 10_000
 
 
 @pytest_asyncio.fixture(scope="module")
