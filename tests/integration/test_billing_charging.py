@@ -35,7 +35,7 @@ from tests.support.billing import (
     open_chain,
     usd,
 )
-from tests.support.invoicing import Invoicing, ask_fees, cents, sell_salve
+from tests.support.invoicing import Invoicing, ask_fees, cents, sell_extras, sell_salve
 from tests.support.service import Running, refusal
 
 HOUR = timedelta(hours=1)
@@ -87,6 +87,20 @@ async def test_a_product_is_charged_at_the_price_in_force(billing: Billing, desk
     assert await charged(billing, course) == [("PRODUCT", 5_997), ("VISIT", 59_000)]
     await desk.product(course_id=course.id, visit_id=course.visits[1].visit_id)
     assert len(await charged(billing, course)) == 3
+
+
+async def test_an_add_on_goes_with_visits_of_its_type_and_more_of_a_product_may_cost_less(
+    billing: Billing, desk: Invoicing
+) -> None:
+    await sell_extras(billing)
+    course = await billing.book()
+    assessment, infusion = (each.visit_id for each in course.visits[:2])
+    music = await desk.product(1, course_id=course.id, visit_id=infusion, product_code="music")
+    assert (music.item_code, cents(music.amount), music.visit_id) == ("music", 2_500, infusion)
+    for fields in ({"visit_id": assessment}, {}):
+        refused = await refusal(desk.product(1, course_id=course.id, product_code="music", **fields))
+        assert refused.reason == "PRICE_MISSING"
+    assert [cents((await desk.product(count)).amount) for count in (2, 3)] == [3_998, 4_500]
 
 
 async def test_a_product_that_nobody_priced_is_not_sold(billing: Billing, desk: Invoicing) -> None:

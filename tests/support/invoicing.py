@@ -37,6 +37,14 @@ async def sell_salve(billing: Billing) -> None:
     )
 
 
+async def sell_extras(billing: Billing) -> None:
+    """From today on: a salve at 19.99, from the third on 15 each; music at 25 for an infusion."""
+    tier = price_book_service_pb2.PriceTier(from_number=3, unit_price=cents_of(1_500))
+    salve = _item("PRODUCT", "salve", "Salve", unit_price=cents_of(SALVE_CENTS), tiers=[tier])
+    music = _item("ADD_ON", "music", "Music", unit_price=cents_of(2_500), visit_type_codes=["infusion"])
+    await _price_from_today(billing, billing.site_id, [salve, music])
+
+
 async def ask_fees(billing: Billing, *, grace: int = 0, site_id: str = "") -> None:
     """From today on: 75 for a missed visit, a quarter of its price for one that is cancelled within a day."""
     await _price_from_today(billing, site_id or billing.site_id, _fees(grace))

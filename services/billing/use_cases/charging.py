@@ -18,7 +18,7 @@ from services.billing.domain.charges import (
     waived,
 )
 from services.billing.domain.fees import FeeKind, fee_for
-from services.billing.domain.prices import PriceBook, PriceMissing, price, since
+from services.billing.domain.prices import PriceBook, PriceItem, PriceMissing, price, since
 from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import add_charge
@@ -113,15 +113,11 @@ async def charge_fee(
 
 
 async def charge_product(store: BillingStore, command: ChargeProduct) -> Charge:
-    """By the price book in force on the day. The caller has locked the patient."""
+    """A product, or what is added to a visit. The caller has locked the patient."""
     site, now = await store.site(command.site_id), store.call.now
     patient = await store.locked_patient(command.patient_id)
     await _check_purpose(store, command, patient.ids)
-    today = site.day(now)
-    in_force = since(await store.published(site.id), today, now)[:1]
-    item = in_force[0].product(command.product_code) if in_force else None
-    if item is None:
-        raise PriceMissing()
+    book, item = await _sold(store, site, command)
     charge = Charge(
         id=new_id(),
         kind=ChargeKind.PRODUCT,
@@ -129,20 +125,36 @@ async def charge_product(store: BillingStore, command: ChargeProduct) -> Charge:
         patient_id=patient.end,
         course_id=command.course_id,
         visit_id=command.visit_id,
-        service_date=today,
+        service_date=site.day(now),
         service=None,
         item_code=command.product_code,
         description=item.description,
         quantity=command.quantity,
-        amount=of_product(item.unit_price, command.quantity),
-        price_book_id=in_force[0].id,
-        price_book_version=in_force[0].version,
+        amount=of_product(item.unit_price_at(command.quantity), command.quantity),
+        price_book_id=book.id,
+        price_book_version=book.version,
         price_item_id=item.id,
         made_by=store.call.actor,
         posted_at=now,
     )
     await add_charge(store, site, charge)
     return charge
+
+
+async def _sold(store: BillingStore, site: Site, command: ChargeProduct) -> tuple[PriceBook, PriceItem]:
+    """A product by the price book in force on the day; an add-on, which goes with the visit's type, by that of its
+    course."""
+    now = store.call.now
+    for book in since(await store.published(site.id), site.day(now), now)[:1]:
+        if item := book.product(command.product_code):
+            return book, item
+    visit = await store.planned_visit(command.visit_id) if command.visit_id else None
+    if visit and visit.kind:
+        for book in (await books_of(store, site, await store.course(visit.course_id)))[:1]:
+            for item in book.add_ons(visit.kind.visit_type_code):
+                if item.code == command.product_code:
+                    return book, item
+    raise PriceMissing()
 
 
 async def correct_charge(store: BillingStore, command: CorrectCharge) -> Charge:
