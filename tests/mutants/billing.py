@@ -412,5 +412,4 @@ BILLING = [
     Mutant("services/billing/store/entitlements.py", '(package_end.c.refundable_minor > literal_column("0"), _stopped.c.price_minor), else_=', '(package_end.c.refundable_minor < literal_column("0"), _stopped.c.price_minor), else_=', I_SALES, "gives_back_is"),
     Mutant("services/billing/domain/invoices.py", 'reducible = [nothing if package else amount', 'reducible = [amount', I_SALES, "never_of_a_package"),
     Mutant("services/billing/use_cases/charging.py", 'of_product(item.unit_price_at(command.quantity), command.quantity)', 'of_product(item.unit_price, command.quantity)', "tests/integration/test_billing_charging.py", "add_on"),
-    Mutant("services/billing/domain/prices/books.py", 'if visit_type_code in item.visit_type_codes]', 'if item.visit_type_codes]', "tests/integration/test_billing_charging.py", "add_on"),
 ]  # fmt: skip
