@@ -104,6 +104,8 @@ class Walk:
     delivered: list[Any] = field(default_factory=list)
     courses: list[BookedCourse] = field(default_factory=list)
     lives: set[str] = field(default_factory=set)
+    missed_in: set[str] = field(default_factory=set)
+    """Courses of which a visit was missed."""
     """Courses of which a visit took place."""
     sales: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Site and charge of each package."""
@@ -270,6 +272,8 @@ class Walk:
         ids = [from_wire("visit", visit.visit_id) for visit in course.visits]
         found = {row["visit_id"]: row for row in await self.billing.fetch(OF_VISITS, ids)}
         assert len(found) == len(kinds)
+        if missed:
+            self.missed_in.add(course.id)
         if len(missed) < len(kinds):
             self.lives.add(course.id)
         for n, visit_id in enumerate(ids):
@@ -468,7 +472,8 @@ class Walk:
             self.model.apply(payment, invoice, part)
 
     async def forfeit(self) -> None:
-        kept = [each for each in self.payments(with_left=True) if each.course]
+        """Of a course without a fee: where there is one, the deposit pays it."""
+        kept = [each for each in self.payments(with_left=True) if each.course and each.course not in self.missed_in]
         course = self.one(sorted({each.course for each in kept}))
         amount = rest = self.chance.randint(1, 20_000)
         self.note(course, amount)
