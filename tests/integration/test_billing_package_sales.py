@@ -769,6 +769,19 @@ async def test_a_package_stops_once_and_not_before_it_is_billed_nor_after_it_exp
     assert await chain.billing.count("package_end") == 1
 
 
+async def test_what_is_used_up_is_not_stopped_and_can_still_be_undone(chain: Packages) -> None:
+    sale = await chain.sold(SIX, price=3000)
+    await chain.treat(*[INFUSION] * 6)
+    used = await chain.sale(sale.id)
+    assert status(used) == "USED"
+    for attempt in (chain.preview(used), chain.change("StopPackage", used, reason="x")):
+        refused = await refusal(attempt)
+        assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "PACKAGE_USED")
+    [redemption, *_] = await chain.redemptions(sale)
+    await chain.undo(redemption.id)
+    assert status(await chain.sale(sale.id)) == "OPEN"
+
+
 async def test_a_visit_of_a_package_that_was_stopped_stays_drawn(chain: Packages) -> None:
     sale = await chain.sold(SIX, price=3000)
     await chain.treat(INFUSION)

@@ -55,6 +55,7 @@ SIX_CENTS = 300_001
 TAX_PPM = 76_250
 VISIT, PRODUCT = charge_pb2.CHARGE_KIND_VISIT, charge_pb2.CHARGE_KIND_PRODUCT
 OFFSET, KEPT, BACK = note_pb.CREDIT_PURPOSE_OFFSET, note_pb.CREDIT_PURPOSE_CREDIT, note_pb.CREDIT_PURPOSE_REFUND
+WON = dispute_pb.DISPUTE_STATE_WON
 
 # What must hold after every step, and what no refused request changes.
 STATE = """
@@ -486,19 +487,15 @@ class Walk:
 
     async def refund(self) -> None:
         """Over several payments: as somebody says, or the newest first."""
-        first = self.one([each for each in self.payments() if (each.left or each.credit) and not each.disputed])
-        there_are = [
-            each
-            for each in self.model.of(PAYMENT, first.site, first.patient)
-            if (each.left or each.credit) and not each.disputed
-        ]
+        first = self.one([each for each in self.payments() if self.refundable(each)])
+        there_are = [each for each in self.model.of(PAYMENT, first.site, first.patient) if self.refundable(each)]
         if self.chance.random() < 0.5:
-            asked = [(each, self.chance.randint(1, each.left + each.credit)) for each in self.some(there_are)]
+            asked = [(each, self.chance.randint(1, self.refundable(each))) for each in self.some(there_are)]
             parts = [refund_pb.CreateRefundRequest.Part(payment_id=p.id, amount=cents_of(a)) for p, a in asked]
         else:
-            rest, parts, asked = self.chance.randint(1, sum(each.left + each.credit for each in there_are)), [], []
+            rest, parts, asked = self.chance.randint(1, sum(map(self.refundable, there_are))), [], []
             for each in reversed(there_are):
-                if part := min(rest, each.left + each.credit):
+                if part := min(rest, self.refundable(each)):
                     asked.append((each, part))
                     rest -= part
         amount = sum(part for _, part in asked)
@@ -510,6 +507,17 @@ class Walk:
             credit = self.model.refund(payment, part)
             if payment.tender == CARD:
                 self.parts[shown.id] = payment, part, credit
+
+    def refundable(self, payment: Item) -> int:
+        """As it was paid: nothing while the card holder disputes it, to a card no more than the processor has of it."""
+        if payment.disputed:
+            return 0
+        there_is = payment.left + payment.credit
+        if payment.tender != CARD:
+            return there_is
+        given = sum(amount for of, amount, _ in self.parts.values() if of is payment)
+        lost = sum(amount for of, amount, state in self.disputes.values() if of is payment and state != WON)
+        return max(0, min(there_is, payment.whole - given - lost))
 
     async def give_back(self, about: Item, amount: int, parts: Sequence[Any] = ()) -> refund_pb.Refund:
         request = refund_pb.CreateRefundRequest(
@@ -628,7 +636,7 @@ class Walk:
         if id not in self.disputes:
             self.disputes[id] = payment, amount, 1
             self.model.move(payment.site, "DISPUTED_RECEIVABLE", "PROCESSOR_CLEARING", amount)
-        if self.disputes[id][2] == 1 and row["state"] == 2:
+        if self.disputes[id][2] == 1 and row["state"] == WON:
             self.model.move(payment.site, "PROCESSOR_CLEARING", "DISPUTED_RECEIVABLE", amount)
             self.happened.add("dispute won")
         self.disputes[id] = payment, amount, row["state"]
@@ -716,7 +724,7 @@ class Walk:
             await self.refuses(stopping, "PACKAGE_NOT_INVOICED", "PACKAGE_ENDED")
             return
         if sale.status == sale_pb.PACKAGE_SALE_STATUS_USED:
-            await self.refuses(stopping, "PACKAGE_ENDED")
+            await self.refuses(stopping, "PACKAGE_USED")
             return
         await stopping
         [end] = await self.billing.fetch("SELECT * FROM package_end WHERE sale_id = $1", uuid_of(id))
@@ -737,9 +745,10 @@ class Walk:
         self.note(kind)
         if kind == 0:
             about = self.one(self.payments())
-            mine = self.model.of(PAYMENT, about.site, about.patient)
-            most = sum(each.left + each.credit for each in mine if not each.disputed)
-            await self.refuses(self.give_back(about, most + 1), "REFUND_EXCEEDS_BALANCE")
+            amount = self.refundable(about) + 1
+            part = refund_pb.CreateRefundRequest.Part(payment_id=about.id, amount=cents_of(amount))
+            reasons = "REFUND_EXCEEDS_BALANCE", "PAYMENT_REVERSED", "PAYMENT_DISPUTED"
+            await self.refuses(self.give_back(about, amount, [part]), *reasons)
         elif kind == 1:
             void = self.one([each for each in self.model.of(INVOICE) if each.is_void])
             await self.refuses(self.desk.void(void.id, self.chance.choice([KEPT, BACK]), self.token), "INVOICE_VOID")

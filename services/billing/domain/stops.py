@@ -16,6 +16,10 @@ class PackageNotInvoiced(DomainError):
     kind, reason, message = Kind.CONFLICT, "PACKAGE_NOT_INVOICED", "the sale of the package is on no invoice yet"
 
 
+class PackageUsed(DomainError):
+    kind, reason, message = Kind.CONFLICT, "PACKAGE_USED", "all visits of the package are drawn"
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
     """What an early stop does: what is left of the price is split into what need not be paid any more (`forgiven`),

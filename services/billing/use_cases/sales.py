@@ -21,7 +21,7 @@ from services.billing.domain.entitlements import (
 from services.billing.domain.packages import Package, PackageNotSoldHere, shares, single_price
 from services.billing.domain.prices import since
 from services.billing.domain.sites import Site
-from services.billing.domain.stops import PackageEnd, PackageNotInvoiced, Stop
+from services.billing.domain.stops import PackageEnd, PackageNotInvoiced, PackageUsed, Stop
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import add_charge
 from services.billing.use_cases.drawing import locked_sale, need_sites
@@ -154,6 +154,8 @@ async def _stop(store: BillingStore, sale: Sale) -> Stop:
     sale.need_open(sale.day(store.call.now))
     if sale.invoice_id is None:
         raise PackageNotInvoiced()
+    if sale.status is SaleStatus.USED:
+        raise PackageUsed()
     return stops.stop(sale, await store.standing_redemptions(sale.id))
 
 
