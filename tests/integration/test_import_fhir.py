@@ -24,7 +24,9 @@ from tests.unit.test_fhir import ANA, bundle
 __all__ = ["desk"]
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data, with files of others, is not here")
+"""Patients' files that others made. They are read beside the checkout and never kept in it, so that a clone alone has
+none; the other tests of imports make what they read."""
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data: files of others are read there")
 
 
 class Counting:

@@ -116,7 +116,7 @@ def test_money_is_units_and_nanos_on_the_wire(minor: int, units: int, nanos: int
 @pytest.mark.parametrize(
     ("fields", "fault"),
     [
-        ({"currency_code": "XXX"}, ("price.currency_code", "money.currency")),  # ISO 4217: no currency.
+        ({"currency_code": "EUR"}, ("price.currency_code", "money.currency")),
         ({"units": 1, "nanos": 1}, ("price.nanos", "money.minor_units")),
         ({"units": 1, "nanos": 5_000_000}, ("price.nanos", "money.minor_units")),
         ({"nanos": 1_000_000_000}, ("price.nanos", "money.minor_units")),
