@@ -1,14 +1,19 @@
 """Which API a command calls, and as whom."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import grpc
 import typer
 
-from cli.client import Client
+from cli.client import Client, Refused, open_channel
 from cli.token import Sample
 from deploy.local.home import Home
+from deploy.local.process import LocalError
+
+T = TypeVar("T")
 
 Edge = Annotated[str, typer.Option(help="URL of the API. Of the stack on this machine, if not given.")]
 Token = Annotated[str, typer.Option(envvar="ATOLL_TOKEN", help="Made for the stack here, if not given.")]
@@ -31,3 +36,22 @@ class Access:
         home = Home.default()
         chain = self.chain or Sample(home).chain_id
         return Client.issued(channel, home.issuer, subject, chain, {role: ["*"]})
+
+
+def ask(
+    chain: str,
+    work: Callable[[Client], Awaitable[T]],
+    role: str = "ROLE_CHAIN_ADMIN",
+    subject: str = "developer",
+) -> T:
+    """`work` against the stack on this machine; what the API refuses is a LocalError, in one readable line."""
+
+    async def run() -> T:
+        to = Access(edge="", token="", chain=chain)
+        async with open_channel(to.url) as channel:
+            return await work(to.client(channel, subject, role))
+
+    try:
+        return asyncio.run(run())
+    except Refused as error:
+        raise LocalError(str(error)) from error

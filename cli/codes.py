@@ -1,13 +1,12 @@
 """`atoll codes`: code sets as CSV files, into the system through the public API, and shown. `docs/codes.md` has the
 columns."""
 
-import asyncio
 import csv
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from google.protobuf.message import Message
@@ -24,9 +23,8 @@ from atoll.billing.v1.code_service_pb2 import (
     ServiceCodeRow,
 )
 from atoll.billing.v1.code_service_pb2_grpc import CodeServiceStub
-from cli.client import Client, Refused, open_channel
-from cli.token import Sample
-from deploy.local.home import Home
+from cli.access import Chain, ask
+from cli.client import Client, Refused
 from deploy.local.process import LocalError
 
 BATCH, PAGE = 1000, 200
@@ -43,9 +41,7 @@ SERVICE_COLUMNS = (
 DIAGNOSIS_COLUMNS = ("code", "effective_date", "end_date")
 FIRST_ROW = 2
 """Rows are numbered as a spreadsheet does: the header is row 1."""
-T = TypeVar("T")
 
-Chain = Annotated[str, typer.Option(help="Id of the chain. The sample's, if not given.")]
 Day = Annotated[str, typer.Option("--date", help="Only what is valid on this day of service: YYYY-MM-DD.")]
 Diagnoses = Annotated[bool, typer.Option("--diagnoses", help="ICD-10-CM codes instead of service codes.")]
 
@@ -69,7 +65,7 @@ def load(
 ) -> None:
     """Loads a file: whole or not at all, up to 1,000 rows. Loaded again, nothing changes."""
     rows = read_diagnoses(file) if diagnoses else read_services(file)
-    Console(highlight=False).print(_run(chain, lambda client: loaded(client, rows)))
+    Console(highlight=False).print(ask(chain, lambda client: loaded(client, rows)))
 
 
 @codes_app.command("list")
@@ -82,9 +78,9 @@ def list_codes(
     """The chain's codes."""
     on = _date(day, "--date") if day else None
     Console(highlight=False).print(
-        _diagnosis_table(_run(chain, lambda client: all_diagnoses(client, on)))
+        _diagnosis_table(ask(chain, lambda client: all_diagnoses(client, on)))
         if diagnoses
-        else _service_table(_run(chain, lambda client: all_services(client, on, visit_type)))
+        else _service_table(ask(chain, lambda client: all_services(client, on, visit_type)))
     )
 
 
@@ -216,17 +212,3 @@ def _diagnosis_table(rows: Sequence[DiagnosisCode]) -> Table:
 
 def _day(day: Date) -> str:
     return date(day.year, day.month, day.day).isoformat()
-
-
-def _run(chain: str, work: Callable[[Client], Awaitable[T]]) -> T:
-    home = Home.default()
-    edge, chain_id = home.running().edge_url, chain or Sample(home).chain_id
-
-    async def run() -> T:
-        async with open_channel(edge) as channel:
-            return await work(Client.issued(channel, home.issuer, "developer", chain_id, {"ROLE_CHAIN_ADMIN": ["*"]}))
-
-    try:
-        return asyncio.run(run())
-    except Refused as error:
-        raise LocalError(str(error)) from error

@@ -1,6 +1,5 @@
 """`atoll patients`: what a person asks of patients' records at a terminal, through the public API."""
 
-import asyncio
 import csv
 import re
 import sys
@@ -13,10 +12,8 @@ from rich.table import Table
 
 from atoll.patients.v1.access_service_pb2 import Access, AccessKind, ListAccessesRequest
 from atoll.patients.v1.access_service_pb2_grpc import AccessServiceStub
-from cli.client import Client, Refused, open_channel
-from cli.token import Sample
-from deploy.local.home import Home
-from deploy.local.process import LocalError
+from cli.access import Chain, ask
+from cli.client import Client
 
 PAGE = 200
 COLUMNS = ("time", "who", "as", "at", "did", "what", "request")
@@ -47,22 +44,15 @@ def patients() -> None:
 def access_report(
     patient: Annotated[str, typer.Argument(help="Id of the patient.")],
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, for a spreadsheet.")] = False,
-    chain: Annotated[str, typer.Option(help="Id of the chain. The sample's, if not given.")] = "",
+    chain: Chain = "",
     subject: Annotated[str, typer.Option(help="Who asks: the actor on record.")] = "developer",
 ) -> None:
     """Who saw and who changed a patient's data, the latest first. Asking is on record, too."""
-    home = Home.default()
-    edge, chain_id = home.running().edge_url, chain or Sample(home).chain_id
 
-    async def run() -> list[Access]:
-        async with open_channel(edge) as channel:
-            client = Client.issued(channel, home.issuer, subject, chain_id, {"ROLE_AUDITOR": ["*"]})
-            return [each async for each in accesses(client, patient)]
+    async def all_of(client: Client) -> list[Access]:
+        return [each async for each in accesses(client, patient)]
 
-    try:
-        found = asyncio.run(run())
-    except Refused as error:
-        raise LocalError(str(error)) from error
+    found = ask(chain, all_of, "ROLE_AUDITOR", subject)
     if as_csv:
         write_csv(found, sys.stdout)
     else:

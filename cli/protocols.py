@@ -4,11 +4,10 @@ A file holds one protocol as the API takes it: `code`, `displayName` and `templa
 module has the treatment schedules that clinics publish, to start from.
 """
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
@@ -26,16 +25,12 @@ from atoll.scheduling.v1.protocol_service_pb2 import (
     SaveProtocolDraftRequest,
 )
 from atoll.scheduling.v1.protocol_service_pb2_grpc import ProtocolServiceStub
-from cli.client import Client, Refused, open_channel
-from cli.token import Sample
-from deploy.local.home import Home
+from cli.access import Chain, ask
+from cli.client import Client, Refused
 from deploy.local.process import LocalError
 
 LIBRARY = Path(__file__).parent / "protocol_library"
 PAGE = 200
-T = TypeVar("T")
-
-Chain = Annotated[str, typer.Option(help="Id of the chain. The sample's, if not given.")]
 
 protocols_app = typer.Typer(help="Protocols as files.", no_args_is_help=True)
 
@@ -52,7 +47,7 @@ def protocols() -> None:
 @protocols_app.command("list")
 def list_protocols(chain: Chain = "") -> None:
     """The chain's protocols, and those of the library that can be loaded by name."""
-    found = _run(chain, all_protocols_of)
+    found = ask(chain, all_protocols_of)
     shown = Table("Code", "Name", "Version", box=None, padding=(0, 2))
     for protocol in found:
         shown.add_row(protocol.code, protocol.display_name, str(protocol.latest_version or "none"))
@@ -68,7 +63,7 @@ def export(
 ) -> None:
     """Writes the version published last of every protocol. What was there under the same name is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = _run(chain, exported)
+    files = ask(chain, exported)
     for code, file in files.items():
         (folder / f"{code}.json").write_text(json.dumps(file, indent=2, ensure_ascii=False) + "\n")
     Console(highlight=False).print(f"{len(files)} protocols written to {folder}")
@@ -86,7 +81,7 @@ def load(
     async def run(client: Client) -> list[str]:
         return [await loaded(client, file, draft=draft) for file in wanted]
 
-    for line in _run(chain, run):
+    for line in ask(chain, run):
         Console(highlight=False).print(line)
 
 
@@ -175,17 +170,3 @@ async def _template(client: Client, protocol: Protocol) -> ProtocolTemplate:
     version = (await client.call(ProtocolServiceStub, "GetProtocolVersion", request)).protocol_version
     template: ProtocolTemplate = version.template
     return template
-
-
-def _run(chain: str, work: Callable[[Client], Awaitable[T]]) -> T:
-    home = Home.default()
-    edge, chain_id = home.running().edge_url, chain or Sample(home).chain_id
-
-    async def run() -> T:
-        async with open_channel(edge) as channel:
-            return await work(Client.issued(channel, home.issuer, "developer", chain_id, {"ROLE_CHAIN_ADMIN": ["*"]}))
-
-    try:
-        return asyncio.run(run())
-    except Refused as error:
-        raise LocalError(str(error)) from error
