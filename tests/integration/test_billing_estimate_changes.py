@@ -83,6 +83,10 @@ async def test_a_hold_starts_no_clock_and_booking_it_does(billing: Billing) -> N
     assert (booked.id, trigger(booked)) == (estimate.id, "BOOKED_10_DAYS_AHEAD")
     assert due(booked) == datetime(2027, 3, 6, 7, tzinfo=UTC)  # From the day of the booking.
     assert [each.estimate_id for each in await deadlines(billing)] == [estimate.id]
+    billing.svc.clock.now = datetime(2027, 3, 5, 18, tzinfo=UTC)  # Its last day.
+    assert [each.estimate_id for each in await deadlines(billing, "DUE_TODAY")] == [estimate.id]
+    billing.svc.clock.now = datetime(2027, 3, 6, 7, tzinfo=UTC)
+    assert [each.estimate_id for each in await deadlines(billing, "LATE")] == [estimate.id]
 
 
 async def test_what_was_delivered_while_it_was_held_is_not_due_again_when_it_is_booked(billing: Billing) -> None:

@@ -358,6 +358,8 @@ BILLING = [
     Mutant("services/billing/domain/guard.py", 'THRESHOLD_MINOR * NEAR_PERCENT else', 'THRESHOLD_MINOR * 100 else', U_BILLING_GUARD),
     Mutant("services/billing/domain/guard.py", 'due = _taken_over(expected, billed)\n', 'due = list(expected)\n', U_BILLING_GUARD),
     Mutant("services/billing/domain/guard.py", 'min(wanted, spare[other_id, kind])', 'min(wanted, item.count)', U_BILLING_GUARD),
+    Mutant("services/billing/domain/guard.py", 'count=known.count + item.count, minor=known.minor + item.minor', 'count=item.count, minor=item.minor', U_BILLING_GUARD, "tiers"),
+    Mutant("services/billing/use_cases/estimates.py", 'act_by=clock.due_at or before.act_by))', 'act_by=before.act_by))', I_BILLING_ESTIMATE_CHANGES, "a_hold_starts"),
     Mutant("services/billing/domain/guard.py", 'worst = max(compare(', 'worst = min(compare(', U_BILLING_GUARD),
     Mutant("services/billing/domain/coverage.py", 'if not visit.settled)', ')', U_BILLING_GUARD),
     Mutant("services/billing/use_cases/guard.py", 'result.over.minor <= approved_up_to', 'approved_up_to > 0', I_BILLING_GUARD),

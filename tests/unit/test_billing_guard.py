@@ -9,7 +9,16 @@ import pytest
 from chassis.money import Money
 from services.billing.domain.coverage import beyond_all, cover
 from services.billing.domain.estimates import Estimate, Line, Trigger
-from services.billing.domain.guard import Comparison, Item, Level, compare, dispute_end, judge, level_of
+from services.billing.domain.guard import (
+    Comparison,
+    Item,
+    Level,
+    compare,
+    expected_of,
+    judge,
+    last_day_to_dispute,
+    level_of,
+)
 from services.billing.domain.prices import PriceBook, PriceItem, PriceTier, VisitKind
 from services.billing.domain.sites import BookedVisit
 
@@ -108,7 +117,15 @@ def test_the_provider_that_is_farthest_beyond_decides() -> None:
 
 
 def test_a_dispute_may_begin_for_120_days() -> None:
-    assert dispute_end(datetime(2028, 2, 1, 7, tzinfo=UTC)) == datetime(2028, 5, 31, 7, tzinfo=UTC)
+    assert last_day_to_dispute(date(2028, 2, 1)) == date(2028, 5, 31)  # Over a leap day.
+
+
+def test_all_tiers_of_a_price_are_expected() -> None:
+    tiered = estimate((INFUSION, 3, 60000), (INFUSION, 3, 30000))
+    result = judge(tiered, [Item(SITE, INFUSION, 3, 180000)], Money(90000))
+    assert (result.estimated, result.over, result.level) == (Money(270000), Money(0), Level.OK)
+    taken_over = [Item(SITE, INFUSION, 3, 180000), Item(OTHER, INFUSION, 3, 90000)]
+    assert sum(each.expected for each in compare(expected_of(tiered), taken_over)) == 270000
 
 
 BOOK = PriceBook(

@@ -6,8 +6,8 @@ that are not on the estimate in full. A provider who replaces another takes over
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from enum import IntEnum
 from uuid import UUID
 
@@ -140,14 +140,14 @@ def expected_of(estimate: Estimate) -> list[Item]:
     ]
 
 
-def dispute_end(billed_at: datetime) -> datetime:
-    """Until when the patient may begin a dispute, after the first bill beyond the estimate."""
-    return billed_at + DISPUTE_WITHIN
+def last_day_to_dispute(first_bill: date) -> date:
+    """On which the patient may begin a dispute, of the first bill beyond the estimate."""
+    return first_bill + DISPUTE_WITHIN
 
 
 def _taken_over(expected: Sequence[Item], billed: Sequence[Item]) -> list[Item]:
     """What is expected of each provider once those who replace another have taken over what was expected of it."""
-    left = {(item.provider_id, item.kind): item for item in expected}
+    left = _together(expected)
     spare = _counts(expected)
     spare.subtract(_counts(billed))  # What a provider expects and does not bill itself may be another's by now.
     moved = list[Item]()
@@ -162,6 +162,17 @@ def _taken_over(expected: Sequence[Item], billed: Sequence[Item]) -> list[Item]:
                 spare[other_id, kind] -= free
                 wanted -= free
     return [*(item for item in left.values() if item.count), *moved]
+
+
+def _together(items: Iterable[Item]) -> dict[tuple[UUID, VisitKind | None], Item]:
+    """One of each provider and kind: an estimate has a line for each tier of its price."""
+    found = dict[tuple[UUID, VisitKind | None], Item]()
+    for item in items:
+        known = found.get((item.provider_id, item.kind), replace(item, count=0, minor=0))
+        found[item.provider_id, item.kind] = replace(
+            known, count=known.count + item.count, minor=known.minor + item.minor
+        )
+    return found
 
 
 def _counts(items: Iterable[Item]) -> Counter[tuple[UUID, VisitKind | None]]:

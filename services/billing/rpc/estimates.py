@@ -15,7 +15,7 @@ from chassis.times import to_date, to_instant, to_timestamp
 from services.billing.domain.coverage import CoverageLine, beyond_all
 from services.billing.domain.deadlines import Duty, Wanted
 from services.billing.domain.estimates import Delivery, DeliveryMethod, Estimate, Line, Provider
-from services.billing.domain.guard import Approval, Dispute, dispute_end
+from services.billing.domain.guard import Approval, Dispute
 from services.billing.domain.prices import VisitKind
 from services.billing.rpc.common import FIRST_ID, about, before_id, read_id, some_id, some_money
 from services.billing.store import BillingStore
@@ -151,7 +151,6 @@ class EstimateServicer:
 
 def _coverage(found: Coverage) -> pb.EstimateCoverage:
     guard = found.guard
-    ends = dispute_end(found.exceeded_at) if found.exceeded_at else None
     return pb.EstimateCoverage(
         estimate_id=some_id("estimate", found.estimate_id),
         lines=[_coverage_line(line) for line in found.lines],
@@ -163,7 +162,7 @@ def _coverage(found: Coverage) -> pb.EstimateCoverage:
             level=pb.EstimateGuardLevel.ValueType(guard.level),
             approved=guard.approved,
             exceed_time=to_timestamp(found.exceeded_at) if found.exceeded_at else None,
-            dispute_end_time=to_timestamp(ends) if ends else None,
+            dispute_end_time=to_timestamp(found.dispute_end_at) if found.dispute_end_at else None,
             disputed=found.disputed,
         ),
     )

@@ -116,7 +116,8 @@ async def open_course(store: BillingStore, course: Course, visits: Sequence[Book
     if added:
         await _revise(store, site, course.id, clock, service_day)
     elif before:
-        await store.keep_duty(replace(before, clock=sooner(clock, before)))
+        clock = sooner(clock, before)
+        await store.keep_duty(replace(before, clock=clock, act_by=clock.due_at or before.act_by))
 
 
 async def drop_visits(

@@ -10,6 +10,7 @@ from uuid import UUID
 from chassis.ids import new_id, to_wire
 from chassis.money import Money
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
+from services.billing.domain.business_days import end_of
 from services.billing.domain.coverage import CoverageLine, cover
 from services.billing.domain.guard import (
     Approval,
@@ -19,6 +20,7 @@ from services.billing.domain.guard import (
     GuardResult,
     Level,
     judge,
+    last_day_to_dispute,
 )
 from services.billing.store import BillingStore
 
@@ -39,6 +41,8 @@ class Coverage:
     lines: tuple[CoverageLine, ...]
     guard: GuardResult
     exceeded_at: datetime | None
+    dispute_end_at: datetime | None
+    """When the last day is over on which the patient may begin a dispute."""
     disputed: bool
 
 
@@ -86,7 +90,8 @@ async def coverage(store: BillingStore, course_id: UUID) -> Coverage:
     lines = cover(estimate, visits, charged, books, names, currency)
     _, exceeded_at, disputed = await store.granted(course_id)
     guard = await check_bill(store, course_id, Money(0, currency))
-    return Coverage(course_id, estimate.id if estimate else None, lines, guard, exceeded_at, disputed)
+    ends_at = end_of(last_day_to_dispute(site.day(exceeded_at)), site.zone) if exceeded_at else None
+    return Coverage(course_id, estimate.id if estimate else None, lines, guard, exceeded_at, ends_at, disputed)
 
 
 async def open_dispute(store: BillingStore, course_id: UUID) -> Dispute:
