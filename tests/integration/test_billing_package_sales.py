@@ -14,6 +14,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError
 
 from atoll.billing.v1 import account_service_pb2 as account_pb
+from atoll.billing.v1 import charge_pb2
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import package_sale_service_pb2 as pb
 from atoll.billing.v1 import package_service_pb2 as package_pb
@@ -39,7 +40,7 @@ from tests.support.billing import (
     open_chain,
     usd,
 )
-from tests.support.invoicing import Invoicing
+from tests.support.invoicing import Invoicing, sell_extras
 from tests.support.packages import Packages, left
 from tests.support.service import NOW, Running, read_refusal, refusal
 
@@ -56,6 +57,13 @@ async def service(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Runni
 @pytest_asyncio.fixture
 async def chain(service: Running) -> Packages:
     return await Packages(await open_chain(service)).open()
+
+
+async def with_extras(service: Running) -> Packages:
+    billing = await open_chain(service)
+    await billing.price(effective=TODAY - DAY)
+    await sell_extras(billing)
+    return await Packages(billing).open()
 
 
 async def statuses(chain: Packages, course: BookedCourse) -> list[str]:
@@ -459,6 +467,51 @@ async def test_drawn_undone_and_drawn_again_a_visit_has_one_charge_and_its_corre
     await chain.undo(again.id)
     assert (await statuses(chain, course), await charged(chain, course)) == (["CHARGED"], [590, -590, 590])
     assert dollars((await chain.billing.issue(course)).total) == 590
+    await chain.books_agree()
+
+
+async def test_what_people_corrected_of_a_visit_stays_when_it_is_drawn_and_put_back(chain: Packages) -> None:
+    sale = await chain.sold(SIX, price=3000, paid=0)
+    course = await chain.treat(INFUSION)
+    await chain.billing.pay(3000)
+    desk = Invoicing(chain.billing)
+    [own] = await desk.visit_charges(course)
+    await desk.correct(own, -90, reason=charge_pb2.CORRECTION_REASON_GOODWILL)
+    redemption = await chain.redeem(course.visits[0].visit_id, sale.entitlements[0].id)
+    await chain.undo(redemption.id)
+    assert await charged(chain, course) == [590, -90, -500, 500]
+    for ours in (charge_pb2.CORRECTION_REASON_PACKAGE, charge_pb2.CORRECTION_REASON_WAIVER):
+        assert (await refusal(desk.correct(own, -1, reason=ours))).faults == [("reason", "enum.not_in")]
+    assert dollars((await chain.billing.issue(course)).total) == 500
+    await chain.books_agree()
+
+
+async def test_what_was_added_to_a_visit_is_no_part_of_what_a_package_draws(service: Running) -> None:
+    chain = await with_extras(service)
+    sale = await chain.sold(SIX, price=3000)
+    course = await chain.treat(INFUSION)
+    visit_id = course.visits[0].visit_id
+    await Invoicing(chain.billing).product(product_code="music", course_id=course.id, visit_id=visit_id)
+    [redemption] = await chain.redemptions(sale)
+    await chain.undo(redemption.id)
+    assert (await statuses(chain, course), await charged(chain, course)) == (["CHARGED"], [25, 590])
+    await chain.redeem(visit_id, sale.entitlements[0].id)
+    assert await charged(chain, course) == [25, 590, -590]
+    await chain.books_agree()
+
+
+async def test_a_visit_that_was_billed_at_nothing_is_not_put_back(service: Running) -> None:
+    chain = await with_extras(service)
+    sale = await chain.sold(SIX, price=3000, paid=0)
+    course = await chain.treat(INFUSION)
+    await chain.billing.pay(3000)
+    desk = Invoicing(chain.billing)
+    [own] = await desk.visit_charges(course)
+    redemption = await chain.redeem(course.visits[0].visit_id, sale.entitlements[0].id)
+    await desk.issue(own, (await desk.product()).id)
+    refused = await refusal(chain.undo(redemption.id))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "CHARGE_INVOICED")
+    assert left((await chain.sale(sale.id)).entitlements) == [("infusion", 5, 2500)]
     await chain.books_agree()
 
 

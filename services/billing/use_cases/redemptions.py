@@ -7,6 +7,7 @@ from chassis.ids import new_id
 from chassis.money import Money
 from services.billing import events
 from services.billing.domain.accounts import Charge, ChargeKind, CorrectionReason
+from services.billing.domain.charges import ChargeInvoiced, net_of
 from services.billing.domain.entitlements import Drawn, EntitlementMissing, PackageEnded, PackageUnpaid
 from services.billing.domain.packages import covers
 from services.billing.domain.redemptions import Redemption, RedemptionNotFound, VisitNotRedeemable
@@ -78,32 +79,36 @@ async def undo_redemption(store: BillingStore, redemption_id: UUID, reason: str)
 async def _uncharge(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
     """What the visit is charged is corrected to nothing, if no bill has it."""
     charged = await _charged(store, visit)
-    if not charged or not _net(charged).minor:
+    if not charged or not (net := net_of(charged[0], charged[1:])).minor:
         return
-    billable = {each.charge.id for each in await store.to_bill_of_course(visit.course_id)}
-    if not billable.issuperset(each.id for each in charged):
+    if not await _is_billable(store, visit, charged):
         raise VisitNotRedeemable()
-    await _correct(store, site, charged[0], -_net(charged))
+    await _correct(store, site, charged[0], -net)
 
 
 async def _charge_again(store: BillingStore, visit: RenderedVisit) -> None:
-    """A visit has one charge: what was corrected is corrected back."""
+    """A visit has one charge: what was corrected for a package is corrected back, and what people corrected stays."""
     site, charged = await store.site(visit.site_id), await _charged(store, visit)
-    if charged:
-        await _correct(store, site, charged[0], charged[0].amount - _net(charged))
-    else:
+    if not charged:
         await charge_price(store, site, visit)
+        return
+    if not await _is_billable(store, visit, charged):
+        raise ChargeInvoiced()
+    nothing = Money(0, charged[0].amount.currency)
+    drawn = (each.amount for each in charged if each.reason is CorrectionReason.PACKAGE)
+    await _correct(store, site, charged[0], -sum(drawn, nothing))
 
 
 async def _charged(store: BillingStore, visit: RenderedVisit) -> list[Charge]:
-    """The visit's charge, if it has one, and after it its corrections."""
+    """The visit's charge, if it has one, and after it its corrections. Its add-ons are charges of their own."""
     charges = await store.charges_of_course(visit.course_id)
-    own = [each for each in charges if each.visit_id == visit.id]
+    own = [each for each in charges if each.visit_id == visit.id and each.kind is ChargeKind.VISIT]
     return own + [each for each in charges if own and each.corrects_id == own[0].id]
 
 
-def _net(charges: list[Charge]) -> Money:
-    return sum((each.amount for each in charges[1:]), charges[0].amount)
+async def _is_billable(store: BillingStore, visit: RenderedVisit, charged: list[Charge]) -> bool:
+    billable = {each.charge.id for each in await store.to_bill_of_course(visit.course_id)}
+    return billable.issuperset(each.id for each in charged)
 
 
 async def _correct(store: BillingStore, site: Site, charge: Charge, amount: Money) -> None:
