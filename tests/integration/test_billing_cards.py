@@ -410,14 +410,20 @@ async def test_a_charge_that_was_never_made_is_not_made_a_day_late(till: Till) -
     assert await till.taken() == (100, 100)
 
 
+@pytest.mark.parametrize("forgotten", [False, True])
 @pytest.mark.parametrize(("step", "committed"), kills(4))
-async def test_a_refund_is_made_once_whenever_its_process_is_killed(till: Till, step: int, committed: bool) -> None:
+async def test_a_refund_is_made_once_whenever_its_process_is_killed(
+    till: Till, step: int, committed: bool, forgotten: bool
+) -> None:
+    """Also if the next one looks a day later, when the processor has forgotten its keys."""
     payment = await till.pay(100)
     refund = await till.refund(payment, 60)
     assert [part.state for part in refund.parts] == [refund_pb.REFUND_STATE_REQUESTED]
     db: Any = Killing(till.billing.svc.db, step, committed=committed)
     with pytest.raises(Killed):
         await Asking(db, till.house.processors, till.billing.svc.now).look()
+    if forgotten:
+        till.fake.keys.clear()
     await till.look()
     assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
     assert await till.taken() == (4000, 4000)
@@ -437,6 +443,18 @@ async def test_a_refund_is_made_once_however_the_connection_breaks(
     await till.look()
     assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
     assert await till.taken() == (4000, 4000)
+
+
+async def test_what_an_account_is_asked_that_went_from_the_settings_waits_for_it(till: Till) -> None:
+    payment = await till.pay(100)
+    refund = await till.refund(payment, 60)
+    [mine] = till.house.processors._accounts.values()
+    till.house.processors.give("another", mine)
+    asking = Asking(till.billing.svc.db, till.house.processors, till.billing.svc.now)
+    assert (await asking.look(), await asking.look()) == (1, 0)  # It is put off: whoever asks does not spin.
+    till.house.processors.give(ACCOUNT, mine)
+    await till.look()
+    assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
 
 
 # Refunds.

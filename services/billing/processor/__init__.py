@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Protocol
 from uuid import UUID
 
+import structlog
 from pydantic import BaseModel, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -18,6 +19,8 @@ from chassis.money import Money
 from services.billing.domain.cards import CardCharge
 from services.billing.domain.refunds import RefundPart, RefundState
 from services.billing.domain.sites import Site
+
+log = structlog.get_logger()
 
 
 class Away(Exception):
@@ -163,6 +166,10 @@ class Processors:
         return from_wire("chain", self._accounts[name].chain_id) if name in self._accounts else None
 
     def __getitem__(self, name: str) -> Processor:
+        """One that no settings tell of any more is away until they do."""
+        if name not in self._accounts:
+            log.error("processor.unknown_account", account=name)
+            raise Away()
         if name not in self._made:
             from services.billing.processor.stripe import Stripe  # Some 30 MB, for those that have an account.
 

@@ -75,13 +75,11 @@ class Asking:
         return len(charges) + len(parts) + len(found) + len(detached)
 
     async def _safely(self, asking: Awaitable[Any], **ids: str) -> None:
-        """One that the processor does not answer, or that an account of no settings is for, does not hold up others."""
+        """One that the processor does not answer does not hold up others."""
         try:
             await asking
         except (Away, ProcessorAway):
             log.warning("processor.away", **ids)
-        except KeyError:
-            log.exception("processor.unknown_account", **ids)
 
     async def _intent(self, chain_id: UUID, charge: CardCharge) -> Intent:
         """As the processor has it; made, if it was not and may be."""
@@ -117,10 +115,9 @@ class Asking:
 
     async def _ask_refund(self, chain_id: UUID, part: RefundPart) -> None:
         paid = await self._step(chain_id, lambda store: _charge_of(store, part))
-        processor, intent_id = self._processors[paid.account], paid.processor_id
-        assert intent_id
+        assert paid.processor_id
         try:
-            told = await self._refund(processor, part, intent_id)
+            told = await self._refund(self._processors[paid.account], part, paid.processor_id)
         except Away:
             await self._step(chain_id, lambda store: store.wait_for_part(part.id, None, wait(part.tries)))
             raise
@@ -129,11 +126,10 @@ class Asking:
         await self._step(chain_id, partial(_end_part, part=part, told=told))
 
     async def _refund(self, processor: Processor, part: RefundPart, intent_id: str) -> RefundTold:
+        """Looked for first: whoever asked may have died before it kept the answer, and the key lapses in a day."""
         if part.processor_id:
             return await processor.refund(part.processor_id)
-        if part.tries and (found := await processor.find_refund(part.id, intent_id)):
-            return found
-        return await processor.create_refund(part, intent_id)
+        return await processor.find_refund(part.id, intent_id) or await processor.create_refund(part, intent_id)
 
     async def _detach(self, chain_id: UUID, card: Card) -> None:
         await self._step(chain_id, lambda store: store.look_at_card(card.id, wait(0)))
