@@ -63,7 +63,7 @@ def load(
     diagnoses: Diagnoses = False,
     chain: Chain = "",
 ) -> None:
-    """Loads a file: whole or not at all, up to 1,000 rows. Loaded again, nothing changes."""
+    """Loads a file: up to 1,000 rows whole or not at all, more in such parts. Loaded again, nothing changes."""
     rows = read_diagnoses(file) if diagnoses else read_services(file)
     Console(highlight=False).print(ask(chain, lambda client: loaded(client, rows)))
 

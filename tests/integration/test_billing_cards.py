@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from atoll.billing.v1 import card_service_pb2 as pb
 from atoll.billing.v1 import credit_note_service_pb2 as note_pb
 from atoll.billing.v1 import dispute_service_pb2 as dispute_pb
+from atoll.billing.v1 import estimate_service_pb2 as estimate_pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import ledger_service_pb2 as ledger_pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
@@ -50,7 +51,7 @@ class Known(Processors):
     def give(self, name: str, account: ProcessorAccount) -> None:
         self.__dict__.pop("_of_chain", None)
         self.__dict__.pop("chains", None)
-        self._made.pop(name, None)
+        self._made.clear()
         self._accounts = {name: account}
 
 
@@ -309,6 +310,22 @@ async def test_a_patients_card_pays_for_nobody_else(till: Till) -> None:
     request = till.on_file(590, card.id, patient_id=other)
     assert (await refusal(till.billing.svc.call(till.cards.ChargeCard, request))).reason == "CARD_NOT_FOUND"
     assert await till.billing.count("card_charge") == 1
+
+
+async def test_no_card_on_file_pays_for_a_course_while_its_patient_disputes_the_bills(till: Till) -> None:
+    card, billing = await till.save_card(), till.billing
+    course = await billing.book()
+    await billing.complete(course)
+    invoice = await billing.issue(course)
+    disputing = estimate_pb.OpenEstimateDisputeRequest(request_id=str(uuid4()), course_id=course.id)
+    await billing.svc.call(billing.estimates.OpenEstimateDispute, disputing)
+    for purpose in ({"course_id": course.id}, {"invoice_id": invoice.id}):
+        refused = await refusal(billing.svc.call(till.cards.ChargeCard, till.on_file(590, card.id, **purpose)))
+        assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "ESTIMATE_DISPUTE_OPEN")
+    assert await till.taken() == (100, 100)
+    await till.pay(10, invoice_id=invoice.id)  # The patient may.
+    answer = await billing.svc.call(till.cards.ChargeCard, till.on_file(5, card.id))  # For something else.
+    assert answer.card_charge.state == pb.CARD_CHARGE_STATE_SUCCEEDED
 
 
 # Whoever is killed, between whichever steps: no money twice, none lost.

@@ -188,6 +188,14 @@ async def test_a_visit_that_the_patient_cancels_late_costs_a_fee(
     assert await billing.count("offence") == len(fees)
 
 
+async def test_a_share_of_a_visit_is_of_the_least_that_a_visit_costs(billing: Billing) -> None:
+    await ask_fees(billing, least=40_000)
+    course = await billing.book()
+    billing.svc.clock.now = FIRST_VISIT - HOUR
+    await billing.cancel(course, 0, reason=CANCELLATION_REASON_PATIENT)  # At 300 an assessment costs 400.
+    assert await charged(billing, course) == [("LATE_CANCELLATION_FEE", 10_000)]
+
+
 async def test_an_offence_that_is_forgiven_counts_for_the_next(billing: Billing) -> None:
     """Also if the first was another site's, and under another id of the patient."""
     await ask_fees(billing, grace=1)

@@ -228,6 +228,21 @@ async def test_a_draft_that_changed_meanwhile_is_read_again_first(billing: Billi
     assert (await refusal(desk.issue_draft(new))).reason == "INVOICE_DRAFT_NOT_FOUND"
 
 
+async def test_a_draft_of_less_than_its_discount_can_still_be_read_and_mended(
+    billing: Billing, desk: Invoicing
+) -> None:
+    course = await treated(billing, 1)
+    [own] = await desk.visit_charges(course)
+    draft = await desk.draft(course_id=course.id, discount=DISCOUNT | {"amount": usd(100)})
+    await desk.correct(own, -550)
+    reading = pb.GetInvoiceDraftRequest(invoice_draft_id=draft.id)
+    read = (await billing.svc.call(billing.invoices.GetInvoiceDraft, reading)).invoice_draft
+    assert (read.etag, read.HasField("invoice")) == (draft.etag, False)
+    assert (await refusal(desk.issue_draft(read))).reason == "DISCOUNT_TOO_LARGE"
+    mended = await desk.update(read, discount=DISCOUNT | {"amount": usd(10)})
+    assert dollars((await desk.issue_draft(mended)).total) == 30
+
+
 async def test_a_draft_stays_its_patients_at_its_site(billing: Billing, desk: Invoicing) -> None:
     draft = await desk.draft(course_id=(await treated(billing, 1)).id)
     elsewhere = await billing.register_site()

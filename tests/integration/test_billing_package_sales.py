@@ -14,10 +14,11 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError
 
 from atoll.billing.v1 import account_service_pb2 as account_pb
-from atoll.billing.v1 import charge_pb2
+from atoll.billing.v1 import charge_pb2, charge_service_pb2
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import package_sale_service_pb2 as pb
 from atoll.billing.v1 import package_service_pb2 as package_pb
+from atoll.billing.v1.charge_service_pb2_grpc import ChargeServiceStub
 from atoll.patients.v1.events_pb2 import PatientMerged
 from atoll.scheduling.v1.events_pb2 import ProtocolVersionPublished
 from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, VisitType
@@ -338,6 +339,11 @@ async def test_a_visit_without_a_price_is_drawn_all_the_same(chain: Packages) ->
     assert await statuses(chain, course) == ["REDEEMED"]
     [redemption] = await chain.redemptions(sale)
     assert (dollars(redemption.list_price), dollars(redemption.recognized)) == (None, 100)
+    listing = charge_service_pb2.ListUnchargedVisitsRequest(site_id=chain.billing.site_id)
+    waiting = chain.svc.stub(ChargeServiceStub).ListUnchargedVisits
+    assert list((await chain.svc.call(waiting, listing)).visits) == []
+    await chain.undo(redemption.id)
+    assert len((await chain.svc.call(waiting, listing)).visits) == 1
 
 
 async def test_a_waiting_visit_goes_to_a_package_sold_meanwhile_and_is_not_priced_after(

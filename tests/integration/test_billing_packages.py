@@ -112,8 +112,9 @@ async def test_a_published_package_is_neither_changed_nor_published_again(chain:
 )
 async def test_the_database_keeps_a_published_package_as_it_is(chain: Packages, change: str) -> None:
     package = await chain.offer(site_prices=[SitePrice(site_id=chain.other_site_id, price=usd(1))])
-    with pytest.raises(asyncpg.IntegrityConstraintViolationError):
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
         await chain.billing.execute(change)
+    assert refused.value.constraint_name == "published_package_stays"
     assert await read(chain, package.id) == package
 
 

@@ -72,7 +72,7 @@ def late_fee(code: str = "late", **changes: Any) -> Item:
     return Item(**fields | changes)
 
 
-EVERY_KIND = [visit(590, (7, 450), (10, 400)), product(taxable=True), add_on(), late_fee()]
+EVERY_KIND = [visit(590, (7, 450), (10, 400)), product(), add_on(), late_fee()]
 
 
 async def draft(billing: Billing, *items: Item, **changes: Any) -> pb.PriceBook:
@@ -146,7 +146,7 @@ async def test_items_of_every_kind_are_read_back_as_they_were_told(billing: Bill
     assert [(tier.from_number, dollars(tier.unit_price)) for tier in first.tiers] == [(7, 450), (10, 400)]
     assert (first.kind, first.code, first.visit_type_code) == (pb.PRICE_ITEM_KIND_VISIT, "", "infusion")
     assert (extra.code, list(extra.visit_type_codes), dollars(extra.unit_price)) == ("integration", ["infusion"], 50)
-    assert (lozenges.code, lozenges.taxable, lozenges.kind) == ("lozenges", True, pb.PRICE_ITEM_KIND_PRODUCT)
+    assert (lozenges.code, lozenges.kind) == ("lozenges", pb.PRICE_ITEM_KIND_PRODUCT)
     assert (late.code, late.fee, late.HasField("unit_price")) == ("late", late_fee().fee, False)
     assert (book.etag, dollars(book.minimum_charge), book.version) == ('"1"', 100, 0)
     published = await billing.publish(book)
@@ -169,7 +169,6 @@ async def test_items_stand_in_the_order_of_their_codes_characters(billing: Billi
         (product(route_code="iv"), "item.visit_only"),
         (add_on(visit_type_codes=[]), "item.add_on"),
         (product(visit_type_codes=["infusion"]), "item.add_on"),
-        (visit(taxable=True), "item.taxable"),
         (add_on(tiers=visit(1, (2, 1)).tiers), "item.tiers"),
         (visit(fee=late_fee().fee), "item.fee"),
         (late_fee(fee=None), "item.fee"),
@@ -399,7 +398,7 @@ async def test_the_difference_of_two_price_books_is_told(billing: Billing) -> No
         billing,
         await copy(billing, old),
         deposit=usd(200),
-        items=[visit(600), product(), visit(99, visit_type_code="talk"), late_fee()],
+        items=[visit(600), product(description="Lozenges, 30"), visit(99, visit_type_code="talk"), late_fee()],
     )
     found = await diff(billing, old, new)
     assert [item.visit_type_code for item in found.added] == ["talk"]
@@ -408,7 +407,7 @@ async def test_the_difference_of_two_price_books_is_told(billing: Billing) -> No
         (590, 600),
         (75, 75),
     ]
-    assert (found.changed[1].old.taxable, found.changed[1].new.taxable) == (True, False)
+    assert (found.changed[1].old.description, found.changed[1].new.description) == ("Lozenges", "Lozenges, 30")
     assert (dollars(found.deposit.old), dollars(found.deposit.new)) == (150, 200)
     assert not found.HasField("minimum_charge")
     assert await diff(billing, old, old) == pb.DiffPriceBooksResponse()
@@ -537,5 +536,5 @@ async def test_a_price_book_of_before_has_visits_and_no_least_charge(billing: Bi
     """As rows that were written before items had kinds."""
     book = await billing.draft(ITEMS)
     assert {item.kind for item in book.items} == {pb.PRICE_ITEM_KIND_VISIT}
-    await billing.execute("UPDATE price_item SET terms = DEFAULT, kind = DEFAULT, code = DEFAULT, taxable = DEFAULT")
+    await billing.execute("UPDATE price_item SET terms = DEFAULT, kind = DEFAULT, code = DEFAULT")
     assert await get(billing, book) == book

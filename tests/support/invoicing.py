@@ -45,9 +45,10 @@ async def sell_extras(billing: Billing) -> None:
     await _price_from_today(billing, billing.site_id, [salve, music])
 
 
-async def ask_fees(billing: Billing, *, grace: int = 0, site_id: str = "") -> None:
-    """From today on: 75 for a missed visit, a quarter of its price for one that is cancelled within a day."""
-    await _price_from_today(billing, site_id or billing.site_id, _fees(grace))
+async def ask_fees(billing: Billing, *, grace: int = 0, site_id: str = "", least: int = 0) -> None:
+    """From today on: 75 for a missed visit, a quarter of its price for one that is cancelled within a day, and no visit
+    for less than `least` cents."""
+    await _price_from_today(billing, site_id or billing.site_id, _fees(grace), minimum_charge=cents_of(least))
 
 
 async def price_everything(billing: Billing, site_id: str) -> None:
@@ -92,9 +93,9 @@ def _item(kind: str, code: str, description: str, **says: Any) -> price_book_ser
 
 
 async def _price_from_today(
-    billing: Billing, site_id: str, items: Sequence[price_book_service_pb2.CreatePriceBookRequest.Item]
+    billing: Billing, site_id: str, items: Sequence[price_book_service_pb2.CreatePriceBookRequest.Item], **changes: Any
 ) -> None:
-    request = billing.price_book_request(site_id=site_id)
+    request = billing.price_book_request(site_id=site_id, **changes)
     request.items.extend(items)
     answer = await billing.svc.call(billing.price_books.CreatePriceBook, request)
     await billing.publish(answer.price_book)

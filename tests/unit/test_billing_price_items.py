@@ -52,9 +52,7 @@ def visit(dollars: int, *tiers: tuple[int, int], code: str = "infusion", band: s
 
 def product(code: str, dollars: int, *tiers: tuple[int, int]) -> PriceItem:
     steps = tuple(PriceTier(number, usd(each)) for number, each in tiers)
-    return PriceItem(
-        UUID(int=dollars), "", "", "", usd(dollars), "Lozenges", ItemKind.PRODUCT, code, steps, taxable=True
-    )
+    return PriceItem(UUID(int=dollars), "", "", "", usd(dollars), "Lozenges", ItemKind.PRODUCT, code, steps)
 
 
 def add_on(code: str, *visit_types: str) -> PriceItem:

@@ -49,9 +49,10 @@ class Settlement:
 
 
 def check_settled(amount: Money, found: Sequence[OpenSettlement]) -> None:
-    """That `amount` is all there is, so that nobody pays for what came in meanwhile."""
-    if wild := out_of_range(amount, "amount", least=1):
-        raise AmountOutOfRange(*wild)
+    """That `amount` is all there is, so that nobody pays for what came in meanwhile. It may be any sum of visits, and a
+    slip of the keys is not what is open."""
+    if amount.minor < 1:
+        raise AmountOutOfRange(*out_of_range(amount, "amount", least=1))
     total = sum((each.amount for each in found), Money(0, amount.currency))
     if total != amount:
         raise SettlementChanged(open_minor=total.minor)

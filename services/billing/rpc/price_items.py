@@ -38,7 +38,6 @@ def item_to_wire(item: PriceItem) -> pb.PriceItem:
         code=item.code,
         tiers=map(tier_to_wire, item.tiers),
         visit_type_codes=item.visit_type_codes,
-        taxable=item.taxable,
         fee=_fee_to_wire(item.fee) if item.fee else None,
     )
 
@@ -64,7 +63,6 @@ def _item(told: Told, path: str, currency: str) -> PriceItem:
             for n, tier in enumerate(told.tiers)
         ),
         visit_type_codes=tuple(told.visit_type_codes),
-        taxable=told.taxable,
         fee=_fee(told.fee, f"{path}.fee") if told.HasField("fee") else None,
     )
 

@@ -32,7 +32,7 @@ from services.billing.domain.charges import FEES, ChargeNotFound, Credit, Planne
 from services.billing.domain.credit_notes import credit_note_number
 from services.billing.domain.invoices import display_number
 from services.billing.domain.sites import RenderedVisit
-from services.billing.store.copies import PATIENTS, kind_of, rendered_of
+from services.billing.store.copies import PATIENTS, kind_of, rendered_of, uncharged
 from services.billing.store.documents import charge_of
 from services.billing.tables import (
     charge,
@@ -142,26 +142,14 @@ _uninvoiced = (
 )
 UNINVOICED = Statement(_uninvoiced)
 UNINVOICED_AT_SITE = Statement(_uninvoiced.where(charge.c.site_id == SITE))
-_its_charge = and_(
-    charge.c.chain_id == rendered_visit.c.chain_id,
-    charge.c.visit_id == rendered_visit.c.id,
-    charge.c.kind == literal_column("1"),  # As in the index, in any plan.
-)
 _day = param("after_day", Date)
 UNCHARGED_VISITS = Statement(
-    select(rendered_visit)
-    .outerjoin_from(rendered_visit, charge, _its_charge)
-    .where(
-        rendered_visit.c.chain_id == CHAIN,
-        rendered_visit.c.site_id == SITE,
-        charge.c.id.is_(None),
+    uncharged.where(
         or_(
             rendered_visit.c.service_date > _day,
             and_(rendered_visit.c.service_date == _day, rendered_visit.c.id > AFTER),
-        ),
+        )
     )
-    .order_by(rendered_visit.c.service_date, rendered_visit.c.id)
-    .limit(LIMIT)
 )
 
 

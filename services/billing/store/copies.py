@@ -216,7 +216,7 @@ VISIT_TYPES = Statement(
     )
 )
 _its_charge, _its_redemption = _charge_of(rendered_visit), _redemption_of(rendered_visit)
-UNCHARGED = Statement(
+uncharged = (
     select(rendered_visit)
     .select_from(rendered_visit.outerjoin(charge, _its_charge).outerjoin(redemption, _its_redemption))
     .where(
@@ -228,6 +228,8 @@ UNCHARGED = Statement(
     .order_by(rendered_visit.c.service_date, rendered_visit.c.id)
     .limit(param("limit", Integer))
 )
+"""Visits of a site that no package has either; those that wait longest first."""
+UNCHARGED = Statement(uncharged)
 COURSE_VISITS = Statement(
     select(
         visit.c.id,

@@ -133,7 +133,7 @@ class GuardStore(Store):
         return row["approved_minor"], row["exceeded_at"], row["disputed"]
 
     async def disputed(self, course_id: UUID) -> bool:
-        """Then nothing is collected for the course, and no late fee charged."""
+        """Then nobody charges a card on file for the course."""
         row = await self.row(DISPUTED, course_id=course_id)
         return bool(row and row["disputed"])
 

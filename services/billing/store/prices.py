@@ -10,7 +10,6 @@ from uuid import UUID
 from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Date,
     Integer,
     SmallInteger,
@@ -49,7 +48,6 @@ _new_item = rows(
     code=Text,
     unit_price_minor=BigInteger,
     description=Text,
-    taxable=Boolean,
     terms=JSONB,
 )
 _copied = [column.name for column in _new_item.c if column.name != "item_id"]
@@ -211,7 +209,6 @@ def _columns(items: Sequence[PriceItem]) -> dict[str, list[Any]]:
         "code": [item.code for item in items],
         "unit_price_minor": [item.unit_price.minor for item in items],
         "description": [item.description for item in items],
-        "taxable": [item.taxable for item in items],
         "terms": [terms_of(item) for item in items],
     }
 
@@ -230,7 +227,6 @@ def _item(row: Record) -> PriceItem:
         description=row["description"],
         kind=ItemKind(row["kind"]),
         code=row["code"],
-        taxable=row["taxable"],
         **read_terms(row["terms"], row["currency"]),
     )
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Integer, Uuid, exists, insert, select, update
+from sqlalchemy import Integer, Uuid, insert, select, update
 
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
@@ -34,13 +34,6 @@ REDEMPTIONS_OF_SALE = Statement(
 )
 STANDING = Statement(
     _redemptions.where(redemption.c.sale_id == SALE, redemption.c.undone_at.is_(None)).order_by(redemption.c.id)
-)
-IS_DRAWN = Statement(
-    select(
-        exists()
-        .where(redemption.c.chain_id == CHAIN, redemption.c.visit_id == ID, redemption.c.undone_at.is_(None))
-        .label("drawn")
-    )
 )
 RENDERED = Statement(select(rendered_visit).where(rendered_visit.c.chain_id == CHAIN, rendered_visit.c.id == ID))
 
@@ -84,11 +77,6 @@ class RedemptionStore(Store):
 
     async def standing_redemptions(self, sale_id: UUID) -> list[Redemption]:
         return [_redemption(row) for row in await self.rows(STANDING, sale_id=sale_id)]
-
-    async def is_drawn(self, visit_id: UUID) -> bool:
-        row = await self.row(IS_DRAWN, id=visit_id)
-        assert row
-        return bool(row["drawn"])
 
     async def rendered(self, visit_id: UUID) -> RenderedVisit:
         row = await self.row(RENDERED, id=visit_id)

@@ -2,7 +2,6 @@
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     CheckConstraint,
     Column,
     ForeignKeyConstraint,
@@ -84,7 +83,6 @@ price_item = chain_table(
     text_column("description"),
     Column("kind", SmallInteger, nullable=False, server_default="1"),
     Column("code", Text, nullable=False, server_default=""),
-    Column("taxable", Boolean, nullable=False, server_default=text("false")),
     # What only some kinds have: tiers, an add-on's visit types, the terms of a fee. `store/price_terms.py` reads it.
     Column("terms", JSONB, nullable=False, server_default=text("'{}'")),
     CheckConstraint("unit_price_minor >= 0", name="unit_price"),

@@ -15,6 +15,7 @@ from services.billing import events
 from services.billing.domain.accounts import check_amount
 from services.billing.domain.cards import Card, CardCharge, CardChargeState, CardNotFound, wait
 from services.billing.domain.disputes import Decision, Dispute, DisputeNotLost, DisputeState, after
+from services.billing.domain.guard import DisputeOpen
 from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import Change, unapplied
 from services.billing.domain.payouts import Payout, PayoutLine, PayoutLineSettled, Share, by_site
@@ -52,7 +53,9 @@ async def ask_card(store: BillingStore, command: AskCard) -> CardCharge:
     site = await store.site(command.site_id)
     check_amount(command.amount, site.currency)
     patient = await store.locked_patient(command.patient_id)
-    await check_purpose(store, _payment(command, None), patient)
+    course_id = await check_purpose(store, _payment(command, None), patient)
+    if command.card_id and course_id and await store.disputed(course_id):
+        raise DisputeOpen()
     card = await _card(store, command, patient) if command.card_id else None
     if command.saves_card:
         await store.need_customer(patient.end, command.account)

@@ -237,4 +237,4 @@ async def _check_purpose(store: BillingStore, command: ChargeProduct, patient_id
 def _price_of(book: PriceBook, visit: PlannedVisit) -> Money:
     """Zero where nobody knows what the visit would have cost: then a part of it is nothing."""
     found = price([book], visit.kind) if visit.kind else None
-    return found.item.unit_price if found else Money(0, book.currency)
+    return found.amount if found else Money(0, book.currency)

@@ -18,6 +18,7 @@ from services.billing.domain.charges import ChargeNotFound
 from services.billing.domain.invoices import (
     ChargesOfTwoPatients,
     ChargesOfTwoSites,
+    DiscountTooLarge,
     Invoice,
     InvoiceDraft,
     InvoiceIssued,
@@ -123,12 +124,16 @@ async def update_draft(store: BillingStore, command: UpdateInvoiceDraft) -> Invo
 
 
 async def preview(store: BillingStore, draft: InvoiceDraft) -> Invoice | None:
-    """What the draft would become now; None once one of its charges is on an invoice."""
+    """What the draft would become now; None once one of its charges is on an invoice, or its discount is above what
+    corrections left of them."""
     charges = await store.to_bill(draft.charge_ids)
     if draft.invoice_id or any(each.invoiced for each in charges):
         return None
     place = await store.site_to_bill(draft.site_id)
-    return _made(store, place, draft.id, draft.patient_id, charges, draft.wording)
+    try:
+        return _made(store, place, draft.id, draft.patient_id, charges, draft.wording)
+    except DiscountTooLarge:
+        return None
 
 
 async def overdue(store: BillingStore, site_id: UUID, after: tuple[date, UUID] | None, limit: int) -> list[Invoice]:

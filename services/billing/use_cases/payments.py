@@ -295,18 +295,20 @@ async def post(store: BillingStore, site: Site, patient_id: UUID, entries: Seque
     await store.post(entries, legal_entity_id=site.legal_entity_id, site_id=site.id, patient_id=patient_id)
 
 
-async def check_purpose(store: BillingStore, command: RecordPayment, patient: Whole) -> None:
-    """The course or the invoice that is named must be this patient's, at this site."""
+async def check_purpose(store: BillingStore, command: RecordPayment, patient: Whole) -> UUID | None:
+    """The course or the invoice that is named must be this patient's, at this site. The course that it is for."""
+    course_id: UUID | None
     if command.course_id:
         course = await store.course(command.course_id)
-        whose, where = course.patient_id, course.site_id
+        whose, where, course_id = course.patient_id, course.site_id, course.id
     elif command.invoice_id:
         invoice = await store.invoice(command.invoice_id)
-        whose, where = invoice.patient_id, invoice.site_id
+        whose, where, course_id = invoice.patient_id, invoice.site_id, invoice.course_id
     else:
-        return
+        return None
     if whose not in patient.ids or where != command.site_id:
         raise PaymentMisdirected()
+    return course_id
 
 
 def _shares(

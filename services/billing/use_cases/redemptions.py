@@ -34,8 +34,6 @@ async def redeem_visit(store: BillingStore, command: RedeemVisit) -> Redemption:
     missing = drawn.sale.missing_for(drawn.value)
     if missing.minor and not command.unpaid_reason:
         raise PackageUnpaid(missing_minor=missing.minor)
-    if await store.is_drawn(visit.id):
-        raise VisitNotRedeemable()
     site = await store.site(visit.site_id)
     await _uncharge(store, site, visit)
     return await redeem(store, site, visit, drawn, command.unpaid_reason if missing.minor else "")

@@ -100,7 +100,6 @@ class PriceItem:
     code: str = ""  # '': of a visit.
     tiers: tuple[PriceTier, ...] = ()
     visit_type_codes: tuple[str, ...] = ()  # Of an add-on: what it goes with.
-    taxable: bool = False
     fee: FeeTerms | None = None
 
     @property
