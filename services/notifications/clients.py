@@ -10,7 +10,7 @@ from atoll.patients.v1.patient_service_pb2_grpc import PatientServiceStub
 from chassis.client import DEADLINE_S, metadata
 from chassis.ids import to_wire
 from chassis.settings import Settings
-from services.notifications.domain import Contact
+from services.notifications.domain.messages import Contact
 
 UNRANKED = 1000
 

@@ -9,9 +9,9 @@ from atoll.scheduling.v1.events_pb2 import CourseBooked, SiteRegistered, SiteUpd
 from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import to_instant
-from services.notifications import use_cases
-from services.notifications.domain import Patient, Site, Visit, VisitStatus
+from services.notifications.domain.visits import Patient, Site, Visit, VisitStatus
 from services.notifications.store import NotificationsStore
+from services.notifications.use_cases import messages, patients
 
 
 async def keep_site(store: NotificationsStore, event: SiteRegistered | SiteUpdated) -> None:
@@ -25,7 +25,7 @@ async def keep_patients(store: NotificationsStore, events: Sequence[PatientRegis
         Patient(from_wire("patient", event.patient_id), ZoneInfo(event.time_zone), event.meta.aggregate_version)
         for event in events
     ]
-    await use_cases.keep_patients(store, told)
+    await patients.keep_patients(store, told)
 
 
 async def keep_patient(store: NotificationsStore, event: PatientUpdated) -> None:
@@ -34,11 +34,11 @@ async def keep_patient(store: NotificationsStore, event: PatientUpdated) -> None
 
 async def merge(store: NotificationsStore, event: PatientMerged) -> None:
     survivor_id = from_wire("patient", event.patient_id)
-    await use_cases.keep_merge(store, use_cases.KeepMerge(_merged(event), survivor_id, event.meta.aggregate_version))
+    await patients.keep_merge(store, patients.KeepMerge(_merged(event), survivor_id, event.meta.aggregate_version))
 
 
 async def unmerge(store: NotificationsStore, event: PatientUnmerged) -> None:
-    await use_cases.keep_merge(store, use_cases.KeepMerge(_merged(event), None, event.meta.aggregate_version))
+    await patients.keep_merge(store, patients.KeepMerge(_merged(event), None, event.meta.aggregate_version))
 
 
 def _merged(event: PatientMerged | PatientUnmerged) -> UUID:
@@ -46,7 +46,7 @@ def _merged(event: PatientMerged | PatientUnmerged) -> UUID:
 
 
 async def plan_messages(store: NotificationsStore, event: CourseBooked) -> None:
-    command = use_cases.PlanMessages(
+    command = messages.PlanMessages(
         site_id=from_wire("site", event.site_id),
         patient_id=from_wire("patient", event.patient_id),
         event_id=UUID(event.meta.event_id),
@@ -60,19 +60,19 @@ async def plan_messages(store: NotificationsStore, event: CourseBooked) -> None:
             for visit in event.visits
         ),
     )
-    await use_cases.plan_messages(store, command)
+    await messages.plan_messages(store, command)
 
 
 async def cancel_visit(store: NotificationsStore, event: VisitCancelled) -> None:
-    await use_cases.call_off(store, _call_off(event, VisitStatus.CANCELLED))
+    await messages.call_off(store, _call_off(event, VisitStatus.CANCELLED))
 
 
 async def miss_visit(store: NotificationsStore, event: VisitMissed) -> None:
-    await use_cases.call_off(store, _call_off(event, VisitStatus.MISSED))
+    await messages.call_off(store, _call_off(event, VisitStatus.MISSED))
 
 
-def _call_off(event: VisitCancelled | VisitMissed, status: VisitStatus) -> use_cases.CallOff:
-    return use_cases.CallOff(
+def _call_off(event: VisitCancelled | VisitMissed, status: VisitStatus) -> messages.CallOff:
+    return messages.CallOff(
         visit_id=from_wire("visit", event.visit_id),
         site_id=from_wire("site", event.site_id),
         patient_id=from_wire("patient", event.patient_id),

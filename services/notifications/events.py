@@ -2,7 +2,7 @@
 
 from atoll.notifications.v1.events_pb2 import MessageSettled
 from chassis.ids import to_wire
-from services.notifications.domain import Settled
+from services.notifications.domain.messages import Settled
 
 
 def message_settled(settled: Settled) -> MessageSettled:

@@ -24,13 +24,14 @@ from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
 from chassis.tracing import traceparent_of
-from services.notifications import domain, use_cases
+from services.notifications.channels.email import AddressUnusable, Letter, Mailer, compose
 from services.notifications.clients import Patients, PatientsAway
-from services.notifications.domain import Contact, Postpone, Reason, Retry, Send, Settle, Status, Taken
-from services.notifications.mail import AddressUnusable, Letter, Mailer, compose
+from services.notifications.domain import messages as domain
+from services.notifications.domain.messages import Contact, Postpone, Reason, Retry, Send, Settle, Status, Taken
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
 from services.notifications.tables import NO_CHAIN
+from services.notifications.use_cases import messages
 from services.notifications.wording import BrokenTemplate, Templates, Written, words_of
 
 log = structlog.get_logger()
@@ -144,7 +145,7 @@ class Sender:
         step = domain.next_step(taken, call.now)
         end = await self._send(call, taken) if isinstance(step, Send) else step
         if end:
-            await self._db.job(call, NotificationsStore, lambda store: use_cases.end_step(store, taken, end))
+            await self._db.job(call, NotificationsStore, lambda store: messages.end_step(store, taken, end))
         return end
 
     async def _send(self, call: Call, taken: Taken) -> Settle | Retry | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, TemplateError, select_autoescape
 
-from services.notifications.domain import MessageKind, Taken, TemplateRef, health_words
+from services.notifications.domain.discretion import health_words
+from services.notifications.domain.messages import MessageKind, Taken, TemplateRef
 
 SHIPPED = Path(__file__).with_name("templates")
 FALLBACK = "en"

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from services.notifications.domain import Answer
-from services.notifications.mail import AddressUnusable, Letter, Mailer, compose
+from services.notifications.channels.email import AddressUnusable, Letter, Mailer, compose
+from services.notifications.domain.messages import Answer
 from tests.support.smtp import HOST, Mailbox, smtp_server
 
 LETTER = Letter(

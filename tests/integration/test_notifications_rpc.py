@@ -14,7 +14,7 @@ from atoll.notifications.v1 import message_service_pb2 as pb
 from chassis.ids import new_id, to_wire
 from chassis.sql import Statement
 from chassis.times import to_timestamp
-from services.notifications import store
+from services.notifications.store import copies, messages, sending
 from tests.support.notifications import FIRST, Office, open_office
 from tests.support.service import NOW, refusal
 
@@ -221,7 +221,7 @@ INSERT INTO patient_alias SELECT chain_id, gen_random_uuid(), id, id, 1 FROM pat
 INSERT INTO patient SELECT chain_id, gen_random_uuid(), time_zone, version FROM patient, generate_series(1, 30);
 ANALYZE
 """
-PAGE: dict[str, Any] = {"status": None, "after_due": store.FIRST[0], "after_id": store.FIRST[1], "limit": 10}
+PAGE: dict[str, Any] = {"status": None, "after_due": messages.FIRST[0], "after_id": messages.FIRST[1], "limit": 10}
 LEASE = {"now": NOW, "limit": 10, "hold": timedelta(seconds=30), "lease_id": new_id()}
 
 
@@ -231,16 +231,16 @@ async def test_messages_are_found_by_index_among_many(office: Office) -> None:
     await office.svc.admin.execute(MANY)
     of_patient, of_site = {"about_id": office.patient_id}, {"about_id": office.site_id}
     asked: list[tuple[Statement, dict[str, Any], str]] = [
-        (store.TAKE, LEASE, "message_unsent_idx"),
-        (store.NEXT_DUE, {"site_id": None}, "message_unsent_idx"),
-        (store.TAKE, LEASE, "patient_alias_pkey"),
-        (store.TAKE, LEASE, "patient_pkey"),
-        (store.PATIENT, {"id": new_id()}, "patient_alias_pkey"),
-        (store.SCHEDULED_OF_PATIENT, {"id": office.patient_id}, "message_patient_idx"),
-        (store.SCHEDULED_OF_PATIENT, {"id": office.patient_id}, "patient_alias_end_idx"),
-        (store.LISTINGS["patient_id"], PAGE | of_patient, "message_patient_idx"),
-        (store.LISTINGS["site_id"], PAGE | of_site, "message_site_idx"),
-        (store.LISTINGS["visit_id"], PAGE | {"about_id": new_id()}, "message_chain_id_visit_id_kind_key"),
+        (sending.TAKE, LEASE, "message_unsent_idx"),
+        (messages.NEXT_DUE, {"site_id": None}, "message_unsent_idx"),
+        (sending.TAKE, LEASE, "patient_alias_pkey"),
+        (sending.TAKE, LEASE, "patient_pkey"),
+        (copies.PATIENT, {"id": new_id()}, "patient_alias_pkey"),
+        (messages.SCHEDULED_OF_PATIENT, {"id": office.patient_id}, "message_patient_idx"),
+        (messages.SCHEDULED_OF_PATIENT, {"id": office.patient_id}, "patient_alias_end_idx"),
+        (messages.LISTINGS["patient_id"], PAGE | of_patient, "message_patient_idx"),
+        (messages.LISTINGS["site_id"], PAGE | of_site, "message_site_idx"),
+        (messages.LISTINGS["visit_id"], PAGE | {"about_id": new_id()}, "message_chain_id_visit_id_kind_key"),
     ]
     async with office.svc.db.transaction(office.svc.inside("explain")) as conn:
         for statement, values, index in asked:

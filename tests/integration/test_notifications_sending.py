@@ -14,7 +14,7 @@ import structlog
 from atoll.patients.v1.patient_pb2 import CONTACT_SYSTEM_EMAIL, CONTACT_USE_OLD, ContactPoint
 from chassis.ids import new_id, to_wire
 from services.notifications import sender
-from services.notifications.domain import Settle, Status, Taken
+from services.notifications.domain.messages import Settle, Status, Taken
 from services.notifications.sender import Sender
 from tests.support.notifications import FIRST, Office, open_office
 from tests.support.service import NOW

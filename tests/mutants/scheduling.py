@@ -294,7 +294,7 @@ SCHEDULING = [
     Mutant('services/scheduling/use_cases/__init__.py', '    if resource.kind is not ResourceKind.STAFF:\n', '    if False:\n', I_SCHEDULING_STAFF_CALENDARS, 'only_staff'),
     Mutant('services/scheduling/domain/capabilities.py', 'if code in unknown', 'if False', I_SCHEDULING_CAPABILITIES),
     Mutant('services/scheduling/store/capabilities.py', 'exists().where(_of_chain), ~exists()', '~exists()', I_SCHEDULING_CAPABILITIES, 'until'),
-    Mutant('services/notifications/store.py', '        where=site.c.version <= _site.excluded.version,\n', '', "tests/integration/test_notifications_events.py", 'spoken'),
+    Mutant('services/notifications/store/copies.py', '        where=site.c.version <= _site.excluded.version,\n', '', "tests/integration/test_notifications_events.py", 'spoken'),
     Mutant('services/billing/store/copies.py', '        where=legal_entity.c.version < _entity.excluded.version,\n', '', "tests/integration/test_billing_accounts.py", 'newest_name'),
     Mutant('services/scheduling/rpc/resources.py', 'locks=[told.id]', 'locks=[]', I_SCHEDULING_CHANGES, 'under_way'),
     Mutant('services/scheduling/rpc/closures.py', 'locks = [command.resource_id or command.site_id]', 'locks = [command.site_id]', I_SCHEDULING_CLOSURES, 'under_way'),

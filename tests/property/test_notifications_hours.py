@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifications.domain import MessageKind, due
+from services.notifications.domain.messages import MessageKind, due
 
 ZONES = st.sampled_from(
     [

@@ -24,8 +24,8 @@ from chassis.client import connect
 from chassis.ids import new_id, to_wire
 from chassis.times import to_timestamp
 from services.notifications.__main__ import SERVICE
+from services.notifications.channels.email import Mailer
 from services.notifications.clients import Patients
-from services.notifications.mail import Mailer
 from services.notifications.sender import Sender
 from services.notifications.settings import NotificationsSettings
 from services.notifications.wording import Templates

@@ -6,7 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.notifications.domain import (
+from services.notifications.domain.discretion import health_words
+from services.notifications.domain.hours import at
+from services.notifications.domain.messages import (
     ATTEMPTS_MAX,
     Answer,
     Contact,
@@ -17,22 +19,18 @@ from services.notifications.domain import (
     Retry,
     Send,
     Settle,
-    Site,
     Status,
     Taken,
-    Visit,
-    VisitStatus,
     after_attempt,
-    at,
     back_off,
     due,
-    health_words,
     next_step,
     plan,
     settle,
     unreachable,
     without_contact,
 )
+from services.notifications.domain.visits import Site, Visit, VisitStatus
 
 NEW_YORK, DENVER, PHOENIX = ZoneInfo("America/New_York"), ZoneInfo("America/Denver"), ZoneInfo("America/Phoenix")
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)

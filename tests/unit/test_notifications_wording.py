@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.notifications.domain import MessageKind, health_words
+from services.notifications.domain.discretion import health_words
+from services.notifications.domain.messages import MessageKind
 from services.notifications.wording import SHIPPED, BrokenTemplate, Templates, Words
 
 DENVER = ZoneInfo("America/Denver")

@@ -1,11 +1,9 @@
 """MessageService: messages in, store, messages out. No rules, no SQL; the chassis has done the rest."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import UUID
 
 from asyncpg import Record
-from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.notifications.v1 import message_pb2
 from atoll.notifications.v1 import message_service_pb2 as pb
@@ -14,8 +12,9 @@ from chassis.db import Database
 from chassis.ids import from_wire, to_wire
 from chassis.pages import BadPageToken, Page
 from chassis.times import to_instant, to_timestamp
-from services.notifications.domain import Status
-from services.notifications.store import FIRST, NotificationsStore
+from services.notifications.domain.messages import Status
+from services.notifications.store import NotificationsStore
+from services.notifications.store.messages import FIRST
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -57,10 +56,6 @@ class MessageServicer:
             ],
             next_due_time=to_timestamp(next_due) if next_due else None,
         )
-
-
-def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
-    return {pb.DESCRIPTOR.services_by_name["MessageService"]: MessageServicer(db)}
 
 
 def _after(page: Page) -> tuple[datetime, UUID]:

@@ -3,19 +3,26 @@
 Every instant comes in as an argument. What depends on the time of day is reckoned in the recipient's zone.
 """
 
-import re
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from chassis.errors import DomainError, Kind
+from services.notifications.domain.hours import HOURS
+from services.notifications.domain.visits import Site, Visit, VisitStatus
 
 REMIND_BEFORE = timedelta(hours=48)
 """Elapsed hours, whatever clocks do meanwhile: a cadence in days would count the calendar's."""
+
+
 ATTEMPTS_MAX = 16  # Some two hours, with the delays below.
+
+
 BACK_OFF_MIN, BACK_OFF_MAX = timedelta(seconds=5), timedelta(minutes=15)
+
+
 NO_HOLD = timedelta()
 
 
@@ -56,55 +63,12 @@ class Reason(StrEnum):
     PATIENT_DECEASED = "PATIENT_DECEASED"
 
 
-class VisitStatus(StrEnum):
-    """What a message needs to know of a visit."""
-
-    BOOKED = "BOOKED"
-    CANCELLED = "CANCELLED"
-    MISSED = "MISSED"
-
-
 WITHDRAWN_BECAUSE = {VisitStatus.CANCELLED: Reason.VISIT_CANCELLED, VisitStatus.MISSED: Reason.VISIT_MISSED}
+
+
 RESENT_IN_DOUBT = {MessageKind.VISIT_CONFIRMATION: True, MessageKind.VISIT_REMINDER: False}
 """Whether a message that may have gone out is sent again, with the same Message-ID: a lost confirmation leaves a
 patient without the date, a second reminder is a nuisance. SMTP has no key by which a server would drop the second."""
-
-
-@dataclass(frozen=True, slots=True)
-class SendingHours:
-    """The hours of the day in which a message may reach its recipient; all others are quiet."""
-
-    begin: time = time(8)
-    end: time = time(20)
-    evening: time = time(19)  # Where a message goes that moves to the evening before: time is left for attempts.
-
-    def allow(self, instant: datetime, zone: ZoneInfo) -> bool:
-        return self.begin <= instant.astimezone(zone).time() < self.end
-
-    def next(self, instant: datetime, zone: ZoneInfo) -> datetime:
-        """`instant`, or when sending begins again after it."""
-        local = instant.astimezone(zone)
-        if self.allow(instant, zone):
-            return instant
-        day = local.date() if local.time() < self.begin else local.date() + timedelta(days=1)
-        return at(day, self.begin, zone)
-
-    def previous(self, instant: datetime, zone: ZoneInfo) -> datetime:
-        """`instant`, or the evening before it."""
-        local = instant.astimezone(zone)
-        if self.allow(instant, zone):
-            return instant
-        day = local.date() - timedelta(days=1) if local.time() < self.begin else local.date()
-        return at(day, self.evening, zone)
-
-
-HOURS = SendingHours()
-
-
-def at(day: date, wall: time, zone: ZoneInfo) -> datetime:
-    """The instant of a wall time: of one that occurs twice the first, of one that is skipped as much later as the gap
-    is long."""
-    return datetime.combine(day, wall, zone).astimezone(UTC)
 
 
 def due(kind: MessageKind, visit_start: datetime, zone: ZoneInfo, now: datetime) -> datetime:
@@ -114,33 +78,6 @@ def due(kind: MessageKind, visit_start: datetime, zone: ZoneInfo, now: datetime)
         return max(HOURS.previous(visit_start - REMIND_BEFORE, zone), now)
     decent = HOURS.next(now, zone)
     return decent if decent < visit_start else now
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """How a message speaks of a site."""
-
-    id: UUID
-    discreet_name: str
-    zone: ZoneInfo
-    address: str
-    phone: str
-
-
-@dataclass(frozen=True, slots=True)
-class Patient:
-    id: UUID
-    zone: ZoneInfo
-    version: int
-    """Of the event that it is known from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    id: UUID
-    status: VisitStatus
-    start: datetime
-    telehealth: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,16 +246,3 @@ def back_off(attempts: int, chance: float) -> timedelta:
 def spread(delay: timedelta, chance: float) -> timedelta:
     """Between half and the whole of it, so that a crowd does not come back at once."""
     return delay * (0.5 + chance / 2)
-
-
-HEALTH_WORDS = re.compile(
-    r"\b(?:addict|adicc|anxi|ansiedad|clinic|cl[ií]nic|depres|diagn|doctor|dolor|dos[ei]|drug|enferm|health|hospital|"
-    r"infus|inje[ck]|inyec|iv\b|ketamin|medic|m[eé]dic|mental|nurs[ei]|pacient|patient|pain\b|prescri|psic|psiq|psych|"
-    r"ptsd|recet|salud|sa[nl]idad|s[ií]ntoma|spravato|symptom|tele|tept|terap|therap|trat[aó]|treat)\w*",
-    re.IGNORECASE,
-)
-"""Words, by their beginnings, that tell what kind of appointment it is."""
-
-
-def health_words(text: str) -> list[str]:
-    return HEALTH_WORDS.findall(text)

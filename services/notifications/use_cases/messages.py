@@ -1,12 +1,12 @@
-"""What notifications does about what happens elsewhere, and each step of sending. Each function runs in one transaction
-that its caller opened."""
+"""Messages: planned, withdrawn, and each step of sending."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from services.notifications import domain, events
-from services.notifications.domain import Patient, Postpone, Retry, Settle, Settled, Status, Taken, Visit, VisitStatus
+from services.notifications import events
+from services.notifications.domain import messages as domain
+from services.notifications.domain.messages import Postpone, Retry, Settle, Settled, Status, Taken
+from services.notifications.domain.visits import Visit, VisitStatus
 from services.notifications.store import NotificationsStore
 
 
@@ -26,14 +26,6 @@ class CallOff:
     status: VisitStatus
 
 
-@dataclass(frozen=True, slots=True)
-class KeepMerge:
-    merged_patient_id: UUID
-    survivor_id: UUID | None
-    """None: it is taken back."""
-    version: int
-
-
 async def plan_messages(store: NotificationsStore, command: PlanMessages) -> None:
     """The messages of each visit, to the survivor where the patient was merged. Those of a visit that was called off
     before its booking was heard of are kept too: withdrawn, with the reason."""
@@ -51,27 +43,6 @@ async def call_off(store: NotificationsStore, command: CallOff) -> None:
     await store.call_off(command.visit_id, command.site_id, command.patient_id, command.status)
     for settled in await store.withdraw(command.visit_id, domain.WITHDRAWN_BECAUSE[command.status]):
         _emit(store, settled)
-
-
-async def keep_patients(store: NotificationsStore, told: Sequence[Patient]) -> None:
-    """What is still to go out moves with the patient's zone."""
-    newest = {each.id: each for each in sorted(told, key=lambda each: each.version)}
-    await store.keep_patients(list(newest.values()))
-    for patient_id in await store.with_scheduled(list(newest)):
-        await _reckon_again(store, patient_id)
-
-
-async def keep_merge(store: NotificationsStore, command: KeepMerge) -> None:
-    """What is still to go out for the alias moves with the zone of who it goes to now."""
-    if await store.keep_alias(command.merged_patient_id, command.survivor_id, command.version):
-        await _reckon_again(store, command.merged_patient_id)
-
-
-async def _reckon_again(store: NotificationsStore, patient_id: UUID) -> None:
-    zone, now = await store.zone_of_patient(patient_id), store.call.now
-    if zone:
-        scheduled = await store.scheduled_of(patient_id)
-        await store.move({id: domain.due(kind, start, zone, now) for id, kind, start in scheduled})
 
 
 async def end_step(store: NotificationsStore, taken: Taken, step: Settle | Postpone | Retry) -> None:

@@ -1,0 +1,38 @@
+"""What changes when a patient is known otherwise than before."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from services.notifications.domain import messages as domain
+from services.notifications.domain.visits import Patient
+from services.notifications.store import NotificationsStore
+
+
+@dataclass(frozen=True, slots=True)
+class KeepMerge:
+    merged_patient_id: UUID
+    survivor_id: UUID | None
+    """None: it is taken back."""
+    version: int
+
+
+async def keep_patients(store: NotificationsStore, told: Sequence[Patient]) -> None:
+    """What is still to go out moves with the patient's zone."""
+    newest = {each.id: each for each in sorted(told, key=lambda each: each.version)}
+    await store.keep_patients(list(newest.values()))
+    for patient_id in await store.with_scheduled(list(newest)):
+        await _reckon_again(store, patient_id)
+
+
+async def keep_merge(store: NotificationsStore, command: KeepMerge) -> None:
+    """What is still to go out for the alias moves with the zone of who it goes to now."""
+    if await store.keep_alias(command.merged_patient_id, command.survivor_id, command.version):
+        await _reckon_again(store, command.merged_patient_id)
+
+
+async def _reckon_again(store: NotificationsStore, patient_id: UUID) -> None:
+    zone, now = await store.zone_of_patient(patient_id), store.call.now
+    if zone:
+        scheduled = await store.scheduled_of(patient_id)
+        await store.move({id: domain.due(kind, start, zone, now) for id, kind, start in scheduled})
