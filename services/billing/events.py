@@ -104,6 +104,8 @@ def invoice_issued(invoice: Invoice) -> InvoiceIssued:
         number=invoice.number,
         total=money_to_wire(invoice.total),
         balance=money_to_wire(invoice.balance),
+        due_date=to_date(invoice.due_date) if invoice.due_date else None,
+        display_number=invoice.display_number,
     )
 
 

@@ -4,15 +4,36 @@ from uuid import UUID
 
 import grpc
 
-from atoll.patients.v1.patient_pb2 import CONTACT_SYSTEM_EMAIL, CONTACT_USE_OLD
+from atoll.patients.v1 import patient_pb2, permission_pb2
 from atoll.patients.v1.patient_service_pb2 import ContactDetails, GetContactDetailsRequest
 from atoll.patients.v1.patient_service_pb2_grpc import PatientServiceStub
 from chassis.client import DEADLINE_S, metadata
 from chassis.ids import to_wire
 from chassis.settings import Settings
-from services.notifications.domain.messages import Contact
+from services.notifications.domain.contacts import Contact, Permission, Point, Related, Use
+from services.notifications.domain.kinds import Channel, Purpose, Recipient
 
-UNRANKED = 1000
+CHANNELS = {
+    permission_pb2.MESSAGE_CHANNEL_EMAIL: Channel.EMAIL,
+    permission_pb2.MESSAGE_CHANNEL_SMS: Channel.SMS,
+    permission_pb2.MESSAGE_CHANNEL_VOICE: Channel.VOICE,
+    permission_pb2.MESSAGE_CHANNEL_PORTAL: Channel.IN_APP,
+}
+PURPOSES = {
+    permission_pb2.MESSAGE_PURPOSE_APPOINTMENT: Purpose.APPOINTMENT,
+    permission_pb2.MESSAGE_PURPOSE_BILLING: Purpose.BILLING,
+    permission_pb2.MESSAGE_PURPOSE_COMPANION: Purpose.COMPANION,
+}
+USES = {
+    patient_pb2.CONTACT_USE_HOME: Use.HOME,
+    patient_pb2.CONTACT_USE_WORK: Use.WORK,
+    patient_pb2.CONTACT_USE_MOBILE: Use.MOBILE,
+    patient_pb2.CONTACT_USE_TEMPORARY: Use.TEMPORARY,
+}
+ROLES = {
+    patient_pb2.RELATED_PERSON_ROLE_GUARANTOR: Recipient.PAYER,
+    patient_pb2.RELATED_PERSON_ROLE_ESCORT: Recipient.COMPANION,
+}
 
 
 class PatientsAway(Exception):
@@ -36,14 +57,34 @@ class Patients:
         except grpc.aio.AioRpcError as error:
             raise PatientsAway(f"PATIENTS_{error.code().name}") from error
         details = answer.contact_details
-        return Contact(details.given_name, details.language, email_of(details), details.deceased)
+        return contact_of(details)
 
 
-def email_of(details: ContactDetails) -> str | None:
-    """The address that is tried first: by rank, an unranked one last; none that no longer reaches the patient."""
-    usable = [
-        point
-        for point in details.contact_points
-        if point.system == CONTACT_SYSTEM_EMAIL and point.use != CONTACT_USE_OLD
-    ]
-    return min(usable, key=lambda point: point.rank or UNRANKED).value if usable else None
+def contact_of(details: ContactDetails) -> Contact:
+    """None of the points that no longer reach the patient; permissions of what messages travel by here."""
+    return Contact(
+        given_name=details.given_name,
+        language=details.language,
+        deceased=details.deceased,
+        points=tuple(
+            Point(
+                point.system == patient_pb2.CONTACT_SYSTEM_PHONE, point.value, USES.get(point.use, Use.ANY), point.rank
+            )
+            for point in details.contact_points
+            if point.system != patient_pb2.CONTACT_SYSTEM_POSTAL and point.use != patient_pb2.CONTACT_USE_OLD
+        ),
+        permissions=tuple(
+            Permission(CHANNELS[each.channel], PURPOSES[each.purpose], USES.get(each.use, Use.ANY), each.permitted)
+            for each in details.permissions
+            if each.channel in CHANNELS and each.purpose in PURPOSES
+        ),
+        related=tuple(
+            Related(ROLES[each.role], each.phone, each.email) for each in details.related_persons if each.role in ROLES
+        ),
+        may_name_treatment=any(
+            each.permitted
+            for each in details.permissions
+            if each.channel == permission_pb2.MESSAGE_CHANNEL_EMAIL
+            and each.purpose == permission_pb2.MESSAGE_PURPOSE_TREATMENT_DETAIL
+        ),
+    )

@@ -10,6 +10,6 @@ def message_settled(settled: Settled) -> MessageSettled:
         message_id=to_wire("message", settled.id),
         patient_id=to_wire("patient", settled.patient_id),
         site_id=to_wire("site", settled.site_id),
-        visit_id=to_wire("visit", settled.visit_id),
+        visit_id=to_wire("visit", settled.visit_id) if settled.visit_id else "",
         outcome=settled.status,
     )

@@ -7,7 +7,7 @@ business time; leases and back-off run on real time.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -24,15 +24,20 @@ from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
 from chassis.tracing import traceparent_of
-from services.notifications.channels.email import AddressUnusable, Letter, Mailer, compose
+from services.notifications.carriers import Carrier, carriers_of
+from services.notifications.channels.email import Mailer
 from services.notifications.clients import Patients, PatientsAway
-from services.notifications.domain import messages as domain
-from services.notifications.domain.messages import Contact, Postpone, Reason, Retry, Send, Settle, Status, Taken
+from services.notifications.domain import sending
+from services.notifications.domain.contacts import Contact
+from services.notifications.domain.kinds import Channel
+from services.notifications.domain.messages import PassedOver
+from services.notifications.domain.sending import NextChannel, Postpone, Retry, Send, Settle, Step, Taken, Way
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
 from services.notifications.tables import NO_CHAIN
 from services.notifications.use_cases import messages
-from services.notifications.wording import BrokenTemplate, Templates, Written, words_of
+from services.notifications.use_cases import sending as use_case
+from services.notifications.wording import Templates
 
 log = structlog.get_logger()
 
@@ -51,7 +56,8 @@ RENEW_S = 5.0
 async def send_messages(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
     async with connect(settings.patients_address) as channel:
         mailer = Mailer(settings.smtp_host, settings.smtp_port)
-        await Sender(db, Patients(settings, channel), mailer, Templates(), settings.mail_from, clock).run()
+        carriers = carriers_of(db, mailer, settings.mail_from, Templates())
+        await Sender(db, Patients(settings, channel), carriers, clock).run()
 
 
 class Sender:
@@ -59,14 +65,12 @@ class Sender:
         self,
         db: Database,
         patients: Patients,
-        mailer: Mailer,
-        templates: Templates,
-        mail_from: str,
+        carriers: Mapping[Channel, Carrier],
         clock: Clock,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._db, self._patients, self._mailer, self._templates = db, patients, mailer, templates
-        self._mail_from, self._clock, self._chance = mail_from, clock, chance
+        self._db, self._patients, self._carriers = db, patients, carriers
+        self._clock, self._chance = clock, chance
         self._chains, self._chains_until = list[UUID](), 0.0
 
     async def run(self) -> None:
@@ -139,55 +143,53 @@ class Sender:
         except DomainError as error:
             log.warning("message.not_renewed", message_id=to_wire("message", taken.id), error=error.reason)
 
-    async def see_to(self, chain_id: UUID, taken: Taken) -> Settle | Postpone | Retry | None:
+    async def see_to(self, chain_id: UUID, taken: Taken) -> Step | None:
         """What became of a message that is held; None: it was withdrawn, or is another's by now."""
         call = self._call(chain_id, str(taken.event_id))
-        step = domain.next_step(taken, call.now)
-        end = await self._send(call, taken) if isinstance(step, Send) else step
+        step = sending.next_step(taken, call.now)
+        end, provider_id = await self._send(call, taken) if isinstance(step, Send) else (step, None)
         if end:
-            await self._db.job(call, NotificationsStore, lambda store: messages.end_step(store, taken, end))
+            await self._db.job(
+                call, NotificationsStore, lambda store: messages.end_step(store, taken, end, provider_id)
+            )
         return end
 
-    async def _send(self, call: Call, taken: Taken) -> Settle | Retry | None:
+    async def _send(self, call: Call, taken: Taken) -> tuple[Step | None, str | None]:
+        """By the first channel that carries it. What came of it, and what the carrier calls it."""
         try:
             contact = await self._patients.contact(call.chain_id, taken.recipient_id, call.traceparent)
         except PatientsAway as error:
-            return domain.without_contact(taken, error.code, self._chance())
-        if end := domain.unreachable(taken, contact):
-            return end
-        try:
-            written = self._templates.write(taken.kind, contact.language, words_of(taken, contact.given_name))
-            mail = compose(self._letter(call, taken, contact, written))
-        except AddressUnusable:
-            return domain.settle(taken, Status.SUPPRESSED, Reason.NO_EMAIL_ADDRESS, "ADDRESS_UNUSABLE")
-        except (BrokenTemplate, ValueError) as error:
-            return domain.settle(taken, Status.FAILED, Reason.TEMPLATE_BROKEN, type(error).__name__)
-        attempts = await self._db.job(
-            call, NotificationsStore, lambda store: store.begin(taken, written.template, LEASE)
-        )
-        if attempts is None:
-            return None
-        answer, code = await self._mailer.send(mail)
-        return domain.after_attempt(replace(taken, attempts=attempts), answer, code, self._chance())
+            return sending.without_contact(taken, error.code, self._chance()), None
+        if end := sending.unreachable(taken, contact):
+            return end, None
+        passed_over = list[PassedOver]()
+        for way in sending.ways(taken, contact, call.now):
+            found = await self._by(call, taken, contact, way, passed_over) if isinstance(way, Way) else way
+            if not isinstance(found, PassedOver):
+                return found
+            passed_over.append(found)
+        return sending.no_way(taken, passed_over, call.now), None
 
-    def _letter(self, call: Call, taken: Taken, contact: Contact, written: Written) -> Letter:
-        assert contact.email is not None
-        return Letter(
-            sender=self._mail_from,
-            sender_name=taken.site.discreet_name,
-            recipient=contact.email,
-            subject=written.subject,
-            text=written.text,
-            message_id=to_wire("message", taken.id),
-            language=written.template.language,
-            written=call.now,
-        )
+    async def _by(
+        self, call: Call, taken: Taken, contact: Contact, way: Way, passed_over: Sequence[PassedOver]
+    ) -> tuple[Step | None, str | None] | PassedOver:
+        """Writes the message, commits that it is about to go, and hands it over."""
+        parcel = await self._carriers[way.channel].pack(call, taken, contact, way)
+        if isinstance(parcel, PassedOver):
+            return parcel
+        begin = partial(use_case.begin, taken=taken, way=way, parcel=parcel, passed_over=passed_over, hold=LEASE)
+        begun = await self._db.job(call, NotificationsStore, begin)
+        if begun is None or isinstance(begun, PassedOver):
+            return begun or (None, None)
+        sent = await parcel.hand_over()
+        tried = replace(taken, attempts=begun, channels=taken.channels[taken.channels.index(way.channel) :])
+        return sending.after_attempt(tried, sent.answer, sent.code, self._chance()), sent.provider_id
 
     def _call(self, chain_id: UUID, cause: str = "") -> Call:
         return Call(chain_id, None, NAME, f"{NAME}.sender", cause, AUDIT_NONE, self._clock(), traceparent_of(""))
 
 
-def _told(end: Settle | Postpone | Retry | None) -> str:
+def _told(end: Step | None) -> str:
     match end:
         case None:
             return "LOST"
@@ -199,3 +201,5 @@ def _told(end: Settle | Postpone | Retry | None) -> str:
             return status
         case Retry(_, _, error):
             return f"RETRY {error}"
+        case NextChannel(passed_over):
+            return f"NEXT_CHANNEL {passed_over.reason}"

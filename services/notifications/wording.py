@@ -13,7 +13,9 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, TemplateError, select_autoescape
 
 from services.notifications.domain.discretion import health_words
-from services.notifications.domain.messages import MessageKind, Taken, TemplateRef
+from services.notifications.domain.kinds import MessageKind
+from services.notifications.domain.messages import TemplateRef
+from services.notifications.domain.sending import Taken
 
 SHIPPED = Path(__file__).with_name("templates")
 FALLBACK = "en"
@@ -58,7 +60,7 @@ class Templates:
         self, folder: Path, environment: Environment
     ) -> Iterator[tuple[tuple[str, MessageKind], tuple[Template, Template, TemplateRef]]]:
         for language in self._languages:
-            for kind in MessageKind:
+            for kind in (MessageKind.VISIT_CONFIRMATION, MessageKind.VISIT_REMINDER):
                 names = [f"{language}/{kind.lower()}.{part}" for part in ("subject", "txt")]
                 try:
                     source = "".join((folder / name).read_text() for name in (*names, f"{language}/when.jinja"))
@@ -72,6 +74,8 @@ class Templates:
 
     def write(self, kind: MessageKind, language: str, words: Words) -> Written:
         """In `language`, a BCP 47 tag, or the nearest to it that is shipped."""
+        if (self._nearest(language), kind) not in self._pairs:
+            raise BrokenTemplate(kind)
         subject, text, template = self._pairs[self._nearest(language), kind]
         said = {field.name: getattr(words, field.name) for field in fields(words)}
         try:
@@ -86,5 +90,7 @@ class Templates:
 
 def words_of(taken: Taken, given_name: str) -> Words:
     site = taken.site
+    if taken.visit is None:
+        raise BrokenTemplate(taken.kind)
     start = taken.visit.start.astimezone(site.zone)
     return Words(given_name, site.discreet_name, start, taken.visit.telehealth, site.address, site.phone)

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from services.notifications.channels.email import AddressUnusable, Letter, Mailer, compose
-from services.notifications.domain.messages import Answer
+from services.notifications.domain.sending import Answer
 from tests.support.smtp import HOST, Mailbox, smtp_server
 
 LETTER = Letter(

@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifications.domain.messages import MessageKind, due
+from services.notifications.domain.cadence import Timing, due
+from services.notifications.domain.kinds import Anchor
 
 ZONES = st.sampled_from(
     [
@@ -29,7 +30,7 @@ def test_a_reminder_comes_at_a_decent_hour_and_no_later_than_48_hours_before_unl
     zone: ZoneInfo, now: datetime, lead: timedelta
 ) -> None:
     start = now + lead
-    reminder = due(MessageKind.VISIT_REMINDER, start, zone, now)
+    reminder = due(Timing(Anchor.START, start, -timedelta(hours=48), start), zone, now)
     wanted = start - timedelta(hours=48)
     if reminder > now:
         assert decent(reminder, zone)
@@ -44,7 +45,7 @@ def test_a_reminder_comes_at_a_decent_hour_and_no_later_than_48_hours_before_unl
 def test_a_confirmation_comes_at_the_first_decent_hour_unless_the_visit_is_before_it(
     zone: ZoneInfo, now: datetime, lead: timedelta
 ) -> None:
-    confirmation = due(MessageKind.VISIT_CONFIRMATION, now + lead, zone, now)
+    confirmation = due(Timing(Anchor.BOOKED, now, timedelta(), now + lead), zone, now)
     if confirmation > now:
         assert decent(confirmation, zone)
         assert not decent(now, zone)

@@ -24,10 +24,12 @@ from chassis.client import connect
 from chassis.ids import new_id, to_wire
 from chassis.times import to_timestamp
 from services.notifications.__main__ import SERVICE
+from services.notifications.carriers import carriers_of
 from services.notifications.channels.email import Mailer
 from services.notifications.clients import Patients
 from services.notifications.sender import Sender
 from services.notifications.settings import NotificationsSettings
+from services.notifications.use_cases.messages import AHEAD
 from services.notifications.wording import Templates
 from tests.support.service import NOW, Running, running
 from tests.support.smtp import HOST, Mailbox, smtp_server
@@ -135,14 +137,16 @@ class Office:
     def sender(self, port: int | None = None) -> Sender:
         mailer = Mailer(HOST, port or self.mailbox.port, timeout_s=5.0)
         patients = Patients(self.settings, self.channel)
-        sent_from = self.settings.mail_from
-        return Sender(self.svc.db, patients, mailer, Templates(), sent_from, self.svc.clock, chance=lambda: 1.0)
+        carriers = carriers_of(self.svc.db, mailer, self.settings.mail_from, Templates())
+        return Sender(self.svc.db, patients, carriers, self.svc.clock, chance=lambda: 1.0)
 
     async def rows(self, kind: str = "%") -> list[Record]:
         return await self.svc.admin.fetch("SELECT * FROM message WHERE kind LIKE $1 ORDER BY due_at, kind", kind)
 
     async def ends(self) -> list[tuple[str, str, str | None]]:
-        return [(row["kind"].removeprefix("VISIT_"), row["status"], row["reason"]) for row in await self.rows()]
+        """Of what is said before a visit."""
+        found = [row for row in await self.rows() if row["anchor"] in AHEAD]
+        return [(row["kind"].removeprefix("VISIT_"), row["status"], row["reason"]) for row in found]
 
     async def outcomes(self) -> list[str]:
         """Of the MessageSettled that were published."""

@@ -1,39 +1,47 @@
 """When a message is due, what becomes of it, and how long the next attempt waits."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from services.notifications.domain.cadence import SHIPPED, Planned, Timing, due, plan_visit
+from services.notifications.domain.contacts import Contact
 from services.notifications.domain.discretion import health_words
 from services.notifications.domain.hours import at
-from services.notifications.domain.messages import (
+from services.notifications.domain.kinds import Anchor, Channel, MessageKind
+from services.notifications.domain.messages import PassedOver, Reason, Status
+from services.notifications.domain.sending import (
     ATTEMPTS_MAX,
     Answer,
-    Contact,
-    MessageKind,
-    Planned,
+    NextChannel,
     Postpone,
-    Reason,
     Retry,
     Send,
     Settle,
-    Status,
     Taken,
     after_attempt,
     back_off,
-    due,
     next_step,
-    plan,
     settle,
     unreachable,
     without_contact,
 )
-from services.notifications.domain.visits import Site, Visit, VisitStatus
+from services.notifications.domain.visits import Instruction, Site, Visit, VisitStatus
 
 NEW_YORK, DENVER, PHOENIX = ZoneInfo("America/New_York"), ZoneInfo("America/Denver"), ZoneInfo("America/Phoenix")
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def reminded(start: datetime, zone: ZoneInfo, now: datetime) -> datetime:
+    """When a reminder of 48 hours before is due."""
+    return due(Timing(Anchor.START, start, -timedelta(hours=48), start), zone, now)
+
+
+def confirmed(start: datetime, zone: ZoneInfo, now: datetime) -> datetime:
+    return due(Timing(Anchor.BOOKED, now, timedelta(), start), zone, now)
 
 
 def local(text: str, zone: ZoneInfo) -> datetime:
@@ -63,20 +71,20 @@ REMINDERS = [
 
 @pytest.mark.parametrize(("shows", "zone", "visit", "reminder"), REMINDERS, ids=[row[0] for row in REMINDERS])
 def test_a_reminder_is_due(shows: str, zone: ZoneInfo, visit: str, reminder: str) -> None:
-    assert due(MessageKind.VISIT_REMINDER, local(visit, zone), zone, LONG_AGO) == local(reminder, zone)
+    assert reminded(local(visit, zone), zone, LONG_AGO) == local(reminder, zone)
 
 
 def test_quiet_hours_are_those_of_the_recipient_and_not_of_the_site() -> None:
     start = local("2027-06-10 08:30", NEW_YORK)  # 5:30 in Los Angeles.
     los_angeles = ZoneInfo("America/Los_Angeles")
-    assert due(MessageKind.VISIT_REMINDER, start, los_angeles, LONG_AGO) == local("2027-06-07 19:00", los_angeles)
+    assert reminded(start, los_angeles, LONG_AGO) == local("2027-06-07 19:00", los_angeles)
 
 
 @pytest.mark.parametrize("now", ["2027-06-08 03:00", "2027-06-09 23:30"])
 def test_a_reminder_whose_hour_has_passed_is_due_at_once_even_at_night(now: str) -> None:
     start = local("2027-06-10 09:00", DENVER)
     asleep = local(now, DENVER) + timedelta(hours=6)
-    assert due(MessageKind.VISIT_REMINDER, start, DENVER, asleep) == asleep
+    assert reminded(start, DENVER, asleep) == asleep
 
 
 CONFIRMATIONS = [
@@ -95,12 +103,12 @@ CONFIRMATIONS = [
 @pytest.mark.parametrize(("shows", "zone", "now", "confirmation"), CONFIRMATIONS, ids=[row[0] for row in CONFIRMATIONS])
 def test_a_confirmation_is_due(shows: str, zone: ZoneInfo, now: str, confirmation: str) -> None:
     start = local("2028-06-10 09:00", zone)
-    assert due(MessageKind.VISIT_CONFIRMATION, start, zone, local(now, zone)) == local(confirmation, zone)
+    assert confirmed(start, zone, local(now, zone)) == local(confirmation, zone)
 
 
 def test_a_confirmation_that_would_come_after_the_visit_is_due_at_once() -> None:
     now = local("2027-06-01 23:00", DENVER)
-    assert due(MessageKind.VISIT_CONFIRMATION, local("2027-06-02 08:00", DENVER), DENVER, now) == now
+    assert confirmed(local("2027-06-02 08:00", DENVER), DENVER, now) == now
 
 
 def test_a_wall_time_that_occurs_twice_is_the_first_and_one_that_is_skipped_is_later_by_the_gap() -> None:
@@ -115,8 +123,11 @@ MORNING = local("2027-06-09 08:00", DENVER)
 CONFIRMATION, REMINDER = MessageKind.VISIT_CONFIRMATION, MessageKind.VISIT_REMINDER
 
 
+SITE = Site(UUID(int=2), "Harbor Lane", DENVER, "1 Main St, Albuquerque, NM 87101", "+15055550100")
+
+
 def visit(status: VisitStatus = VisitStatus.BOOKED) -> Visit:
-    return Visit(UUID(int=1), status, START, telehealth=False)
+    return Visit(UUID(int=1), status, START, START + timedelta(hours=1), telehealth=False)
 
 
 def taken(
@@ -124,25 +135,50 @@ def taken(
     status: Status = Status.SCHEDULED,
     attempts: int = 0,
     of: VisitStatus = VisitStatus.BOOKED,
+    channels: tuple[Channel, ...] = (Channel.EMAIL,),
 ) -> Taken:
-    site = Site(UUID(int=2), "Harbor Lane", DENVER, "1 Main St, Albuquerque, NM 87101", "+15055550100")
     one = UUID(int=3)
-    return Taken(one, one, kind, status, attempts, one, one, DENVER, visit(of), site)
+    before = kind is REMINDER
+    timing = Timing(
+        Anchor.START if before else Anchor.BOOKED,
+        START if before else LONG_AGO,
+        -timedelta(hours=48) if before else timedelta(),
+        START,
+    )
+    return Taken(
+        one, one, kind, status, attempts, one, one, DENVER, timing, channels, (), SITE, visit(of), for_start=START
+    )
+
+
+def planned(of: Visit, now: datetime) -> list[Planned]:
+    return plan_visit(of, SITE.id, Anchor.BOOKED, SHIPPED, DENVER, now)
 
 
 def test_a_visit_gets_a_confirmation_and_a_reminder() -> None:
-    assert plan(visit(), DENVER, NOON - timedelta(days=7)) == [
-        Planned(UUID(int=1), CONFIRMATION, NOON - timedelta(days=7), Status.SCHEDULED, None),
-        Planned(UUID(int=1), REMINDER, local("2027-06-08 09:00", DENVER), Status.SCHEDULED, None),
+    week_before = NOON - timedelta(days=7)
+    assert [(each.rule.kind, each.due) for each in planned(visit(), week_before)] == [
+        (CONFIRMATION, week_before),
+        (REMINDER, local("2027-06-08 09:00", DENVER)),
     ]
 
 
+def test_a_visit_with_instructions_is_prepared_and_one_that_needs_a_ride_told_to_the_companion() -> None:
+    fasting, ride = Instruction("fasting", "No solid food", 6), Instruction("ride_home", "Somebody drives", 0)
+
+    def kinds(*instructions: Instruction) -> dict[MessageKind, datetime]:
+        told = planned(replace(visit(), instructions=instructions), NOON - timedelta(days=7))
+        return {each.rule.kind: each.due for each in told if each.rule.kind not in (CONFIRMATION, REMINDER)}
+
+    preparation = {MessageKind.VISIT_PREPARATION: local("2027-06-07 09:00", DENVER)}
+    assert kinds(fasting) == preparation
+    assert kinds(ride) == preparation | {MessageKind.COMPANION_PICK_UP: local("2027-06-10 09:15", DENVER)}
+
+
 def test_messages_of_a_visit_that_is_off_are_withdrawn_from_the_start() -> None:
-    ends = {(message.status, message.reason) for message in plan(visit(VisitStatus.CANCELLED), DENVER, NOON)}
-    assert ends == {(Status.WITHDRAWN, Reason.VISIT_CANCELLED)}
+    assert {message.withdrawn for message in planned(visit(VisitStatus.CANCELLED), NOON)} == {VisitStatus.CANCELLED}
 
 
-@pytest.mark.parametrize("kind", MessageKind)
+@pytest.mark.parametrize("kind", [CONFIRMATION, REMINDER])
 def test_what_is_due_is_sent(kind: MessageKind) -> None:
     assert next_step(taken(kind), NOON) == Send()
 
@@ -181,22 +217,17 @@ def test_what_may_be_out_is_never_said_not_to_be() -> None:
     ):
         assert next_step(taken(CONFIRMATION, Status.SENDING, attempts, of), now) == IN_DOUBT
     doubtful = taken(CONFIRMATION, Status.SENDING, 1)
-    assert unreachable(doubtful, Contact("Ana", "en", None, deceased=False)) == IN_DOUBT
+    assert unreachable(doubtful, Contact("Ana", "en", deceased=True)) == IN_DOUBT
     assert settle(doubtful, Status.FAILED, Reason.REFUSED, "SMTP_550") == Settle(
         Status.UNKNOWN, Reason.NO_ANSWER, "SMTP_550"
     )
     assert settle(doubtful, Status.SENT) == Settle(Status.SENT)
 
 
-def test_nobody_without_an_address_and_no_dead_person_is_written_to() -> None:
-    suppressed = Status.SUPPRESSED
-    assert unreachable(taken(), Contact("Ana", "en", "ana@example.org", deceased=False)) is None
-    assert unreachable(taken(), Contact("Ana", "en", None, deceased=False)) == Settle(
-        suppressed, Reason.NO_EMAIL_ADDRESS
-    )
-    assert unreachable(taken(), Contact("Ana", "en", "ana@example.org", deceased=True)) == Settle(
-        suppressed, Reason.PATIENT_DECEASED
-    )
+def test_no_dead_person_is_written_to() -> None:
+    assert unreachable(taken(), Contact("Ana", "en", deceased=False)) is None
+    suppressed = Settle(Status.SUPPRESSED, Reason.PATIENT_DECEASED)
+    assert unreachable(taken(), Contact("Ana", "en", deceased=True)) == suppressed
 
 
 AFTER = [
@@ -214,6 +245,24 @@ AFTER = [
 @pytest.mark.parametrize(("kind", "answer", "attempts", "end"), AFTER)
 def test_what_an_attempt_leads_to(kind: MessageKind, answer: Answer, attempts: int, end: Settle | Retry) -> None:
     assert after_attempt(taken(kind, attempts=attempts), answer, "CODE", chance=1.0) == end
+
+
+BOTH = (Channel.SMS, Channel.EMAIL)
+
+
+@pytest.mark.parametrize(
+    ("answer", "attempts", "reason"),
+    [(Answer.NEVER, 1, Reason.REFUSED), (Answer.NOT_NOW, ATTEMPTS_MAX, Reason.ATTEMPTS_EXHAUSTED)],
+)
+def test_what_one_channel_gave_up_goes_by_the_next(answer: Answer, attempts: int, reason: Reason) -> None:
+    next_one = NextChannel(PassedOver(Channel.SMS, reason, "CODE"))
+    assert after_attempt(taken(REMINDER, attempts=attempts, channels=BOTH), answer, "CODE", chance=1.0) == next_one
+
+
+def test_what_may_be_out_by_one_channel_goes_by_no_other() -> None:
+    for message in (taken(CONFIRMATION, Status.SENDING, 2, channels=BOTH), taken(REMINDER, attempts=1, channels=BOTH)):
+        end = after_attempt(message, Answer.NEVER if message.in_doubt else Answer.NONE, "CODE", chance=1.0)
+        assert end == Settle(Status.UNKNOWN, Reason.NO_ANSWER, "CODE")
 
 
 def test_waiting_for_contact_details_is_no_attempt_and_changes_nothing() -> None:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.notifications.domain.discretion import health_words
-from services.notifications.domain.messages import MessageKind
+from services.notifications.domain.kinds import MessageKind
 from services.notifications.wording import SHIPPED, BrokenTemplate, Templates, Words
 
 DENVER = ZoneInfo("America/Denver")

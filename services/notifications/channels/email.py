@@ -11,7 +11,7 @@ from functools import partial
 
 import aiosmtplib
 
-from services.notifications.domain.messages import Answer
+from services.notifications.domain.sending import Answer
 
 TIMEOUT_S = 30.0
 """Of each answer of the server."""

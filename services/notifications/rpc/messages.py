@@ -12,9 +12,9 @@ from chassis.db import Database
 from chassis.ids import from_wire, to_wire
 from chassis.pages import BadPageToken, Page
 from chassis.times import to_instant, to_timestamp
-from services.notifications.domain.messages import Status
+from services.notifications.domain.messages import PassedOver, Status
 from services.notifications.store import NotificationsStore
-from services.notifications.store.messages import FIRST
+from services.notifications.store.messages import FIRST, passed_over_of
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -26,24 +26,24 @@ class MessageServicer:
     async def GetMessage(self, request: pb.GetMessageRequest, call: Call) -> pb.GetMessageResponse:
         message_id = from_wire("message", request.message_id)
         found = await self._db.read(call, request, NotificationsStore, lambda store: store.message(message_id))
-        return pb.GetMessageResponse(message=_message(found))
+        return pb.GetMessageResponse(message=message_to_wire(found))
 
     async def ListMessages(self, request: pb.ListMessagesRequest, call: Call) -> pb.ListMessagesResponse:
         about = str(request.WhichOneof("about"))
         about_id = from_wire(about.removesuffix("_id"), getattr(request, about))
-        page, status = Page.of(request, call), _status(request.status)
+        page, status, due_by = Page.of(request, call), _status(request.status), _due_by(request)
         found = await self._db.read(
             call,
             request,
             NotificationsStore,
-            lambda store: store.messages(about, about_id, status, _after(page), page.limit),
+            lambda store: store.messages(about, about_id, status, due_by, _after(page), page.limit),
         )
         shown, token = page.cut(found, key=lambda row: [row["due_at"].isoformat(), str(row["id"])])
-        return pb.ListMessagesResponse(messages=map(_message, shown), next_page_token=token)
+        return pb.ListMessagesResponse(messages=map(message_to_wire, shown), next_page_token=token)
 
     async def CountMessages(self, request: pb.CountMessagesRequest, call: Call) -> pb.CountMessagesResponse:
         site_id = from_wire("site", request.site_id) if request.site_id else None
-        due_by = to_instant(request.due_by_time) if request.HasField("due_by_time") else FOREVER
+        due_by = _due_by(request)
 
         async def work(store: NotificationsStore) -> tuple[dict[Status, int], datetime | None]:
             return await store.counts(site_id, due_by), await store.next_due(site_id)
@@ -56,6 +56,10 @@ class MessageServicer:
             ],
             next_due_time=to_timestamp(next_due) if next_due else None,
         )
+
+
+def _due_by(request: pb.ListMessagesRequest | pb.CountMessagesRequest) -> datetime:
+    return to_instant(request.due_by_time) if request.HasField("due_by_time") else FOREVER
 
 
 def _after(page: Page) -> tuple[datetime, UUID]:
@@ -77,22 +81,42 @@ def _wire_status(status: str) -> message_pb2.MessageStatus.ValueType:
     return message_pb2.MessageStatus.Value(f"MESSAGE_STATUS_{status}")
 
 
-def _message(row: Record) -> message_pb2.Message:
+def message_to_wire(row: Record) -> message_pb2.Message:
     return message_pb2.Message(
         id=to_wire("message", row["id"]),
         patient_id=to_wire("patient", row["patient_id"]),
-        visit_id=to_wire("visit", row["visit_id"]),
+        visit_id=to_wire("visit", row["visit_id"]) if row["visit_id"] else "",
         site_id=to_wire("site", row["site_id"]),
         kind=message_pb2.MessageKind.Value(f"MESSAGE_KIND_{row['kind']}"),
-        channel=message_pb2.Channel.Value(f"CHANNEL_{row['channel']}"),
+        channel=channel_to_wire(row["channel"]),
         due_time=to_timestamp(row["due_at"]),
         status=_wire_status(row["status"]),
-        reason=message_pb2.MessageReason.Value(f"MESSAGE_REASON_{row['reason'] or 'UNSPECIFIED'}"),
+        reason=_wire_reason(row["reason"]),
         attempts=row["attempts"],
         template=_template(row) if row["template"] else None,
         event_id=str(row["event_id"]),
         last_error=row["last_error"] or "",
         sent_time=to_timestamp(row["sent_at"]) if row["sent_at"] else None,
+        rule_code=row["rule"],
+        cadence_version=row["cadence_version"],
+        about=row["about"] or "",
+        next_channels=map(channel_to_wire, row["channels"][1:]),
+        passed_over=map(_passed_over, passed_over_of(row)),
+        deliver_time=to_timestamp(row["delivered_at"]) if row["delivered_at"] else None,
+    )
+
+
+def channel_to_wire(channel: str) -> message_pb2.Channel.ValueType:
+    return message_pb2.Channel.Value(f"CHANNEL_{channel}")
+
+
+def _wire_reason(reason: str | None) -> message_pb2.MessageReason.ValueType:
+    return message_pb2.MessageReason.Value(f"MESSAGE_REASON_{reason or 'UNSPECIFIED'}")
+
+
+def _passed_over(each: PassedOver) -> message_pb2.PassedOverChannel:
+    return message_pb2.PassedOverChannel(
+        channel=channel_to_wire(each.channel), reason=_wire_reason(each.reason), code=each.code
     )
 
 

@@ -1,19 +1,22 @@
 """Messages: added, moved, withdrawn, listed, counted."""
 
+import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from asyncpg import Record
 from sqlalchemy import (
+    ARRAY,
+    Boolean,
     ColumnElement,
     Integer,
     Text,
     Uuid,
-    and_,
     any_,
     exists,
     func,
+    literal_column,
     null,
     or_,
     select,
@@ -23,113 +26,100 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import new_id, to_wire
-from chassis.sql import Statement, param, rows
+from chassis.sql import Statement, TypeArgument, param, rows
 from chassis.store import Store
 from chassis.tables import Instant
+from services.notifications.domain.cadence import Planned, Timing
+from services.notifications.domain.kinds import Anchor, Channel, MessageKind
 from services.notifications.domain.messages import (
-    Channel,
-    MessageKind,
+    WITHDRAWN_BECAUSE,
     MessageNotFound,
-    Planned,
+    PassedOver,
     Reason,
     Settled,
     Status,
 )
 from services.notifications.store.copies import CHAIN, ID, PATIENTS
-from services.notifications.tables import UNSENT, message, visit
+from services.notifications.tables import UNSENT, matter, message
 
 FIRST = datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)
 """Sorts before every message."""
-
-
 SETTLED = tuple(message.c[name] for name in ("id", "patient_id", "visit_id", "site_id", "status"))
-
-
-_of_course = ["chain_id", "site_id", "patient_id", "event_id", "channel"]
-
-
-_of_message = ["id", "visit_id", "kind", "due_at", "status", "reason"]
-
-
-_planned = rows("planned", message_id=Uuid, visit_id=Uuid, kind=Text, due_at=Instant, status=Text, reason=Text)
-
-
+_of_event: dict[str, TypeArgument] = {"site_id": Uuid, "patient_id": Uuid, "event_id": Uuid, "cadence_version": Integer}
+_of_message: dict[str, TypeArgument] = {
+    "id": Uuid,
+    "visit_id": Uuid,
+    "for_start": Instant,
+    "matter_id": Uuid,
+    "kind": Text,
+    "rule": Text,
+    "anchor": Text,
+    "anchor_at": Instant,
+    "offset_minutes": Integer,
+    "until_at": Instant,
+    "unless_confirmed": Boolean,
+    "text": Text,
+    "due_at": Instant,
+    "status": Text,
+    "reason": Text,
+}
+_planned = rows("planned", **_of_message, joined_channels=Text)
+_channels = func.string_to_array(_planned.c.joined_channels, literal_column("','"), type_=ARRAY(Text))
 ADD_MESSAGES = Statement(
     pg_insert(message)
     .from_select(
-        [*_of_course, *_of_message],
+        ["chain_id", *_of_event, *_of_message, "channels", "channel"],
         select(
             CHAIN,
-            param("site_id", Uuid),
-            param("patient_id", Uuid),
-            param("event_id", Uuid),
-            param("channel", Text),
-            *_planned.c,
+            *(param(name, type_) for name, type_ in _of_event.items()),
+            *(_planned.c[name] for name in _of_message),
+            _channels,
+            _channels[1],
         ),
     )
     .on_conflict_do_nothing()
     .returning(*SETTLED)
 )
-
-
+_withdrawn = {"status": Status.WITHDRAWN, "reason": param("reason"), "lease_id": null(), "held_until": null()}
+_scheduled = (message.c.chain_id == CHAIN, message.c.status == Status.SCHEDULED)
 WITHDRAW = Statement(
     update(message)
-    .where(message.c.chain_id == CHAIN, message.c.visit_id == ID, message.c.status == Status.SCHEDULED)
-    .values(status=Status.WITHDRAWN, reason=param("reason"), lease_id=null(), held_until=null())
+    .where(*_scheduled, message.c.visit_id == ID, message.c.anchor == any_(param("anchors", ARRAY(Text))))
+    .values(**_withdrawn)
     .returning(*SETTLED)
 )
-
-
-SCHEDULED_OF_PATIENT = Statement(
-    select(message.c.id, message.c.kind, visit.c.start_at)
-    .join(visit, and_(visit.c.chain_id == message.c.chain_id, visit.c.id == message.c.visit_id))
-    .where(
-        message.c.chain_id == CHAIN,
-        message.c.patient_id == any_(PATIENTS.all_ids(ID)),
-        message.c.status == Status.SCHEDULED,
-    )
-    .with_for_update(of=message)
-)
-
-
-_asked = rows("asked", patient_id=Uuid)
-
-
-_awaiting = exists().where(
-    message.c.chain_id == CHAIN,
-    message.c.patient_id == any_(PATIENTS.all_ids(_asked.c.patient_id)),
-    message.c.status == Status.SCHEDULED,
-)
-
-
-WITH_SCHEDULED = Statement(select(_asked.c.patient_id).where(_awaiting))
-
-
-_due = rows("new_due", message_id=Uuid, due_at=Instant)
-
-
-MOVE = Statement(
+WITHDRAW_MATTER = Statement(
     update(message)
-    .where(message.c.chain_id == CHAIN, message.c.id == _due.c.message_id, message.c.status == Status.SCHEDULED)
-    .values(due_at=_due.c.due_at)
+    .where(*_scheduled, message.c.matter_id == ID, message.c.kind == any_(param("kinds", ARRAY(Text))))
+    .values(**_withdrawn)
+    .returning(*SETTLED)
 )
+SCHEDULED_OF_PATIENT = Statement(
+    select(message).where(*_scheduled, message.c.patient_id == any_(PATIENTS.all_ids(ID))).with_for_update(of=message)
+)
+_asked = rows("asked", patient_id=Uuid)
+_awaiting = exists().where(*_scheduled, message.c.patient_id == any_(PATIENTS.all_ids(_asked.c.patient_id)))
+WITH_SCHEDULED = Statement(select(_asked.c.patient_id).where(_awaiting))
+_due = rows("new_due", message_id=Uuid, due_at=Instant)
+MOVE = Statement(update(message).where(*_scheduled, message.c.id == _due.c.message_id).values(due_at=_due.c.due_at))
 
-
-MESSAGE = Statement(select(message).where(message.c.chain_id == CHAIN, message.c.id == ID))
-
-
-_status, _site_id = param("status", Text), param("site_id", Uuid)
-
-
-_about_id = param("about_id", Uuid)
+_about = (
+    select(matter.c.about)
+    .where(matter.c.chain_id == CHAIN, matter.c.id == message.c.matter_id)
+    .scalar_subquery()
+    .label("about")
+)
+MESSAGE = Statement(select(message, _about).where(message.c.chain_id == CHAIN, message.c.id == ID))
+_status, _site_id, _about_id = param("status", Text), param("site_id", Uuid), param("about_id", Uuid)
+_due_by = message.c.due_at <= param("due_by", Instant)
 
 
 def _listing(about: ColumnElement[bool]) -> Statement:
     later = tuple_(message.c.due_at, message.c.id) > tuple_(param("after_due", Instant), param("after_id", Uuid))
     in_status = or_(_status.is_(None), message.c.status == _status)
     return Statement(
-        select(message)
-        .where(message.c.chain_id == CHAIN, about, in_status, later)
+        select(message, _about)
+        .where(message.c.chain_id == CHAIN, about, in_status, _due_by, later)
         .order_by(message.c.due_at, message.c.id)
         .limit(param("limit", Integer))
     )
@@ -138,54 +128,52 @@ def _listing(about: ColumnElement[bool]) -> Statement:
 LISTINGS = {name: _listing(message.c[name] == _about_id) for name in ("visit_id", "site_id")} | {
     "patient_id": _listing(message.c.patient_id == any_(PATIENTS.all_ids(_about_id)))
 }
-
-
 _at_site = or_(_site_id.is_(None), message.c.site_id == _site_id)
-
-
 COUNT = Statement(
     select(message.c.status, func.count().label("messages"))
-    .where(message.c.chain_id == CHAIN, _at_site, message.c.due_at <= param("due_by", Instant))
+    .where(message.c.chain_id == CHAIN, _at_site, _due_by)
     .group_by(message.c.status)
     .order_by(message.c.status)
 )
-
-
 NEXT_DUE = Statement(
     select(func.min(message.c.due_at).label("due_at")).where(message.c.chain_id == CHAIN, _at_site, UNSENT)
 )
 
 
 class MessageStore(Store):
-    async def add(self, site_id: UUID, patient_id: UUID, event_id: UUID, planned: Sequence[Planned]) -> list[Settled]:
+    async def add(
+        self, site_id: UUID, patient_id: UUID, event_id: UUID, cadence_version: int, planned: Sequence[Planned]
+    ) -> list[Settled]:
         """Those of the added that are settled from the start."""
+        columns = [_row(each) for each in planned]
+        if not columns:
+            return []
         added = await self.rows(
             ADD_MESSAGES,
             site_id=site_id,
             patient_id=patient_id,
             event_id=event_id,
-            channel=Channel.EMAIL,
-            message_id=[new_id() for _ in planned],
-            visit_id=[each.visit_id for each in planned],
-            kind=[each.kind for each in planned],
-            due_at=[each.due for each in planned],
-            status=[each.status for each in planned],
-            reason=[each.reason for each in planned],
+            cadence_version=cadence_version,
+            **{name: [row[name] for row in columns] for name in columns[0]},
         )
         return [settled_of(row) for row in added if row["status"] != Status.SCHEDULED]
 
-    async def withdraw(self, visit_id: UUID, reason: Reason) -> list[Settled]:
-        """What has not begun to be sent of a visit's messages."""
-        return [settled_of(row) for row in await self.rows(WITHDRAW, id=visit_id, reason=reason)]
+    async def withdraw(self, visit_id: UUID, reason: Reason, anchors: Sequence[Anchor]) -> list[Settled]:
+        """What has not begun to be sent of a visit's messages that are reckoned from one of the anchors."""
+        found = await self.rows(WITHDRAW, id=visit_id, reason=reason, anchors=list(anchors))
+        return [settled_of(row) for row in found]
+
+    async def withdraw_matter(self, matter_id: UUID, kinds: Sequence[MessageKind]) -> list[Settled]:
+        found = await self.rows(WITHDRAW_MATTER, id=matter_id, reason=Reason.MATTER_CLOSED, kinds=list(kinds))
+        return [settled_of(row) for row in found]
 
     async def with_scheduled(self, patient_ids: Sequence[UUID]) -> list[UUID]:
         """Those of the patients to whom, under any of their ids, something is still to go out."""
         return [row["patient_id"] for row in await self.rows(WITH_SCHEDULED, patient_id=patient_ids)]
 
-    async def scheduled_of(self, patient_id: UUID) -> list[tuple[UUID, MessageKind, datetime]]:
-        """Message, kind and start of its visit; each stays as it is until the transaction ends."""
-        found = await self.rows(SCHEDULED_OF_PATIENT, id=patient_id)
-        return [(row["id"], MessageKind(row["kind"]), row["start_at"]) for row in found]
+    async def scheduled_of(self, patient_id: UUID) -> list[tuple[UUID, Timing]]:
+        """Messages and when they were wanted; each stays as it is until the transaction ends."""
+        return [(row["id"], timing_of(row)) for row in await self.rows(SCHEDULED_OF_PATIENT, id=patient_id)]
 
     async def move(self, due: Mapping[UUID, datetime]) -> None:
         await self.rows(MOVE, message_id=list(due), due_at=list(due.values()))
@@ -197,11 +185,17 @@ class MessageStore(Store):
         return row
 
     async def messages(
-        self, about: str, about_id: UUID, status: Status | None, after: tuple[datetime, UUID], limit: int
+        self,
+        about: str,
+        about_id: UUID,
+        status: Status | None,
+        due_by: datetime,
+        after: tuple[datetime, UUID],
+        limit: int,
     ) -> list[Record]:
         """`about` is one of LISTINGS. In the order of their due times."""
         after_due, after_id = after
-        place = {"after_due": after_due, "after_id": after_id, "limit": limit}
+        place = {"after_due": after_due, "after_id": after_id, "limit": limit, "due_by": due_by}
         return await self.rows(LISTINGS[about], about_id=about_id, status=status, **place)
 
     async def counts(self, site_id: UUID | None, due_by: datetime) -> dict[Status, int]:
@@ -213,5 +207,44 @@ class MessageStore(Store):
         return row["due_at"] if row else None
 
 
+def _row(planned: Planned) -> dict[str, object]:
+    timing, rule = planned.timing, planned.rule
+    status, reason = Status.SCHEDULED, None
+    if planned.withdrawn:
+        status, reason = Status.WITHDRAWN, WITHDRAWN_BECAUSE[planned.withdrawn]
+    elif planned.too_late:
+        status, reason = Status.SUPPRESSED, Reason.TOO_LATE
+    return {
+        "id": new_id(),
+        "visit_id": planned.visit_id,
+        "for_start": planned.for_start,
+        "matter_id": planned.matter_id,
+        "kind": rule.kind,
+        "rule": rule.code,
+        "anchor": timing.anchor,
+        "anchor_at": timing.anchor_at,
+        "offset_minutes": timing.offset // timedelta(minutes=1),
+        "until_at": timing.until,
+        "unless_confirmed": rule.unless_confirmed,
+        "text": planned.text,
+        "due_at": planned.due,
+        "status": status,
+        "reason": reason,
+        "joined_channels": ",".join(rule.channels),
+    }
+
+
+def timing_of(row: Record) -> Timing:
+    offset = timedelta(minutes=row["offset_minutes"])
+    return Timing(Anchor(row["anchor"]), row["anchor_at"], offset, row["until_at"])
+
+
 def settled_of(row: Record) -> Settled:
     return Settled(row["id"], row["patient_id"], row["visit_id"], row["site_id"], Status(row["status"]))
+
+
+def passed_over_of(row: Record) -> tuple[PassedOver, ...]:
+    return tuple(
+        PassedOver(Channel(each["channel"]), Reason(each["reason"]), each["code"])
+        for each in json.loads(row["passed_over"])
+    )

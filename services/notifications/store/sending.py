@@ -1,36 +1,59 @@
 """What a sender does with a message under its lease."""
 
+import json
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 from sqlalchemy import (
+    ARRAY,
+    Boolean,
     Integer,
     Interval,
+    LargeBinary,
     Text,
     Uuid,
     and_,
+    any_,
+    case,
+    exists,
     func,
+    literal_column,
     null,
     or_,
     select,
     true,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import new_id
+from chassis.money import Money
 from chassis.sql import Statement, param, params
 from chassis.store import Store
 from chassis.tables import Instant
-from services.notifications.domain.messages import MessageKind, Settle, Settled, Status, Taken, TemplateRef
-from services.notifications.domain.visits import Site, Visit, VisitStatus
-from services.notifications.store.copies import CHAIN, ID, PATIENTS
-from services.notifications.store.messages import SETTLED, settled_of
-from services.notifications.tables import UNSENT, message, patient, site, visit
+from services.notifications.domain.caps import Cap, Since
+from services.notifications.domain.hours import SendingHours
+from services.notifications.domain.kinds import NATURES, Channel, MessageKind
+from services.notifications.domain.matters import Matter, MatterKind
+from services.notifications.domain.messages import PassedOver, Settled, Status, TemplateRef
+from services.notifications.domain.sending import Policy, Settle, Taken
+from services.notifications.domain.visits import Site
+from services.notifications.store.copies import CHAIN, ID, PATIENTS, visit_of
+from services.notifications.store.messages import SETTLED, passed_over_of, settled_of, timing_of
+from services.notifications.tables import UNSENT, attempt, matter, message, patient, pause, policy, site, visit
 
 _real_now = func.clock_timestamp()
-
-
+_paused = exists().where(
+    pause.c.chain_id == CHAIN,
+    pause.c.end_at.is_(None),
+    or_(pause.c.site_id.is_(None), pause.c.site_id == message.c.site_id),
+    or_(pause.c.channel.is_(None), pause.c.channel == message.c.channel),
+    or_(pause.c.kind.is_(None), pause.c.kind == message.c.kind),
+)
 _ripe = (
     select(message.c.id)
     .where(
@@ -38,14 +61,13 @@ _ripe = (
         UNSENT,
         message.c.due_at <= param("now", Instant),
         or_(message.c.held_until.is_(None), message.c.held_until < _real_now),
+        ~_paused,
     )
     .order_by(message.c.due_at, message.c.id)
     .limit(param("limit", Integer))
     .with_for_update(skip_locked=True)
     .cte("ripe")
 )
-
-
 _leased = (
     update(message)
     .where(message.c.chain_id == CHAIN, message.c.id == _ripe.c.id)
@@ -53,23 +75,22 @@ _leased = (
     .returning(*message.c)
     .cte("leased")
 )
-
-
 # It goes to the survivor; in the patient's own zone until the survivor's is known.
 _goes_to = PATIENTS.each_end(_leased.c.patient_id, "goes_to")
-
-
 _recipient = patient.alias("recipient")
-
-
+_of_visit = ("start_at", "end_at", "telehealth", "visit_type_code", "protocol_id", "protocol_version_id")
+_of_matter = ("amount_minor", "currency", "due_date", "number", "about", "closed_at")
+_of_policy = ("begin_at", "end_at", "texts_a_day", "texts_a_week")
 TAKE = Statement(
     select(
         _leased,
         _goes_to.c.id.label("recipient_id"),
         func.coalesce(_recipient.c.time_zone, patient.c.time_zone).label("time_zone"),
         visit.c.status.label("visit_status"),
-        visit.c.start_at,
-        visit.c.telehealth,
+        *(visit.c[name] for name in _of_visit),
+        matter.c.kind.label("matter_kind"),
+        *(matter.c[name] for name in _of_matter),
+        *(policy.c[name].label(f"policy_{name}") for name in _of_policy),
         site.c.discreet_name,
         site.c.time_zone.label("site_zone"),
         site.c.address,
@@ -78,47 +99,74 @@ TAKE = Statement(
     .join(patient, and_(patient.c.chain_id == CHAIN, patient.c.id == _leased.c.patient_id))
     .join(_goes_to, true())
     .outerjoin(_recipient, and_(_recipient.c.chain_id == CHAIN, _recipient.c.id == _goes_to.c.id))
-    .join(visit, and_(visit.c.chain_id == CHAIN, visit.c.id == _leased.c.visit_id))
+    .outerjoin(visit, and_(visit.c.chain_id == CHAIN, visit.c.id == _leased.c.visit_id))
+    .outerjoin(matter, and_(matter.c.chain_id == CHAIN, matter.c.id == _leased.c.matter_id))
+    .outerjoin(policy, policy.c.chain_id == CHAIN)
     .join(site, and_(site.c.chain_id == CHAIN, site.c.id == _leased.c.site_id))
     .order_by(_leased.c.due_at, _leased.c.id)
 )
-
-
 _held = (
     message.c.chain_id == CHAIN,
     message.c.id == ID,
     message.c.lease_id == param("lease_id", Uuid),
 )
 """Whoever lost the lease, be it to another sender or to a withdrawal, changes nothing."""
-
-
-BEGIN = Statement(
+_channel = param("channel", Text)
+_begun = (
     update(message)
     .where(*_held)
     .values(
         status=Status.SENDING,
         attempts=message.c.attempts + 1,
+        channel_attempts=case((message.c.channel == _channel, message.c.channel_attempts), else_=literal_column("0"))
+        + 1,
+        channel=_channel,
+        channels=param("channels", ARRAY(Text)),
+        passed_over=message.c.passed_over + param("passed_over", JSONB),
         held_until=_real_now + param("hold", Interval),
         **params("template", "template_version", "template_language"),
     )
-    .returning(message.c.attempts)
+    .returning(message.c.chain_id, message.c.id, message.c.channel_attempts)
+    .cte("begun")
 )
-
-
+_earlier = (
+    select(func.coalesce(func.max(attempt.c.number), 0))
+    .where(attempt.c.chain_id == CHAIN, attempt.c.message_id == _begun.c.id)
+    .scalar_subquery()
+)
+_attempt = (
+    pg_insert(attempt)
+    .from_select(
+        ["chain_id", "message_id", "number", "channel", "begun_at", "address_key", "counts"],
+        select(
+            _begun.c.chain_id,
+            _begun.c.id,
+            _earlier + 1,
+            _channel,
+            param("now", Instant),
+            param("address_key", LargeBinary),
+            param("counts", Boolean),
+        ),
+    )
+    .cte("noted")
+)
+BEGIN = Statement(select(_begun.c.channel_attempts).add_cte(_attempt))
 _last_error = func.coalesce(param("last_error", Text), message.c.last_error)
-
-
+_more_passed_over = message.c.passed_over + param("passed_over", JSONB)
 RENEW = Statement(update(message).where(*_held).values(held_until=_real_now + param("hold", Interval)))
-
-
 SETTLE = Statement(
     update(message)
     .where(*_held)
-    .values(last_error=_last_error, lease_id=null(), held_until=null(), **params("status", "reason", "sent_at"))
+    .values(
+        last_error=_last_error,
+        passed_over=_more_passed_over,
+        provider_id=func.coalesce(param("provider_id", Text), message.c.provider_id),
+        lease_id=null(),
+        held_until=null(),
+        **params("status", "reason", "sent_at"),
+    )
     .returning(*SETTLED)
 )
-
-
 RELEASE = Statement(
     update(message)
     .where(*_held)
@@ -130,6 +178,37 @@ RELEASE = Statement(
         held_until=_real_now + param("hold", Interval),
     )
 )
+_to_next = {
+    "status": Status.SCHEDULED,
+    "channel_attempts": literal_column("0"),
+    "channels": param("channels", ARRAY(Text)),
+    "channel": param("channel", Text),
+    "passed_over": _more_passed_over,
+    "last_error": _last_error,
+    "lease_id": null(),
+    "held_until": null(),
+}
+NEXT_CHANNEL = Statement(update(message).where(*_held).values(**_to_next))
+_key = param("address_key", LargeBinary)
+_text = (attempt.c.chain_id == CHAIN, attempt.c.address_key == _key, attempt.c.counts)
+_day_at, _week_at = param("day_at", Instant), param("week_at", Instant)
+TEXTS = Statement(
+    select(
+        func.count().filter(attempt.c.begun_at >= _day_at).label("today"),
+        func.count().label("in_week"),
+    ).where(*_text, attempt.c.begun_at >= _week_at)
+)
+# Texts of a patient that are to go out until the day is over, and come before one of this rank.
+BEFORE = Statement(
+    select(func.count().label("texts")).where(
+        message.c.chain_id == CHAIN,
+        message.c.patient_id == any_(PATIENTS.all_ids(ID)),
+        message.c.status == Status.SCHEDULED,
+        message.c.channel == Channel.SMS,
+        message.c.kind == any_(param("kinds", ARRAY(Text))),
+        message.c.due_at < param("day_end_at", Instant),
+    )
+)
 
 
 class SendingStore(Store):
@@ -139,23 +218,55 @@ class SendingStore(Store):
         found = await self.rows(TAKE, now=self.call.now, limit=limit, lease_id=lease_id, hold=hold)
         return [_taken(row) for row in found]
 
-    async def begin(self, taken: Taken, template: TemplateRef, hold: timedelta) -> int | None:
-        """Writes down that the message is about to be sent, and with what; its attempts, or None: it is not ours."""
+    async def begin(
+        self,
+        taken: Taken,
+        channel: Channel,
+        passed_over: Sequence[PassedOver],
+        template: TemplateRef,
+        hold: timedelta,
+        address_key: bytes | None = None,
+        *,
+        counts: bool = False,
+    ) -> int | None:
+        """Writes down that the message is about to be sent, by what and with what; its attempts by this channel, or
+        None: it is not ours."""
+        channels = list(taken.channels[taken.channels.index(channel) :])
         row = await self.row(
             BEGIN,
             id=taken.id,
             lease_id=taken.lease_id,
             hold=hold,
+            now=self.call.now,
+            channel=channel,
+            channels=channels,
+            passed_over=_passed_over(passed_over),
             template=template.code,
             template_version=template.version,
             template_language=template.language,
+            address_key=address_key,
+            counts=counts,
         )
-        return row["attempts"] if row else None
+        return row["channel_attempts"] if row else None
+
+    async def texts_to(self, address_key: bytes, since: Since) -> tuple[int, int]:
+        """How many texts and calls that count were begun to an address, today and in the week."""
+        row = await self.row(TEXTS, address_key=address_key, day_at=since.day, week_at=since.week)
+        assert row
+        return row["today"], row["in_week"]
+
+    async def texts_before(self, taken: Taken, day_end: datetime) -> int:
+        """Texts to the same patient that are still to go out until `day_end` and come first by their rank."""
+        rank = NATURES[taken.kind].rank
+        kinds = [kind for kind, nature in NATURES.items() if nature.rank < rank]
+        row = await self.row(BEFORE, id=taken.recipient_id, kinds=kinds, day_end_at=day_end)
+        assert row
+        return int(row["texts"])
 
     async def renew(self, taken: Taken, hold: timedelta) -> None:
         await self.rows(RENEW, id=taken.id, lease_id=taken.lease_id, hold=hold)
 
-    async def settle_message(self, taken: Taken, end: Settle) -> Settled | None:
+    async def settle_message(self, taken: Taken, end: Settle, provider_id: str | None) -> Settled | None:
         """None: it was no longer ours to settle."""
         row = await self.row(
             SETTLE,
@@ -164,6 +275,8 @@ class SendingStore(Store):
             status=end.status,
             reason=end.reason,
             last_error=end.error,
+            passed_over=_passed_over(end.passed_over),
+            provider_id=provider_id,
             sent_at=self.call.now if end.status is Status.SENT else None,
         )
         return settled_of(row) if row else None
@@ -175,17 +288,52 @@ class SendingStore(Store):
         ours = {"id": taken.id, "lease_id": taken.lease_id}
         await self.rows(RELEASE, **ours, status=status, hold=hold, last_error=error, due_at=due)
 
+    async def next_channel(self, taken: Taken, passed_over: PassedOver) -> None:
+        """Another try by the channel after this one."""
+        ours = {"id": taken.id, "lease_id": taken.lease_id}
+        left = taken.channels[taken.channels.index(passed_over.channel) + 1 :]
+        told = {"passed_over": _passed_over([passed_over]), "last_error": passed_over.code or None}
+        await self.rows(NEXT_CHANNEL, **ours, **told, channels=list(left), channel=left[0])
+
+
+def _passed_over(passed_over: Sequence[PassedOver]) -> str:
+    return json.dumps([{"channel": each.channel, "reason": each.reason, "code": each.code} for each in passed_over])
+
 
 def _taken(row: Record) -> Taken:
+    known: dict[str, Any] = {}
+    if row["policy_begin_at"] is not None:
+        known["policy"] = _policy(row)
     return Taken(
         id=row["id"],
         lease_id=row["lease_id"],
         kind=MessageKind(row["kind"]),
         status=Status(row["status"]),
-        attempts=row["attempts"],
+        attempts=row["channel_attempts"],
         event_id=row["event_id"],
         recipient_id=row["recipient_id"],
         zone=ZoneInfo(row["time_zone"]),
-        visit=Visit(row["visit_id"], VisitStatus(row["visit_status"]), row["start_at"], row["telehealth"]),
+        timing=timing_of(row),
+        channels=tuple(Channel(each) for each in row["channels"]),
+        passed_over=passed_over_of(row),
         site=Site(row["site_id"], row["discreet_name"], ZoneInfo(row["site_zone"]), row["address"], row["phone"]),
+        visit=visit_of(row, "visit_id", "visit_status") if row["visit_id"] else None,
+        for_start=row["for_start"],
+        matter=_matter(row) if row["matter_id"] else None,
+        matter_closed=row["closed_at"] is not None,
+        unless_confirmed=row["unless_confirmed"],
+        announcement=row["text"] or "",
+        **known,
     )
+
+
+def _policy(row: Record) -> Policy:
+    hours = SendingHours(row["policy_begin_at"], row["policy_end_at"])
+    return Policy(hours, Cap(row["policy_texts_a_day"], row["policy_texts_a_week"]))
+
+
+def _matter(row: Record) -> Matter:
+    amount = None if row["amount_minor"] is None else Money(row["amount_minor"], row["currency"])
+    kind = MatterKind(row["matter_kind"])
+    of = row["site_id"], row["patient_id"]
+    return Matter(row["matter_id"], kind, *of, amount, row["due_date"], row["number"], row["about"])

@@ -1,7 +1,32 @@
 """Notifications' tables by noun: messages, and copies of what they speak of. The chassis adds its own, and security."""
 
 from services.notifications.tables.columns import metadata
-from services.notifications.tables.copies import NO_CHAIN, chain, patient, patient_alias, site, visit
-from services.notifications.tables.messages import UNSENT, message
+from services.notifications.tables.copies import (
+    NO_CHAIN,
+    chain,
+    matter,
+    patient,
+    patient_alias,
+    protocol_version,
+    site,
+    visit,
+)
+from services.notifications.tables.messages import UNSENT, attempt, cadence, message, pause, policy
 
-__all__ = ["NO_CHAIN", "UNSENT", "chain", "message", "metadata", "patient", "patient_alias", "site", "visit"]
+__all__ = [
+    "NO_CHAIN",
+    "UNSENT",
+    "attempt",
+    "cadence",
+    "chain",
+    "matter",
+    "message",
+    "metadata",
+    "patient",
+    "patient_alias",
+    "pause",
+    "policy",
+    "protocol_version",
+    "site",
+    "visit",
+]

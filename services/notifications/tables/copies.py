@@ -2,16 +2,12 @@
 
 from uuid import UUID
 
-from sqlalchemy import (
-    Boolean,
-    CheckConstraint,
-    Column,
-    Integer,
-    Text,
-)
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, Integer, Text, Uuid, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.aliases import alias_table
 from chassis.tables import Instant, chain_table
+from services.notifications.domain.matters import MatterKind
 from services.notifications.domain.visits import VisitStatus
 from services.notifications.tables.columns import id_column, metadata, one_of
 
@@ -19,15 +15,12 @@ from services.notifications.tables.columns import id_column, metadata, one_of
 # and then into each as a call of that one.
 NO_CHAIN = UUID(int=0)
 
-
 chain = chain_table("chain", metadata)
-
 
 chain.info["ddl"] = [
     "CREATE POLICY every_chain ON chain FOR SELECT TO notifications "
     f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
 ]
-
 
 site = chain_table(
     "site",
@@ -40,7 +33,6 @@ site = chain_table(
     Column("version", Integer, nullable=False, server_default="1"),  # Of the event that it is known from.
 )
 
-
 patient = chain_table(
     "patient",
     metadata,
@@ -49,10 +41,18 @@ patient = chain_table(
     Column("version", Integer, nullable=False),  # Of the event that it is known from.
 )
 
-
 # Which id of a patient is another's now; messages stay under the id that they were written with.
 patient_alias = alias_table("patient_alias", metadata)
 
+
+# What patients have to do before visits, by the version of the protocol: instructions as the event has them.
+protocol_version = chain_table(
+    "protocol_version",
+    metadata,
+    id_column(key=True),
+    id_column("protocol_id"),
+    Column("instructions", JSONB, nullable=False),
+)
 
 # A visit that is known to be off before it is known to be booked has no start yet.
 visit = chain_table(
@@ -63,7 +63,30 @@ visit = chain_table(
     id_column("patient_id"),
     Column("status", Text, nullable=False),
     Column("start_at", Instant),
+    Column("end_at", Instant),
     Column("telehealth", Boolean),
+    Column("visit_type_code", Text, nullable=False, server_default=""),
+    Column("protocol_id", Uuid),
+    Column("protocol_version_id", Uuid),
+    Column("version", Integer, nullable=False, server_default=text("0")),  # Of the course, as it is known.
     one_of("status", VisitStatus),
-    CheckConstraint("status <> 'BOOKED' OR start_at IS NOT NULL", name="start"),
+    CheckConstraint("status NOT IN ('BOOKED', 'CONFIRMED') OR start_at IS NOT NULL", name="start"),
+)
+
+# A hold or a bill, as far as a message speaks of it.
+matter = chain_table(
+    "matter",
+    metadata,
+    id_column(key=True),
+    id_column("site_id"),
+    id_column("patient_id"),
+    Column("kind", Text, nullable=False),
+    Column("amount_minor", BigInteger),
+    Column("currency", Text),
+    Column("due_date", Date),
+    Column("number", Text, nullable=False, server_default=""),
+    Column("about", Text, nullable=False, server_default=""),  # Its id as others know it.
+    Column("closed_at", Instant),
+    one_of("kind", MatterKind),
+    CheckConstraint("(amount_minor IS NULL) = (currency IS NULL)", name="amount"),
 )

@@ -1,61 +1,168 @@
 """Messages: planned, withdrawn, and each step of sending."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import time
+from typing import Any
 from uuid import UUID
 
 from services.notifications import events
-from services.notifications.domain import messages as domain
-from services.notifications.domain.messages import Postpone, Retry, Settle, Settled, Status, Taken
-from services.notifications.domain.visits import Visit, VisitStatus
+from services.notifications.domain.cadence import Planned, plan_matter, plan_visit
+from services.notifications.domain.hours import at
+from services.notifications.domain.kinds import Anchor, MessageKind
+from services.notifications.domain.matters import Matter
+from services.notifications.domain.messages import WITHDRAWN_BECAUSE, Reason, Settled, Status
+from services.notifications.domain.sending import NO_HOLD, NextChannel, Postpone, Retry, Settle, Step, Taken
+from services.notifications.domain.visits import Instruction, Visit, VisitStatus
 from services.notifications.store import NotificationsStore
+
+AHEAD = (Anchor.BOOKED, Anchor.MOVED, Anchor.START, Anchor.END)
+"""What is said before a visit, and is not worth saying once it is off."""
+HEARD = {
+    VisitStatus.CANCELLED: Anchor.CANCELLED,
+    VisitStatus.MISSED: Anchor.MISSED,
+    VisitStatus.COMPLETED: Anchor.COMPLETED,
+}
+DUE_AT = time(10)
+"""When, on the last day of a bill, its day counts as come: in the recipient's zone."""
 
 
 @dataclass(frozen=True, slots=True)
-class PlanMessages:
+class PlanVisits:
     site_id: UUID
     patient_id: UUID
     event_id: UUID
+    protocol_version_id: UUID | None
     visits: tuple[Visit, ...]
+    version: int
+    """Of the course, in the event that tells of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class CallOff:
+class EndVisit:
+    """It is off, or over."""
+
     visit_id: UUID
     site_id: UUID
     patient_id: UUID
     status: VisitStatus
+    event_id: UUID
 
 
-async def plan_messages(store: NotificationsStore, command: PlanMessages) -> None:
+@dataclass(frozen=True, slots=True)
+class TellMatter:
+    matter: Matter
+    kinds: tuple[MessageKind, ...]
+    event_id: UUID
+
+
+async def plan_visits(store: NotificationsStore, command: PlanVisits) -> None:
     """The messages of each visit, to the survivor where the patient was merged. Those of a visit that was called off
-    before its booking was heard of are kept too: withdrawn, with the reason."""
-    await store.require_site(command.site_id)
+    before its booking was heard of are kept too: withdrawn, with the reason. A visit that was known at another time has
+    moved: what was still to be said of that time is withdrawn."""
+    await store.site_zone(command.site_id)
     patient_id, zone = await store.patient(command.patient_id)
-    known = await store.keep_visits(command.site_id, command.patient_id, command.visits)
-    visits = [replace(visit, status=known[visit.id]) for visit in command.visits]
-    planned = [message for visit in visits for message in domain.plan(visit, zone, store.call.now)]
-    for settled in await store.add(command.site_id, patient_id, command.event_id, planned):
+    cadence, policy = await store.planning()
+    told = await _with_instructions(store, command)
+    known = await store.keep_visits(
+        command.site_id, command.patient_id, told, command.protocol_version_id, command.version
+    )
+    planned = list[Planned]()
+    for visit in told:
+        if visit.id in known:
+            status, before = known[visit.id]
+            moved = before is not None and before != visit.start
+            if moved:
+                await _withdraw(store, visit.id, Reason.VISIT_MOVED)
+            happened = Anchor.MOVED if moved else Anchor.BOOKED
+            now = replace(visit, status=status)
+            planned += plan_visit(now, command.site_id, happened, cadence.rules, zone, store.call.now, policy.hours)
+    await _add(store, command.site_id, patient_id, command.event_id, cadence.version, planned)
+
+
+async def _with_instructions(store: NotificationsStore, command: PlanVisits) -> list[Visit]:
+    of_version = await store.instructions(command.protocol_version_id) if command.protocol_version_id else []
+    return [replace(visit, instructions=instructions_of(of_version, visit)) for visit in command.visits]
+
+
+def instructions_of(of_version: Sequence[Mapping[str, Any]], visit: Visit) -> tuple[Instruction, ...]:
+    """Those of a protocol's instructions that go with the visit."""
+    return tuple(
+        Instruction(each["code"], each["text"], each["hours_before"])
+        for each in of_version
+        if not each["visit_type_codes"] or visit.visit_type_code in each["visit_type_codes"]
+    )
+
+
+async def end_visit(store: NotificationsStore, command: EndVisit) -> None:
+    """The visit is remembered as off, or over, even where its booking is not known yet; messages being sent go out."""
+    known = await store.visit(command.visit_id)
+    news = await store.keep_status(command.visit_id, command.site_id, command.patient_id, command.status)
+    if reason := WITHDRAWN_BECAUSE.get(command.status):
+        await _withdraw(store, command.visit_id, reason)
+    if known and news:
+        patient_id, zone = await store.patient(command.patient_id)
+        cadence, policy = await store.planning()
+        happened = HEARD[command.status]
+        ended = replace(known, status=command.status)
+        planned = plan_visit(ended, command.site_id, happened, cadence.rules, zone, store.call.now, policy.hours)
+        await _add(store, command.site_id, patient_id, command.event_id, cadence.version, planned)
+
+
+async def tell_matter(store: NotificationsStore, command: TellMatter) -> None:
+    """The messages about a hold or a bill, to the survivor where the patient was merged."""
+    matter = command.matter
+    await store.site_zone(matter.site_id)
+    patient_id, zone = await store.patient(matter.patient_id)
+    if not await store.keep_matter(matter):
+        return
+    cadence, policy = await store.planning()
+    due_at = at(matter.due_date, DUE_AT, zone) if matter.due_date else None
+    planned = [
+        message
+        for kind in command.kinds
+        for message in plan_matter(matter, kind, cadence.rules, zone, store.call.now, due_at, policy.hours)
+    ]
+    await _add(store, matter.site_id, patient_id, command.event_id, cadence.version, planned)
+
+
+async def close_matter(store: NotificationsStore, matter: Matter, kinds: Sequence[MessageKind]) -> None:
+    """Nothing is to be asked for it any more; messages of these kinds that were not sent are withdrawn."""
+    await store.close_matter(matter)
+    for settled in await store.withdraw_matter(matter.id, kinds):
         _emit(store, settled)
 
 
-async def call_off(store: NotificationsStore, command: CallOff) -> None:
-    """The visit is remembered as off even where its booking is not known yet; messages being sent go out."""
-    await store.call_off(command.visit_id, command.site_id, command.patient_id, command.status)
-    for settled in await store.withdraw(command.visit_id, domain.WITHDRAWN_BECAUSE[command.status]):
-        _emit(store, settled)
-
-
-async def end_step(store: NotificationsStore, taken: Taken, step: Settle | Postpone | Retry) -> None:
+async def end_step(store: NotificationsStore, taken: Taken, step: Step, provider_id: str | None = None) -> None:
     """What a sender found out about a message that it holds."""
     match step:
         case Settle():
-            settled = await store.settle_message(taken, step)
+            settled = await store.settle_message(taken, step, provider_id)
             if settled:
                 _emit(store, settled)
         case Postpone(due):
-            await store.release(taken, Status.SCHEDULED, domain.NO_HOLD, due=due)
+            await store.release(taken, Status.SCHEDULED, NO_HOLD, due=due)
         case Retry(status, hold, error):
             await store.release(taken, status, hold, error=error)
+        case NextChannel(passed_over):
+            await store.next_channel(taken, passed_over)
+
+
+async def _withdraw(store: NotificationsStore, visit_id: UUID, reason: Reason) -> None:
+    for settled in await store.withdraw(visit_id, reason, AHEAD):
+        _emit(store, settled)
+
+
+async def _add(
+    store: NotificationsStore,
+    site_id: UUID,
+    patient_id: UUID,
+    event_id: UUID,
+    cadence_version: int,
+    planned: Sequence[Planned],
+) -> None:
+    for settled in await store.add(site_id, patient_id, event_id, cadence_version, planned):
+        _emit(store, settled)
 
 
 def _emit(store: NotificationsStore, settled: Settled) -> None:

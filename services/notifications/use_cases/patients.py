@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from services.notifications.domain import messages as domain
+from services.notifications.domain.cadence import due
 from services.notifications.domain.visits import Patient
 from services.notifications.store import NotificationsStore
 
@@ -34,5 +34,6 @@ async def keep_merge(store: NotificationsStore, command: KeepMerge) -> None:
 async def _reckon_again(store: NotificationsStore, patient_id: UUID) -> None:
     zone, now = await store.zone_of_patient(patient_id), store.call.now
     if zone:
+        _, policy = await store.planning()
         scheduled = await store.scheduled_of(patient_id)
-        await store.move({id: domain.due(kind, start, zone, now) for id, kind, start in scheduled})
+        await store.move({id: due(timing, zone, now, policy.hours) for id, timing in scheduled})

@@ -1,0 +1,88 @@
+"""How a message becomes a letter, a text, a call or a line in an inbox: written, and ready to be handed over."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from chassis.call import Call
+from chassis.db import Database
+from chassis.ids import to_wire
+from services.notifications.channels.email import AddressUnusable, Letter, Mailer, compose
+from services.notifications.domain.contacts import Contact
+from services.notifications.domain.kinds import Channel
+from services.notifications.domain.messages import PassedOver, Reason, TemplateRef
+from services.notifications.domain.sending import Answer, Taken, Way
+from services.notifications.wording import BrokenTemplate, Templates, Written, words_of
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What came of handing a message over."""
+
+    answer: Answer
+    code: str
+    provider_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """A message that is written and only waits for its intent to be committed."""
+
+    template: TemplateRef
+    hand_over: Callable[[], Awaitable[Sent]]
+    address_key: bytes | None = None
+    sender: str = ""
+    """By which the recipient may have opted out: the number that it is sent from."""
+
+
+class Carrier(Protocol):
+    async def pack(self, call: Call, taken: Taken, contact: Contact, way: Way) -> Parcel | PassedOver:
+        """Or why this channel cannot carry it."""
+        ...
+
+
+class Mail:
+    def __init__(self, mailer: Mailer, mail_from: str, writing: "Writing") -> None:
+        self._mailer, self._mail_from, self._writing = mailer, mail_from, writing
+
+    async def pack(self, call: Call, taken: Taken, contact: Contact, way: Way) -> Parcel | PassedOver:
+        assert way.to
+        try:
+            written = await self._writing.write(call, taken, contact, Channel.EMAIL)
+            mail = compose(self._letter(call, taken, way.to.value, written))
+        except AddressUnusable:
+            return PassedOver(Channel.EMAIL, Reason.NO_EMAIL_ADDRESS, "ADDRESS_UNUSABLE")
+        except (BrokenTemplate, ValueError) as error:
+            return PassedOver(Channel.EMAIL, Reason.TEMPLATE_BROKEN, type(error).__name__)
+
+        async def hand_over() -> Sent:
+            return Sent(*await self._mailer.send(mail))
+
+        return Parcel(written.template, hand_over)
+
+    def _letter(self, call: Call, taken: Taken, recipient: str, written: Written) -> Letter:
+        return Letter(
+            sender=self._mail_from,
+            sender_name=taken.site.discreet_name,
+            recipient=recipient,
+            subject=written.subject,
+            text=written.text,
+            message_id=to_wire("message", taken.id),
+            language=written.template.language,
+            written=call.now,
+        )
+
+
+class Writing:
+    """Texts of the chain and the site, else those that are shipped."""
+
+    def __init__(self, db: Database, templates: Templates) -> None:
+        self._db, self._templates = db, templates
+
+    async def write(self, call: Call, taken: Taken, contact: Contact, channel: Channel) -> Written:
+        return self._templates.write(taken.kind, contact.language, words_of(taken, contact.given_name))
+
+
+def carriers_of(db: Database, mailer: Mailer, mail_from: str, templates: Templates) -> Mapping[Channel, Carrier]:
+    writing = Writing(db, templates)
+    return {Channel.EMAIL: Mail(mailer, mail_from, writing)}

@@ -1,0 +1,12 @@
+"""One function per event that notifications reads. No ack, no dedup, no retry: the chassis does that."""
+
+from collections.abc import Mapping
+
+from chassis.consumer import Reads
+from services.notifications.consumers import bills, copies, visits
+
+READS: Mapping[str, Reads] = {
+    "SCHEDULING": {**copies.OF_SCHEDULING, **visits.READS},
+    "PATIENTS": copies.OF_PATIENTS,
+    "BILLING": bills.READS,
+}

@@ -1,0 +1,118 @@
+"""Events of billing: what is told of estimates, invoices, payments and packages, and what need not be told any more."""
+
+from collections.abc import Awaitable, Callable
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from atoll.billing.v1.events_pb2 import (
+    CardChargeFailed,
+    CreditNoteIssued,
+    DepositForfeited,
+    DepositReleased,
+    EstimateAcknowledged,
+    EstimateIssued,
+    InvoiceIssued,
+    InvoicePaid,
+    PackageExpired,
+    PackageExpiring,
+    PackageSold,
+    PackageStopped,
+    PaymentReceived,
+    RefundSucceeded,
+)
+from chassis.consumer import Reads
+from chassis.ids import from_wire
+from chassis.money import from_wire as money_from_wire
+from chassis.times import from_date
+from services.notifications.domain.kinds import MessageKind
+from services.notifications.domain.matters import Matter, MatterKind
+from services.notifications.store import NotificationsStore
+from services.notifications.use_cases import messages
+
+Handler = Callable[[NotificationsStore, Any], Awaitable[None]]
+
+
+def _told(kind: MessageKind, of: MatterKind, id_field: str, amount_field: str = "", date_field: str = "") -> Handler:
+    """Tells one kind of message of what an event says once, and that nothing takes back."""
+
+    async def tell(store: NotificationsStore, event: Any) -> None:
+        event_id = UUID(event.meta.event_id)
+        matter = _matter(event_id, of, event, id_field, amount_field, date_field)
+        await messages.tell_matter(store, messages.TellMatter(matter, (kind,), event_id))
+
+    return tell
+
+
+def _matter(
+    id: UUID, of: MatterKind, event: Any, id_field: str, amount_field: str = "", date_field: str = ""
+) -> Matter:
+    return Matter(
+        id,
+        of,
+        from_wire("site", event.site_id),
+        from_wire("patient", event.patient_id),
+        money_from_wire(getattr(event, amount_field), amount_field) if amount_field else None,
+        _day(event, date_field) if date_field else None,
+        number=getattr(event, "display_number", ""),
+        about=getattr(event, id_field),
+    )
+
+
+def _day(event: Message, field: str) -> date | None:
+    return from_date(getattr(event, field), field) if event.HasField(field) else None
+
+
+async def tell_estimate(store: NotificationsStore, event: EstimateIssued) -> None:
+    matter = _matter(from_wire("estimate", event.estimate_id), MatterKind.ESTIMATE, event, "estimate_id", "total")
+    kinds = (MessageKind.ESTIMATE_READY,)
+    await messages.tell_matter(store, messages.TellMatter(matter, kinds, UUID(event.meta.event_id)))
+
+
+async def close_estimate(store: NotificationsStore, event: EstimateAcknowledged) -> None:
+    matter = _matter(from_wire("estimate", event.estimate_id), MatterKind.ESTIMATE, event, "estimate_id")
+    await messages.close_matter(store, matter, [MessageKind.ESTIMATE_READY])
+
+
+async def tell_invoice(store: NotificationsStore, event: InvoiceIssued) -> None:
+    """What is paid when it is issued asks for nothing."""
+    matter = _matter(
+        from_wire("invoice", event.invoice_id), MatterKind.INVOICE, event, "invoice_id", "balance", "due_date"
+    )
+    owes = matter.amount is not None and matter.amount.minor > 0
+    kinds = (MessageKind.INVOICE_ISSUED, *([MessageKind.BALANCE_DUE] if owes else []))
+    await messages.tell_matter(store, messages.TellMatter(matter, kinds, UUID(event.meta.event_id)))
+
+
+async def close_invoice(store: NotificationsStore, event: InvoicePaid) -> None:
+    matter = _matter(from_wire("invoice", event.invoice_id), MatterKind.INVOICE, event, "invoice_id")
+    await messages.close_matter(store, matter, [MessageKind.BALANCE_DUE])
+
+
+async def tell_credit_note(store: NotificationsStore, event: CreditNoteIssued) -> None:
+    if event.voids:
+        matter = _matter(from_wire("invoice", event.invoice_id), MatterKind.INVOICE, event, "invoice_id")
+        await messages.close_matter(store, matter, [MessageKind.INVOICE_ISSUED, MessageKind.BALANCE_DUE])
+    await _credit_note(store, event)
+
+
+_credit_note = _told(MessageKind.CREDIT_NOTE_ISSUED, MatterKind.CREDIT_NOTE, "credit_note_id", "total")
+_PACKAGE = MatterKind.PACKAGE_SALE, "package_sale_id"
+READS: Reads = {
+    EstimateIssued: tell_estimate,
+    EstimateAcknowledged: close_estimate,
+    InvoiceIssued: tell_invoice,
+    InvoicePaid: close_invoice,
+    CreditNoteIssued: tell_credit_note,
+    PaymentReceived: _told(MessageKind.PAYMENT_RECEIVED, MatterKind.PAYMENT, "payment_id", "amount"),
+    RefundSucceeded: _told(MessageKind.REFUND_MADE, MatterKind.REFUND, "refund_id", "amount"),
+    CardChargeFailed: _told(MessageKind.CARD_CHARGE_FAILED, MatterKind.CARD_CHARGE, "card_charge_id", "amount"),
+    DepositReleased: _told(MessageKind.DEPOSIT_RELEASED, MatterKind.PAYMENT, "payment_id", "amount"),
+    DepositForfeited: _told(MessageKind.DEPOSIT_FORFEITED, MatterKind.PAYMENT, "payment_id", "amount"),
+    PackageSold: _told(MessageKind.PACKAGE_SOLD, *_PACKAGE, "price"),
+    PackageExpiring: _told(MessageKind.PACKAGE_EXPIRING, *_PACKAGE, "", "expire_date"),
+    PackageExpired: _told(MessageKind.PACKAGE_EXPIRED, *_PACKAGE),
+    PackageStopped: _told(MessageKind.PACKAGE_STOPPED, *_PACKAGE, "refundable"),
+}

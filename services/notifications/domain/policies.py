@@ -1,0 +1,42 @@
+"""What a chain says of its messages: when they may reach people, how many texts, what one costs. Pure."""
+
+from dataclasses import dataclass
+from datetime import time
+
+from chassis.errors import DomainError, Kind, Violation
+from services.notifications.domain.caps import COURTESY, Cap
+from services.notifications.domain.hours import HOURS, SendingHours
+
+EARLIEST, LATEST = time(8), time(21)
+"""Hours in which anybody may be called at all: 47 CFR 64.1200(c)(1)."""
+TEXTS_A_DAY_MAX, TEXTS_A_WEEK_MAX = 10, 50
+PRICE_MAX_MICROS = 10_000_000
+
+
+class PolicyRefused(DomainError):
+    kind, reason, message = Kind.INVALID, "POLICY_REFUSED", "the policy cannot be kept"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPolicy:
+    hours: SendingHours
+    courtesy: Cap
+    text_price_micros: int
+    """Of one segment of a text, in millionths of a dollar: for the cost of an announcement."""
+    version: int
+
+
+SHIPPED_POLICY = ChainPolicy(HOURS, COURTESY, 8_300, 0)
+
+
+def check_policy(policy: ChainPolicy) -> None:
+    faults = list[tuple[str, str]]()
+    hours, cap = policy.hours, policy.courtesy
+    if not EARLIEST <= hours.begin < hours.end <= LATEST:
+        faults.append(("begin_time", "hours are between 08:00 and 21:00, and end after they begin"))
+    if not 1 <= cap.a_day <= TEXTS_A_DAY_MAX:
+        faults.append(("texts_a_day", f"is not between 1 and {TEXTS_A_DAY_MAX}"))
+    if not cap.a_day <= cap.a_week <= TEXTS_A_WEEK_MAX:
+        faults.append(("texts_a_week", f"is not between those of a day and {TEXTS_A_WEEK_MAX}"))
+    if faults:
+        raise PolicyRefused(*(Violation(field, "POLICY_REFUSED", rule) for field, rule in faults))
