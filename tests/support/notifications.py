@@ -19,7 +19,15 @@ from atoll.patients.v1.patient_service_pb2 import (
     GetContactDetailsRequest,
     GetContactDetailsResponse,
 )
-from atoll.scheduling.v1.events_pb2 import BookedVisit, CourseBooked, SiteRegistered, VisitCancelled, VisitMissed
+from atoll.scheduling.v1.events_pb2 import (
+    BookedVisit,
+    CourseBooked,
+    SiteRegistered,
+    VisitCancelled,
+    VisitCompleted,
+    VisitConfirmed,
+    VisitMissed,
+)
 from chassis.client import connect
 from chassis.ids import new_id, to_wire
 from chassis.times import to_timestamp
@@ -126,6 +134,12 @@ class Office:
 
     def cancelled(self, booked: CourseBooked, visit: int = 0) -> VisitCancelled:
         return VisitCancelled(**self._of(booked, visit))
+
+    def confirmed(self, booked: CourseBooked, visit: int = 0) -> VisitConfirmed:
+        return VisitConfirmed(**self._of(booked, visit))
+
+    def completed(self, booked: CourseBooked, visit: int = 0) -> VisitCompleted:
+        return VisitCompleted(**self._of(booked, visit))
 
     def missed(self, booked: CourseBooked, visit: int = 0) -> VisitMissed:
         return VisitMissed(**self._of(booked, visit))

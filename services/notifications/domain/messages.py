@@ -13,6 +13,14 @@ class MessageNotFound(DomainError):
     kind, reason, message = Kind.NOT_FOUND, "MESSAGE_NOT_FOUND", "no such message"
 
 
+class MessageNotEnded(DomainError):
+    kind, reason, message = Kind.CONFLICT, "MESSAGE_NOT_ENDED", "the message is still to go out"
+
+
+class MessageOutOfDate(DomainError):
+    kind, reason, message = Kind.CONFLICT, "MESSAGE_OUT_OF_DATE", "what the message is about is over"
+
+
 class Status(StrEnum):
     SCHEDULED = "SCHEDULED"
     SENDING = "SENDING"
@@ -50,6 +58,7 @@ class Reason(StrEnum):
     PATIENT_DECEASED = "PATIENT_DECEASED"
 
 
+UNSETTLED = frozenset({Status.SCHEDULED, Status.SENDING})
 WITHDRAWN_BECAUSE = {VisitStatus.CANCELLED: Reason.VISIT_CANCELLED, VisitStatus.MISSED: Reason.VISIT_MISSED}
 
 

@@ -39,3 +39,7 @@ class Pause:
     reason: str
     begin: datetime
     end: datetime | None = None
+
+
+def scope_of(channel: Channel | None, kind: MessageKind | None) -> PauseScope:
+    return PauseScope.CHANNEL if channel else PauseScope.KIND if kind else PauseScope.SITE

@@ -123,7 +123,7 @@ def next_step(taken: Taken, now: datetime) -> Settle | Postpone | Send:
     if reason := _withdrawn_because(taken):
         return settle(taken, Status.WITHDRAWN, reason)
     if taken.timing.until and now >= taken.timing.until:
-        return settle(taken, Status.SUPPRESSED, Reason.VISIT_STARTED)
+        return settle(taken, Status.SUPPRESSED, Reason.VISIT_STARTED if taken.visit else Reason.TOO_LATE)
     if taken.unless_confirmed and taken.visit and taken.visit.status is VisitStatus.CONFIRMED:
         return settle(taken, Status.SUPPRESSED, Reason.VISIT_CONFIRMED)
     if taken.attempts >= ATTEMPTS_MAX and len(taken.channels) == 1:
@@ -137,7 +137,7 @@ def next_step(taken: Taken, now: datetime) -> Settle | Postpone | Send:
 def _withdrawn_because(taken: Taken) -> Reason | None:
     if taken.matter_closed:
         return Reason.MATTER_CLOSED
-    if taken.visit is None or taken.timing.anchor in {Anchor.CANCELLED, Anchor.MISSED, Anchor.COMPLETED}:
+    if taken.visit is None or taken.timing.anchor in {Anchor.CANCELLED, Anchor.MISSED, Anchor.COMPLETED, Anchor.TOLD}:
         return None
     if taken.for_start != taken.visit.start:
         return Reason.VISIT_MOVED

@@ -13,8 +13,10 @@ from chassis.ids import from_wire, to_wire
 from chassis.pages import BadPageToken, Page
 from chassis.times import to_instant, to_timestamp
 from services.notifications.domain.messages import PassedOver, Status
+from services.notifications.rpc.common import channel_of, channel_to_wire, kind_to_wire
 from services.notifications.store import NotificationsStore
 from services.notifications.store.messages import FIRST, passed_over_of
+from services.notifications.use_cases.resending import resend
 
 FOREVER = datetime.max.replace(tzinfo=UTC)
 
@@ -40,6 +42,15 @@ class MessageServicer:
         )
         shown, token = page.cut(found, key=lambda row: [row["due_at"].isoformat(), str(row["id"])])
         return pb.ListMessagesResponse(messages=map(message_to_wire, shown), next_page_token=token)
+
+    async def ResendMessage(self, request: pb.ResendMessageRequest, call: Call) -> pb.ResendMessageResponse:
+        message_id = from_wire("message", request.message_id)
+        channel = channel_of(request.channel) if request.channel else None
+
+        async def work(store: NotificationsStore) -> pb.ResendMessageResponse:
+            return pb.ResendMessageResponse(message=message_to_wire(await resend(store, message_id, channel)))
+
+        return await self._db.once(call, request, pb.ResendMessageResponse, NotificationsStore, work)
 
     async def CountMessages(self, request: pb.CountMessagesRequest, call: Call) -> pb.CountMessagesResponse:
         site_id = from_wire("site", request.site_id) if request.site_id else None
@@ -87,7 +98,7 @@ def message_to_wire(row: Record) -> message_pb2.Message:
         patient_id=to_wire("patient", row["patient_id"]),
         visit_id=to_wire("visit", row["visit_id"]) if row["visit_id"] else "",
         site_id=to_wire("site", row["site_id"]),
-        kind=message_pb2.MessageKind.Value(f"MESSAGE_KIND_{row['kind']}"),
+        kind=kind_to_wire(row["kind"]),
         channel=channel_to_wire(row["channel"]),
         due_time=to_timestamp(row["due_at"]),
         status=_wire_status(row["status"]),
@@ -104,10 +115,6 @@ def message_to_wire(row: Record) -> message_pb2.Message:
         passed_over=map(_passed_over, passed_over_of(row)),
         deliver_time=to_timestamp(row["delivered_at"]) if row["delivered_at"] else None,
     )
-
-
-def channel_to_wire(channel: str) -> message_pb2.Channel.ValueType:
-    return message_pb2.Channel.Value(f"CHANNEL_{channel}")
 
 
 def _wire_reason(reason: str | None) -> message_pb2.MessageReason.ValueType:

@@ -1,5 +1,11 @@
 """All SQL of notifications, by noun: statements, compiled at import, and stores that turn rows into domain objects."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
+from chassis.errors import DomainError
+from chassis.etags import StaleEtag
+from services.notifications.domain.pauses import AlreadyPaused
 from services.notifications.store.cadence import CadenceStore
 from services.notifications.store.copies import CopyStore
 from services.notifications.store.messages import MessageStore
@@ -8,3 +14,8 @@ from services.notifications.store.sending import SendingStore
 
 class NotificationsStore(CopyStore, CadenceStore, MessageStore, SendingStore):
     """Everything that notifications reads and writes, in one transaction."""
+
+    refusals: ClassVar[Mapping[str, type[DomainError]]] = {
+        "pause_once_idx": AlreadyPaused,
+        "cadence_pkey": StaleEtag,
+    }

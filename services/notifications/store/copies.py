@@ -158,6 +158,7 @@ KEEP_MATTER = Statement(
         set_={name: _matter.excluded[name] for name in ("amount_minor", "currency", "due_date", "number", "about")},
     ).returning(matter.c.closed_at)
 )
+MATTER_CLOSED = Statement(select(matter.c.closed_at).where(matter.c.chain_id == CHAIN, matter.c.id == ID))
 CLOSE_MATTER = Statement(
     _closed.on_conflict_do_update(
         index_elements=["chain_id", "id"],
@@ -270,6 +271,10 @@ class CopyStore(AliasStore):
             about=told.about,
         )
         return row is not None and row["closed_at"] is None
+
+    async def is_closed(self, matter_id: UUID) -> bool:
+        row = await self.row(MATTER_CLOSED, id=matter_id)
+        return bool(row and row["closed_at"])
 
     async def close_matter(self, told: Matter) -> None:
         of = {"site_id": told.site_id, "patient_id": told.patient_id, "kind": told.kind}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 from sqlalchemy import (
@@ -13,6 +14,7 @@ from sqlalchemy import (
     Integer,
     Text,
     Uuid,
+    and_,
     any_,
     exists,
     func,
@@ -20,6 +22,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -40,14 +43,15 @@ from services.notifications.domain.messages import (
     Status,
 )
 from services.notifications.store.copies import CHAIN, ID, PATIENTS
-from services.notifications.tables import UNSENT, matter, message
+from services.notifications.tables import UNSENT, matter, message, patient, visit
 
 FIRST = datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)
 """Sorts before every message."""
 SETTLED = tuple(message.c[name] for name in ("id", "patient_id", "visit_id", "site_id", "status"))
-_of_event: dict[str, TypeArgument] = {"site_id": Uuid, "patient_id": Uuid, "event_id": Uuid, "cadence_version": Integer}
+_of_event: dict[str, TypeArgument] = {"site_id": Uuid, "event_id": Uuid, "cadence_version": Integer}
 _of_message: dict[str, TypeArgument] = {
     "id": Uuid,
+    "patient_id": Uuid,
     "visit_id": Uuid,
     "for_start": Instant,
     "matter_id": Uuid,
@@ -109,6 +113,61 @@ _about = (
     .scalar_subquery()
     .label("about")
 )
+_new_id, _rule = param("new_id", Uuid), param("rule", Text)
+_new_channels, _new_due = param("channels", ARRAY(Text)), param("due_at", Instant)
+_same = (
+    "chain_id",
+    "site_id",
+    "patient_id",
+    "visit_id",
+    "matter_id",
+    "kind",
+    "cadence_version",
+    "anchor",
+    "anchor_at",
+    "offset_minutes",
+    "until_at",
+    "text",
+    "event_id",
+)
+_visit_now = (
+    select(visit.c.start_at).where(visit.c.chain_id == CHAIN, visit.c.id == message.c.visit_id).scalar_subquery()
+)
+COPY = Statement(
+    pg_insert(message).from_select(
+        [*_same, "id", "rule", "for_start", "channels", "channel", "due_at", "status"],
+        select(
+            *(message.c[name] for name in _same),
+            _new_id,
+            _rule,
+            _visit_now,
+            _new_channels,
+            param("channel", Text),
+            _new_due,
+            literal_column("'SCHEDULED'"),
+        ).where(message.c.chain_id == CHAIN, message.c.id == ID),
+    )
+)
+_ends = PATIENTS.each_end(visit.c.patient_id, "ends")
+_known = patient.alias("known")
+# Whoever has a visit that is not off, each once, in the zone of the survivor where that is known.
+RECIPIENTS = Statement(
+    select(_ends.c.id, func.min(func.coalesce(_known.c.time_zone, patient.c.time_zone)).label("time_zone"))
+    .select_from(visit)
+    .join(_ends, true())
+    .join(patient, and_(patient.c.chain_id == CHAIN, patient.c.id == visit.c.patient_id))
+    .outerjoin(_known, and_(_known.c.chain_id == CHAIN, _known.c.id == _ends.c.id))
+    .where(
+        visit.c.chain_id == CHAIN,
+        visit.c.site_id == param("site_id", Uuid),
+        visit.c.status.in_((literal_column("'BOOKED'"), literal_column("'CONFIRMED'"))),
+        visit.c.start_at >= param("start_at", Instant),
+        visit.c.start_at < param("end_at", Instant),
+    )
+    .group_by(_ends.c.id)
+    .order_by(_ends.c.id)
+    .limit(param("limit", Integer))
+)
 MESSAGE = Statement(select(message, _about).where(message.c.chain_id == CHAIN, message.c.id == ID))
 _status, _site_id, _about_id = param("status", Text), param("site_id", Uuid), param("about_id", Uuid)
 _due_by = message.c.due_at <= param("due_by", Instant)
@@ -142,16 +201,15 @@ NEXT_DUE = Statement(
 
 class MessageStore(Store):
     async def add(
-        self, site_id: UUID, patient_id: UUID, event_id: UUID, cadence_version: int, planned: Sequence[Planned]
+        self, site_id: UUID, event_id: UUID, cadence_version: int, planned: Sequence[tuple[UUID, Planned]]
     ) -> list[Settled]:
-        """Those of the added that are settled from the start."""
-        columns = [_row(each) for each in planned]
+        """Each with the patient that it is written to. Those of the added that are settled from the start."""
+        columns = [{"patient_id": patient_id, **_row(each)} for patient_id, each in planned]
         if not columns:
             return []
         added = await self.rows(
             ADD_MESSAGES,
             site_id=site_id,
-            patient_id=patient_id,
             event_id=event_id,
             cadence_version=cadence_version,
             **{name: [row[name] for row in columns] for name in columns[0]},
@@ -183,6 +241,18 @@ class MessageStore(Store):
         if row is None:
             raise MessageNotFound(message_id=to_wire("message", message_id))
         return row
+
+    async def copy_message(self, message_id: UUID, rule: str, channels: Sequence[Channel], due_at: datetime) -> UUID:
+        """Another of the same, which names the visit's time as it is now."""
+        copied = new_id()
+        told = {"new_id": copied, "rule": rule, "channels": list(channels), "channel": channels[0], "due_at": due_at}
+        await self.rows(COPY, id=message_id, **told)
+        return copied
+
+    async def recipients(self, site_id: UUID, start: datetime, end: datetime, limit: int) -> dict[UUID, ZoneInfo]:
+        """Patients with a visit then that is not off, each with their zone."""
+        found = await self.rows(RECIPIENTS, site_id=site_id, start_at=start, end_at=end, limit=limit)
+        return {row["id"]: ZoneInfo(row["time_zone"]) for row in found}
 
     async def messages(
         self,

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, Integer, Text, Uuid, text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.aliases import alias_table
@@ -72,6 +72,7 @@ visit = chain_table(
     one_of("status", VisitStatus),
     CheckConstraint("status NOT IN ('BOOKED', 'CONFIRMED') OR start_at IS NOT NULL", name="start"),
 )
+Index("visit_site_idx", *(visit.c[name] for name in ("chain_id", "site_id", "start_at")))
 
 # A hold or a bill, as far as a message speaks of it.
 matter = chain_table(

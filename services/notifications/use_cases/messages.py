@@ -161,7 +161,8 @@ async def _add(
     cadence_version: int,
     planned: Sequence[Planned],
 ) -> None:
-    for settled in await store.add(site_id, patient_id, event_id, cadence_version, planned):
+    of_patient = [(patient_id, each) for each in planned]
+    for settled in await store.add(site_id, event_id, cadence_version, of_patient):
         _emit(store, settled)
 
 

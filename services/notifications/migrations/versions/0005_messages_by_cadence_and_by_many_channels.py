@@ -159,6 +159,7 @@ def upgrade() -> None:
     op.add_column("visit", sa.Column("protocol_id", sa.Uuid(), nullable=True))
     op.add_column("visit", sa.Column("protocol_version_id", sa.Uuid(), nullable=True))
     op.add_column("visit", sa.Column("version", sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.create_index("visit_site_idx", "visit", ["chain_id", "site_id", "start_at"])
     op.execute("ALTER TABLE message NO FORCE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE visit NO FORCE ROW LEVEL SECURITY")
     op.execute("UPDATE visit SET end_at = start_at")
