@@ -31,12 +31,49 @@ class MessageNotFound(DomainError):
 
 
 class MessageKind(StrEnum):
+    """What a message is for; message.proto says when each is sent."""
+
     VISIT_CONFIRMATION = "VISIT_CONFIRMATION"
     VISIT_REMINDER = "VISIT_REMINDER"
+    VISIT_PREPARATION = "VISIT_PREPARATION"
+    VISIT_MOVED = "VISIT_MOVED"
+    VISIT_CANCELLED = "VISIT_CANCELLED"
+    VISIT_MISSED = "VISIT_MISSED"
+    VISIT_FOLLOW_UP = "VISIT_FOLLOW_UP"
+    COMPANION_PICK_UP = "COMPANION_PICK_UP"
+    HOLD_EXPIRED = "HOLD_EXPIRED"
+    ESTIMATE_READY = "ESTIMATE_READY"
+    INVOICE_ISSUED = "INVOICE_ISSUED"
+    PAYMENT_RECEIVED = "PAYMENT_RECEIVED"
+    REFUND_MADE = "REFUND_MADE"
+    CREDIT_NOTE_ISSUED = "CREDIT_NOTE_ISSUED"
+    CARD_CHARGE_FAILED = "CARD_CHARGE_FAILED"
+    BALANCE_DUE = "BALANCE_DUE"
+    DEPOSIT_RELEASED = "DEPOSIT_RELEASED"
+    DEPOSIT_FORFEITED = "DEPOSIT_FORFEITED"
+    PACKAGE_SOLD = "PACKAGE_SOLD"
+    PACKAGE_EXPIRING = "PACKAGE_EXPIRING"
+    PACKAGE_EXPIRED = "PACKAGE_EXPIRED"
+    PACKAGE_STOPPED = "PACKAGE_STOPPED"
+    CONSENT_OUTDATED = "CONSENT_OUTDATED"
+    OPT_OUT_CONFIRMED = "OPT_OUT_CONFIRMED"
+    OPT_IN_CONFIRMED = "OPT_IN_CONFIRMED"
+    HELP = "HELP"
+    CONFIRM_RECEIVED = "CONFIRM_RECEIVED"
+    MOVE_RECEIVED = "MOVE_RECEIVED"
+    REPLY_RECEIVED = "REPLY_RECEIVED"
+    ANNOUNCEMENT = "ANNOUNCEMENT"
+
+
+PLANNED = (MessageKind.VISIT_CONFIRMATION, MessageKind.VISIT_REMINDER)
+"""What a visit gets when it is booked."""
 
 
 class Channel(StrEnum):
     EMAIL = "EMAIL"
+    SMS = "SMS"
+    VOICE = "VOICE"
+    IN_APP = "IN_APP"
 
 
 class Status(StrEnum):
@@ -95,7 +132,7 @@ def plan(visit: Visit, zone: ZoneInfo, now: datetime) -> list[Planned]:
     """The messages of a visit whose booking is heard of `now`, for a patient in `zone`."""
     reason = WITHDRAWN_BECAUSE.get(visit.status)
     status = Status.WITHDRAWN if reason else Status.SCHEDULED
-    return [Planned(visit.id, kind, due(kind, visit.start, zone, now), status, reason) for kind in MessageKind]
+    return [Planned(visit.id, kind, due(kind, visit.start, zone, now), status, reason) for kind in PLANNED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +169,8 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class TemplateRef:
-    """Which text was sent; the version is a digest of it, so that none can be changed under its name."""
+    """Which text was sent. Of a shipped one the code is its kind, the version a digest of it; of a chain's own the code
+    is its id, the version its number. Neither can be changed under its name."""
 
     code: str
     version: str
