@@ -27,7 +27,17 @@ from chassis.tracing import traceparent_of
 from services.notifications.channels.email import AddressUnusable, Letter, Mailer, compose
 from services.notifications.clients import Patients, PatientsAway
 from services.notifications.domain import messages as domain
-from services.notifications.domain.messages import Contact, Postpone, Reason, Retry, Send, Settle, Status, Taken
+from services.notifications.domain.messages import (
+    Channel,
+    Contact,
+    Postpone,
+    Reason,
+    Retry,
+    Send,
+    Settle,
+    Status,
+    Taken,
+)
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
 from services.notifications.tables import NO_CHAIN
@@ -156,7 +166,8 @@ class Sender:
         if end := domain.unreachable(taken, contact):
             return end
         try:
-            written = self._templates.write(taken.kind, contact.language, words_of(taken, contact.given_name))
+            words = words_of(taken, contact.given_name)
+            written = self._templates.write(taken.kind, Channel.EMAIL, contact.language, words, None)
             mail = compose(self._letter(call, taken, contact, written))
         except AddressUnusable:
             return domain.settle(taken, Status.SUPPRESSED, Reason.NO_EMAIL_ADDRESS, "ADDRESS_UNUSABLE")
@@ -181,6 +192,7 @@ class Sender:
             message_id=to_wire("message", taken.id),
             language=written.template.language,
             written=call.now,
+            html=written.html,
         )
 
     def _call(self, chain_id: UUID, cause: str = "") -> Call:
