@@ -3,7 +3,8 @@
 from services.notifications.store.copies import CopyStore
 from services.notifications.store.messages import MessageStore
 from services.notifications.store.sending import SendingStore
+from services.notifications.store.templates import TemplateStore
 
 
-class NotificationsStore(CopyStore, MessageStore, SendingStore):
+class NotificationsStore(CopyStore, MessageStore, SendingStore, TemplateStore):
     """Everything that notifications reads and writes, in one transaction."""
