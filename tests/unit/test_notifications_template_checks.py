@@ -1,18 +1,22 @@
 """What a template of a chain's own must be like to be saved: each rule, and where it is broken."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from services.notifications.domain.messages import Channel, MessageKind
 from services.notifications.domain.templates import Content, OwnTemplate, Spot
+from services.notifications.domain.variables import VARIABLES
 from services.notifications.wording import BrokenTemplate, Templates
 from services.notifications.wording.checks import faults
 from services.notifications.wording.samples import SAMPLE
 from services.notifications.wording.templates import Source, source_of, write
 from tests.support.service import NOW
 
+ROOT = Path(__file__).parents[2]
 EMAIL = Spot(MessageKind.VISIT_REMINDER, Channel.EMAIL, "en", None)
 SMS = replace(EMAIL, channel=Channel.SMS)
 VIETNAMESE = replace(SMS, language="vi")
@@ -245,6 +249,16 @@ def test_a_companions_email_says_no_more_than_a_text() -> None:
 def test_an_answer_to_a_text_need_not_name_a_phone() -> None:
     spot = replace(SMS, kind=MessageKind.REPLY_RECEIVED)
     assert of(spot, "{{ site_name }}: thank you.") == []
+
+
+def test_the_page_about_templates_names_every_rule_and_every_variable() -> None:
+    page = (ROOT / "docs" / "templates.md").read_text()
+    source = (ROOT / "services" / "notifications" / "wording" / "checks.py").read_text()
+    source += (ROOT / "services" / "notifications" / "wording" / "engine.py").read_text()
+    named = set(re.findall(r'"([A-Z]{4,}(?:_[A-Z]+)+)"', source))
+    assert len(named) > 15
+    assert {rule for rule in named if not re.search(rf"\b{rule}\b", page)} == set()
+    assert {each.name for each in VARIABLES if f"`{each.name}`" not in page} == set()
 
 
 def own(spot: Spot, content: Content) -> OwnTemplate:
