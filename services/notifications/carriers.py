@@ -2,17 +2,25 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic
 from typing import Protocol
 
 from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import to_wire
-from services.notifications.channels.email import AddressUnusable, Letter, Mailer, compose
+from services.notifications.channels.email import AddressUnusable, Invitation, Letter, Mailer, compose
 from services.notifications.domain.contacts import Contact
-from services.notifications.domain.kinds import Channel
+from services.notifications.domain.kinds import Channel, MessageKind
 from services.notifications.domain.messages import PassedOver, Reason, TemplateRef
 from services.notifications.domain.sending import Answer, Taken, Way
+from services.notifications.domain.templates import WITH_INVITATION, OwnTemplate
+from services.notifications.store import NotificationsStore
 from services.notifications.wording import BrokenTemplate, Templates, Written, words_of
+
+KEPT_S, KEPT_MAX = 5.0, 10_000
+"""How long, and how many, texts of chains' own are remembered."""
+EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,25 @@ class Mail:
             message_id=to_wire("message", taken.id),
             language=written.template.language,
             written=call.now,
+            html=written.html,
+            invitation=_invitation(taken) if taken.kind in WITH_INVITATION else None,
         )
+
+
+def _invitation(taken: Taken) -> Invitation | None:
+    """What is heard of later has the higher number."""
+    if taken.visit is None:
+        return None
+    visit, site = taken.visit, taken.site
+    return Invitation(
+        uid=to_wire("visit", visit.id),
+        sequence=int((taken.timing.anchor_at - EPOCH).total_seconds()),
+        start=visit.start,
+        end=visit.end,
+        summary=site.discreet_name,
+        location="Online" if visit.telehealth else site.address,
+        cancelled=taken.kind is MessageKind.VISIT_CANCELLED,
+    )
 
 
 class Writing:
@@ -78,9 +104,26 @@ class Writing:
 
     def __init__(self, db: Database, templates: Templates) -> None:
         self._db, self._templates = db, templates
+        self._kept: dict[tuple[object, ...], tuple[float, OwnTemplate | None]] = {}
 
     async def write(self, call: Call, taken: Taken, contact: Contact, channel: Channel) -> Written:
-        return self._templates.write(taken.kind, contact.language, words_of(taken, contact.given_name))
+        own = await self._own(call, taken, contact.language, channel)
+        return self._templates.write(taken.kind, channel, contact.language, words_of(taken, contact), own)
+
+    async def _own(self, call: Call, taken: Taken, language: str, channel: Channel) -> OwnTemplate | None:
+        """As it was within the last seconds: a transaction for each message would cost more than sending it."""
+        place = call.chain_id, taken.kind, channel, language, taken.site.id
+        until, own = self._kept.get(place, (0.0, None))
+        if monotonic() >= until:
+            own = await self._db.job(
+                call,
+                NotificationsStore,
+                lambda store: store.own_template(taken.kind, channel, language, taken.site.id),
+            )
+            if len(self._kept) >= KEPT_MAX:
+                self._kept.clear()
+            self._kept[place] = monotonic() + KEPT_S, own
+        return own
 
 
 def carriers_of(db: Database, mailer: Mailer, mail_from: str, templates: Templates) -> Mapping[Channel, Carrier]:

@@ -3,13 +3,14 @@
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from functools import partial
 
 import aiosmtplib
+from icalendar import Calendar, Event, vCalAddress
 
 from services.notifications.domain.sending import Answer
 
@@ -20,6 +21,25 @@ ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0
 """As HTML has it: what every server carries, none of the RFC's rarer forms."""
 POLICY = SMTP.clone(cte_type="7bit")
 TAKEN, LINE_BROKE = "SMTP_250", "SMTP_NO_ANSWER"
+PRODUCT = "-//Atoll//Notifications//EN"
+UNSUBSCRIBE = re.compile(r"(?:https://|mailto:)[^\s<>,]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Invitation:
+    """A visit as calendars keep it (RFC 5545). One of the same `uid` and a higher `sequence` replaces the earlier."""
+
+    uid: str
+    sequence: int
+    start: datetime
+    end: datetime
+    summary: str  # The site's discreet name and nothing else: calendars are shared, and shown on locked screens.
+    location: str
+    cancelled: bool = False
+
+    @property
+    def method(self) -> str:
+        return "CANCEL" if self.cancelled else "REQUEST"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +52,10 @@ class Letter:
     message_id: str  # Its own, whatever the attempt: a reader's mail program drops the second copy.
     language: str
     written: datetime
+    html: str | None = None
+    invitation: Invitation | None = None
+    unsubscribe: str | None = None
+    """Where nobody needs the letter: the https: or mailto: address by which no more of its kind come."""
 
 
 class AddressUnusable(Exception):
@@ -39,7 +63,7 @@ class AddressUnusable(Exception):
 
 
 def compose(letter: Letter) -> EmailMessage:
-    """ValueError where something in it cannot be a line of the head."""
+    """Plain text, HTML and invitation as alternatives. ValueError where something cannot be a line of the head."""
     mail = EmailMessage(policy=POLICY)
     mail["From"] = Address(letter.sender_name, addr_spec=letter.sender)
     if not ADDRESS.fullmatch(letter.recipient):
@@ -49,9 +73,46 @@ def compose(letter: Letter) -> EmailMessage:
     mail["Date"] = letter.written
     mail["Message-ID"] = f"<{letter.message_id}@{domain_of(letter.sender)}>"
     mail["Auto-Submitted"] = "auto-generated"
+    if letter.unsubscribe:
+        mail["List-Unsubscribe"] = _unsubscribe(letter.unsubscribe)
     mail.set_content(letter.text)
-    mail["Content-Language"] = letter.language
+    if letter.html:
+        mail.add_alternative(letter.html, subtype="html")
+    if letter.invitation:
+        content = _calendar(letter, letter.invitation).to_ical().decode()
+        mail.add_alternative(content, subtype="calendar", params={"method": letter.invitation.method})
+    mail["Content-Language"] = letter.language  # Last: each alternative takes what is known of the content along.
     return mail
+
+
+def _unsubscribe(address: str) -> str:
+    if not UNSUBSCRIBE.fullmatch(address):
+        raise ValueError("not an address by which to unsubscribe")
+    return f"<{address}>"
+
+
+def _calendar(letter: Letter, invitation: Invitation) -> Calendar:
+    """RFC 5546 wants an attendee: it is the address that the letter goes to, without a name, and no answer is asked."""
+    calendar, event = Calendar(), Event()
+    calendar.add("prodid", PRODUCT)
+    calendar.add("version", "2.0")
+    calendar.add("method", invitation.method)
+    event.add("uid", invitation.uid)
+    event.add("sequence", invitation.sequence)
+    event.add("dtstamp", letter.written.astimezone(UTC))
+    event.add("dtstart", invitation.start.astimezone(UTC))  # Each calendar shows it in its owner's zone.
+    event.add("dtend", invitation.end.astimezone(UTC))
+    event.add("summary", invitation.summary)
+    event.add("location", invitation.location)
+    event.add("status", "CANCELLED" if invitation.cancelled else "CONFIRMED")
+    event.add("class", "PRIVATE")
+    organizer, attendee = vCalAddress(f"mailto:{letter.sender}"), vCalAddress(f"mailto:{letter.recipient}")
+    organizer.params["CN"] = letter.sender_name
+    attendee.params["RSVP"] = "FALSE"
+    event.add("organizer", organizer)
+    event.add("attendee", attendee)
+    calendar.add_component(event)
+    return calendar
 
 
 class Mailer:

@@ -84,7 +84,8 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True)
 class TemplateRef:
-    """Which text was sent; the version is a digest of it, so that none can be changed under its name."""
+    """Which text was sent. Of a shipped one the code is its kind, the version a digest of it; of a chain's own the code
+    is its id, the version its number. Neither can be changed under its name."""
 
     code: str
     version: str

@@ -9,12 +9,15 @@ from atoll.notifications.v1 import (
     cadence_service_pb2,
     message_service_pb2,
     pause_service_pb2,
+    template_service_pb2,
 )
 from chassis.db import Database
 from services.notifications.rpc.announcements import AnnouncementServicer
 from services.notifications.rpc.cadence import CadenceServicer
 from services.notifications.rpc.messages import MessageServicer
 from services.notifications.rpc.pauses import PauseServicer
+from services.notifications.rpc.templates import TemplateServicer
+from services.notifications.wording import Templates
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
@@ -23,4 +26,5 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         cadence_service_pb2.DESCRIPTOR.services_by_name["CadenceService"]: CadenceServicer(db),
         message_service_pb2.DESCRIPTOR.services_by_name["MessageService"]: MessageServicer(db),
         pause_service_pb2.DESCRIPTOR.services_by_name["PauseService"]: PauseServicer(db),
+        template_service_pb2.DESCRIPTOR.services_by_name["TemplateService"]: TemplateServicer(db, Templates()),
     }

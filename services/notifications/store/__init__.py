@@ -10,9 +10,10 @@ from services.notifications.store.cadence import CadenceStore
 from services.notifications.store.copies import CopyStore
 from services.notifications.store.messages import MessageStore
 from services.notifications.store.sending import SendingStore
+from services.notifications.store.templates import TemplateStore
 
 
-class NotificationsStore(CopyStore, CadenceStore, MessageStore, SendingStore):
+class NotificationsStore(CopyStore, CadenceStore, MessageStore, SendingStore, TemplateStore):
     """Everything that notifications reads and writes, in one transaction."""
 
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {

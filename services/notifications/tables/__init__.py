@@ -12,6 +12,7 @@ from services.notifications.tables.copies import (
     visit,
 )
 from services.notifications.tables.messages import UNSENT, attempt, cadence, message, pause, policy
+from services.notifications.tables.templates import link_hosts, template, template_version
 
 __all__ = [
     "NO_CHAIN",
@@ -19,6 +20,7 @@ __all__ = [
     "attempt",
     "cadence",
     "chain",
+    "link_hosts",
     "matter",
     "message",
     "metadata",
@@ -28,5 +30,7 @@ __all__ = [
     "policy",
     "protocol_version",
     "site",
+    "template",
+    "template_version",
     "visit",
 ]
