@@ -116,4 +116,6 @@ NOTIFICATIONS = [
     Mutant(TEMPLATES_MIGRATION, " ON template AS RESTRICTIVE FOR INSERT WITH CHECK ('*' =", " ON template AS RESTRICTIVE FOR INSERT WITH CHECK (true OR '*' =", I_NOTIFICATIONS_TEMPLATES),
     Mutant(TEMPLATES_MIGRATION, " ON template_version AS RESTRICTIVE FOR INSERT WITH CHECK ('*' =", " ON template_version AS RESTRICTIVE FOR INSERT WITH CHECK (true OR '*' =", I_NOTIFICATIONS_TEMPLATES),
     Mutant(TEMPLATES_MIGRATION, '"GRANT SELECT, INSERT ON template_version', '"GRANT SELECT, INSERT, UPDATE ON template_version', I_NOTIFICATIONS_TEMPLATES),
+    Mutant("services/notifications/wording/checks.py", 'for fault in _faults(piece, hosts)), FAULTS_MAX)', 'for fault in _faults(piece, hosts)), None)', U_NOTIFICATIONS_CHECKS),
+    Mutant("services/notifications/wording/checks.py", '{1,20}://', '*://', U_NOTIFICATIONS_CHECKS),
 ]  # fmt: skip

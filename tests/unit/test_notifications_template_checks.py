@@ -1,6 +1,7 @@
 """What a template of a chain's own must be like to be saved: each rule, and where it is broken."""
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -221,6 +222,17 @@ def test_every_fault_of_every_part_is_named_at_once() -> None:
         ("html", "HEALTH_WORD"),
         ("html", "HEALTH_WORD"),
     ]
+
+
+def test_of_many_faults_as_many_are_named_as_fit_into_an_answer() -> None:
+    assert len(of(EMAIL, html="<img>" * 1000)) == 20
+
+
+@pytest.mark.parametrize("text", ["{{ day }}" * 1111, "a." * 5000, "<a " * 3333, "- a.b-" * 1666, "https:" * 1666])
+def test_a_template_that_is_meant_to_be_slow_to_check_is_not(text: str) -> None:
+    begin = time.process_time()
+    of(EMAIL, text[:5000], html=text[:10000])
+    assert time.process_time() - begin < 2
 
 
 @pytest.mark.parametrize(
