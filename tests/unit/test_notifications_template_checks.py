@@ -10,7 +10,7 @@ import pytest
 
 from services.notifications.domain.messages import Channel, MessageKind
 from services.notifications.domain.templates import Content, OwnTemplate, Spot
-from services.notifications.domain.variables import VARIABLES
+from services.notifications.domain.variables import VARIABLES, variables_of
 from services.notifications.wording import BrokenTemplate, Templates
 from services.notifications.wording.checks import faults
 from services.notifications.wording.samples import SAMPLE
@@ -256,6 +256,7 @@ def test_a_companions_email_says_no_more_than_a_text() -> None:
     spot = replace(EMAIL, kind=MessageKind.COMPANION_PICK_UP)
     assert rules(of(spot, "{{ site_name }} {{ day }} {{ ends }} {{ phone }}")) == []
     assert rules(of(spot, "{{ given_name }}")) == [("text", "VARIABLE_UNKNOWN")]
+    assert all(each.discreet for each in variables_of(MessageKind.COMPANION_PICK_UP))
 
 
 def test_an_answer_to_a_text_need_not_name_a_phone() -> None:

@@ -51,7 +51,7 @@ class Piece:
 
     @property
     def discreet(self) -> bool:
-        return is_discreet(self.spot.kind, self.spot.channel, self.part)
+        return is_discreet(self.spot.channel, self.part)
 
     @property
     def bare(self) -> str:
