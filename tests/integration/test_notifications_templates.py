@@ -173,6 +173,12 @@ async def test_a_refusal_names_each_fault_with_its_field_its_rule_and_its_place(
     assert await office.svc.count("template") == 0
 
 
+async def test_a_refusal_of_many_faults_still_reaches_its_reader(office: Office) -> None:
+    content = pb.TemplateContent(subject="x", text="x", html="<img>" * 2000)
+    refused = await refusal(ask(office, _with(content)))
+    assert refused.faults == [("html", "HTML_NOT_ALLOWED")] * 20
+
+
 def _with(content: pb.TemplateContent) -> pb.CreateTemplateVersionRequest:
     request = version(channel=EMAIL)
     request.content.CopyFrom(content)

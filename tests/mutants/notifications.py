@@ -92,9 +92,9 @@ NOTIFICATIONS = [
     Mutant("services/notifications/wording/checks.py", '    if "site_name" not in always:\n', '    if False:\n', U_NOTIFICATIONS_CHECKS),
     Mutant("services/notifications/wording/checks.py", 'if "phone" not in always and', 'if False and', U_NOTIFICATIONS_CHECKS),
     Mutant("services/notifications/wording/checks.py", 'if length.characters > SMS_MAX:', 'if False:', U_NOTIFICATIONS_CHECKS),
-    Mutant("services/notifications/wording/checks.py", '        if not _fill(piece, SHORT).strip():\n', '        if False:\n', U_NOTIFICATIONS_CHECKS),
+    Mutant("services/notifications/wording/checks.py", '        if not _fill(piece, template, SHORT).strip():\n', '        if False:\n', U_NOTIFICATIONS_CHECKS),
     Mutant("services/notifications/domain/variables.py", ' if each.discreet or not discreet}', '}', U_NOTIFICATIONS_CHECKS),
-    Mutant("services/notifications/domain/variables.py", ' or kind is MessageKind.COMPANION_PICK_UP\n', '\n', U_NOTIFICATIONS_WORDING),
+    Mutant("services/notifications/domain/variables.py", 'TO_PATIENT = EVERY - REPLIES - {MessageKind.COMPANION_PICK_UP}', 'TO_PATIENT = EVERY - REPLIES', U_NOTIFICATIONS_WORDING),
     Mutant("services/notifications/domain/segments.py", 'len(text) + sum(letter in EXTENDED for letter in text)', 'len(text)', U_NOTIFICATIONS_SEGMENTS),
     Mutant("services/notifications/domain/templates.py", 'return found if tags[0] in SHIPPED_LANGUAGES else [*found, FALLBACK]', 'return [*found, FALLBACK]', U_NOTIFICATIONS_SEGMENTS),
     Mutant("services/notifications/domain/templates.py", '        if self.retired_at is not None:\n', '        if False:\n', I_NOTIFICATIONS_TEMPLATES),
@@ -116,4 +116,6 @@ NOTIFICATIONS = [
     Mutant(TEMPLATES_MIGRATION, " ON template AS RESTRICTIVE FOR INSERT WITH CHECK ('*' =", " ON template AS RESTRICTIVE FOR INSERT WITH CHECK (true OR '*' =", I_NOTIFICATIONS_TEMPLATES),
     Mutant(TEMPLATES_MIGRATION, " ON template_version AS RESTRICTIVE FOR INSERT WITH CHECK ('*' =", " ON template_version AS RESTRICTIVE FOR INSERT WITH CHECK (true OR '*' =", I_NOTIFICATIONS_TEMPLATES),
     Mutant(TEMPLATES_MIGRATION, '"GRANT SELECT, INSERT ON template_version', '"GRANT SELECT, INSERT, UPDATE ON template_version', I_NOTIFICATIONS_TEMPLATES),
+    Mutant("services/notifications/wording/checks.py", 'for fault in _faults(piece, hosts)), FAULTS_MAX)', 'for fault in _faults(piece, hosts)), None)', U_NOTIFICATIONS_CHECKS),
+    Mutant("services/notifications/wording/checks.py", '{1,20}://', '*://', U_NOTIFICATIONS_CHECKS),
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """What a template of a chain's own must be like to be saved: each rule, and where it is broken."""
 
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -9,7 +10,7 @@ import pytest
 
 from services.notifications.domain.kinds import Channel, MessageKind
 from services.notifications.domain.templates import Content, OwnTemplate, Spot
-from services.notifications.domain.variables import VARIABLES
+from services.notifications.domain.variables import VARIABLES, variables_of
 from services.notifications.wording import BrokenTemplate, Templates
 from services.notifications.wording.checks import faults
 from services.notifications.wording.samples import SAMPLE
@@ -223,6 +224,17 @@ def test_every_fault_of_every_part_is_named_at_once() -> None:
     ]
 
 
+def test_of_many_faults_as_many_are_named_as_fit_into_an_answer() -> None:
+    assert len(of(EMAIL, html="<img>" * 1000)) == 20
+
+
+@pytest.mark.parametrize("text", ["{{ day }}" * 1111, "a." * 5000, "<a " * 3333, "- a.b-" * 1666, "https:" * 1666])
+def test_a_template_that_is_meant_to_be_slow_to_check_is_not(text: str) -> None:
+    begin = time.process_time()
+    of(EMAIL, text[:5000], html=text[:10000])
+    assert time.process_time() - begin < 2
+
+
 @pytest.mark.parametrize(
     ("spot", "content", "fault"),
     [
@@ -244,6 +256,7 @@ def test_a_companions_email_says_no_more_than_a_text() -> None:
     spot = replace(EMAIL, kind=MessageKind.COMPANION_PICK_UP)
     assert rules(of(spot, "{{ site_name }} {{ day }} {{ ends }} {{ phone }}")) == []
     assert rules(of(spot, "{{ given_name }}")) == [("text", "VARIABLE_UNKNOWN")]
+    assert all(each.discreet for each in variables_of(MessageKind.COMPANION_PICK_UP))
 
 
 def test_an_answer_to_a_text_need_not_name_a_phone() -> None:

@@ -405,6 +405,12 @@ def test_a_template_that_is_missing_keeps_the_service_from_starting(tmp_path: Pa
         Templates(changed)
 
 
+def test_a_template_that_lacks_a_channel_keeps_the_service_from_starting(tmp_path: Path) -> None:
+    whole = (FOLDER / "es" / "help.toml").read_text()
+    with pytest.raises(BrokenTemplate, match=r"es/HELP: \['sms'\]"):
+        change(tmp_path, "es/help.toml", whole, "")
+
+
 def test_a_kind_that_does_not_go_out_by_a_channel_says_so() -> None:
     with pytest.raises(BrokenTemplate, match="HELP by EMAIL"):
         written(MessageKind.HELP, Channel.EMAIL, "en")

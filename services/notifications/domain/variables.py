@@ -82,13 +82,13 @@ def variables_of(kind: MessageKind) -> list[Variable]:
     return [each for each in VARIABLES if kind in each.kinds]
 
 
-def is_discreet(kind: MessageKind, channel: Channel, part: Part) -> bool:
+def is_discreet(channel: Channel, part: Part) -> bool:
     """Whether others may see or hear this part of a message: it says the site's discreet name, date and time only."""
-    return part is Part.SUBJECT or channel in (Channel.SMS, Channel.VOICE) or kind is MessageKind.COMPANION_PICK_UP
+    return part is Part.SUBJECT or channel in (Channel.SMS, Channel.VOICE)
 
 
 @cache
 def allowed(kind: MessageKind, channel: Channel, part: Part) -> Mapping[str, VariableType]:
     """The variables that may stand there."""
-    discreet = is_discreet(kind, channel, part)
+    discreet = is_discreet(channel, part)
     return {each.name: each.type for each in variables_of(kind) if each.discreet or not discreet}

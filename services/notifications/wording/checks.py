@@ -6,9 +6,10 @@ Looked for in the source, where a condition hides nothing, and again in what the
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from urllib.parse import urlsplit
 
-from jinja2 import TemplateError, nodes
+from jinja2 import Template, TemplateError, nodes
 
 from chassis.errors import Violation
 from services.notifications.domain.discretion import NO_REPLY_WORD, health_words
@@ -21,11 +22,13 @@ from services.notifications.wording.samples import LONG, SAMPLE, SHORT, trials
 from services.notifications.wording.texting import as_sms, one_line
 from services.notifications.wording.words import BrokenTemplate, Words, said
 
+FAULTS_MAX = 20
+"""That are told at once: more would not fit into an answer's head."""
 SUBJECT_MAX = 150
 """Characters of a subject, filled in."""
 VOICE_MAX = 600
 """Characters of a call: some 40 seconds."""
-URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s<>\"']*", re.IGNORECASE)
+URL = re.compile(r"\b[a-z][a-z0-9+.-]{1,20}://[^\s<>\"']*", re.IGNORECASE)
 BARE_HOST = re.compile(
     r"(?<![@\w/.-])(?:[a-z0-9-]+\.)+(?:com|net|org|info|biz|io|co|us|me|app|dev|health|care|clinic|link|ly|gl|to)\b",
     re.IGNORECASE,
@@ -48,7 +51,7 @@ class Piece:
 
     @property
     def discreet(self) -> bool:
-        return is_discreet(self.spot.kind, self.spot.channel, self.part)
+        return is_discreet(self.spot.channel, self.part)
 
     @property
     def bare(self) -> str:
@@ -68,12 +71,12 @@ class Piece:
 
 
 def faults(spot: Spot, content: Content, hosts: Collection[str]) -> list[Violation]:
-    """`hosts` are those that a message of the chain may link to."""
+    """The first of them. `hosts` are those that a message of the chain may link to."""
     if found := [*of_other_channel(spot)] or [*_missing(spot, content)]:
         return found
     texts = {Part.SUBJECT: content.subject, Part.TEXT: content.text, Part.HTML: content.html}
     pieces = [Piece(spot, part, text) for part, text in texts.items() if text]
-    return [fault for piece in pieces for fault in _faults(piece, hosts)]
+    return list(islice((fault for piece in pieces for fault in _faults(piece, hosts)), FAULTS_MAX))
 
 
 def of_other_channel(spot: Spot) -> Iterator[Violation]:
@@ -196,19 +199,19 @@ def _naming(piece: Piece, tree: nodes.Template) -> Iterator[Violation]:
 
 def _when_filled(piece: Piece) -> Iterator[Violation]:
     try:
+        template = made(piece.text, markup=piece.part is Part.HTML)
         for words in (*trials(SAMPLE), LONG):
-            yield from _faults_of(piece, _fill(piece, words))
-        yield from _too_long(piece, _fill(piece, LONG))
-        if not _fill(piece, SHORT).strip():
+            yield from _faults_of(piece, _fill(piece, template, words))
+        yield from _too_long(piece, _fill(piece, template, LONG))
+        if not _fill(piece, template, SHORT).strip():
             yield piece.fault_when_filled("NOTHING_SAID", "nothing is left of it where little is known")
     except (TemplateError, BrokenTemplate, TypeError, ValueError):
         yield piece.fault_when_filled("CANNOT_BE_FILLED_IN", "it fails with the sample")
 
 
-def _fill(piece: Piece, words: Words) -> str:
-    spot, markup = piece.spot, piece.part is Part.HTML
-    given = said(words, spot.kind, spot.channel, spot.language, piece.part)
-    text = filled(made(piece.text, markup=markup), given)
+def _fill(piece: Piece, template: Template, words: Words) -> str:
+    spot = piece.spot
+    text = filled(template, said(words, spot.kind, spot.channel, spot.language, piece.part))
     return as_sms(text, spot.language) if spot.channel is Channel.SMS else text
 
 

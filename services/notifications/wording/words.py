@@ -57,7 +57,7 @@ def said(
     words: Words, kind: MessageKind, channel: Channel, language: str, part: Part
 ) -> Mapping[str, str | bool | list[str]]:
     """The variables that a template may use there. BrokenTemplate where one that must be known is not."""
-    discreet = is_discreet(kind, channel, part)
+    discreet = is_discreet(channel, part)
     if kind in ABOUT_VISIT and words.start is None:
         raise BrokenTemplate(f"{kind}: no start")
     if discreet and any(health_words(each) for each in (_read(words.link or ""), words.text or "")):
