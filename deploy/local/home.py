@@ -46,7 +46,7 @@ class Home:
 
     @property
     def document_keys(self) -> Path:
-        """What billing encrypts documents with: see services/billing/printing/keys.py."""
+        """What billing encrypts documents with: see chassis/keyring.py."""
         return self.folder / "document-keys.json"
 
     def make_document_keys(self) -> None:
