@@ -277,6 +277,6 @@ async def test_an_account_that_went_from_the_settings_is_away(texting: Texting) 
         {"per_second": 0},
     ],
 )
-def test_settings_that_cannot_be_are_refused(wrong: dict[str, object]) -> None:
+def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         account("http://127.0.0.1:1", **wrong)

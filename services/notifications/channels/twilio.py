@@ -74,17 +74,25 @@ class Twilio:
         """Made where a loop runs. A connection is used once: one that the other side is about to close would leave it
         open whether a text was taken."""
         if self._made is None:
-            session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=True, limit=CONNECTIONS_MAX),
-                timeout=aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S),
-            )
+            session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=CONNECTIONS_MAX))
             http = AsyncTwilioHttpClient(pool_connections=False, logger=_silent)
-            http.session = session
+            http.session = _Bounded(session)
             client = Client(self._account_sid, self._token, http_client=http)
             if self._api_url:
                 client.api.base_url = self._api_url
             self._made = client, session
         return self._made[0]
+
+
+class _Bounded:
+    """The library hands on a timeout of None, which is none, whatever the session's own is."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._timeout = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S)
+
+    async def request(self, **asked: Any) -> aiohttp.ClientResponse:
+        return await self._session.request(**asked | {"timeout": self._timeout})
 
 
 def spoken(text: str, language: str) -> str:
