@@ -27,8 +27,12 @@ class OptOutStands(DomainError):
     message = "whoever opted out has to ask for messages again themself"
 
 
-class AddressUnknown(DomainError):
+class AddressUnusable(DomainError):
     kind, reason, message = Kind.INVALID, "ADDRESS_UNUSABLE", "no number or address of the channel"
+
+
+class AlreadySuppressed(DomainError):
+    kind, reason, message = Kind.CONFLICT, "ALREADY_SUPPRESSED", "a suppression of the same address stands"
 
 
 class SuppressionKind(StrEnum):
@@ -45,6 +49,13 @@ class Method(StrEnum):
     PAPER = "PAPER"
     ELECTRONIC = "ELECTRONIC"
     RECEIPT = "RECEIPT"  # The provider said so.
+
+
+class Giver(StrEnum):
+    """Who said so."""
+
+    PATIENT = "PATIENT"
+    COMPANION = "COMPANION"
 
 
 class Addressed(StrEnum):
@@ -125,6 +136,17 @@ def suppression_after(code: str) -> SuppressionKind | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Somebody asked for no more messages, or for messages again."""
+
+    patient_id: UUID | None
+    site_id: UUID
+    channel: Addressed
+    giver: Giver
+    method: Method
+
+
+@dataclass(frozen=True, slots=True)
 class Suppression:
     """An address that is written to no more."""
 
@@ -138,6 +160,7 @@ class Suppression:
     patient_id: UUID | None
     """Who was known by the address then."""
     site_id: UUID | None
+    giver: Giver
     note: str
     created_at: datetime
     created_by: str

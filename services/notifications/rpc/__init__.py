@@ -4,10 +4,27 @@ from collections.abc import Mapping
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from atoll.notifications.v1 import message_service_pb2
+from atoll.notifications.v1 import message_service_pb2, reply_service_pb2, suppression_service_pb2
+from chassis.clock import FileClock
 from chassis.db import Database
+from chassis.times import utc_now
 from services.notifications.rpc.messages import MessageServicer
+from services.notifications.rpc.replies import ReplyServicer
+from services.notifications.rpc.suppressions import SuppressionServicer
+from services.notifications.texting import Texting, TextingSettings
+from services.notifications.texting.listener import Listener
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
-    return {message_service_pb2.DESCRIPTOR.services_by_name["MessageService"]: MessageServicer(db)}
+    """With the accounts for texting that the environment tells of."""
+    told = TextingSettings()
+    texting, clock = Texting(told.texting), FileClock(told.clock) if told.clock else utc_now
+    return servicers_with(db, texting, Listener(db, texting, clock, told.texting_listen))
+
+
+def servicers_with(db: Database, texting: Texting, listener: Listener) -> Mapping[ServiceDescriptor, object]:
+    return {
+        message_service_pb2.DESCRIPTOR.services_by_name["MessageService"]: MessageServicer(db),
+        reply_service_pb2.DESCRIPTOR.services_by_name["ReplyService"]: ReplyServicer(db, texting, listener),
+        suppression_service_pb2.DESCRIPTOR.services_by_name["SuppressionService"]: SuppressionServicer(db),
+    }

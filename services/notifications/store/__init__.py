@@ -3,7 +3,8 @@
 from services.notifications.store.copies import CopyStore
 from services.notifications.store.messages import MessageStore
 from services.notifications.store.sending import SendingStore
+from services.notifications.store.texting import TextingStore
 
 
-class NotificationsStore(CopyStore, MessageStore, SendingStore):
+class NotificationsStore(CopyStore, MessageStore, SendingStore, TextingStore):
     """Everything that notifications reads and writes, in one transaction."""

@@ -5,6 +5,7 @@ Nothing here is asked inside a transaction: the intent is committed before.
 """
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Protocol, TypeAlias
 from urllib.parse import urlencode
@@ -70,6 +71,8 @@ class TextingSettings(BaseSettings):
     webhooks: /v1/textingWebhooks/<name>/status and …/inbound."""
     texting_listen: str = ""
     """host:port for receipts and replies, over HTTP. Empty: none are listened for."""
+    clock: Path | None = None
+    """As in chassis.settings, which refuses it in production."""
 
 
 class Provider(Protocol):
