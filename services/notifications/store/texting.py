@@ -53,7 +53,7 @@ from services.notifications.domain.texting import (
 )
 from services.notifications.domain.visits import VisitStatus
 from services.notifications.store.copies import CHAIN, ID, PATIENTS
-from services.notifications.tables import STANDING, answer, receipt, reply, site, suppression, texted, visit
+from services.notifications.tables import STANDING, WAITING, answer, receipt, reply, site, suppression, texted, visit
 
 _now = func.clock_timestamp()
 KEEP_RECEIPT = Statement(
@@ -254,7 +254,7 @@ _ripe = (
     select(answer.c.id)
     .where(
         answer.c.chain_id == CHAIN,
-        answer.c.state.in_((AnswerState.PENDING, AnswerState.SENDING)),
+        WAITING,
         or_(answer.c.held_until.is_(None), answer.c.held_until < _now),
     )
     .order_by(answer.c.id)

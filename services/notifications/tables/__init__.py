@@ -3,12 +3,13 @@
 from services.notifications.tables.columns import metadata
 from services.notifications.tables.copies import NO_CHAIN, chain, patient, patient_alias, site, visit
 from services.notifications.tables.messages import UNSENT, message
-from services.notifications.tables.texting import STANDING, answer, receipt, reply, suppression, texted
+from services.notifications.tables.texting import STANDING, WAITING, answer, receipt, reply, suppression, texted
 
 __all__ = [
     "NO_CHAIN",
     "STANDING",
     "UNSENT",
+    "WAITING",
     "answer",
     "chain",
     "message",

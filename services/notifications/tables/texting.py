@@ -128,6 +128,9 @@ Index("reply_site_idx", *(reply.c[name] for name in ("chain_id", "site_id", "rec
 Index("reply_kept_idx", reply.c.chain_id, reply.c.received_at, postgresql_where=text("key_id IS NOT NULL"))
 
 
+WAITING = text("state IN ('PENDING', 'SENDING')")
+
+
 # A text to whoever sent a reply: by itself, or staff's own words.
 answer = chain_table(
     "answer",
@@ -157,5 +160,5 @@ Index("answer_reply_idx", *(answer.c[name] for name in ("chain_id", "reply_id", 
 Index(
     "answer_waiting_idx",
     *(answer.c[name] for name in ("chain_id", "id")),
-    postgresql_where=text("state IN ('PENDING', 'SENDING')"),
+    postgresql_where=WAITING,
 )
