@@ -1,4 +1,4 @@
-"""texts and replies"""
+"""Texts and replies"""
 
 import sqlalchemy as sa
 from alembic import op
