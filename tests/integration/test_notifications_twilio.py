@@ -1,6 +1,8 @@
 """Texts and calls by Twilio's own library, against an HTTP server with its shapes: what each outcome is taken for."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
@@ -280,3 +282,9 @@ async def test_an_account_that_went_from_the_settings_is_away(texting: Texting) 
 def test_settings_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         account("http://127.0.0.1:1", **wrong)
+
+
+def test_the_providers_library_is_loaded_for_those_who_have_an_account_only() -> None:
+    asked = "import sys, services.notifications.__main__; print('twilio' in sys.modules, 'aiohttp' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["False", "False"]
