@@ -61,7 +61,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/use_cases/patients.py", '        await _reckon_again(store, command.merged_patient_id)\n', '        return\n', I_NOTIFICATIONS_MERGES),
     Mutant("services/notifications/use_cases/patients.py", '    if zone:\n', '    if True:\n', I_NOTIFICATIONS_MERGES),
     Mutant("services/notifications/store/sending.py", 'recipient_id=row["recipient_id"]', 'recipient_id=row["patient_id"]', I_NOTIFICATIONS_MERGES),
-    Mutant("services/notifications/domain/replies.py", '        word = words.replace(" ", "")', '        word = words', U_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/domain/replies.py", '    word = words.replace(" ", "")', '    word = words', U_NOTIFICATIONS_REPLIES),
     Mutant("services/notifications/domain/replies.py", 'if not unicodedata.combining(each))', 'if True)', U_NOTIFICATIONS_REPLIES),
     Mutant("services/notifications/domain/replies.py", '(?! (?:by|in|at|over|off)\\b)', '', U_NOTIFICATIONS_REPLIES),
     Mutant("services/notifications/domain/replies.py", ' and not each.to_companion}', '}', U_NOTIFICATIONS_REPLIES),
