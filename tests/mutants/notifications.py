@@ -12,6 +12,7 @@ U_NOTIFICATIONS_REPLIES = "tests/unit/test_notifications_replies.py"
 I_NOTIFICATIONS_TWILIO = "tests/integration/test_notifications_twilio.py"
 I_NOTIFICATIONS_TEXTING = "tests/integration/test_notifications_texting.py"
 I_NOTIFICATIONS_REPLIES = "tests/integration/test_notifications_replies.py"
+I_NOTIFICATIONS_LINKS = "tests/integration/test_notifications_links.py"
 I_NOTIFICATIONS_MERGES = "tests/integration/test_notifications_merges.py"
 
 NOTIFICATIONS = [
@@ -103,4 +104,9 @@ NOTIFICATIONS = [
     Mutant("services/notifications/texting/job.py", '            if kind not in TO_THE_OPTED_OUT and await', '            if False and await', I_NOTIFICATIONS_TEXTING),
     Mutant("services/notifications/rpc/replies.py", '        check_answer(request.text)\n', '', I_NOTIFICATIONS_REPLIES),
     Mutant("services/notifications/rpc/replies.py", '            if reply.account not in self._texting or ', '            if reply.account in self._texting and ', I_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/domain/links.py", '    if not hmac.compare_digest(signature, sign(_signed(chain_id, link_id, purpose))[:SIGNATURE_BYTES]):\n        raise LinkNotFound()\n', '', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/domain/links.py", 'return f"link {chain_id} {link_id} {purpose}".encode()', 'return f"link {chain_id} {link_id}".encode()', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/domain/links.py", '        if self.used_at:', '        if False:', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/domain/links.py", '        if now >= self.expire_at:', '        if now > self.expire_at:', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/use_cases/links.py", '    await store.use_link(link.id)\n', '', I_NOTIFICATIONS_LINKS),
 ]  # fmt: skip

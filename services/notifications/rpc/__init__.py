@@ -4,10 +4,11 @@ from collections.abc import Mapping
 
 from google.protobuf.descriptor import ServiceDescriptor
 
-from atoll.notifications.v1 import message_service_pb2, reply_service_pb2, suppression_service_pb2
+from atoll.notifications.v1 import link_service_pb2, message_service_pb2, reply_service_pb2, suppression_service_pb2
 from chassis.clock import FileClock
 from chassis.db import Database
 from chassis.times import utc_now
+from services.notifications.rpc.links import LinkServicer
 from services.notifications.rpc.messages import MessageServicer
 from services.notifications.rpc.replies import ReplyServicer
 from services.notifications.rpc.suppressions import SuppressionServicer
@@ -27,4 +28,5 @@ def servicers_with(db: Database, texting: Texting, listener: Listener) -> Mappin
         message_service_pb2.DESCRIPTOR.services_by_name["MessageService"]: MessageServicer(db),
         reply_service_pb2.DESCRIPTOR.services_by_name["ReplyService"]: ReplyServicer(db, texting, listener),
         suppression_service_pb2.DESCRIPTOR.services_by_name["SuppressionService"]: SuppressionServicer(db),
+        link_service_pb2.DESCRIPTOR.services_by_name["LinkService"]: LinkServicer(db),
     }

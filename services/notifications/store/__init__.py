@@ -1,10 +1,11 @@
 """All SQL of notifications, by noun: statements, compiled at import, and stores that turn rows into domain objects."""
 
 from services.notifications.store.copies import CopyStore
+from services.notifications.store.links import LinkStore
 from services.notifications.store.messages import MessageStore
 from services.notifications.store.sending import SendingStore
 from services.notifications.store.texting import TextingStore
 
 
-class NotificationsStore(CopyStore, MessageStore, SendingStore, TextingStore):
+class NotificationsStore(CopyStore, MessageStore, SendingStore, TextingStore, LinkStore):
     """Everything that notifications reads and writes, in one transaction."""

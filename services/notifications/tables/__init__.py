@@ -2,6 +2,7 @@
 
 from services.notifications.tables.columns import metadata
 from services.notifications.tables.copies import NO_CHAIN, chain, patient, patient_alias, site, visit
+from services.notifications.tables.links import link
 from services.notifications.tables.messages import UNSENT, message
 from services.notifications.tables.texting import STANDING, WAITING, answer, receipt, reply, suppression, texted
 
@@ -12,6 +13,7 @@ __all__ = [
     "WAITING",
     "answer",
     "chain",
+    "link",
     "message",
     "metadata",
     "patient",
