@@ -46,7 +46,7 @@ class Home:
 
     @property
     def document_keys(self) -> Path:
-        """What billing encrypts documents with: see services/billing/printing/keys.py."""
+        """What billing encrypts documents with: see chassis/keyring.py."""
         return self.folder / "document-keys.json"
 
     def make_document_keys(self) -> None:
@@ -55,6 +55,17 @@ class Home:
             key = base64.b64encode(os.urandom(32)).decode()
             self.document_keys.touch(mode=0o600)
             self.document_keys.write_text(json.dumps({"current": "1", "keys": {"1": key}}))
+
+    @property
+    def message_keys(self) -> Path:
+        """What notifications encrypts replies with, and makes digests of addresses with."""
+        return self.folder / "message-keys.json"
+
+    def make_message_keys(self) -> None:
+        if not self.message_keys.exists():
+            key, digest = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
+            self.message_keys.touch(mode=0o600)
+            self.message_keys.write_text(json.dumps({"current": "1", "keys": {"1": key}, "digest": digest}))
 
     @property
     def stack_file(self) -> Path:

@@ -4,9 +4,12 @@ from pathlib import Path
 
 from chassis.settings import Settings
 
+DOCUMENT_KEYS = "ATOLL_DOCUMENT_KEYS_FILE"
+"""The variable of `document_keys_file`."""
+
 
 class BillingSettings(Settings):
     patients_address: str
     """host:port of the patients service, which knows who documents are about."""
     document_keys_file: Path
-    """Keys that documents are encrypted with: see services.billing.printing.keys."""
+    """Keys that documents are encrypted with: see chassis.keyring."""

@@ -9,27 +9,22 @@ from typing import Protocol
 from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import to_wire
+from chassis.keyring import KeyMissing
 from services.notifications.channels.email import AddressUnusable, Invitation, Letter, Mailer, compose
 from services.notifications.domain.contacts import Contact
 from services.notifications.domain.kinds import Channel, MessageKind
 from services.notifications.domain.messages import PassedOver, Reason, TemplateRef
-from services.notifications.domain.sending import Answer, Taken, Way
+from services.notifications.domain.sending import Taken, Way
 from services.notifications.domain.templates import WITH_INVITATION, OwnTemplate
+from services.notifications.domain.texting import EVERY_SENDER, Sent
 from services.notifications.store import NotificationsStore
+from services.notifications.texting import Texting
+from services.notifications.texting.keys import NUMBER, address_key
 from services.notifications.wording import BrokenTemplate, Templates, Written, words_of
 
 KEPT_S, KEPT_MAX = 5.0, 10_000
 """How long, and how many, texts of chains' own are remembered."""
 EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """What came of handing a message over."""
-
-    answer: Answer
-    code: str
-    provider_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +34,9 @@ class Parcel:
     template: TemplateRef
     hand_over: Callable[[], Awaitable[Sent]]
     address_key: bytes | None = None
-    sender: str = ""
-    """By which the recipient may have opted out: the number that it is sent from."""
+    """Of the address that it goes to. None: it goes to none, or nobody could tell whether one is suppressed."""
+    sender: str = EVERY_SENDER
+    """The number that it is sent from: whoever opted out did so of that one."""
 
 
 class Carrier(Protocol):
@@ -66,7 +62,7 @@ class Mail:
         async def hand_over() -> Sent:
             return Sent(*await self._mailer.send(mail))
 
-        return Parcel(written.template, hand_over)
+        return Parcel(written.template, hand_over, _key(call, way.to.value))
 
     def _letter(self, call: Call, taken: Taken, recipient: str, written: Written) -> Letter:
         return Letter(
@@ -99,6 +95,45 @@ def _invitation(taken: Taken) -> Invitation | None:
     )
 
 
+class Phone:
+    """Texts, or calls that read the text out: `channel` says which."""
+
+    def __init__(self, channel: Channel, texting: Texting, writing: "Writing") -> None:
+        self._channel, self._texting, self._writing = channel, texting, writing
+
+    async def pack(self, call: Call, taken: Taken, contact: Contact, way: Way) -> Parcel | PassedOver:
+        assert way.to
+        to, number = way.to.value, self._texting.sender_of(call.chain_id, taken.site.id)
+        if number is None or (self._channel is Channel.VOICE and not number.voice):
+            return PassedOver(self._channel, Reason.NO_SENDING_NUMBER)
+        if not NUMBER.fullmatch(to):
+            return PassedOver(self._channel, Reason.NO_PHONE_NUMBER, "ADDRESS_UNUSABLE")
+        try:
+            written, key = (
+                await self._writing.write(call, taken, contact, self._channel),
+                address_key(call.chain_id, to),
+            )
+        except BrokenTemplate as error:
+            return PassedOver(self._channel, Reason.TEMPLATE_BROKEN, type(error).__name__)
+        except KeyMissing:
+            return PassedOver(self._channel, Reason.NO_SENDING_NUMBER, "KEY_MISSING")
+
+        async def hand_over() -> Sent:
+            if self._channel is Channel.SMS:
+                return await self._texting.send(number, to, written.text, taken.id)
+            return await self._texting.call(number, to, written.text, written.template.language, taken.id)
+
+        return Parcel(written.template, hand_over, key, number.sender)
+
+
+def _key(call: Call, address: str) -> bytes | None:
+    """Without a file of keys nobody can be found among the suppressed, and mail goes out all the same."""
+    try:
+        return address_key(call.chain_id, address)
+    except KeyMissing:
+        return None
+
+
 class Writing:
     """Texts of the chain and the site, else those that are shipped."""
 
@@ -126,6 +161,12 @@ class Writing:
         return own
 
 
-def carriers_of(db: Database, mailer: Mailer, mail_from: str, templates: Templates) -> Mapping[Channel, Carrier]:
+def carriers_of(
+    db: Database, mailer: Mailer, mail_from: str, templates: Templates, texting: Texting
+) -> Mapping[Channel, Carrier]:
     writing = Writing(db, templates)
-    return {Channel.EMAIL: Mail(mailer, mail_from, writing)}
+    return {
+        Channel.EMAIL: Mail(mailer, mail_from, writing),
+        Channel.SMS: Phone(Channel.SMS, texting, writing),
+        Channel.VOICE: Phone(Channel.VOICE, texting, writing),
+    }

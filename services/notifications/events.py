@@ -1,8 +1,18 @@
 """Domain objects as the facts that other services read. Their subjects stand in the .proto."""
 
-from atoll.notifications.v1.events_pb2 import MessageSettled
+from typing import Any
+from uuid import UUID
+
+from atoll.notifications.v1.events_pb2 import (
+    ChannelOptedIn,
+    ChannelOptedOut,
+    MessageSettled,
+    RescheduleRequested,
+    VisitConfirmationReceived,
+)
 from chassis.ids import to_wire
 from services.notifications.domain.messages import Settled
+from services.notifications.domain.texting import Asked
 
 
 def message_settled(settled: Settled) -> MessageSettled:
@@ -13,3 +23,37 @@ def message_settled(settled: Settled) -> MessageSettled:
         visit_id=to_wire("visit", settled.visit_id) if settled.visit_id else "",
         outcome=settled.status,
     )
+
+
+def channel_opted_out(asked: Asked) -> ChannelOptedOut:
+    return ChannelOptedOut(**_said(asked))
+
+
+def channel_opted_in(asked: Asked) -> ChannelOptedIn:
+    return ChannelOptedIn(**_said(asked))
+
+
+def _said(asked: Asked) -> dict[str, Any]:
+    return {
+        "patient_id": to_wire("patient", asked.patient_id) if asked.patient_id else "",
+        "site_id": to_wire("site", asked.site_id),
+        "channel": asked.channel,
+        "giver": asked.giver,
+        "method": asked.method,
+    }
+
+
+def visit_confirmation_received(visit_id: UUID, patient_id: UUID, site_id: UUID) -> VisitConfirmationReceived:
+    return VisitConfirmationReceived(**_about(visit_id, patient_id, site_id))
+
+
+def reschedule_requested(visit_id: UUID, patient_id: UUID, site_id: UUID) -> RescheduleRequested:
+    return RescheduleRequested(**_about(visit_id, patient_id, site_id))
+
+
+def _about(visit_id: UUID, patient_id: UUID, site_id: UUID) -> dict[str, Any]:
+    return {
+        "visit_id": to_wire("visit", visit_id),
+        "patient_id": to_wire("patient", patient_id),
+        "site_id": to_wire("site", site_id),
+    }

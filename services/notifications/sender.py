@@ -35,8 +35,9 @@ from services.notifications.domain.sending import NextChannel, Postpone, Retry, 
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
 from services.notifications.tables import NO_CHAIN
-from services.notifications.use_cases import messages
+from services.notifications.texting import Texting, TextingSettings
 from services.notifications.use_cases import sending as use_case
+from services.notifications.use_cases.sending import Tried
 from services.notifications.wording import Templates
 
 log = structlog.get_logger()
@@ -56,7 +57,8 @@ RENEW_S = 5.0
 async def send_messages(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
     async with connect(settings.patients_address) as channel:
         mailer = Mailer(settings.smtp_host, settings.smtp_port)
-        carriers = carriers_of(db, mailer, settings.mail_from, Templates())
+        texting = Texting(TextingSettings().texting)
+        carriers = carriers_of(db, mailer, settings.mail_from, Templates(), texting)
         await Sender(db, Patients(settings, channel), carriers, clock).run()
 
 
@@ -147,15 +149,13 @@ class Sender:
         """What became of a message that is held; None: it was withdrawn, or is another's by now."""
         call = self._call(chain_id, str(taken.event_id))
         step = sending.next_step(taken, call.now)
-        end, provider_id = await self._send(call, taken) if isinstance(step, Send) else (step, None)
+        end, tried = await self._send(call, taken) if isinstance(step, Send) else (step, None)
         if end:
-            await self._db.job(
-                call, NotificationsStore, lambda store: messages.end_step(store, taken, end, provider_id)
-            )
+            await self._db.job(call, NotificationsStore, lambda store: use_case.finish(store, taken, end, tried))
         return end
 
-    async def _send(self, call: Call, taken: Taken) -> tuple[Step | None, str | None]:
-        """By the first channel that carries it. What came of it, and what the carrier calls it."""
+    async def _send(self, call: Call, taken: Taken) -> tuple[Step | None, Tried | None]:
+        """By the first channel that carries it."""
         try:
             contact = await self._patients.contact(call.chain_id, taken.recipient_id, call.traceparent)
         except PatientsAway as error:
@@ -172,7 +172,7 @@ class Sender:
 
     async def _by(
         self, call: Call, taken: Taken, contact: Contact, way: Way, passed_over: Sequence[PassedOver]
-    ) -> tuple[Step | None, str | None] | PassedOver:
+    ) -> tuple[Step | None, Tried | None] | PassedOver:
         """Writes the message, commits that it is about to go, and hands it over."""
         parcel = await self._carriers[way.channel].pack(call, taken, contact, way)
         if isinstance(parcel, PassedOver):
@@ -183,7 +183,7 @@ class Sender:
             return begun or (None, None)
         sent = await parcel.hand_over()
         tried = replace(taken, attempts=begun, channels=taken.channels[taken.channels.index(way.channel) :])
-        return sending.after_attempt(tried, sent.answer, sent.code, self._chance()), sent.provider_id
+        return sending.after_attempt(tried, sent.answer, sent.code, self._chance()), Tried(way, parcel, sent)
 
     def _call(self, chain_id: UUID, cause: str = "") -> Call:
         return Call(chain_id, None, NAME, f"{NAME}.sender", cause, AUDIT_NONE, self._clock(), traceparent_of(""))

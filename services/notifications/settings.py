@@ -1,8 +1,13 @@
 """What notifications is told by its environment beside what every service is."""
 
+from pathlib import Path
+
 from pydantic import Field
 
 from chassis.settings import Settings
+
+MESSAGE_KEYS = "ATOLL_MESSAGE_KEYS_FILE"
+"""The variable of `message_keys_file`."""
 
 
 class NotificationsSettings(Settings):
@@ -13,3 +18,8 @@ class NotificationsSettings(Settings):
     """The relay that mail is handed to. It signs (DKIM) and delivers; STARTTLS is used where it offers it."""
     mail_from: str = Field(default="notices@example.org", pattern=r"^[^@\s]+@[^@\s]+$")
     """Address that messages come from."""
+    message_keys_file: Path | None = None
+    """Keys that replies and the numbers they come from are encrypted with, and one for digests of addresses, which is
+    never replaced: see chassis.keyring. Not needed where nothing is texted."""
+    reply_retention_days: int = Field(default=548, ge=30, le=3660)
+    """How long is kept what replies say, from which number, and who was texted where: eighteen months."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from atoll.billing.v1.events_pb2 import EstimateDelivered, EstimateIssued, PaymentReceived
+from atoll.notifications.v1.events_pb2 import RescheduleRequested, VisitConfirmationReceived
 from atoll.patients.v1.events_pb2 import (
     AdverseEventReported,
     AdverseEventResolved,
@@ -121,12 +122,21 @@ async def complete_tasks(store: SchedulingStore, event: ClosureCancelled) -> Non
     await store.complete_tasks_of(from_wire("closure", event.closure_id), "The closure was cancelled.")
 
 
+async def confirm(store: SchedulingStore, event: VisitConfirmationReceived) -> None:
+    await use_cases.confirm_by_event(store, from_wire("visit", event.visit_id))
+
+
+async def ask_to_move(store: SchedulingStore, event: RescheduleRequested) -> None:
+    await use_cases.ask_to_move(store, from_wire("visit", event.visit_id))
+
+
 READS: Mapping[str, Reads] = {
     "BILLING": {
         PaymentReceived: keep_deposit,
         EstimateDelivered: keep_estimate_delivered,
         EstimateIssued: forget_estimate_delivered,
     },
+    "NOTIFICATIONS": {VisitConfirmationReceived: confirm, RescheduleRequested: ask_to_move},
     "PATIENTS": {
         PatientRegistered: Together(keep_patients),
         PatientMerged: merge,

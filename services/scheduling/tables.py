@@ -359,7 +359,7 @@ presence = chain_table(
 )
 
 # What somebody at a front desk has to see to, since no rule can: what a merge of two patients, or its undoing, left, or
-# a closure.
+# a closure, or a patient who asks for another time.
 task = chain_table(
     "task",
     metadata,
@@ -379,7 +379,9 @@ task = chain_table(
     Column("closure_id", Uuid),  # Of what a closure left.
     _belongs_to("site", "site_id"),
     CheckConstraint(
-        "kind IN ('TASK_KIND_OVERLAPPING_VISITS', 'TASK_KIND_VISITS_TO_ASSIGN', 'TASK_KIND_BROKEN_VISITS')", name="kind"
+        "kind IN ('TASK_KIND_OVERLAPPING_VISITS', 'TASK_KIND_VISITS_TO_ASSIGN', 'TASK_KIND_BROKEN_VISITS', "
+        "'TASK_KIND_VISIT_TO_MOVE')",
+        name="kind",
     ),
     CheckConstraint(
         "(kind IN ('TASK_KIND_OVERLAPPING_VISITS', 'TASK_KIND_VISITS_TO_ASSIGN')) = (merged_patient_id IS NOT NULL) "
@@ -398,6 +400,14 @@ task = chain_table(
         "chain_id", "site_id", "kind", "merged_patient_id", "merge_version", "visit_ids", name="task_never_twice"
     ),
     UniqueConstraint("chain_id", "closure_id", "site_id", "patient_id", name="task_of_closure"),
+    # Whoever asks twice for another time is one task, while it is open.
+    Index(
+        "task_to_move",
+        "chain_id",
+        "visit_ids",
+        unique=True,
+        postgresql_where=text("kind = 'TASK_KIND_VISIT_TO_MOVE' AND state = 'TASK_STATE_OPEN'"),
+    ),
     Index("task_by_site", "chain_id", "site_id", "id"),
     Index("task_by_state", "chain_id", "site_id", "state", "id"),
 )

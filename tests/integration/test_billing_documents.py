@@ -26,9 +26,9 @@ from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.patients.v1.events_pb2 import PatientMerged
 from chassis.ids import new_id, to_wire
+from chassis.keyring import KeyRing, Sealed
 from chassis.times import to_date, to_timestamp
 from services.billing.printing import pdf
-from services.billing.printing.keys import KeyRing, Sealed
 from tests.support.billing import COURSE, THERAPY, TODAY, BookedCourse, dollars, usd
 from tests.support.billing_estimates import Office, code, open_office, write_keys
 from tests.support.invoicing import Invoicing

@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from grpc import StatusCode
 
+from atoll.notifications.v1.events_pb2 import ChannelOptedIn, ChannelOptedOut
 from atoll.patients.v1 import patient_service_pb2 as patient_pb
 from atoll.patients.v1 import permission_pb2 as shared_pb
 from atoll.patients.v1 import permission_service_pb2 as pb
@@ -332,3 +333,48 @@ async def test_one_chain_is_not_told_what_another_ones_patients_permit(desk: Con
     service = desk.service.token("ROLE_SERVICE", chain_id=new_id())
     refused = await refusal(desk.service.call(desk.patients.GetContactDetails, request, service))
     assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "PATIENT_NOT_FOUND")
+
+
+def asked(patient_id: str, event_type: Any, **changes: str) -> Any:
+    """As notifications tells it."""
+    fields = {"patient_id": patient_id, "channel": "SMS", "giver": "PATIENT", "method": "REPLY"} | changes
+    return event_type(**fields)
+
+
+async def test_who_opts_out_of_texts_is_recorded_to_have_refused_them_by_their_reply(desk: ConsentDesk) -> None:
+    patient = await desk.create()
+    await desk.permit(patient.id)
+    desk.service.clock.now += timedelta(minutes=1)
+    event = asked(patient.id, ChannelOptedOut)
+    for _ in range(2):
+        await desk.service.deliver(event)
+    recorded = (await desk.list_permissions(patient.id)).permissions
+    assert len(recorded) == 5
+    assert {each.method for each in recorded[:4]} == {pb.PERMISSION_METHOD_REPLY}
+    assert {each[1]: each[3] for each in await present(desk, patient.id)} == dict.fromkeys(
+        ("APPOINTMENT", "BILLING", "MARKETING", "TREATMENT_DETAIL"), False
+    )
+
+
+async def test_who_opts_in_again_is_told_of_appointments_and_of_nothing_that_needs_its_own_yes(
+    desk: ConsentDesk,
+) -> None:
+    patient = await desk.create()
+    await desk.permit(patient.id, purpose="MESSAGE_PURPOSE_BILLING")
+    for event_type in (ChannelOptedOut, ChannelOptedIn):
+        desk.service.clock.now += timedelta(minutes=1)
+        await desk.service.deliver(asked(patient.id, event_type, method="VERBAL"))
+    assert {each[1]: each[3] for each in await present(desk, patient.id)} == {
+        "APPOINTMENT": True,
+        "BILLING": False,
+        "MARKETING": False,
+        "TREATMENT_DETAIL": False,
+    }
+    assert (await desk.list_permissions(patient.id)).permissions[0].method == pb.PERMISSION_METHOD_VERBAL
+
+
+async def test_of_an_address_that_nobody_is_known_by_nothing_is_recorded(desk: ConsentDesk) -> None:
+    before = len(await desk.facts())
+    for event_type in (ChannelOptedOut, ChannelOptedIn):
+        await desk.service.deliver(asked("", event_type))
+    assert len(await desk.facts()) == before

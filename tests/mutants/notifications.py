@@ -8,12 +8,17 @@ I_NOTIFICATIONS_EVENTS = "tests/integration/test_notifications_events.py"
 I_NOTIFICATIONS_MAIL = "tests/integration/test_notifications_mail.py"
 U_NOTIFICATIONS_WORDING = "tests/unit/test_notifications_wording.py"
 I_NOTIFICATIONS_RPC = "tests/integration/test_notifications_rpc.py"
+U_NOTIFICATIONS_REPLIES = "tests/unit/test_notifications_replies.py"
+I_NOTIFICATIONS_TWILIO = "tests/integration/test_notifications_twilio.py"
+I_NOTIFICATIONS_TEXTING = "tests/integration/test_notifications_texting.py"
+I_NOTIFICATIONS_REPLIES = "tests/integration/test_notifications_replies.py"
+I_NOTIFICATIONS_LINKS = "tests/integration/test_notifications_links.py"
 I_NOTIFICATIONS_MERGES = "tests/integration/test_notifications_merges.py"
 I_NOTIFICATIONS_TEMPLATES = "tests/integration/test_notifications_templates.py"
 U_NOTIFICATIONS_CHECKS = "tests/unit/test_notifications_template_checks.py"
 U_NOTIFICATIONS_LETTERS = "tests/unit/test_notifications_letters.py"
 U_NOTIFICATIONS_SEGMENTS = "tests/unit/test_notifications_segments.py"
-TEMPLATES_MIGRATION = "services/notifications/migrations/versions/0005_templates_of_a_chain_s_own.py"
+TEMPLATES_MIGRATION = "services/notifications/migrations/versions/0006_templates_of_a_chain_s_own.py"
 
 NOTIFICATIONS = [
     Mutant("services/notifications/domain/hours.py", 'self.begin <= instant.astimezone(zone).time()', 'self.begin <= instant.time()', U_NOTIFICATIONS_RULES),
@@ -118,4 +123,51 @@ NOTIFICATIONS = [
     Mutant(TEMPLATES_MIGRATION, '"GRANT SELECT, INSERT ON template_version', '"GRANT SELECT, INSERT, UPDATE ON template_version', I_NOTIFICATIONS_TEMPLATES),
     Mutant("services/notifications/wording/checks.py", 'for fault in _faults(piece, hosts)), FAULTS_MAX)', 'for fault in _faults(piece, hosts)), None)', U_NOTIFICATIONS_CHECKS),
     Mutant("services/notifications/wording/checks.py", '{1,20}://', '*://', U_NOTIFICATIONS_CHECKS),
+    Mutant("services/notifications/domain/replies.py", '    word = words.replace(" ", "")', '    word = words', U_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/domain/replies.py", 'if not unicodedata.combining(each))', 'if True)', U_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/domain/replies.py", '(?! (?:by|in|at|over|off)\\b)', '', U_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/domain/replies.py", ' and not each.to_companion}', '}', U_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/domain/replies.py", '            if len(visits) == 1:', '            if visits:', U_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/domain/replies.py", '    if health_words(text):', '    if False:', U_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/domain/texting.py", '    if status in REACHED:\n        return len(_ORDER) + 2\n', '', U_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/domain/texting.py", '        if self.kind is SuppressionKind.OPT_OUT and asked is None:', '        if False:', I_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/channels/twilio.py", '        return await self._session.request(**asked | {"timeout": self._timeout})', '        return await self._session.request(**asked)', I_NOTIFICATIONS_TWILIO, "waited_for"),
+    Mutant("services/notifications/channels/twilio.py", '    if code in FOR_GOOD:', '    if False:', I_NOTIFICATIONS_TWILIO),
+    Mutant("services/notifications/channels/twilio.py", 'code in OUR_TROUBLE or ', '', I_NOTIFICATIONS_TWILIO),
+    Mutant("services/notifications/channels/twilio.py", '        return Sent(Answer.NONE, NO_ANSWER)', '        return Sent(Answer.NOT_NOW, NO_ANSWER)', I_NOTIFICATIONS_TWILIO),
+    Mutant("services/notifications/channels/twilio.py", '        return Sent(Answer.NOT_NOW, NO_CONNECTION)', '        return Sent(Answer.NONE, NO_CONNECTION)', I_NOTIFICATIONS_TWILIO),
+    Mutant("services/notifications/channels/twilio.py", '{escape(text)}', '{text}', I_NOTIFICATIONS_TWILIO),
+    Mutant("services/notifications/channels/twilio.py", 'logger=_silent', '', I_NOTIFICATIONS_TWILIO),
+    Mutant("services/notifications/texting/pacing.py", '        self._failures = self._failures + 1 if failed else 0', '        self._failures += failed', I_NOTIFICATIONS_TWILIO),
+    Mutant("services/notifications/texting/pacing.py", '        turn = max(self._next, now - self._ahead_s)', '        turn = self._next', I_NOTIFICATIONS_TWILIO),
+    Mutant("services/notifications/texting/pacing.py", '        if turn - now > WAIT_MAX_S:', '        if False:', I_NOTIFICATIONS_TWILIO),
+    Mutant("services/notifications/texting/__init__.py", 'if not self._breakers[name].open)', 'if True)', I_NOTIFICATIONS_TWILIO),
+    Mutant("services/notifications/texting/__init__.py", '        return sorted(others | {sender})', '        return [sender]', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/texting/listener.py", '        if not self._texting.verified(account, request.target, request.body, signature):', '        if False:', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/texting/listener.py", 'self._texting.verified(account, request.target,', 'self._texting.verified(account, parts.path,', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/texting/listener.py", 'keys.seal(said.encode(), "said", id)', 'keys.seal(b"", "said", id)', I_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/texting/listener.py", 'if "MessageSid" in fields else None\n        senders', 'if True else None\n        senders', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/use_cases/texting.py", '    if not await store.keep_receipt(told) or address_key is None:', '    await store.keep_receipt(told)\n    if address_key is None:', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/use_cases/texting.py", '    if not await store.keep_reply(reply, command.provider_id, command.phone, command.said):\n        return\n', '    await store.keep_reply(reply, command.provider_id, command.phone, command.said)\n', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/use_cases/texting.py", '    if new:\n        store.emit(events.channel_opted_out(asked), about=asked.patient_id or command.id)\n    return bool(new)', '    store.emit(events.channel_opted_out(asked), about=asked.patient_id or command.id)\n    return True', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/use_cases/texting.py", '    if await store.suppressed(Addressed.SMS, [command.address_key], command.sender):\n        return False\n', '', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/use_cases/texting.py", '    return not await store.answered_since(kind, command.address_key, command.sender, since)', '    return bool(since)', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/use_cases/texting.py", '    if await store.suppressed(Addressed.SMS, [reply.address_key], reply.sender):\n        raise RecipientOptedOut()\n', '', I_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/use_cases/texting.py", '    if reply.purged:\n        raise ReplyPurged()\n', '', I_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/use_cases/texting.py", 'giver=Giver.COMPANION if about and about.to_companion else Giver.PATIENT', 'giver=Giver.PATIENT', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/store/texting.py", '        where=texted.c.last_at <= _texted.excluded.last_at,\n', '', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/store/texting.py", ', _told_of.c.start_at > param("after", Instant))', ', param("after", Instant).is_not(None))', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/store/texting.py", '        or_(suppression.c.sender == param("sender", Text), suppression.c.sender == EVERY_SENDER),\n', '        param("sender", Text).is_not(None),\n', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/store/texting.py", 'answer.c.state == AnswerState.PENDING)', 'answer.c.id == ID)', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/store/texting.py", '        suppression.c.kind == SuppressionKind.OPT_OUT,\n', '', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/texting/job.py", '        if row["state"] == AnswerState.SENDING:', '        if False:', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/texting/job.py", ' or self._clock() >= row["expire_at"]:', ':', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/texting/job.py", '            if kind not in TO_THE_OPTED_OUT and await', '            if False and await', I_NOTIFICATIONS_TEXTING),
+    Mutant("services/notifications/rpc/replies.py", '        check_answer(request.text)\n', '', I_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/rpc/replies.py", '            if reply.account not in self._texting or ', '            if reply.account in self._texting and ', I_NOTIFICATIONS_REPLIES),
+    Mutant("services/notifications/domain/links.py", '    if not hmac.compare_digest(signature, sign(_signed(chain_id, link_id, purpose))[:SIGNATURE_BYTES]):\n        raise LinkNotFound()\n', '', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/domain/links.py", 'return f"link {chain_id} {link_id} {purpose}".encode()', 'return f"link {chain_id} {link_id}".encode()', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/domain/links.py", '        if self.used_at:', '        if False:', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/domain/links.py", '        if now >= self.expire_at:', '        if now > self.expire_at:', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/use_cases/links.py", '    await store.use_link(link.id)\n', '', I_NOTIFICATIONS_LINKS),
 ]  # fmt: skip

@@ -342,4 +342,6 @@ PATIENTS = [
     Mutant("services/patients/store/duplicates.py", '    .where(_hits.c.id != _hits.c.asked_for)\n', '', I_DUPLICATES, "does_not_see"),
     Mutant("services/patients/store/duplicates.py", '            for id in asked_for:\n', '            for id in asked_for[:1]:\n', "tests/integration/test_patients_duplicates_speed.py", "scored_together"),
     Mutant("services/patients/store/search.py", "func.length(new) >= SPELT_MIN, known.is_(None))", "func.length(new) >= SPELT_MIN, ~exists(select(name_spelling.c.word).where(name_spelling.c.chain_id == CHAIN, name_spelling.c.spelling == new, name_spelling.c.word == new)))", "tests/integration/test_patients_speed.py", "while_a_chain_grows"),
+    Mutant("services/patients/consumers.py", '    if event.patient_id:\n        said = OptOut(', '    if True:\n        said = OptOut(', I_PATIENTS_PERMISSIONS, "nobody_is_known"),
+    Mutant("services/patients/domain/permissions.py", 'OPTED_INTO = {Giver.PATIENT: (Purpose.APPOINTMENT,)', 'OPTED_INTO = {Giver.PATIENT: tuple(Purpose)', I_PATIENTS_PERMISSIONS, "opts_in_again"),
 ]  # fmt: skip

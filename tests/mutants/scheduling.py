@@ -19,6 +19,7 @@ I_SCHEDULING_COURSES = "tests/integration/test_scheduling_courses.py"
 I_SCHEDULING_PAUSES = "tests/integration/test_scheduling_pauses.py"
 I_SCHEDULING_MERGES = "tests/integration/test_scheduling_merges.py"
 I_SCHEDULING_MERGE_RACES = "tests/integration/test_scheduling_merge_races.py"
+I_SCHEDULING_ANSWERS = "tests/integration/test_scheduling_answers.py"
 I_SCHEDULING_TASKS = "tests/integration/test_scheduling_tasks.py"
 U_SCHEDULING_TASKS = "tests/unit/test_scheduling_tasks.py"
 P_SCHEDULING_MERGES = "tests/property/test_scheduling_merges.py"
@@ -339,4 +340,7 @@ SCHEDULING = [
     Mutant('services/scheduling/store/board.py', 'key = (id(visit_type), *columns)', 'key = tuple(columns)', I_SCHEDULING_BOARD),
     Mutant('services/scheduling/consumers.py', 'if event.course_id and event.written:', 'if event.course_id:', I_SCHEDULING_GATES),
     Mutant('services/scheduling/consumers.py', 'event.course_id and event.HasField("due_time")', 'event.course_id', I_SCHEDULING_GATES),
+    Mutant("services/scheduling/use_cases/__init__.py", '    if found.visit.status is not Status.BOOKED or found.visit.slot.start <= store.call.now:\n        return\n', '', I_SCHEDULING_ANSWERS),
+    Mutant("services/scheduling/use_cases/__init__.py", '    if visit.status not in (Status.BOOKED, Status.CONFIRMED) or visit.slot.start <= store.call.now:\n        return\n', '', I_SCHEDULING_ANSWERS),
+    Mutant("services/scheduling/migrations/versions/0011_a_visit_that_a_patient_asks_to_move.py", "kind = 'TASK_KIND_VISIT_TO_MOVE' AND state = 'TASK_STATE_OPEN'", "false", I_SCHEDULING_ANSWERS),
 ]  # fmt: skip

@@ -22,11 +22,11 @@ from atoll.patients.v1 import diagnosis_service_pb2, patient_service_pb2
 from atoll.scheduling.v1.events_pb2 import CourseBooked, CourseHeld
 from chassis.client import connect
 from chassis.ids import from_wire, new_id, to_wire
+from chassis.keyring import KeyRing
 from services.billing import rpc
 from services.billing.__main__ import SERVICE
 from services.billing.clients import Patients
 from services.billing.domain.printing import Written
-from services.billing.printing.keys import KeyRing
 from services.billing.printing.writer import Writer
 from services.billing.settings import BillingSettings
 from services.billing.store import BillingStore

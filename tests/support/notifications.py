@@ -37,6 +37,7 @@ from services.notifications.channels.email import Mailer
 from services.notifications.clients import Patients
 from services.notifications.sender import Sender
 from services.notifications.settings import NotificationsSettings
+from services.notifications.texting import Texting
 from services.notifications.use_cases.messages import AHEAD
 from services.notifications.wording import Templates
 from tests.support.service import NOW, Running, running
@@ -76,6 +77,7 @@ class Office:
     patients: FakePatients
     settings: NotificationsSettings
     channel: grpc.aio.Channel
+    texting: Texting = field(default_factory=lambda: Texting({}))
     site_id: UUID = field(default_factory=new_id)
     patient_id: UUID = field(default_factory=new_id)
 
@@ -151,7 +153,7 @@ class Office:
     def sender(self, port: int | None = None) -> Sender:
         mailer = Mailer(HOST, port or self.mailbox.port, timeout_s=5.0)
         patients = Patients(self.settings, self.channel)
-        carriers = carriers_of(self.svc.db, mailer, self.settings.mail_from, Templates())
+        carriers = carriers_of(self.svc.db, mailer, self.settings.mail_from, Templates(), self.texting)
         return Sender(self.svc.db, patients, carriers, self.svc.clock, chance=lambda: 1.0)
 
     async def rows(self, kind: str = "%") -> list[Record]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from chassis.keyring import KeyMissing, KeyRing, Sealed
 from chassis.money import Money
 from services.billing.domain.codes import ServiceCode
 from services.billing.domain.disclaimers import DISCLAIMERS, LATEST
@@ -15,7 +16,6 @@ from services.billing.domain.printing import PrintedKind, delay_after, kept_unti
 from services.billing.printing import TEMPLATES as FOLDER
 from services.billing.printing import day_text, money_text, pdf
 from services.billing.printing.estimate import content_of
-from services.billing.printing.keys import KeyMissing, KeyRing, Sealed
 from services.billing.printing.writer import TEMPLATES
 from tests.support.billing_estimates import write_keys
 

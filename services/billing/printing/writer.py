@@ -20,11 +20,11 @@ from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
+from chassis.keyring import KeyMissing, KeyRing
 from chassis.tracing import traceparent_of
 from services.billing.clients import Patients, PatientsAway
 from services.billing.domain.printing import Order, PrintedKind, Written, delay_after, kept_until
 from services.billing.printing import dumps, pdf
-from services.billing.printing.keys import KeyMissing, KeyRing
 from services.billing.settings import BillingSettings
 from services.billing.store import BillingStore
 from services.billing.tables.copies import NO_CHAIN

@@ -27,8 +27,8 @@ from atoll.billing.v1 import (
     tax_service_pb2,
 )
 from chassis.db import Database
+from chassis.keyring import KeyRing
 from chassis.times import utc_now
-from services.billing.printing.keys import KeyRing
 from services.billing.processor import Processors, ProcessorSettings
 from services.billing.processor.listener import Listener
 from services.billing.rpc.accounts import AccountServicer
@@ -50,6 +50,7 @@ from services.billing.rpc.refunds import RefundServicer
 from services.billing.rpc.sales import PackageSaleServicer
 from services.billing.rpc.settlements import SettlementServicer
 from services.billing.rpc.tax import TaxServicer
+from services.billing.settings import DOCUMENT_KEYS
 
 
 def servicers(db: Database, keys: KeyRing | None = None) -> Mapping[ServiceDescriptor, object]:
@@ -83,6 +84,6 @@ def servicers_with(
         payout_service_pb2.DESCRIPTOR.services_by_name["PayoutService"]: PayoutServicer(db),
         cash_count_service_pb2.DESCRIPTOR.services_by_name["CashCountService"]: CashCountServicer(db),
         document_service_pb2.DESCRIPTOR.services_by_name["DocumentService"]: DocumentServicer(
-            db, keys or KeyRing.of_environment()
+            db, keys or KeyRing.of_environment(DOCUMENT_KEYS)
         ),
     }

@@ -4,9 +4,9 @@ from atoll.billing.v1 import document_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import from_wire, to_wire
+from chassis.keyring import KeyRing, Sealed
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.printing import PrintedKind
-from services.billing.printing.keys import KeyRing, Sealed
 from services.billing.store import BillingStore
 
 SHOWN = {

@@ -47,7 +47,7 @@ document_work = chain_table(
     Index("document_work_next_idx", "chain_id", "not_before"),
 )
 
-# Encrypted: `services.billing.printing.keys`. Never changed, and not destroyed before `keep_until`.
+# Encrypted: `chassis.keyring`. Never changed, and not destroyed before `keep_until`.
 document = chain_table(
     "document",
     metadata,

@@ -20,6 +20,7 @@ QUIT_S = 1.0
 ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 """As HTML has it: what every server carries, none of the RFC's rarer forms."""
 POLICY = SMTP.clone(cte_type="7bit")
+ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 TAKEN, LINE_BROKE = "SMTP_250", "SMTP_NO_ANSWER"
 PRODUCT = "-//Atoll//Notifications//EN"
 UNSUBSCRIBE = re.compile(r"(?:https://|mailto:)[^\s<>,]+")
@@ -140,7 +141,7 @@ class Mailer:
                 try:
                     await step()
                 except aiosmtplib.SMTPResponseException as error:
-                    return _meaning(error.code, refused, broken), f"SMTP_{error.code}"
+                    return _meaning(error.code, refused, broken), _code(error)
                 except (aiosmtplib.SMTPException, OSError):
                     return broken, LINE_BROKE
             with suppress(aiosmtplib.SMTPException, OSError):
@@ -148,6 +149,12 @@ class Mailer:
             return Answer.TAKEN, TAKEN
         finally:
             smtp.close()
+
+
+def _code(error: aiosmtplib.SMTPResponseException) -> str:
+    """With the enhanced status code of RFC 3463 where the server gave one: SMTP_550_5.1.1."""
+    enhanced = ENHANCED.match(error.message)
+    return f"SMTP_{error.code}" + (f"_{enhanced.group()}" if enhanced else "")
 
 
 def _meaning(code: int, refused: Answer, broken: Answer) -> Answer:

@@ -8,12 +8,14 @@ from chassis.etags import StaleEtag
 from services.notifications.domain.pauses import AlreadyPaused
 from services.notifications.store.cadence import CadenceStore
 from services.notifications.store.copies import CopyStore
+from services.notifications.store.links import LinkStore
 from services.notifications.store.messages import MessageStore
 from services.notifications.store.sending import SendingStore
 from services.notifications.store.templates import TemplateStore
+from services.notifications.store.texting import TextingStore
 
 
-class NotificationsStore(CopyStore, CadenceStore, MessageStore, SendingStore, TemplateStore):
+class NotificationsStore(CopyStore, CadenceStore, MessageStore, SendingStore, TemplateStore, TextingStore, LinkStore):
     """Everything that notifications reads and writes, in one transaction."""
 
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {

@@ -26,6 +26,7 @@ from sqlalchemy import (
     tuple_,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import new_id, to_wire
@@ -199,6 +200,41 @@ NEXT_DUE = Statement(
 )
 
 
+_phone = (message.c.chain_id == CHAIN, message.c.id == ID, message.c.status == literal_column("'SENT'"))
+SENT_BY_PHONE = Statement(
+    select(message.c.provider_id, message.c.channel, message.c.channels)
+    .where(*_phone, message.c.channel.in_((literal_column("'SMS'"), literal_column("'VOICE'"))))
+    .with_for_update()
+)
+DELIVERED = Statement(
+    update(message).where(*_phone).values(delivered_at=func.coalesce(message.c.delivered_at, param("now", Instant)))
+)
+_undelivered = {
+    "passed_over": message.c.passed_over + param("passed_over", JSONB),
+    "last_error": param("last_error"),
+    "sent_at": null(),
+    "delivered_at": null(),
+}
+UNDELIVERED = Statement(
+    update(message)
+    .where(*_phone)
+    .values(**_undelivered, status=Status.FAILED, reason=Reason.UNDELIVERED)
+    .returning(*SETTLED)
+)
+TRY_NEXT = Statement(
+    update(message)
+    .where(*_phone)
+    .values(
+        **_undelivered,
+        status=Status.SCHEDULED,
+        channel_attempts=literal_column("0"),
+        channels=param("channels", ARRAY(Text)),
+        channel=param("channel", Text),
+    )
+    .returning(*SETTLED)
+)
+
+
 class MessageStore(Store):
     async def add(
         self, site_id: UUID, event_id: UUID, cadence_version: int, planned: Sequence[tuple[UUID, Planned]]
@@ -253,6 +289,23 @@ class MessageStore(Store):
         """Patients with a visit then that is not off, each with their zone."""
         found = await self.rows(RECIPIENTS, site_id=site_id, start_at=start, end_at=end, limit=limit)
         return {row["id"]: ZoneInfo(row["time_zone"]) for row in found}
+
+    async def sent_by_phone(self, message_id: UUID) -> Record | None:
+        """Of a message that was sent as a text or a call, locked; None of any other."""
+        return await self.row(SENT_BY_PHONE, id=message_id)
+
+    async def note_delivered(self, message_id: UUID) -> None:
+        await self.rows(DELIVERED, id=message_id, now=self.call.now)
+
+    async def undelivered(self, message_id: UUID, passed_over: PassedOver, left: Sequence[str]) -> Settled:
+        """It goes by the channels that are left; without any it has failed."""
+        told = {"passed_over": passed_over_to_json([passed_over]), "last_error": passed_over.code}
+        if left:
+            row = await self.row(TRY_NEXT, id=message_id, **told, channels=list(left), channel=left[0])
+        else:
+            row = await self.row(UNDELIVERED, id=message_id, **told)
+        assert row  # It is locked.
+        return settled_of(row)
 
     async def messages(
         self,
@@ -318,3 +371,7 @@ def passed_over_of(row: Record) -> tuple[PassedOver, ...]:
         PassedOver(Channel(each["channel"]), Reason(each["reason"]), each["code"])
         for each in json.loads(row["passed_over"])
     )
+
+
+def passed_over_to_json(passed_over: Sequence[PassedOver]) -> str:
+    return json.dumps([{"channel": each.channel, "reason": each.reason, "code": each.code} for each in passed_over])

@@ -1,6 +1,5 @@
 """What a sender does with a message under its lease."""
 
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,7 +42,7 @@ from services.notifications.domain.messages import PassedOver, Settled, Status, 
 from services.notifications.domain.sending import Policy, Settle, Taken
 from services.notifications.domain.visits import Site
 from services.notifications.store.copies import CHAIN, ID, PATIENTS, visit_of
-from services.notifications.store.messages import SETTLED, passed_over_of, settled_of, timing_of
+from services.notifications.store.messages import SETTLED, passed_over_of, passed_over_to_json, settled_of, timing_of
 from services.notifications.tables import UNSENT, attempt, matter, message, patient, pause, policy, site, visit
 
 _real_now = func.clock_timestamp()
@@ -240,7 +239,7 @@ class SendingStore(Store):
             now=self.call.now,
             channel=channel,
             channels=channels,
-            passed_over=_passed_over(passed_over),
+            passed_over=passed_over_to_json(passed_over),
             template=template.code,
             template_version=template.version,
             template_language=template.language,
@@ -275,7 +274,7 @@ class SendingStore(Store):
             status=end.status,
             reason=end.reason,
             last_error=end.error,
-            passed_over=_passed_over(end.passed_over),
+            passed_over=passed_over_to_json(end.passed_over),
             provider_id=provider_id,
             sent_at=self.call.now if end.status is Status.SENT else None,
         )
@@ -292,12 +291,8 @@ class SendingStore(Store):
         """Another try by the channel after this one."""
         ours = {"id": taken.id, "lease_id": taken.lease_id}
         left = taken.channels[taken.channels.index(passed_over.channel) + 1 :]
-        told = {"passed_over": _passed_over([passed_over]), "last_error": passed_over.code or None}
+        told = {"passed_over": passed_over_to_json([passed_over]), "last_error": passed_over.code or None}
         await self.rows(NEXT_CHANNEL, **ours, **told, channels=list(left), channel=left[0])
-
-
-def _passed_over(passed_over: Sequence[PassedOver]) -> str:
-    return json.dumps([{"channel": each.channel, "reason": each.reason, "code": each.code} for each in passed_over])
 
 
 def _taken(row: Record) -> Taken:

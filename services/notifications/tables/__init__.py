@@ -1,4 +1,4 @@
-"""Notifications' tables by noun: messages, and copies of what they speak of. The chassis adds its own, and security."""
+"""Notifications' tables by noun: messages, texting, and copies of what they speak of. The chassis adds its own."""
 
 from services.notifications.tables.columns import metadata
 from services.notifications.tables.copies import (
@@ -11,15 +11,21 @@ from services.notifications.tables.copies import (
     site,
     visit,
 )
+from services.notifications.tables.links import link
 from services.notifications.tables.messages import UNSENT, attempt, cadence, message, pause, policy
 from services.notifications.tables.templates import link_hosts, template, template_version
+from services.notifications.tables.texting import STANDING, WAITING, answer, receipt, reply, suppression, texted
 
 __all__ = [
     "NO_CHAIN",
+    "STANDING",
     "UNSENT",
+    "WAITING",
+    "answer",
     "attempt",
     "cadence",
     "chain",
+    "link",
     "link_hosts",
     "matter",
     "message",
@@ -29,8 +35,12 @@ __all__ = [
     "pause",
     "policy",
     "protocol_version",
+    "receipt",
+    "reply",
     "site",
+    "suppression",
     "template",
     "template_version",
+    "texted",
     "visit",
 ]

@@ -130,7 +130,7 @@ async def close_matter(store: NotificationsStore, matter: Matter, kinds: Sequenc
     """Nothing is to be asked for it any more; messages of these kinds that were not sent are withdrawn."""
     await store.close_matter(matter)
     for settled in await store.withdraw_matter(matter.id, kinds):
-        _emit(store, settled)
+        emit_settled(store, settled)
 
 
 async def end_step(store: NotificationsStore, taken: Taken, step: Step, provider_id: str | None = None) -> None:
@@ -139,7 +139,7 @@ async def end_step(store: NotificationsStore, taken: Taken, step: Step, provider
         case Settle():
             settled = await store.settle_message(taken, step, provider_id)
             if settled:
-                _emit(store, settled)
+                emit_settled(store, settled)
         case Postpone(due):
             await store.release(taken, Status.SCHEDULED, NO_HOLD, due=due)
         case Retry(status, hold, error):
@@ -150,7 +150,7 @@ async def end_step(store: NotificationsStore, taken: Taken, step: Step, provider
 
 async def _withdraw(store: NotificationsStore, visit_id: UUID, reason: Reason) -> None:
     for settled in await store.withdraw(visit_id, reason, AHEAD):
-        _emit(store, settled)
+        emit_settled(store, settled)
 
 
 async def _add(
@@ -163,8 +163,8 @@ async def _add(
 ) -> None:
     of_patient = [(patient_id, each) for each in planned]
     for settled in await store.add(site_id, event_id, cadence_version, of_patient):
-        _emit(store, settled)
+        emit_settled(store, settled)
 
 
-def _emit(store: NotificationsStore, settled: Settled) -> None:
+def emit_settled(store: NotificationsStore, settled: Settled) -> None:
     store.emit(events.message_settled(settled), about=settled.id)

@@ -1,6 +1,8 @@
-"""The intent to send: what may not go is passed over here, under lock, so that two at once make no third."""
+"""Before a message is handed over, and after: what may not go is passed over under lock, so that two make no third."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -11,7 +13,20 @@ from services.notifications.domain.hours import at
 from services.notifications.domain.kinds import BY_PHONE, Purpose
 from services.notifications.domain.messages import PassedOver, Reason
 from services.notifications.domain.sending import Taken, Way
+from services.notifications.domain.texting import Sent
 from services.notifications.store import NotificationsStore
+
+NO_SUCH_MAILBOX = re.compile(r"_5\.1\.")
+"""Of an enhanced status code (RFC 3463): the address itself is at fault. Other refusals may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A message that was handed over, and what came of it."""
+
+    way: Way
+    parcel: Parcel
+    sent: Sent
 
 
 async def begin(
@@ -23,12 +38,49 @@ async def begin(
     hold: timedelta,
 ) -> int | PassedOver | None:
     """Its attempts by this channel; None: it is not ours any more."""
+    key, sender = parcel.address_key, parcel.sender
+    if key and await store.suppressed(way.channel, [key], sender):
+        return PassedOver(way.channel, Reason.ADDRESS_SUPPRESSED)
     counts = way.channel in BY_PHONE and taken.purpose is not Purpose.REPLY
-    if counts and parcel.address_key and not taken.in_doubt:
-        await store.lock([_lock_of(parcel.address_key)])
-        if not await _has_room(store, taken, way, parcel.address_key):
+    if counts and key and not taken.in_doubt:
+        await store.lock([_lock_of(key)])
+        if not await _has_room(store, taken, way, key):
             return PassedOver(way.channel, Reason.CAP_REACHED)
-    return await store.begin(taken, way.channel, passed_over, parcel.template, hold, parcel.address_key, counts=counts)
+    begun = await store.begin(taken, way.channel, passed_over, parcel.template, hold, key, counts=counts)
+    if begun and key and way.channel is Channel.SMS:
+        await store.note_texted(
+            key,
+            sender,
+            taken.recipient_id,
+            taken.site.id,
+            taken.visit.id if taken.visit else None,
+            parcel.template.language,
+            to_companion=taken.recipient is Recipient.COMPANION,
+        )
+    return begun
+
+
+async def finish(store: NotificationsStore, taken: Taken, step: Step, tried: Tried | None) -> None:
+    """What a sender found out about a message that it holds. An address that does not exist is not written to again; a
+    receipt may have been faster than this."""
+    await messages.end_step(store, taken, step, tried.sent.provider_id if tried else None)
+    if tried is None:
+        return
+    if tried.parcel.address_key and (kind := _suppression(tried)):
+        note = tried.sent.code
+        senders = (tried.parcel.sender,) if kind is SuppressionKind.OPT_OUT else (EVERY_SENDER,)
+        channel, key = tried.way.channel, tried.parcel.address_key
+        await store.suppress(channel, key, kind, Method.RECEIPT, senders=senders, note=note)
+    if tried.way.channel in BY_PHONE:
+        await receipts.apply(store, taken.id)
+
+
+def _suppression(tried: Tried) -> SuppressionKind | None:
+    if tried.sent.answer is not Answer.NEVER:
+        return None
+    if tried.way.channel is Channel.EMAIL:
+        return SuppressionKind.HARD_BOUNCE if NO_SUCH_MAILBOX.search(tried.sent.code) else None
+    return suppression_after(tried.sent.code)
 
 
 async def _has_room(store: NotificationsStore, taken: Taken, way: Way, address_key: bytes) -> bool:

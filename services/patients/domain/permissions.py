@@ -52,6 +52,11 @@ OPTED_OUT_OF = {
 """What somebody who opts out of a channel is no longer told by it. A companion has an address of their own."""
 
 
+OPTED_INTO = {Giver.PATIENT: (Purpose.APPOINTMENT,), Giver.COMPANION: (Purpose.COMPANION,)}
+"""What somebody who opts in again is told by it: what they had refused by the same word, but for purposes that need a
+yes of their own (bills, treatment, advertising)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
     id: UUID

@@ -1,4 +1,4 @@
-"""Tasks of a site's front desk: what a merge, its undoing or a closure left for somebody to settle."""
+"""Tasks of a site's front desk: what a merge, its undoing, a closure or a patient left for somebody to settle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +22,7 @@ class TaskKind(StrEnum):
     OVERLAPPING_VISITS = "TASK_KIND_OVERLAPPING_VISITS"
     VISITS_TO_ASSIGN = "TASK_KIND_VISITS_TO_ASSIGN"
     BROKEN_VISITS = "TASK_KIND_BROKEN_VISITS"
+    VISIT_TO_MOVE = "TASK_KIND_VISIT_TO_MOVE"
 
 
 class TaskState(StrEnum):
@@ -35,7 +36,7 @@ class Task:
     site_id: UUID
     kind: TaskKind
     patient_id: UUID
-    """The survivor that the merge named, or whose visits are broken."""
+    """The survivor that the merge named, or whose visits they are."""
     merged_patient_id: UUID | None
     merge_version: int | None
     """Of the merge, or the unmerge, that left the task."""

@@ -97,6 +97,7 @@ _new_change = (
 # `at` and `actor` are those of the audit row.
 _told = told(_changed_visit, ChangeKind.STATUS_CHANGED, param("course_version", Integer))
 CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change, _told)
+CHANGE_VISIT_BY_EVENT = Statement(select(_changed_visit.c.id).add_cte(_changed_course, _new_change, _told))
 FREE_VISIT = settling(
     _changed_visit,
     _changed_course,
@@ -164,17 +165,27 @@ class VisitStore(Store):
 
     def change_visit(self, changed: Visit, course_version: int) -> None:
         """Written with what the chassis writes last."""
-        self.write_last(
-            FREE_VISIT if changed.status in FREEING else CHANGE_VISIT,
-            visit_id=changed.id,
-            course_id=changed.course_id,
-            course_version=course_version,
-            site_id=changed.site_id,
-            status=changed.status,
-            band_code=changed.band_code,
-            segment_minutes=json.dumps(changed.segment_minutes),
-            cancellation_reason=changed.cancellation_reason,
-        )
+        statement = FREE_VISIT if changed.status in FREEING else CHANGE_VISIT
+        self.write_last(statement, **_changed(changed, course_version))
+
+    async def change_visit_by_event(self, changed: Visit, course_version: int) -> None:
+        """For a consumer, which has no last write. Nothing that the visit holds is freed."""
+        assert changed.status not in FREEING
+        noted = {"at": self.call.now, "actor": self.call.actor}
+        await self.rows(CHANGE_VISIT_BY_EVENT, **_changed(changed, course_version), **noted)
+
+
+def _changed(changed: Visit, course_version: int) -> dict[str, object]:
+    return {
+        "visit_id": changed.id,
+        "course_id": changed.course_id,
+        "course_version": course_version,
+        "site_id": changed.site_id,
+        "status": changed.status,
+        "band_code": changed.band_code,
+        "segment_minutes": json.dumps(changed.segment_minutes),
+        "cancellation_reason": changed.cancellation_reason,
+    }
 
 
 def visit_of(row: Record) -> Visit:

@@ -191,6 +191,34 @@ async def confirm_visit(store: SchedulingStore, visit_id: UUID) -> Visit:
     return _told(store, found, changed, events.visit_confirmed(changed))
 
 
+async def confirm_by_event(store: SchedulingStore, visit_id: UUID) -> None:
+    """The patient answered that they will come. A visit that is confirmed, over, off or begun stays as it is."""
+    found = await store.visit_to_change(visit_id)
+    if found.visit.status is not Status.BOOKED or found.visit.slot.start <= store.call.now:
+        return
+    changed, version = found.visit.moved_to(Status.CONFIRMED), found.course_version + 1
+    await store.change_visit_by_event(changed, version)
+    store.emit(events.visit_confirmed(changed), about=changed.course_id, version=version)
+
+
+async def ask_to_move(store: SchedulingStore, visit_id: UUID) -> None:
+    """A task for the site's front desk, unless one is open or the visit is over, off or begun."""
+    visit = await store.visit(visit_id)
+    if visit.status not in (Status.BOOKED, Status.CONFIRMED) or visit.slot.start <= store.call.now:
+        return
+    task = Task(
+        id=new_id(),
+        site_id=visit.site_id,
+        kind=TaskKind.VISIT_TO_MOVE,
+        patient_id=visit.patient_id,
+        merged_patient_id=None,
+        merge_version=None,
+        visit_ids=(visit.id,),
+        created_at=store.call.now,
+    )
+    await store.add_task(task)
+
+
 async def check_in_visit(store: SchedulingStore, visit_id: UUID, reason: str) -> tuple[Visit, list[GateState]]:
     """With the gates that are not passed and let the visit go on, for the reason given where they ask for one."""
     found = await store.visit_to_change(visit_id)

@@ -1,0 +1,82 @@
+"""Links in messages: each is good for one thing, once, for a while. Pure.
+
+A token is the link's id and a signature over it and its purpose; it says nothing of whom it is for.
+"""
+
+import base64
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from chassis.errors import DomainError, Kind
+
+SIGNATURE_BYTES = 16
+Sign = Callable[[bytes], bytes]
+
+
+class LinkNotFound(DomainError):
+    kind, reason, message = Kind.NOT_FOUND, "LINK_NOT_FOUND", "no link of this chain and purpose"
+
+
+class LinkExpired(DomainError):
+    kind, reason, message = Kind.CONFLICT, "LINK_EXPIRED", "the link's time is over"
+
+
+class LinkUsed(DomainError):
+    kind, reason, message = Kind.CONFLICT, "LINK_USED", "the link was used before"
+
+
+class LinkPurpose(StrEnum):
+    CONFIRM_VISIT = "CONFIRM_VISIT"
+    ACKNOWLEDGE_ESTIMATE = "ACKNOWLEDGE_ESTIMATE"
+    PAY = "PAY"
+    ACCEPT_OFFER = "ACCEPT_OFFER"
+
+
+ABOUT = {
+    LinkPurpose.CONFIRM_VISIT: "visit",
+    LinkPurpose.ACKNOWLEDGE_ESTIMATE: "estimate",
+    LinkPurpose.PAY: "invoice",
+    LinkPurpose.ACCEPT_OFFER: "offer",
+}
+"""The kind of the id that each is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    id: UUID
+    purpose: LinkPurpose
+    about_id: UUID
+    patient_id: UUID
+    site_id: UUID
+    expire_at: datetime
+    used_at: datetime | None = None
+
+    def check(self, now: datetime) -> None:
+        """What was used is told before what is over: whoever sees it used need not ask for another."""
+        if self.used_at:
+            raise LinkUsed(use_time=self.used_at.isoformat())
+        if now >= self.expire_at:
+            raise LinkExpired(expire_time=self.expire_at.isoformat())
+
+
+def token_of(chain_id: UUID, link_id: UUID, purpose: LinkPurpose, sign: Sign) -> str:
+    """43 characters that stand in an address as they are."""
+    signature = sign(_signed(chain_id, link_id, purpose))[:SIGNATURE_BYTES]
+    return base64.urlsafe_b64encode(link_id.bytes + signature).decode().rstrip("=")
+
+
+def link_id_of(chain_id: UUID, token: str, purpose: LinkPurpose, sign: Sign) -> UUID:
+    """Of a token that was made for the chain and the purpose."""
+    raw = base64.urlsafe_b64decode(token + "=")
+    link_id, signature = UUID(bytes=raw[:16]), raw[16:]
+    if not hmac.compare_digest(signature, sign(_signed(chain_id, link_id, purpose))[:SIGNATURE_BYTES]):
+        raise LinkNotFound()
+    return link_id
+
+
+def _signed(chain_id: UUID, link_id: UUID, purpose: LinkPurpose) -> bytes:
+    return f"link {chain_id} {link_id} {purpose}".encode()

@@ -1,0 +1,34 @@
+"""Links: made with a message, used once."""
+
+from datetime import datetime
+from uuid import UUID
+
+from chassis.ids import new_id
+from services.notifications import events
+from services.notifications.domain.links import Link, LinkPurpose, Sign, link_id_of, token_of
+from services.notifications.store import NotificationsStore
+
+
+async def make_link(
+    store: NotificationsStore,
+    purpose: LinkPurpose,
+    about_id: UUID,
+    patient_id: UUID,
+    site_id: UUID,
+    expire_at: datetime,
+    sign: Sign,
+) -> str:
+    """The token, to be put behind the address of the chain's site."""
+    link = Link(new_id(), purpose, about_id, patient_id, site_id, expire_at)
+    await store.add_link(link)
+    return token_of(store.call.chain_id, link.id, purpose, sign)
+
+
+async def use_link(store: NotificationsStore, token: str, purpose: LinkPurpose, sign: Sign) -> Link:
+    link = await store.link_to_use(link_id_of(store.call.chain_id, token, purpose, sign))
+    link.check(store.call.now)
+    await store.use_link(link.id)
+    if purpose is LinkPurpose.CONFIRM_VISIT:
+        told = events.visit_confirmation_received(link.about_id, link.patient_id, link.site_id)
+        store.emit(told, about=link.about_id)
+    return link
