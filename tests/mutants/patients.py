@@ -126,7 +126,7 @@ PATIENTS = [
     Mutant("services/patients/migrations/versions/0006_consents_and_permissions.py", 'GRANT SELECT, INSERT ON consent TO patients', 'GRANT SELECT, INSERT, UPDATE, DELETE ON consent TO patients', I_PATIENTS_CONSENT_DOCUMENTS, 'cannot_change'),
     Mutant("services/patients/migrations/versions/0006_consents_and_permissions.py", 'GRANT SELECT, INSERT ON consent_text TO patients', 'GRANT SELECT, INSERT, UPDATE ON consent_text TO patients', I_PATIENTS_CONSENT_DOCUMENTS, 'cannot_change'),
     Mutant("services/patients/migrations/versions/0006_consents_and_permissions.py", '"content_hash = encode(sha256(convert_to(content, \'UTF8\')), \'hex\')"', '"true"', I_PATIENTS_CONSENT_DOCUMENTS, 'hash'),
-    Mutant("services/patients/use_cases/permissions.py", 'told_at=min(opt_out.told_at, store.call.now)', 'told_at=opt_out.told_at', I_PATIENTS_PERMISSIONS, 'fast_clock'),
+    Mutant("services/patients/use_cases/permissions.py", 'told_at=min(said.told_at, store.call.now)', 'told_at=said.told_at', I_PATIENTS_PERMISSIONS, 'fast_clock'),
     Mutant("cli/importing/batches.py", '            waiting = [i for i in waiting if any(fault.rule == "NOT_YET_KNOWN" for fault in results[i].faults)]\n', '            waiting = []\n', I_IMPORT_FHIR),
     Mutant("services/patients/migrations/versions/0012_a_person_is_seen_under_all_their_ids.py", 'SEEN = """\\\n\'*\' = current_setting(\'app.sites\', true) OR', 'SEEN = """\\\ntrue OR', I_PATIENTS_CLEARANCES),
     Mutant("services/patients/domain/measures.py", 'if len(self.item_scores) != scale.items:', 'if False:', U_MEASURES),
