@@ -10,7 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode
@@ -53,6 +53,8 @@ class FakeTwilio:
     """For the next requests: "before" or "after" they are taken the connection breaks, "429", "500" and "503" refuse,
     "slow" takes it and does not answer, "garbled" takes it and answers no JSON, "" answers."""
     away: bool = False
+    on_taken: Callable[[], Awaitable[object]] | None = None
+    """What happens before it answers what it took."""
     asked: int = 0
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
@@ -115,6 +117,8 @@ class FakeTwilio:
             await _write(writer, int(how), {"message": f"to {form.get('To')}", "status": int(how)})
             return
         status, answer = self.answer(method, target, headers.get("authorization", ""), form)
+        if self.on_taken:
+            await self.on_taken()
         if how == "slow":
             await reader.read()
         elif how == "garbled":

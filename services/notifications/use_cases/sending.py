@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 from services.notifications.carriers import Parcel
 from services.notifications.domain import caps
 from services.notifications.domain.hours import at
-from services.notifications.domain.kinds import BY_PHONE, Purpose
+from services.notifications.domain.kinds import BY_PHONE, Channel, Purpose, Recipient
 from services.notifications.domain.messages import PassedOver, Reason
-from services.notifications.domain.sending import Taken, Way
-from services.notifications.domain.texting import Sent
+from services.notifications.domain.sending import Answer, Step, Taken, Way
+from services.notifications.domain.texting import EVERY_SENDER, Method, Sent, SuppressionKind, suppression_after
 from services.notifications.store import NotificationsStore
+from services.notifications.use_cases import messages, receipts
 
 NO_SUCH_MAILBOX = re.compile(r"_5\.1\.")
 """Of an enhanced status code (RFC 3463): the address itself is at fault. Other refusals may pass."""

@@ -1,0 +1,307 @@
+"""Messages that go out as texts and calls: capped, never to whom asked for none, by the next channel when one fails."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from atoll.patients.v1 import patient_pb2, permission_pb2
+from atoll.patients.v1.patient_service_pb2 import ContactDetails
+from chassis.ids import to_wire
+from services.notifications.domain.texting import Method, Receipt, SuppressionKind
+from services.notifications.settings import MESSAGE_KEYS
+from services.notifications.store import NotificationsStore
+from services.notifications.texting import Texting, TextingAccount
+from services.notifications.texting.keys import address_key
+from services.notifications.use_cases.texting import receive_receipt
+from tests.support.notifications import FIRST, Office, open_office
+from tests.support.service import NOW
+from tests.support.texting import write_message_keys
+from tests.support.twilio import ACCOUNT_SID, TOKEN, FakeTwilio, fake_twilio
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+OURS, PHONE = "+15055550100", "+15055550142"
+SMS_FIRST = "ARRAY['SMS', 'EMAIL']"
+
+
+@pytest.fixture(autouse=True)
+def keys_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "message-keys.json"
+    write_message_keys(path)
+    monkeypatch.setenv(MESSAGE_KEYS, str(path))
+
+
+@pytest_asyncio.fixture
+async def twilio() -> AsyncIterator[FakeTwilio]:
+    async with fake_twilio() as fake:
+        yield fake
+
+
+@pytest_asyncio.fixture
+async def office(postgres_url: str, issuer_folder: Path, twilio: FakeTwilio) -> AsyncIterator[Office]:
+    async with open_office(postgres_url, issuer_folder) as office:
+        account = TextingAccount(
+            chain_id=to_wire("chain", office.svc.chain_id),
+            account_sid=ACCOUNT_SID,
+            auth_tokens=(TOKEN,),
+            sites={to_wire("site", office.site_id): {"sender": OURS}},
+            webhook_url="https://hooks.example.org",
+            api_url=twilio.url,
+            per_second=1000,
+        )
+        office.texting = Texting({"main": account})
+        details(office).contact_points.add(
+            system=patient_pb2.CONTACT_SYSTEM_PHONE, value=PHONE, use=patient_pb2.CONTACT_USE_MOBILE
+        )
+        yield office
+        await office.texting.close()
+
+
+def details(office: Office) -> ContactDetails:
+    return office.patients.details[to_wire("patient", office.patient_id)]
+
+
+def permit(office: Office, channel: int, purpose: int, permitted: bool = True) -> None:
+    details(office).permissions.add(channel=channel, purpose=purpose, permitted=permitted)
+
+
+def permit_texts(office: Office) -> None:
+    permit(office, permission_pb2.MESSAGE_CHANNEL_SMS, permission_pb2.MESSAGE_PURPOSE_APPOINTMENT)
+
+
+async def texts_first(office: Office, channels: str = SMS_FIRST) -> None:
+    await office.svc.admin.execute(f"UPDATE message SET channels = {channels}, channel = ({channels})[1]")
+
+
+async def confirm(office: Office, *starts: Any, channels: str = SMS_FIRST) -> None:
+    """Confirmations of visits that are booked now, by text first; nothing else."""
+    await office.book(*starts)
+    await office.svc.admin.execute("DELETE FROM message WHERE kind <> 'VISIT_CONFIRMATION'")
+    await office.svc.admin.execute(
+        f"UPDATE message SET channels = {channels}, channel = ({channels})[1] WHERE status = 'SCHEDULED'"
+    )
+
+
+async def ways(office: Office) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Of each message its channel, what became of it, and what was passed over why."""
+    return [
+        (row["channel"], row["status"], [(each["channel"], each["reason"]) for each in json.loads(row["passed_over"])])
+        for row in await office.rows()
+    ]
+
+
+async def test_a_text_goes_out_and_tells_how_it_is_answered(office: Office, twilio: FakeTwilio) -> None:
+    await confirm(office)
+    await office.sender().drain()
+    [text] = twilio.texts
+    assert (text["From"], text["To"]) == (OURS, PHONE)
+    assert text["Body"].startswith("Harbor Lane: ")
+    assert len(text["Body"]) <= 160
+    assert "Anah" not in text["Body"]
+    assert await ways(office) == [("SMS", "SENT", [])]
+    assert office.mailbox.arrived == []
+    [row] = await office.rows()
+    assert row["provider_id"] == text["sid"]
+    [texted] = await office.svc.admin.fetch("SELECT patient_id, visit_id FROM texted")
+    assert (texted["patient_id"], texted["visit_id"]) == (office.patient_id, row["visit_id"])
+
+
+async def test_no_number_stands_in_the_database(office: Office) -> None:
+    await confirm(office)
+    await office.sender().drain()
+    for table in ("message", "attempt", "texted", "outbox"):
+        rows = await office.svc.admin.fetch(f"SELECT t::text FROM {table} t")
+        assert not any(PHONE in row[0] or PHONE.encode().hex() in row[0] for row in rows), table
+
+
+async def test_under_the_exemption_one_text_a_day_goes_out_and_the_next_by_email(
+    office: Office, twilio: FakeTwilio
+) -> None:
+    await confirm(office, FIRST, FIRST + DAY)
+    for _ in range(2):
+        await office.sender().drain()
+    assert sorted(await ways(office)) == [("EMAIL", "SENT", [("SMS", "CAP_REACHED")]), ("SMS", "SENT", [])]
+    assert (len(twilio.texts), len(office.mailbox.arrived)) == (1, 1)
+
+
+async def test_the_next_day_is_another_and_the_fourth_text_of_a_week_is_too_many(
+    office: Office, twilio: FakeTwilio
+) -> None:
+    for day in range(4):
+        office.svc.clock.now = NOW + day * DAY
+        await confirm(office, FIRST + day * DAY)
+        await office.sender().drain()
+    assert [channel for channel, _, _ in await ways(office)] == ["SMS", "SMS", "SMS", "EMAIL"]
+    office.svc.clock.now = NOW + 7 * DAY
+    await confirm(office, FIRST + 20 * DAY)
+    await office.sender().drain()
+    assert len(twilio.texts) == 4
+
+
+async def test_who_permitted_texts_gets_as_many_as_the_chain_says(office: Office, twilio: FakeTwilio) -> None:
+    permit_texts(office)
+    await confirm(office, FIRST, FIRST + DAY, FIRST + 2 * DAY)
+    await office.sender().drain()
+    assert (len(twilio.texts), len(office.mailbox.arrived)) == (2, 1)
+
+
+async def test_two_at_once_make_no_third(office: Office, twilio: FakeTwilio) -> None:
+    """Both have looked up the number before either counts."""
+    await confirm(office, FIRST, FIRST + DAY)
+    waiting = list[Any]()
+
+    both = asyncio.Event()
+
+    async def meet() -> None:
+        waiting.append(None)
+        if len(waiting) == 2:
+            both.set()
+        await both.wait()
+
+    office.patients.before_answer = meet
+    await office.sender().drain()
+    assert len(twilio.texts) == 1
+
+
+async def test_what_prepares_a_patient_comes_before_a_reminder_of_the_same_day(
+    office: Office, twilio: FakeTwilio
+) -> None:
+    """The reminder is due first, and leaves the one text of the day to the preparation."""
+    await office.book(FIRST)
+    await office.svc.admin.execute("DELETE FROM message WHERE kind = 'VISIT_CONFIRMATION'")
+    await office.svc.admin.execute(
+        "INSERT INTO message (chain_id, id, site_id, patient_id, visit_id, for_start, kind, rule, cadence_version,"
+        " anchor, anchor_at, offset_minutes, until_at, channel, channels, due_at, status, event_id)"
+        " SELECT chain_id, gen_random_uuid(), site_id, patient_id, visit_id, for_start, 'VISIT_PREPARATION', 'prepare',"
+        " 0, anchor, anchor_at, offset_minutes + 60, until_at, channel, channels, due_at + interval '1 hour',"
+        " 'SCHEDULED', event_id FROM message"
+    )
+    await texts_first(office)
+    office.svc.clock.now = FIRST - 48 * HOUR
+    await office.sender().drain()
+    office.svc.clock.now = FIRST - 47 * HOUR
+    await office.sender().drain()
+    found = {row["kind"]: row["channel"] for row in await office.rows()}
+    assert found == {"VISIT_REMINDER": "EMAIL", "VISIT_PREPARATION": "SMS"}
+
+
+async def test_whoever_opted_out_gets_no_text_and_hears_by_email(office: Office, twilio: FakeTwilio) -> None:
+    key = address_key(office.svc.chain_id, PHONE)
+
+    async def opt_out(store: NotificationsStore) -> object:
+        return await store.suppress("SMS", key, SuppressionKind.OPT_OUT, Method.REPLY, senders=(OURS,))
+
+    await office.svc.db.job(office.svc.inside("opt-out"), NotificationsStore, opt_out)
+    await confirm(office)
+    await office.sender().drain()
+    assert await ways(office) == [("EMAIL", "SENT", [("SMS", "ADDRESS_SUPPRESSED")])]
+    assert twilio.texts == []
+
+
+async def test_a_site_without_a_number_texts_nobody(office: Office, twilio: FakeTwilio) -> None:
+    office.texting = Texting({})
+    await confirm(office)
+    await office.sender().drain()
+    assert await ways(office) == [("EMAIL", "SENT", [("SMS", "NO_SENDING_NUMBER")])]
+
+
+async def test_a_call_reads_the_text_out(office: Office, twilio: FakeTwilio) -> None:
+    await confirm(office, channels="ARRAY['VOICE', 'EMAIL']")
+    await office.sender().drain()
+    [call] = twilio.calls
+    assert call["To"] == PHONE
+    assert "Harbor Lane" in call["Twiml"]
+    assert await ways(office) == [("VOICE", "SENT", [])]
+
+
+async def receipt(office: Office, status: str, code: str = "", provider_id: str = "") -> None:
+    [row] = await office.rows()
+    told = Receipt(
+        "main", provider_id or row["provider_id"] or "SM" + "0" * 32, status, row["id"], code, office.svc.clock.now
+    )
+    await office.svc.db.job(
+        office.svc.inside("receipts"),
+        NotificationsStore,
+        lambda store: receive_receipt(store, told, address_key(office.svc.chain_id, PHONE), [OURS]),
+    )
+
+
+@pytest.mark.parametrize("doubled", [1, 2])
+async def test_what_did_not_arrive_goes_by_the_next_channel(office: Office, twilio: FakeTwilio, doubled: int) -> None:
+    await confirm(office)
+    await office.sender().drain()
+    for _ in range(doubled):
+        await receipt(office, "undelivered", "30003")
+    [row] = await office.rows()
+    assert (row["status"], row["channel"], row["sent_at"], row["last_error"]) == ("SCHEDULED", "EMAIL", None, "30003")
+    await office.sender().drain()
+    assert await ways(office) == [("EMAIL", "SENT", [("SMS", "UNDELIVERED")])]
+    assert len(office.mailbox.arrived) == 1
+
+
+async def test_what_arrived_arrived_in_whatever_order_that_is_heard_of(office: Office) -> None:
+    await confirm(office)
+    await office.sender().drain()
+    for status in ("delivered", "sent", "delivered"):
+        await receipt(office, status)
+    [row] = await office.rows()
+    assert (row["status"], row["delivered_at"]) == ("SENT", NOW)
+
+
+async def test_without_a_next_channel_it_has_failed(office: Office) -> None:
+    await confirm(office, channels="ARRAY['SMS']")
+    await office.sender().drain()
+    await receipt(office, "undelivered", "30003")
+    [row] = await office.rows()
+    assert (row["status"], row["reason"]) == ("FAILED", "UNDELIVERED")
+    assert await office.outcomes() == ["SENT", "FAILED"]
+
+
+async def test_a_receipt_of_another_attempt_changes_nothing(office: Office) -> None:
+    await confirm(office)
+    await office.sender().drain()
+    await receipt(office, "undelivered", "30003", provider_id="SM" + "f" * 32)
+    assert await ways(office) == [("SMS", "SENT", [])]
+
+
+async def test_a_receipt_that_is_faster_than_we_are_is_not_lost(office: Office, twilio: FakeTwilio) -> None:
+    """It comes while the text is being handed over."""
+    await confirm(office)
+
+    async def tell() -> None:
+        [text] = twilio.texts
+        await receipt(office, "undelivered", "30003", provider_id=text["sid"])
+
+    twilio.on_taken = tell
+    [(chain_id, taken)] = await office.sender().take(10)
+    await office.sender().see_to(chain_id, taken)
+    [row] = await office.rows()
+    assert (row["status"], row["channel"]) == ("SCHEDULED", "EMAIL")
+
+
+async def test_a_mailbox_that_does_not_exist_is_not_written_to_again(office: Office) -> None:
+    del details(office).contact_points[1]
+    office.mailbox.rcpt_answer = "550 5.1.1 no such user"
+    await confirm(office, FIRST, channels="ARRAY['EMAIL']")
+    await office.sender().drain()
+    office.mailbox.rcpt_answer = "250 OK"
+    await confirm(office, FIRST + DAY, channels="ARRAY['EMAIL']")
+    await office.sender().drain()
+    assert office.mailbox.arrived == []
+    ends = sorted((row["status"], row["reason"], row["last_error"]) for row in await office.rows())
+    assert ends == [("FAILED", "REFUSED", "SMTP_550_5.1.1"), ("SUPPRESSED", "ADDRESS_SUPPRESSED", None)]
+
+
+async def test_a_mailbox_that_refuses_what_we_say_is_written_to_again(office: Office) -> None:
+    office.mailbox.rcpt_answer = "550 5.7.1 rejected"
+    await confirm(office, FIRST, channels="ARRAY['EMAIL']")
+    await office.sender().drain()
+    office.mailbox.rcpt_answer = "250 OK"
+    await confirm(office, FIRST + DAY, channels="ARRAY['EMAIL']")
+    await office.sender().drain()
+    assert len(office.mailbox.arrived) == 1
