@@ -6,14 +6,18 @@ from services.notifications.rpc import servicers
 from services.notifications.sender import send_messages
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
+from services.notifications.tables import inbox_arrival, webhook_delivery
+from services.notifications.webhooks.fanout import with_webhooks
+from services.notifications.webhooks.sender import send_webhooks
 
 SERVICE = Service(
     name="notifications",
     store_type=NotificationsStore,
     servicers=servicers,
-    reads=consumers.READS,
-    jobs=(send_messages,),
+    reads=with_webhooks(consumers.READS),
+    jobs=(send_messages, send_webhooks),
     settings_type=NotificationsSettings,
+    short_lived=[webhook_delivery, inbox_arrival],
 )
 
 if __name__ == "__main__":
