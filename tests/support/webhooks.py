@@ -206,6 +206,15 @@ class Hooks:
         return Poster(loopback=True, resolve=look_up), asked
 
 
+async def until(met: Callable[[], bool], within_s: float = 15.0) -> None:
+    """Waits for what others bring about."""
+    for _ in range(round(within_s / 0.05)):
+        if met():
+            return
+        await asyncio.sleep(0.05)
+    raise TimeoutError
+
+
 @asynccontextmanager
 async def open_hooks(server_url: str, folder: Path, *, loopback: bool = True) -> AsyncIterator[Hooks]:
     keys_file = folder / f"message-keys-{uuid4().hex}.json"
