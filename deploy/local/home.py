@@ -49,12 +49,18 @@ class Home:
         """What billing encrypts documents with: see services/billing/printing/keys.py."""
         return self.folder / "document-keys.json"
 
-    def make_document_keys(self) -> None:
-        """On first use, so that what is encrypted with it outlives a restart of the stack."""
-        if not self.document_keys.exists():
-            key = base64.b64encode(os.urandom(32)).decode()
-            self.document_keys.touch(mode=0o600)
-            self.document_keys.write_text(json.dumps({"current": "1", "keys": {"1": key}}))
+    @property
+    def message_keys(self) -> Path:
+        """What notifications encrypts secrets of webhooks with: see services/notifications/webhooks/secrets.py."""
+        return self.folder / "message-keys.json"
+
+    def make_keys(self) -> None:
+        """On first use, so that what is encrypted with them outlives a restart of the stack."""
+        for path in (self.document_keys, self.message_keys):
+            if not path.exists():
+                key = base64.b64encode(os.urandom(32)).decode()
+                path.touch(mode=0o600)
+                path.write_text(json.dumps({"current": "1", "keys": {"1": key}}))
 
     @property
     def stack_file(self) -> Path:

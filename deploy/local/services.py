@@ -27,6 +27,7 @@ class Surroundings:
     smtp_port: int
     patients_address: str
     document_keys: Path
+    message_keys: Path
     clock: Path | None = None
 
     def environment(self) -> dict[str, str]:
@@ -52,6 +53,8 @@ class Surroundings:
             "ATOLL_PATIENTS_ADDRESS": self.patients_address,
             "ATOLL_SMTP_HOST": HOST,
             "ATOLL_SMTP_PORT": str(self.smtp_port),
+            "ATOLL_MESSAGE_KEYS_FILE": str(self.message_keys),
+            "ATOLL_WEBHOOK_ALLOW_LOOPBACK": "true",
         }
 
 

@@ -118,6 +118,7 @@ class Stack:
             smtp_port=ports.smtp,
             patients_address=self.info.services["patients"].address if "patients" in self.info.services else "",
             document_keys=home.document_keys,
+            message_keys=home.message_keys,
             clock=options.clock,
         )
         programs = [services.serve(name, ports.services[name], databases[name], around) for name in options.services]
@@ -148,7 +149,7 @@ class Stack:
                 log.replace(home.logs / f"{name}.previous.log")
         home.service_token.touch(mode=0o600)
         home.service_token.write_text(home.issuer.service_token("services"))
-        home.make_document_keys()
+        home.make_keys()
 
     async def _start_postgres(self) -> str:
         if url := self.options.postgres_url:
