@@ -11,6 +11,7 @@ from google.type.date_pb2 import Date
 
 from atoll.common.v1.event_meta_pb2 import EventMeta, subject
 from atoll.scheduling.v1 import events_pb2 as scheduling
+from atoll.scheduling.v1.protocol_pb2 import SEGMENT_KIND_PREPARATION
 from chassis.ids import new_id, to_wire
 from services.notifications.webhooks.payload import EVENTS, TYPES, fact_of_event
 from tests.contract.found import events, message_type, service
@@ -125,10 +126,18 @@ def test_amounts_flags_grades_and_the_chains_own_codes_are_left_out() -> None:
     data = json.loads(fact_of_event(with_meta(booked, site=False)).payload)["data"]
     assert data.keys() == {"event_id", "chain_id", "course_id", "visits", "aggregate_version"}
     assert data["visits"] == [{"visit_id": booked.visits[0].visit_id}]
+    minutes = scheduling.SegmentMinutes(kind=SEGMENT_KIND_PREPARATION, minutes=5)
+    completed = scheduling.VisitCompleted(visit_id=to_wire("visit", new_id()), segments=[minutes])
+    assert "segments" not in json.loads(fact_of_event(with_meta(completed, site=False)).payload)["data"]
     for name in ("atoll.billing.v1.InvoiceIssued", "atoll.patients.v1.AdverseEventReported"):
         event = with_meta(filled(message_type(FOUND[name])()), site=False)
         said = json.loads(fact_of_event(event).payload)["data"]
         assert not said.keys() & {"total", "balance", "number", "grade"}
+
+
+def test_an_id_in_a_field_that_is_not_called_one_is_no_id() -> None:
+    booked = scheduling.CourseBooked(course_id=to_wire("course", new_id()), route_code=to_wire("route", new_id()))
+    assert "route" not in fact_of_event(with_meta(booked, site=False)).payload
 
 
 def test_a_value_of_an_enum_is_told_by_its_name_and_one_that_is_not_known_not_at_all() -> None:

@@ -457,3 +457,17 @@ async def test_what_a_sender_sees_to_is_what_it_was_given(hooks: Hooks, receiver
     [(chain_id, taken)] = await starting.take(10)
     assert taken.endpoint_id == from_wire("webhookendpoint", made.webhook_endpoint.id)
     assert await starting.see_to(chain_id, taken) == Delivered("HTTP_204")
+
+
+async def test_a_chain_for_which_nothing_was_due_is_left_alone_for_half_a_second(
+    hooks: Hooks, receiver: Receiver
+) -> None:
+    await hooks.endpoint(receiver.url)
+    starting = hooks.sender()
+    assert await starting.take(10) == []
+    await hooks.confirm()
+    assert await starting.take(10) == []
+    await asyncio.sleep(sender.QUIET_S)
+    assert len(await starting.take(10)) == 1
+    await hooks.confirm()
+    assert len(await starting.take(10)) == 1

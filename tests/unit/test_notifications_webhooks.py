@@ -215,7 +215,7 @@ def test_each_secret_signs_and_the_standards_own_library_agrees() -> None:
 
 
 def keeper(folder: Path, current: str, **keys: bytes) -> SecretKeeper:
-    path = folder / f"{current}-{len(keys)}.json"
+    path = folder / f"{new_id()}.json"
     encoded = {name: base64.b64encode(key).decode() for name, key in keys.items()}
     path.write_text(json.dumps({"current": current, "keys": encoded}))
     return SecretKeeper(path)

@@ -7,7 +7,7 @@ it runs on real time.
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -36,10 +36,12 @@ from services.notifications.webhooks.secrets import SecretKeeper, signed
 log = structlog.get_logger()
 
 NAME = "notifications"
-IN_HAND_MAX = 100
+IN_HAND_MAX = 300
 OF_ONE_MAX = 5
 """Of one endpoint at once; of one that fails, one."""
 POLL_S = 0.2
+QUIET_S = 0.5
+"""How long a chain is left alone for which nothing was due: many chains have endpoints, few have something to send."""
 CHAINS_S = 1.0
 RETRY_S = 1.0
 DRAIN_S = 20.0
@@ -66,7 +68,8 @@ class WebhookSender:
     ) -> None:
         self._db, self._keeper, self._poster, self._clock, self._chance = db, keeper, poster, clock, chance
         self._chains, self._chains_until = list[UUID](), 0.0
-        self._busy = Counter[UUID]()
+        self._busy = defaultdict[UUID, Counter[UUID]](Counter)  # By chain, how many are in hand of each endpoint.
+        self._quiet_until = dict[UUID, float]()
 
     async def run(self) -> None:
         """Until cancelled; those in hand are finished first."""
@@ -95,9 +98,12 @@ class WebhookSender:
         """Up to `limit` due deliveries of all chains, in no order of chains."""
         found = list[tuple[UUID, Taken]]()
         for chain_id in await self._shuffled_chains():
-            if len(found) < limit:
-                found += [(chain_id, taken) for taken in await self._take_of(chain_id, limit - len(found))]
-        self._busy.update(taken.endpoint_id for _, taken in found)
+            if len(found) < limit and monotonic() >= self._quiet_until.get(chain_id, 0.0):
+                of_chain = await self._take_of(chain_id, limit - len(found))
+                found += [(chain_id, taken) for taken in of_chain]
+                self._busy[chain_id].update(taken.endpoint_id for taken in of_chain)
+                if not self._busy[chain_id]:  # An endpoint that is busy may have more once it is free.
+                    self._quiet_until[chain_id] = monotonic() + QUIET_S
         return found
 
     async def _take_of(self, chain_id: UUID, limit: int) -> list[Taken]:
@@ -105,7 +111,7 @@ class WebhookSender:
             NotificationsStore.take_webhooks,
             limit=limit,
             of_one=OF_ONE_MAX,
-            busy=dict(self._busy),
+            busy=self._busy[chain_id],
             hold=LEASE,
             attempts_max=domain.ATTEMPTS_MAX,
         )
@@ -142,9 +148,7 @@ class WebhookSender:
         else:
             log.info("webhook.tried", end=type(end).__name__, code=end.code if end else "KEYS_MISSING", **ids)
         finally:
-            self._busy[taken.endpoint_id] -= 1
-            if not self._busy[taken.endpoint_id]:
-                del self._busy[taken.endpoint_id]
+            self._busy[chain_id] -= Counter([taken.endpoint_id])  # Without those that come to nothing.
 
     async def see_to(self, chain_id: UUID, taken: Taken) -> End | None:
         """What came of a delivery that is held; None: its secret could not be read, which is no attempt."""
