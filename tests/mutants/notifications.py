@@ -90,7 +90,6 @@ NOTIFICATIONS = [
     Mutant("services/notifications/webhooks/posting.py", '                parts = check_url(url, "url", loopback=self._loopback)\n', '                parts = check_url(url, "url", loopback=True)\n', I_WEBHOOK_ADDRESSES, "not_allowed"),
     Mutant("services/notifications/webhooks/posting.py", '            async with asyncio.timeout(TIMEOUT_S):\n', '            async with asyncio.timeout(30):\n', I_WEBHOOK_ADDRESSES, "look_up_that_takes"),
     Mutant("services/notifications/webhooks/posting.py", '                if taken > BODY_MAX:\n                    return\n', '                if taken > BODY_MAX:\n                    raise MemoryError\n', I_WEBHOOK_SENDING, "however_much"),
-    Mutant("services/notifications/webhooks/posting.py", '            trust_env=False,', '            trust_env=True,', I_WEBHOOK_SENDING, "proxy"),
     Mutant("services/notifications/store/webhooks.py", '        webhook_delivery.c.due_at <= _real_now,\n    )\n    .order_by(webhook_delivery.c.due_at', '        _real_now.is_not(None),\n    )\n    .order_by(webhook_delivery.c.due_at', I_WEBHOOK_SENDING, "schedule"),
     Mutant("services/notifications/store/webhooks.py", '    .with_for_update(skip_locked=True)\n    .lateral("ripe_of_one")', '    .lateral("ripe_of_one")', I_WEBHOOK_SENDING, "two_senders"),
     Mutant("services/notifications/store/webhooks.py", '    webhook_delivery.c.lease_id == param("lease_id", Uuid),\n', '    param("lease_id", Uuid).is_not(None),\n', I_WEBHOOK_SENDING, "lost_its_lease"),
