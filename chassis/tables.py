@@ -70,6 +70,7 @@ def chain_table(
     written_if: str | None = None,
     kept: timedelta | None = None,
     aged_by: str = "",
+    own_ids: str = "",
 ) -> Table:
     """A table whose key starts with the chain, so that PostgreSQL can partition or shard by it later.
 
@@ -80,10 +81,12 @@ def chain_table(
 
     Rows older by `aged_by`, a column of real time, than they are `kept` are deleted by `chassis.housekeeping`, if the
     service names the table among its `short_lived`.
+
+    `own_ids` is what `service_metadata` says of it, for this table alone.
     """
     info = {"append_only": append_only, "own_sites": own_sites or OWN_SITES}
     info |= {"changed_by": changed_by, "shown_if": shown_if, "written_if": written_if}
-    info |= {"kept": kept, "aged_by": aged_by}
+    info |= {"kept": kept, "aged_by": aged_by, "own_ids": own_ids}
     return Table(name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info=info)
 
 
@@ -212,7 +215,7 @@ def security(table: Table, service: str) -> Iterator[str]:
 
 def _own(rule: str, table: Table) -> str:
     column = "subject_id" if "subject_id" in table.c else "patient_id"
-    ids = table.metadata.info["own_ids"]
+    ids = table.info.get("own_ids") or table.metadata.info["own_ids"]
     return rule.format(
         own=f"{column} = ANY ({ids})" if ids else f"{column}::text = current_setting('app.patient', true)"
     )

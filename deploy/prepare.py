@@ -36,8 +36,7 @@ def configure_edge(home: Home, addresses: str) -> None:
     shutil.copyfile(IMAGE, descriptors)
     home.service_token.touch(mode=0o600)
     home.service_token.write_text(home.issuer.service_token("services"))
-    home.make_document_keys()
-    home.make_message_keys()
+    home.make_keys()
     edge = Edge(
         services=[Service(*each.split("=", 1)) for each in addresses.split()],
         listen="0.0.0.0:8080",  # In a container of its own.

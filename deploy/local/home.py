@@ -49,23 +49,18 @@ class Home:
         """What billing encrypts documents with: see chassis/keyring.py."""
         return self.folder / "document-keys.json"
 
-    def make_document_keys(self) -> None:
-        """On first use, so that what is encrypted with it outlives a restart of the stack."""
-        if not self.document_keys.exists():
-            key = base64.b64encode(os.urandom(32)).decode()
-            self.document_keys.touch(mode=0o600)
-            self.document_keys.write_text(json.dumps({"current": "1", "keys": {"1": key}}))
-
     @property
     def message_keys(self) -> Path:
-        """What notifications encrypts replies with, and makes digests of addresses with."""
+        """What notifications encrypts replies and secrets of webhooks with, and makes digests of addresses with."""
         return self.folder / "message-keys.json"
 
-    def make_message_keys(self) -> None:
-        if not self.message_keys.exists():
-            key, digest = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
-            self.message_keys.touch(mode=0o600)
-            self.message_keys.write_text(json.dumps({"current": "1", "keys": {"1": key}, "digest": digest}))
+    def make_keys(self) -> None:
+        """On first use, so that what is encrypted with them outlives a restart of the stack."""
+        for path in (self.document_keys, self.message_keys):
+            if not path.exists():
+                key, digest = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
+                path.touch(mode=0o600)
+                path.write_text(json.dumps({"current": "1", "keys": {"1": key}, "digest": digest}))
 
     @property
     def stack_file(self) -> Path:

@@ -54,6 +54,7 @@ class Surroundings:
             "ATOLL_SMTP_HOST": HOST,
             "ATOLL_SMTP_PORT": str(self.smtp_port),
             "ATOLL_MESSAGE_KEYS_FILE": str(self.message_keys),
+            "ATOLL_WEBHOOK_ALLOW_LOOPBACK": "true",
         }
 
 

@@ -149,8 +149,7 @@ class Stack:
                 log.replace(home.logs / f"{name}.previous.log")
         home.service_token.touch(mode=0o600)
         home.service_token.write_text(home.issuer.service_token("services"))
-        home.make_document_keys()
-        home.make_message_keys()
+        home.make_keys()
 
     async def _start_postgres(self) -> str:
         if url := self.options.postgres_url:

@@ -9,10 +9,13 @@ from atoll.notifications.v1.events_pb2 import (
     MessageSettled,
     RescheduleRequested,
     VisitConfirmationReceived,
+    WebhookEndpointDisabled,
 )
+from atoll.notifications.v1.webhook_pb2 import WebhookEndpointDisableReason
 from chassis.ids import to_wire
 from services.notifications.domain.messages import Settled
 from services.notifications.domain.texting import Asked
+from services.notifications.domain.webhooks import DisableReason
 
 
 def message_settled(settled: Settled) -> MessageSettled:
@@ -57,3 +60,10 @@ def _about(visit_id: UUID, patient_id: UUID, site_id: UUID) -> dict[str, Any]:
         "patient_id": to_wire("patient", patient_id),
         "site_id": to_wire("site", site_id),
     }
+
+
+def webhook_endpoint_disabled(endpoint_id: UUID, reason: DisableReason) -> WebhookEndpointDisabled:
+    return WebhookEndpointDisabled(
+        webhook_endpoint_id=to_wire("webhookendpoint", endpoint_id),
+        reason=WebhookEndpointDisableReason.Value(f"WEBHOOK_ENDPOINT_DISABLE_REASON_{reason}"),
+    )

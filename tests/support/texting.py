@@ -29,6 +29,7 @@ from services.notifications.texting import Texting, TextingAccount
 from services.notifications.texting.job import Answering
 from services.notifications.texting.keys import address_key
 from services.notifications.texting.listener import Listener
+from services.notifications.webhooks import WebhookSettings
 from tests.support.notifications import FIRST
 from tests.support.service import Running, running
 from tests.support.twilio import ACCOUNT_SID, OLD_TOKEN, TOKEN, FakeTwilio, Webhook, fake_twilio
@@ -161,7 +162,7 @@ async def open_texting(server_url: str, folder: Path) -> AsyncIterator[TextingOf
 
         def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
             listeners.append(Listener(db, texting, lambda: clocks[0].now, "127.0.0.1:0"))
-            return servicers_with(db, texting, listeners[0])
+            return servicers_with(db, texting, listeners[0], WebhookSettings())
 
         service = SERVICE.__class__(**SERVICE.__dict__ | {"servicers": servicers})
         async with running(service, server_url, folder) as svc:

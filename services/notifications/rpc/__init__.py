@@ -7,44 +7,57 @@ from google.protobuf.descriptor import ServiceDescriptor
 from atoll.notifications.v1 import (
     announcement_service_pb2,
     cadence_service_pb2,
+    inbox_service_pb2,
     link_service_pb2,
     message_service_pb2,
     pause_service_pb2,
     reply_service_pb2,
     suppression_service_pb2,
     template_service_pb2,
+    webhook_service_pb2,
 )
 from chassis.clock import FileClock
 from chassis.db import Database
 from chassis.times import utc_now
 from services.notifications.rpc.announcements import AnnouncementServicer
 from services.notifications.rpc.cadence import CadenceServicer
+from services.notifications.rpc.inbox import InboxServicer
 from services.notifications.rpc.links import LinkServicer
 from services.notifications.rpc.messages import MessageServicer
 from services.notifications.rpc.pauses import PauseServicer
 from services.notifications.rpc.replies import ReplyServicer
 from services.notifications.rpc.suppressions import SuppressionServicer
 from services.notifications.rpc.templates import TemplateServicer
+from services.notifications.rpc.webhooks import WebhookServicer
 from services.notifications.texting import Texting, TextingSettings
 from services.notifications.texting.listener import Listener
+from services.notifications.webhooks import WebhookSettings
+from services.notifications.webhooks.secrets import SecretKeeper
 from services.notifications.wording import Templates
 
 
-def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
-    """With the accounts for texting that the environment tells of."""
+def servicers(db: Database, webhooks: WebhookSettings | None = None) -> Mapping[ServiceDescriptor, object]:
+    """With the accounts for texting that the environment tells of, and what it allows of webhooks unless it is said."""
     told = TextingSettings()
     texting, clock = Texting(told.texting), FileClock(told.clock) if told.clock else utc_now
-    return servicers_with(db, texting, Listener(db, texting, clock, told.texting_listen))
+    return servicers_with(db, texting, Listener(db, texting, clock, told.texting_listen), webhooks or WebhookSettings())
 
 
-def servicers_with(db: Database, texting: Texting, listener: Listener) -> Mapping[ServiceDescriptor, object]:
+def servicers_with(
+    db: Database, texting: Texting, listener: Listener, webhooks: WebhookSettings
+) -> Mapping[ServiceDescriptor, object]:
+    keeper, loopback = SecretKeeper(webhooks.message_keys_file), webhooks.webhook_allow_loopback
     return {
         announcement_service_pb2.DESCRIPTOR.services_by_name["AnnouncementService"]: AnnouncementServicer(db),
         cadence_service_pb2.DESCRIPTOR.services_by_name["CadenceService"]: CadenceServicer(db),
+        inbox_service_pb2.DESCRIPTOR.services_by_name["InboxService"]: InboxServicer(db),
         link_service_pb2.DESCRIPTOR.services_by_name["LinkService"]: LinkServicer(db),
         message_service_pb2.DESCRIPTOR.services_by_name["MessageService"]: MessageServicer(db),
         pause_service_pb2.DESCRIPTOR.services_by_name["PauseService"]: PauseServicer(db),
         reply_service_pb2.DESCRIPTOR.services_by_name["ReplyService"]: ReplyServicer(db, texting, listener),
         suppression_service_pb2.DESCRIPTOR.services_by_name["SuppressionService"]: SuppressionServicer(db),
         template_service_pb2.DESCRIPTOR.services_by_name["TemplateService"]: TemplateServicer(db, Templates()),
+        webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"]: WebhookServicer(
+            db, keeper, loopback=loopback
+        ),
     }

@@ -8,14 +8,26 @@ from chassis.etags import StaleEtag
 from services.notifications.domain.pauses import AlreadyPaused
 from services.notifications.store.cadence import CadenceStore
 from services.notifications.store.copies import CopyStore
+from services.notifications.store.inbox import InboxStore
 from services.notifications.store.links import LinkStore
 from services.notifications.store.messages import MessageStore
 from services.notifications.store.sending import SendingStore
 from services.notifications.store.templates import TemplateStore
 from services.notifications.store.texting import TextingStore
+from services.notifications.store.webhooks import WebhookStore
 
 
-class NotificationsStore(CopyStore, CadenceStore, MessageStore, SendingStore, TemplateStore, TextingStore, LinkStore):
+class NotificationsStore(
+    CopyStore,
+    CadenceStore,
+    MessageStore,
+    SendingStore,
+    TemplateStore,
+    TextingStore,
+    LinkStore,
+    WebhookStore,
+    InboxStore,
+):
     """Everything that notifications reads and writes, in one transaction."""
 
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {

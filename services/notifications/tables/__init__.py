@@ -1,4 +1,4 @@
-"""Notifications' tables by noun: messages, texting, and copies of what they speak of. The chassis adds its own."""
+"""Notifications' tables by noun: messages, texting, webhooks, and copies of what they speak of."""
 
 from services.notifications.tables.columns import metadata
 from services.notifications.tables.copies import (
@@ -11,13 +11,16 @@ from services.notifications.tables.copies import (
     site,
     visit,
 )
+from services.notifications.tables.inbox import inbox_arrival, inbox_item
 from services.notifications.tables.links import link
 from services.notifications.tables.messages import UNSENT, attempt, cadence, message, pause, policy
 from services.notifications.tables.templates import link_hosts, template, template_version
 from services.notifications.tables.texting import STANDING, WAITING, answer, receipt, reply, suppression, texted
+from services.notifications.tables.webhooks import PENDING, webhook_chain, webhook_delivery, webhook_endpoint
 
 __all__ = [
     "NO_CHAIN",
+    "PENDING",
     "STANDING",
     "UNSENT",
     "WAITING",
@@ -25,6 +28,8 @@ __all__ = [
     "attempt",
     "cadence",
     "chain",
+    "inbox_arrival",
+    "inbox_item",
     "link",
     "link_hosts",
     "matter",
@@ -43,4 +48,7 @@ __all__ = [
     "template_version",
     "texted",
     "visit",
+    "webhook_chain",
+    "webhook_delivery",
+    "webhook_endpoint",
 ]
