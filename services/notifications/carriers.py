@@ -14,7 +14,7 @@ from services.notifications.channels.email import AddressUnusable, Invitation, L
 from services.notifications.domain.contacts import Contact
 from services.notifications.domain.kinds import Channel, MessageKind
 from services.notifications.domain.messages import PassedOver, Reason, TemplateRef
-from services.notifications.domain.sending import Taken, Way
+from services.notifications.domain.sending import Answer, Taken, Way
 from services.notifications.domain.templates import WITH_INVITATION, OwnTemplate
 from services.notifications.domain.texting import EVERY_SENDER, Sent
 from services.notifications.store import NotificationsStore
@@ -37,6 +37,8 @@ class Parcel:
     """Of the address that it goes to. None: it goes to none, or nobody could tell whether one is suppressed."""
     sender: str = EVERY_SENDER
     """The number that it is sent from: whoever opted out did so of that one."""
+    line: Written | None = None
+    """For an inbox."""
 
 
 class Carrier(Protocol):
@@ -126,6 +128,24 @@ class Phone:
         return Parcel(written.template, hand_over, key, number.sender)
 
 
+class Inbox:
+    """Lines in the inbox of the chain's front ends: put there by `finish`, with the word that they are."""
+
+    def __init__(self, writing: "Writing") -> None:
+        self._writing = writing
+
+    async def pack(self, call: Call, taken: Taken, contact: Contact, way: Way) -> Parcel | PassedOver:
+        try:
+            written = await self._writing.write(call, taken, contact, Channel.IN_APP)
+        except BrokenTemplate as error:
+            return PassedOver(Channel.IN_APP, Reason.TEMPLATE_BROKEN, type(error).__name__)
+
+        async def hand_over() -> Sent:
+            return Sent(Answer.TAKEN, "IN_APP")
+
+        return Parcel(written.template, hand_over, line=written)
+
+
 def _key(call: Call, address: str) -> bytes | None:
     """Without a file of keys nobody can be found among the suppressed, and mail goes out all the same."""
     try:
@@ -169,4 +189,5 @@ def carriers_of(
         Channel.EMAIL: Mail(mailer, mail_from, writing),
         Channel.SMS: Phone(Channel.SMS, texting, writing),
         Channel.VOICE: Phone(Channel.VOICE, texting, writing),
+        Channel.IN_APP: Inbox(writing),
     }

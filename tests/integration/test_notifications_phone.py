@@ -13,6 +13,8 @@ import pytest_asyncio
 from atoll.patients.v1 import patient_pb2, permission_pb2
 from atoll.patients.v1.patient_service_pb2 import ContactDetails
 from chassis.ids import to_wire
+from services.notifications.domain.kinds import Channel
+from services.notifications.domain.messages import TemplateRef
 from services.notifications.domain.texting import Method, Receipt, SuppressionKind
 from services.notifications.settings import MESSAGE_KEYS
 from services.notifications.store import NotificationsStore
@@ -217,6 +219,24 @@ async def test_a_call_reads_the_text_out(office: Office, twilio: FakeTwilio) -> 
     assert call["To"] == PHONE
     assert "Harbor Lane" in call["Twiml"]
     assert await ways(office) == [("VOICE", "SENT", [])]
+
+
+async def test_a_line_in_the_inbox_is_there_once_though_the_sender_dies_on_the_way(office: Office) -> None:
+    await confirm(office, channels="ARRAY['IN_APP', 'EMAIL']")
+    [(chain_id, taken)] = await office.sender().take(10)
+    begun = await office.svc.db.job(
+        office.svc.inside("dying"),
+        NotificationsStore,
+        lambda store: store.begin(taken, Channel.IN_APP, [], TemplateRef("visit_confirmation", "1", "en"), HOUR),
+    )
+    assert begun == 1
+    await office.end_holds()
+    await office.sender().drain()
+    assert await ways(office) == [("IN_APP", "SENT", [])]
+    [line] = await office.svc.admin.fetch("SELECT * FROM inbox_item")
+    assert (line["patient_id"], line["kind"]) == (office.patient_id, "VISIT_CONFIRMATION")
+    assert "Harbor Lane" in line["subject"]
+    assert (chain_id, len(office.mailbox.arrived)) == (office.svc.chain_id, 0)
 
 
 async def receipt(office: Office, status: str, code: str = "", provider_id: str = "") -> None:

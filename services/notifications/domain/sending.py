@@ -56,8 +56,8 @@ class Taken:
 
     @property
     def in_doubt(self) -> bool:
-        """A sender began to send it and left it so: it may be out."""
-        return self.status is Status.SENDING
+        """A sender began to send it and left it so: it may be out. Into an inbox it goes only with the word that it did."""
+        return self.status is Status.SENDING and self.channels[0] is not Channel.IN_APP
 
     @property
     def recipient(self) -> Recipient:

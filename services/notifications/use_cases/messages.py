@@ -133,19 +133,20 @@ async def close_matter(store: NotificationsStore, matter: Matter, kinds: Sequenc
         emit_settled(store, settled)
 
 
-async def end_step(store: NotificationsStore, taken: Taken, step: Step, provider_id: str | None = None) -> None:
-    """What a sender found out about a message that it holds."""
+async def end_step(store: NotificationsStore, taken: Taken, step: Step, provider_id: str | None = None) -> bool:
+    """What a sender found out about a message that it holds. Whether it was settled, and still its to settle."""
     match step:
         case Settle():
-            settled = await store.settle_message(taken, step, provider_id)
-            if settled:
+            if settled := await store.settle_message(taken, step, provider_id):
                 emit_settled(store, settled)
+            return settled is not None
         case Postpone(due):
             await store.release(taken, Status.SCHEDULED, NO_HOLD, due=due)
         case Retry(status, hold, error):
             await store.release(taken, status, hold, error=error)
         case NextChannel(passed_over):
             await store.next_channel(taken, passed_over)
+    return False
 
 
 async def _withdraw(store: NotificationsStore, visit_id: UUID, reason: Reason) -> None:

@@ -64,9 +64,12 @@ async def begin(
 async def finish(store: NotificationsStore, taken: Taken, step: Step, tried: Tried | None) -> None:
     """What a sender found out about a message that it holds. An address that does not exist is not written to again; a
     receipt may have been faster than this."""
-    await messages.end_step(store, taken, step, tried.sent.provider_id if tried else None)
+    settled = await messages.end_step(store, taken, step, tried.sent.provider_id if tried else None)
     if tried is None:
         return
+    if settled and (line := tried.parcel.line):
+        of = taken.id, taken.recipient_id, taken.site.id, taken.kind
+        await store.add_to_inbox(*of, line.subject, line.text, store.call.now)
     if tried.parcel.address_key and (kind := _suppression(tried)):
         note = tried.sent.code
         senders = (tried.parcel.sender,) if kind is SuppressionKind.OPT_OUT else (EVERY_SENDER,)
