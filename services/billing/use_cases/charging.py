@@ -17,7 +17,7 @@ from services.billing.domain.charges import (
     of_product,
     waived,
 )
-from services.billing.domain.fees import FeeKind, fee_for
+from services.billing.domain.fees import FeeKind, FeePrice, fee_for
 from services.billing.domain.prices import PriceBook, PriceItem, PriceMissing, price, since
 from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
@@ -72,8 +72,8 @@ async def charge_fee(
     visit_price = _price_of(books[0], visit)
     before = await store.offences(patient_id)
 
-    def fee(offences_before: int) -> tuple[Money, str, str, UUID] | None:
-        found = fee_for(
+    def fee(offences_before: int) -> FeePrice | None:
+        return fee_for(
             books[0],
             kind,
             cancelled_at=cancelled_at,
@@ -82,14 +82,12 @@ async def charge_fee(
             offences_before=offences_before,
             visit_price=visit_price,
         )
-        return (found.amount, found.item.code, found.item.description, found.item.id) if found else None
 
     if not fee(NEVER_FORGIVEN):
         return
     await store.add_offence(visit, patient_id, FEE_KINDS[kind], event_id)
     found = fee(before)
     if found and not await store.deposit_forfeited(visit.course_id):
-        amount, code, description, item_id = found
         charge = Charge(
             id=new_id(),
             kind=FEE_KINDS[kind],
@@ -99,13 +97,13 @@ async def charge_fee(
             visit_id=visit.id,
             service_date=site.day(visit.start_at),
             service=None,
-            item_code=code,
-            description=description,
+            item_code=found.item.code,
+            description=found.item.description,
             quantity=1,
-            amount=amount,
+            amount=found.amount,
             price_book_id=books[0].id,
             price_book_version=books[0].version,
-            price_item_id=item_id,
+            price_item_id=found.item.id,
             event_id=event_id,
             posted_at=store.call.now,
         )
