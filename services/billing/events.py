@@ -10,6 +10,7 @@ from atoll.billing.v1.events_pb2 import (
     CreditNoteIssued,
     DepositForfeited,
     DepositReleased,
+    DepositReturned,
     DisputeClosed,
     DisputeOpened,
     EntitlementRedeemed,
@@ -216,13 +217,22 @@ def deposit_released(payment: Payment, amount: Money) -> DepositReleased:
 
 
 def deposit_forfeited(forfeited: Forfeiture) -> DepositForfeited:
-    return DepositForfeited(
-        payment_id=to_wire("payment", forfeited.payment_id),
-        patient_id=to_wire("patient", forfeited.patient_id),
-        site_id=to_wire("site", forfeited.site_id),
-        course_id=to_wire("course", forfeited.course_id),
-        amount=money_to_wire(forfeited.amount),
-    )
+    return DepositForfeited(**_of_deposit(forfeited, forfeited.amount))
+
+
+def deposit_returned(returned: Forfeiture) -> DepositReturned:
+    return DepositReturned(**_of_deposit(returned, -returned.amount))
+
+
+def _of_deposit(forfeited: Forfeiture, amount: Money) -> dict[str, Any]:
+    return {
+        "payment_id": to_wire("payment", forfeited.payment_id),
+        "patient_id": to_wire("patient", forfeited.patient_id),
+        "site_id": to_wire("site", forfeited.site_id),
+        "course_id": to_wire("course", forfeited.course_id),
+        "amount": money_to_wire(amount),
+        "charge_id": _some_id("charge", forfeited.charge_id),
+    }
 
 
 def refund_succeeded(part: RefundPart) -> RefundSucceeded:

@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 PRICES = "services/billing/domain/prices"
 PRICES_MIGRATION = "services/billing/migrations/versions/0007_prices.py"
+I_BILLING_DEPOSIT_FEES = "tests/integration/test_billing_deposit_fees.py"
 U_BILLING_CODES = "tests/unit/test_billing_codes.py"
 U_BILLING_FEES = "tests/unit/test_billing_fees.py"
 U_BILLING_PRICE_ITEMS = "tests/unit/test_billing_price_items.py"
@@ -324,7 +325,17 @@ BILLING = [
     Mutant("services/billing/use_cases/payments.py", '    if await store.fee_stands(course_id):\n', '    if False:\n', I_BILLING_CHARGING, "beside_a_fee"),
     Mutant("services/billing/store/charges.py", 'charge.c.amount_minor + _corrected - _taken_back > 0', 'charge.c.amount_minor + _corrected > 0', I_BILLING_CHARGING, "waived_or_credited"),
     Mutant("services/billing/store/charges.py", 'charge.c.amount_minor + _corrected - _taken_back > 0', 'charge.c.amount_minor - _taken_back > 0', I_BILLING_CHARGING, "waived_or_credited"),
-    Mutant("services/billing/use_cases/charging.py", '    if found and not await store.deposit_forfeited(visit.course_id):\n', '    if found:\n', I_BILLING_CHARGING, "once_the_deposit"),
+    Mutant("services/billing/use_cases/charging.py", '    if not found or await store.deposit_forfeited(visit.course_id):\n', '    if not found:\n', I_BILLING_CHARGING, "once_the_deposit"),
+    Mutant("services/billing/use_cases/charging.py", ' or not await store.add_offence(visit, patient_id, FEE_KINDS[kind], event_id):', ' or await store.add_offence(visit, patient_id, FEE_KINDS[kind], event_id) is None:', I_BILLING_DEPOSIT_FEES, "told_missed_twice"),
+    Mutant("services/billing/use_cases/charging.py", 'if not fee.takes_deposit or await store.disputed(course_id):', 'if not fee.takes_deposit:', I_BILLING_DEPOSIT_FEES, "in_dispute"),
+    Mutant("services/billing/use_cases/charging.py", 'if not fee.takes_deposit or await store.disputed(course_id):', 'if await store.disputed(course_id):', I_BILLING_DEPOSIT_FEES, "booked_by"),
+    Mutant("services/billing/use_cases/charging.py", 'amount=found.amount - Money(sum(taken.values()), found.amount.currency),', 'amount=found.amount,', I_BILLING_DEPOSIT_FEES, "rest_of_it_stays"),
+    Mutant("services/billing/use_cases/charging.py", 'of_deposit=bool(taken))', 'of_deposit=False)', I_BILLING_DEPOSIT_FEES, "paid_whole"),
+    Mutant("services/billing/domain/payments.py", 'for payment_id, minor in found.items() if minor}', 'for payment_id, minor in found.items()}', I_BILLING_DEPOSIT_FEES, "gives_the_deposit_back"),
+    Mutant("services/billing/store/payments.py", ', forfeiture.c.charge_id.is_(None))', ')', I_BILLING_DEPOSIT_FEES, "its_own_fee"),
+    Mutant("services/billing/store/charges.py", 'charge.c.amount_minor + _taken_of_deposit + _corrected', 'charge.c.amount_minor + _corrected', I_BILLING_DEPOSIT_FEES, "who_forfeits_while"),
+    Mutant("services/billing/domain/invoices.py", ' if each.id in corrected or each.kind in FEES}', ' if each.id in corrected}', I_BILLING_DEPOSIT_FEES, "on_no_invoice"),
+    Mutant("services/billing/migrations/versions/0015_fees_that_are_taken_of_deposits.py", '"amount_minor > 0 OR amount_minor < 0 AND charge_id IS NOT NULL"', '"amount_minor <> 0"', I_BILLING_DEPOSIT_FEES, "gives_back_only"),
     Mutant("services/billing/use_cases/refunds.py", '        await store.change_items([_change(part, -1)])\n', '', I_BILLING_CARDS, "refund_that_fails"),
     Mutant("services/billing/use_cases/cards.py", '    if charge.state is CardChargeState.SUCCEEDED:\n        return charge\n', '', I_BILLING_CARDS, "any_order or made_once"),
     Mutant("services/billing/use_cases/cards.py", 'card.patient_id not in patient.ids or ', '', I_BILLING_CARDS, "nobody_else"),

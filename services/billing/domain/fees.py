@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from chassis.money import Money
 from services.billing.domain.business_days import end_of
-from services.billing.domain.prices import FeeKind, FeeTerms, FeeTier, NoticeHours, PriceBook, PriceItem
+from services.billing.domain.prices import DepositUse, FeeKind, FeeTerms, FeeTier, NoticeHours, PriceBook, PriceItem
 from services.billing.domain.sites import Site
 
 __all__ = ["FeeKind", "FeePrice", "fee_for", "notice_of"]
@@ -17,6 +17,11 @@ class FeePrice:
 
     item: PriceItem
     amount: Money
+
+    @property
+    def takes_deposit(self) -> bool:
+        """Of what is kept for the course, before anything is charged."""
+        return self.item.fee is not None and self.item.fee.deposit_use is DepositUse.FEE_FIRST
 
 
 def fee_for(

@@ -13,6 +13,7 @@ from chassis.pages import Page
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import CorrectionReason
 from services.billing.domain.charges import Credit, Explanation
+from services.billing.domain.payments import Forfeiture
 from services.billing.domain.sites import RenderedVisit
 from services.billing.rpc.common import FIRST_ID, after_id, read_id, some_id, some_money
 from services.billing.rpc.invoices import charge_to_wire
@@ -108,6 +109,7 @@ def _explanation(found: Explanation) -> pb.ChargeExplanation:
         invoice_id=some_id("invoice", found.invoice_id),
         invoice_display_number=found.invoice_display_number,
         credits=map(_credit, found.credits),
+        deposit_parts=map(_deposit_part, found.deposit_parts),
     )
 
 
@@ -117,6 +119,14 @@ def _credit(credit: Credit) -> pb.ChargeExplanation.Credit:
         display_number=credit.display_number,
         amount=money_to_wire(credit.amount),
         issue_time=to_timestamp(credit.issued_at),
+    )
+
+
+def _deposit_part(part: Forfeiture) -> pb.ChargeExplanation.DepositPart:
+    return pb.ChargeExplanation.DepositPart(
+        payment_id=to_wire("payment", part.payment_id),
+        amount=money_to_wire(part.amount),
+        time=to_timestamp(part.forfeited_at),
     )
 
 

@@ -222,8 +222,8 @@ _forfeitures = _lines(
     forfeiture.c.amount_minor,
     _zero,
     _no_number,
-    _nothing,
-)
+    func.coalesce(charge.c.description, ""),
+).outerjoin(charge, and_(charge.c.chain_id == forfeiture.c.chain_id, charge.c.id == forfeiture.c.charge_id))
 _documents = union_all(
     _charges, _invoices, _payments, _refunds, _reversals, _transfers, _forfeitures, _stopped, _credit_notes
 ).cte("documents")

@@ -17,11 +17,11 @@ from sqlalchemy import (
     any_,
     cast,
     func,
-    insert,
     literal_column,
     or_,
     select,
 )
+from sqlalchemy.dialects.postgresql import insert
 
 from chassis.ids import to_wire
 from chassis.money import Money
@@ -38,6 +38,7 @@ from services.billing.tables import (
     charge,
     credit_note,
     credit_note_line,
+    forfeiture,
     invoice,
     invoice_line,
     offence,
@@ -53,7 +54,9 @@ AFTER, LIMIT = param("after_id", Uuid), param("limit", Integer)
 # Visits that come to nothing, and what they cost.
 
 PLANNED_VISIT = Statement(select(visit).where(visit.c.chain_id == CHAIN, visit.c.id == ID))
-ADD_OFFENCE = Statement(insert(offence).values(params(*offence.c.keys())))
+ADD_OFFENCE = Statement(
+    insert(offence).values(params(*offence.c.keys())).on_conflict_do_nothing().returning(offence.c.visit_id)
+)
 OFFENCES = Statement(
     select(func.count().label("count")).where(
         offence.c.chain_id == CHAIN,
@@ -76,13 +79,16 @@ _taken_back = _sum_of(
     credit_note_line.c.chain_id == charge.c.chain_id,
     credit_note_line.c.charge_id == charge.c.id,
 )
+_taken_of_deposit = _sum_of(
+    forfeiture.c.amount_minor, forfeiture.c.chain_id == charge.c.chain_id, forfeiture.c.charge_id == charge.c.id
+)
 FEE_STANDS = Statement(
     select(charge.c.id)
     .where(
         charge.c.chain_id == CHAIN,
         charge.c.course_id == param("course_id", Uuid),
         charge.c.kind.in_([literal_column(str(kind.value)) for kind in sorted(FEES)]),
-        charge.c.amount_minor + _corrected - _taken_back > 0,
+        charge.c.amount_minor + _taken_of_deposit + _corrected - _taken_back > 0,
     )
     .limit(1)
 )
@@ -168,8 +174,9 @@ class ChargeStore(Store):
         row = await self.row(PLANNED_VISIT, id=visit_id)
         return _planned(row) if row else None
 
-    async def add_offence(self, missed: PlannedVisit, patient_id: UUID, kind: ChargeKind, event_id: UUID) -> None:
-        await self.rows(
+    async def add_offence(self, missed: PlannedVisit, patient_id: UUID, kind: ChargeKind, event_id: UUID) -> bool:
+        """Whether it is new: a visit is one offence, however often it is told."""
+        added = await self.row(
             ADD_OFFENCE,
             visit_id=missed.id,
             site_id=missed.site_id,
@@ -178,6 +185,7 @@ class ChargeStore(Store):
             event_id=event_id,
             offended_at=self.call.now,
         )
+        return added is not None
 
     async def offences(self, patient_id: UUID) -> int:
         """Of the patient, under any of their ids, at any site."""
@@ -186,7 +194,8 @@ class ChargeStore(Store):
         return int(row["count"])
 
     async def fee_stands(self, course_id: UUID) -> bool:
-        """Whether a fee of the course is charged, and neither waived nor credited altogether."""
+        """Whether a fee of the course is charged or was taken of its deposit, and neither waived nor credited
+        altogether."""
         return await self.row(FEE_STANDS, course_id=course_id) is not None
 
     async def background(self, charge_id: UUID) -> Background:

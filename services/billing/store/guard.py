@@ -133,7 +133,7 @@ class GuardStore(Store):
         return row["approved_minor"], row["exceeded_at"], row["disputed"]
 
     async def disputed(self, course_id: UUID) -> bool:
-        """Then nobody charges a card on file for the course."""
+        """Then nobody charges a card on file for the course, and no fee takes of its deposit."""
         row = await self.row(DISPUTED, course_id=course_id)
         return bool(row and row["disputed"])
 

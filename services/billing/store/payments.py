@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from uuid import UUID
 
+from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
     Text,
@@ -81,7 +82,14 @@ ADD_REVERSAL = Statement(insert(reversal).values(params(*reversal.c.keys())))
 ADD_TRANSFER = Statement(insert(credit_transfer).values(params(*credit_transfer.c.keys())))
 ADD_FORFEITURE = Statement(insert(forfeiture).values(params(*forfeiture.c.keys())))
 FORFEITED = Statement(
-    select(forfeiture.c.id).where(forfeiture.c.chain_id == CHAIN, forfeiture.c.course_id == COURSE).limit(1)
+    select(forfeiture.c.id)
+    .where(forfeiture.c.chain_id == CHAIN, forfeiture.c.course_id == COURSE, forfeiture.c.charge_id.is_(None))
+    .limit(1)
+)
+OF_CHARGE = Statement(
+    select(forfeiture)
+    .where(forfeiture.c.chain_id == CHAIN, forfeiture.c.charge_id == param("charge_id", Uuid))
+    .order_by(forfeiture.c.forfeited_at, forfeiture.c.id)
 )
 TAKE_REFERENCE = Statement(insert(taken_reference).values(params(*taken_reference.c.keys())))
 FREE_REFERENCE = Statement(
@@ -208,11 +216,16 @@ class PaymentStore(Store):
             reason=new.reason,
             actor=new.actor,
             forfeited_at=new.forfeited_at,
+            charge_id=new.charge_id,
         )
 
     async def deposit_forfeited(self, course_id: UUID) -> bool:
-        """Whether anything that was paid for the course became a fee."""
+        """Whether somebody made a fee of anything that was paid for the course, by hand."""
         return await self.row(FORFEITED, course_id=course_id) is not None
+
+    async def forfeitures_of(self, charge_id: UUID) -> tuple[Forfeiture, ...]:
+        """What was taken of a deposit for a fee, and given back, oldest first."""
+        return tuple(_forfeiture(row) for row in await self.rows(OF_CHARGE, charge_id=charge_id))
 
     async def taken_reference(
         self, site_id: UUID, day: date, tender: Tender, reference: str, payer_id: UUID
@@ -257,3 +270,18 @@ class PaymentStore(Store):
         """What of which payment is credit, under any of the patient's ids, the oldest first."""
         found = await self.rows(CREDITS, patient_id=patient_id, site_id=site_id, currency=currency)
         return {row["id"]: row["credit_minor"] for row in found}
+
+
+def _forfeiture(row: Record) -> Forfeiture:
+    return Forfeiture(
+        id=row["id"],
+        site_id=row["site_id"],
+        patient_id=row["patient_id"],
+        course_id=row["course_id"],
+        payment_id=row["payment_id"],
+        amount=Money(row["amount_minor"], row["currency"]),
+        reason=row["reason"],
+        actor=row["actor"],
+        forfeited_at=row["forfeited_at"],
+        charge_id=row["charge_id"],
+    )

@@ -4,7 +4,7 @@ Each change holds the lock of the patient whose money it is, and of the survivor
 applies this patient's money meanwhile. What was written under any of their ids is theirs to pay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -220,8 +220,8 @@ async def use_credit(store: BillingStore, invoice_id: UUID, amount: Money) -> li
 async def forfeit_deposit(
     store: BillingStore, course_id: UUID, amount: Money, reason: str
 ) -> tuple[Money, list[Payment]]:
-    """Up to `amount`, of what is kept for the course, that of the oldest payment first. A fee that is charged is earned
-    by its charge."""
+    """Up to `amount`, of what is kept for the course, that of the oldest payment first, by hand. A fee that a rule
+    asked for is earned by its charge, and by what the rule took."""
     course = await store.course(course_id)
     await store.lock([course.patient_id])
     await store.lock_whole(course.patient_id, locked=course.patient_id)
@@ -233,6 +233,20 @@ async def forfeit_deposit(
     check_amount(amount, kept[0].left.currency)
     site = await store.site(course.site_id)
     taken = taken_from(amount.minor, {each.id: each.left.minor for each in kept})
+    await forfeit(store, site, course_id, taken, reason)
+    payments = [await store.payment(payment_id) for payment_id in taken]
+    return Money(sum(taken.values()), amount.currency), payments
+
+
+async def forfeit(
+    store: BillingStore,
+    site: Site,
+    course_id: UUID,
+    taken: Mapping[UUID, int],
+    reason: str,
+    charge_id: UUID | None = None,
+) -> None:
+    """So much of each payment, for the fee of a charge, if any; below zero, back to it. With the patient locked."""
     for payment_id, minor in taken.items():
         payment = await store.payment(payment_id)
         forfeited = Forfeiture(
@@ -241,17 +255,17 @@ async def forfeit_deposit(
             patient_id=payment.patient_id,
             course_id=course_id,
             payment_id=payment_id,
-            amount=Money(minor, amount.currency),
+            amount=Money(minor, payment.amount.currency),
             reason=reason,
             actor=store.call.actor,
             forfeited_at=store.call.now,
+            charge_id=charge_id,
         )
         await store.add_forfeiture(forfeited)
         await store.change_items([Change(payment_id, left=-minor, gone=minor)])
         await post(store, site, payment.patient_id, [forfeited.entry()])
-        store.emit(events.deposit_forfeited(forfeited), about=course_id)
-    payments = [await store.payment(payment_id) for payment_id in taken]
-    return Money(sum(taken.values()), amount.currency), payments
+        tell = events.deposit_forfeited if minor > 0 else events.deposit_returned
+        store.emit(tell(forfeited), about=course_id)
 
 
 async def release_deposits(store: BillingStore, course_id: UUID) -> None:

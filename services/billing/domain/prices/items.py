@@ -57,6 +57,13 @@ class PriceTier:
     unit_price: Money
 
 
+class DepositUse(IntEnum):
+    """What becomes of what is kept for a course when a fee is asked for; numbered as in the proto."""
+
+    CHARGED_APART = 1
+    FEE_FIRST = 2
+
+
 @dataclass(frozen=True, slots=True)
 class FeeAmount:
     """An amount, or a share of what the visit would have cost."""
@@ -86,6 +93,7 @@ class FeeTerms:
     grace_count: int = 0  # So many offences are forgiven.
     late_minutes: int = 0  # Who comes later has missed the visit, as people read it. 0: not said.
     prepay_after_count: int = 0  # After so many misses a patient pays ahead, as people read it. 0: not said.
+    deposit_use: DepositUse = DepositUse.CHARGED_APART
 
 
 @dataclass(frozen=True, slots=True)
