@@ -82,7 +82,8 @@ class PaymentServicer:
         invoice_id, amount = from_wire("invoice", request.invoice_id), money_from_wire(request.amount, "amount")
 
         async def work(store: BillingStore) -> pb.UseCreditResponse:
-            return pb.UseCreditResponse(payments=map(_payment, await payments.use_credit(store, invoice_id, amount)))
+            paying, credits = await payments.use_credit(store, invoice_id, amount)
+            return pb.UseCreditResponse(payments=map(_payment, paying), credits=map(_used, credits))
 
         return await self._db.once(call, request, pb.UseCreditResponse, BillingStore, work)
 
@@ -113,6 +114,12 @@ def _listing(request: pb.ListPaymentsRequest, page: Page) -> Callable[[BillingSt
         return lambda store: store.payments_of_patient(patient_id, after_id(page), page.limit)
     site_id, day = from_wire("site", request.site_id), from_date(request.date, "date")
     return lambda store: store.payments_of_day(site_id, day, after_id(page), page.limit)
+
+
+def _used(credit: payments.UsedCredit) -> pb.UseCreditResponse.UsedCredit:
+    return pb.UseCreditResponse.UsedCredit(
+        credit_id=to_wire("credit", credit.id), used=money_to_wire(credit.used), left=money_to_wire(credit.left)
+    )
 
 
 def _payment(payment: Payment) -> pb.Payment:

@@ -11,9 +11,11 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
+    case,
     delete,
     insert,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -23,13 +25,14 @@ from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
 from chassis.tables import Instant
-from services.billing.domain.accounts import Application, OpenItem
+from services.billing.domain.accounts import Application, ItemKind, OpenItem
 from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import Change, CreditTransfer, Forfeiture, Reversal, Unapplication
 from services.billing.store.copies import PATIENTS
 from services.billing.tables import (
     application,
     credit_transfer,
+    credit_use,
     forfeiture,
     open_item,
     payment,
@@ -121,16 +124,30 @@ KEPT_FOR_COURSE = Statement(
     )
     .order_by(open_item.c.since, open_item.c.id)
 )
+_given = and_(open_item.c.kind == literal_column("3"), open_item.c.left_minor > literal_column("0"))  # As in the index.
 CREDITS = Statement(
-    select(open_item.c.id, open_item.c.credit_minor)
+    select(
+        open_item.c.id,
+        open_item.c.kind,
+        case((open_item.c.kind == literal_column("3"), open_item.c.left_minor), else_=open_item.c.credit_minor).label(
+            "minor"
+        ),
+    )
     .where(
         open_item.c.chain_id == CHAIN,
         open_item.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
         open_item.c.site_id == SITE,
         open_item.c.currency == param("currency"),
-        open_item.c.credit_minor > literal_column("0"),
+        or_(open_item.c.credit_minor > literal_column("0"), _given),
     )
     .order_by(open_item.c.since, open_item.c.id)
+)
+_used = rows("used", use_id=Uuid, credit_id=Uuid, invoice_id=Uuid, currency=Text, amount_minor=BigInteger)
+ADD_CREDIT_USES = Statement(
+    insert(credit_use).from_select(
+        ["chain_id", "site_id", "applied_at", "id", "credit_id", "invoice_id", "currency", "amount_minor"],
+        select(CHAIN, SITE, param("applied_at", Instant), *_used.c),
+    )
 )
 
 
@@ -266,10 +283,25 @@ class PaymentStore(Store):
             for row in found
         ]
 
-    async def credits(self, patient_id: UUID, site_id: UUID, currency: str) -> dict[UUID, int]:
-        """What of which payment is credit, under any of the patient's ids, the oldest first."""
+    async def add_credit_uses(self, site_id: UUID, new: Sequence[Application]) -> None:
+        """As `add_applications`, of credit that no payment holds."""
+        await self.rows(
+            ADD_CREDIT_USES,
+            site_id=site_id,
+            applied_at=self.call.now,
+            use_id=[each.id for each in new],
+            credit_id=[each.share.payment_id for each in new],
+            invoice_id=[each.share.invoice_id for each in new],
+            currency=[each.share.amount.currency for each in new],
+            amount_minor=[each.share.amount.minor for each in new],
+        )
+
+    async def credits(self, patient_id: UUID, site_id: UUID, currency: str) -> tuple[dict[UUID, int], set[UUID]]:
+        """What there is of credit, under any of the patient's ids, the oldest first: of which payment, or of what else
+        gave it; and which of them are payments."""
         found = await self.rows(CREDITS, patient_id=patient_id, site_id=site_id, currency=currency)
-        return {row["id"]: row["credit_minor"] for row in found}
+        of_payments = {row["id"] for row in found if row["kind"] == ItemKind.PAYMENT}
+        return {row["id"]: row["minor"] for row in found}, of_payments
 
 
 def _forfeiture(row: Record) -> Forfeiture:

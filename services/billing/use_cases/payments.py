@@ -26,6 +26,7 @@ from services.billing.domain.accounts import (
     pay,
 )
 from services.billing.domain.amounts import CurrencyMismatch, of_another_currency
+from services.billing.domain.invoices import Invoice, of_credit_use
 from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import (
     Allocation,
@@ -196,25 +197,57 @@ async def move_to_credit(store: BillingStore, payment_id: UUID, amount: Money | 
     return await _make_credit(store, await store.site(payment.site_id), payment, moved)
 
 
-async def use_credit(store: BillingStore, invoice_id: UUID, amount: Money) -> list[Payment]:
-    """Through the payments that it came from, so that it can be given back the way in which it came."""
+@dataclass(frozen=True, slots=True)
+class UsedCredit:
+    """Of a credit note or the end of a package."""
+
+    id: UUID
+    used: Money
+    left: Money
+
+
+async def use_credit(store: BillingStore, invoice_id: UUID, amount: Money) -> tuple[list[Payment], list[UsedCredit]]:
+    """That of a payment through the payment, so that it can be given back the way in which it came."""
     invoice = await store.invoice(invoice_id)
     await store.lock([invoice.patient_id])
     patient = await store.lock_whole(invoice.patient_id, locked=invoice.patient_id)
     if foreign := of_another_currency(amount, invoice.total.currency, "amount"):
         raise CurrencyMismatch(*foreign)
     site = await store.site(invoice.site_id)
-    credits = await store.credits(patient.end, site.id, amount.currency)
+    credits, of_payments = await store.credits(patient.end, site.id, amount.currency)
     check_credit(amount, credits)
     owed = await store.open_items(ItemKind.INVOICE, patient.end, site.id, amount.currency)
     allocated(OpenItem(invoice_id, None, amount, store.call.now), [Allocation(invoice_id, amount)], owed)
     used = taken_from(amount.minor, credits)
-    for payment_id, minor in used.items():
-        payment, part = await store.payment(payment_id), Money(minor, amount.currency)
-        await transfer(store, site, payment, -part)
-        still = await store.open_items(ItemKind.INVOICE, patient.end, site.id, amount.currency)
-        await _apply(store, payment, [Share(payment_id, invoice_id, part)], still)
-    return [await store.payment(payment_id) for payment_id in used]
+    shares = [Share(id, invoice_id, Money(minor, amount.currency)) for id, minor in used.items()]
+    given = [share for share in shares if share.payment_id not in of_payments]
+    await _use_given(store, site, invoice, given, owed)
+    for share in shares:
+        if share.payment_id in of_payments:
+            payment = await store.payment(share.payment_id)
+            await transfer(store, site, payment, -share.amount)
+            still = await store.open_items(ItemKind.INVOICE, patient.end, site.id, amount.currency)
+            await _apply(store, payment, [share], still)
+    whole = {id: Money(minor, amount.currency) for id, minor in credits.items()}
+    return (
+        [await store.payment(id) for id in used if id in of_payments],
+        [UsedCredit(each.payment_id, each.amount, whole[each.payment_id] - each.amount) for each in given],
+    )
+
+
+async def _use_given(
+    store: BillingStore, site: Site, invoice: Invoice, shares: Sequence[Share], owed: Sequence[OpenItem]
+) -> None:
+    """Credit that no payment holds pays an invoice."""
+    if not shares:
+        return
+    new = [Application(new_id(), share, store.call.now) for share in shares]
+    await store.add_credit_uses(site.id, new)
+    used = sum(share.amount.minor for share in shares)
+    changes = [Change(share.payment_id, left=-share.amount.minor) for share in shares]
+    await store.change_items([Change(invoice.id, left=-used), *changes])
+    await post(store, site, invoice.patient_id, [of_credit_use(each.id, each.share.amount) for each in new])
+    _tell_paid(store, invoice, owed, shares)
 
 
 async def forfeit_deposit(
@@ -344,12 +377,12 @@ async def _apply(store: BillingStore, payment: Payment, shares: Sequence[Share],
     _tell_paid(store, payment, owed, shares)
 
 
-def _tell_paid(store: BillingStore, payment: Payment, owed: Sequence[OpenItem], shares: Sequence[Share]) -> None:
+def _tell_paid(store: BillingStore, by: Payment | Invoice, owed: Sequence[OpenItem], shares: Sequence[Share]) -> None:
     """Of which invoices nothing is left to pay."""
     paid = _by_invoice(shares)
     for invoice in owed:
         if invoice.left.minor == paid.get(invoice.id):
-            store.emit(events.invoice_paid(invoice.id, payment), about=invoice.course_id or invoice.id)
+            store.emit(events.invoice_paid(invoice.id, by), about=invoice.course_id or invoice.id)
 
 
 def _by_invoice(shares: Sequence[Share]) -> dict[UUID, int]:
