@@ -283,12 +283,10 @@ async def test_an_invoice_is_paid_from_all_credit_the_oldest_first(billing: Bill
     billing.svc.clock.now += HOUR
     later = await take_back(billing, other, 60)
     before = await billing.trial_balance()
-    answer = await use(billing, invoice_id, 165)
-    assert [(each.id, dollars(each.credit)) for each in answer.payments] == [(paid.id, 0)]
-    assert [(each.credit_id, dollars(each.used), dollars(each.left)) for each in answer.credits] == [
-        (note, 100, 0),
-        (later, 25, 35),
-    ]
+    for amount, credit, used in ((120, 20, (note, 100, 0)), (45, 0, (later, 25, 35))):
+        answer = await use(billing, invoice_id, amount)
+        assert [(each.id, dollars(each.credit)) for each in answer.payments] == [(paid.id, credit)]
+        assert [(each.credit_id, dollars(each.used), dollars(each.left)) for each in answer.credits] == [used]
     assert await due(billing, invoice_id) == 125
     after = await billing.trial_balance()
     assert (before["PATIENT_CREDIT"], after["PATIENT_CREDIT"]) == ((0, 200), (165, 200))

@@ -326,6 +326,8 @@ BILLING = [
     Mutant("services/billing/store/charges.py", 'charge.c.amount_minor + _corrected - _taken_back > 0', 'charge.c.amount_minor + _corrected > 0', I_BILLING_CHARGING, "waived_or_credited"),
     Mutant("services/billing/store/charges.py", 'charge.c.amount_minor + _corrected - _taken_back > 0', 'charge.c.amount_minor - _taken_back > 0', I_BILLING_CHARGING, "waived_or_credited"),
     Mutant("services/billing/use_cases/charging.py", '    if not found or await store.deposit_forfeited(visit.course_id):\n', '    if not found:\n', I_BILLING_CHARGING, "once_the_deposit"),
+    Mutant("services/billing/use_cases/prices.py", '    await lock_patients(store, *(visit.patient_id for visit in visits))  # Some may have packages.\n', '', I_SALES, "in_order"),
+    Mutant("services/billing/jobs.py", '        except DomainError as error:\n            log.warning("package.not_ended"', '        except KeyError as error:\n            log.warning("package.not_ended"', I_SALES, "one_by_one"),
     Mutant("services/billing/store/payments.py", 'or_(open_item.c.credit_minor > literal_column("0"), _given)', 'or_(open_item.c.credit_minor > literal_column("0"))', I_BILLING_CREDIT_REFUNDS, "from_all_credit"),
     Mutant("services/billing/store/payments.py", '.order_by(open_item.c.since, open_item.c.id)\n)\n_used', '.order_by(open_item.c.kind, open_item.c.id)\n)\n_used', I_BILLING_CREDIT_REFUNDS, "from_all_credit"),
     Mutant("services/billing/use_cases/payments.py", '    _tell_paid(store, invoice, owed, shares)\n', '', I_BILLING_CREDIT_REFUNDS, "told_once"),

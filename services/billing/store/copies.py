@@ -1,6 +1,6 @@
 """Copies of what scheduling and patients own: written by their events, read to check what calls name."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -208,6 +208,8 @@ COURSE_OF = Statement(select(course).where(course.c.chain_id == CHAIN, course.c.
 LEGAL_ENTITY = Statement(select(legal_entity.c.id).where(legal_entity.c.chain_id == CHAIN, legal_entity.c.id == ID))
 PATIENTS = Aliases(patient_alias)
 _known = exists().where(patient.c.chain_id == CHAIN, patient.c.id == PATIENTS.end(ID))
+_asked = rows("asked", ids=Uuid)
+ENDS = Statement(select(PATIENTS.end(_asked.c.ids).label("end_id")).select_from(_asked))
 PATIENT = Statement(select(PATIENTS.end(ID).label("end_id"), PATIENTS.all_ids(ID).label("ids"), _known.label("known")))
 ABOUT = param("about_id", Uuid)
 VISIT_TYPES = Statement(
@@ -389,6 +391,10 @@ class CopyStore(AliasStore):
         if not row["known"]:
             raise NotYetKnown("patient", row["end_id"])
         return Whole(row["end_id"], frozenset(row["ids"]))
+
+    async def ends(self, patient_ids: Iterable[UUID]) -> set[UUID]:
+        """Of merged ones, the survivors, under whose ids all are locked."""
+        return {row["end_id"] for row in await self.rows(ENDS, ids=list(patient_ids))}
 
     async def locked_patient(self, patient_id: UUID) -> Whole:
         """The caller has locked the id. Of a merged patient the survivor is locked, too, whom others may act for."""

@@ -73,7 +73,7 @@ async def lock_patients(store: BillingStore, *patient_ids: UUID) -> set[UUID]:
     """Of merged ones, the survivors, which it answers. All at once and in order, so that two who lock the same two
     never wait for each other."""
     locked = set[UUID]()
-    while not (ends := {(await store.whole(id)).end for id in patient_ids}) <= locked:
+    while not (ends := await store.ends(patient_ids)) <= locked:
         await store.lock(ends - locked)
         locked |= ends
     return ends
