@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from atoll.billing.v1 import payment_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
@@ -13,7 +13,7 @@ from chassis.times import from_date, to_date, to_timestamp
 from services.billing.domain.accounts import Application, Payment
 from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import Allocation
-from services.billing.rpc.common import after_id, read_id, some_id
+from services.billing.rpc.common import after_id, read_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import payments
 
@@ -127,7 +127,7 @@ def _payment(payment: Payment) -> pb.Payment:
         id=to_wire("payment", payment.id),
         site_id=to_wire("site", payment.site_id),
         patient_id=to_wire("patient", payment.patient_id),
-        course_id=some_id("course", payment.course_id),
+        course_id=some_to_wire("course", payment.course_id),
         kind=pb.PaymentKind.ValueType(payment.kind),
         tender=pb.Tender.ValueType(payment.tender),
         terminal_reference=payment.terminal_reference,
@@ -141,7 +141,7 @@ def _payment(payment: Payment) -> pb.Payment:
         credit=money_to_wire(payment.credit),
         gone=money_to_wire(payment.gone),
         reverse_time=to_timestamp(payment.reversed_at) if payment.reversed_at else None,
-        card_charge_id=some_id("cardcharge", payment.card_charge_id),
+        card_charge_id=some_to_wire("cardcharge", payment.card_charge_id),
         disputed=payment.disputed,
     )
 

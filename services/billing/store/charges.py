@@ -33,7 +33,7 @@ from services.billing.domain.credit_notes import credit_note_number
 from services.billing.domain.invoices import display_number
 from services.billing.domain.sites import RenderedVisit
 from services.billing.store.copies import PATIENTS, kind_of, rendered_of, uncharged
-from services.billing.store.documents import charge_of
+from services.billing.store.documents import ON_LINE, charge_of
 from services.billing.tables import (
     charge,
     credit_note,
@@ -95,7 +95,6 @@ FEE_STANDS = Statement(
 
 # Why a charge is what it is.
 
-_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
 _on_invoice = and_(invoice.c.chain_id == invoice_line.c.chain_id, invoice.c.id == invoice_line.c.invoice_id)
 _its_pin = and_(pin.c.chain_id == charge.c.chain_id, pin.c.course_id == charge.c.course_id)
 _its_item = and_(price_item.c.chain_id == charge.c.chain_id, price_item.c.id == charge.c.price_item_id)
@@ -110,7 +109,7 @@ BACKGROUND = Statement(
     .select_from(
         charge.outerjoin(pin, _its_pin)
         .outerjoin(price_item, _its_item)
-        .outerjoin(invoice_line, _on_line)
+        .outerjoin(invoice_line, ON_LINE)
         .outerjoin(invoice, _on_invoice)
     )
     .where(charge.c.chain_id == CHAIN, charge.c.id == ID)
@@ -136,7 +135,7 @@ CREDITS = Statement(
 
 _uninvoiced = (
     select(charge)
-    .outerjoin_from(charge, invoice_line, _on_line)
+    .outerjoin_from(charge, invoice_line, ON_LINE)
     .where(
         charge.c.chain_id == CHAIN,
         charge.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),

@@ -410,6 +410,11 @@ class CopyStore(AliasStore):
         """Of merged ones, the survivors, under whose ids all are locked."""
         return {row["end_id"] for row in await self.rows(ENDS, ids=list(patient_ids))}
 
+    async def lock_patient(self, patient_id: UUID) -> Whole:
+        """And the survivor, if it was merged, whom others may act for: nobody else changes what is theirs meanwhile."""
+        await self.lock([patient_id])
+        return await self.lock_whole(patient_id, locked=patient_id)
+
     async def locked_patient(self, patient_id: UUID) -> Whole:
         """The caller has locked the id. Of a merged patient the survivor is locked, too, whom others may act for."""
         locked = patient_id

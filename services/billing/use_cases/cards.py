@@ -82,8 +82,7 @@ async def ask_card(store: BillingStore, command: AskCard) -> CardCharge:
 async def settle_card_charge(store: BillingStore, charge_id: UUID, intent: Intent) -> CardCharge:
     """As the processor has it. What it took is a payment, once, whatever was known of it before."""
     known = await store.card_charge(charge_id)
-    await store.lock([known.patient_id])
-    patient = await store.lock_whole(known.patient_id, locked=known.patient_id)
+    patient = await store.lock_patient(known.patient_id)
     charge = await store.card_charge(charge_id)
     if charge.state is CardChargeState.SUCCEEDED:
         return charge

@@ -205,8 +205,7 @@ async def _found(store: BillingStore, charge_id: UUID) -> Found:
     whose = next((each.charge.patient_id for each in found if each.charge.id == charge_id), None)
     if whose is None:
         raise ChargeNotFound(charge_id=to_wire("charge", charge_id))
-    await store.lock([whose])
-    patient_id = (await store.lock_whole(whose, locked=whose)).end
+    patient_id = (await store.lock_patient(whose)).end
     by_id = {each.charge.id: each for each in await store.to_bill([charge_id])}
     own = by_id.pop(charge_id)
     if own.invoiced:

@@ -209,8 +209,7 @@ class UsedCredit:
 async def use_credit(store: BillingStore, invoice_id: UUID, amount: Money) -> tuple[list[Payment], list[UsedCredit]]:
     """That of a payment through the payment, so that it can be given back the way in which it came."""
     invoice = await store.invoice(invoice_id)
-    await store.lock([invoice.patient_id])
-    patient = await store.lock_whole(invoice.patient_id, locked=invoice.patient_id)
+    patient = await store.lock_patient(invoice.patient_id)
     if foreign := of_another_currency(amount, invoice.total.currency, "amount"):
         raise CurrencyMismatch(*foreign)
     site = await store.site(invoice.site_id)
@@ -256,8 +255,7 @@ async def forfeit_deposit(
     """Up to `amount`, of what is kept for the course, that of the oldest payment first, by hand. A fee that a rule
     asked for is earned by its charge, and by what the rule took."""
     course = await store.course(course_id)
-    await store.lock([course.patient_id])
-    await store.lock_whole(course.patient_id, locked=course.patient_id)
+    await store.lock_patient(course.patient_id)
     if await store.fee_stands(course_id):
         raise DepositFeeCharged(course_id=to_wire("course", course_id))
     kept = await store.kept_for_course(course_id)
@@ -304,8 +302,7 @@ async def forfeit(
 async def release_deposits(store: BillingStore, course_id: UUID) -> None:
     """What is kept for a course of which nothing is to come is the patient's at the site, for whatever they owe."""
     course = await store.course(course_id)
-    await store.lock([course.patient_id])
-    await store.lock_whole(course.patient_id, locked=course.patient_id)
+    await store.lock_patient(course.patient_id)
     _, _, lives = await store.deposit(course_id)
     kept = [] if lives else await store.kept_for_course(course_id)
     if not kept:
@@ -321,8 +318,7 @@ async def release_deposits(store: BillingStore, course_id: UUID) -> None:
 async def locked_payment(store: BillingStore, payment_id: UUID) -> Payment:
     """As it is under the lock of its patient."""
     found = await store.payment(payment_id)
-    await store.lock([found.patient_id])
-    await store.lock_whole(found.patient_id, locked=found.patient_id)
+    await store.lock_patient(found.patient_id)
     return await store.payment(payment_id)
 
 

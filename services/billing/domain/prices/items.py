@@ -25,6 +25,14 @@ class VisitKind:
     route_code: str
     band_code: str
 
+    def covers(self, visit: "VisitKind") -> bool:
+        """As what a price or a package is for: an empty route or band stands for any."""
+        return (
+            self.visit_type_code == visit.visit_type_code
+            and self.route_code in ("", visit.route_code)
+            and self.band_code in ("", visit.band_code)
+        )
+
 
 class ItemKind(IntEnum):
     """What an item is the price of; numbered as in the proto."""
@@ -126,12 +134,13 @@ class PriceItem:
         """A route says more than a band. With it no two items that cover the same visit are alike."""
         return bool(self.route_code), bool(self.band_code)
 
+    @property
+    def visit_kind(self) -> VisitKind:
+        """Of a visit: what it is the price of."""
+        return VisitKind(self.visit_type_code, self.route_code, self.band_code)
+
     def covers(self, kind: VisitKind) -> bool:
-        return (
-            self.visit_type_code == kind.visit_type_code
-            and self.route_code in ("", kind.route_code)
-            and self.band_code in ("", kind.band_code)
-        )
+        return self.visit_kind.covers(kind)
 
     @property
     def visit_prices(self) -> list[Money]:
