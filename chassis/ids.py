@@ -30,6 +30,11 @@ def to_wire(kind: str, id: UUID) -> str:
     return f"{kind}_{base32.encode(id.bytes)}"
 
 
+def some_to_wire(kind: str, id: UUID | None) -> str:
+    """Empty for none."""
+    return "" if id is None else to_wire(kind, id)
+
+
 def from_wire(kind: str, text: str) -> UUID:
     prefix, _, suffix = text.rpartition("_")
     try:

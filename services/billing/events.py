@@ -10,6 +10,7 @@ from atoll.billing.v1.events_pb2 import (
     CreditNoteIssued,
     DepositForfeited,
     DepositReleased,
+    DepositReturned,
     DisputeClosed,
     DisputeOpened,
     EntitlementRedeemed,
@@ -32,7 +33,7 @@ from atoll.billing.v1.events_pb2 import (
     RefundFailed,
     RefundSucceeded,
 )
-from chassis.ids import to_wire
+from chassis.ids import some_to_wire, to_wire
 from chassis.money import Money
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_date, to_timestamp
@@ -218,34 +219,43 @@ def deposit_released(payment: Payment, amount: Money) -> DepositReleased:
 
 
 def deposit_forfeited(forfeited: Forfeiture) -> DepositForfeited:
-    return DepositForfeited(
-        payment_id=to_wire("payment", forfeited.payment_id),
-        patient_id=to_wire("patient", forfeited.patient_id),
-        site_id=to_wire("site", forfeited.site_id),
-        course_id=to_wire("course", forfeited.course_id),
-        amount=money_to_wire(forfeited.amount),
-    )
+    return DepositForfeited(**_of_deposit(forfeited, forfeited.amount))
+
+
+def deposit_returned(returned: Forfeiture) -> DepositReturned:
+    return DepositReturned(**_of_deposit(returned, -returned.amount))
+
+
+def _of_deposit(forfeited: Forfeiture, amount: Money) -> dict[str, Any]:
+    return {
+        "payment_id": to_wire("payment", forfeited.payment_id),
+        "patient_id": to_wire("patient", forfeited.patient_id),
+        "site_id": to_wire("site", forfeited.site_id),
+        "course_id": to_wire("course", forfeited.course_id),
+        "amount": money_to_wire(amount),
+        "charge_id": some_to_wire("charge", forfeited.charge_id),
+    }
 
 
 def refund_succeeded(part: RefundPart) -> RefundSucceeded:
     return RefundSucceeded(
         refund_id=to_wire("refund", part.refund_id),
-        payment_id=_some_id("payment", part.payment_id),
+        payment_id=some_to_wire("payment", part.payment_id),
         patient_id=to_wire("patient", part.patient_id),
         site_id=to_wire("site", part.site_id),
         amount=money_to_wire(part.amount),
-        credit_id=_some_id("credit", part.credit_id),
+        credit_id=some_to_wire("credit", part.credit_id),
     )
 
 
 def refund_failed(part: RefundPart) -> RefundFailed:
     return RefundFailed(
         refund_id=to_wire("refund", part.refund_id),
-        payment_id=_some_id("payment", part.payment_id),
+        payment_id=some_to_wire("payment", part.payment_id),
         patient_id=to_wire("patient", part.patient_id),
         site_id=to_wire("site", part.site_id),
         amount=money_to_wire(part.amount),
-        credit_id=_some_id("credit", part.credit_id),
+        credit_id=some_to_wire("credit", part.credit_id),
     )
 
 
@@ -307,7 +317,3 @@ def estimate_overdue(duty: Duty) -> EstimateOverdue:
         course_id=to_wire("course", duty.course_id) if duty.course_id else "",
         due_time=to_timestamp(duty.clock.due_at),
     )
-
-
-def _some_id(kind: str, id: UUID | None) -> str:
-    return to_wire(kind, id) if id else ""

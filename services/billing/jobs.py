@@ -6,6 +6,7 @@ is drawn from by no visit, whether or not this job runs: it is here to take what
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
+from chassis.ids import to_wire
 from chassis.settings import Settings
 from chassis.tracing import traceparent_of
 from services.billing.store import BillingStore
@@ -28,6 +30,9 @@ log = structlog.get_logger()
 ENDING_POLL_S, TELLING_POLL_S = 60.0, 5.0
 END_MAX, TELL_MAX = 20, 50
 """At once."""
+Find = Callable[..., Awaitable[list[UUID]]]
+Change = Callable[..., Awaitable[None]]
+STEPS: tuple[tuple[Find, Change], ...] = ((sales.over, sales.end_over), (sales.expiring, sales.warn_expiring))
 
 
 async def end_packages(db: Database, settings: Settings, clock: Clock) -> None:
@@ -42,11 +47,23 @@ async def end_packages(db: Database, settings: Settings, clock: Clock) -> None:
 
 
 async def end_due_packages(db: Database, clock: Clock) -> int:
-    """Of every chain, at most so many in one transaction; how many it found, those to tell of among them."""
+    """Of every chain, at most so many at once; how many it ended or told of."""
     chains = await db.job(_call(NO_CHAIN, "packages", clock), BillingStore, BillingStore.package_chains)
-    steps = [partial(step, limit=END_MAX) for step in (sales.end_over, sales.warn_expiring)]
     calls = [_call(chain_id, "packages", clock) for chain_id in chains]
-    return sum([await db.job(call, BillingStore, step) for call in calls for step in steps])
+    return sum([await _one_by_one(db, call, *step) for call in calls for step in STEPS])
+
+
+async def _one_by_one(db: Database, call: Call, find: Find, change: Change) -> int:
+    """Each sale in a transaction of its own, since each locks patients: nobody waits for one while others wait for
+    those before it, and one that somebody has for long does not hold up the rest. How many it changed."""
+    done = 0
+    for sale_id in await db.job(call, BillingStore, partial(find, limit=END_MAX)):
+        try:
+            await db.job(call, BillingStore, partial(change, sale_id=sale_id))
+            done += 1
+        except DomainError as error:
+            log.warning("package.not_ended", package_sale_id=to_wire("packagesale", sale_id), error=error.reason)
+    return done
 
 
 async def tell_overdue_estimates(db: Database, settings: Settings, clock: Clock) -> None:

@@ -494,6 +494,29 @@ async def test_a_refund_that_fails_gives_the_money_back_to_the_payment(till: Til
     assert [part.state for part in cheque.parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
 
 
+async def test_a_refund_of_another_account_is_not_ours_whatever_id_it_names(till: Till) -> None:
+    payment = await till.pay(100)
+    till.fake.refund_status = "pending"
+    refund = await till.refund(payment, 60)
+    await till.look()
+    [told] = till.fake.of_kind("refund")
+    [mine] = till.house.processors._accounts.values()
+    till.house.processors.give("another", mine)
+    till.fake.told.clear()
+    till.fake.change_refund(told["id"], "failed", "expired_or_canceled_card")
+    assert await till.post(*signed(till.fake.told.pop()), account="another") == 200
+    await till.look()
+    request = payout_pb.ListUnmatchedEventsRequest()
+    [event] = (await till.billing.svc.call(till.payouts.ListUnmatchedEvents, request)).events
+    assert (event.type, event.account) == ("refund.updated", "another")
+    [part] = (await till.read_refund(refund.id)).parts
+    assert (part.state, dollars((await till.payment(payment.id)).gone)) == (refund_pb.REFUND_STATE_REQUESTED, 60)
+    till.house.processors.give(ACCOUNT, mine)
+    await till.look()
+    [part] = (await till.read_refund(refund.id)).parts
+    assert part.state == refund_pb.REFUND_STATE_FAILED
+
+
 async def test_a_refund_that_the_processor_refuses_has_failed(till: Till) -> None:
     payment = await till.pay(100)
     intent = till.fake.of_kind("payment_intent")[0]
@@ -854,6 +877,67 @@ async def test_a_line_without_a_document_is_settled_by_an_adjustment_once(till: 
     assert (settled.id, settled.entry_id, settled.note) == (fee.id, entry_id, "monthly fee")
     assert list((await billing.svc.call(till.payouts.GetPayout, get)).payout.lines) == [paid, settled]
     assert (await refusal(settle(fee.id))).reason == "PAYOUT_LINE_SETTLED"
+
+
+async def test_a_payout_asks_the_processor_only_for_what_nobody_heard_of(till: Till) -> None:
+    for amount in (100, 50):
+        await till.pay(amount)
+    begun = await till.intend(20)
+    till.fake.enter_card(unheard := begun.client_secret.removesuffix("_secret"))
+    till.fake.told.clear()
+    till.fake.pay_out()
+    till.fake.asked.clear()
+    await till.hear()
+    asked = [each for each in till.fake.asked if "payment_intents" in each]
+    assert asked[0] == f"GET /v1/payment_intents/{unheard}"
+    assert not [each for each in asked if unheard not in each]
+    assert (await till.billing.trial_balance())["BANK"] == (164.9, 0)
+
+
+async def test_a_payout_of_another_account_has_nothing_of_ours(till: Till) -> None:
+    payment = await till.pay(100)
+    await till.refund(payment, 60)
+    await till.look()
+    [mine] = till.house.processors._accounts.values()
+    till.house.processors.give("another", mine)
+    till.fake.told.clear()
+    till.fake.pay_out()
+    assert await till.post(*signed(till.fake.told.pop()), account="another") == 200
+    await till.look()
+    lines = await till.billing.fetch("SELECT type, site_id, matched_id FROM payout_line ORDER BY type")
+    assert [tuple(each) for each in lines] == [("charge", None, None), ("refund", None, None)]
+    assert "BANK" not in await till.billing.trial_balance()
+
+
+async def test_a_payout_for_two_sites_is_in_the_books_of_both(till: Till) -> None:
+    """Those of two legal entities: each balances by itself."""
+    billing, other = till.billing, to_wire("legalentity", new_id())
+    await billing.register_legal_entity(other)
+    elsewhere = await billing.register_site(legal_entity_id=other)
+    await billing.price(site_id=elsewhere)
+    [mine] = till.house.processors._accounts.values()
+    till.house.processors.give(ACCOUNT, mine.model_copy(update={"site_ids": frozenset({elsewhere})}))
+    await till.pay(100)
+    await till.pay(50, site_id=elsewhere)
+    till.fake.pay_out()
+    await till.hear()
+    found = await billing.fetch(
+        "SELECT legal_entity_id, site_id, account, amount_minor FROM posting WHERE account IN (8, 9)"
+    )
+    here = (from_wire("legalentity", billing.legal_entity_id), from_wire("site", billing.site_id))
+    there = (from_wire("legalentity", other), from_wire("site", elsewhere))
+    assert {tuple(row) for row in found} == {
+        (*here, 8, 9_700),
+        (*here, 9, 300),
+        (*there, 8, 4_850),
+        (*there, 9, 150),
+    }
+    shares = await billing.fetch("SELECT site_id, amount_minor, fee_minor FROM payout_share")
+    assert {tuple(row) for row in shares} == {(here[1], 10_000, 300), (there[1], 5_000, 150)}
+    assert (
+        await billing.fetch("SELECT FROM posting GROUP BY entry_id, legal_entity_id HAVING sum(amount_minor) <> 0")
+        == []
+    )
 
 
 async def test_a_payout_that_comes_before_its_payments_finds_them(till: Till) -> None:

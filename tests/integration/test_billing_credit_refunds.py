@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,12 +14,15 @@ from grpc import StatusCode
 
 from atoll.billing.v1 import account_service_pb2 as account_pb
 from atoll.billing.v1 import credit_note_service_pb2 as note_pb
+from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.billing.v1 import refund_service_pb2 as pb
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.patients.v1.events_pb2 import PatientMerged
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.money import Money
+from services.billing.domain.refunds import AskedPart
+from services.billing.store import BillingStore
 from services.billing.use_cases import invoices, refunds
 from tests.support.billing import TODAY, Billing, dollars, open_billing, open_chain, usd
 from tests.support.invoicing import Invoicing
@@ -26,6 +30,7 @@ from tests.support.packages import Packages
 from tests.support.service import Running, refusal
 
 CASH, CHECK, CARD = payment_pb.TENDER_CASH, payment_pb.TENDER_CHECK, payment_pb.TENDER_CARD
+HOUR = timedelta(hours=1)
 STOPPED = account_pb.DOCUMENT_KIND_PACKAGE_STOP
 NOTE = account_pb.DOCUMENT_KIND_CREDIT_NOTE
 
@@ -45,15 +50,29 @@ async def billing(service: Running) -> AsyncIterator[Billing]:
     await billing.books_agree()
 
 
-async def credited(billing: Billing, amount: float, **changes: Any) -> str:
-    """An assessment of which so much was taken back after it was paid; the id of the credit."""
+async def paid_for(billing: Billing, **changes: Any) -> invoice_pb.Invoice:
+    """Of an assessment."""
     course = await billing.book(**changes)
     await billing.complete(course, 0)
     invoice = await billing.issue(course)
     ids = {name: changes[name] for name in ("patient_id", "site_id") if name in changes}
     await billing.pay(300, invoice_id=invoice.id, **ids)
+    return invoice
+
+
+async def take_back(billing: Billing, invoice: invoice_pb.Invoice, amount: float) -> str:
+    """As credit; its id."""
     [line] = invoice.lines
-    await Invoicing(billing).credit(invoice.id, (line.charge_id, amount), purpose=note_pb.CREDIT_PURPOSE_CREDIT)
+    desk, keeps = Invoicing(billing), note_pb.CREDIT_PURPOSE_CREDIT
+    note = await desk.credit(invoice.id, (line.charge_id, amount), purpose=keeps)
+    return to_wire("credit", from_wire("creditnote", note.id))
+
+
+async def credited(billing: Billing, amount: float, **changes: Any) -> str:
+    """An assessment of which so much was taken back after it was paid; the id of the credit."""
+    invoice = await paid_for(billing, **changes)
+    ids = {name: changes[name] for name in ("patient_id", "site_id") if name in changes}
+    await take_back(billing, invoice, amount)
     account = await billing.account(**{name: ids[name] for name in ("patient_id",) if name in ids})
     return next(each.credit_id for each in account.documents if each.kind == NOTE)
 
@@ -234,3 +253,128 @@ async def test_the_database_refuses_a_part_that_comes_from_nowhere(billing: Bill
     for change in ("credit_id = NULL", "credit_minor = 1", "tender = 4"):
         with pytest.raises(asyncpg.CheckViolationError):
             await billing.execute(f"UPDATE refund_part SET {change}")
+
+
+# Credit that pays an invoice.
+
+
+async def owed(billing: Billing, **changes: Any) -> str:
+    """An invoice of 300 that nothing paid; issued before there is credit, which would pay it."""
+    course = await billing.book(**changes)
+    await billing.complete(course, 0)
+    return (await billing.issue(course)).id
+
+
+async def use(billing: Billing, invoice_id: str, amount: float, token: str | None = None) -> Any:
+    request = payment_pb.UseCreditRequest(request_id=str(uuid4()), invoice_id=invoice_id, amount=usd(amount))
+    return await billing.svc.call(billing.payments.UseCredit, request, token)
+
+
+async def due(billing: Billing, invoice_id: str) -> float | None:
+    return dollars((await Invoicing(billing).invoice(invoice_id)).balance)
+
+
+async def test_an_invoice_is_paid_from_all_credit_the_oldest_first(billing: Billing) -> None:
+    invoice_id, one, other = await owed(billing), await paid_for(billing), await paid_for(billing)
+    note = await take_back(billing, one, 100)
+    billing.svc.clock.now += HOUR
+    ten = payment_pb.Allocation(invoice_id=invoice_id, amount=usd(10))
+    paid = await billing.pay(50, allocations=[ten], excess_to_credit=True)
+    billing.svc.clock.now += HOUR
+    later = await take_back(billing, other, 60)
+    before = await billing.trial_balance()
+    for amount, credit, used in ((120, 20, (note, 100, 0)), (45, 0, (later, 25, 35))):
+        answer = await use(billing, invoice_id, amount)
+        assert [(each.id, dollars(each.credit)) for each in answer.payments] == [(paid.id, credit)]
+        assert [(each.credit_id, dollars(each.used), dollars(each.left)) for each in answer.credits] == [used]
+    assert await due(billing, invoice_id) == 125
+    after = await billing.trial_balance()
+    assert (before["PATIENT_CREDIT"], after["PATIENT_CREDIT"]) == ((0, 200), (165, 200))
+    assert [dollars(each.credit) for each in (await billing.account()).balances] == [35]
+
+
+async def test_what_credit_pays_last_is_told_once(billing: Billing) -> None:
+    invoice_id = await owed(billing)
+    await credited(billing, 300)
+    await use(billing, invoice_id, 299.99)
+    paid = [each.invoice_id for name, each in await billing.facts() if name == "invoice.paid"]
+    assert invoice_id not in paid
+    await use(billing, invoice_id, 0.01)
+    paid = [each.invoice_id for name, each in await billing.facts() if name == "invoice.paid"]
+    assert (paid.count(invoice_id), await due(billing, invoice_id)) == (1, 0)
+    refused = await refusal(use(billing, invoice_id, 0.01))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "CREDIT_TOO_LOW")
+
+
+async def test_no_more_given_credit_is_used_than_the_invoice_has_to_pay(billing: Billing) -> None:
+    invoice_id = await owed(billing)
+    await billing.pay(250, invoice_id=invoice_id)
+    await credited(billing, 100)
+    assert (await refusal(use(billing, invoice_id, 50.01))).reason == "ALLOCATION_EXCEEDS_INVOICE"
+    assert await left(billing) == [(100, 0)]
+    await use(billing, invoice_id, 50)
+    assert (await due(billing, invoice_id), await left(billing)) == (0, [(50, 0)])
+
+
+async def test_credit_of_another_site_pays_nothing_here(billing: Billing) -> None:
+    invoice_id, elsewhere = await owed(billing), await billing.register_site()
+    await billing.price(site_id=elsewhere)
+    await credited(billing, 100, site_id=elsewhere)
+    refused = await refusal(use(billing, invoice_id, 1))
+    assert (refused.reason, refused.metadata) == ("CREDIT_TOO_LOW", {"credit_minor": "0"})
+
+
+async def test_credit_of_a_stopped_package_pays_an_invoice(billing: Billing) -> None:
+    invoice_id, chain = await owed(billing), await Packages(billing).open()
+    sold = await chain.sell(await chain.offer())
+    await billing.pay(3500, invoice_id=(await Invoicing(billing).issue(sold.charge_id)).id)
+    await chain.change("StopPackage", await chain.sale(sold.id), reason="no candidate")
+    [used] = (await use(billing, invoice_id, 300)).credits
+    [document] = [each for each in (await billing.account()).documents if each.kind == STOPPED]
+    assert (used.credit_id, dollars(used.left), dollars(document.open)) == (document.credit_id, 3200, 3200)
+    assert await due(billing, invoice_id) == 0
+
+
+async def test_credit_that_paid_an_invoice_is_credit_again_when_that_is_void(billing: Billing) -> None:
+    invoice_id = await owed(billing)
+    await credited(billing, 100)
+    await use(billing, invoice_id, 70)
+    await Invoicing(billing).void(invoice_id, note_pb.CREDIT_PURPOSE_CREDIT)
+    assert await left(billing) == [(100, 0)]
+
+
+async def test_credit_under_any_id_of_a_patient_is_used(billing: Billing) -> None:
+    alias = await billing.register_patient()
+    await credited(billing, 100, patient_id=alias)
+    invoice_id = await owed(billing)
+    await billing.svc.deliver(PatientMerged(patient_id=billing.patient_id, merged_patient_id=alias), version=1)
+    await use(billing, invoice_id, 100)
+    assert (await due(billing, invoice_id), await left(billing)) == (200, [(0, 0)])
+
+
+async def test_credit_that_is_paid_out_meanwhile_pays_no_invoice(billing: Billing) -> None:
+    invoice_id, credit_id = await owed(billing), await credited(billing, 100)
+    asked = AskedPart(None, Money(8_000), None, credit_id=from_wire("credit", credit_id))
+    ids = from_wire("site", billing.site_id), from_wire("patient", billing.patient_id)
+    command = refunds.CreateRefund(*ids, Money(8_000), (asked,), "moved away")
+    request = payment_pb.UseCreditRequest(request_id=str(uuid4()))
+
+    async def pay_out(store: BillingStore) -> None:
+        await store.lock([ids[1]])
+        await refunds.create_refund(store, command)
+
+    async with billing.held_open(request, pay_out):
+        using = asyncio.create_task(refusal(use(billing, invoice_id, 30)))
+        await billing.someone_waits()
+    refused = await using
+    assert (refused.reason, refused.metadata) == ("CREDIT_TOO_LOW", {"credit_minor": "2000"})
+    assert await left(billing) == [(20, 80)]
+
+
+async def test_credit_that_is_used_twice_over_is_used_once(billing: Billing) -> None:
+    invoice_id = await owed(billing)
+    await credited(billing, 100)
+    request = payment_pb.UseCreditRequest(request_id=str(uuid4()), invoice_id=invoice_id, amount=usd(40))
+    answers = [await billing.svc.call(billing.payments.UseCredit, request) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert (await left(billing), await billing.count("credit_use")) == ([(60, 0)], 1)

@@ -633,7 +633,7 @@ async def test_what_has_expired_gives_no_visit_and_is_taken_after_the_grace(
     assert (await refusal(chain.redeem(late.visits[0].visit_id, sale.entitlements[0].id))).reason == "PACKAGE_EXPIRED"
     # The last day, 31 March, ends in Denver at 6:00 UTC; three days later what is left is taken.
     chain.svc.clock.now = datetime(2027, 4, 4, 5, 59, 59, tzinfo=UTC)
-    await end_due_packages(chain.svc.db, chain.svc.clock)
+    await chain.pass_days(0)  # Until the job finds nothing: it does not spin over what is not due.
     assert status(await chain.sale(sale.id)) == "OPEN"
     assert await statuses(chain, await chain.treat(INFUSION, first=NOW + 29 * DAY)) == ["REDEEMED"]  # Heard of late.
     chain.svc.clock.now = datetime(2027, 4, 4, 6, tzinfo=UTC)
@@ -649,6 +649,63 @@ async def test_what_has_expired_gives_no_visit_and_is_taken_after_the_grace(
     refused = await refusal(chain.redeem(late.visits[0].visit_id, sale.entitlements[0].id))
     assert refused.reason == "PACKAGE_ENDED"
     await chain.books_agree()
+
+
+async def is_free(chain: Packages, patient_id: str) -> bool:
+    """Whether nobody has the patient locked."""
+    key = "hashtextextended($1::uuid::text, 0)"
+    patient = from_wire("patient", patient_id)
+    if not await chain.svc.admin.fetchval(f"SELECT pg_try_advisory_lock({key})", patient):
+        return False
+    return await chain.svc.admin.fetchval(f"SELECT pg_advisory_unlock({key})", patient)  # type: ignore[no-any-return]
+
+
+async def test_sales_that_are_over_end_one_by_one(chain: Packages) -> None:
+    """Whoever has the patient of one locked neither waits for the others, nor holds them up."""
+    holders = [chain.billing.patient_id, await chain.billing.register_patient(), await chain.billing.register_patient()]
+    ends = [
+        await chain.sell(await chain.offer(SIX, code=f"six_{n}", valid_days=30 + n), patient_id=holder)
+        for n, holder in enumerate(holders)
+    ]
+    chain.svc.clock.now += 60 * DAY
+    request = pb.StopPackageRequest(request_id=str(uuid4()))
+
+    async def second(store: BillingStore) -> None:
+        await store.lock([from_wire("patient", holders[1])])
+
+    async with chain.billing.held_open(request, second):
+        ending = asyncio.create_task(end_due_packages(chain.svc.db, chain.svc.clock))
+        await chain.billing.someone_waits()
+        assert status(await chain.sale(ends[0].id)) == "EXPIRED"
+        assert await is_free(chain, holders[0])
+        await ending  # After the patience of a lock.
+        assert [status(await chain.sale(each.id)) for each in ends] == ["EXPIRED", "OPEN", "EXPIRED"]
+    await end_due_packages(chain.svc.db, chain.svc.clock)
+    assert (await chain.billing.fact_names()).count("package.expired") == 3
+
+
+async def test_who_publishes_prices_locks_all_patients_in_order(service: Running) -> None:
+    """Who has one of them finds the others free: neither waits for the other."""
+    billing = await open_chain(service)
+    await billing.price([("assessment", "", "", 300, "Evaluation")], effective=TODAY - DAY)
+    chain = await Packages(billing).open()
+    holders = sorted([billing.patient_id, await billing.register_patient()], key=lambda id: from_wire("patient", id))
+    visits = {id: await chain.treat(INFUSION, patient_id=id, first=NOW - n * DAY) for n, id in enumerate(holders)}
+    package = await chain.offer(("therapy", "", "", 1), price=500, redeemable_unpaid=True)
+    for holder in holders:
+        await chain.sell(package, patient_id=holder)
+    draft = await billing.draft()
+    request = pb.StopPackageRequest(request_id=str(uuid4()))
+
+    async def first(store: BillingStore) -> None:
+        await store.lock([from_wire("patient", holders[0])])
+
+    async with billing.held_open(request, first):
+        publishing = asyncio.create_task(billing.publish(draft))
+        await billing.someone_waits()
+        assert await is_free(chain, holders[1])
+    await publishing
+    assert [await statuses(chain, visits[holder]) for holder in holders] == [["CHARGED"]] * 2
 
 
 async def test_who_holds_a_package_is_told_once_that_it_expires_soon(chain: Packages) -> None:

@@ -183,6 +183,7 @@ VALUES: dict[str, Any] = {
     "day": TODAY,
     "visit_type_code": "v1",
     "visit_type_codes": ["v1"],
+    "named": ["pi_1"],
     "after_code": "",
     "after_date": date.min,
     "open_only": True,

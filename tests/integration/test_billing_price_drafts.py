@@ -65,6 +65,7 @@ def late_fee(code: str = "late", **changes: Any) -> Item:
         grace_count=1,
         late_minutes=10,
         prepay_after_count=3,
+        deposit_use=pb.DEPOSIT_USE_FEE_FIRST,
     )
     fee.tiers.add(notice_hours=24, amount=FeeAmount(basis_points=10000), first_amount=FeeAmount(fixed=usd(100)))
     fee.tiers.add(notice_hours=48, amount=FeeAmount(fixed=usd(50)))

@@ -14,10 +14,10 @@ from chassis.money import Money
 from services.billing.domain import entitlements as rules
 from services.billing.domain import redemptions, stops
 from services.billing.domain.entitlements import Entitlement, Sale, SaleStatus
-from services.billing.domain.ledger import Account, Entry, of_application, of_charge
+from services.billing.domain.ledger import Account, Booked, Entry, of_application, of_charge
 from services.billing.domain.packages import EarlyStop, Package, PackageItem, PackageStart, PackageTerms, shares
 from services.billing.domain.prices import VisitKind
-from services.billing.domain.redemptions import Booked, Redemption
+from services.billing.domain.redemptions import Redemption
 from services.billing.domain.stops import PackageEnd
 
 NOW, TODAY = datetime(2027, 3, 1, 16, tzinfo=UTC), date(2027, 3, 1)

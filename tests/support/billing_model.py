@@ -102,6 +102,15 @@ class Model:
             if each.kind == kind and site in ("", each.site) and who in ("", self.whole(each.patient))
         ]
 
+    def credits(self, site: str, patient: str) -> list[tuple[Item, int]]:
+        """What there is of each, the oldest first."""
+        found = [
+            (each, each.left if each.kind == GIVEN else each.credit)
+            for each in self.items.values()
+            if each.kind != INVOICE and each.site == site and self.whole(each.patient) == self.whole(patient)
+        ]
+        return [(each, there_is) for each, there_is in found if there_is]
+
     def balance(self, patient: str) -> int:
         charged = sum(each.amount for each in self.charges.values() if self.whole(each.patient) == self.whole(patient))
         owed = sum(each.left for each in self.of(INVOICE, patient=patient))

@@ -460,17 +460,20 @@ class Walk:
 
     async def use_credit(self) -> None:
         invoice = self.one([each for each in self.model.of(INVOICE) if each.left])
-        credits = [each for each in self.model.of(PAYMENT, invoice.site, invoice.patient) if each.credit]
+        credits = self.model.credits(invoice.site, invoice.patient)
         if not credits:
             raise Nothing
-        rest = amount = self.chance.randint(1, min(invoice.left, sum(each.credit for each in credits)))
+        rest = amount = self.chance.randint(1, min(invoice.left, sum(there_is for _, there_is in credits)))
         self.note(invoice.id, amount)
         await self.change("UseCredit", invoice_id=invoice.id, amount=cents_of(amount))
-        for payment in credits:
-            part = min(rest, payment.credit)
+        for item, there_is in credits:
+            part = min(rest, there_is)
             rest -= part
-            self.model.to_credit(payment, -part)
-            self.model.apply(payment, invoice, part)
+            if item.kind == PAYMENT:
+                self.model.to_credit(item, -part)
+            elif part:
+                self.happened.add("given credit used")
+            self.model.apply(item, invoice, part)
 
     async def forfeit(self) -> None:
         """Of a course without a fee: where there is one, the deposit pays it."""

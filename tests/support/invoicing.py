@@ -45,10 +45,20 @@ async def sell_extras(billing: Billing) -> None:
     await _price_from_today(billing, billing.site_id, [salve, music])
 
 
-async def ask_fees(billing: Billing, *, grace: int = 0, site_id: str = "", least: int = 0) -> None:
-    """From today on: 75 for a missed visit, a quarter of its price for one that is cancelled within a day, and no visit
-    for less than `least` cents."""
-    await _price_from_today(billing, site_id or billing.site_id, _fees(grace), minimum_charge=cents_of(least))
+async def ask_fees(
+    billing: Billing,
+    *,
+    grace: int = 0,
+    site_id: str = "",
+    least: int = 0,
+    of_deposit: bool = False,
+    effective: date = TODAY,
+) -> None:
+    """From today on, or a later day: 75 for a missed visit, a quarter of its price for one that is cancelled within a
+    day, and no visit for less than `least` cents. `of_deposit`: what is kept for the course becomes the fee first."""
+    fees = _fees(grace, of_deposit=of_deposit)
+    changes = {"minimum_charge": cents_of(least), "effective": effective}
+    await _price_from_today(billing, site_id or billing.site_id, fees, **changes)
 
 
 async def price_everything(billing: Billing, site_id: str) -> None:
@@ -57,7 +67,8 @@ async def price_everything(billing: Billing, site_id: str) -> None:
     await _price_from_today(billing, site_id, [salve, *_fees(0)])
 
 
-def _fees(grace: int) -> list[price_book_service_pb2.CreatePriceBookRequest.Item]:
+def _fees(grace: int, *, of_deposit: bool = False) -> list[price_book_service_pb2.CreatePriceBookRequest.Item]:
+    use = price_book_service_pb2.DEPOSIT_USE_FEE_FIRST if of_deposit else price_book_service_pb2.DEPOSIT_USE_UNSPECIFIED
     amounts = {"NO_SHOW": (0, {"fixed": cents_of(FEE_CENTS)}), "LATE_CANCELLATION": (24, {"basis_points": 2_500})}
     return [
         _item(
@@ -68,6 +79,7 @@ def _fees(grace: int) -> list[price_book_service_pb2.CreatePriceBookRequest.Item
                 kind=price_book_service_pb2.FeeKind.Value(f"FEE_KIND_{kind}"),
                 hours=price_book_service_pb2.NOTICE_HOURS_CLOCK,
                 grace_count=grace,
+                deposit_use=use,
                 tiers=[
                     price_book_service_pb2.FeeTerms.FeeTier(
                         notice_hours=hours, amount=price_book_service_pb2.FeeTerms.FeeAmount(**amount)

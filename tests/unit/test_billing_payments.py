@@ -178,10 +178,10 @@ def test_a_payout_is_shared_out_by_site_without_what_matches_nothing() -> None:
     other = UUID(int=7)
     lines = [line(1, SITE, 100, 3), line(2, other, 50, 2), line(3, SITE, -100, 0), line(4, None, -9, 0)]
     assert by_site(lines) == {SITE: (0, 3), other: (50, 2)}
-    entry = PayoutShare(UUID(int=8), SITE, Money(0), Money(3)).entry()
-    assert entry
-    assert {each.account: each.amount.minor for each in entry.postings} == {
+    [booked] = PayoutShare(UUID(int=8), SITE, UUID(int=9), Money(0), Money(3)).booked()
+    assert (booked.legal_entity_id, booked.site_id) == (UUID(int=9), SITE)
+    assert {each.account: each.amount.minor for each in booked.entry.postings} == {
         Account.BANK: -3,
         Account.PROCESSOR_FEES: 3,
     }
-    assert PayoutShare(UUID(int=8), SITE, Money(0), Money(0)).entry() is None
+    assert PayoutShare(UUID(int=8), SITE, UUID(int=9), Money(0), Money(0)).booked() == []

@@ -16,6 +16,7 @@ from services.billing.domain.amounts import (
     of_another_currency,
     out_of_range,
 )
+from services.billing.domain.payments import Forfeiture
 from services.billing.domain.prices import VisitKind
 
 FEES = frozenset({ChargeKind.NO_SHOW_FEE, ChargeKind.LATE_CANCELLATION_FEE})
@@ -95,6 +96,8 @@ class Explanation:
     invoice_id: UUID | None
     invoice_display_number: str
     credits: tuple[Credit, ...]
+    deposit_parts: tuple[Forfeiture, ...] = ()
+    """Of a fee: what was taken for it of the deposit, which is in no charge."""
 
     @property
     def rule(self) -> PricingRule:
@@ -141,12 +144,12 @@ def check_correction(charge: Charge, corrections: Sequence[Charge], amount: Mone
         raise AmountOutOfRange(*wild)
 
 
-def waived(charge: Charge, corrections: Sequence[Charge]) -> Money:
-    """What a waiver adds to a fee: all that is left, taken back."""
+def waived(charge: Charge, corrections: Sequence[Charge], *, of_deposit: bool = False) -> Money:
+    """What a waiver adds to a fee: all that is left, taken back; nothing where all of it was taken of the deposit."""
     if charge.kind not in FEES:
         raise NotAFee()
     left = net_of(charge, corrections)
-    if not left.minor:
+    if not left.minor and not of_deposit:
         raise FeeWaived()
     return -left
 

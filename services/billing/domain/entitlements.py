@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
 from services.billing.domain.business_days import end_of
-from services.billing.domain.packages import Package, PackageStart, covers
+from services.billing.domain.packages import Package, PackageStart
 from services.billing.domain.prices import VisitKind
 
 GRACE = timedelta(days=3)
@@ -253,7 +253,7 @@ def choose(sales: Iterable[Sale], visit: VisitKind, site_id: UUID, day: date) ->
         for sale in sales
         if sale.sold_on <= day and _is_open(sale, day) and sale.may_redeem_at(site_id)
         for each in sale.entitlements
-        if each.left_count and covers(each.kind, visit) and not sale.missing_for(each.next_value).minor
+        if each.left_count and each.kind.covers(visit) and not sale.missing_for(each.next_value).minor
     ]
     return min(found, key=lambda each: _order(each, day), default=None)
 

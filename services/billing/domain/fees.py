@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from chassis.money import Money
 from services.billing.domain.business_days import end_of
-from services.billing.domain.prices import FeeKind, FeeTerms, FeeTier, NoticeHours, PriceBook, PriceItem
+from services.billing.domain.prices import DepositUse, FeeKind, FeeTerms, FeeTier, NoticeHours, PriceBook, PriceItem
 from services.billing.domain.sites import Site
 
 __all__ = ["FeeKind", "FeePrice", "fee_for", "notice_of"]
@@ -13,14 +13,15 @@ __all__ = ["FeeKind", "FeePrice", "fee_for", "notice_of"]
 
 @dataclass(frozen=True, slots=True)
 class FeePrice:
-    """What is asked for, and why: the item of a price book, its tier, the notice, the offences before."""
+    """What is asked for, and the item of a price book that says so."""
 
-    book: PriceBook
     item: PriceItem
-    tier: FeeTier
-    notice: timedelta  # In the hours that the item counts; none for a missed visit.
-    offences_before: int
     amount: Money
+
+    @property
+    def takes_deposit(self) -> bool:
+        """Of what is kept for the course, before anything is charged."""
+        return self.item.fee is not None and self.item.fee.deposit_use is DepositUse.FEE_FIRST
 
 
 def fee_for(
@@ -48,7 +49,7 @@ def fee_for(
         return None
     is_first = offences_before == terms.grace_count
     amount = ((is_first and tier.first_amount) or tier.amount).of(visit_price)
-    return FeePrice(book, item, tier, notice, offences_before, amount) if amount.minor else None
+    return FeePrice(item, amount) if amount.minor else None
 
 
 def notice_of(hours: NoticeHours, cancelled_at: datetime, start_at: datetime, site: Site) -> timedelta:

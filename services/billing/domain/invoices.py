@@ -11,7 +11,7 @@ from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
 from services.billing.domain.accounts import EARNED_ON, Charge, ChargeKind, InvoiceEmpty
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
-from services.billing.domain.charges import ChargeInvoiced, ChargeNotFound, net_of
+from services.billing.domain.charges import FEES, ChargeInvoiced, ChargeNotFound, net_of
 from services.billing.domain.codes import ServiceCode
 from services.billing.domain.ledger import Account, Entry, Posting, Source, move
 from services.billing.domain.tax import Tax, Taxable, TaxRule, taxes
@@ -268,9 +268,11 @@ def lines_of(charges: Sequence[ToBill]) -> list[tuple[ToBill, Money]]:
 
 
 def without_waived(charges: Sequence[ToBill]) -> list[ToBill]:
-    """Of charges that nobody chose one by one: without those that corrections took back altogether."""
+    """Of charges that nobody chose one by one: without those that corrections took back altogether, and fees that were
+    taken of deposits."""
     corrected = {each.charge.corrects_id for each in charges if each.charge.corrects_id}
-    gone = {each.charge.id for each, net in lines_of(charges) if not net.minor and each.charge.id in corrected}
+    of_nothing = [each.charge for each, net in lines_of(charges) if not net.minor]
+    gone = {each.id for each in of_nothing if each.id in corrected or each.kind in FEES}
     return [each for each in charges if each.charge.id not in gone and each.charge.corrects_id not in gone]
 
 

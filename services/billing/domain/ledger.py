@@ -107,6 +107,15 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Booked:
+    """An entry, and in whose books it stands."""
+
+    legal_entity_id: UUID
+    site_id: UUID
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
 class PostedEntry:
     """An entry as it stands in the journal."""
 

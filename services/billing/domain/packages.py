@@ -164,14 +164,6 @@ class Package:
             raise PackageNotOnSale()
 
 
-def covers(item: VisitKind, visit: VisitKind) -> bool:
-    return (
-        item.visit_type_code == visit.visit_type_code
-        and item.route_code in ("", visit.route_code)
-        and item.band_code in ("", visit.band_code)
-    )
-
-
 def single_price(books: Sequence[PriceBook], item: VisitKind) -> Money | None:
     """Of one visit at a site; of an item for any route or band, the lowest of those that it covers."""
     if found := price(books, item):
@@ -180,8 +172,7 @@ def single_price(books: Sequence[PriceBook], item: VisitKind) -> Money | None:
         Price(book, each).amount
         for book in books
         for each in book.items
-        if each.kind is ItemKind.VISIT
-        and covers(item, VisitKind(each.visit_type_code, each.route_code, each.band_code))
+        if each.kind is ItemKind.VISIT and item.covers(each.visit_kind)
     )
     return min(covered, default=None)
 

@@ -5,7 +5,8 @@ Of a payment, what is applied, left, credit and gone are its amount together. Go
 forfeited, or lost to a card holder's dispute.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntEnum
@@ -66,7 +67,7 @@ class DepositEmpty(DomainError):
 
 class DepositFeeCharged(DomainError):
     kind, reason = Kind.CONFLICT, "DEPOSIT_FEE_CHARGED"
-    message = "a fee of the course is charged, and the deposit pays its invoice; waive the fee first"
+    message = "a fee of the course is charged, or was taken of its deposit; waive the fee first"
 
 
 class BenefitAccount(IntEnum):
@@ -144,7 +145,7 @@ class CreditTransfer:
 
 @dataclass(frozen=True, slots=True)
 class Forfeiture:
-    """What of a deposit became a fee."""
+    """What of a deposit became a fee; below zero, what a waiver gave back of it."""
 
     id: UUID
     site_id: UUID
@@ -155,6 +156,8 @@ class Forfeiture:
     reason: str
     actor: str
     forfeited_at: datetime
+    charge_id: UUID | None = None
+    """Of the fee that it was taken for, which charges only the rest. None: somebody forfeited it by hand."""
 
     def entry(self) -> Entry:
         return move(Source.FORFEITURE, self.id, Account.CUSTOMER_DEPOSITS, Account.FEE_REVENUE, self.amount)
@@ -214,6 +217,14 @@ def taken_from(amount: int, there_is: Mapping[UUID, int]) -> dict[UUID, int]:
             found[id] = taken
             amount -= taken
     return found
+
+
+def still_taken(forfeitures: Iterable[Forfeiture]) -> dict[UUID, int]:
+    """Of each payment what became a fee, and was not given back."""
+    found = Counter[UUID]()
+    for each in forfeitures:
+        found[each.payment_id] += each.amount.minor
+    return {payment_id: minor for payment_id, minor in found.items() if minor}
 
 
 def check_credit(asked: Money, credits: Mapping[UUID, int]) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
-from services.billing.domain.ledger import Account, Entry, Posting, Source
+from services.billing.domain.ledger import Account, Booked, Entry, Posting, Source
 
 
 class PayoutNotFound(DomainError):
@@ -56,15 +56,25 @@ class Payout:
 
 
 @dataclass(frozen=True, slots=True)
+class Matched:
+    """The document that a processor names, and where it was written."""
+
+    id: UUID
+    site_id: UUID
+    legal_entity_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Share:
     """What of a payout is one site's."""
 
     id: UUID
     site_id: UUID
+    legal_entity_id: UUID
     amount: Money
     fee: Money
 
-    def entry(self) -> Entry | None:
+    def booked(self) -> list[Booked]:
         """None where it comes to nothing."""
         lines = (
             Posting(Account.BANK, self.amount - self.fee),
@@ -72,7 +82,7 @@ class Share:
             Posting(Account.PROCESSOR_CLEARING, -self.amount),
         )
         postings = tuple(line for line in lines if line.amount.minor)
-        return Entry(Source.PAYOUT, self.id, postings) if postings else None
+        return [Booked(self.legal_entity_id, self.site_id, Entry(Source.PAYOUT, self.id, postings))] if postings else []
 
 
 def by_site(lines: Sequence[PayoutLine]) -> dict[UUID, tuple[int, int]]:

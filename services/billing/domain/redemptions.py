@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
-from services.billing.domain.ledger import Account, Entry, Posting, Source
+from services.billing.domain.ledger import Account, Booked, Entry, Posting, Source
 
 
 class RedemptionNotFound(DomainError):
@@ -42,15 +42,6 @@ class Redemption:
     @property
     def is_between_entities(self) -> bool:
         return self.legal_entity_id != self.selling_legal_entity_id
-
-
-@dataclass(frozen=True, slots=True)
-class Booked:
-    """An entry, and in whose books it stands."""
-
-    legal_entity_id: UUID
-    site_id: UUID
-    entry: Entry
 
 
 def entries_of(redemption: Redemption, document_id: UUID, value: Money) -> list[Booked]:

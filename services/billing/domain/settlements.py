@@ -8,7 +8,7 @@ from uuid import UUID
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
 from services.billing.domain.amounts import AmountOutOfRange, out_of_range
-from services.billing.domain.ledger import Account, Entry, Posting, Source
+from services.billing.domain.ledger import Account, Booked, Entry, Posting, Source
 
 
 class SettlementChanged(DomainError):
@@ -39,13 +39,16 @@ class Settlement:
     settled_at: datetime
     item_ids: tuple[UUID, ...]
 
-    def entries(self) -> tuple[Entry, Entry] | None:
+    def entries(self) -> list[Booked]:
         """Of the debtor, and of the creditor. None: visits drawn and put back have cancelled out."""
         if not self.amount.minor:
-            return None
+            return []
         pays = Posting(Account.DUE_TO, self.amount, "", self.creditor_id), Posting(Account.BANK, -self.amount)
         gets = Posting(Account.BANK, self.amount), Posting(Account.DUE_FROM, -self.amount, "", self.debtor_id)
-        return Entry(Source.SETTLEMENT, self.id, pays), Entry(Source.SETTLEMENT, self.id, gets)
+        return [
+            Booked(self.debtor_id, self.selling_site_id, Entry(Source.SETTLEMENT, self.id, pays)),
+            Booked(self.creditor_id, self.site_id, Entry(Source.SETTLEMENT, self.id, gets)),
+        ]
 
 
 def check_settled(amount: Money, found: Sequence[OpenSettlement]) -> None:

@@ -20,6 +20,7 @@ from chassis.ids import to_wire
 from chassis.money import Money
 from chassis.tracing import traceparent_of
 from services.billing.domain.cards import Card, CardCharge, CardChargeState, EventOutcome, ProcessorAway, wait
+from services.billing.domain.ledger import Tender
 from services.billing.domain.refunds import RefundPart, RefundState
 from services.billing.processor import Away, Declined, Intent, Processor, Processors, RefundTold
 from services.billing.store import BillingStore
@@ -156,7 +157,7 @@ class Asking:
                 matched = await self._apply_intent(chain_id, account, object_id)
             case "refund" | "charge.refund":
                 told = await processor.refund(object_id)
-                matched = await self._step(chain_id, partial(_apply_refund, told=told))
+                matched = await self._step(chain_id, partial(_apply_refund, account=account, told=told))
             case "charge.dispute":
                 dispute = await processor.dispute(object_id)
                 if dispute.status.startswith("warning_"):  # An inquiry: no money moved.
@@ -181,13 +182,15 @@ class Asking:
         return await self._step(chain_id, partial(_apply_intent, account=account, intent=intent))
 
     async def _apply_payout(self, chain_id: UUID, account: str, payout_id: str) -> bool:
-        """What it is made of is known first."""
+        """What it is made of is known first: the processor is asked for those of which nobody heard yet."""
         told = await self._processors[account].payout(payout_id)
         if told.status != "paid":
             return False
-        for line in told.lines:
-            if line.kind == "intent":
-                await self._apply_intent(chain_id, account, line.about)
+        intents = [line.about for line in told.lines if line.kind == "intent"]
+        known = await self._step(chain_id, lambda store: store.matched(account, intents))
+        for intent_id in intents:
+            if ("intent", intent_id) not in known:
+                await self._apply_intent(chain_id, account, intent_id)
         await self._step(chain_id, partial(cards.record_payout, account=account, told=told))
         return True
 
@@ -223,9 +226,10 @@ async def _end_part(store: BillingStore, part: RefundPart, told: RefundTold) -> 
         await refunds.end_part(store, part.id, told.state, told.id, told.failure)
 
 
-async def _apply_refund(store: BillingStore, told: RefundTold) -> bool:
+async def _apply_refund(store: BillingStore, account: str, told: RefundTold) -> bool:
+    """One that names an id of ours and is of another account than the card that gets it is not ours."""
     part = await store.refund_part(told.our_id) if told.our_id else None
-    if part is None:
+    if part is None or part.tender is not Tender.CARD or (await _charge_of(store, part)).account != account:
         return False
     await _end_part(store, part, told)
     return True

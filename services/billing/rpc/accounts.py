@@ -9,7 +9,7 @@ from atoll.billing.v1 import account_service_pb2 as pb
 from atoll.billing.v1.entitlement_pb2 import Entitlement as WireEntitlement
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_date, to_timestamp
@@ -24,7 +24,7 @@ from services.billing.domain.accounts import (
     NextDue,
 )
 from services.billing.rpc.cards import card_to_wire
-from services.billing.rpc.common import LAST_ID, some_id, some_money
+from services.billing.rpc.common import LAST_ID, some_money
 from services.billing.rpc.entitlements import entitlement_to_wire
 from services.billing.rpc.invoices import charge_to_wire
 from services.billing.store import BillingStore
@@ -122,7 +122,7 @@ def _document(document: Document) -> pb.Account.Document:
         kind=pb.DocumentKind.ValueType(document.kind),
         id=to_wire(PREFIXES[document.kind], document.id) if document.kind in PREFIXES else str(document.id),
         site_id=to_wire("site", document.site_id),
-        course_id=some_id("course", document.course_id),
+        course_id=some_to_wire("course", document.course_id),
         time=to_timestamp(document.at),
         amount=money_to_wire(document.amount),
         open=money_to_wire(document.open),
@@ -144,9 +144,9 @@ def _course_account(
         course_id=to_wire("course", account.course_id),
         site_id=to_wire("site", account.site_id),
         patient_id=to_wire("patient", account.patient_id),
-        price_book_id=some_id("pricebook", account.price_book_id),
+        price_book_id=some_to_wire("pricebook", account.price_book_id),
         price_book_version=account.price_book_version,
-        estimate_id=some_id("estimate", account.estimate_id),
+        estimate_id=some_to_wire("estimate", account.estimate_id),
         estimated=some_money(account.estimated),
         deposit_due=some_money(account.deposit_due),
         deposit_covered=account.deposit_covered,

@@ -5,7 +5,7 @@ from google.protobuf.message import Message
 from atoll.billing.v1 import card_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_timestamp
@@ -13,7 +13,7 @@ from services.billing.domain.cards import Card, CardCharge, NoProcessor
 from services.billing.processor import Processors
 from services.billing.processor.asking import Asking
 from services.billing.processor.listener import Listener
-from services.billing.rpc.common import read_id, some_id
+from services.billing.rpc.common import read_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import cards
 
@@ -102,15 +102,15 @@ def _charge(charge: CardCharge) -> pb.CardCharge:
         id=to_wire("cardcharge", charge.id),
         site_id=to_wire("site", charge.site_id),
         patient_id=to_wire("patient", charge.patient_id),
-        course_id=some_id("course", charge.course_id),
-        invoice_id=some_id("invoice", charge.invoice_id),
+        course_id=some_to_wire("course", charge.course_id),
+        invoice_id=some_to_wire("invoice", charge.invoice_id),
         amount=money_to_wire(charge.amount),
         state=pb.CardChargeState.ValueType(charge.state),
-        payment_id=some_id("payment", charge.payment_id),
+        payment_id=some_to_wire("payment", charge.payment_id),
         failure_code=charge.failure,
         create_time=to_timestamp(charge.created_at),
         change_time=to_timestamp(charge.changed_at),
-        card_id=some_id("card", charge.card_id),
+        card_id=some_to_wire("card", charge.card_id),
     )
 
 

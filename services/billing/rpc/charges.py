@@ -6,15 +6,16 @@ from uuid import UUID
 from atoll.billing.v1 import charge_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import CorrectionReason
 from services.billing.domain.charges import Credit, Explanation
+from services.billing.domain.payments import Forfeiture
 from services.billing.domain.sites import RenderedVisit
-from services.billing.rpc.common import FIRST_ID, after_id, read_id, some_id, some_money
+from services.billing.rpc.common import FIRST_ID, after_id, read_id, some_money
 from services.billing.rpc.invoices import charge_to_wire
 from services.billing.store import BillingStore
 from services.billing.use_cases import charging
@@ -105,9 +106,10 @@ def _explanation(found: Explanation) -> pb.ChargeExplanation:
         unit_price=some_money(found.unit_price),
         net=money_to_wire(found.net),
         corrections=map(charge_to_wire, found.corrections),
-        invoice_id=some_id("invoice", found.invoice_id),
+        invoice_id=some_to_wire("invoice", found.invoice_id),
         invoice_display_number=found.invoice_display_number,
         credits=map(_credit, found.credits),
+        deposit_parts=map(_deposit_part, found.deposit_parts),
     )
 
 
@@ -117,6 +119,14 @@ def _credit(credit: Credit) -> pb.ChargeExplanation.Credit:
         display_number=credit.display_number,
         amount=money_to_wire(credit.amount),
         issue_time=to_timestamp(credit.issued_at),
+    )
+
+
+def _deposit_part(part: Forfeiture) -> pb.ChargeExplanation.DepositPart:
+    return pb.ChargeExplanation.DepositPart(
+        payment_id=to_wire("payment", part.payment_id),
+        amount=money_to_wire(part.amount),
+        time=to_timestamp(part.forfeited_at),
     )
 
 

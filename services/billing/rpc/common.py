@@ -1,11 +1,12 @@
 """What several nouns have in common on the wire."""
 
+from datetime import date
 from typing import Any
 from uuid import UUID
 
 from google.type.money_pb2 import Money as WireMoney
 
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire
 from chassis.money import Money
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
@@ -17,10 +18,6 @@ PREFIXES = {"patient_id": "patient", "course_id": "course", "site_id": "site"}
 
 def some_money(money: Money | None) -> WireMoney | None:
     return None if money is None else money_to_wire(money)
-
-
-def some_id(kind: str, id: UUID | None) -> str:
-    return "" if id is None else to_wire(kind, id)
 
 
 def read_id(kind: str, text: str) -> UUID | None:
@@ -37,6 +34,11 @@ def about(request: Any) -> tuple[str, UUID]:
 def before_id(page: Page) -> UUID:
     """Of a list with the newest first."""
     return UUID(page.after[0]) if page.after else LAST_ID
+
+
+def before_day(page: Page) -> tuple[date, UUID]:
+    """Of a list by day and id, with the latest first."""
+    return (date.fromisoformat(page.after[0]), UUID(page.after[1])) if page.after else (date.max, LAST_ID)
 
 
 def after_id(page: Page) -> UUID:

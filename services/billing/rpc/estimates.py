@@ -7,7 +7,7 @@ from atoll.billing.v1 import estimate_service_pb2 as pb
 from atoll.billing.v1.service_code_pb2 import ServiceCode
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
@@ -17,7 +17,7 @@ from services.billing.domain.deadlines import Duty, Wanted
 from services.billing.domain.estimates import Delivery, DeliveryMethod, Estimate, Line, Provider
 from services.billing.domain.guard import Approval, Dispute
 from services.billing.domain.prices import VisitKind
-from services.billing.rpc.common import FIRST_ID, about, before_id, read_id, some_id, some_money
+from services.billing.rpc.common import FIRST_ID, about, before_id, read_id, some_money
 from services.billing.store import BillingStore
 from services.billing.use_cases import estimates, guard
 from services.billing.use_cases.guard import Coverage
@@ -152,7 +152,7 @@ class EstimateServicer:
 def _coverage(found: Coverage) -> pb.EstimateCoverage:
     guard = found.guard
     return pb.EstimateCoverage(
-        estimate_id=some_id("estimate", found.estimate_id),
+        estimate_id=some_to_wire("estimate", found.estimate_id),
         lines=[_coverage_line(line) for line in found.lines],
         beyond=some_money(beyond_all(found.lines, guard.billed.currency)),
         guard=pb.EstimateGuard(
@@ -208,7 +208,7 @@ def _deadline(duty: Duty, now: datetime) -> pb.EstimateDeadline:
     return pb.EstimateDeadline(
         estimate_id=to_wire("estimate", duty.estimate_id),
         patient_id=to_wire("patient", duty.patient_id),
-        course_id=some_id("course", duty.course_id),
+        course_id=some_to_wire("course", duty.course_id),
         trigger=pb.EstimateTrigger.ValueType(duty.clock.trigger),
         standing=pb.EstimateStanding.ValueType(duty.standing),
         due_time=to_timestamp(due_at) if due_at else None,
@@ -221,9 +221,9 @@ def _estimate(estimate: Estimate) -> pb.Estimate:
         id=to_wire("estimate", estimate.id),
         site_id=to_wire("site", estimate.site_id),
         patient_id=to_wire("patient", estimate.patient_id),
-        course_id=some_id("course", estimate.course_id),
+        course_id=some_to_wire("course", estimate.course_id),
         version=estimate.version,
-        price_book_id=some_id("pricebook", estimate.price_book_id),
+        price_book_id=some_to_wire("pricebook", estimate.price_book_id),
         price_book_version=estimate.price_book_version,
         trigger=pb.EstimateTrigger.ValueType(estimate.trigger),
         service_date=to_date(estimate.service_date),
@@ -276,7 +276,7 @@ def _line(estimate: Estimate, line: Line) -> pb.EstimateLine:
         count=line.count,
         unit_price=some_money(line.unit_price),
         amount=some_money(line.amount),
-        price_item_id=some_id("priceitem", line.item_id),
+        price_item_id=some_to_wire("priceitem", line.item_id),
         codes=[ServiceCode(code=each.code, units=each.units, modifiers=each.modifiers) for each in line.codes],
         provider_id=to_wire("resource", line.provider_id) if line.provider_id else to_wire("site", estimate.site_id),
     )

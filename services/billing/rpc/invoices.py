@@ -12,7 +12,7 @@ from atoll.billing.v1.service_code_pb2 import ServiceCode
 from chassis.call import Call
 from chassis.db import Database
 from chassis.etags import from_etag, to_etag
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import Money
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
@@ -32,7 +32,7 @@ from services.billing.domain.invoices import (
     TaxLine,
     Wording,
 )
-from services.billing.rpc.common import about, before_id, read_id, some_id
+from services.billing.rpc.common import about, before_id, read_id
 from services.billing.rpc.credit_notes import credit_note_to_wire
 from services.billing.store import BillingStore
 from services.billing.use_cases import credit_notes, invoices
@@ -185,7 +185,7 @@ def _draft(draft: InvoiceDraft, preview: Invoice | None = None) -> pb.InvoiceDra
         id=to_wire("invoicedraft", draft.id),
         site_id=to_wire("site", draft.site_id),
         patient_id=to_wire("patient", draft.patient_id),
-        course_id=some_id("course", draft.course_id),
+        course_id=some_to_wire("course", draft.course_id),
         charge_ids=[to_wire("charge", each) for each in draft.charge_ids],
         discount=_discount(wording.discount),
         due_date=to_date(wording.due_date) if wording.due_date else None,
@@ -210,7 +210,7 @@ def invoice_to_wire(invoice: Invoice) -> pb.Invoice:
         legal_entity_id=to_wire("legalentity", invoice.legal_entity_id),
         number=invoice.number,
         patient_id=to_wire("patient", invoice.patient_id),
-        course_id=some_id("course", invoice.course_id),
+        course_id=some_to_wire("course", invoice.course_id),
         charges=[charge_to_wire(charge) for charge in invoice.charges],
         total=money_to_wire(invoice.total),
         balance=money_to_wire(invoice.balance),
@@ -261,23 +261,23 @@ def charge_to_wire(charge: Charge) -> WireCharge:
         id=to_wire("charge", charge.id),
         site_id=to_wire("site", charge.site_id),
         patient_id=to_wire("patient", charge.patient_id),
-        course_id=some_id("course", charge.course_id),
-        visit_id=some_id("visit", charge.visit_id),
+        course_id=some_to_wire("course", charge.course_id),
+        visit_id=some_to_wire("visit", charge.visit_id),
         service_date=to_date(charge.service_date),
         visit_type_code=charge.service.visit_type_code if charge.service else "",
         route_code=charge.service.route_code if charge.service else "",
         band_code=charge.service.band_code if charge.service else "",
         description=charge.description,
         amount=money_to_wire(charge.amount),
-        price_book_id=some_id("pricebook", charge.price_book_id),
+        price_book_id=some_to_wire("pricebook", charge.price_book_id),
         price_book_version=charge.price_book_version,
-        price_item_id=some_id("priceitem", charge.price_item_id),
+        price_item_id=some_to_wire("priceitem", charge.price_item_id),
         event_id=str(charge.event_id) if charge.event_id else "",
         post_time=to_timestamp(charge.posted_at),
         kind=ChargeKind.ValueType(charge.kind),
         item_code=charge.item_code,
         quantity=charge.quantity,
-        corrects_charge_id=some_id("charge", charge.corrects_id),
+        corrects_charge_id=some_to_wire("charge", charge.corrects_id),
         made_by=charge.made_by,
         correction_reason=CorrectionReason.ValueType(charge.reason or 0),
         note=charge.note,

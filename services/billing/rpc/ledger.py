@@ -5,14 +5,14 @@ from datetime import date
 from atoll.billing.v1 import ledger_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import from_date, to_date, to_instant, to_timestamp
 from services.billing.domain.ledger import Account, AccountTotal, PostedEntry, Posting, Source, totals_of_accounts
 from services.billing.domain.periods import Period
-from services.billing.rpc.common import about, before_id, some_id
+from services.billing.rpc.common import about, before_id
 from services.billing.store import BillingStore
 from services.billing.store.ledger import FOREVER
 from services.billing.use_cases import books
@@ -109,7 +109,7 @@ def _total(total: AccountTotal) -> pb.GetTrialBalanceResponse.AccountTotal:
         account=pb.LedgerAccount.ValueType(total.account),
         debit=money_to_wire(total.debit),
         credit=money_to_wire(total.credit),
-        site_id=some_id("site", total.site_id),
+        site_id=some_to_wire("site", total.site_id),
         item_code=total.item_code,
     )
 
@@ -131,13 +131,13 @@ def _entry(posted: PostedEntry) -> pb.Entry:
         id=to_wire("entry", posted.id),
         site_id=to_wire("site", posted.site_id),
         legal_entity_id=to_wire("legalentity", posted.legal_entity_id),
-        patient_id=some_id("patient", posted.patient_id),
+        patient_id=some_to_wire("patient", posted.patient_id),
         postings=[
             pb.Entry.Posting(
                 account=pb.LedgerAccount.ValueType(each.account),
                 amount=money_to_wire(each.amount),
                 item_code=each.item_code,
-                counterparty_legal_entity_id=some_id("legalentity", each.counterparty_id),
+                counterparty_legal_entity_id=some_to_wire("legalentity", each.counterparty_id),
             )
             for each in posted.entry.postings
         ],

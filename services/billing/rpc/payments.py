@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from atoll.billing.v1 import payment_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
@@ -13,7 +13,7 @@ from chassis.times import from_date, to_date, to_timestamp
 from services.billing.domain.accounts import Application, Payment
 from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import Allocation
-from services.billing.rpc.common import after_id, read_id, some_id
+from services.billing.rpc.common import after_id, read_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import payments
 
@@ -82,7 +82,8 @@ class PaymentServicer:
         invoice_id, amount = from_wire("invoice", request.invoice_id), money_from_wire(request.amount, "amount")
 
         async def work(store: BillingStore) -> pb.UseCreditResponse:
-            return pb.UseCreditResponse(payments=map(_payment, await payments.use_credit(store, invoice_id, amount)))
+            paying, credits = await payments.use_credit(store, invoice_id, amount)
+            return pb.UseCreditResponse(payments=map(_payment, paying), credits=map(_used, credits))
 
         return await self._db.once(call, request, pb.UseCreditResponse, BillingStore, work)
 
@@ -115,12 +116,18 @@ def _listing(request: pb.ListPaymentsRequest, page: Page) -> Callable[[BillingSt
     return lambda store: store.payments_of_day(site_id, day, after_id(page), page.limit)
 
 
+def _used(credit: payments.UsedCredit) -> pb.UseCreditResponse.UsedCredit:
+    return pb.UseCreditResponse.UsedCredit(
+        credit_id=to_wire("credit", credit.id), used=money_to_wire(credit.used), left=money_to_wire(credit.left)
+    )
+
+
 def _payment(payment: Payment) -> pb.Payment:
     return pb.Payment(
         id=to_wire("payment", payment.id),
         site_id=to_wire("site", payment.site_id),
         patient_id=to_wire("patient", payment.patient_id),
-        course_id=some_id("course", payment.course_id),
+        course_id=some_to_wire("course", payment.course_id),
         kind=pb.PaymentKind.ValueType(payment.kind),
         tender=pb.Tender.ValueType(payment.tender),
         terminal_reference=payment.terminal_reference,
@@ -134,7 +141,7 @@ def _payment(payment: Payment) -> pb.Payment:
         credit=money_to_wire(payment.credit),
         gone=money_to_wire(payment.gone),
         reverse_time=to_timestamp(payment.reversed_at) if payment.reversed_at else None,
-        card_charge_id=some_id("cardcharge", payment.card_charge_id),
+        card_charge_id=some_to_wire("cardcharge", payment.card_charge_id),
         disputed=payment.disputed,
     )
 

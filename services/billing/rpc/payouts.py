@@ -8,13 +8,13 @@ from atoll.billing.v1 import dispute_service_pb2 as dispute_pb
 from atoll.billing.v1 import payout_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.disputes import Decision, Dispute
 from services.billing.domain.payouts import Payout, PayoutLine
-from services.billing.rpc.common import after_id, before_id, some_id
+from services.billing.rpc.common import after_id, before_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import cards
 
@@ -118,8 +118,8 @@ def _payout_line(line: PayoutLine) -> pb.Payout.Line:
         source=line.source,
         amount=money_to_wire(line.amount),
         fee=money_to_wire(line.fee),
-        site_id=some_id("site", line.site_id),
-        entry_id=some_id("entry", line.entry_id),
+        site_id=some_to_wire("site", line.site_id),
+        entry_id=some_to_wire("entry", line.entry_id),
         note=line.note,
     )
 

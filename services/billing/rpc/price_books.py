@@ -1,8 +1,6 @@
 """Price books."""
 
-from datetime import date
 from typing import Any
-from uuid import UUID
 
 from atoll.billing.v1 import price_book_service_pb2 as pb
 from chassis.call import Call
@@ -15,7 +13,7 @@ from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import from_date, to_date, to_timestamp
 from services.billing.domain.prices import Candidate, PriceBook, PriceChange, RoundingStep, VisitKind
-from services.billing.rpc.common import LAST_ID, some_money
+from services.billing.rpc.common import before_day, some_money
 from services.billing.rpc.price_items import item_to_wire, items_from_wire, tier_to_wire
 from services.billing.store import BillingStore
 from services.billing.use_cases import prices
@@ -105,7 +103,7 @@ class PriceBookServicer:
     async def ListPriceBooks(self, request: pb.ListPriceBooksRequest, call: Call) -> pb.ListPriceBooksResponse:
         site_id, page = from_wire("site", request.site_id), Page.of(request, call)
         found = await self._db.read(
-            call, request, BillingStore, lambda store: store.price_books(site_id, _before(page), page.limit)
+            call, request, BillingStore, lambda store: store.price_books(site_id, before_day(page), page.limit)
         )
         kept, token = page.cut(found, key=lambda book: [book.effective_date.isoformat(), str(book.id)])
         return pb.ListPriceBooksResponse(price_books=[_book(book) for book in kept], next_page_token=token)
@@ -130,10 +128,6 @@ class PriceBookServicer:
             candidates=map(_candidate, found.candidates),
             add_ons=map(item_to_wire, price.book.add_ons(request.visit_type_code)),
         )
-
-
-def _before(page: Page) -> tuple[date, UUID]:
-    return (date.fromisoformat(page.after[0]), UUID(page.after[1])) if page.after else (date.max, LAST_ID)
 
 
 def _book(book: PriceBook) -> pb.PriceBook:

@@ -8,6 +8,7 @@ from chassis.money import Money
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
 from services.billing.domain.prices import (
+    DepositUse,
     FeeAmount,
     FeeKind,
     FeeTerms,
@@ -75,6 +76,7 @@ def _fee(told: pb.FeeTerms, path: str) -> FeeTerms:
         grace_count=told.grace_count,
         late_minutes=told.late_minutes,
         prepay_after_count=told.prepay_after_count,
+        deposit_use=DepositUse(told.deposit_use or DepositUse.CHARGED_APART),
     )
 
 
@@ -104,6 +106,7 @@ def _fee_to_wire(fee: FeeTerms) -> pb.FeeTerms:
         grace_count=fee.grace_count,
         late_minutes=fee.late_minutes,
         prepay_after_count=fee.prepay_after_count,
+        deposit_use=pb.DepositUse.ValueType(fee.deposit_use),
     )
 
 

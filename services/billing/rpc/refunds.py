@@ -6,14 +6,14 @@ from atoll.billing.v1 import refund_service_pb2 as pb
 from atoll.billing.v1.payment_service_pb2 import Tender as WireTender
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import from_date, to_date, to_timestamp
 from services.billing.domain.ledger import Tender
 from services.billing.domain.refunds import AskedPart, Refund, RefundPart
-from services.billing.rpc.common import after_id, some_id
+from services.billing.rpc.common import after_id
 from services.billing.store import BillingStore
 from services.billing.use_cases import refunds
 
@@ -83,8 +83,8 @@ def _refund(refund: Refund) -> pb.Refund:
 def _part(part: RefundPart) -> pb.Refund.Part:
     return pb.Refund.Part(
         id=to_wire("refundpart", part.id),
-        payment_id=some_id("payment", part.payment_id),
-        credit_id=some_id("credit", part.credit_id),
+        payment_id=some_to_wire("payment", part.payment_id),
+        credit_id=some_to_wire("credit", part.credit_id),
         amount=money_to_wire(part.amount),
         tender=WireTender.ValueType(part.tender),
         reference=part.reference,

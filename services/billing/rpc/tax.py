@@ -1,8 +1,5 @@
 """Taxes of sites."""
 
-from datetime import date
-from uuid import UUID
-
 from atoll.billing.v1 import tax_service_pb2 as pb
 from atoll.billing.v1.charge_pb2 import ChargeKind as WireKind
 from chassis.call import Call
@@ -13,7 +10,7 @@ from chassis.pages import Page
 from chassis.times import from_date, to_date
 from services.billing.domain.accounts import ChargeKind
 from services.billing.domain.tax import TaxRule
-from services.billing.rpc.common import LAST_ID
+from services.billing.rpc.common import before_day
 from services.billing.store import BillingStore
 from services.billing.use_cases import tax
 
@@ -51,14 +48,10 @@ class TaxServicer:
     async def ListTaxRules(self, request: pb.ListTaxRulesRequest, call: Call) -> pb.ListTaxRulesResponse:
         site_id, page = from_wire("site", request.site_id), Page.of(request, call)
         found = await self._db.read(
-            call, request, BillingStore, lambda store: store.tax_rules(site_id, _before(page), page.limit)
+            call, request, BillingStore, lambda store: store.tax_rules(site_id, before_day(page), page.limit)
         )
         kept, token = page.cut(found, key=lambda rule: [rule.effective_date.isoformat(), str(rule.id)])
         return pb.ListTaxRulesResponse(tax_rules=[_rule(each) for each in kept], next_page_token=token)
-
-
-def _before(page: Page) -> tuple[date, UUID]:
-    return (date.fromisoformat(page.after[0]), UUID(page.after[1])) if page.after else (date.max, LAST_ID)
 
 
 def _rule(rule: TaxRule) -> pb.TaxRule:

@@ -46,6 +46,7 @@ from services.billing.domain.disputes import DisputeState
 from services.billing.domain.entitlements import SaleStatus
 from services.billing.domain.refunds import RefundState
 from services.billing.store.copies import PATIENTS
+from services.billing.store.documents import KEPT_MINOR, LATEST_ESTIMATE, ON_LINE
 from services.billing.tables import (
     application,
     charge,
@@ -53,7 +54,6 @@ from services.billing.tables import (
     credit_note,
     credit_transfer,
     dispute,
-    estimate,
     forfeiture,
     invoice,
     invoice_line,
@@ -68,7 +68,6 @@ from services.billing.tables import (
 
 CHAIN, COURSE, PATIENT = (param(name, Uuid) for name in ("chain_id", "course_id", "patient_id"))
 
-_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
 _not_invoiced = case((invoice_line.c.charge_id.is_(None), charge.c.amount_minor), else_=0)
 _its_rest = {
     table: and_(open_item.c.chain_id == table.c.chain_id, open_item.c.id == table.c.id)
@@ -130,7 +129,7 @@ _charges = _lines(
     _not_invoiced,
     _no_number,
     charge.c.description,
-).outerjoin(invoice_line, _on_line)
+).outerjoin(invoice_line, ON_LINE)
 _invoices = _lines(
     DocumentKind.INVOICE,
     invoice,
@@ -222,8 +221,8 @@ _forfeitures = _lines(
     forfeiture.c.amount_minor,
     _zero,
     _no_number,
-    _nothing,
-)
+    func.coalesce(charge.c.description, ""),
+).outerjoin(charge, and_(charge.c.chain_id == forfeiture.c.chain_id, charge.c.id == forfeiture.c.charge_id))
 _documents = union_all(
     _charges, _invoices, _payments, _refunds, _reversals, _transfers, _forfeitures, _stopped, _credit_notes
 ).cte("documents")
@@ -273,21 +272,11 @@ def _sum(table: Any, amount: Any, joined: Any = None) -> Any:
     return of_course.join(open_item, joined) if joined is not None else of_course
 
 
-_kept_minor = payment.c.amount_minor - open_item.c.gone_minor - open_item.c.credit_minor
-
-
 def _kept(amount: Any) -> Any:
     """Of what was paid for the course and is kept for it still."""
     return _sum(payment, amount, _its_rest[payment]).where(open_item.c.course_id == COURSE).scalar_subquery()
 
 
-_latest = (
-    select(estimate)
-    .where(estimate.c.chain_id == CHAIN, estimate.c.course_id == COURSE)
-    .order_by(estimate.c.version.desc())
-    .limit(1)
-    .subquery("latest")
-)
 _currency_paid = (
     select(payment.c.currency).where(payment.c.chain_id == CHAIN, payment.c.course_id == COURSE).limit(1)
 ).scalar_subquery()
@@ -298,19 +287,19 @@ COURSE_ACCOUNT = Statement(
         course.c.patient_id,
         pin.c.price_book_id,
         pin.c.version,
-        _latest.c.id.label("estimate_id"),
-        func.coalesce(_latest.c.currency, _currency_paid).label("currency"),
-        _latest.c.total_minor,
-        _latest.c.deposit_minor,
+        LATEST_ESTIMATE.c.id.label("estimate_id"),
+        func.coalesce(LATEST_ESTIMATE.c.currency, _currency_paid).label("currency"),
+        LATEST_ESTIMATE.c.total_minor,
+        LATEST_ESTIMATE.c.deposit_minor,
         _sum(charge, charge.c.amount_minor).scalar_subquery().label("charged"),
         _sum(invoice, invoice.c.total_minor).scalar_subquery().label("invoiced"),
         _sum(invoice, open_item.c.left_minor, _its_rest[invoice]).scalar_subquery().label("due"),
         _sum(invoice, open_item.c.credited_minor, _its_rest[invoice]).scalar_subquery().label("credited"),
-        _kept(_kept_minor).label("named"),
+        _kept(KEPT_MINOR).label("named"),
         _kept(open_item.c.left_minor).label("unapplied"),
     )
     .outerjoin(pin, and_(pin.c.chain_id == course.c.chain_id, pin.c.course_id == course.c.id))
-    .outerjoin(_latest, _latest.c.course_id == course.c.id)
+    .outerjoin(LATEST_ESTIMATE, LATEST_ESTIMATE.c.course_id == course.c.id)
     .where(course.c.chain_id == CHAIN, course.c.id == COURSE)
 )
 

@@ -23,7 +23,7 @@ from services.billing.domain.invoices import Issuer, Terms, ToBill
 from services.billing.domain.profiles import lines_of_address
 from services.billing.domain.sites import Site
 from services.billing.domain.tax import TaxRule
-from services.billing.store.documents import OPEN_ITEMS, charge_of
+from services.billing.store.documents import ON_LINE, OPEN_ITEMS, charge_of
 from services.billing.tables import (
     charge,
     invoice_line,
@@ -37,7 +37,6 @@ from services.billing.tables import (
 
 CHAIN, ID, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "course_id"))
 
-_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
 _code = func.jsonb_build_array(service_code.c.code, service_code.c.units, service_code.c.modifiers)
 _codes = (
     select(
@@ -58,7 +57,7 @@ _codes = (
 )
 _to_bill = (
     select(charge, invoice_line.c.invoice_id, _codes.label("codes"))
-    .outerjoin(invoice_line, _on_line)
+    .outerjoin(invoice_line, ON_LINE)
     .where(charge.c.chain_id == CHAIN)
     .order_by(charge.c.service_date, charge.c.id)
 )

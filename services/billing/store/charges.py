@@ -17,11 +17,11 @@ from sqlalchemy import (
     any_,
     cast,
     func,
-    insert,
     literal_column,
     or_,
     select,
 )
+from sqlalchemy.dialects.postgresql import insert
 
 from chassis.ids import to_wire
 from chassis.money import Money
@@ -33,11 +33,12 @@ from services.billing.domain.credit_notes import credit_note_number
 from services.billing.domain.invoices import display_number
 from services.billing.domain.sites import RenderedVisit
 from services.billing.store.copies import PATIENTS, kind_of, rendered_of, uncharged
-from services.billing.store.documents import charge_of
+from services.billing.store.documents import ON_LINE, charge_of
 from services.billing.tables import (
     charge,
     credit_note,
     credit_note_line,
+    forfeiture,
     invoice,
     invoice_line,
     offence,
@@ -53,7 +54,9 @@ AFTER, LIMIT = param("after_id", Uuid), param("limit", Integer)
 # Visits that come to nothing, and what they cost.
 
 PLANNED_VISIT = Statement(select(visit).where(visit.c.chain_id == CHAIN, visit.c.id == ID))
-ADD_OFFENCE = Statement(insert(offence).values(params(*offence.c.keys())))
+ADD_OFFENCE = Statement(
+    insert(offence).values(params(*offence.c.keys())).on_conflict_do_nothing().returning(offence.c.visit_id)
+)
 OFFENCES = Statement(
     select(func.count().label("count")).where(
         offence.c.chain_id == CHAIN,
@@ -76,20 +79,22 @@ _taken_back = _sum_of(
     credit_note_line.c.chain_id == charge.c.chain_id,
     credit_note_line.c.charge_id == charge.c.id,
 )
+_taken_of_deposit = _sum_of(
+    forfeiture.c.amount_minor, forfeiture.c.chain_id == charge.c.chain_id, forfeiture.c.charge_id == charge.c.id
+)
 FEE_STANDS = Statement(
     select(charge.c.id)
     .where(
         charge.c.chain_id == CHAIN,
         charge.c.course_id == param("course_id", Uuid),
         charge.c.kind.in_([literal_column(str(kind.value)) for kind in sorted(FEES)]),
-        charge.c.amount_minor + _corrected - _taken_back > 0,
+        charge.c.amount_minor + _taken_of_deposit + _corrected - _taken_back > 0,
     )
     .limit(1)
 )
 
 # Why a charge is what it is.
 
-_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
 _on_invoice = and_(invoice.c.chain_id == invoice_line.c.chain_id, invoice.c.id == invoice_line.c.invoice_id)
 _its_pin = and_(pin.c.chain_id == charge.c.chain_id, pin.c.course_id == charge.c.course_id)
 _its_item = and_(price_item.c.chain_id == charge.c.chain_id, price_item.c.id == charge.c.price_item_id)
@@ -104,7 +109,7 @@ BACKGROUND = Statement(
     .select_from(
         charge.outerjoin(pin, _its_pin)
         .outerjoin(price_item, _its_item)
-        .outerjoin(invoice_line, _on_line)
+        .outerjoin(invoice_line, ON_LINE)
         .outerjoin(invoice, _on_invoice)
     )
     .where(charge.c.chain_id == CHAIN, charge.c.id == ID)
@@ -130,7 +135,7 @@ CREDITS = Statement(
 
 _uninvoiced = (
     select(charge)
-    .outerjoin_from(charge, invoice_line, _on_line)
+    .outerjoin_from(charge, invoice_line, ON_LINE)
     .where(
         charge.c.chain_id == CHAIN,
         charge.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
@@ -168,8 +173,9 @@ class ChargeStore(Store):
         row = await self.row(PLANNED_VISIT, id=visit_id)
         return _planned(row) if row else None
 
-    async def add_offence(self, missed: PlannedVisit, patient_id: UUID, kind: ChargeKind, event_id: UUID) -> None:
-        await self.rows(
+    async def add_offence(self, missed: PlannedVisit, patient_id: UUID, kind: ChargeKind, event_id: UUID) -> bool:
+        """Whether it is new: a visit is one offence, however often it is told."""
+        added = await self.row(
             ADD_OFFENCE,
             visit_id=missed.id,
             site_id=missed.site_id,
@@ -178,6 +184,7 @@ class ChargeStore(Store):
             event_id=event_id,
             offended_at=self.call.now,
         )
+        return added is not None
 
     async def offences(self, patient_id: UUID) -> int:
         """Of the patient, under any of their ids, at any site."""
@@ -186,7 +193,8 @@ class ChargeStore(Store):
         return int(row["count"])
 
     async def fee_stands(self, course_id: UUID) -> bool:
-        """Whether a fee of the course is charged, and neither waived nor credited altogether."""
+        """Whether a fee of the course is charged or was taken of its deposit, and neither waived nor credited
+        altogether."""
         return await self.row(FEE_STANDS, course_id=course_id) is not None
 
     async def background(self, charge_id: UUID) -> Background:

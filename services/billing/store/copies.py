@@ -1,6 +1,6 @@
 """Copies of what scheduling and patients own: written by their events, read to check what calls name."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -151,10 +151,13 @@ _more_visits = insert(visit).from_select(
     ),
 )
 KEEP_VISITS = Statement(_more_visits.on_conflict_do_nothing().returning(visit.c.id))
-_is_the_visit = and_(visit.c.chain_id == CHAIN, visit.c.id == ID)
-MARK_VISIT = Statement(
+MARK_VISITS = Statement(
     update(visit)
-    .where(_is_the_visit, visit.c.status != param("status", SmallInteger))
+    .where(
+        visit.c.chain_id == CHAIN,
+        visit.c.id == any_(param("ids", ARRAY(Uuid))),
+        visit.c.status != param("status", SmallInteger),
+    )
     .values(status=param("status"))
     .returning(visit.c.held)
 )
@@ -204,10 +207,17 @@ SITE_OF = Statement(
     .outerjoin(legal_entity_billing, _who_bills)
     .where(site.c.chain_id == CHAIN, site.c.id == ID)
 )
+CURRENCIES = Statement(
+    select(site.c.id, _currency.label("currency")).where(
+        site.c.chain_id == CHAIN, site.c.id == any_(param("ids", ARRAY(Uuid)))
+    )
+)
 COURSE_OF = Statement(select(course).where(course.c.chain_id == CHAIN, course.c.id == ID))
 LEGAL_ENTITY = Statement(select(legal_entity.c.id).where(legal_entity.c.chain_id == CHAIN, legal_entity.c.id == ID))
 PATIENTS = Aliases(patient_alias)
 _known = exists().where(patient.c.chain_id == CHAIN, patient.c.id == PATIENTS.end(ID))
+_asked = rows("asked", ids=Uuid)
+ENDS = Statement(select(PATIENTS.end(_asked.c.ids).label("end_id")).select_from(_asked))
 PATIENT = Statement(select(PATIENTS.end(ID).label("end_id"), PATIENTS.all_ids(ID).label("ids"), _known.label("known")))
 ABOUT = param("about_id", Uuid)
 VISIT_TYPES = Statement(
@@ -335,8 +345,7 @@ class CopyStore(AliasStore):
 
     async def mark_visits(self, visit_ids: Sequence[UUID], status: VisitStatus) -> list[bool]:
         """Of each that is known and was something else, whether it was held only."""
-        found = [await self.row(MARK_VISIT, id=id, status=status) for id in visit_ids]
-        return [row["held"] for row in found if row]
+        return [row["held"] for row in await self.rows(MARK_VISITS, ids=list(visit_ids), status=status)]
 
     async def expected_visits(self, course_id: UUID) -> list[BookedVisit]:
         """All of a course that were neither cancelled nor missed, rendered ones too, in the order of their starts."""
@@ -376,6 +385,13 @@ class CopyStore(AliasStore):
             tin=row["tax_id"] or "",
         )
 
+    async def currencies(self, site_ids: Collection[UUID]) -> dict[UUID, str | None]:
+        """Of those sites, which must be known; None where a site has no price yet."""
+        found = {row["id"]: row["currency"] for row in await self.rows(CURRENCIES, ids=list(site_ids))}
+        if unknown := sorted(set(site_ids) - found.keys()):
+            raise NotYetKnown("site", unknown[0])
+        return found
+
     async def course(self, course_id: UUID) -> Course:
         row = await self.row(COURSE_OF, id=course_id)
         if row is None:
@@ -389,6 +405,15 @@ class CopyStore(AliasStore):
         if not row["known"]:
             raise NotYetKnown("patient", row["end_id"])
         return Whole(row["end_id"], frozenset(row["ids"]))
+
+    async def ends(self, patient_ids: Iterable[UUID]) -> set[UUID]:
+        """Of merged ones, the survivors, under whose ids all are locked."""
+        return {row["end_id"] for row in await self.rows(ENDS, ids=list(patient_ids))}
+
+    async def lock_patient(self, patient_id: UUID) -> Whole:
+        """And the survivor, if it was merged, whom others may act for: nobody else changes what is theirs meanwhile."""
+        await self.lock([patient_id])
+        return await self.lock_whole(patient_id, locked=patient_id)
 
     async def locked_patient(self, patient_id: UUID) -> Whole:
         """The caller has locked the id. Of a merged patient the survivor is locked, too, whom others may act for."""

@@ -59,6 +59,7 @@ from services.billing.tables import (
     charge,
     dispute,
     estimate,
+    invoice_line,
     open_item,
     payment,
     rendered_visit,
@@ -123,6 +124,9 @@ ADD_PAYMENT = Statement(select(literal(1)).add_cte(*_PAID))
 
 # Reads.
 
+ON_LINE = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
+"""A charge and its line of an invoice."""
+
 _charges = select(charge).where(charge.c.chain_id == CHAIN).order_by(charge.c.service_date, charge.c.id)
 CHARGES_OF_COURSE = Statement(_charges.where(charge.c.course_id == COURSE))
 OPEN_ITEMS = Statement(
@@ -135,16 +139,18 @@ OPEN_ITEMS = Statement(
         open_item.c.left_minor > literal_column("0"),  # As in the index, in any plan.
     )
 )
-_latest_estimate = (
+LATEST_ESTIMATE = (
     select(estimate)
     .where(estimate.c.chain_id == CHAIN, estimate.c.course_id == COURSE)
     .order_by(estimate.c.version.desc())
     .limit(1)
     .subquery("latest_estimate")
 )
-_kept_minor = payment.c.amount_minor - open_item.c.gone_minor - open_item.c.credit_minor
+"""Of the course."""
+KEPT_MINOR = payment.c.amount_minor - open_item.c.gone_minor - open_item.c.credit_minor
+"""Of a payment: without what is gone or credit."""
 _paid_for_course = (
-    select(cast(func.coalesce(func.sum(_kept_minor), 0), BigInteger).label("paid_minor"))
+    select(cast(func.coalesce(func.sum(KEPT_MINOR), 0), BigInteger).label("paid_minor"))
     .join(open_item, and_(open_item.c.chain_id == payment.c.chain_id, open_item.c.id == payment.c.id))
     .where(payment.c.chain_id == CHAIN, payment.c.course_id == COURSE, open_item.c.course_id == COURSE)
     .subquery("paid_for_course")
@@ -157,10 +163,10 @@ COURSE_LIVES = or_(exists().where(*_of_course, _lives), not_(exists().where(*_of
 DEPOSIT = Statement(
     select(
         _paid_for_course.c.paid_minor,
-        _latest_estimate.c.deposit_minor,
-        _latest_estimate.c.currency,
+        LATEST_ESTIMATE.c.deposit_minor,
+        LATEST_ESTIMATE.c.currency,
         COURSE_LIVES.label("lives"),
-    ).outerjoin_from(_paid_for_course, _latest_estimate, _latest_estimate.c.chain_id == CHAIN)
+    ).outerjoin_from(_paid_for_course, LATEST_ESTIMATE, LATEST_ESTIMATE.c.chain_id == CHAIN)
 )
 
 

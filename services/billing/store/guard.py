@@ -28,6 +28,7 @@ from chassis.sql import Statement, param, params
 from chassis.store import Store
 from services.billing.domain.guard import Approval, Dispute, DisputeNotFound, Item
 from services.billing.store.copies import kind_of
+from services.billing.store.documents import ON_LINE
 from services.billing.tables import (
     charge,
     credit_note_line,
@@ -56,7 +57,6 @@ def _taken(*names: str) -> ColumnElement[int]:
 
 
 # A line has its charge's corrections in it; their own are empty, and they are no visits.
-_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
 _of_kind = [charge.c[name] for name in ("site_id", "visit_type_code", "route_code", "band_code")]
 _line_total = invoice_line.c.amount_minor - invoice_line.c.discount_minor + invoice_line.c.tax_minor
 BILLED = Statement(
@@ -65,7 +65,7 @@ BILLED = Statement(
         _big(charge.c.quantity - _taken("quantity"), "count"),
         _big(_line_total - _taken("amount_minor", "tax_minor"), "minor"),
     )
-    .join(invoice_line, _on_line)
+    .join(invoice_line, ON_LINE)
     .where(charge.c.chain_id == CHAIN, charge.c.course_id == COURSE, charge.c.corrects_id.is_(None))
     .group_by(*_of_kind)
     .order_by(*_of_kind)
@@ -133,7 +133,7 @@ class GuardStore(Store):
         return row["approved_minor"], row["exceeded_at"], row["disputed"]
 
     async def disputed(self, course_id: UUID) -> bool:
-        """Then nobody charges a card on file for the course."""
+        """Then nobody charges a card on file for the course, and no fee takes of its deposit."""
         row = await self.row(DISPUTED, course_id=course_id)
         return bool(row and row["disputed"])
 

@@ -50,7 +50,7 @@ from services.billing.domain.ledger import Entry
 from services.billing.store.accounts import INVOICE_DISPUTED
 from services.billing.store.billable import codes_of
 from services.billing.store.copies import is_about
-from services.billing.store.documents import APPLIED, applied, charge_of
+from services.billing.store.documents import APPLIED, ON_LINE, applied, charge_of
 from services.billing.store.ledger import LedgerStore, posted
 from services.billing.tables import (
     charge,
@@ -161,7 +161,6 @@ NEXT_NUMBER = Statement(
 
 # Invoices.
 
-_on_line = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
 
 _rest = and_(open_item.c.chain_id == invoice.c.chain_id, open_item.c.id == invoice.c.id)
 _standing = [open_item.c[name] for name in ("left_minor", "credited_minor", "status", "due_date")]
@@ -187,7 +186,7 @@ _line_columns = [
 ]
 LINES = Statement(
     select(charge, *_line_columns, _taken)
-    .join(invoice_line, _on_line)
+    .join(invoice_line, ON_LINE)
     .join(_taken, literal_column("true"))
     .where(charge.c.chain_id == CHAIN, invoice_line.c.chain_id == CHAIN, invoice_line.c.invoice_id == ID)
     .order_by(charge.c.service_date, charge.c.id)

@@ -31,7 +31,7 @@ from chassis.money import Money
 from chassis.sql import Statement, param, rows
 from chassis.store import Store
 from chassis.tables import Instant
-from services.billing.domain.ledger import Account, AccountTotal, Entry, PostedEntry, Posting, Source
+from services.billing.domain.ledger import Account, AccountTotal, Booked, Entry, PostedEntry, Posting, Source
 from services.billing.store.copies import is_about
 from services.billing.tables import entry, period, period_balance, posting
 
@@ -86,6 +86,40 @@ NEW_ENTRIES = (_new_entries.cte("new_entries"), _new_postings.cte("new_postings"
 """Part of any statement that writes a document; its parameters are `posted(entries)`, and where, of whom and when."""
 
 POST = Statement(select(literal(1)).add_cte(*NEW_ENTRIES))
+
+_booked = rows("booked", entry_id=Uuid, booked_site_id=Uuid, booked_entity_id=Uuid, source=SmallInteger, source_id=Uuid)
+_booked_entries = insert(entry).from_select(
+    ["chain_id", "id", "site_id", "legal_entity_id", "patient_id", "source", "source_id", "posted_at"],
+    select(
+        CHAIN,
+        _booked.c.entry_id,
+        _booked.c.booked_site_id,
+        _booked.c.booked_entity_id,
+        PATIENT,
+        _booked.c.source,
+        _booked.c.source_id,
+        param("posted_at", Instant),
+    ),
+)
+_booked_postings = insert(posting).from_select(
+    ["chain_id", "entry_id", "position", "site_id", "legal_entity_id", *_LINE],
+    select(
+        CHAIN,
+        _new_posting.c.of_entry_id,
+        _new_posting.c.place,
+        _booked.c.booked_site_id,
+        _booked.c.booked_entity_id,
+        _new_posting.c.account,
+        _new_posting.c.posted_currency,
+        _new_posting.c.posted_minor,
+        _new_posting.c.item_code,
+        _new_posting.c.counterparty_id,
+        param("posted_at", Instant),
+    ).join_from(_new_posting, _booked, _booked.c.entry_id == _new_posting.c.of_entry_id),
+)
+POST_BOOKED = Statement(
+    select(literal(1)).add_cte(_booked_entries.cte("new_entries"), _booked_postings.cte("new_postings"))
+)
 
 _KEY = ("site_id", "account", "currency", "item_code")
 _UNTIL = param("until", Instant)
@@ -196,6 +230,16 @@ class LedgerStore(Store):
         """Entries of one legal entity, of documents that are written by other statements of the transaction."""
         where = {"legal_entity_id": legal_entity_id, "site_id": site_id, "patient_id": patient_id}
         await self.rows(POST, **where, posted_at=self.call.now, **posted(entries))
+
+    async def post_booked(self, booked: Sequence[Booked], *, patient_id: UUID | None) -> None:
+        """As `post`, each in the books that it names."""
+        if booked:
+            where = {
+                "booked_site_id": [each.site_id for each in booked],
+                "booked_entity_id": [each.legal_entity_id for each in booked],
+            }
+            values = posted([each.entry for each in booked])
+            await self.rows(POST_BOOKED, **where, patient_id=patient_id, posted_at=self.call.now, **values)
 
     async def post_at(self, entry: Entry, posted_at: datetime, *, legal_entity_id: UUID, site_id: UUID) -> UUID:
         """One that is about no patient, and may belong into the past; its id."""

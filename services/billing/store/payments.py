@@ -4,15 +4,18 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from uuid import UUID
 
+from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
     Text,
     Uuid,
     and_,
     any_,
+    case,
     delete,
     insert,
     literal_column,
+    or_,
     select,
     update,
 )
@@ -22,13 +25,14 @@ from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
 from chassis.tables import Instant
-from services.billing.domain.accounts import Application, OpenItem
+from services.billing.domain.accounts import Application, ItemKind, OpenItem
 from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import Change, CreditTransfer, Forfeiture, Reversal, Unapplication
 from services.billing.store.copies import PATIENTS
 from services.billing.tables import (
     application,
     credit_transfer,
+    credit_use,
     forfeiture,
     open_item,
     payment,
@@ -81,7 +85,14 @@ ADD_REVERSAL = Statement(insert(reversal).values(params(*reversal.c.keys())))
 ADD_TRANSFER = Statement(insert(credit_transfer).values(params(*credit_transfer.c.keys())))
 ADD_FORFEITURE = Statement(insert(forfeiture).values(params(*forfeiture.c.keys())))
 FORFEITED = Statement(
-    select(forfeiture.c.id).where(forfeiture.c.chain_id == CHAIN, forfeiture.c.course_id == COURSE).limit(1)
+    select(forfeiture.c.id)
+    .where(forfeiture.c.chain_id == CHAIN, forfeiture.c.course_id == COURSE, forfeiture.c.charge_id.is_(None))
+    .limit(1)
+)
+OF_CHARGE = Statement(
+    select(forfeiture)
+    .where(forfeiture.c.chain_id == CHAIN, forfeiture.c.charge_id == param("charge_id", Uuid))
+    .order_by(forfeiture.c.forfeited_at, forfeiture.c.id)
 )
 TAKE_REFERENCE = Statement(insert(taken_reference).values(params(*taken_reference.c.keys())))
 FREE_REFERENCE = Statement(
@@ -113,16 +124,30 @@ KEPT_FOR_COURSE = Statement(
     )
     .order_by(open_item.c.since, open_item.c.id)
 )
+_given = and_(open_item.c.kind == literal_column("3"), open_item.c.left_minor > literal_column("0"))  # As in the index.
 CREDITS = Statement(
-    select(open_item.c.id, open_item.c.credit_minor)
+    select(
+        open_item.c.id,
+        open_item.c.kind,
+        case((open_item.c.kind == literal_column("3"), open_item.c.left_minor), else_=open_item.c.credit_minor).label(
+            "minor"
+        ),
+    )
     .where(
         open_item.c.chain_id == CHAIN,
         open_item.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
         open_item.c.site_id == SITE,
         open_item.c.currency == param("currency"),
-        open_item.c.credit_minor > literal_column("0"),
+        or_(open_item.c.credit_minor > literal_column("0"), _given),
     )
     .order_by(open_item.c.since, open_item.c.id)
+)
+_used = rows("used", use_id=Uuid, credit_id=Uuid, invoice_id=Uuid, currency=Text, amount_minor=BigInteger)
+ADD_CREDIT_USES = Statement(
+    insert(credit_use).from_select(
+        ["chain_id", "site_id", "applied_at", "id", "credit_id", "invoice_id", "currency", "amount_minor"],
+        select(CHAIN, SITE, param("applied_at", Instant), *_used.c),
+    )
 )
 
 
@@ -208,11 +233,16 @@ class PaymentStore(Store):
             reason=new.reason,
             actor=new.actor,
             forfeited_at=new.forfeited_at,
+            charge_id=new.charge_id,
         )
 
     async def deposit_forfeited(self, course_id: UUID) -> bool:
-        """Whether anything that was paid for the course became a fee."""
+        """Whether somebody made a fee of anything that was paid for the course, by hand."""
         return await self.row(FORFEITED, course_id=course_id) is not None
+
+    async def forfeitures_of(self, charge_id: UUID) -> tuple[Forfeiture, ...]:
+        """What was taken of a deposit for a fee, and given back, oldest first."""
+        return tuple(_forfeiture(row) for row in await self.rows(OF_CHARGE, charge_id=charge_id))
 
     async def taken_reference(
         self, site_id: UUID, day: date, tender: Tender, reference: str, payer_id: UUID
@@ -253,7 +283,37 @@ class PaymentStore(Store):
             for row in found
         ]
 
-    async def credits(self, patient_id: UUID, site_id: UUID, currency: str) -> dict[UUID, int]:
-        """What of which payment is credit, under any of the patient's ids, the oldest first."""
+    async def add_credit_uses(self, site_id: UUID, new: Sequence[Application]) -> None:
+        """As `add_applications`, of credit that no payment holds."""
+        await self.rows(
+            ADD_CREDIT_USES,
+            site_id=site_id,
+            applied_at=self.call.now,
+            use_id=[each.id for each in new],
+            credit_id=[each.share.payment_id for each in new],
+            invoice_id=[each.share.invoice_id for each in new],
+            currency=[each.share.amount.currency for each in new],
+            amount_minor=[each.share.amount.minor for each in new],
+        )
+
+    async def credits(self, patient_id: UUID, site_id: UUID, currency: str) -> tuple[dict[UUID, int], set[UUID]]:
+        """What there is of credit, under any of the patient's ids, the oldest first: of which payment, or of what else
+        gave it; and which of them are payments."""
         found = await self.rows(CREDITS, patient_id=patient_id, site_id=site_id, currency=currency)
-        return {row["id"]: row["credit_minor"] for row in found}
+        of_payments = {row["id"] for row in found if row["kind"] == ItemKind.PAYMENT}
+        return {row["id"]: row["minor"] for row in found}, of_payments
+
+
+def _forfeiture(row: Record) -> Forfeiture:
+    return Forfeiture(
+        id=row["id"],
+        site_id=row["site_id"],
+        patient_id=row["patient_id"],
+        course_id=row["course_id"],
+        payment_id=row["payment_id"],
+        amount=Money(row["amount_minor"], row["currency"]),
+        reason=row["reason"],
+        actor=row["actor"],
+        forfeited_at=row["forfeited_at"],
+        charge_id=row["charge_id"],
+    )

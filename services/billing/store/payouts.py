@@ -1,10 +1,27 @@
 """Disputes and payouts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import BigInteger, Integer, Text, Uuid, and_, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Integer,
+    Table,
+    Text,
+    Uuid,
+    and_,
+    any_,
+    insert,
+    literal,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
@@ -15,13 +32,25 @@ from services.billing.domain.disputes import Dispute, DisputeNotFound, DisputeSt
 from services.billing.domain.ledger import Source
 from services.billing.domain.payouts import (
     AdjustmentNotFound,
+    Matched,
     Payout,
     PayoutLine,
     PayoutLineNotFound,
     PayoutNotFound,
     Share,
 )
-from services.billing.tables import dispute, entry, payout, payout_line, payout_line_settlement, payout_share
+from services.billing.tables import (
+    card_charge,
+    dispute,
+    entry,
+    payment,
+    payout,
+    payout_line,
+    payout_line_settlement,
+    payout_share,
+    refund_part,
+    site,
+)
 
 CHAIN, ID, SITE = (param(name, Uuid) for name in ("chain_id", "id", "site_id"))
 ACCOUNT, OF_PROCESSOR = param("account", Text), param("processor_id", Text)
@@ -65,7 +94,38 @@ ADD_LINES = Statement(
         select(CHAIN, param("payout_id", Uuid), *_line.c),
     )
 )
-ADD_SHARE = Statement(insert(payout_share).values(params(*payout_share.c.keys())))
+_share = rows("new_share", id=Uuid, site_id=Uuid, amount_minor=BigInteger, fee_minor=BigInteger)
+ADD_SHARES = Statement(
+    insert(payout_share).from_select(
+        ["chain_id", "payout_id", *_share.c.keys()], select(CHAIN, param("payout_id", Uuid), *_share.c)
+    )
+)
+
+
+def _matched(kind: str, document: Table, processor_id: Column[Any], *joined: tuple[Table, ColumnElement[bool]]) -> Any:
+    """Documents of a kind that are of the account, and that the processor names."""
+    found = select(literal(kind).label("kind"), processor_id, document.c.id, site.c.id.label("site_id"))
+    found = found.add_columns(site.c.legal_entity_id).select_from(document)
+    for table, condition in joined:
+        found = found.join(table, condition)
+    return found.join(site, and_(site.c.chain_id == document.c.chain_id, site.c.id == document.c.site_id)).where(
+        document.c.chain_id == CHAIN, processor_id == any_(param("named", ARRAY(Text)))
+    )
+
+
+_its_charge = and_(card_charge.c.chain_id == payment.c.chain_id, card_charge.c.id == payment.c.card_charge_id)
+_its_payment = and_(payment.c.chain_id == refund_part.c.chain_id, payment.c.id == refund_part.c.payment_id)
+MATCHED = Statement(
+    union_all(
+        _matched("intent", payment, card_charge.c.processor_id, (card_charge, _its_charge)).where(
+            card_charge.c.chain_id == CHAIN, card_charge.c.account == ACCOUNT
+        ),
+        _matched(
+            "refund", refund_part, refund_part.c.processor_id, (payment, _its_payment), (card_charge, _its_charge)
+        ).where(card_charge.c.account == ACCOUNT),
+        _matched("dispute", dispute, dispute.c.processor_id).where(dispute.c.account == ACCOUNT),
+    )
+)
 PAYOUT = Statement(select(payout).where(payout.c.chain_id == CHAIN, payout.c.id == ID))
 _of_its_payout = and_(payout.c.chain_id == payout_line.c.chain_id, payout.c.id == payout_line.c.payout_id)
 _its_settlement = and_(
@@ -163,10 +223,24 @@ class PayoutStore(Store):
             fee_minor=[line.fee.minor for line in new.lines],
             matched_id=[line.matched_id for line in new.lines],
         )
-        for share in shares:
-            amounts = {"amount_minor": share.amount.minor, "fee_minor": share.fee.minor}
-            await self.rows(ADD_SHARE, id=share.id, payout_id=new.id, site_id=share.site_id, **amounts)
+        await self.rows(
+            ADD_SHARES,
+            payout_id=new.id,
+            id=[share.id for share in shares],
+            site_id=[share.site_id for share in shares],
+            amount_minor=[share.amount.minor for share in shares],
+            fee_minor=[share.fee.minor for share in shares],
+        )
         return True
+
+    async def matched(self, account: str, named: Iterable[str]) -> dict[tuple[str, str], Matched]:
+        """The documents of what a processor names, by kind and its id: payments of intents, parts of refunds,
+        disputes; of that account only."""
+        found = await self.rows(MATCHED, account=account, named=list(named))
+        return {
+            (row["kind"], row["processor_id"]): Matched(row["id"], row["site_id"], row["legal_entity_id"])
+            for row in found
+        }
 
     async def payout(self, payout_id: UUID, after_id: UUID, limit: int) -> Payout:
         """With a page of its lines."""

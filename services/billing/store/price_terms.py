@@ -5,6 +5,7 @@ from typing import Any
 
 from chassis.money import Money
 from services.billing.domain.prices import (
+    DepositUse,
     FeeAmount,
     FeeKind,
     FeeTerms,
@@ -48,6 +49,7 @@ def _fee(fee: FeeTerms) -> dict[str, Any]:
         "grace": fee.grace_count,
         "late": fee.late_minutes,
         "prepay": fee.prepay_after_count,
+        "deposit": fee.deposit_use,
         "tiers": tiers,
     }
 
@@ -72,6 +74,7 @@ def _read_fee(kept: dict[str, Any], currency: str) -> FeeTerms:
         grace_count=kept["grace"],
         late_minutes=kept["late"],
         prepay_after_count=kept["prepay"],
+        deposit_use=DepositUse(kept.get("deposit", DepositUse.CHARGED_APART)),
     )
 
 

@@ -134,11 +134,6 @@ REFUNDS_OF_DAY = _with_parts(
     _page.where(refund.c.site_id == SITE, refund.c.business_date == param("business_date", Date))
 )
 PART = Statement(select(refund_part).where(refund_part.c.chain_id == CHAIN, refund_part.c.id == ID))
-PART_OF_PROCESSOR = Statement(
-    select(refund_part).where(
-        refund_part.c.chain_id == CHAIN, refund_part.c.processor_id == param("processor_id", Text)
-    )
-)
 PARTS_TO_LOOK_AT = Statement(
     select(refund_part)
     .where(
@@ -259,10 +254,6 @@ class RefundStore(Store):
 
     async def refund_part(self, part_id: UUID) -> RefundPart | None:
         row = await self.row(PART, id=part_id)
-        return _part_of(row, "amount_minor", "id") if row else None
-
-    async def refund_part_of(self, processor_id: str) -> RefundPart | None:
-        row = await self.row(PART_OF_PROCESSOR, processor_id=processor_id)
         return _part_of(row, "amount_minor", "id") if row else None
 
     async def parts_to_look_at(self, limit: int) -> list[RefundPart]:

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Integer, Text, Uuid, and_, any_, cast, func, insert, select, tuple_, update
+from sqlalchemy import BigInteger, Integer, Text, Uuid, and_, cast, func, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from chassis.money import Money
-from chassis.sql import Statement, param, params
+from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
+from chassis.tables import Instant
 from services.billing.domain.redemptions import Redemption
 from services.billing.domain.settlements import OpenSettlement, Settlement
 from services.billing.tables import settlement, settlement_item
@@ -20,21 +21,28 @@ ADD_ITEM = Statement(
         params(*(name for name in settlement_item.c.keys() if name != "settlement_id"))  # noqa: SIM118
     )
 )
-ADD_SETTLEMENT = Statement(insert(settlement).values(params(*settlement.c.keys())))
+_new = rows("new", id=Uuid, selling_site_id=Uuid, site_id=Uuid, currency=Text, amount_minor=BigInteger)
+ADD_SETTLEMENTS = Statement(
+    insert(settlement).from_select(
+        ["chain_id", "debtor_id", "creditor_id", "bank_reference", "settled_at", *_new.c.keys()],
+        select(CHAIN, DEBTOR, CREDITOR, param("bank_reference", Text), param("settled_at", Instant), *_new.c),
+    )
+)
 _open = and_(
     settlement_item.c.chain_id == CHAIN,
     settlement_item.c.debtor_id == DEBTOR,
     settlement_item.c.creditor_id == CREDITOR,
     settlement_item.c.settlement_id.is_(None),
 )
+_settled = rows("settled", item_id=Uuid, by_id=Uuid)
 SETTLE = Statement(
     update(settlement_item)
     .where(
         settlement_item.c.chain_id == CHAIN,
-        settlement_item.c.id == any_(param("item_ids", ARRAY(Uuid))),
+        settlement_item.c.id == _settled.c.item_id,
         settlement_item.c.settlement_id.is_(None),
     )
-    .values(settlement_id=param("id", Uuid))
+    .values(settlement_id=_settled.c.by_id)
 )
 _key = settlement_item.c.selling_site_id, settlement_item.c.site_id, settlement_item.c.currency
 OPEN_SETTLEMENTS = Statement(
@@ -88,18 +96,19 @@ class SettlementStore(Store):
         ]
 
     async def add_settlements(self, settlements: Sequence[Settlement]) -> None:
-        """And takes what each settles from what is open."""
-        for new in settlements:
-            await self.rows(
-                ADD_SETTLEMENT,
-                id=new.id,
-                site_id=new.site_id,
-                selling_site_id=new.selling_site_id,
-                debtor_id=new.debtor_id,
-                creditor_id=new.creditor_id,
-                currency=new.amount.currency,
-                amount_minor=new.amount.minor,
-                bank_reference=new.bank_reference,
-                settled_at=new.settled_at,
-            )
-            await self.rows(SETTLE, id=new.id, item_ids=new.item_ids)
+        """By one transfer from one legal entity to the other. Takes what each settles from what is open."""
+        transfer = settlements[0]
+        await self.rows(
+            ADD_SETTLEMENTS,
+            debtor_id=transfer.debtor_id,
+            creditor_id=transfer.creditor_id,
+            bank_reference=transfer.bank_reference,
+            settled_at=transfer.settled_at,
+            id=[each.id for each in settlements],
+            selling_site_id=[each.selling_site_id for each in settlements],
+            site_id=[each.site_id for each in settlements],
+            currency=[each.amount.currency for each in settlements],
+            amount_minor=[each.amount.minor for each in settlements],
+        )
+        settled = [(item_id, each.id) for each in settlements for item_id in each.item_ids]
+        await self.rows(SETTLE, item_id=[item_id for item_id, _ in settled], by_id=[by_id for _, by_id in settled])

@@ -65,7 +65,7 @@ credit_transfer = chain_table(
     append_only=True,
 )
 
-# Part of a deposit that became a fee.
+# Part of a deposit that became a fee; below zero, what of it was given back when the fee was waived.
 forfeiture = chain_table(
     "forfeiture",
     metadata,
@@ -79,10 +79,13 @@ forfeiture = chain_table(
     text_column("reason"),
     text_column("actor"),
     instant_column("forfeited_at"),
-    CheckConstraint("amount_minor > 0", name="amount"),
+    id_column("charge_id", needed=False),  # Of the fee, which charges only the rest. None: somebody did it by hand.
+    CheckConstraint("amount_minor > 0 OR amount_minor < 0 AND charge_id IS NOT NULL", name="amount"),
     belongs_to("payment", "payment_id"),
     belongs_to("course", "course_id"),
+    belongs_to("charge", "charge_id"),
     Index("forfeiture_of_patient_idx", "chain_id", "patient_id"),
+    Index("forfeiture_of_charge_idx", "chain_id", "charge_id"),
     Index("forfeiture_of_course_idx", "chain_id", "course_id"),
     append_only=True,
 )

@@ -18,8 +18,8 @@ from services.billing.domain.disputes import Decision, Dispute, DisputeNotLost, 
 from services.billing.domain.guard import DisputeOpen
 from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import Change, unapplied
-from services.billing.domain.payouts import Payout, PayoutLine, PayoutLineSettled, Share, by_site
-from services.billing.processor import DisputeTold, Intent, PayoutTold
+from services.billing.domain.payouts import Matched, Payout, PayoutLine, PayoutLineSettled, Share, by_site
+from services.billing.processor import DisputeTold, Intent, PayoutLineTold, PayoutTold
 from services.billing.store import BillingStore
 from services.billing.use_cases.payments import (
     RecordPayment,
@@ -82,8 +82,7 @@ async def ask_card(store: BillingStore, command: AskCard) -> CardCharge:
 async def settle_card_charge(store: BillingStore, charge_id: UUID, intent: Intent) -> CardCharge:
     """As the processor has it. What it took is a payment, once, whatever was known of it before."""
     known = await store.card_charge(charge_id)
-    await store.lock([known.patient_id])
-    patient = await store.lock_whole(known.patient_id, locked=known.patient_id)
+    patient = await store.lock_patient(known.patient_id)
     charge = await store.card_charge(charge_id)
     if charge.state is CardChargeState.SUCCEEDED:
         return charge
@@ -162,23 +161,17 @@ async def decide_dispute(store: BillingStore, dispute_id: UUID, decision: Decisi
 
 async def record_payout(store: BillingStore, account: str, told: PayoutTold) -> None:
     """Once. What matches no document of ours is kept, and in nobody's books until somebody says whose it is."""
-    lines = list[PayoutLine]()
-    for each in told.lines:
-        site_id, matched_id = await _matched(store, account, each.kind, each.about)
-        source, amount, fee = each.about or each.transaction, each.amount, each.fee
-        lines.append(PayoutLine(new_id(), site_id, each.transaction, each.type, source, amount, fee, matched_id))
+    found = await store.matched(account, {line.about for line in told.lines})
+    lines = tuple(_line(line, found.get((line.kind, line.about))) for line in told.lines)
     currency, now = told.amount.currency, store.call.now
-    payout = Payout(new_id(), account, told.id, told.amount, told.arrival_date, now, tuple(lines))
+    payout = Payout(new_id(), account, told.id, told.amount, told.arrival_date, now, lines)
+    entities = {each.site_id: each.legal_entity_id for each in found.values()}
     shares = [
-        Share(new_id(), site_id, Money(amount, currency), Money(fee, currency))
+        Share(new_id(), site_id, entities[site_id], Money(amount, currency), Money(fee, currency))
         for site_id, (amount, fee) in by_site(lines).items()
     ]
-    if not await store.add_payout(payout, shares):
-        return
-    for share in shares:
-        if entry := share.entry():
-            site = await store.site(share.site_id)
-            await store.post([entry], legal_entity_id=site.legal_entity_id, site_id=site.id, patient_id=None)
+    if await store.add_payout(payout, shares):
+        await store.post_booked([booked for share in shares for booked in share.booked()], patient_id=None)
 
 
 async def settle_payout_line(store: BillingStore, line_id: UUID, entry_id: UUID, note: str) -> PayoutLine:
@@ -191,19 +184,17 @@ async def settle_payout_line(store: BillingStore, line_id: UUID, entry_id: UUID,
     return replace(line, entry_id=entry_id, note=note)
 
 
-async def _matched(store: BillingStore, account: str, kind: str, about: str) -> tuple[UUID | None, UUID | None]:
-    """The site and the document of what a processor names."""
-    match kind:
-        case "intent":
-            charge = await store.card_charge_of(account, about)
-            return (charge.site_id, charge.payment_id) if charge and charge.payment_id else (None, None)
-        case "refund":
-            part = await store.refund_part_of(about)
-            return (part.site_id, part.id) if part else (None, None)
-        case "dispute":
-            dispute = await store.dispute_of(account, about)
-            return (dispute.site_id, dispute.id) if dispute else (None, None)
-    return None, None
+def _line(told: PayoutLineTold, matched: Matched | None) -> PayoutLine:
+    return PayoutLine(
+        id=new_id(),
+        site_id=matched.site_id if matched else None,
+        transaction=told.transaction,
+        type=told.type,
+        source=told.about or told.transaction,
+        amount=told.amount,
+        fee=told.fee,
+        matched_id=matched.id if matched else None,
+    )
 
 
 async def _card(store: BillingStore, command: AskCard, patient: Whole) -> Card:

@@ -17,12 +17,14 @@ from services.billing.domain.charges import (
     of_product,
     waived,
 )
-from services.billing.domain.fees import FeeKind, fee_for
+from services.billing.domain.fees import FeeKind, FeePrice, fee_for
+from services.billing.domain.payments import still_taken, taken_from
 from services.billing.domain.prices import PriceBook, PriceItem, PriceMissing, price, since
 from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import add_charge
 from services.billing.use_cases.estimates import books_of
+from services.billing.use_cases.payments import forfeit
 
 FEE_KINDS = {FeeKind.NO_SHOW: ChargeKind.NO_SHOW_FEE, FeeKind.LATE_CANCELLATION: ChargeKind.LATE_CANCELLATION_FEE}
 NEVER_FORGIVEN = 1_000
@@ -59,9 +61,9 @@ class Found:
 async def charge_fee(
     store: BillingStore, site: Site, visit_id: UUID, kind: FeeKind, cancelled_at: datetime | None, event_id: UUID
 ) -> None:
-    """Of a visit that the patient missed, or cancelled at that instant, if the pinned price book asks for one and the
-    course's deposit did not become one. What is forgiven counts as an offence all the same. With the patient locked, so
-    that no two offences are the first."""
+    """Of a visit that the patient missed, or cancelled at that instant, if the pinned price book asks for one and
+    nobody made one of the course's deposit by hand. What is forgiven counts as an offence all the same. With the
+    patient locked, so that no two offences are the first, and no money is taken twice."""
     visit = await store.planned_visit(visit_id)
     if visit is None:
         return
@@ -72,8 +74,8 @@ async def charge_fee(
     visit_price = _price_of(books[0], visit)
     before = await store.offences(patient_id)
 
-    def fee(offences_before: int) -> tuple[Money, str, str, UUID] | None:
-        found = fee_for(
+    def fee(offences_before: int) -> FeePrice | None:
+        return fee_for(
             books[0],
             kind,
             cancelled_at=cancelled_at,
@@ -82,34 +84,42 @@ async def charge_fee(
             offences_before=offences_before,
             visit_price=visit_price,
         )
-        return (found.amount, found.item.code, found.item.description, found.item.id) if found else None
 
-    if not fee(NEVER_FORGIVEN):
+    if not fee(NEVER_FORGIVEN) or not await store.add_offence(visit, patient_id, FEE_KINDS[kind], event_id):
         return
-    await store.add_offence(visit, patient_id, FEE_KINDS[kind], event_id)
     found = fee(before)
-    if found and not await store.deposit_forfeited(visit.course_id):
-        amount, code, description, item_id = found
-        charge = Charge(
-            id=new_id(),
-            kind=FEE_KINDS[kind],
-            site_id=visit.site_id,
-            patient_id=patient_id,
-            course_id=visit.course_id,
-            visit_id=visit.id,
-            service_date=site.day(visit.start_at),
-            service=None,
-            item_code=code,
-            description=description,
-            quantity=1,
-            amount=amount,
-            price_book_id=books[0].id,
-            price_book_version=books[0].version,
-            price_item_id=item_id,
-            event_id=event_id,
-            posted_at=store.call.now,
-        )
-        await add_charge(store, site, charge)
+    if not found or await store.deposit_forfeited(visit.course_id):
+        return
+    taken = await _of_deposit(store, visit.course_id, found)
+    charge = Charge(
+        id=new_id(),
+        kind=FEE_KINDS[kind],
+        site_id=visit.site_id,
+        patient_id=patient_id,
+        course_id=visit.course_id,
+        visit_id=visit.id,
+        service_date=site.day(visit.start_at),
+        service=None,
+        item_code=found.item.code,
+        description=found.item.description,
+        quantity=1,
+        amount=found.amount - Money(sum(taken.values()), found.amount.currency),
+        price_book_id=books[0].id,
+        price_book_version=books[0].version,
+        price_item_id=found.item.id,
+        event_id=event_id,
+        posted_at=store.call.now,
+    )
+    await add_charge(store, site, charge)
+    await forfeit(store, site, visit.course_id, taken, found.item.description, charge.id)
+
+
+async def _of_deposit(store: BillingStore, course_id: UUID, fee: FeePrice) -> dict[UUID, int]:
+    """What the fee takes of which payment. Nothing while the estimate is in dispute: then nothing is collected."""
+    if not fee.takes_deposit or await store.disputed(course_id):
+        return {}
+    kept = [each for each in await store.kept_for_course(course_id) if each.left.currency == fee.amount.currency]
+    return taken_from(fee.amount.minor, {each.id: each.left.minor for each in kept})
 
 
 async def charge_product(store: BillingStore, command: ChargeProduct) -> Charge:
@@ -164,9 +174,15 @@ async def correct_charge(store: BillingStore, command: CorrectCharge) -> Charge:
 
 
 async def waive_fee(store: BillingStore, charge_id: UUID, note: str) -> Charge:
+    """What was taken for it of the deposit is the patient's again, as it was before."""
     found = await _found(store, charge_id)
-    amount = waived(found.charge, found.corrections)
-    return await _correct(store, found, amount, CorrectionReason.WAIVER, note)
+    taken = still_taken(await store.forfeitures_of(charge_id))
+    amount = waived(found.charge, found.corrections, of_deposit=bool(taken))
+    correction = await _correct(store, found, amount, CorrectionReason.WAIVER, note)
+    if course_id := found.charge.course_id:
+        back = {payment_id: -minor for payment_id, minor in taken.items()}
+        await forfeit(store, await store.site(found.charge.site_id), course_id, back, note, charge_id)
+    return correction
 
 
 async def explain_charge(store: BillingStore, charge_id: UUID) -> Explanation:
@@ -180,6 +196,7 @@ async def explain_charge(store: BillingStore, charge_id: UUID) -> Explanation:
         invoice_id=background.invoice_id,
         invoice_display_number=background.invoice_display_number,
         credits=await store.credits_of_charge(charge_id),
+        deposit_parts=await store.forfeitures_of(charge_id),
     )
 
 
@@ -188,8 +205,7 @@ async def _found(store: BillingStore, charge_id: UUID) -> Found:
     whose = next((each.charge.patient_id for each in found if each.charge.id == charge_id), None)
     if whose is None:
         raise ChargeNotFound(charge_id=to_wire("charge", charge_id))
-    await store.lock([whose])
-    patient_id = (await store.lock_whole(whose, locked=whose)).end
+    patient_id = (await store.lock_patient(whose)).end
     by_id = {each.charge.id: each for each in await store.to_bill([charge_id])}
     own = by_id.pop(charge_id)
     if own.invoiced:

@@ -72,8 +72,7 @@ async def _credit(
     purpose: CreditPurpose,
 ) -> CreditNote:
     whose = (await store.invoice(invoice_id)).patient_id
-    await store.lock([whose])
-    patient_id = (await store.lock_whole(whose, locked=whose)).end
+    patient_id = (await store.lock_patient(whose)).end
     invoice = await store.invoice(invoice_id)
     if invoice.credited == invoice.total:
         raise InvoiceVoid()

@@ -62,9 +62,7 @@ async def redeem(
 async def post(store: BillingStore, redemption: Redemption, document_id: UUID, *, undone: bool = False) -> None:
     """And keeps what one legal entity owes the other by it. `document_id`: of the redemption, or of its undoing."""
     value = -redemption.value if undone else redemption.value
-    for booked in entries_of(redemption, document_id, value):
-        where = {"legal_entity_id": booked.legal_entity_id, "site_id": booked.site_id}
-        await store.post([booked.entry], patient_id=redemption.patient_id, **where)
+    await store.post_booked(entries_of(redemption, document_id, value), patient_id=redemption.patient_id)
     if redemption.is_between_entities and value.minor:
         await store.add_settlement_item(document_id, redemption, value)
 
@@ -73,7 +71,7 @@ async def lock_patients(store: BillingStore, *patient_ids: UUID) -> set[UUID]:
     """Of merged ones, the survivors, which it answers. All at once and in order, so that two who lock the same two
     never wait for each other."""
     locked = set[UUID]()
-    while not (ends := {(await store.whole(id)).end for id in patient_ids}) <= locked:
+    while not (ends := await store.ends(patient_ids)) <= locked:
         await store.lock(ends - locked)
         locked |= ends
     return ends

@@ -60,8 +60,7 @@ class UpdateInvoiceDraft:
 async def issue_invoice(store: BillingStore, course_id: UUID) -> Invoice:
     """Over every charge of the course that is on no invoice yet, and was not waived."""
     course = await store.course(course_id)
-    await store.lock([course.patient_id])
-    patient_id = (await store.lock_whole(course.patient_id, locked=course.patient_id)).end
+    patient_id = (await store.lock_patient(course.patient_id)).end
     charges = without_waived(await store.to_bill_of_course(course_id))
     if not charges:
         raise InvoiceEmpty(course_id=to_wire("course", course_id))
@@ -157,8 +156,7 @@ async def _chosen(store: BillingStore, charge_ids: Sequence[UUID]) -> tuple[UUID
     if not found:
         raise ChargeNotFound()
     whose = found[0].charge.patient_id
-    await store.lock([whose])
-    patient = await store.lock_whole(whose, locked=whose)
+    patient = await store.lock_patient(whose)
     return patient.end, choose(await store.to_bill(charge_ids), charge_ids, patient.ids)
 
 

@@ -59,6 +59,6 @@ async def _to_change(store: BillingStore, package_id: UUID, version: int) -> Pac
 async def _check(store: BillingStore, terms: PackageTerms) -> None:
     """Its sites must be known, and its prices in their currency."""
     terms.check(await store.known_visit_types([item.kind.visit_type_code for item in terms.items]))
-    for site_id in sorted({each.site_id for each in terms.site_prices} | terms.redeem_site_ids):
-        site = await store.site(site_id)
-        terms.check_site(site_id, site.currency)
+    site_ids = {each.site_id for each in terms.site_prices} | terms.redeem_site_ids
+    for site_id, currency in (await store.currencies(site_ids)).items():
+        terms.check_site(site_id, currency)

@@ -4,7 +4,7 @@ Each change holds the lock of the patient whose money it is, and of the survivor
 applies this patient's money meanwhile. What was written under any of their ids is theirs to pay.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from services.billing.domain.accounts import (
     pay,
 )
 from services.billing.domain.amounts import CurrencyMismatch, of_another_currency
+from services.billing.domain.invoices import Invoice, of_credit_use
 from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import (
     Allocation,
@@ -196,35 +197,65 @@ async def move_to_credit(store: BillingStore, payment_id: UUID, amount: Money | 
     return await _make_credit(store, await store.site(payment.site_id), payment, moved)
 
 
-async def use_credit(store: BillingStore, invoice_id: UUID, amount: Money) -> list[Payment]:
-    """Through the payments that it came from, so that it can be given back the way in which it came."""
+@dataclass(frozen=True, slots=True)
+class UsedCredit:
+    """Of a credit note or the end of a package."""
+
+    id: UUID
+    used: Money
+    left: Money
+
+
+async def use_credit(store: BillingStore, invoice_id: UUID, amount: Money) -> tuple[list[Payment], list[UsedCredit]]:
+    """That of a payment through the payment, so that it can be given back the way in which it came."""
     invoice = await store.invoice(invoice_id)
-    await store.lock([invoice.patient_id])
-    patient = await store.lock_whole(invoice.patient_id, locked=invoice.patient_id)
+    patient = await store.lock_patient(invoice.patient_id)
     if foreign := of_another_currency(amount, invoice.total.currency, "amount"):
         raise CurrencyMismatch(*foreign)
     site = await store.site(invoice.site_id)
-    credits = await store.credits(patient.end, site.id, amount.currency)
+    credits, of_payments = await store.credits(patient.end, site.id, amount.currency)
     check_credit(amount, credits)
     owed = await store.open_items(ItemKind.INVOICE, patient.end, site.id, amount.currency)
     allocated(OpenItem(invoice_id, None, amount, store.call.now), [Allocation(invoice_id, amount)], owed)
     used = taken_from(amount.minor, credits)
-    for payment_id, minor in used.items():
-        payment, part = await store.payment(payment_id), Money(minor, amount.currency)
-        await transfer(store, site, payment, -part)
-        still = await store.open_items(ItemKind.INVOICE, patient.end, site.id, amount.currency)
-        await _apply(store, payment, [Share(payment_id, invoice_id, part)], still)
-    return [await store.payment(payment_id) for payment_id in used]
+    shares = [Share(id, invoice_id, Money(minor, amount.currency)) for id, minor in used.items()]
+    given = [share for share in shares if share.payment_id not in of_payments]
+    await _use_given(store, site, invoice, given, owed)
+    for share in shares:
+        if share.payment_id in of_payments:
+            payment = await store.payment(share.payment_id)
+            await transfer(store, site, payment, -share.amount)
+            still = await store.open_items(ItemKind.INVOICE, patient.end, site.id, amount.currency)
+            await _apply(store, payment, [share], still)
+    whole = {id: Money(minor, amount.currency) for id, minor in credits.items()}
+    return (
+        [await store.payment(id) for id in used if id in of_payments],
+        [UsedCredit(each.payment_id, each.amount, whole[each.payment_id] - each.amount) for each in given],
+    )
+
+
+async def _use_given(
+    store: BillingStore, site: Site, invoice: Invoice, shares: Sequence[Share], owed: Sequence[OpenItem]
+) -> None:
+    """Credit that no payment holds pays an invoice."""
+    if not shares:
+        return
+    new = [Application(new_id(), share, store.call.now) for share in shares]
+    await store.add_credit_uses(site.id, new)
+    used = sum(share.amount.minor for share in shares)
+    changes = [Change(share.payment_id, left=-share.amount.minor) for share in shares]
+    await store.change_items([Change(invoice.id, left=-used), *changes])
+    await post(store, site, invoice.patient_id, [of_credit_use(each.id, each.share.amount) for each in new])
+    _tell_paid(store, invoice, owed, shares)
 
 
 async def forfeit_deposit(
     store: BillingStore, course_id: UUID, amount: Money, reason: str
 ) -> tuple[Money, list[Payment]]:
-    """Up to `amount`, of what is kept for the course, that of the oldest payment first. A fee that is charged is earned
-    by its charge."""
+    """Up to `amount`, of what is kept for the course, that of the oldest payment first, by hand. A fee that a rule
+    asked for is earned by its charge, and by what the rule took."""
     course = await store.course(course_id)
-    await store.lock([course.patient_id])
-    await store.lock_whole(course.patient_id, locked=course.patient_id)
+    await store.lock_patient(course.patient_id)
     if await store.fee_stands(course_id):
         raise DepositFeeCharged(course_id=to_wire("course", course_id))
     kept = await store.kept_for_course(course_id)
@@ -233,6 +264,20 @@ async def forfeit_deposit(
     check_amount(amount, kept[0].left.currency)
     site = await store.site(course.site_id)
     taken = taken_from(amount.minor, {each.id: each.left.minor for each in kept})
+    await forfeit(store, site, course_id, taken, reason)
+    payments = [await store.payment(payment_id) for payment_id in taken]
+    return Money(sum(taken.values()), amount.currency), payments
+
+
+async def forfeit(
+    store: BillingStore,
+    site: Site,
+    course_id: UUID,
+    taken: Mapping[UUID, int],
+    reason: str,
+    charge_id: UUID | None = None,
+) -> None:
+    """So much of each payment, for the fee of a charge, if any; below zero, back to it. With the patient locked."""
     for payment_id, minor in taken.items():
         payment = await store.payment(payment_id)
         forfeited = Forfeiture(
@@ -241,24 +286,23 @@ async def forfeit_deposit(
             patient_id=payment.patient_id,
             course_id=course_id,
             payment_id=payment_id,
-            amount=Money(minor, amount.currency),
+            amount=Money(minor, payment.amount.currency),
             reason=reason,
             actor=store.call.actor,
             forfeited_at=store.call.now,
+            charge_id=charge_id,
         )
         await store.add_forfeiture(forfeited)
         await store.change_items([Change(payment_id, left=-minor, gone=minor)])
         await post(store, site, payment.patient_id, [forfeited.entry()])
-        store.emit(events.deposit_forfeited(forfeited), about=course_id)
-    payments = [await store.payment(payment_id) for payment_id in taken]
-    return Money(sum(taken.values()), amount.currency), payments
+        tell = events.deposit_forfeited if minor > 0 else events.deposit_returned
+        store.emit(tell(forfeited), about=course_id)
 
 
 async def release_deposits(store: BillingStore, course_id: UUID) -> None:
     """What is kept for a course of which nothing is to come is the patient's at the site, for whatever they owe."""
     course = await store.course(course_id)
-    await store.lock([course.patient_id])
-    await store.lock_whole(course.patient_id, locked=course.patient_id)
+    await store.lock_patient(course.patient_id)
     _, _, lives = await store.deposit(course_id)
     kept = [] if lives else await store.kept_for_course(course_id)
     if not kept:
@@ -274,8 +318,7 @@ async def release_deposits(store: BillingStore, course_id: UUID) -> None:
 async def locked_payment(store: BillingStore, payment_id: UUID) -> Payment:
     """As it is under the lock of its patient."""
     found = await store.payment(payment_id)
-    await store.lock([found.patient_id])
-    await store.lock_whole(found.patient_id, locked=found.patient_id)
+    await store.lock_patient(found.patient_id)
     return await store.payment(payment_id)
 
 
@@ -330,12 +373,12 @@ async def _apply(store: BillingStore, payment: Payment, shares: Sequence[Share],
     _tell_paid(store, payment, owed, shares)
 
 
-def _tell_paid(store: BillingStore, payment: Payment, owed: Sequence[OpenItem], shares: Sequence[Share]) -> None:
+def _tell_paid(store: BillingStore, by: Payment | Invoice, owed: Sequence[OpenItem], shares: Sequence[Share]) -> None:
     """Of which invoices nothing is left to pay."""
     paid = _by_invoice(shares)
     for invoice in owed:
         if invoice.left.minor == paid.get(invoice.id):
-            store.emit(events.invoice_paid(invoice.id, payment), about=invoice.course_id or invoice.id)
+            store.emit(events.invoice_paid(invoice.id, by), about=invoice.course_id or invoice.id)
 
 
 def _by_invoice(shares: Sequence[Share]) -> dict[UUID, int]:

@@ -29,6 +29,7 @@ from services.billing.domain.prices import (
 )
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import charge
+from services.billing.use_cases.drawing import lock_patients
 from services.billing.use_cases.estimates import price_again
 
 WAITING_MAX = 500
@@ -161,5 +162,7 @@ async def _price_what_waits(store: BillingStore, site_id: UUID) -> None:
     site = await store.site(site_id)
     for estimate in await store.unpriced_estimates(site_id, WAITING_MAX):
         await price_again(store, site, estimate)
-    for visit in await store.uncharged(site_id, WAITING_MAX):
+    visits = await store.uncharged(site_id, WAITING_MAX)
+    await lock_patients(store, *(visit.patient_id for visit in visits))  # Some may have packages.
+    for visit in visits:
         await charge(store, site, visit)

@@ -9,7 +9,6 @@ from services.billing import events
 from services.billing.domain.accounts import Charge, ChargeKind, CorrectionReason
 from services.billing.domain.charges import ChargeInvoiced, net_of
 from services.billing.domain.entitlements import Drawn, EntitlementMissing, PackageEnded, PackageUnpaid
-from services.billing.domain.packages import covers
 from services.billing.domain.redemptions import Redemption, RedemptionNotFound, VisitNotRedeemable
 from services.billing.domain.sites import RenderedVisit, Site
 from services.billing.store import BillingStore
@@ -45,7 +44,7 @@ async def _named(store: BillingStore, entitlement_id: UUID, visit: RenderedVisit
     if sale.ended_at:
         raise PackageEnded()
     is_theirs = sale.holder_id in (await store.whole(visit.patient_id)).ids
-    covered = covers(entitlement.kind, visit.kind) and sale.may_redeem_at(visit.site_id)
+    covered = entitlement.kind.covers(visit.kind) and sale.may_redeem_at(visit.site_id)
     if not (is_theirs and covered and entitlement.left_count):
         raise EntitlementMissing()
     return Drawn(sale, entitlement, entitlement.next_value)

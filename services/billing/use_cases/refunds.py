@@ -76,8 +76,7 @@ async def end_part(store: BillingStore, part_id: UUID, state: RefundState, proce
     failed stays so."""
     known = await store.refund_part(part_id)
     assert known
-    await store.lock([known.patient_id])
-    await store.lock_whole(known.patient_id, locked=known.patient_id)
+    await store.lock_patient(known.patient_id)
     part = await store.refund_part(part_id)
     assert part
     if state is RefundState.REQUESTED or part.state in (state, RefundState.FAILED):

@@ -159,31 +159,33 @@ async def _stop(store: BillingStore, sale: Sale) -> Stop:
     return stops.stop(sale, await store.standing_redemptions(sale.id))
 
 
-async def end_over(store: BillingStore, limit: int) -> int:
-    """Sales of the chain whose last day is over, and the grace after it, at most so many; how many it found."""
-    sale_ids = await store.packages_over(store.call.now - rules.GRACE, limit)
-    for sale_id in sale_ids:
-        sale = await locked_sale(store, sale_id)
-        if sale.ended_at or not _is_over(store, sale):
-            continue  # Somebody was there first.
-        if sale.status is SaleStatus.USED:
-            await store.change_sale(_ended(store, sale, SaleStatus.USED))
-            continue
-        ended = await _end(store, sale, stops.end_of_expiry(new_id(), sale), SaleStatus.EXPIRED)
-        store.emit(events.package_expired(ended), about=sale.id)
-    return len(sale_ids)
+async def over(store: BillingStore, limit: int) -> list[UUID]:
+    """Sales of the chain whose last day is over, and the grace after it, at most so many."""
+    return await store.packages_over(store.call.now - rules.GRACE, limit)
 
 
-async def warn_expiring(store: BillingStore, limit: int) -> int:
-    """Tells once of each sale of the chain that expires soon with visits left; how many it found."""
-    now = store.call.now
-    sale_ids = await store.packages_expiring(now, now + rules.WARNED_BEFORE, limit)
-    for sale_id in sale_ids:
-        sale = await locked_sale(store, sale_id)
-        await store.warn_of_expiry(sale_id)
-        if sale.status is SaleStatus.OPEN:
-            store.emit(events.package_expiring(sale), about=sale.id)
-    return len(sale_ids)
+async def end_over(store: BillingStore, sale_id: UUID) -> None:
+    sale = await locked_sale(store, sale_id)
+    if sale.ended_at or not _is_over(store, sale):
+        return  # Somebody was there first.
+    if sale.status is SaleStatus.USED:
+        await store.change_sale(_ended(store, sale, SaleStatus.USED))
+        return
+    ended = await _end(store, sale, stops.end_of_expiry(new_id(), sale), SaleStatus.EXPIRED)
+    store.emit(events.package_expired(ended), about=sale.id)
+
+
+async def expiring(store: BillingStore, limit: int) -> list[UUID]:
+    """Sales of the chain that expire soon, and of which nobody was told, at most so many."""
+    return await store.packages_expiring(store.call.now, store.call.now + rules.WARNED_BEFORE, limit)
+
+
+async def warn_expiring(store: BillingStore, sale_id: UUID) -> None:
+    """Tells of it, if visits are left."""
+    sale = await locked_sale(store, sale_id)
+    await store.warn_of_expiry(sale_id)
+    if sale.status is SaleStatus.OPEN:
+        store.emit(events.package_expiring(sale), about=sale.id)
 
 
 def _is_over(store: BillingStore, sale: Sale) -> bool:

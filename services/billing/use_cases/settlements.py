@@ -33,13 +33,7 @@ async def settle_between(store: BillingStore, command: SettleBetween) -> list[Se
     need_sites(store, {id for each in in_currency for id in (each.site_id, each.selling_site_id)})
     settlements = [_settlement(store, command, each) for each in in_currency]
     await store.add_settlements(settlements)
-    for settlement in settlements:
-        if entries := settlement.entries():
-            paid, got = entries
-            debtor = {"legal_entity_id": debtor_id, "site_id": settlement.selling_site_id}
-            creditor = {"legal_entity_id": creditor_id, "site_id": settlement.site_id}
-            await store.post([paid], patient_id=None, **debtor)
-            await store.post([got], patient_id=None, **creditor)
+    await store.post_booked([booked for each in settlements for booked in each.entries()], patient_id=None)
     return settlements
 
 

@@ -21,6 +21,7 @@ from services.billing.domain.prices.books import (
 )
 from services.billing.domain.prices.changes import PriceBookDiff, PriceChange, RoundingStep, copied, diff
 from services.billing.domain.prices.items import (
+    DepositUse,
     FeeAmount,
     FeeKind,
     FeeTerms,
@@ -35,6 +36,7 @@ from services.billing.domain.prices.items import (
 
 __all__ = [
     "Candidate",
+    "DepositUse",
     "EffectiveDateTooEarly",
     "FeeAmount",
     "FeeKind",

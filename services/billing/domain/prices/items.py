@@ -25,6 +25,14 @@ class VisitKind:
     route_code: str
     band_code: str
 
+    def covers(self, visit: "VisitKind") -> bool:
+        """As what a price or a package is for: an empty route or band stands for any."""
+        return (
+            self.visit_type_code == visit.visit_type_code
+            and self.route_code in ("", visit.route_code)
+            and self.band_code in ("", visit.band_code)
+        )
+
 
 class ItemKind(IntEnum):
     """What an item is the price of; numbered as in the proto."""
@@ -57,6 +65,13 @@ class PriceTier:
     unit_price: Money
 
 
+class DepositUse(IntEnum):
+    """What becomes of what is kept for a course when a fee is asked for; numbered as in the proto."""
+
+    CHARGED_APART = 1
+    FEE_FIRST = 2
+
+
 @dataclass(frozen=True, slots=True)
 class FeeAmount:
     """An amount, or a share of what the visit would have cost."""
@@ -86,6 +101,7 @@ class FeeTerms:
     grace_count: int = 0  # So many offences are forgiven.
     late_minutes: int = 0  # Who comes later has missed the visit, as people read it. 0: not said.
     prepay_after_count: int = 0  # After so many misses a patient pays ahead, as people read it. 0: not said.
+    deposit_use: DepositUse = DepositUse.CHARGED_APART
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +134,13 @@ class PriceItem:
         """A route says more than a band. With it no two items that cover the same visit are alike."""
         return bool(self.route_code), bool(self.band_code)
 
+    @property
+    def visit_kind(self) -> VisitKind:
+        """Of a visit: what it is the price of."""
+        return VisitKind(self.visit_type_code, self.route_code, self.band_code)
+
     def covers(self, kind: VisitKind) -> bool:
-        return (
-            self.visit_type_code == kind.visit_type_code
-            and self.route_code in ("", kind.route_code)
-            and self.band_code in ("", kind.band_code)
-        )
+        return self.visit_kind.covers(kind)
 
     @property
     def visit_prices(self) -> list[Money]:
