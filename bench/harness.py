@@ -48,6 +48,7 @@ class Result:
     limit_per_second: float
     limit_p99_ms: float  # Of the limit's own calls: they wait for the disk and the cores, too.
     ratio: float
+    p99_ratio: float  # Of our p99 to the limit's.
     layers_us: dict[str, float]  # cpu_us by layer, from a run of its own under a sampler.
 
 
@@ -78,6 +79,26 @@ class Operation:
     ended: Callable[[int], None] = field(default=lambda calls: None)
     """Told of how many bodies were used."""
     beside: Beside | None = None
+    seconds: float = SECONDS
+
+
+def result_of(
+    name: str, concurrency: int, load: Load, limit: Load, cpu_us: float, layers_us: dict[str, float], rows: int = 1
+) -> Result:
+    return Result(
+        name=name,
+        concurrency=concurrency,
+        per_second=round(load.per_second * rows, 1),
+        p50_ms=round(load.percentile(0.50) * 1e3, 2),
+        p95_ms=round(load.percentile(0.95) * 1e3, 2),
+        p99_ms=round(load.percentile(0.99) * 1e3, 2),
+        cpu_us=round(cpu_us),
+        limit_per_second=round(limit.per_second * rows, 1),
+        limit_p99_ms=round(limit.percentile(0.99) * 1e3, 2),
+        ratio=round(load.per_second / limit.per_second, 3),
+        p99_ratio=round(load.percentile(0.99) / limit.percentile(0.99), 2),
+        layers_us=layers_us,
+    )
 
 
 class Stage:
@@ -99,25 +120,18 @@ class Stage:
     async def measure(self, operation: Operation) -> Result:
         limit = await operation.limit(self)
         await self.analyze()
+        load, cpu_us = await self.loaded(operation)
+        layers_us = await self._layers(operation, cpu_us)
+        return result_of(operation.name, operation.concurrency, load, limit, cpu_us, layers_us, operation.rows)
+
+    async def loaded(self, operation: Operation) -> tuple[Load, float]:
+        """A server of its own under the operation's load, and its CPU time for a call, in µs."""
         with self.server("-m", f"services.{self.service}", "serve", workers=operation.workers) as (address, process):
-            await self._load(address, operation, WARM_S)
-            cpu = _cpu_seconds(process)
-            load = await self._load(address, operation, SECONDS)
-            cpu = _cpu_seconds(process) - cpu
-        cpu_us = cpu / len(load.latencies) * 1e6
-        return Result(
-            name=operation.name,
-            concurrency=operation.concurrency,
-            per_second=round(load.per_second * operation.rows, 1),
-            p50_ms=round(load.percentile(0.50) * 1e3, 2),
-            p95_ms=round(load.percentile(0.95) * 1e3, 2),
-            p99_ms=round(load.percentile(0.99) * 1e3, 2),
-            cpu_us=round(cpu_us),
-            limit_per_second=round(limit.per_second * operation.rows, 1),
-            limit_p99_ms=round(limit.percentile(0.99) * 1e3, 2),
-            ratio=round(load.per_second / limit.per_second, 3),
-            layers_us=await self._layers(operation, cpu_us),
-        )
+            await self._load(address, operation, min(WARM_S, operation.seconds))
+            cpu = cpu_seconds(process)
+            load = await self._load(address, operation, operation.seconds)
+            cpu = cpu_seconds(process) - cpu
+        return load, cpu / len(load.latencies) * 1e6
 
     async def analyze(self) -> None:
         admin = await asyncpg.connect(self.admin_url)
@@ -151,7 +165,7 @@ class Stage:
     async def _layers(self, operation: Operation, cpu_us: float) -> dict[str, float]:
         file = self.folder / "layers.json"
         with self.server("-m", "bench.profiled", self.service, str(file), workers=1) as (address, _):
-            await self._load(address, operation, PROFILE_S)
+            await self._load(address, operation, min(PROFILE_S, operation.seconds))
         samples: dict[str, int] = json.loads(file.read_text())
         total = sum(samples.values())
         return {
@@ -196,7 +210,7 @@ def running(folder: Path, workers: int, *arguments: str, **environment: str) -> 
         process.wait()
 
 
-def _cpu_seconds(process: psutil.Process) -> float:
+def cpu_seconds(process: psutil.Process) -> float:
     family = [process, *process.children(recursive=True)]
     return sum(sum(each.cpu_times()[:2]) for each in family)
 
@@ -214,12 +228,13 @@ def show(results: Sequence[Result]) -> None:
         "limit",
         "its p99",
         "ratio",
+        "of p99",
     ):
         table.add_column(column, justify="left" if column == "operation" else "right")
     for each in results:
         ours = (each.concurrency, each.per_second, each.p50_ms, each.p95_ms, each.p99_ms, each.cpu_us)
         figures = (*ours, each.limit_per_second, each.limit_p99_ms)
-        table.add_row(each.name, *map(str, figures), f"{each.ratio:.2f}")
+        table.add_row(each.name, *map(str, figures), f"{each.ratio:.2f}", f"{each.p99_ratio:.2f}")
     console.print(table)
     for each in results:
         layers = ", ".join(f"{layer} {round(us)}" for layer, us in each.layers_us.items())

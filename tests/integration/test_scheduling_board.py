@@ -138,6 +138,14 @@ async def test_what_comes_next_is_told_of_the_patient_and_of_all_that_visits_tak
     assert not other_room.HasField("next_time")
 
 
+async def test_a_next_visit_that_was_called_off_is_not_the_next_any_more(clinic: Clinic) -> None:
+    first, second, third = await booked(clinic, FIRST, FIRST + 3 * DAY, FIRST + 6 * DAY)
+    assert [each.next_visit_id for each in (await board(clinic)).visits] == [second.id]
+    await change(clinic, "CancelVisit", second.id, reason=events_pb2.CANCELLATION_REASON_PATIENT)
+    [shown] = (await board(clinic)).visits
+    assert (shown.visit.id, shown.next_visit_id, shown.next_visit_time) == (first.id, third.id, third.start_time)
+
+
 async def test_a_patients_second_visit_of_the_day_is_the_next_even_of_another_course(clinic: Clinic) -> None:
     patient_id = await clinic.add_patient()
     first, _ = await booked(clinic, FIRST, FIRST + 3 * DAY, patient_id=patient_id)

@@ -395,3 +395,9 @@ def test_the_work_grows_no_faster_than_the_days_and_the_resources() -> None:
     assert steps(large, short)[1] == 4 * few_bits
     kept = replace(short, same=("nurse",))
     assert steps(large, kept)[0] <= 1.1 * 4 * steps(place, kept)[0]
+
+
+def test_few_of_all_pairs_of_a_nurse_and_a_room_are_reckoned() -> None:
+    place = busy.place(16, 24)
+    kept = replace(busy.wish(), same=("nurse", "room"))
+    assert steps(place, kept)[0] <= 16 * 16 / 4 * steps(place, busy.wish())[0]

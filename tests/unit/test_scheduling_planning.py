@@ -298,6 +298,18 @@ def test_a_window_that_the_calendar_does_not_keep_is_named() -> None:
     assert [(each.field, each.rule) for each in refused.value.violations] == [("induction", "OUTSIDE_WINDOW")]
 
 
+def test_a_window_that_binds_is_named_and_not_the_nurse_who_is_to_be_the_same() -> None:
+    off = replace(WORKING, time_off=(Days(date(2027, 3, 4), date(2027, 3, 4)),))
+    template = six(window_days=5)
+    treatment = template["visit_types"][1]
+    [nurse, *others] = treatment["requirements"]
+    same = {**treatment, "requirements": [{**nurse, "same_across_visits": True}, *others]}
+    template = {**template, "visit_types": [template["visit_types"][0], same]}
+    with pytest.raises(PlanNotFound) as refused:
+        plans(with_(off), template=template, phases=(), latest=date(2027, 3, 2))
+    assert [(each.field, each.rule) for each in refused.value.violations] == [("induction", "OUTSIDE_WINDOW")]
+
+
 def test_a_visit_due_by_another_phase_is_on_its_day_and_beside_the_others() -> None:
     """A month after the last induction visit, as a month has its days: of 31 January that is 28 February."""
     anchor = {"phase_code": "induction", "months": 1, "tolerance_days": 3}
@@ -411,6 +423,18 @@ def test_the_days_of_a_courses_next_visit_follow_from_those_that_stand() -> None
     assert spacing(template, "induction", [], DENVER) == Between(date.min, date.max)
     with pytest.raises(PhasesOutsideProtocol):
         spacing(template, "booster", visits, DENVER)
+
+
+def test_only_the_first_visit_of_a_phase_keeps_the_distance_at_which_that_is_entered() -> None:
+    entry_gap = {"days_min": 0, "days_preferred": 7, "days_max": 30}
+    phases = [TEMPLATE["phases"][0], {**TEMPLATE["phases"][1], "gap_days_min": 2, "entry_gap": entry_gap}]
+    template = domain_template({**TEMPLATE, "phases": phases})
+    visits = [course_visit("assessment", local(3, 2, 9))]
+    assert spacing(template, "induction", visits, DENVER) == Between(date(2027, 3, 2), date(2027, 4, 1))
+    visits.append(course_visit("induction", local(3, 9, 9)))
+    its = template.phase("induction")
+    longest = date(2027, 3, 9) + timedelta(days=its.gap_days_max)
+    assert spacing(template, "induction", visits, DENVER) == Between(date(2027, 3, 11), longest)
 
 
 def course_visit(phase_code: str, start: datetime) -> Visit:

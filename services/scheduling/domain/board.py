@@ -127,7 +127,8 @@ def resources_of(
     current, following = dict[UUID, list[UUID]](), dict[UUID, Next]()
     for each, standing in zip(visits, standings, strict=True):
         for id, kind in each.taken:
-            rows.setdefault(id, BoardResource(id, kind, ""))
+            if id not in rows:
+                rows[id] = BoardResource(id, kind, "")
         if standing.current is not None:
             for id in segment_resources(each, each.type.segments[standing.current]):
                 current.setdefault(id, []).append(each.visit.id)

@@ -22,6 +22,7 @@ from services.scheduling.domain.board import (
     Begun,
     BoardResource,
     BoardVisit,
+    Next,
     minutes_until,
     next_visits,
     resources_of,
@@ -99,16 +100,15 @@ def _fill(board: pb.DayBoard, site: BoardSite, visits: Sequence[BoardVisit], now
     spelling = _Spelling()
     following, standings = next_visits(visits), [standing_of(each, now) for each in visits]
     for each, standing in zip(visits, standings, strict=True):
-        wire = board.visits.add()
-        wire.CopyFrom(_visit(each))
+        board.visits.append(_visit(each))
+        wire, next = board.visits[-1], following.get(each.visit.id)
         if standing.current is not None:
             wire.current_segment = standing.current
         if standing.due:
             wire.due_time.CopyFrom(spelling.time(standing.due))
             wire.minutes_left = minutes_until(standing.due, now)
-        if next := following.get(each.visit.id):
-            wire.next_visit_id = spelling.visit(next.visit_id)
-            wire.next_visit_time.CopyFrom(spelling.time(next.start))
+        if next and next is not each.next_of_course:
+            _set_next(wire, next)
     board.resources.extend(_resource(each, spelling) for each in resources_of(site.resources, visits, standings))
 
 
@@ -131,15 +131,23 @@ class _Spelling:
 
 @lru_cache(maxsize=VISITS_KEPT)
 def _visit(each: BoardVisit) -> pb.BoardVisit:
-    """Without what depends on the hour and on other visits. A board is read all day, and few of its visits change."""
+    """Without what depends on the hour and on other courses. A board is read all day, and few of its visits change."""
     taken = [(to_wire("resource", id), kind) for id, kind in each.taken]
-    return pb.BoardVisit(
+    wire = pb.BoardVisit(
         visit=visit_to_wire(each.visit),
         segments=map(_segment, segments_of(each)),
         room_ids=[id for id, kind in taken if kind is ResourceKind.ROOM],
         staff_ids=[id for id, kind in taken if kind is ResourceKind.STAFF],
         equipment_ids=[id for id, kind in taken if kind is ResourceKind.EQUIPMENT],
     )
+    if each.next_of_course:
+        _set_next(wire, each.next_of_course)
+    return wire
+
+
+def _set_next(wire: pb.BoardVisit, next: Next) -> None:
+    wire.next_visit_id = to_wire("visit", next.visit_id)
+    wire.next_visit_time.CopyFrom(to_timestamp(next.start))
 
 
 def _segment(begun: Begun) -> pb.BoardSegment:

@@ -1,16 +1,16 @@
-"""A site's day, in two statements: the site, then its visits."""
+"""A site's day, in two statements: the site, then its visits; and a third for those that are new to the process."""
 
 import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import ARRAY, Text, any_, cast, func, or_, select, true
+from sqlalchemy import ARRAY, BigInteger, Text, Uuid, any_, cast, func, literal_column, or_, select, true
 
 from chassis.ids import read_id, to_wire
 from chassis.sql import Statement, param
@@ -21,7 +21,7 @@ from services.scheduling.domain.hours import DAY, DAY_MINUTES, instant
 from services.scheduling.domain.protocols import Template
 from services.scheduling.domain.resources import ResourceKind
 from services.scheduling.domain.sites import SiteNotFound
-from services.scheduling.domain.visits import Status
+from services.scheduling.domain.visits import Status, Visit
 from services.scheduling.store.changes import MARK, SITE, mark_of
 from services.scheduling.store.protocols import ProtocolStore, kept_template
 from services.scheduling.store.sites import CHAIN, LIMIT
@@ -53,6 +53,32 @@ BOARD_SITE = Statement(
 )
 
 _start, _end = param("start_time", Instant), param("end_time", Instant)
+# Another one whenever the row is: no transaction writes a visit's changes of status without the visit.
+_written = cast(cast(literal_column("visit.xmin"), Text), BigInteger).label("written")
+_other = visit.alias("other")
+_following = (
+    select(_other.c.id.label("next_id"), _other.c.start_at.label("next_start_at"))
+    .where(_other.c.chain_id == CHAIN, _other.c.course_id == visit.c.course_id, _other.c.start_at > visit.c.start_at)
+    .where(_other.c.status == any_(param("expected", ARRAY(Text))))
+    .order_by(_other.c.start_at, _other.c.id)
+    .limit(1)
+    .lateral("following")
+)
+# Nothing is planned to last longer than a day: who is there at `start_time` began within the day before.
+BOARD_VISITS = Statement(
+    select(visit.c.id, _written, *_following.c)
+    .select_from(visit.outerjoin(_following, true()))
+    .where(
+        visit.c.chain_id == CHAIN,
+        visit.c.site_id == SITE,
+        visit.c.start_at > _start - DAY,
+        visit.c.start_at < _end,
+        or_(visit.c.end_at > _start, visit.c.status == any_(param("there", ARRAY(Text)))),
+    )
+    .order_by(visit.c.start_at, visit.c.id)
+    .limit(LIMIT)
+)
+
 _reached = (
     select(
         func.array_agg(visit_status_change.c.status).label("reached"),
@@ -68,34 +94,28 @@ _version = (
     .scalar_subquery()
     .label("protocol_version_id")
 )
-_other = visit.alias("other")
-_following = (
-    select(_other.c.id.label("next_id"), _other.c.start_at.label("next_start_at"))
-    .where(_other.c.chain_id == CHAIN, _other.c.course_id == visit.c.course_id, _other.c.start_at > visit.c.start_at)
-    .where(_other.c.status == any_(param("expected", ARRAY(Text))))
-    .order_by(_other.c.start_at, _other.c.id)
-    .limit(1)
-    .lateral("following")
-)
-# Nothing is planned to last longer than a day: who is there at `start_time` began within the day before.
-BOARD_VISITS = Statement(
-    select(visit, _version, *_reached.c, *_following.c)
-    .select_from(visit.outerjoin(_reached, true()).outerjoin(_following, true()))
-    .where(
-        visit.c.chain_id == CHAIN,
-        visit.c.site_id == SITE,
-        visit.c.start_at > _start - DAY,
-        visit.c.start_at < _end,
-        or_(visit.c.end_at > _start, visit.c.status == any_(param("there", ARRAY(Text)))),
-    )
-    .order_by(visit.c.start_at, visit.c.id)
-    .limit(LIMIT)
+WHOLE_VISITS = Statement(
+    select(visit, _written, _version, *_reached.c)
+    .select_from(visit.outerjoin(_reached, true()))
+    .where(visit.c.chain_id == CHAIN, visit.c.id == any_(param("visit_ids", ARRAY(Uuid))))
 )
 
 
 VISITS_KEPT = 4_000
 """As on the boards of twenty large sites."""
-_kept = OrderedDict[tuple[Any, ...], BoardVisit]()
+
+
+class Kept(NamedTuple):
+    """A visit as it was last read; whoever asks for it anew has seen its id among the visits of a day."""
+
+    written: int
+    protocol_version_id: UUID
+    visit: Visit
+    reached: Mapping[Status, datetime]
+    shown: BoardVisit | None = None
+
+
+_kept = OrderedDict[UUID, Kept]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +152,13 @@ class BoardStore(ProtocolStore):
         )
         if len(found) > VISITS_MAX:
             raise BoardTooLarge(visits_max=VISITS_MAX)
+        visits = {row["id"]: _kept[row["id"]] for row in found if _is_kept(row)}
+        if new := [row["id"] for row in found if row["id"] not in visits]:
+            visits |= {row["id"]: _whole(row) for row in await self.rows(WHOLE_VISITS, visit_ids=new)}
         templates = dict(at.forms)
-        for id in {row["protocol_version_id"] for row in found} - templates.keys():
+        for id in {each.protocol_version_id for each in visits.values()} - templates.keys():
             templates[id] = (await self.version(id)).template
-        return [_visit(row, templates[row["protocol_version_id"]]) for row in found]
+        return [_of_today(row, visits[row["id"]], templates) for row in found if row["id"] in visits]
 
 
 def _resource(data: Sequence[str]) -> BoardResource:
@@ -143,21 +166,26 @@ def _resource(data: Sequence[str]) -> BoardResource:
     return BoardResource(read_id(id), ResourceKind(kind), display_name)
 
 
-def _visit(row: Record, template: Template) -> BoardVisit:
-    """Of one that did not change since it was last read, what was made of it then."""
-    visit_type = template.visit_type(row["visit_type_code"])
-    columns = (tuple(value) if isinstance(value, list) else value for value in row.values())
-    key = (id(visit_type), *columns)  # No other has that id: what is kept holds the type.
-    if key in _kept:
-        _kept.move_to_end(key)
-        return _kept[key]
+def _is_kept(row: Record) -> bool:
+    kept = _kept.get(row["id"])
+    return kept is not None and kept.written == row["written"]
+
+
+def _whole(row: Record) -> Kept:
     reached = zip(row["reached"] or (), row["reached_at"] or (), strict=True)
-    found = _kept[key] = BoardVisit(
-        visit_of(row),
-        visit_type,
-        {Status(status): at for status, at in reached},
-        Next(row["next_id"], row["next_start_at"]) if row["next_id"] else None,
-    )
+    times = {Status(status): at for status, at in reached}
+    return Kept(row["written"], row["protocol_version_id"], visit_of(row), times)
+
+
+def _of_today(row: Record, kept: Kept, templates: Mapping[UUID, Template]) -> BoardVisit:
+    """The same object as the last time, unless something about it is another."""
+    visit_type = templates[kept.protocol_version_id].visit_type(kept.visit.visit_type_code)
+    next, shown = Next(row["next_id"], row["next_start_at"]) if row["next_id"] else None, kept.shown
+    if shown is None or shown.type is not visit_type or shown.next_of_course != next:
+        shown = BoardVisit(kept.visit, visit_type, kept.reached, next)
+        kept = kept._replace(shown=shown)
+    _kept[row["id"]] = kept
+    _kept.move_to_end(row["id"])
     if len(_kept) > VISITS_KEPT:
         _kept.popitem(last=False)
-    return found
+    return shown

@@ -19,8 +19,8 @@ PLACES_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """One visit in conflict, the calendar around it, and between what it has to be: not before `release`, and over by
-    `until`, where other visits are that were asked for. What those take is not in the calendar."""
+    """One visit in conflict, the calendar around all that are, and between what it has to be: not before `release`, and
+    over by `until`, where other visits are that were asked for. What those take is not in the calendar."""
 
     index: int
     place: Place
@@ -51,25 +51,28 @@ async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequen
     standing = (await store.course(command.course_id)).standing(now) if command.course_id else ()
     layouts = command.layouts(terms)
     stops = terms.stops(layouts, [visit for visit in standing if visit.phase_code in terms.template.order])
-    found = []
+    wanted = dict[int, Between]()
     for index in indexes[:VISITS_MAX]:
         stop = next(stop for stop in stops if stop.index == index)
         first, last = days_of(stop, stops if stop.phase.code else [stop], REACH_DAYS)
-        first = max(first, terms.today(now))
-        if first <= last:
-            reach = first - DAY, last + 2 * DAY
-            place = await store.place_of_days(command.site_id, version, command.patient_id, *reach, pinned=pinned)
-            found.append(
-                Elsewhere(
-                    index,
-                    place,
-                    layouts[index],
-                    Between(first, last),
-                    release=layouts[index - 1].hold.end if index else None,
-                    until=layouts[index + 1].stay.start if index + 1 < len(layouts) else None,
-                )
-            )
-    return found
+        days = Between(max(first, terms.today(now)), last)
+        if not days.empty:
+            wanted[index] = days
+    if not wanted:
+        return []
+    reach = min(each.first for each in wanted.values()) - DAY, max(each.last for each in wanted.values()) + 2 * DAY
+    place = await store.place_of_days(command.site_id, version, command.patient_id, *reach, pinned=pinned)
+    return [
+        Elsewhere(
+            index,
+            place,
+            layouts[index],
+            days,
+            release=layouts[index - 1].hold.end if index else None,
+            until=layouts[index + 1].stay.start if index + 1 < len(layouts) else None,
+        )
+        for index, days in wanted.items()
+    ]
 
 
 def places(found: Sequence[Elsewhere], now: datetime) -> list[tuple[int, list[PlannedVisit]]]:

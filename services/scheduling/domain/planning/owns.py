@@ -1,6 +1,6 @@
 """What a visit's start costs by itself: its weekday, its time of day, and who is not the one of the other visits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
@@ -8,7 +8,6 @@ from uuid import UUID
 
 from services.scheduling.domain.planning.calendars import Cells, set_bits
 from services.scheduling.domain.planning.scores import CHANGE_COST, time_cost, weekday_cost
-from services.scheduling.domain.planning.starts import Starts
 from services.scheduling.domain.planning.wishes import Tastes
 
 NEVER = 1 << 40
@@ -88,22 +87,28 @@ class DayTastes:
 
 
 def own_of(
-    starts: Starts, mains: Mapping[str, UUID], soft: frozenset[str], days: DayTastes, cells: Cells, without: int = 0
+    words: Callable[[Mapping[str, UUID]], Sequence[int]],
+    mains: Mapping[str, UUID],
+    soft: frozenset[str],
+    days: DayTastes,
 ) -> Own:
-    """Of a visit that should have `mains`; those that are not `soft` it must have. `without`: no start in these."""
-    keys = [each.key for each in starts.visit_type.requirements if each.key in mains]
-    waived = [key for key in keys if key in soft]
+    """Of a visit that should have `mains`; those that are not `soft` it must have.
+
+    `words`: its starts by day, given the resources that it must have.
+    """
+    waived = [key for key in mains if key in soft]
     tiers = list[Tier]()
     for count in range(len(waived) + 1):
         for left_out in combinations(waived, count):
-            fixed = {key: mains[key] for key in keys if key not in left_out}
-            words = cells.by_day(starts.given(fixed) & ~without)
-            tiers.append(Tier(CHANGE_COST * count, fixed, words))
+            fixed = {key: id for key, id in mains.items() if key not in left_out}
+            tiers.append(Tier(CHANGE_COST * count, fixed, words(fixed)))
     row = list[int]()
-    for day in range(len(cells.days)):
+    for day, weekday in enumerate(days.weekday):
         best = NEVER
         for tier in tiers:
-            if tier.words[day] and tier.cost < best:
-                best = min(best, tier.cost + days.cheapest(day, tier.words[day]))
+            if tier.cost + weekday >= best:
+                break  # Those that follow cost no less.
+            if word := tier.words[day]:
+                best = min(best, tier.cost + days.cheapest(day, word))
         row.append(best)
     return Own(tiers, row, days)

@@ -2,13 +2,15 @@
 
 A row holds a number for each day. Two days apart the time of day is free, so that a row of the cheapest starts is
 enough. On the same day, and on the next where a visit runs over midnight, each start is looked at for itself. Where a
-phase has a window that its gaps do not keep by themselves, there is a row for each number of days left of it.
+phase has a window that its gaps do not keep by themselves, there is a row for each number of days left of it: several
+times the work, so that windows are left out of account until a cheapest way does not keep one.
 """
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property, partial
 from typing import NamedTuple
 from uuid import UUID
 
@@ -63,7 +65,10 @@ class Field:
             for i, phase in enumerate(self._inner)
         ]
         """Days left of its phase's window when a visit is the first of it; or all that the gaps can ever use."""
+        self.unbound = [self.longest(i) for i in range(len(self._inner))]
+        """The same, had no phase a window."""
         self._owns: dict[tuple[object, ...], Own] = {}
+        self._words: dict[tuple[object, ...], Sequence[int]] = {}
         self._coupled = [self._is_coupled(i) for i in range(len(outlined.chain))]
         self._dues = [self._dues_of(phase) for phase in outlined.beside]
 
@@ -75,17 +80,21 @@ class Field:
         return self.cells.cells(self.types[visit].minutes)
 
     def own(self, visit: int, mains: Mapping[str, UUID], soft: frozenset[str], without: int) -> Own:
+        """`without`: no start in these cells."""
         visit_type = self.types[visit]
-        fixed = tuple((each.key, mains[each.key]) for each in visit_type.requirements if each.key in mains)
-        key = (visit_type.code, fixed, without)
+        its = {each.key: mains[each.key] for each in visit_type.requirements if each.key in mains}
+        key = (visit_type.code, tuple(its.items()), without)
         if key not in self._owns:
-            self._owns[key] = own_of(self.starts(visit), mains, soft, self.tastes, self.cells, without)
+            self._owns[key] = own_of(partial(self.words, visit, without=without), its, soft, self.tastes)
             self.steps += len(self.cells.days) * len(self._owns[key].tiers)
         return self._owns[key]
 
-    def words(self, visit: int) -> Sequence[int]:
-        """The visit's starts by day, whoever is with it."""
-        return self.own(visit, {}, frozenset(), 0).tiers[0].words
+    def words(self, visit: int, fixed: Mapping[str, UUID], without: int = 0) -> Sequence[int]:
+        """The visit's starts by day, some requirements being met by one resource only."""
+        key = (self.types[visit].code, tuple(fixed.items()), without)
+        if key not in self._words:
+            self._words[key] = self.cells.by_day(self.starts(visit).given(fixed) & ~without)
+        return self._words[key]
 
     def coupled(self, visit: int) -> bool:
         """Whether the next visit may be so near that its start depends on this one's."""
@@ -117,7 +126,7 @@ class Field:
             return False
         if chain[i + 1].gap_days_min == 0:
             return True
-        these, next_ones = (self.cells.by_day(self.starts(n).together) for n in (i, i + 1))
+        these, next_ones = (self.words(n, {}) for n in (i, i + 1))
         for day, after in enumerate(self.cells.midnights[1 : len(these)]):
             late, early = these[day], next_ones[day + 1]
             if late and early:
@@ -157,7 +166,10 @@ class Node(NamedTuple):
 
 
 class Paths:
-    """`mains` are the course's own resources, by requirement key; `without` has starts that a visit may not have."""
+    """`mains` are the course's own resources, by requirement key; `without` has starts that a visit may not have.
+
+    They cost at most what those do that keep the phases' windows.
+    """
 
     def __init__(
         self,
@@ -165,8 +177,12 @@ class Paths:
         mains: Mapping[str, UUID],
         soft: frozenset[str],
         without: Mapping[int, int] | None = None,
+        *,
+        windowed: bool = False,
     ) -> None:
         self._field, self._nodes = field, dict[tuple[int, int], Node]()
+        self._windows = field.windows if windowed else field.unbound
+        self._in_windows = partial(Paths, field, mains, soft, without, windowed=True)
         self._chain, self._count = field.outline.chain, len(field.outline.chain)
         self.owns = [field.own(visit, mains, soft, (without or {}).get(visit, 0)) for visit in range(len(field.types))]
         self._anchored = [self._anchored_row(i) for i in range(self._count)]
@@ -178,9 +194,23 @@ class Paths:
         """What the cheapest course costs by its first day; NEVER or more: there is none."""
         self.cheapest = min(self.firsts)
 
+    @cached_property
+    def in_windows(self) -> "Paths":
+        """Those that keep the phases' windows."""
+        return self._in_windows()
+
+    def keep_windows(self, spots: Sequence[Spot]) -> bool:
+        """Whether the path does."""
+        began = dict[str, int]()
+        for phase, spot in zip(self._chain, spots, strict=False):
+            first = began.setdefault(phase.code, spot.day)
+            if phase.window_days and spot.day - first >= phase.window_days:
+                return False
+        return True
+
     def path(self, first_day: int) -> list[Spot]:
         """Of the cheapest course that begins on that day."""
-        spots, day, left, release = list[Spot](), first_day, self._field.windows[0], 0
+        spots, day, left, release = list[Spot](), first_day, self._windows[0], 0
         for i in range(self._count):
             cell, pinned = self._start(i, left, day, release)
             spots.append(Spot(i, day, cell, pinned))
@@ -190,7 +220,7 @@ class Paths:
         return spots + [self._beside(n, spots) for n in range(len(self._field.outline.beside))]
 
     def _root(self) -> Sequence[int]:
-        left = self._field.windows[0]
+        left = self._windows[0]
         if left < self._field.shortest(0):
             return [NEVER] * self._field.first_days
         return self._node(0, left).row
@@ -289,7 +319,7 @@ class Paths:
     def _left(self, i: int, left: int, gap: int) -> int:
         """Of the window at visit `i + 1`, if there were `left` at visit `i`; less than 0: the rest does not fit."""
         same = self._chain[i].code == self._chain[i + 1].code
-        left = min(left - gap, self._field.longest(i + 1)) if same else self._field.windows[i + 1]
+        left = min(left - gap, self._field.longest(i + 1)) if same else self._windows[i + 1]
         return left if left >= self._field.shortest(i + 1) else -1
 
     def _anchored_row(self, i: int) -> list[int]:

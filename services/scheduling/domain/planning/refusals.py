@@ -75,14 +75,14 @@ def impasse(field: Field) -> Impasse:
     for n in range(len(field.outline.beside)):
         visit = len(chain) + n
         due = sorted({day for last in range(len(field.cells.days)) for day in _due(field, n, last)})
-        if not any(field.words(visit)[day] for day in due):
+        if not any(field.words(visit, {})[day] for day in due):
             return _impasse(field, visit, due)
     return Impasse(len(field.types) - 1, None, None, tuple(_between_visits(field)))
 
 
 def _reach(field: Field, i: int, before: Mapping[int, int], days: Iterable[int]) -> Iterator[tuple[int, int]]:
     """Days that visit `i` can be on, each with its earliest start."""
-    phase, words, midnights = field.outline.chain[i], field.words(i), field.cells.midnights
+    phase, words, midnights = field.outline.chain[i], field.words(i, {}), field.cells.midnights
     for day in days:
         gaps = range(phase.gap_days_min, phase.gap_days_max + 1)
         release = min((before[day - gap] for gap in gaps if day - gap in before), default=0) if i else 0
@@ -146,8 +146,8 @@ def _obstacle(
 
 def _between_visits(field: Field) -> Iterator[Obstacle]:
     """Each visit has its starts, but not all of them together."""
-    relaxed, (hard, _) = Paths(field, {}, frozenset()), kept_keys(field)
-    if relaxed.cheapest < NEVER and hard:
+    anyone, (hard, _) = Paths(field, {}, frozenset()).in_windows, kept_keys(field)
+    if anyone.cheapest < NEVER and hard:
         for key in hard:
             phase = next(
                 phase

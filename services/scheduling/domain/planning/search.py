@@ -1,8 +1,10 @@
 """The best plans over all places: best first, each thing looked at only when nothing cheaper is left.
 
-What waits is a course whose own resources are given for some requirements (its cost is at least that of the cheapest
-path), or one first day of a course whose resources are all given. A bound is never above what comes of it, so that the
-first plan to come out is the best. Deterministic: the bound of the work is a count, not a clock.
+What waits is a course whose own resources are given for some requirements or for all. Its cost is at least that of the
+cheapest path; before its paths are reckoned, at least that of the course it comes from, and of one that keeps to its
+last resource alone. A bound is never above what comes of it, so that the first plan to come out is the best. First days
+that have a plan are no bound any more, so that most courses are never reckoned. Deterministic: the bound of the work is
+a count, not a clock.
 """
 
 import dataclasses
@@ -46,10 +48,27 @@ class Kept:
     open_keys: tuple[str, ...]
     """Of which the resource is not chosen yet."""
     soft: frozenset[str]
+    firsts: Sequence[int]
+    """What it costs at least by its first day; NEVER or more: it is not to begin then."""
     without: Mapping[int, int] = dataclasses.field(default_factory=dict)
     """Starts that a visit may not have, since another is at the same time."""
-    first_day: int | None = None
     paths: Paths | None = None
+
+    @property
+    def rank(self) -> int:
+        """Of courses that may cost the same, what is nearest to being a plan comes first."""
+        return 2 * len(self.open_keys) + (self.paths is None)
+
+    def at_least(self, firsts: Sequence[int]) -> Sequence[int]:
+        """The higher of two bounds, by first day."""
+        return list(map(max, self.firsts, firsts))
+
+    def on(self, first_day: int) -> Sequence[int]:
+        """The bounds of courses that begin on that day."""
+        return [cost if day == first_day else NEVER for day, cost in enumerate(self.firsts)]
+
+    def not_on(self, first_day: int) -> Sequence[int]:
+        return [NEVER if day == first_day else cost for day, cost in enumerate(self.firsts)]
 
 
 class Crowded(NamedTuple):
@@ -64,59 +83,77 @@ class Crowded(NamedTuple):
 class Search:
     def __init__(self, fields: Sequence[Field], plans_max: int = PLANS_MAX, steps_max: int = STEPS_MAX) -> None:
         self._fields, self._plans_max, self._steps_max = fields, plans_max, steps_max
-        self._waiting: list[tuple[int, int, int, int, Kept, int]] = []
+        self._waiting: list[tuple[int, int, int, int, Kept]] = []
         self._pushed = 0
+        self._taken = set[tuple[UUID, int]]()
+        """Sites and first days that have their plan."""
+        self._alone: dict[tuple[UUID, str, UUID], Sequence[int]] = {}
 
     def found(self) -> Found:
-        plans, taken = list[Plan](), set[tuple[UUID, int]]()
+        plans = list[Plan]()
         for each in self._fields:
             hard, soft = kept_keys(each)
-            self._reckon(Kept(each, {}, (*hard, *soft), frozenset(soft)))
+            self._await(Kept(each, {}, (*hard, *soft), frozenset(soft), [0] * each.first_days))
         while self._waiting and len(plans) < self._plans_max:
             if sum(each.steps for each in self._fields) > self._steps_max:
                 return Found(plans, proven=False)
-            *_, kept, day = heappop(self._waiting)
-            if day < 0:
-                self._open(kept)
-            elif (kept.field.place.site_id, day) not in taken and (plan := self._settled(kept, day)):
+            _, _, day, _, kept = heappop(self._waiting)
+            if (kept.field.place.site_id, day) in self._taken:
+                self._await(kept)
+            elif plan := self._went_on(kept, day):
                 plans.append(plan)
-                taken.add((plan.site_id, day))
+                self._taken.add((plan.site_id, day))
         return Found(plans)
+
+    def _went_on(self, kept: Kept, day: int) -> Plan | None:
+        """One step with a course that costs the least if it begins on that day."""
+        if kept.paths is None:
+            self._reckon(kept, Paths(kept.field, kept.mains, kept.soft, kept.without))
+        elif not kept.paths.keep_windows(spots := kept.paths.path(day)):
+            self._reckon(kept, kept.paths.in_windows)
+        elif kept.open_keys:
+            self._open(kept)
+        else:
+            self._await(replace(kept, firsts=kept.not_on(day)))
+            return self._settled(kept, kept.paths, day, spots)
+        return None
+
+    def _reckon(self, kept: Kept, paths: Paths) -> None:
+        self._await(replace(kept, paths=paths, firsts=kept.at_least(paths.firsts)))
 
     def _open(self, kept: Kept) -> None:
         """A course for each resource that its next requirement could keep to."""
         key, *rest = kept.open_keys
         for id in candidates(kept.field, key, soft=key in kept.soft):
-            self._reckon(replace(kept, mains={**kept.mains, key: id}, open_keys=tuple(rest)))
+            firsts = kept.at_least(self._firsts_alone(kept, key, id)) if kept.mains else kept.firsts
+            mains = {**kept.mains, key: id}
+            self._await(replace(kept, mains=mains, open_keys=tuple(rest), firsts=firsts, paths=None))
 
-    def _reckon(self, kept: Kept) -> None:
-        paths = Paths(kept.field, kept.mains, kept.soft, kept.without)
-        kept = replace(kept, paths=paths)
-        if kept.open_keys:
-            self._push(paths.cheapest, 1, kept, -1)
-            return
-        for day, cost in enumerate(paths.firsts):
-            if kept.first_day in (None, day):
-                self._push(cost, 0, kept, day)
+    def _firsts_alone(self, kept: Kept, key: str, id: UUID) -> Sequence[int]:
+        """Bounds of a course that keeps to one resource only: what keeps to others too costs no less."""
+        at = kept.field.place.site_id, key, id
+        if at not in self._alone:
+            self._alone[at] = Paths(kept.field, {key: id}, kept.soft).firsts
+        return self._alone[at]
 
-    def _push(self, cost: int, rank: int, kept: Kept, day: int) -> None:
+    def _await(self, kept: Kept) -> None:
+        site_id = kept.field.place.site_id
+        bounds = ((cost, day) for day, cost in enumerate(kept.firsts) if (site_id, day) not in self._taken)
+        cost, day = min(bounds, default=(NEVER, 0))
         if cost < NEVER:
             self._pushed += 1
-            heappush(self._waiting, (cost, rank, max(day, 0), self._pushed, kept, day))
+            heappush(self._waiting, (cost, kept.rank, day, self._pushed, kept))
 
-    def _settled(self, kept: Kept, day: int) -> Plan | None:
+    def _settled(self, kept: Kept, paths: Paths, day: int, spots: list[Spot]) -> Plan | None:
         """The plan, or, where visits with anchors cannot be beside the others, courses without these starts."""
-        assert kept.paths
-        spots = kept.paths.path(day)
         near = crowded(kept.field, spots)
-        choices = {spot.visit: set(self._cells(kept, spot)) for spot in near}
+        choices = {spot.visit: set(self._cells(kept.field, paths, spot)) for spot in near}
         placed = apart(kept.field, near, choices, ())
         if placed is not None:
             chosen = {spot.visit: spot for spot in placed}
             spots = [chosen.get(spot.visit, spot) for spot in spots]
-            owns = kept.paths.owns
             fixed = [
-                owns[spot.visit].tier_of(spot.day, spot.cell - kept.field.cells.midnights[spot.day]).fixed
+                paths.owns[spot.visit].tier_of(spot.day, spot.cell - kept.field.cells.midnights[spot.day]).fixed
                 for spot in spots
             ]
             return plan_of(kept.field, spots, fixed, kept.mains)
@@ -140,16 +177,15 @@ class Search:
             ]
         for visit, bits in ways:
             without = {**kept.without, visit: kept.without.get(visit, 0) | bits & cells.all}
-            self._reckon(replace(kept, without=without, first_day=first_day))
+            self._await(replace(kept, without=without, firsts=kept.on(first_day), paths=None))
 
-    def _cells(self, kept: Kept, spot: Spot) -> Iterator[int]:
+    def _cells(self, field: Field, paths: Paths, spot: Spot) -> Iterator[int]:
         """Starts of the spot's day that cost the path no more."""
-        assert kept.paths
         if spot.pinned:
             yield spot.cell
             return
-        midnight = kept.field.cells.midnights[spot.day]
-        yield from (midnight + bit for bit in set_bits(kept.paths.owns[spot.visit].best(spot.day)))
+        midnight = field.cells.midnights[spot.day]
+        yield from (midnight + bit for bit in set_bits(paths.owns[spot.visit].best(spot.day)))
 
 
 def crowded(field: Field, spots: Sequence[Spot]) -> list[Spot]:
