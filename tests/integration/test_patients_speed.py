@@ -83,7 +83,7 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: Desk) -> None:
     budget = {
         "create": (desk.create(), 6),
         "create with an identifier": (desk.create(identifiers=[{"system": "urn:new", "value": "x"}]), 7),
-        "get": (desk.get(created.id), 3),
+        "get": (desk.get(created.id), 1),
         "update": (desk.update(created, prefix="Dr."), 7),
         "search": (desk.search(name="ana", page_size=1), 4),
         "search with few hits": (desk.search(name="ana"), 5),

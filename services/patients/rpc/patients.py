@@ -38,6 +38,7 @@ from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
 from services.patients.rpc.matches import to_match
 from services.patients.rpc.permissions import to_present
 from services.patients.store import PatientsStore
+from services.patients.store.records import RECORD, patient_found
 from services.patients.store.search import Place
 from services.patients.use_cases import imports, records
 from services.patients.use_cases.imports import Imported
@@ -90,8 +91,8 @@ class PatientServicer:
 
     async def GetPatient(self, request: pb.GetPatientRequest, call: Call) -> pb.GetPatientResponse:
         patient_id = from_wire("patient", request.patient_id)
-        patient = await self._db.read(call, request, PatientsStore, lambda store: store.patient(patient_id))
-        return pb.GetPatientResponse(patient=to_patient(patient))
+        row = await self._db.read_row(call, request, PatientsStore, RECORD, patient_id=patient_id)
+        return pb.GetPatientResponse(patient=to_patient(patient_found(row, patient_id)))
 
     async def UpdatePatient(self, request: pb.UpdatePatientRequest, call: Call) -> pb.UpdatePatientResponse:
         command = ChangePatient(
@@ -161,7 +162,8 @@ class PatientServicer:
         self, request: pb.GetDocumentDetailsRequest, call: Call
     ) -> pb.GetDocumentDetailsResponse:
         patient_id = from_wire("patient", request.patient_id)
-        patient = await self._db.read(call, request, PatientsStore, lambda store: store.patient(patient_id))
+        row = await self._db.read_row(call, request, PatientsStore, RECORD, patient_id=patient_id)
+        patient = patient_found(row, patient_id)
         details = pb.DocumentDetails(
             patient_id=to_wire("patient", patient.id),
             given_names=patient.person.given_names,
