@@ -43,16 +43,12 @@ class Database:
         self._pool = pool
 
     @asynccontextmanager
-    async def transaction(
-        self, call: Call, *, read_only: bool = False, planned_once: bool = False
-    ) -> AsyncIterator[Connection]:
+    async def transaction(self, call: Call, *, read_only: bool = False) -> AsyncIterator[Connection]:
         """BEGIN and who may see what, which row-level security asks for, go in one round trip.
 
         As SET LOCAL, which is not planned: a SELECT of `set_config` costs three times as much.
-        `planned_once` spares the planning of statements that have one good plan whatever their values.
         """
-        mode = "force_generic_plan" if planned_once else "auto"
-        begin = [f"BEGIN {'READ ONLY' if read_only else ''}", f"SET LOCAL plan_cache_mode = '{mode}'"]
+        begin = [f"BEGIN {'READ ONLY' if read_only else ''}", "SET LOCAL plan_cache_mode = 'auto'"]
         for name, value in call.settings.items():  # An actor is whatever an issuer calls its users.
             quoted = value.replace("'", "''")  # `chassis.auth` refuses a NUL.
             begin.append(f"SET LOCAL app.{name} = '{quoted}'")
@@ -88,15 +84,7 @@ class Database:
 
         return await self._attempt(call, store_type, steps)
 
-    async def read(
-        self,
-        call: Call,
-        request: Message,
-        store_type: type[S],
-        work: Callable[[S], Awaitable[T]],
-        *,
-        planned_once: bool = False,
-    ) -> T:
+    async def read(self, call: Call, request: Message, store_type: type[S], work: Callable[[S], Awaitable[T]]) -> T:
         """What `work` reads, in a read-only transaction; or, if who saw it must be kept, with an audit row."""
         audited = call.audit == AUDIT_PHI_READ
 
@@ -107,7 +95,7 @@ class Database:
             await store.note_read(found)
             return found
 
-        return await self._attempt(call, store_type, steps, read_only=not audited, planned_once=planned_once)
+        return await self._attempt(call, store_type, steps, read_only=not audited)
 
     async def read_row(
         self, call: Call, request: Message, store_type: type[S], read: NotedRead, **values: Any
@@ -118,7 +106,21 @@ class Database:
             store.noting(request)
             return await store.noted_row(read, **values)
 
-        return await self._attempt(call, store_type, steps, one_statement=True)
+        return await self._attempt(call, store_type, steps, apart=True)
+
+    async def read_apart(
+        self, call: Call, request: Message, store_type: type[S], work: Callable[[S], Awaitable[T]]
+    ) -> T:
+        """What `work` reads by statements that are `Apart`, each a transaction by itself, with an audit row of it all:
+        two round trips less, where it does not matter whether all of them see the same instant."""
+
+        async def steps(store: S) -> T:
+            store.noting(request)
+            found = await work(store)
+            await store.note_read(found)
+            return found
+
+        return await self._attempt(call, store_type, steps, apart=True)
 
     async def effect(
         self,
@@ -154,19 +156,14 @@ class Database:
         steps: Callable[[S], Awaitable[T]],
         *,
         read_only: bool = False,
-        planned_once: bool = False,
-        one_statement: bool = False,
+        apart: bool = False,
     ) -> T:
         """Runs `steps` in one transaction, and again where PostgreSQL asks for it: they touch nothing but the store."""
         for _ in range(ATTEMPTS_MAX):
-            begun = (
-                self._pool.acquire(timeout=ACQUIRE_S)
-                if one_statement
-                else self.transaction(call, read_only=read_only, planned_once=planned_once)
-            )
+            begun = self._pool.acquire(timeout=ACQUIRE_S) if apart else self.transaction(call, read_only=read_only)
             try:
                 async with begun as conn:
-                    return await steps(store_type(conn, call))
+                    return await steps(store_type(conn, call, apart=apart))
             except RETRYABLE:
                 continue
             except asyncpg.IntegrityConstraintViolationError as error:

@@ -16,10 +16,13 @@ from chassis.call import Sites
 from chassis.db import ATTEMPTS_MAX
 from chassis.errors import DomainError, TryAgain
 from chassis.ids import from_wire, new_id, to_wire
+from chassis.sql import Statement
 from chassis.store import RequestIdReused
 from tests.support.notes import (
     ADD,
     ADD_LAST,
+    GET,
+    GET_APART,
     GET_NOTED,
     NoteFiled,
     NoteStore,
@@ -426,6 +429,7 @@ async def test_a_read_that_finds_nothing_leaves_no_audit_row(notes: Running) -> 
 CHANGE = 4  # begin, claim and lock, settle, commit
 READ = 4  # begin, note, audit, commit
 NOTED_ROW = 1
+APART = 2  # note, audit
 UNAUDITED_READ = 3
 REPLAY = 4  # begin, claim, earlier answer, commit
 
@@ -485,6 +489,30 @@ async def test_a_look_that_finds_nothing_in_one_round_trip_leaves_no_audit_row(n
     assert await notes.count("audit") == before
 
 
+async def looking_apart(notes: Running, note_id: str, statement: Statement, chain_id: UUID | None = None) -> list[Any]:
+    async def work(store: NoteStore) -> list[Any]:
+        return await store.rows(statement, id=from_wire("note", note_id))
+
+    call = replace(notes.inside("GetNote", audit=AUDIT_PHI_READ), chain_id=chain_id or notes.chain_id)
+    return await notes.db.read_apart(call, pb.GetNoteRequest(note_id=note_id), NoteStore, work)
+
+
+async def test_statements_apart_are_noted_together_and_take_a_round_trip_each(notes: Running) -> None:
+    note = (await create(notes, create_request(SITE))).note
+    [row] = await looking_apart(notes, note.id, GET_APART)
+    assert row["title"] == note.title
+    before = await notes.count("audit")
+    assert await round_trips(notes, looking_apart(notes, note.id, GET_APART)) == APART
+    assert await notes.count("audit") == before + 1
+    assert await looking_apart(notes, note.id, GET_APART, chain_id=new_id()) == []
+    await nothing_is_set(notes)
+
+
+async def test_a_statement_apart_that_is_told_of_no_chain_is_refused(notes: Running) -> None:
+    with pytest.raises(TypeError, match="of which chain"):
+        await looking_apart(notes, to_wire("note", new_id()), GET)
+
+
 async def test_what_a_transaction_was_told_is_gone_with_it(notes: Running) -> None:
     await create(notes, create_request(SITE))
     await nothing_is_set(notes)
@@ -495,5 +523,5 @@ async def nothing_is_set(notes: Running) -> None:
     async with notes.pool.acquire() as conn:
         for setting in ("app.chain", "app.sites", "app.patient", "app.actor", "app.roles"):
             assert not await conn.fetchval("SELECT current_setting($1, true)", setting), setting
-        assert await conn.fetchval("SHOW plan_cache_mode") == "auto"
+        assert await conn.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
         assert await conn.fetchval("SELECT count(*) FROM note") == 0

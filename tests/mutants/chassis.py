@@ -100,6 +100,7 @@ CHASSIS = [
     Mutant("chassis/call.py", '"*" if self.sites is None else ",".join(map(str, self.sites))', '"*"', ACCESS, "absent"),
     # A read of one row, noted in the same round trip.
     Mutant("chassis/store.py", 'param(f"app_{name}", Text), true())', 'param(f"app_{name}", Text), literal_column("false"))', ONCE, "one_round_trip"),
+    Mutant("chassis/store.py", "        elif self._apart:\n", "        elif False:\n", ONCE, "told_of_no_chain"),
     Mutant("chassis/store.py", ' or self._subjects.keys() - self._noted', '', SUBJECTS, "besides"),
     Mutant("chassis/store.py", "await self.rows(LOCK, lock_id=sorted(set(ids)))", "await self.rows(LOCK, lock_id=[])", ONCE, "no_claim"),
     # Away.
@@ -167,7 +168,7 @@ CHASSIS = [
     Mutant("chassis/housekeeping.py", 'param("before", Instant)', 'param("before", Instant) + timedelta(days=1)', HOUSEKEEPING, "once_it_is_older"),
     Mutant("chassis/tables.py", 'HOUSEKEEPING = {"outbox": "published_at"', 'HOUSEKEEPING = {"outbox": "created_at"', HOUSEKEEPING, "never_published"),
     # Values.
-    Mutant("chassis/sql.py", "if values.keys() != self._wanted:", "if False:", VALUES, "statement"),
+    Mutant("chassis/sql.py", "if values.keys() != self.wanted:", "if False:", VALUES, "statement"),
     Mutant("chassis/ids.py", ' or suffix[:1] > "7":', ":", VALUES, "no_id_of_the_kind"),
     Mutant("chassis/ids.py", "if prefix != kind", "if False", VALUES, "no_id_of_the_kind"),
     Mutant("chassis/ids.py", "if value and ID.fullmatch(value):", "if value:", VALUES, "place_of_an_id"),

@@ -32,7 +32,7 @@ from chassis.pages import Page
 from chassis.provision import provision
 from chassis.service import Service
 from chassis.sql import Statement, param, params
-from chassis.store import NotedRead, Store, settling
+from chassis.store import Apart, NotedRead, Store, settling
 from chassis.tables import chain_table, security, service_metadata
 from tests.support.servers import password_of
 
@@ -98,6 +98,7 @@ ADD_LAST = settling(_new_note.cte("new_note"))
 ADD = Statement(_new_note)
 _get = select(note).where(note.c.chain_id == param("chain_id"), note.c.id == param("id"))
 GET = Statement(_get)
+GET_APART = Apart(_get)
 GET_NOTED = NotedRead(_get, shown=lambda found: func.array_remove(array([found.c.patient_id]), None))
 _after = func.row(note.c.title, note.c.id) > func.row(param("title"), param("id"))
 LIST = Statement(
