@@ -154,7 +154,7 @@ CHASSIS = [
     Mutant("chassis/sealer.py", ' - {row["position"] for row in sealed}', '', SEALER, "has_no_seal"),
     Mutant("chassis/sealer.py", "    .limit(1)\n    .lateral", "    .lateral", SEALER, "one_entry"),
     Mutant("chassis/sealer.py", "if since > oldest and n not in seen", "if n not in seen", SEALER, "rolled_back"),
-    Mutant("chassis/sealer.py", "hashlib.sha256(previous + json", "hashlib.sha256(json", SEALER, "made_anew or slipped_in_with"),
+    Mutant("chassis/sealer.py", "hashlib.sha256(previous + _encode", "hashlib.sha256(_encode", SEALER, "made_anew or slipped_in_with"),
     Mutant("chassis/sealer.py", '        "actor": row["actor"],\n', "", SEALER, "changed_removed"),
     Mutant("chassis/sealer.py", '        "at": row["at"].isoformat(),\n', "", SEALER, "changed_removed"),
     Mutant("chassis/sealer.py", '        "position": row["position"],\n', "", SEALER, "changed_removed"),

@@ -229,7 +229,7 @@ PATIENTS = [
     Mutant("services/patients/store/accesses.py", '        if await self.row(IS_SEEN, patient_id=patient_id) is None:\n', '        if False:\n', I_PATIENTS_ACCESSES, "only_those"),
     Mutant("services/patients/store/accesses.py", '        audit_subject.c.position < param("before", BigInteger),\n', '        param("before", BigInteger).is_not(None),\n', I_PATIENTS_ACCESSES, "in_pages"),
     Mutant("services/patients/store/accesses.py", '        audit_subject.c.subject_id == EACH_ID.c.id,\n', '', I_PATIENTS_ACCESSES, "names_every"),
-    Mutant("services/patients/rpc/patients.py", '            return page.cut(found, key=lambda each: _place(each[1]))\n', '            store.saw(*(card.id for card, _ in found))\n            return page.cut(found, key=lambda each: _place(each[1]))\n', I_PATIENTS_SEARCH, "audit_row"),
+    Mutant("services/patients/rpc/patients.py", 'store.saw(*(card.id for card in cards))', 'store.saw(*(row["id"] for row in found))', I_PATIENTS_SEARCH, "audit_row"),
     Mutant("services/patients/rpc/patients.py", '                raise PatientRestricted()\n', '                pass\n', I_PATIENTS_RETENTION, "nothing_is_sent"),
     Mutant("services/patients/store/retention.py", 'RESTRICT = settling(_decided, _restricted, _hidden.cte("hidden_names"))', 'RESTRICT = settling(_decided, _restricted)', I_PATIENTS_RETENTION, "found_by_nobody"),
     Mutant("services/patients/store/retention.py", 'LIFT = settling(_decided, _restricted, *NEW_NAMES)', 'LIFT = settling(_decided, _restricted)', I_PATIENTS_RETENTION, "lifted"),
