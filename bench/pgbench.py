@@ -33,7 +33,7 @@ async def recorded(url: str, work: Callable[[Database], Awaitable[object]]) -> l
     def note(query: Any) -> None:
         queries.append((query.query, tuple(query.args or ())))
 
-    async with open_pool(url, size=1) as pool:
+    async with open_pool(url, size=1, planned_once=True) as pool:
         await work(Database(pool))  # Types are introspected once for each connection.
         async with pool.acquire() as conn:
             conn.add_query_logger(note)

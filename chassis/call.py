@@ -22,3 +22,14 @@ class Call:
     traceparent: str = ""
     patient_id: UUID | None = None  # Of a patient who calls for themselves: no other's rows exist for them.
     roles: frozenset[str] = frozenset()  # Those of the caller's that allow the call: "NURSE".
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Who may see what, as row-level security asks for it: `app.<name>` for the time of a transaction."""
+        return {
+            "chain": str(self.chain_id),
+            "sites": "*" if self.sites is None else ",".join(map(str, self.sites)),
+            "patient": str(self.patient_id or ""),
+            "actor": self.actor,
+            "roles": ",".join(sorted(self.roles)),
+        }

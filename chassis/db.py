@@ -7,17 +7,18 @@ import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import asyncpg
+from asyncpg import Record
 from google.protobuf.message import Message
 
 from atoll.common.v1.access_pb2 import AUDIT_PHI_READ
 from chassis.call import Call
 from chassis.errors import TryAgain
 from chassis.pool import Connection, Pool
-from chassis.store import Store
+from chassis.store import NotedRead, Store
 
 ATTEMPTS_MAX = 3
 ACQUIRE_S = 2.0
@@ -42,25 +43,18 @@ class Database:
         self._pool = pool
 
     @asynccontextmanager
-    async def transaction(
-        self, call: Call, *, read_only: bool = False, planned_once: bool = False
-    ) -> AsyncIterator[Connection]:
+    async def transaction(self, call: Call, *, read_only: bool = False) -> AsyncIterator[Connection]:
         """BEGIN and who may see what, which row-level security asks for, go in one round trip.
 
         As SET LOCAL, which is not planned: a SELECT of `set_config` costs three times as much.
-        `planned_once` spares the planning of statements that have one good plan whatever their values.
         """
-        mode = "force_generic_plan" if planned_once else "auto"
-        sites = "*" if call.sites is None else ",".join(map(str, call.sites))
-        actor = call.actor.replace("'", "''")  # Whatever an issuer calls its users; `chassis.auth` refuses a NUL.
+        begin = [f"BEGIN {'READ ONLY' if read_only else ''}", "SET LOCAL plan_cache_mode = 'auto'"]
+        for name, value in call.settings.items():  # An actor is whatever an issuer calls its users.
+            quoted = value.replace("'", "''")  # `chassis.auth` refuses a NUL.
+            begin.append(f"SET LOCAL app.{name} = '{quoted}'")
         async with self._pool.acquire(timeout=ACQUIRE_S) as conn:
             try:  # Around BEGIN and COMMIT too: who is cancelled there may leave a transaction open.
-                await conn.execute(
-                    f"BEGIN {'READ ONLY' if read_only else ''}; "
-                    f"SET LOCAL app.chain = '{call.chain_id}'; SET LOCAL app.sites = '{sites}'; "
-                    f"SET LOCAL app.patient = '{call.patient_id or ''}'; SET LOCAL app.actor = '{actor}'; "
-                    f"SET LOCAL app.roles = '{','.join(sorted(call.roles))}'; SET LOCAL plan_cache_mode = '{mode}'"
-                )
+                await conn.execute("; ".join(begin))
                 yield conn
                 await conn.execute("COMMIT")
             except BaseException:
@@ -90,15 +84,7 @@ class Database:
 
         return await self._attempt(call, store_type, steps)
 
-    async def read(
-        self,
-        call: Call,
-        request: Message,
-        store_type: type[S],
-        work: Callable[[S], Awaitable[T]],
-        *,
-        planned_once: bool = False,
-    ) -> T:
+    async def read(self, call: Call, request: Message, store_type: type[S], work: Callable[[S], Awaitable[T]]) -> T:
         """What `work` reads, in a read-only transaction; or, if who saw it must be kept, with an audit row."""
         audited = call.audit == AUDIT_PHI_READ
 
@@ -109,7 +95,32 @@ class Database:
             await store.note_read(found)
             return found
 
-        return await self._attempt(call, store_type, steps, read_only=not audited, planned_once=planned_once)
+        return await self._attempt(call, store_type, steps, read_only=not audited)
+
+    async def read_row(
+        self, call: Call, request: Message, store_type: type[S], read: NotedRead, **values: Any
+    ) -> Record | None:
+        """The row that `read` finds, noted, in one round trip: the statement is the transaction."""
+
+        async def steps(store: S) -> Record | None:
+            store.noting(request)
+            return await store.noted_row(read, **values)
+
+        return await self._attempt(call, store_type, steps, apart=True)
+
+    async def read_apart(
+        self, call: Call, request: Message, store_type: type[S], work: Callable[[S], Awaitable[T]]
+    ) -> T:
+        """What `work` reads by statements that are `Apart`, each a transaction by itself, with an audit row of it all:
+        two round trips less, where it does not matter whether all of them see the same instant."""
+
+        async def steps(store: S) -> T:
+            store.noting(request)
+            found = await work(store)
+            await store.note_read(found)
+            return found
+
+        return await self._attempt(call, store_type, steps, apart=True)
 
     async def effect(
         self,
@@ -145,13 +156,14 @@ class Database:
         steps: Callable[[S], Awaitable[T]],
         *,
         read_only: bool = False,
-        planned_once: bool = False,
+        apart: bool = False,
     ) -> T:
         """Runs `steps` in one transaction, and again where PostgreSQL asks for it: they touch nothing but the store."""
         for _ in range(ATTEMPTS_MAX):
+            begun = self._pool.acquire(timeout=ACQUIRE_S) if apart else self.transaction(call, read_only=read_only)
             try:
-                async with self.transaction(call, read_only=read_only, planned_once=planned_once) as conn:
-                    return await steps(store_type(conn, call))
+                async with begun as conn:
+                    return await steps(store_type(conn, call, apart=apart))
             except RETRYABLE:
                 continue
             except asyncpg.IntegrityConstraintViolationError as error:

@@ -14,9 +14,26 @@ SETTINGS = {
 }
 
 
-def open_pool(dsn: str, *, size: int) -> Pool:
-    """To be entered with `async with`."""
-    return asyncpg.create_pool(dsn, min_size=size, max_size=size, reset=_keep, timeout=10, server_settings=SETTINGS)
+PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
+"""Of statements that are transactions by themselves: they have one good plan whatever their values. In `auto`, which
+`chassis.db` sets for all others, PostgreSQL plans some of them anew at each call, which costs more than the call."""
+
+
+def open_pool(dsn: str, *, size: int, planned_once: bool = False) -> Pool:
+    """To be entered with `async with`. `planned_once` is for the pool of a `chassis.db.Database`.
+
+    A connection keeps the statements that it prepared: there are as many as the stores have, and no more.
+    """
+    settings = SETTINGS | (PLANNED_ONCE if planned_once else {})
+    return asyncpg.create_pool(
+        dsn,
+        min_size=size,
+        max_size=size,
+        reset=_keep,
+        timeout=10,
+        max_cached_statement_lifetime=0,
+        server_settings=settings,
+    )
 
 
 async def _keep(conn: "asyncpg.Connection[asyncpg.Record]") -> None:

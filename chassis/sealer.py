@@ -28,10 +28,10 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     union,
     union_all,
 )
-from sqlalchemy.dialects.postgresql import distinct_on
 
 from chassis.metrics import AUDIT_SEALED
 from chassis.pool import Connection, Pool
@@ -41,6 +41,8 @@ from chassis.times import utc_now
 
 POLL_S = 1.0
 BATCH_MAX = 2_000
+AT_A_TIME = 50
+"""Rows are hashed before calls have their turn: about two milliseconds."""
 GAP_MAX_S = 120.0
 """A position that has not turned up for so long was rolled back: no transaction lives longer (`chassis.provision`)."""
 GAP_SPAN = 10_000
@@ -55,12 +57,18 @@ UNSEALED = Statement(
     .order_by(audit.c.position)
     .limit(BATCH_MAX)
 )
-HEADS = Statement(
-    select(audit_seal.c.chain_id, audit_seal.c.sequence, audit_seal.c.hash)
-    .ext(distinct_on(audit_seal.c.chain_id))
-    .order_by(audit_seal.c.chain_id, audit_seal.c.sequence.desc())
+# Looked up for each: over all of them at once, PostgreSQL reads and sorts every seal there is.
+_asked = rows("asked", chain_id=Uuid)
+_last = (
+    select(audit_seal.c.sequence, audit_seal.c.hash)
+    .where(audit_seal.c.chain_id == _asked.c.chain_id)
+    .order_by(audit_seal.c.sequence.desc())
+    .limit(1)
+    .lateral("last_seal")
 )
+HEADS = Statement(select(_asked.c.chain_id, _last.c.sequence, _last.c.hash).join_from(_asked, _last, true()))
 LAST_SEALED = Statement(select(func.max(audit_seal.c.position)))
+SEALED_AFTER = Statement(select(audit_seal.c.position).where(audit_seal.c.position > param("after", BigInteger)))
 _seal = rows("seal", chain_id=Uuid, sequence=BigInteger, position=BigInteger, hash=LargeBinary)
 SEAL = Statement(
     insert(audit_seal).from_select(
@@ -99,6 +107,9 @@ _in_one_only = union_all(_in_row.except_(_in_index), _in_index.except_(_in_row))
 NOT_AS_INDEXED = Statement(select(func.min(_in_one_only.c.position)))
 CHAINS = Statement(union(select(audit.c.chain_id), select(audit_seal.c.chain_id)).order_by("chain_id"))
 
+_encode = json.JSONEncoder(sort_keys=True).encode
+"""Made once: `json.dumps` makes an encoder for each row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -134,11 +145,16 @@ class Sealer:
         return len(found)
 
     async def _add_seals(self, conn: Connection, found: Sequence[Record]) -> None:
-        heads = {head.chain_id: head for head in await read_heads(conn)}
         by_chain = defaultdict(list)
         for row in found:
             by_chain[row["chain_id"]].append(row)
-        seals = [seal for chain_id, rows_ in by_chain.items() for seal in _seals(chain_id, heads.get(chain_id), rows_)]
+        heads = {head.chain_id: head for head in await read_heads(conn, list(by_chain))}
+        seals = list[tuple[UUID, int, int, bytes]]()
+        for chain_id, rows_ in by_chain.items():
+            for seal in _seals(chain_id, heads.get(chain_id), rows_):
+                seals.append(seal)
+                if not len(seals) % AT_A_TIME:
+                    await asyncio.sleep(0)
         columns = [list(column) for column in zip(*seals, strict=True)]
         names = ("chain_id", "sequence", "position", "hash")
         await conn.execute(SEAL.text, *SEAL.args(dict(zip(names, columns, strict=True))))
@@ -146,7 +162,9 @@ class Sealer:
     async def _start(self, conn: Connection) -> int:
         """Goes on after the last sealed row; what the sealer before this one may have waited for counts as a gap."""
         last: int = await conn.fetchval(LAST_SEALED.text) or 0
-        self._gaps = dict.fromkeys(range(max(1, last - GAP_SPAN), last), utc_now())
+        first = max(1, last - GAP_SPAN)
+        sealed = await conn.fetch(SEALED_AFTER.text, *SEALED_AFTER.args({"after": first - 1}))
+        self._gaps = dict.fromkeys({*range(first, last)} - {row["position"] for row in sealed}, utc_now())
         return last
 
     def _remember(self, after: int, positions: list[int]) -> None:
@@ -177,15 +195,17 @@ def hash_of(previous: bytes, row: Any) -> bytes:
         "ids": json.loads(row["ids"]),
         "at": row["at"].isoformat(),
     }
-    return hashlib.sha256(previous + json.dumps(fields, sort_keys=True).encode()).digest()
+    return hashlib.sha256(previous + _encode(fields).encode()).digest()
 
 
 async def read_chains(conn: Connection) -> list[UUID]:
     return [row["chain_id"] for row in await conn.fetch(CHAINS.text)]
 
 
-async def read_heads(conn: Connection) -> list[Head]:
-    return [Head(row["chain_id"], row["sequence"], row["hash"]) for row in await conn.fetch(HEADS.text)]
+async def read_heads(conn: Connection, chain_ids: Sequence[UUID]) -> list[Head]:
+    """Of those among the chains that have a seal."""
+    found = await conn.fetch(HEADS.text, *HEADS.args({"chain_id": chain_ids}))
+    return [Head(row["chain_id"], row["sequence"], row["hash"]) for row in found]
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,9 @@ async def _work(service: Service, settings: Settings, number: int) -> None:
         loop.add_reader(parent.sentinel, stopped.set)  # Who started it is gone, however that happened.
     clock = business_clock(settings)
     async with AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(settings.database_url, size=settings.pool_size))
+        pool = await stack.enter_async_context(
+            open_pool(settings.database_url, size=settings.pool_size, planned_once=True)
+        )
         db = Database(pool)
         if settings.production:
             await check_durability(pool, settings.nats_monitor_url)

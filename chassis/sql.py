@@ -25,12 +25,12 @@ class Statement:
         self.text: str = compiled.string
         self._order: tuple[str, ...] = tuple(compiled.positiontup)
         self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
-        self._wanted = frozenset(self._order) - self._constants.keys()
+        self.wanted = frozenset(self._order) - self._constants.keys()
 
     def args(self, values: dict[str, Any]) -> list[Any]:
         """Exactly the parameters that the text names: one left out would silently be NULL, one too many a mistake."""
-        if values.keys() != self._wanted:
-            raise TypeError(f"parameters are {sorted(self._wanted)}, not {sorted(values)}: {self.text}")
+        if values.keys() != self.wanted:
+            raise TypeError(f"parameters are {sorted(self.wanted)}, not {sorted(values)}: {self.text}")
         if not self._constants:
             return [values[name] for name in self._order]
         return [values[name] if name in values else self._constants[name] for name in self._order]

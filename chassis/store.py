@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     FromClause,
+    Insert,
     LargeBinary,
     Select,
     Text,
@@ -21,10 +22,12 @@ from sqlalchemy import (
     exists,
     func,
     insert,
+    literal_column,
     select,
+    true,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from atoll.common.v1.access_pb2 import Audit
@@ -86,25 +89,35 @@ _new_events = insert(outbox).from_select(
     ["chain_id", "traceparent", *_event_columns],
     select(param("chain_id", Uuid), param("traceparent", Text), *(_event.c[name] for name in _event_columns)),
 )
-_new_audit = (
-    insert(audit)
-    .values(params("chain_id", "actor", "method", "kind", "cause", "ids", "at"))
-    .returning(audit.c.chain_id, audit.c.position, audit.c.ids, audit.c.at)
-    .cte("new_audit")
-)
-# Read from the audit row itself: the index says what the row says.
-_subject = (
-    func.jsonb_array_elements_text(_new_audit.c.ids["subjects"]).table_valued("id").render_derived(name="subject")
-)
-_new_subjects = insert(audit_subject).from_select(
-    ["chain_id", "subject_id", "position", "at"],
-    select(_new_audit.c.chain_id, cast(_subject.c.id, Uuid), _new_audit.c.position, _new_audit.c.at).select_from(
-        _new_audit, _subject
-    ),
-)
+AUDIT_COLUMNS = ("chain_id", "actor", "method", "kind", "cause", "ids", "at")
+
+
+def _audit_row(new: Insert) -> CTE:
+    return new.returning(audit.c.chain_id, audit.c.position, audit.c.ids, audit.c.at).cte("new_audit")
+
+
+def _subjects_of(noted: CTE) -> Insert:
+    """Read from the audit row itself: the index says what the row says."""
+    one = func.jsonb_array_elements_text(noted.c.ids["subjects"]).table_valued("id").render_derived(name="subject")
+    entry = select(noted.c.chain_id, cast(one.c.id, Uuid), noted.c.position, noted.c.at).select_from(noted, one)
+    return insert(audit_subject).from_select(["chain_id", "subject_id", "position", "at"], entry)
+
+
+# Last the chain, without which nothing is seen.
+_settings = ("sites", "patient", "actor", "roles", "chain")
+_entered = select(
+    func.num_nonnulls(
+        *(func.set_config(literal_column(f"'app.{name}'"), param(f"app_{name}", Text), true()) for name in _settings)
+    ).label("settings")
+).subquery("entered")
+
+_new_audit = _audit_row(insert(audit).values(params(*AUDIT_COLUMNS)))
+_new_subjects = _subjects_of(_new_audit)
 _answer = update(idempotency).where(*_same_key).values(response=param("response"))
 EMIT = Statement(_new_events)
-NOTE = Statement(_new_subjects)
+_note = select(*(param(name) for name in AUDIT_COLUMNS)).select_from(_entered).where(_entered.c.settings > 0)
+NOTE = Statement(_subjects_of(_audit_row(insert(audit).from_select(AUDIT_COLUMNS, _note))))
+"""May be a transaction by itself, too."""
 _received = rows("received", event_id=Uuid)
 FIRST_TIMES = Statement(
     pg_insert(inbox)
@@ -138,12 +151,39 @@ def settling(*writes: CTE) -> Statement:
 SETTLE = settling()
 
 
-class NotedRead:
-    """The read of one row that may take its audit row along, in one round trip. See `Store.noted_row`."""
+class Apart(Statement):
+    """A read that may be a transaction by itself, in one round trip; see `Database.read_apart`.
+
+    Who may see what is set first: a lateral look-up waits for what it refers to, and the OFFSET keeps the planner from
+    taking the two apart. Were it otherwise it would find nothing: before that, it is of no chain.
+    """
 
     def __init__(self, read: Select[Any]) -> None:
-        noted = read.add_cte(_new_audit, _new_subjects.cte("new_subjects"))
-        self.alone, self.noted = Statement(read), Statement(noted)
+        super().__init__(read)
+        self.alone = Statement(_seen_alone(read))
+
+
+class NotedRead:
+    """The read of one row that takes its audit row along, as one statement, which may be a transaction by itself.
+
+    `shown` (an array of ids) are those whose data the row is: the audit row names them. A row that is not found leaves
+    none. See `Store.noted_row` and `Database.read_row`.
+    """
+
+    def __init__(self, read: Select[Any], shown: Callable[[FromClause], ColumnElement[Any]]) -> None:
+        self.unnoted = Statement(read)
+        found = _seen_alone(read).cte("found")
+        subjects = func.jsonb_build_object("subjects", func.to_jsonb(shown(found)))
+        note = {name: param(name) for name in AUDIT_COLUMNS} | {"ids": param("ids", JSONB).concat(subjects)}
+        noted = _audit_row(insert(audit).from_select([*note], select(*note.values()).select_from(found)))
+        self.noted = Statement(
+            select(found, shown(found).label("shown_ids")).add_cte(noted, _subjects_of(noted).cte("new_subjects"))
+        )
+
+
+def _seen_alone(read: Select[Any]) -> Select[Any]:
+    seen = read.where(_entered.c.settings > 0).offset(literal_column("0")).lateral("seen")
+    return select(seen).select_from(_entered)
 
 
 class Store:
@@ -160,8 +200,8 @@ class Store:
     claiming: ClassVar[Statement] = CLAIM_AND_LOCK
     """A service's own may answer more in the same round trip: see `claim_values` and `claimed`."""
 
-    def __init__(self, conn: Connection, call: Call) -> None:
-        self._conn, self.call = conn, call
+    def __init__(self, conn: Connection, call: Call, *, apart: bool = False) -> None:
+        self._conn, self.call, self._apart = conn, call, apart
         self._events: list[tuple[UUID, UUID, str, bytes]] = []
         self._subjects: dict[UUID, None] = {}  # In the order in which they were named.
         self._last: tuple[Statement, dict[str, Any]] = SETTLE, {}
@@ -169,6 +209,12 @@ class Store:
         self._noted: frozenset[UUID] | None = None  # The subjects of the audit row that is written by now.
 
     async def rows(self, statement: Statement, **values: Any) -> list[Record]:
+        if self._apart and isinstance(statement, Apart):
+            statement = statement.alone
+        if "app_chain" in statement.wanted:
+            values |= {f"app_{name}": value for name, value in self.call.settings.items()}
+        elif self._apart:
+            raise TypeError(f"no transaction has told of which chain it is: {statement.text}")
         return await self._conn.fetch(statement.text, *statement.args({"chain_id": self.call.chain_id, **values}))
 
     async def row(self, statement: Statement, **values: Any) -> Record | None:
@@ -253,12 +299,13 @@ class Store:
         self._to_note = request
 
     async def noted_row(self, read: NotedRead, **values: Any) -> Record | None:
-        """The first read of a call that is noted takes the audit row along: it names whom the request names."""
+        """The first read of a call that is noted takes the audit row along."""
         if self._to_note is None or self._noted is not None:
-            return await self.row(read.alone, **values)
+            return await self.row(read.unnoted, **values)
         [note] = self._notes(self._to_note)
-        self._noted = frozenset(self._subjects)
-        return await self.row(read.noted, **note, **values)
+        row = await self.row(read.noted, **note, **values)
+        self._noted = frozenset(row["shown_ids"]) if row else frozenset()
+        return row
 
     async def note_read(self, found: object = None) -> None:
         """Unless a read took the audit row along, and nobody else is shown.

@@ -96,7 +96,7 @@ async def _heads(info: StackInfo) -> dict[str, list[Head]]:
     found = {}
     for name, service in info.services.items():
         async with open_pool(service.databases.sealer, size=1) as pool, pool.acquire() as conn:
-            found[name] = await read_heads(conn)
+            found[name] = await read_heads(conn, await read_chains(conn))
     return found
 
 

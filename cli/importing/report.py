@@ -4,7 +4,7 @@ import csv
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from io import StringIO
 from pathlib import Path
@@ -44,14 +44,21 @@ class Entry:
 
     def line(self) -> str:
         """For a report in JSON lines."""
-        told = asdict(replace(self, others=dict(self.others)))
-        return json.dumps({name: value for name, value in told.items() if value}, ensure_ascii=False) + "\n"
+        told = {name: value for name in _NAMES if (value := getattr(self, name))}
+        return _encode(told) + "\n"
 
     def csv_line(self) -> str:
         """For a report that a spreadsheet opens."""
         lists = (_told(self.faults), _told(self.notes))
         named = self.file, self.row, self.source_id, self.outcome.value, self.patient_id, self.home_site_id
         return csv_line((*named, *lists))
+
+
+_NAMES = [each.name for each in fields(Entry)]
+_encode = json.JSONEncoder(
+    ensure_ascii=False, default=lambda told: dict(told) if isinstance(told, Mapping) else asdict(told)
+).encode
+"""Made once, and of an entry takes what it has: an import leaves a line for each row."""
 
 
 def csv_line(values: Sequence[object]) -> str:

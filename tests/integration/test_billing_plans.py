@@ -234,7 +234,7 @@ SUMS_OF_ALL = {"TRIAL_BALANCE", "REPLAYED", "UNBALANCED", "POSTING_COUNT", "UNCH
 
 
 def _values(statement: Statement, ids: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name in statement._wanted:
+    for name in statement.wanted:
         yield name, VALUES[name] if name in VALUES else ids.get(name, ids["id"])
 
 

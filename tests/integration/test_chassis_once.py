@@ -5,19 +5,25 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
 from grpc import StatusCode
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
+from atoll.common.v1.access_pb2 import AUDIT_NONE, AUDIT_PHI_READ
+from chassis.call import Sites
 from chassis.db import ATTEMPTS_MAX
 from chassis.errors import DomainError, TryAgain
-from chassis.ids import new_id, to_wire
+from chassis.ids import from_wire, new_id, to_wire
+from chassis.sql import Statement
 from chassis.store import RequestIdReused
 from tests.support.notes import (
     ADD,
     ADD_LAST,
+    GET,
+    GET_APART,
+    GET_NOTED,
     NoteFiled,
     NoteStore,
     TitleTaken,
@@ -422,6 +428,8 @@ async def test_a_read_that_finds_nothing_leaves_no_audit_row(notes: Running) -> 
 
 CHANGE = 4  # begin, claim and lock, settle, commit
 READ = 4  # begin, note, audit, commit
+NOTED_ROW = 1
+APART = 2  # note, audit
 UNAUDITED_READ = 3
 REPLAY = 4  # begin, claim, earlier answer, commit
 
@@ -451,11 +459,69 @@ async def test_a_change_a_read_and_a_replay_keep_their_budgets_of_round_trips(no
     assert await round_trips(notes, create(notes, request)) == REPLAY
 
 
+async def look(notes: Running, note_id: str, *, chain_id: UUID | None = None, sites: Sites = None) -> Any:
+    request, call = pb.GetNoteRequest(note_id=note_id), notes.inside("GetNote", audit=AUDIT_PHI_READ, sites=sites)
+    call = replace(call, chain_id=chain_id or call.chain_id)
+    return await notes.db.read_row(call, request, NoteStore, GET_NOTED, id=from_wire("note", note_id))
+
+
+async def test_one_row_is_read_and_noted_in_one_round_trip(notes: Running) -> None:
+    patient = new_id()
+    note = (await create(notes, create_request(SITE, patient_id=to_wire("patient", patient)))).note
+    await look(notes, note.id)
+    before = await notes.count("audit")
+    assert await round_trips(notes, look(notes, note.id)) == NOTED_ROW
+    row = await notes.admin.fetchrow("SELECT kind, ids FROM audit OFFSET $1", before)
+    assert row is not None
+    assert row["kind"] == "AUDIT_PHI_READ"
+    assert json.loads(row["ids"]) == {"note_id": note.id, "subjects": [str(patient)]}
+    assert await notes.admin.fetchval("SELECT subject_id FROM audit_subject OFFSET $1", before) == patient
+    await nothing_is_set(notes)
+
+
+async def test_a_look_that_finds_nothing_in_one_round_trip_leaves_no_audit_row(notes: Running) -> None:
+    note = (await create(notes, create_request(SITE))).note
+    assert (await look(notes, note.id, sites=frozenset({SITE})))["title"] == note.title
+    before = await notes.count("audit")
+    assert await look(notes, to_wire("note", new_id())) is None
+    assert await look(notes, note.id, sites=frozenset({new_id()})) is None
+    assert await look(notes, note.id, chain_id=new_id()) is None
+    assert await notes.count("audit") == before
+
+
+async def looking_apart(notes: Running, note_id: str, statement: Statement, chain_id: UUID | None = None) -> list[Any]:
+    async def work(store: NoteStore) -> list[Any]:
+        return await store.rows(statement, id=from_wire("note", note_id))
+
+    call = replace(notes.inside("GetNote", audit=AUDIT_PHI_READ), chain_id=chain_id or notes.chain_id)
+    return await notes.db.read_apart(call, pb.GetNoteRequest(note_id=note_id), NoteStore, work)
+
+
+async def test_statements_apart_are_noted_together_and_take_a_round_trip_each(notes: Running) -> None:
+    note = (await create(notes, create_request(SITE))).note
+    [row] = await looking_apart(notes, note.id, GET_APART)
+    assert row["title"] == note.title
+    before = await notes.count("audit")
+    assert await round_trips(notes, looking_apart(notes, note.id, GET_APART)) == APART
+    assert await notes.count("audit") == before + 1
+    assert await looking_apart(notes, note.id, GET_APART, chain_id=new_id()) == []
+    await nothing_is_set(notes)
+
+
+async def test_a_statement_apart_that_is_told_of_no_chain_is_refused(notes: Running) -> None:
+    with pytest.raises(TypeError, match="of which chain"):
+        await looking_apart(notes, to_wire("note", new_id()), GET)
+
+
 async def test_what_a_transaction_was_told_is_gone_with_it(notes: Running) -> None:
-    """The pool resets nothing: the next user of the connection must find no chain."""
     await create(notes, create_request(SITE))
+    await nothing_is_set(notes)
+
+
+async def nothing_is_set(notes: Running) -> None:
+    """The pool resets nothing: the next user of the connection must find no chain."""
     async with notes.pool.acquire() as conn:
         for setting in ("app.chain", "app.sites", "app.patient", "app.actor", "app.roles"):
             assert not await conn.fetchval("SELECT current_setting($1, true)", setting), setting
-        assert await conn.fetchval("SHOW plan_cache_mode") == "auto"
+        assert await conn.fetchval("SHOW plan_cache_mode") == "force_generic_plan"
         assert await conn.fetchval("SELECT count(*) FROM note") == 0

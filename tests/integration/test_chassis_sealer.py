@@ -1,7 +1,8 @@
 """The audit trail is hash-chained beside the transactions, and whoever touches it is found out."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ import pytest_asyncio
 from chassis.call import Call
 from chassis.ids import new_id
 from chassis.pool import Pool, open_pool
-from chassis.sealer import Head, Sealer, Verdict, read_chains, read_heads, verify
+from chassis.sealer import HEADS, Head, Sealer, Verdict, read_chains, read_heads, verify
 from tests.support.notes import NoteStore, create_request
 from tests.support.service import Running
 
@@ -44,7 +45,7 @@ async def verdict(notes: Running, kept: Head | None = None, chain_id: UUID | Non
 
 async def head(pool: Pool) -> Head:
     async with pool.acquire() as conn:
-        [head] = await read_heads(conn)
+        [head] = await read_heads(conn, await read_chains(conn))
     return head
 
 
@@ -201,6 +202,36 @@ async def test_a_sealer_that_starts_anew_seals_what_commits_late_below_the_last_
     assert (await verdict(notes)).unsealed == 0
 
 
+async def test_a_sealer_that_starts_looks_again_for_what_has_no_seal_and_for_nothing_else(
+    notes: Running, pool: Pool
+) -> None:
+    await look(notes)
+    await notes.admin.execute("SELECT nextval(pg_get_serial_sequence('audit', 'position'))")
+    await look(notes, times=2)
+    await Sealer(pool).seal()
+    second = Sealer(pool)
+    await second.seal()
+    assert set(second._gaps) == {2}
+
+
+async def test_the_head_of_a_chain_is_one_entry_of_an_index_however_long_the_chain(notes: Running, pool: Pool) -> None:
+    await notes.admin.execute(
+        "INSERT INTO audit_seal SELECT $1, n, n, '' FROM generate_series(1, 5000) AS n", notes.chain_id
+    )
+    await notes.admin.execute("ANALYZE audit_seal")
+    async with pool.acquire() as conn:
+        explain = f"EXPLAIN (ANALYZE, FORMAT JSON) {HEADS.text}"
+        [plan] = json.loads(await conn.fetchval(explain, *HEADS.args({"chain_id": [notes.chain_id]})))
+    looked_at = [node["Actual Rows"] for node in nodes(plan["Plan"]) if node.get("Relation Name") == "audit_seal"]
+    assert looked_at == [1]
+
+
+def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", []):
+        yield from nodes(below)
+
+
 async def test_a_position_that_was_rolled_back_is_looked_for_no_longer_than_a_transaction_lives(
     notes: Running, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,8 +256,10 @@ async def test_each_chain_of_clinics_has_a_chain_of_seals_of_its_own(notes: Runn
     assert (await verdict(notes)).sealed == 2
     assert (await verdict(notes, chain_id=other)).sealed == 1
     async with pool.acquire() as conn:
-        assert set(await read_chains(conn)) == {notes.chain_id, other}
-        assert {each.chain_id: each.sequence for each in await read_heads(conn)} == {notes.chain_id: 2, other: 1}
+        chains = await read_chains(conn)
+        assert set(chains) == {notes.chain_id, other}
+        heads = {each.chain_id: each.sequence for each in await read_heads(conn, [*chains, new_id()])}
+        assert heads == {notes.chain_id: 2, other: 1}
     await notes.admin.execute("UPDATE audit SET actor = 'another' WHERE chain_id = $1", other)
     assert (await verdict(notes)).fault == ""
     assert (await verdict(notes, chain_id=other)).fault == "row 2 was changed or moved"

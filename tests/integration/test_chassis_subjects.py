@@ -10,10 +10,10 @@ import pytest
 import pytest_asyncio
 
 from atoll.common.v1.access_pb2 import AUDIT_PHI_READ
-from chassis.ids import ids_of_kind, new_id, to_wire
+from chassis.ids import from_wire, ids_of_kind, new_id, to_wire
 from chassis.pool import Pool, open_pool
 from chassis.sealer import Sealer, verify
-from tests.support.notes import NoteStore, create_request, pb, pb_grpc
+from tests.support.notes import GET_NOTED, NoteStore, create_request, pb, pb_grpc
 from tests.support.service import Running
 
 SITE = new_id()
@@ -80,6 +80,19 @@ async def test_a_list_names_each_of_those_on_its_page_once(notes: Running) -> No
 
     await notes.db.read(notes.inside("List", audit=AUDIT_PHI_READ), pb.ListNotesRequest(), NoteStore, work)
     assert [row["subjects"] for row in await rows(notes)] == [[str(mine), str(others)]]
+
+
+async def test_who_is_shown_besides_the_row_that_was_noted_with_its_read_is_noted_too(notes: Running) -> None:
+    patient, other = new_id(), new_id()
+    note = await take(notes, patient)
+
+    async def work(store: NoteStore) -> None:
+        await store.noted_row(GET_NOTED, id=from_wire("note", note.id))
+        store.saw(other)
+
+    request = pb.GetNoteRequest(note_id=note.id)
+    await notes.db.read(notes.inside("Look", audit=AUDIT_PHI_READ), request, NoteStore, work)
+    assert [row["subjects"] for row in await rows(notes)][1:] == [[str(patient)], [str(other)]]
 
 
 async def test_more_subjects_than_a_row_names_leave_several_rows(notes: Running) -> None:

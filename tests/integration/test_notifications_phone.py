@@ -235,7 +235,7 @@ async def test_a_line_in_the_inbox_is_there_once_though_the_sender_dies_on_the_w
     assert await ways(office) == [("IN_APP", "SENT", [])]
     [line] = await office.svc.admin.fetch("SELECT * FROM inbox_item")
     assert (line["patient_id"], line["kind"]) == (office.patient_id, "VISIT_CONFIRMATION")
-    assert "Harbor Lane" in line["subject"]
+    assert "Monday, March 8" in line["subject"]
     assert (chain_id, len(office.mailbox.arrived)) == (office.svc.chain_id, 0)
 
 

@@ -280,7 +280,7 @@ async def test_getting_a_merged_record_takes_no_more_round_trips(desk: Desk, mer
     survivor, merged = await desk.create(), await desk.create()
     await desk.get(survivor.id)
     await merges.merge(survivor, merged)
-    assert await round_trips(desk, desk.get(merged.id)) == 4
+    assert await round_trips(desk, desk.get(merged.id)) == 1
 
 
 async def test_an_audit_row_names_the_survivor_when_a_merged_id_was_asked_for(desk: Desk, merges: Merges) -> None:
@@ -288,8 +288,9 @@ async def test_an_audit_row_names_the_survivor_when_a_merged_id_was_asked_for(de
     await merges.merge(survivor, merged)
     last = await desk.service.admin.fetchval("SELECT max(position) FROM audit")
     await desk.get(merged.id, desk.service.token("ROLE_NURSE"))
-    noted = await desk.service.admin.fetch("SELECT DISTINCT subject_id FROM audit_subject WHERE position > $1", last)
-    assert {row["subject_id"] for row in noted} == {from_wire("patient", each.id) for each in (survivor, merged)}
+    noted = await desk.service.admin.fetch("SELECT * FROM audit_subject WHERE position > $1", last)
+    assert [row["subject_id"] for row in noted] == sorted(from_wire("patient", each.id) for each in (survivor, merged))
+    assert len({row["position"] for row in noted}) == 1
 
 
 async def first_then_second(desk: Desk, first: Any, second: Any) -> Any:

@@ -20,6 +20,7 @@ import grpc_tools
 from google.protobuf.descriptor import ServiceDescriptor
 from grpc_tools import protoc
 from sqlalchemy import Column, Index, MetaData, Text, UniqueConstraint, Uuid, func, insert, or_, select
+from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -31,7 +32,7 @@ from chassis.pages import Page
 from chassis.provision import provision
 from chassis.service import Service
 from chassis.sql import Statement, param, params
-from chassis.store import Store, settling
+from chassis.store import Apart, NotedRead, Store, settling
 from chassis.tables import chain_table, security, service_metadata
 from tests.support.servers import password_of
 
@@ -95,7 +96,10 @@ _NOTE = ("chain_id", "id", "site_id", "patient_id", "title")
 _new_note = insert(note).values(params(*_NOTE))
 ADD_LAST = settling(_new_note.cte("new_note"))
 ADD = Statement(_new_note)
-GET = Statement(select(note).where(note.c.chain_id == param("chain_id"), note.c.id == param("id")))
+_get = select(note).where(note.c.chain_id == param("chain_id"), note.c.id == param("id"))
+GET = Statement(_get)
+GET_APART = Apart(_get)
+GET_NOTED = NotedRead(_get, shown=lambda found: func.array_remove(array([found.c.patient_id]), None))
 _after = func.row(note.c.title, note.c.id) > func.row(param("title"), param("id"))
 LIST = Statement(
     select(note)

@@ -153,7 +153,7 @@ async def running(
     """`folder` holds the issuer's keys: the test's tmp_path, or one of the session."""
     urls, issuer, clock = await clone(server_url, service.name), Issuer.open(folder), Clock(now)
     admin = await asyncpg.connect(as_administrator(server_url, urls))
-    async with open_pool(urls.service, size=pool_size) as pool:
+    async with open_pool(urls.service, size=pool_size, planned_once=True) as pool:
         db = Database(pool)
         server = Server(Tokens(Keys(str(issuer.jwks)), NAME, AUDIENCE), clock)
         for descriptor, servicer in service.servicers(db).items():

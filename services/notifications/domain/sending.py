@@ -56,7 +56,7 @@ class Taken:
 
     @property
     def in_doubt(self) -> bool:
-        """A sender began to send it and left it so: it may be out. Into an inbox it goes only with the word that it did."""
+        """A sender began to send it and left it so: it may be out. Not into an inbox, where it comes with the word of it."""
         return self.status is Status.SENDING and self.channels[0] is not Channel.IN_APP
 
     @property

@@ -38,7 +38,8 @@ from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration
 from services.patients.rpc.matches import to_match
 from services.patients.rpc.permissions import to_present
 from services.patients.store import PatientsStore
-from services.patients.store.search import Place
+from services.patients.store.records import RECORD, patient_found
+from services.patients.store.search import Place, card_of, place_of
 from services.patients.use_cases import imports, records
 from services.patients.use_cases.imports import Imported
 from services.patients.use_cases.records import ChangePatient, RegisterPatient, birth_date_lock, identity_locks
@@ -90,8 +91,8 @@ class PatientServicer:
 
     async def GetPatient(self, request: pb.GetPatientRequest, call: Call) -> pb.GetPatientResponse:
         patient_id = from_wire("patient", request.patient_id)
-        patient = await self._db.read(call, request, PatientsStore, lambda store: store.patient(patient_id))
-        return pb.GetPatientResponse(patient=to_patient(patient))
+        row = await self._db.read_row(call, request, PatientsStore, RECORD, patient_id=patient_id)
+        return pb.GetPatientResponse(patient=to_patient(patient_found(row, patient_id)))
 
     async def UpdatePatient(self, request: pb.UpdatePatientRequest, call: Call) -> pb.UpdatePatientResponse:
         command = ChangePatient(
@@ -111,13 +112,16 @@ class PatientServicer:
         wanted, page = _wanted(request), Page.of(request, call)
         after = _read_place(page.after) if page.after else None
 
-        async def work(store: PatientsStore) -> tuple[Sequence[tuple[PatientCard, Place]], str]:
+        async def work(store: PatientsStore) -> tuple[Sequence[PatientCard], str]:
             """Cut to the page inside, since the audit row names who is shown."""
             found = await store.search(wanted, after, page.limit)
-            return page.cut(found, key=lambda each: _place(each[1]))
+            kept, token = page.cut(found, key=lambda row: _place(place_of(row)))
+            cards = [card_of(row) for row in kept]
+            store.saw(*(card.id for card in cards))
+            return cards, token
 
-        kept, token = await self._db.read(call, request, PatientsStore, work, planned_once=True)
-        return pb.SearchPatientsResponse(cards=[to_card(card) for card, _ in kept], next_page_token=token)
+        cards, token = await self._db.read_apart(call, request, PatientsStore, work)
+        return pb.SearchPatientsResponse(cards=map(to_card, cards), next_page_token=token)
 
     async def ImportPatients(self, request: pb.ImportPatientsRequest, call: Call) -> pb.ImportPatientsResponse:
         """Takes no `identity_locks`: two batches of hundreds of identifiers would always share one, and no two imports
@@ -161,7 +165,8 @@ class PatientServicer:
         self, request: pb.GetDocumentDetailsRequest, call: Call
     ) -> pb.GetDocumentDetailsResponse:
         patient_id = from_wire("patient", request.patient_id)
-        patient = await self._db.read(call, request, PatientsStore, lambda store: store.patient(patient_id))
+        row = await self._db.read_row(call, request, PatientsStore, RECORD, patient_id=patient_id)
+        patient = patient_found(row, patient_id)
         details = pb.DocumentDetails(
             patient_id=to_wire("patient", patient.id),
             given_names=patient.person.given_names,

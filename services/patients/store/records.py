@@ -108,7 +108,8 @@ every_record = select(
 )
 _record = every_record.where(patient.c.chain_id == CHAIN, patient.c.id == PATIENT)
 RECORD = NotedRead(
-    every_record.where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR).where(AT_ITS_SITES_OR_BEHIND_GLASS)
+    every_record.where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR).where(AT_ITS_SITES_OR_BEHIND_GLASS),
+    shown=lambda found: func.array_prepend(found.c.id, found.c.merged_ids),
 )
 RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))
 
@@ -296,13 +297,13 @@ class RecordStore(Store):
 
     async def patient(self, patient_id: UUID) -> Patient:
         """Also for whoever broke the glass for it. Of a merged one, the record that stands for it."""
-        found = _found(await self.noted_row(RECORD, patient_id=patient_id), patient_id)
+        found = patient_found(await self.noted_row(RECORD, patient_id=patient_id), patient_id)
         self.saw(*found.merged_ids)
         return found
 
     async def patient_to_change(self, patient_id: UUID) -> Patient:
         """Nobody else changes it until the transaction ends. A merged one is not changed."""
-        found = _found(await self.row(RECORD_TO_CHANGE, patient_id=patient_id), patient_id)
+        found = patient_found(await self.row(RECORD_TO_CHANGE, patient_id=patient_id), patient_id)
         if found.survivor_id:
             raise PatientMerged(found.survivor_id)
         return await self.with_merged(found)
@@ -341,7 +342,7 @@ class RecordStore(Store):
         )
 
 
-def _found(row: Record | None, patient_id: UUID) -> Patient:
+def patient_found(row: Record | None, patient_id: UUID) -> Patient:
     if row is None:
         raise PatientNotFound(patient_id=to_wire("patient", patient_id))
     return patient_of(row)

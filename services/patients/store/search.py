@@ -45,7 +45,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.selectable import CTE
 
 from chassis.sql import Statement, param, rows
-from chassis.store import Store
+from chassis.store import Apart, Store
 from services.patients.domain.contacts import ContactSystem
 from services.patients.domain.names import AFTER_EVERYTHING, SPELT_MIN, is_slip, keys_of
 from services.patients.domain.patients import PatientCard, Wanted
@@ -188,7 +188,7 @@ def _between(name: Any, n: int) -> ColumnElement[bool]:
 
 
 @cache
-def in_order(word_count: int) -> Statement:
+def in_order(word_count: int) -> Apart:
     """Those who fit every word, found in their order: by the index of names, from where the last page ended."""
     name = patient_name.alias("name")
     key = name.c.word, name.c.line, name.c.patient_id
@@ -204,7 +204,7 @@ def in_order(word_count: int) -> Statement:
 
 
 @cache
-def slips_of_one() -> Statement:
+def slips_of_one() -> Apart:
     """Those who have one of `slips_0`, and no word that begins with what was asked for."""
     slip = rows("slip", slips_0=Text)
     name = patient_name.alias("name")
@@ -223,7 +223,7 @@ def slips_of_one() -> Statement:
 
 
 @cache
-def one_slip(by: tuple[int, ...]) -> Statement:
+def one_slip(by: tuple[int, ...]) -> Apart:
     """Those who have a slip of one of several words, and fit the others.
 
     Slips of the n-th word are found by that word, or, where `by` names another, by those who fit that.
@@ -243,9 +243,9 @@ def one_slip(by: tuple[int, ...]) -> Statement:
 
 
 @cache
-def ranked(word_count: int, fitting: tuple[int, ...], slipping: tuple[int, ...], exactly: frozenset[str]) -> Statement:
-    """Of all whom some words find by fitting, some by a slip, or numbers exactly: who has each word or a slip of it."""
-    found = _with_numbers(exactly) if exactly else _with_words(fitting, slipping)
+def ranked(word_count: int, exactly: frozenset[str] = frozenset()) -> Statement:
+    """Of all whom `finding` finds, or numbers exactly: who has each word or a slip of it."""
+    found = _with_numbers(exactly) if exactly else _with_words()
     costs = [case((_begins(found, n), 0), else_=param(f"price_{n}", Integer)) for n in range(word_count)]
     cost = sum(costs[1:], costs[0]) if costs else literal(0)
     first = case((_begins(found, 0), _first_word(found)), else_="") if word_count else literal("", Text)
@@ -260,11 +260,12 @@ def ranked(word_count: int, fitting: tuple[int, ...], slipping: tuple[int, ...],
     return _cards(select(*key).where(tuple_(*key) > tuple_(*after)).order_by(*key).limit(param("limit")))
 
 
-def _with_words(fitting: Sequence[int], slipping: Sequence[int]) -> FromClause:
+def _with_words() -> FromClause:
+    """One statement, whichever of the words find: each connection plans it once, which takes longer than an answer."""
     name = patient_name.alias("name")
     of_chain = select(name.c.line, name.c.patient_id).where(name.c.chain_id == CHAIN)
-    found = [of_chain.where(_between(name, n)) for n in fitting]
-    return union(*found, *(of_chain.where(_is_slip(name, n)) for n in slipping)).subquery("found")
+    fitting = of_chain.where(name.c.word >= param("find_from", Text), name.c.word < param("find_until", Text))
+    return union(fitting, of_chain.where(name.c.word == any_(param("find_words", ARRAY(Text))))).subquery("found")
 
 
 def _with_numbers(exactly: frozenset[str]) -> FromClause:
@@ -278,11 +279,14 @@ def _with_numbers(exactly: frozenset[str]) -> FromClause:
     return select(found).where(found.c.line.is_not(None)).subquery("found")
 
 
-def _cards(places: Any) -> Statement:
+_card = [patient.c[name] for name in ("id", "mrn", "given_names", "family_name", "birth_date", "home_site_id")]
+
+
+def _cards(places: Any) -> Apart:
     """The records come last: of those on the page only."""
-    place = places.cte("place").prefix_with("MATERIALIZED")
-    card = select(patient, place.c.cost, place.c.word, place.c.line).join(place, place.c.patient_id == patient.c.id)
-    return Statement(
+    place = places.cte("place", nesting=True).prefix_with("MATERIALIZED")
+    card = select(*_card, place.c.cost, place.c.word, place.c.line).join(place, place.c.patient_id == patient.c.id)
+    return Apart(
         card.where(patient.c.chain_id == CHAIN).order_by(place.c.cost, place.c.word, place.c.line, place.c.patient_id)
     )
 
@@ -290,7 +294,7 @@ def _cards(places: Any) -> Statement:
 # What is asked before.
 
 _key = rows("asked", asked_n=SmallInteger, asked_key=Text)
-NEIGHBOURS = Statement(
+NEIGHBOURS = Apart(
     select(_key.c.asked_n, name_spelling.c.word)
     .distinct()
     .join(name_spelling, and_(name_spelling.c.chain_id == CHAIN, name_spelling.c.spelling == _key.c.asked_key))
@@ -298,7 +302,7 @@ NEIGHBOURS = Statement(
 
 
 @cache
-def rarity(word_count: int) -> Statement:
+def rarity(word_count: int) -> Apart:
     """How many entries of the index each word finds by fitting, and how many by a slip, counted as far as RARE."""
 
     def entries(n: int, find: Callable[[Any, int], ColumnElement[bool]]) -> Any:
@@ -309,10 +313,11 @@ def rarity(word_count: int) -> Statement:
     counts = [
         (entries(n, _between).label(f"fit_{n}"), entries(n, _is_slip).label(f"slip_{n}")) for n in range(word_count)
     ]
-    return Statement(select(*(count for both in counts for count in both)))
+    return Apart(select(*(count for both in counts for count in both)))
 
 
-Found = list[tuple[PatientCard, Place]]
+Found = list[Record]
+"""See `card_of` and `place_of`."""
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -323,7 +328,7 @@ class SearchStore(Store):
         await self.rows(FORGET_WORDS, forgotten_word=list(words))
 
     async def search(self, wanted: Wanted, after: Place | None, limit: int) -> Found:
-        """Patients of the whole chain after the given place, each with their own."""
+        """Patients of the whole chain after the given place."""
         words = sorted(wanted.words, key=lambda word: (-len(word), word))  # The longest finds the fewest.
         exactly = _exactly(wanted)
         after = after or BEFORE_ALL
@@ -349,7 +354,7 @@ class SearchStore(Store):
         fit, slip = await self._counted(words, slips)
         by = min(range(len(words)), key=lambda n: fit[n] + slip[n])
         if fit[by] + slip[by] < RARE:
-            return _nearest(await self._ranked(words, slips, after, limit, (by,), (by,)), after)
+            return _nearest(await self._ranked(words, slips, after, limit, finding(words[by], slips[by])), after)
         found: Found = []
         if after.cost <= 0:
             found = await self._fitting(words, fit, after, limit)
@@ -361,13 +366,14 @@ class SearchStore(Store):
         if not found and sum(map(bool, slips)) > 1 and (after is BEFORE_ALL or after.cost >= 2 * SLIP):
             # Of two words that are slips, one is not the word with the most: the others find everybody.
             rarer = sorted((n for n in range(len(words)) if slips[n]), key=lambda n: slip[n])[:-1]
-            found = await self._ranked(words, slips, after, limit, slipping=tuple(rarer))
+            find = finding("", [word for n in rarer for word in slips[n]])
+            found = await self._ranked(words, slips, after, limit, find)
         return found
 
     async def _fitting(self, words: Sequence[str], fit: Sequence[int], after: Place, limit: int) -> Found:
         by = min(range(len(words)), key=lambda n: fit[n])
         if fit[by] < RARE:
-            return await self._ranked(words, [[] for _ in words], after, limit, (by,))
+            return await self._ranked(words, [[] for _ in words], after, limit, finding(words[by]))
         return await self._in_order(words, after, limit)
 
     async def _counted(self, words: Sequence[str], slips: Sequence[list[str]]) -> tuple[list[int], list[int]]:
@@ -403,24 +409,23 @@ class SearchStore(Store):
         slips: Sequence[list[str]],
         after: Place,
         limit: int,
-        fitting: tuple[int, ...] = (),
-        slipping: tuple[int, ...] = (),
+        find: Mapping[str, Any] = NOTHING,
         exactly: Mapping[str, Any] = NOTHING,
     ) -> Found:
-        statement = ranked(len(words), fitting, slipping, frozenset(exactly.keys() - {"identifier_system"}))
-        values = asked_words(words, slips) | {"limit": limit, **exactly}
+        statement = ranked(len(words), frozenset(exactly.keys() - {"identifier_system"}))
+        values = asked_words(words, slips) | {"limit": limit, **find, **exactly}
         values |= {"after_cost": after.cost, "after_word": after.word}
         values |= {"after_line": after.line, "after_id": after.patient_id}
         return await self._cards(statement, values)
 
     async def _cards(self, statement: Statement, values: dict[str, Any]) -> Found:
-        return [(_card(row), _place(row)) for row in await self.rows(statement, **values)]
+        return await self.rows(statement, **values)
 
 
 def _nearest(found: Found, after: Place) -> Found:
     """Without those who have several slips, unless there is nobody else."""
-    nearest = after if after is not BEFORE_ALL else found[0][1] if found else after
-    return found if nearest.cost >= 2 * SLIP else [each for each in found if each[1].cost < 2 * SLIP]
+    nearest = after if after is not BEFORE_ALL else place_of(found[0]) if found else after
+    return found if nearest.cost >= 2 * SLIP else [each for each in found if each["cost"] < 2 * SLIP]
 
 
 def _by(fit: Sequence[int], slip: Sequence[int]) -> tuple[int, ...]:
@@ -449,10 +454,15 @@ def asked_words(words: Sequence[str], slips: Sequence[list[str]] | None = None) 
     return values
 
 
-def _card(row: Record) -> PatientCard:
+def finding(word: str, slips: Sequence[str] = ()) -> dict[str, Any]:
+    """The parameters of those whom `ranked` looks at: who fit a word, if it is not empty, or bear one of `slips`."""
+    return {"find_from": word, "find_until": word and word + AFTER_EVERYTHING, "find_words": slips}
+
+
+def card_of(row: Record) -> PatientCard:
     names = tuple(row["given_names"]), row["family_name"]
     return PatientCard(row["id"], row["mrn"], *names, row["birth_date"], row["home_site_id"])
 
 
-def _place(row: Record) -> Place:
+def place_of(row: Record) -> Place:
     return Place(row["cost"], row["word"], row["line"], row["id"])
