@@ -56,7 +56,7 @@ class Taken:
 
     @property
     def in_doubt(self) -> bool:
-        """A sender began to send it and left it so: it may be out. Not into an inbox, where it comes with the word of it."""
+        """A sender began to send it and left it so: it may be out; not in an inbox, which it enters with word of it."""
         return self.status is Status.SENDING and self.channels[0] is not Channel.IN_APP
 
     @property
