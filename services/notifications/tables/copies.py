@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Index,
     Integer,
     Text,
 )
@@ -67,3 +68,6 @@ visit = chain_table(
     one_of("status", VisitStatus),
     CheckConstraint("status <> 'BOOKED' OR start_at IS NOT NULL", name="start"),
 )
+
+
+Index("visit_patient_idx", *(visit.c[name] for name in ("chain_id", "patient_id", "start_at")))
