@@ -117,6 +117,14 @@ async def test_receipts_count_once_each_however_often_and_in_whatever_order_they
     assert len(await office.job(lambda store: store.receipts_of_messages([message_id]))) == 3
 
 
+async def test_a_receipt_that_comes_again_does_not_undo_what_was_lifted_meanwhile(office: TextingOffice) -> None:
+    told = office.fake.receipt(await sent(office), "undelivered", "30005")
+    assert await office.post(told) == 200
+    await office.svc.admin.execute("UPDATE suppression SET lifted_at = now(), lifted_by = 'ann'")
+    assert await office.post(told) == 200
+    assert not await office.suppressed()
+
+
 async def test_a_call_has_receipts_too(office: TextingOffice) -> None:
     number = office.texting.sender_of(office.svc.chain_id, office.site_id)
     assert number
@@ -256,6 +264,7 @@ async def test_whoever_opted_out_is_told_nothing_more_but_where_to_find_help(off
     assert len(said) == 2
     assert said[1] == "Harbor Lane: Call us at +15055550199. Reply STOP to get no more texts."
     assert names(await office.told()) == ["ChannelOptedOut", "VisitConfirmationReceived"]
+    assert {row["kind"] for row in await rows(office, "answer")} == {"OPT_OUT_CONFIRMED", "HELP"}
 
 
 async def test_an_answer_that_waits_is_not_sent_to_who_opts_out_meanwhile(office: TextingOffice) -> None:
@@ -311,6 +320,16 @@ async def test_after_a_text_about_no_visit_c_confirms_the_next_one(office: Texti
     found = await office.job(lambda store: store.next_visit(office.patient_id, FIRST))
     assert found is not None
     assert await office.job(lambda store: store.next_visit(office.patient_id, FIRST + DAY)) is None
+
+
+async def test_what_is_delivered_again_has_had_its_effect(office: TextingOffice) -> None:
+    await office.texted(await office.book())
+    stop, confirm = office.webhook("STOP"), office.webhook("C")
+    assert [await office.post(stop), await office.post(confirm)] == [200, 200]
+    await office.say("START")
+    assert [await office.post(stop), await office.post(confirm)] == [200, 200]
+    assert not await office.suppressed()
+    assert names(await office.told()) == ["ChannelOptedOut", "VisitConfirmationReceived", "ChannelOptedIn"]
 
 
 async def test_r_asks_for_another_time_in_the_language_of_the_text(office: TextingOffice) -> None:

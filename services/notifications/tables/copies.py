@@ -72,6 +72,7 @@ visit = chain_table(
     one_of("status", VisitStatus),
     CheckConstraint("status NOT IN ('BOOKED', 'CONFIRMED') OR start_at IS NOT NULL", name="start"),
 )
+Index("visit_patient_idx", *(visit.c[name] for name in ("chain_id", "patient_id", "start_at")))
 Index("visit_site_idx", *(visit.c[name] for name in ("chain_id", "site_id", "start_at")))
 
 # A hold or a bill, as far as a message speaks of it.

@@ -125,6 +125,7 @@ reply = chain_table(
 )
 Index("reply_once_idx", *(reply.c[name] for name in ("chain_id", "account", "provider_id")), unique=True)
 Index("reply_site_idx", *(reply.c[name] for name in ("chain_id", "site_id", "received_at", "id")))
+Index("reply_address_idx", reply.c.chain_id, reply.c.address_key)
 Index("reply_kept_idx", reply.c.chain_id, reply.c.received_at, postgresql_where=text("key_id IS NOT NULL"))
 
 

@@ -1,4 +1,4 @@
-"""Texts and replies"""
+"""Texts, replies and links"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -66,6 +66,25 @@ def upgrade() -> None:
         postgresql_where=sa.text("lifted_at IS NULL"),
     )
     op.create_table(
+        "link",
+        sa.Column("chain_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("about_id", sa.Uuid(), nullable=False),
+        sa.Column("patient_id", sa.Uuid(), nullable=False),
+        sa.Column("site_id", sa.Uuid(), nullable=False),
+        sa.Column("expire_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint(
+            "purpose IN ('CONFIRM_VISIT', 'ACKNOWLEDGE_ESTIMATE', 'PAY', 'ACCEPT_OFFER')",
+            name=op.f("link_purpose_check"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["chain_id", "site_id"], ["site.chain_id", "site.id"], name=op.f("link_chain_id_site_id_fkey")
+        ),
+        sa.PrimaryKeyConstraint("chain_id", "id", name=op.f("link_pkey")),
+    )
+    op.create_table(
         "reply",
         sa.Column("chain_id", sa.Uuid(), nullable=False),
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -102,6 +121,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("chain_id", "id", name=op.f("reply_pkey")),
     )
+    op.create_index("reply_address_idx", "reply", ["chain_id", "address_key"], unique=False)
     op.create_index(
         "reply_kept_idx",
         "reply",
@@ -170,6 +190,7 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("state IN ('PENDING', 'SENDING')"),
     )
+    op.create_index("visit_patient_idx", "visit", ["chain_id", "patient_id", "start_at"], unique=False)
     op.execute("ALTER TABLE receipt ENABLE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE receipt FORCE ROW LEVEL SECURITY")
     op.execute(
@@ -189,6 +210,18 @@ def upgrade() -> None:
         "CREATE POLICY own_patient ON suppression AS RESTRICTIVE USING ('' = coalesce(current_setting('app.patient', true), '') OR patient_id::text = current_setting('app.patient', true))"
     )
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON suppression TO notifications")
+    op.execute("ALTER TABLE link ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE link FORCE ROW LEVEL SECURITY")
+    op.execute(
+        "CREATE POLICY own_chain ON link USING (chain_id = nullif(current_setting('app.chain', true), '')::uuid)"
+    )
+    op.execute(
+        "CREATE POLICY own_sites ON link AS RESTRICTIVE USING ('*' = current_setting('app.sites', true) OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ',')))"
+    )
+    op.execute(
+        "CREATE POLICY own_patient ON link AS RESTRICTIVE USING ('' = coalesce(current_setting('app.patient', true), '') OR patient_id::text = current_setting('app.patient', true))"
+    )
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON link TO notifications")
     op.execute("ALTER TABLE reply ENABLE ROW LEVEL SECURITY")
     op.execute("ALTER TABLE reply FORCE ROW LEVEL SECURITY")
     op.execute(
