@@ -8,9 +8,11 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from atoll.scheduling.v1.events_pb2 import SiteUpdated
+from atoll.scheduling.v1.events_pb2 import CourseBooked, ProtocolVersionPublished, SiteUpdated
+from atoll.scheduling.v1.protocol_pb2 import Instruction, ProtocolTemplate
 from chassis.errors import NotYetKnown
 from chassis.ids import new_id, to_wire
+from chassis.times import to_timestamp
 from tests.support.notifications import FIRST, Office, open_office
 from tests.support.service import NOW
 
@@ -144,3 +146,92 @@ async def test_a_site_is_spoken_of_as_its_newest_version_has_it_in_whatever_orde
     row = await office.svc.admin.fetchrow(known, office.svc.chain_id)
     assert row
     assert tuple(row) == ("Third Name", "+15055550111", 3)
+
+
+def moved_to(booked: CourseBooked, start: datetime) -> CourseBooked:
+    """The same visit, at another time."""
+    event = CourseBooked()
+    event.CopyFrom(booked)
+    event.ClearField("meta")
+    event.visits[0].start_time.CopyFrom(to_timestamp(start))
+    return event
+
+
+async def said(office: Office) -> dict[tuple[str, datetime], tuple[str, str | None]]:
+    """Of each message and the start that it names, what became of it."""
+    return {(row["kind"], row["for_start"]): (row["status"], row["reason"]) for row in await office.rows()}
+
+
+async def test_a_visit_that_moved_is_told_anew_and_nothing_more_of_its_old_time(office: Office) -> None:
+    booked, later = office.course_booked(), FIRST + timedelta(days=2)
+    await office.svc.deliver(booked, version=1)
+    await office.sender().drain()
+    await office.svc.deliver(moved_to(booked, later), version=2)
+    assert await said(office) == {
+        ("VISIT_CONFIRMATION", FIRST): ("SENT", None),
+        ("VISIT_REMINDER", FIRST): ("WITHDRAWN", "VISIT_MOVED"),
+        ("VISIT_MOVED", later): ("SCHEDULED", None),
+        ("VISIT_REMINDER", later): ("SCHEDULED", None),
+    }
+    due = {row["kind"]: row["due_at"] for row in await office.rows() if row["for_start"] == later}
+    assert due == {"VISIT_MOVED": NOW, "VISIT_REMINDER": later - timedelta(hours=48)}
+
+
+async def test_a_move_that_is_heard_of_before_the_booking_stays(office: Office) -> None:
+    booked, later = office.course_booked(), FIRST + timedelta(days=2)
+    await office.svc.deliver(moved_to(booked, later), version=2)
+    before = await said(office)
+    await office.svc.deliver(booked, version=1)
+    assert await said(office) == before
+    assert {start for _, start in before} == {later}
+
+
+async def test_a_message_of_a_time_at_which_the_visit_is_not_any_more_is_not_sent(office: Office) -> None:
+    """It was taken up when the visit moved."""
+    booked, later = office.course_booked(), FIRST + timedelta(days=2)
+    await office.svc.deliver(booked, version=1)
+    await office.svc.admin.execute("UPDATE visit SET start_at = $1", later)
+    await office.sender().drain()
+    assert office.mailbox.arrived == []
+    assert (await said(office))["VISIT_CONFIRMATION", FIRST] == ("WITHDRAWN", "VISIT_MOVED")
+
+
+@pytest.mark.parametrize("what", ["cancelled", "missed"])
+async def test_what_became_of_a_visit_is_told_once(office: Office, what: str) -> None:
+    booked = await office.book()
+    ending = getattr(office, what)(booked)
+    for _ in range(2):
+        await office.svc.deliver(ending)
+    again = getattr(office, what)(booked)
+    await office.svc.deliver(again)
+    kind = f"VISIT_{what.upper()}"
+    assert [row["status"] for row in await office.rows(kind)] == ["SCHEDULED"]
+
+
+async def test_what_patients_have_to_do_is_told_as_their_protocol_has_it(office: Office) -> None:
+    version_id, protocol_id = to_wire("protocolversion", new_id()), to_wire("protocol", new_id())
+    fasting = Instruction(code="fasting", display_name="No solid food for six hours", hours_before=6)
+    ride = Instruction(code="ride_home", display_name="Somebody drives", visit_type_codes=["infusion"])
+    other = Instruction(code="talk", display_name="Bring your diary", visit_type_codes=["talk"])
+    template = ProtocolTemplate(instructions=[fasting, ride, other])
+    published = ProtocolVersionPublished(
+        protocol_version_id=version_id, protocol_id=protocol_id, protocol_code="iv", version=1, template=template
+    )
+    await office.svc.deliver(published)
+    booked = office.course_booked()
+    booked.protocol_version_id, booked.protocol_id = version_id, protocol_id
+    await office.svc.deliver(booked)
+    assert {row["kind"] for row in await office.rows()} == {
+        "VISIT_CONFIRMATION",
+        "VISIT_REMINDER",
+        "VISIT_PREPARATION",
+        "COMPANION_PICK_UP",
+    }
+    office.svc.clock.now = FIRST - timedelta(hours=72)
+    await office.sender().drain()
+    [row] = await office.rows("VISIT_PREPARATION")
+    named = to_wire("message", row["id"])
+    [preparation] = [str(mail) for mail in office.mailbox.arrived if named in mail["Message-ID"]]
+    assert "No solid food for six hours" in preparation
+    assert "Somebody drives" in preparation
+    assert "diary" not in preparation

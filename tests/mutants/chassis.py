@@ -88,7 +88,7 @@ CHASSIS = [
     Mutant("chassis/db.py", "earlier = await store.claim(request, ordered)", "earlier = await store.claim(request, [])", ONCE, "rival"),
     Mutant("chassis/db.py", "            except RETRYABLE:\n                continue\n", "", ONCE, "three_times"),
     Mutant("chassis/db.py", "range(ATTEMPTS_MAX)", "range(2 * ATTEMPTS_MAX)", ONCE, "three_times"),
-    Mutant("chassis/db.py", "            await store.note_read(found)\n", "", ONCE, "leaves_an_audit_row"),
+    Mutant("chassis/db.py", "                store.noting(request)\n            found = await work(store)\n            await store.note_read(found)\n", "                store.noting(request)\n            found = await work(store)\n", ONCE, "leaves_an_audit_row"),
     Mutant("chassis/db.py", "read_only=not audited", "read_only=False", ONCE, "cannot_write"),
     Mutant("chassis/db.py", "            await _roll_back(conn)\n", "            pass\n", ONCE, "cancelled"),
     Mutant("chassis/db.py", "            await store.settle(request, response)\n", "", ONCE, "same_request"),
@@ -108,7 +108,7 @@ CHASSIS = [
     Mutant("chassis/db.py", "    asyncpg.LockNotAvailableError,\n", "", AWAY, "lock"),
     Mutant("chassis/db.py", "    asyncpg.OperatorInterventionError,  #", "    #", AWAY, "taken_so"),
     Mutant("chassis/db.py", "    asyncpg.InsufficientResourcesError,  #", "    #", AWAY, "taken_so"),
-    Mutant("chassis/db.py", "self._pool.acquire(timeout=ACQUIRE_S)", "self._pool.acquire()", AWAY, "exhausted"),
+    Mutant("chassis/db.py", "self._pool.acquire(timeout=ACQUIRE_S) as conn", "self._pool.acquire() as conn", AWAY, "exhausted"),
     Mutant("chassis/provision.py", "await admin.execute(f\"ALTER ROLE {service} SET {name} = '{value}'\")", "pass", AWAY, "bounded"),
     Mutant("chassis/status.py", "if error.kind in MAY_BE_ASKED_AGAIN:", "if False:", REASONS, "helps"),
     # In the database.

@@ -1,8 +1,10 @@
 """What notifications knows of sites, patients and visits. Pure."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -64,3 +66,12 @@ class Instruction:
     code: str
     text: str
     hours_before: int
+
+
+def instructions_of(of_version: Sequence[Mapping[str, Any]], visit: Visit) -> tuple[Instruction, ...]:
+    """Those of a protocol's instructions that go with the visit."""
+    return tuple(
+        Instruction(each["code"], each["text"], each["hours_before"])
+        for each in of_version
+        if not each["visit_type_codes"] or visit.visit_type_code in each["visit_type_codes"]
+    )

@@ -1,6 +1,8 @@
 """What a sender does with a message under its lease."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -40,10 +42,21 @@ from services.notifications.domain.kinds import NATURES, Channel, MessageKind
 from services.notifications.domain.matters import Matter, MatterKind
 from services.notifications.domain.messages import PassedOver, Settled, Status, TemplateRef
 from services.notifications.domain.sending import Policy, Settle, Taken
-from services.notifications.domain.visits import Site
+from services.notifications.domain.visits import Site, Visit, instructions_of
 from services.notifications.store.copies import CHAIN, ID, PATIENTS, visit_of
 from services.notifications.store.messages import SETTLED, passed_over_of, passed_over_to_json, settled_of, timing_of
-from services.notifications.tables import UNSENT, attempt, matter, message, patient, pause, policy, site, visit
+from services.notifications.tables import (
+    UNSENT,
+    attempt,
+    matter,
+    message,
+    patient,
+    pause,
+    policy,
+    protocol_version,
+    site,
+    visit,
+)
 
 _real_now = func.clock_timestamp()
 _paused = exists().where(
@@ -80,6 +93,7 @@ _recipient = patient.alias("recipient")
 _of_visit = ("start_at", "end_at", "telehealth", "visit_type_code", "protocol_id", "protocol_version_id")
 _of_matter = ("amount_minor", "currency", "due_date", "number", "about", "closed_at")
 _of_policy = ("begin_at", "end_at", "texts_a_day", "texts_a_week")
+_of_version = and_(protocol_version.c.chain_id == CHAIN, protocol_version.c.id == visit.c.protocol_version_id)
 TAKE = Statement(
     select(
         _leased,
@@ -90,6 +104,7 @@ TAKE = Statement(
         matter.c.kind.label("matter_kind"),
         *(matter.c[name] for name in _of_matter),
         *(policy.c[name].label(f"policy_{name}") for name in _of_policy),
+        protocol_version.c.instructions,
         site.c.discreet_name,
         site.c.time_zone.label("site_zone"),
         site.c.address,
@@ -99,6 +114,7 @@ TAKE = Statement(
     .join(_goes_to, true())
     .outerjoin(_recipient, and_(_recipient.c.chain_id == CHAIN, _recipient.c.id == _goes_to.c.id))
     .outerjoin(visit, and_(visit.c.chain_id == CHAIN, visit.c.id == _leased.c.visit_id))
+    .outerjoin(protocol_version, _of_version)
     .outerjoin(matter, and_(matter.c.chain_id == CHAIN, matter.c.id == _leased.c.matter_id))
     .outerjoin(policy, policy.c.chain_id == CHAIN)
     .join(site, and_(site.c.chain_id == CHAIN, site.c.id == _leased.c.site_id))
@@ -312,7 +328,7 @@ def _taken(row: Record) -> Taken:
         channels=tuple(Channel(each) for each in row["channels"]),
         passed_over=passed_over_of(row),
         site=Site(row["site_id"], row["discreet_name"], ZoneInfo(row["site_zone"]), row["address"], row["phone"]),
-        visit=visit_of(row, "visit_id", "visit_status") if row["visit_id"] else None,
+        visit=_visit(row) if row["visit_id"] else None,
         for_start=row["for_start"],
         matter=_matter(row) if row["matter_id"] else None,
         matter_closed=row["closed_at"] is not None,
@@ -320,6 +336,12 @@ def _taken(row: Record) -> Taken:
         announcement=row["text"] or "",
         **known,
     )
+
+
+def _visit(row: Record) -> Visit:
+    known = visit_of(row, "visit_id", "visit_status")
+    told = json.loads(row["instructions"]) if row["instructions"] else []
+    return replace(known, instructions=instructions_of(told, known))
 
 
 def _policy(row: Record) -> Policy:

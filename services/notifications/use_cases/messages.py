@@ -1,9 +1,8 @@
 """Messages: planned, withdrawn, and each step of sending."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import time
-from typing import Any
 from uuid import UUID
 
 from services.notifications import events
@@ -13,7 +12,7 @@ from services.notifications.domain.kinds import Anchor, MessageKind
 from services.notifications.domain.matters import Matter
 from services.notifications.domain.messages import WITHDRAWN_BECAUSE, Reason, Settled, Status
 from services.notifications.domain.sending import NO_HOLD, NextChannel, Postpone, Retry, Settle, Step, Taken
-from services.notifications.domain.visits import Instruction, Visit, VisitStatus
+from services.notifications.domain.visits import Visit, VisitStatus, instructions_of
 from services.notifications.store import NotificationsStore
 
 AHEAD = (Anchor.BOOKED, Anchor.MOVED, Anchor.START, Anchor.END)
@@ -83,15 +82,6 @@ async def plan_visits(store: NotificationsStore, command: PlanVisits) -> None:
 async def _with_instructions(store: NotificationsStore, command: PlanVisits) -> list[Visit]:
     of_version = await store.instructions(command.protocol_version_id) if command.protocol_version_id else []
     return [replace(visit, instructions=instructions_of(of_version, visit)) for visit in command.visits]
-
-
-def instructions_of(of_version: Sequence[Mapping[str, Any]], visit: Visit) -> tuple[Instruction, ...]:
-    """Those of a protocol's instructions that go with the visit."""
-    return tuple(
-        Instruction(each["code"], each["text"], each["hours_before"])
-        for each in of_version
-        if not each["visit_type_codes"] or visit.visit_type_code in each["visit_type_codes"]
-    )
 
 
 async def end_visit(store: NotificationsStore, command: EndVisit) -> None:
