@@ -72,7 +72,7 @@ class KeyRing:
             raise KeyMissing("no file of keys is set")
         try:
             return _read(self._path, self._path.stat().st_mtime_ns)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise KeyMissing(f"{self._path.name} holds no keys") from error
 
 

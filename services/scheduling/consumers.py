@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from atoll.billing.v1.events_pb2 import EstimateDelivered, EstimateIssued, PaymentReceived
+from atoll.billing.v1.events_pb2 import DepositReleased, EstimateDelivered, EstimateIssued, PaymentReceived
 from atoll.notifications.v1.events_pb2 import RescheduleRequested, VisitConfirmationReceived
 from atoll.patients.v1.events_pb2 import (
     AdverseEventReported,
@@ -113,6 +113,11 @@ async def forget_estimate_delivered(store: SchedulingStore, event: EstimateIssue
         await store.forget_estimate_delivered(from_wire("course", event.course_id), at)
 
 
+async def settle_deposit(store: SchedulingStore, event: DepositReleased) -> None:
+    ids = from_wire("course", event.course_id), from_wire("site", event.site_id), from_wire("patient", event.patient_id)
+    await use_cases.settle_deposit(store, *ids)
+
+
 async def open_tasks(store: SchedulingStore, event: ClosureCreated) -> None:
     """Told by itself, since whoever closes may not see what is at other sites."""
     await use_cases.open_tasks(store, from_wire("closure", event.closure_id))
@@ -135,6 +140,7 @@ READS: Mapping[str, Reads] = {
         PaymentReceived: keep_deposit,
         EstimateDelivered: keep_estimate_delivered,
         EstimateIssued: forget_estimate_delivered,
+        DepositReleased: settle_deposit,
     },
     "NOTIFICATIONS": {VisitConfirmationReceived: confirm, RescheduleRequested: ask_to_move},
     "PATIENTS": {

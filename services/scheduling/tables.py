@@ -359,7 +359,7 @@ presence = chain_table(
 )
 
 # What somebody at a front desk has to see to, since no rule can: what a merge of two patients, or its undoing, left, or
-# a closure, or a patient who asks for another time.
+# a closure, a patient who asks for another time, or money for a course that will not take place.
 task = chain_table(
     "task",
     metadata,
@@ -377,10 +377,11 @@ task = chain_table(
     Column("completed_by", Text),
     Column("completed_at", Instant),
     Column("closure_id", Uuid),  # Of what a closure left.
+    Column("course_id", Uuid),  # Of a deposit that was released.
     _belongs_to("site", "site_id"),
     CheckConstraint(
         "kind IN ('TASK_KIND_OVERLAPPING_VISITS', 'TASK_KIND_VISITS_TO_ASSIGN', 'TASK_KIND_BROKEN_VISITS', "
-        "'TASK_KIND_VISIT_TO_MOVE')",
+        "'TASK_KIND_VISIT_TO_MOVE', 'TASK_KIND_DEPOSIT_TO_SETTLE')",
         name="kind",
     ),
     CheckConstraint(
@@ -390,7 +391,8 @@ task = chain_table(
     ),
     CheckConstraint("(kind = 'TASK_KIND_BROKEN_VISITS') = (closure_id IS NOT NULL)", name="left_by_a_closure"),
     CheckConstraint("state IN ('TASK_STATE_OPEN', 'TASK_STATE_DONE')", name="state"),
-    CheckConstraint("cardinality(visit_ids) > 0", name="visits"),
+    CheckConstraint("(kind = 'TASK_KIND_DEPOSIT_TO_SETTLE') = (course_id IS NOT NULL)", name="left_by_a_deposit"),
+    CheckConstraint("(cardinality(visit_ids) > 0) = (course_id IS NULL)", name="visits"),
     CheckConstraint(
         "(state = 'TASK_STATE_DONE') = (completed_at IS NOT NULL) AND (completed_by IS NULL) = (completed_at IS NULL)",
         name="completed",
@@ -407,6 +409,13 @@ task = chain_table(
         "visit_ids",
         unique=True,
         postgresql_where=text("kind = 'TASK_KIND_VISIT_TO_MOVE' AND state = 'TASK_STATE_OPEN'"),
+    ),
+    Index(
+        "task_of_deposit",
+        "chain_id",
+        "course_id",
+        unique=True,
+        postgresql_where=text("kind = 'TASK_KIND_DEPOSIT_TO_SETTLE' AND state = 'TASK_STATE_OPEN'"),
     ),
     Index("task_by_site", "chain_id", "site_id", "id"),
     Index("task_by_state", "chain_id", "site_id", "state", "id"),

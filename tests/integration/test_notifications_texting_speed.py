@@ -15,7 +15,7 @@ from tests.support.texting import OURS, THEIRS, TextingOffice, open_texting
 ROWS = 50_000
 FILL = (
     """INSERT INTO visit (chain_id, id, site_id, patient_id, status, start_at, telehealth) SELECT $1, gen_random_uuid(),
-    $2, gen_random_uuid(), 'BOOKED', now(), false FROM generate_series(1, $3::int) n""",
+    $2, gen_random_uuid(), 'BOOKED', now() + interval '1 year', false FROM generate_series(1, $3::int) n""",
     """INSERT INTO suppression (chain_id, id, channel, address_key, sender, kind, method, patient_id, site_id, giver,
     note, created_at, created_by, version, lift_note) SELECT $1, gen_random_uuid(), 'SMS', sha256(n::text::bytea), '',
     'OPT_OUT', 'REPLY', gen_random_uuid(), $2, 'PATIENT', '', now(), 'x', 1, '' FROM generate_series(1, $3::int) n""",

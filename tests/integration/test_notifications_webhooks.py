@@ -17,7 +17,7 @@ from atoll.billing.v1.events_pb2 import InvoiceIssued
 from atoll.notifications.v1 import webhook_service_pb2 as pb
 from atoll.notifications.v1.events_pb2 import MessageSettled
 from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered
-from atoll.scheduling.v1.events_pb2 import CourseBooked
+from atoll.scheduling.v1.events_pb2 import CourseBooked, VisitCheckedIn
 from chassis.consumer import Consumer, Letter, fact_of
 from chassis.errors import NotYetKnown
 from chassis.housekeeping import sweep
@@ -31,6 +31,8 @@ from services.notifications.tables import webhook_delivery
 from services.notifications.tables.webhooks import DELIVERIES_KEPT
 from tests.support.service import NOW, refusal
 from tests.support.webhooks import CONFIRMED, Hooks, Receiver, open_hooks, receiving
+
+CHECKED_IN = "scheduling.v1.visit.checked_in"
 
 URL = "https://hooks.example.org/atoll"
 WRITERS = ["CHAIN_ADMIN", "INTEGRATION"]
@@ -167,13 +169,13 @@ async def test_telling_costs_one_statement_where_nobody_listens_and_two_where_so
 
 async def test_a_run_of_events_is_told_in_two_statements(hooks: Hooks) -> None:
     svc = hooks.svc
-    await hooks.endpoint(URL)
+    await hooks.endpoint(URL, CHECKED_IN)
     run = []
     for _ in range(20):
-        event = hooks.confirmed()
+        event = VisitCheckedIn(visit_id=to_wire("visit", new_id()), site_id=to_wire("site", hooks.site_id))
         event.meta.event_id, event.meta.chain_id = str(uuid4()), to_wire("chain", svc.chain_id)
         event.meta.occur_time.CopyFrom(to_timestamp(NOW))
-        subject = f"{CONFIRMED}.{event.meta.chain_id}"
+        subject = f"{CHECKED_IN}.{event.meta.chain_id}"
         run.append(Letter(event.meta.event_id, subject, event.SerializeToString()))
     consumer = Consumer(svc.db, "notifications", svc.service.store_type, svc.service.reads["SCHEDULING"], svc.clock)
     assert len(await statements(hooks, consumer.handle(*run))) == 2

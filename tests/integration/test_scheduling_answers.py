@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from atoll.billing.v1.events_pb2 import DepositReleased
 from atoll.notifications.v1.events_pb2 import RescheduleRequested, VisitConfirmationReceived
 from atoll.scheduling.v1 import task_service_pb2 as tasks
 from atoll.scheduling.v1 import visit_pb2, visit_service_pb2
@@ -92,6 +93,15 @@ async def test_who_asks_for_another_time_is_a_task_of_the_front_desk_and_the_vis
     await clinic.svc.call(stub.CompleteTask, done, clinic.token())
     await clinic.svc.deliver(answered(RescheduleRequested, visit))  # And again, after it was seen to.
     assert [each.state for each in await tasks_of(clinic)] == [tasks.TASK_STATE_DONE, tasks.TASK_STATE_OPEN]
+
+
+async def test_money_for_a_course_that_will_not_take_place_is_a_task_of_the_front_desk_once(clinic: Clinic) -> None:
+    course_id, patient_id = (to_wire(kind, new_id()) for kind in ("course", "patient"))
+    for _ in range(2):  # Two payments of one course.
+        released = DepositReleased(course_id=course_id, patient_id=patient_id, site_id=clinic.site_id)
+        await clinic.svc.deliver(released)
+    [task] = await tasks_of(clinic, kind=tasks.TASK_KIND_DEPOSIT_TO_SETTLE)
+    assert (task.course_id, task.patient_id, list(task.visit_ids)) == (course_id, patient_id, [])
 
 
 async def test_of_a_visit_that_is_not_known_nothing_is_made(clinic: Clinic) -> None:

@@ -350,4 +350,5 @@ SCHEDULING = [
     Mutant("services/scheduling/use_cases/__init__.py", '    if found.visit.status is not Status.BOOKED or found.visit.slot.start <= store.call.now:\n        return\n', '', I_SCHEDULING_ANSWERS),
     Mutant("services/scheduling/use_cases/__init__.py", '    if visit.status not in (Status.BOOKED, Status.CONFIRMED) or visit.slot.start <= store.call.now:\n        return\n', '', I_SCHEDULING_ANSWERS),
     Mutant("services/scheduling/migrations/versions/0011_a_visit_that_a_patient_asks_to_move.py", "kind = 'TASK_KIND_VISIT_TO_MOVE' AND state = 'TASK_STATE_OPEN'", "false", I_SCHEDULING_ANSWERS),
+    Mutant("services/scheduling/migrations/versions/0012_money_for_a_course_that_will_not_take_place.py", '        unique=True,\n', '        unique=False,\n', "tests/integration/test_scheduling_answers.py", "money_for"),
 ]  # fmt: skip

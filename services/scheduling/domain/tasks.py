@@ -23,6 +23,7 @@ class TaskKind(StrEnum):
     VISITS_TO_ASSIGN = "TASK_KIND_VISITS_TO_ASSIGN"
     BROKEN_VISITS = "TASK_KIND_BROKEN_VISITS"
     VISIT_TO_MOVE = "TASK_KIND_VISIT_TO_MOVE"
+    DEPOSIT_TO_SETTLE = "TASK_KIND_DEPOSIT_TO_SETTLE"
 
 
 class TaskState(StrEnum):
@@ -48,6 +49,8 @@ class Task:
     completed_at: datetime | None = None
     closure_id: UUID | None = None
     """Of the closure that left the task."""
+    course_id: UUID | None = None
+    """Of which a deposit was released."""
 
     @property
     def state(self) -> TaskState:

@@ -57,6 +57,7 @@ def _task(task: Task) -> pb.Task:
         complete_time=to_timestamp(task.completed_at) if task.completed_at else None,
         etag=to_etag(task.version),
         closure_id=to_wire("closure", task.closure_id) if task.closure_id else "",
+        course_id=to_wire("course", task.course_id) if task.course_id else "",
     )
 
 

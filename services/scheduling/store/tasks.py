@@ -139,6 +139,7 @@ class TaskStore(Store):
             completed_by=new.completed_by,
             completed_at=new.completed_at,
             closure_id=new.closure_id,
+            course_id=new.course_id,
         )
 
     async def complete_tasks_of(self, closure_id: UUID, note: str) -> None:
@@ -187,4 +188,5 @@ def _task(row: Record) -> Task:
         completed_by=row["completed_by"],
         completed_at=row["completed_at"],
         closure_id=row["closure_id"],
+        course_id=row["course_id"],
     )

@@ -219,6 +219,23 @@ async def ask_to_move(store: SchedulingStore, visit_id: UUID) -> None:
     await store.add_task(task)
 
 
+async def settle_deposit(store: SchedulingStore, course_id: UUID, site_id: UUID, patient_id: UUID) -> None:
+    """A task for the site's front desk, unless one is open: the patient has money there for a course that will not take
+    place."""
+    task = Task(
+        id=new_id(),
+        site_id=site_id,
+        kind=TaskKind.DEPOSIT_TO_SETTLE,
+        patient_id=patient_id,
+        merged_patient_id=None,
+        merge_version=None,
+        visit_ids=(),
+        created_at=store.call.now,
+        course_id=course_id,
+    )
+    await store.add_task(task)
+
+
 async def check_in_visit(store: SchedulingStore, visit_id: UUID, reason: str) -> tuple[Visit, list[GateState]]:
     """With the gates that are not passed and let the visit go on, for the reason given where they ask for one."""
     found = await store.visit_to_change(visit_id)
