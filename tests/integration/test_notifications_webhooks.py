@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
-from atoll.billing.v1.events_pb2 import InvoiceIssued
+from atoll.billing.v1.events_pb2 import PeriodClosed
 from atoll.notifications.v1 import webhook_service_pb2 as pb
 from atoll.notifications.v1.events_pb2 import MessageSettled
 from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered
@@ -87,7 +87,7 @@ async def test_an_event_is_told_signed_and_with_ids_only(hooks: Hooks, receiver:
 async def test_events_of_all_services_are_told_also_those_that_nothing_else_here_reads(hooks: Hooks) -> None:
     events: list[Any] = [
         hooks.confirmed(),
-        InvoiceIssued(invoice_id=to_wire("invoice", new_id())),
+        PeriodClosed(period_id=to_wire("period", new_id())),
         PatientRegistered(patient_id=to_wire("patient", new_id()), time_zone="UTC"),
         PatientMerged(patient_id=to_wire("patient", new_id()), merged_patient_id=to_wire("patient", new_id())),
         MessageSettled(message_id=to_wire("message", new_id())),
