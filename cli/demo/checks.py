@@ -94,7 +94,10 @@ async def _effects_once(connections: Connections) -> Check:
     twice = await billing.fetchval(CHARGED_TWICE)
     visits = await scheduling.fetchval("SELECT count(*) FROM visit")
     messages = await notifications.fetchval(AHEAD_OF_VISITS)
-    found = f"{completed} visits completed, {charges} charged, {fees} fees; {visits} visits booked, {messages} confirmed and reminded"
+    found = (
+        f"{completed} visits completed, {charges} charged, {fees} fees; "
+        f"{visits} visits booked, {messages} confirmed and reminded"
+    )
     return Check("each event took effect once", found, completed == charges and not twice and messages == 2 * visits)
 
 
