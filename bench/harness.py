@@ -173,7 +173,8 @@ class Stage:
         }
 
     @contextmanager
-    def server(self, *arguments: str, workers: int) -> Iterator[tuple[str, psutil.Process]]:
+    def server(self, *arguments: str, workers: int, **more: str) -> Iterator[tuple[str, psutil.Process]]:
+        """`more` goes into its environment."""
         calls, probe = f"127.0.0.1:{free_port()}", free_port()
         environment = {
             "ATOLL_MODE": "development",
@@ -188,7 +189,7 @@ class Stage:
             "ATOLL_JWKS": str(self.issuer.jwks),
             "ATOLL_AUDIENCE": AUDIENCE,
         }
-        with running(self.folder, workers, *arguments, **environment) as process:
+        with running(self.folder, workers, *arguments, **environment | more) as process:
             yield calls, process
 
 

@@ -43,7 +43,8 @@ from services.notifications.wording import Templates
 log = structlog.get_logger()
 
 NAME = "notifications"
-IN_HAND_MAX = 10
+IN_HAND_MAX, TAKEN_MIN = 32, 8
+"""So many at once; more are taken when there is room for so many, not for each."""
 POLL_S = 0.2
 CHAINS_S = 1.0
 RETRY_S = 1.0
@@ -80,8 +81,9 @@ class Sender:
         in_hand = set[asyncio.Task[None]]()
         try:
             while True:
-                for chain_id, taken in await self._take_or_wait(IN_HAND_MAX - len(in_hand)):
-                    in_hand.add(asyncio.create_task(self._see_to(chain_id, taken)))
+                if (room := IN_HAND_MAX - len(in_hand)) >= TAKEN_MIN:
+                    for chain_id, taken in await self._take_or_wait(room):
+                        in_hand.add(asyncio.create_task(self._see_to(chain_id, taken)))
                 if in_hand:
                     _, in_hand = await asyncio.wait(in_hand, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
                 else:
@@ -109,8 +111,6 @@ class Sender:
         return found
 
     async def _take_or_wait(self, limit: int) -> list[tuple[UUID, Taken]]:
-        if limit <= 0:
-            return []
         try:
             return await self.take(limit)
         except DomainError as error:

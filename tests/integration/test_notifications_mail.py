@@ -95,5 +95,5 @@ def test_what_is_no_address_is_refused_before_anything_is_sent(address: str) -> 
 
 
 def test_a_subject_cannot_smuggle_in_a_header() -> None:
-    with pytest.raises(ValueError, match="linefeed"):
+    with pytest.raises(ValueError, match="Subject"):
         compose(replace(LETTER, subject="Reminder\r\nBcc: x@example.org"))

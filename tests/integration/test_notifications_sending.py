@@ -426,28 +426,29 @@ async def test_a_call_of_one_chain_does_not_see_which_others_there_are(office: O
         assert [row["chain_id"] for row in await conn.fetch("SELECT chain_id FROM chain")] == [office.svc.chain_id]
 
 
-async def test_the_running_job_sends_ten_at_a_time_and_finishes_what_it_has_begun(office: Office) -> None:
-    await office.book(*(FIRST + timedelta(hours=hour) for hour in range(25)))
-    waiting, ten, go = 0, asyncio.Event(), asyncio.Event()
+async def test_the_running_job_sends_so_many_at_a_time_and_finishes_what_it_has_begun(office: Office) -> None:
+    more = sender.IN_HAND_MAX + 15
+    await office.book(*(FIRST + timedelta(hours=hour) for hour in range(more)))
+    waiting, full, go = 0, asyncio.Event(), asyncio.Event()
 
     async def wait() -> None:
         nonlocal waiting
         waiting += 1
-        if waiting == 10:
-            ten.set()
+        if waiting == sender.IN_HAND_MAX:
+            full.set()
         await go.wait()
 
     office.mailbox.on_data = wait
     job = asyncio.create_task(office.sender().run())
-    await ten.wait()
+    await full.wait()
     await asyncio.sleep(0.3)
     job.cancel()
     await asyncio.sleep(0.1)
     go.set()
     await asyncio.wait([job])
-    assert waiting == 10
+    assert waiting == sender.IN_HAND_MAX
     statuses = [row["status"] for row in await office.rows("VISIT_CONFIRMATION")]
-    assert (statuses.count("SENT"), statuses.count("SCHEDULED")) == (10, 15)
+    assert (statuses.count("SENT"), statuses.count("SCHEDULED")) == (sender.IN_HAND_MAX, 15)
 
 
 async def test_no_log_line_holds_a_name_or_an_address(office: Office) -> None:

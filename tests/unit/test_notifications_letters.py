@@ -37,7 +37,7 @@ LETTER = Letter(
 
 
 def received(letter: Letter) -> EmailMessage:
-    mail = message_from_bytes(compose(letter).as_bytes(), policy=default)
+    mail = message_from_bytes(compose(letter).content, policy=default)
     assert isinstance(mail, EmailMessage)
     return mail
 
@@ -65,7 +65,7 @@ def test_a_letter_is_text_html_and_invitation_the_best_last() -> None:
 
 
 def test_a_letter_crosses_every_server() -> None:
-    raw = compose(replace(LETTER, html="<p>" + "á" * 5000 + "</p>")).as_bytes()
+    raw = compose(replace(LETTER, html="<p>" + "á" * 5000 + "</p>")).content
     assert raw.isascii()
     assert max(map(len, raw.splitlines())) <= 998  # RFC 5322, 2.1.1.
 

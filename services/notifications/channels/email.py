@@ -1,12 +1,17 @@
 """Email: composed here, handed over by SMTP. Knows nothing of who is a patient."""
 
 import re
+from binascii import b2a_qp
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.headerregistry import Address
-from email.message import EmailMessage
-from email.policy import SMTP
+from email.header import Header
+from email.message import Message
+from email.mime.multipart import MIMEMultipart
+from email.mime.nonmultipart import MIMENonMultipart
+from email.policy import compat32
+from email.utils import format_datetime, formataddr
 from functools import partial
 
 import aiosmtplib
@@ -19,7 +24,10 @@ TIMEOUT_S = 30.0
 QUIT_S = 1.0
 ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 """As HTML has it: what every server carries, none of the RFC's rarer forms."""
-POLICY = SMTP.clone(cte_type="7bit")
+POLICY = compat32.clone(linesep="\r\n")
+BOUNDARY = "=_"
+"""With it no line of quoted-printable text begins."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 TAKEN, LINE_BROKE = "SMTP_250", "SMTP_NO_ANSWER"
 PRODUCT = "-//Atoll//Notifications//EN"
@@ -63,27 +71,61 @@ class AddressUnusable(Exception):
     """The recipient's address is none that SMTP could carry. Does not repeat it."""
 
 
-def compose(letter: Letter) -> EmailMessage:
-    """Plain text, HTML and invitation as alternatives. ValueError where something cannot be a line of the head."""
-    mail = EmailMessage(policy=POLICY)
-    mail["From"] = Address(letter.sender_name, addr_spec=letter.sender)
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A letter as it goes over the line."""
+
+    sender: str
+    recipient: str
+    content: bytes
+
+
+def compose(letter: Letter) -> Mail:
+    """Plain text, HTML and invitation as alternatives. ValueError where something cannot be a line of the head.
+
+    By the old classes of the email package: the new ones read back each header that they are given, which costs more
+    than all else that a message needs.
+    """
     if not ADDRESS.fullmatch(letter.recipient):
         raise AddressUnusable()
-    mail["To"] = letter.recipient
-    mail["Subject"] = letter.subject
-    mail["Date"] = letter.written
-    mail["Message-ID"] = f"<{letter.message_id}@{domain_of(letter.sender)}>"
-    mail["Auto-Submitted"] = "auto-generated"
-    if letter.unsubscribe:
-        mail["List-Unsubscribe"] = _unsubscribe(letter.unsubscribe)
-    mail.set_content(letter.text)
+    parts = [_part(letter.text, "plain")]
     if letter.html:
-        mail.add_alternative(letter.html, subtype="html")
+        parts.append(_part(letter.html, "html"))
     if letter.invitation:
         content = _calendar(letter, letter.invitation).to_ical().decode()
-        mail.add_alternative(content, subtype="calendar", params={"method": letter.invitation.method})
-    mail["Content-Language"] = letter.language  # Last: each alternative takes what is known of the content along.
-    return mail
+        parts.append(_part(content, "calendar", method=letter.invitation.method))
+    mail = parts[0]
+    if len(parts) > 1:
+        mail = MIMEMultipart("alternative", boundary=f"{BOUNDARY}{letter.message_id}", _subparts=parts)
+    for name, value in _head(letter):
+        if CONTROL.search(value):
+            raise ValueError(name)
+        mail[name] = value if value.isascii() else Header(value, "utf-8", header_name=name).encode()
+    return Mail(letter.sender, letter.recipient, mail.as_bytes(policy=POLICY))
+
+
+def _head(letter: Letter) -> Iterator[tuple[str, str]]:
+    if CONTROL.search(letter.sender_name):
+        raise ValueError("From")
+    yield "From", formataddr((letter.sender_name, letter.sender))
+    yield "To", letter.recipient
+    yield "Subject", letter.subject
+    yield "Date", format_datetime(letter.written)
+    yield "Message-ID", f"<{letter.message_id}@{domain_of(letter.sender)}>"
+    yield "Auto-Submitted", "auto-generated"
+    if letter.unsubscribe:
+        yield "List-Unsubscribe", _unsubscribe(letter.unsubscribe)
+    yield "Content-Language", letter.language
+
+
+def _part(text: str, subtype: str, method: str = "") -> Message:
+    """Quoted-printable: readable where a program shows the source, and short enough in each line."""
+    part = MIMENonMultipart("text", subtype, charset="utf-8")
+    if method:
+        part.set_param("method", method)
+    part["Content-Transfer-Encoding"] = "quoted-printable"
+    part.set_payload(b2a_qp(text.encode(), istext=True).decode("ascii"))
+    return part
 
 
 def _unsubscribe(address: str) -> str:
@@ -122,19 +164,18 @@ class Mailer:
     def __init__(self, host: str, port: int, timeout_s: float = TIMEOUT_S) -> None:
         self._host, self._port, self._timeout_s = host, port, timeout_s
 
-    async def send(self, mail: EmailMessage) -> tuple[Answer, str]:
+    async def send(self, mail: Mail) -> tuple[Answer, str]:
         """What came of it, and a code that tells more."""
-        sender, recipient = (mail[name].addresses[0].addr_spec for name in ("From", "To"))
         smtp = aiosmtplib.SMTP(
-            hostname=self._host, port=self._port, timeout=self._timeout_s, local_hostname=domain_of(sender)
+            hostname=self._host, port=self._port, timeout=self._timeout_s, local_hostname=domain_of(mail.sender)
         )
         # What a refusal for good means, and what a broken line. A server that refuses us before it has heard of a
         # recipient refuses every letter: that is its trouble, not the letter's, and may pass.
         steps = (
             (smtp.connect, Answer.NOT_NOW, Answer.NOT_NOW),
-            (partial(smtp.mail, sender), Answer.NOT_NOW, Answer.NOT_NOW),
-            (partial(smtp.rcpt, recipient), Answer.NEVER, Answer.NOT_NOW),
-            (partial(smtp.data, mail.as_bytes()), Answer.NEVER, Answer.NONE),
+            (partial(smtp.mail, mail.sender), Answer.NOT_NOW, Answer.NOT_NOW),
+            (partial(smtp.rcpt, mail.recipient), Answer.NEVER, Answer.NOT_NOW),
+            (partial(smtp.data, mail.content), Answer.NEVER, Answer.NONE),
         )
         try:
             for step, refused, broken in steps:
