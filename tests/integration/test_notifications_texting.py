@@ -15,6 +15,7 @@ from services.notifications.domain.texting import EVERY_SENDER, Method, Suppress
 from services.notifications.settings import MESSAGE_KEYS
 from services.notifications.texting import keys
 from services.notifications.texting.job import Answering, forget_some
+from services.notifications.wording import Templates
 from tests.support.notifications import FIRST
 from tests.support.texting import OURS, SPARE, THEIRS, TextingOffice, open_texting, write_message_keys
 from tests.support.twilio import OLD_TOKEN, signed
@@ -193,7 +194,10 @@ async def test_stop_holds_at_once_and_is_confirmed_once(office: TextingOffice) -
     await office.answer()
     [text] = office.fake.texts
     assert (text["To"], text["From"]) == (THEIRS, OURS)
-    assert text["Body"] == "Harbor Lane: You will get no more texts from us. Reply START to get them again."
+    assert (
+        text["Body"]
+        == "Harbor Lane: you will get no more texts from us. Reply START to get them again. Questions: 505-555-0199"
+    )
     assert [row["state"] for row in await rows(office, "reply")] == ["CLOSED", "CLOSED"]
 
 
@@ -208,7 +212,7 @@ async def test_an_opt_out_of_a_number_that_nobody_is_known_by_holds_too(office: 
     [event] = await office.told()
     assert (event.patient_id, event.site_id) == ("", to_wire("site", office.site_id))
     await office.answer()
-    assert office.fake.texts[0]["Body"].startswith("Harbor Lane: No recibirá más textos")
+    assert office.fake.texts[0]["Body"].startswith("Harbor Lane: no le enviaremos")
 
 
 async def test_a_companion_who_opts_out_does_so_for_themself(office: TextingOffice) -> None:
@@ -262,7 +266,7 @@ async def test_whoever_opted_out_is_told_nothing_more_but_where_to_find_help(off
     await office.answer()
     said = [text["Body"] for text in office.fake.texts]
     assert len(said) == 2
-    assert said[1] == "Harbor Lane: Call us at +15055550199. Reply STOP to get no more texts."
+    assert said[1] == "Harbor Lane: for help call 505-555-0199. STOP to opt out. Msg&data rates may apply."
     assert names(await office.told()) == ["ChannelOptedOut", "VisitConfirmationReceived"]
     assert {row["kind"] for row in await rows(office, "answer")} == {"OPT_OUT_CONFIRMED", "HELP"}
 
@@ -294,7 +298,10 @@ async def test_c_confirms_the_visit_that_the_last_text_was_about(office: Texting
         to_wire("site", office.site_id),
     )
     await office.answer()
-    assert office.fake.texts[0]["Body"] == "Harbor Lane: Thank you, your appointment is confirmed."
+    assert (
+        office.fake.texts[0]["Body"]
+        == "Harbor Lane: thank you, confirmed. For another time reply R or call 505-555-0199."
+    )
     [row] = await rows(office, "reply")
     assert (row["state"], row["visit_id"]) == ("CLOSED", first)
 
@@ -339,7 +346,7 @@ async def test_r_asks_for_another_time_in_the_language_of_the_text(office: Texti
     [event] = await office.told()
     assert (event.DESCRIPTOR.name, event.visit_id) == ("RescheduleRequested", to_wire("visit", visit_id))
     await office.answer()
-    assert office.fake.texts[0]["Body"].startswith("Harbor Lane: Nos comunicaremos")
+    assert office.fake.texts[0]["Body"].startswith("Harbor Lane: le llamaremos")
 
 
 async def test_where_mother_and_child_have_a_number_and_a_visit_each_a_person_asks(office: TextingOffice) -> None:
@@ -353,7 +360,7 @@ async def test_where_mother_and_child_have_a_number_and_a_visit_each_a_person_as
     [row] = await rows(office, "reply")
     assert (row["patient_id"], row["visit_id"], row["state"]) == (child, None, "OPEN")
     await office.answer()
-    assert "somebody will read this" in office.fake.texts[0]["Body"]
+    assert "a person will read this" in office.fake.texts[0]["Body"]
     office.svc.clock.now = FIRST + MINUTE  # The mother's is over: one is left.
     await office.say("C")
     assert [event.patient_id for event in await office.told()] == [to_wire("patient", child)]
@@ -433,7 +440,7 @@ async def test_an_answer_is_tried_again_while_the_provider_refuses_and_goes_out_
     await office.say("STOP")
     office.fake.breaks = ["503", "429"]
     for state in ("PENDING", "PENDING", "SENT"):
-        await Answering(office.svc.db, office.texting, office.svc.clock).look()
+        await Answering(office.svc.db, office.texting, office.svc.clock, Templates()).look()
         assert [row["state"] for row in await rows(office, "answer")] == [state]
         await office.svc.admin.execute("UPDATE answer SET held_until = NULL")
     await office.answer()

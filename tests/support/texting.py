@@ -30,6 +30,7 @@ from services.notifications.texting.job import Answering
 from services.notifications.texting.keys import address_key
 from services.notifications.texting.listener import Listener
 from services.notifications.webhooks import WebhookSettings
+from services.notifications.wording import Templates
 from tests.support.notifications import FIRST
 from tests.support.service import Running, running
 from tests.support.twilio import ACCOUNT_SID, OLD_TOKEN, TOKEN, FakeTwilio, Webhook, fake_twilio
@@ -112,7 +113,7 @@ class TextingOffice:
         assert await self.post(self.webhook(text, phone=phone, to=to)) == 200
 
     async def answer(self) -> None:
-        while await Answering(self.svc.db, self.texting, self.svc.clock).look():
+        while await Answering(self.svc.db, self.texting, self.svc.clock, Templates()).look():
             pass
 
     async def told(self) -> list[Any]:

@@ -6,9 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from services.notifications.domain.discretion import health_words
 from services.notifications.domain.replies import (
-    WORDS,
     AnswerKind,
     AnswerRefused,
     LastTexted,
@@ -17,7 +15,6 @@ from services.notifications.domain.replies import (
     check_answer,
     judge,
     understand,
-    words_of,
 )
 from services.notifications.domain.texting import Receipt, SuppressionKind, furthest, suppression_after
 from tests.support.service import NOW
@@ -136,21 +133,6 @@ def test_where_it_is_not_plain_which_a_person_asks(known: list[LastTexted]) -> N
 def test_an_opt_out_in_words_of_their_own_is_looked_at_by_a_person() -> None:
     assert judge(Meaning.OPT_OUT, []).closed
     assert not judge(Meaning.OPT_OUT_LIKELY, []).closed
-
-
-@pytest.mark.parametrize("kind", [kind for kind in AnswerKind if kind is not AnswerKind.STAFF])
-@pytest.mark.parametrize("language", ["en", "es"])
-def test_what_is_answered_is_one_text_names_the_sender_and_says_no_health_word(language: str, kind: AnswerKind) -> None:
-    text = words_of(kind, language, "Harbor Lane Suite 1234567890", "+15055550199")
-    assert len(text) <= 160
-    assert text.startswith("Harbor Lane")
-    assert health_words(WORDS[language, kind]) == []
-    assert "cancel" not in text.lower()
-
-
-def test_answers_are_in_english_where_there_are_none_in_a_language() -> None:
-    assert words_of(AnswerKind.HELP, "de-DE", "X", "1") == words_of(AnswerKind.HELP, "en", "X", "1")
-    assert words_of(AnswerKind.HELP, "es-MX", "X", "1") == words_of(AnswerKind.HELP, "es", "X", "1")
 
 
 def test_staff_say_no_more_than_a_text_carries_and_no_health_word() -> None:

@@ -260,25 +260,3 @@ def check_answer(text: str) -> None:
         faults.append(Violation("text", "HEALTH_WORD", "names what kind of appointment it is"))
     if faults:
         raise AnswerRefused(*faults)
-
-
-WORDS = {
-    ("en", AnswerKind.OPT_OUT_CONFIRMED): "{site}: You will get no more texts from us. Reply START to get them again.",
-    ("es", AnswerKind.OPT_OUT_CONFIRMED): "{site}: No recibirá más textos nuestros. Responda ALTA para recibirlos.",
-    ("en", AnswerKind.OPT_IN_CONFIRMED): "{site}: You will get our texts again. Reply STOP to end, HELP for help.",
-    ("es", AnswerKind.OPT_IN_CONFIRMED): "{site}: Recibirá nuestros textos. Responda ALTO para no recibirlos, AYUDA.",
-    ("en", AnswerKind.HELP): "{site}: Call us at {phone}. Reply STOP to get no more texts.",
-    ("es", AnswerKind.HELP): "{site}: Llame al {phone}. Responda ALTO para no recibir textos.",
-    ("en", AnswerKind.CONFIRM_RECEIVED): "{site}: Thank you, your appointment is confirmed.",
-    ("es", AnswerKind.CONFIRM_RECEIVED): "{site}: Gracias, su cita queda confirmada.",
-    ("en", AnswerKind.MOVE_RECEIVED): "{site}: We will get in touch to find another time. Or call {phone}.",
-    ("es", AnswerKind.MOVE_RECEIVED): "{site}: Nos comunicaremos para buscar otra hora. O llame al {phone}.",
-    ("en", AnswerKind.REPLY_RECEIVED): "{site}: Thank you, somebody will read this. If it is urgent call {phone}.",
-    ("es", AnswerKind.REPLY_RECEIVED): "{site}: Gracias, alguien lo leerá. Si es urgente llame al {phone}.",
-}
-
-
-def words_of(kind: AnswerKind, language: str, site: str, phone: str) -> str:
-    """In English where there are none in the language. `site` is its discreet name."""
-    spoken = "es" if language.partition("-")[0] == "es" else "en"
-    return WORDS[spoken, kind].format(site=site, phone=phone)

@@ -46,9 +46,12 @@ def servicers(db: Database, webhooks: WebhookSettings | None = None) -> Mapping[
 def servicers_with(
     db: Database, texting: Texting, listener: Listener, webhooks: WebhookSettings
 ) -> Mapping[ServiceDescriptor, object]:
+    templates = Templates()
     keeper, loopback = SecretKeeper(webhooks.message_keys_file), webhooks.webhook_allow_loopback
     return {
-        announcement_service_pb2.DESCRIPTOR.services_by_name["AnnouncementService"]: AnnouncementServicer(db),
+        announcement_service_pb2.DESCRIPTOR.services_by_name["AnnouncementService"]: AnnouncementServicer(
+            db, templates
+        ),
         cadence_service_pb2.DESCRIPTOR.services_by_name["CadenceService"]: CadenceServicer(db),
         inbox_service_pb2.DESCRIPTOR.services_by_name["InboxService"]: InboxServicer(db),
         link_service_pb2.DESCRIPTOR.services_by_name["LinkService"]: LinkServicer(db),
@@ -56,7 +59,7 @@ def servicers_with(
         pause_service_pb2.DESCRIPTOR.services_by_name["PauseService"]: PauseServicer(db),
         reply_service_pb2.DESCRIPTOR.services_by_name["ReplyService"]: ReplyServicer(db, texting, listener),
         suppression_service_pb2.DESCRIPTOR.services_by_name["SuppressionService"]: SuppressionServicer(db),
-        template_service_pb2.DESCRIPTOR.services_by_name["TemplateService"]: TemplateServicer(db, Templates()),
+        template_service_pb2.DESCRIPTOR.services_by_name["TemplateService"]: TemplateServicer(db, templates),
         webhook_service_pb2.DESCRIPTOR.services_by_name["WebhookService"]: WebhookServicer(
             db, keeper, loopback=loopback
         ),

@@ -9,36 +9,44 @@ from chassis.money import Money
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_instant
 from services.notifications.domain.announcements import Announcement
+from services.notifications.domain.kinds import Channel, MessageKind
+from services.notifications.domain.segments import length_of
+from services.notifications.domain.visits import Site
 from services.notifications.rpc.common import channel_of
 from services.notifications.store import NotificationsStore
 from services.notifications.use_cases import resending
+from services.notifications.wording import Templates, Words
 
 MICROS_PER_CENT = 10_000
-SEGMENT_CHARS = 160
-AROUND_CHARS = 70
-"""What stands around the text: the site's name, whom to call."""
 
 
 class AnnouncementServicer:
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, db: Database, templates: Templates) -> None:
+        self._db, self._templates = db, templates
 
     async def PreviewAnnouncement(
         self, request: pb.PreviewAnnouncementRequest, call: Call
     ) -> pb.PreviewAnnouncementResponse:
         told = _announcement(request.announcement, call)
 
-        async def work(store: NotificationsStore) -> tuple[int, int]:
+        async def work(store: NotificationsStore) -> tuple[int, int, Site]:
             count = await resending.count_recipients(store, told)
             _, policy = await store.planning()
-            return count, policy.text_price_micros
+            site = await store.site_shown(told.site_id)
+            assert site  # It is known, and the caller's own.
+            return count, policy.text_price_micros, site
 
-        count, price = await self._db.read(call, request, NotificationsStore, work)
-        segments = -(-(AROUND_CHARS + max(map(len, told.texts.values()))) // SEGMENT_CHARS)
+        count, price, site = await self._db.read(call, request, NotificationsStore, work)
+        segments = max(self._segments(site, language, text) for language, text in told.texts.items())
         cents = -(-count * segments * price // MICROS_PER_CENT)
         return pb.PreviewAnnouncementResponse(
             recipient_count=count, segment_count=segments, cost_max=money_to_wire(Money(cents))
         )
+
+    def _segments(self, site: Site, language: str, text: str) -> int:
+        words = Words("", site.discreet_name, site.phone, site.address, text=text)
+        written = self._templates.write(MessageKind.ANNOUNCEMENT, Channel.SMS, language, words, None)
+        return length_of(written.text).segments
 
     async def CreateAnnouncement(
         self, request: pb.CreateAnnouncementRequest, call: Call

@@ -23,7 +23,8 @@ from chassis.errors import DomainError
 from chassis.ids import to_wire
 from chassis.keyring import KeyMissing, Sealed
 from chassis.tracing import traceparent_of
-from services.notifications.domain.replies import TO_THE_OPTED_OUT, AnswerKind, AnswerState, words_of
+from services.notifications.domain.kinds import Channel, MessageKind
+from services.notifications.domain.replies import TO_THE_OPTED_OUT, AnswerKind, AnswerState
 from services.notifications.domain.sending import Answer as Outcome
 from services.notifications.domain.sending import spread
 from services.notifications.domain.texting import (
@@ -40,6 +41,7 @@ from services.notifications.store import NotificationsStore
 from services.notifications.tables import NO_CHAIN
 from services.notifications.texting import Texting, TextingSettings
 from services.notifications.texting.keys import message_keys
+from services.notifications.wording import Templates, Words
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -58,10 +60,11 @@ async def answer_replies(db: Database, settings: NotificationsSettings, clock: C
     if not accounts:
         await asyncio.Event().wait()
     texting = Texting(accounts)
+    answering = Answering(db, texting, clock, Templates())
     try:
         while True:
             try:
-                while await Answering(db, texting, clock).look():
+                while await answering.look():
                     pass
             except DomainError as error:
                 log.warning("replies.not_answered", error=error.reason)
@@ -92,8 +95,8 @@ async def forget_some(db: Database, kept: timedelta, clock: Clock) -> int:
 
 
 class Answering:
-    def __init__(self, db: Database, texting: Texting, clock: Clock) -> None:
-        self._db, self._texting, self._clock = db, texting, clock
+    def __init__(self, db: Database, texting: Texting, clock: Clock, templates: Templates) -> None:
+        self._db, self._texting, self._clock, self._templates = db, texting, clock, templates
 
     async def look(self) -> int:
         """At the answers that wait, of all chains that text; how many that were."""
@@ -119,7 +122,7 @@ class Answering:
             return await self._end(chain_id, id, AnswerState.UNKNOWN, "NO_ANSWER")
         if row["to_phone"] is None or self._clock() >= row["expire_at"]:
             return await self._end(chain_id, id, AnswerState.FAILED, "TOO_LATE")
-        to, text = _opened(row, kind)
+        to, text = _number(row), await self._text(chain_id, row, kind)
         key, sender = row["address_key"], row["sender"]
 
         async def begin(store: NotificationsStore) -> bool:
@@ -133,6 +136,16 @@ class Answering:
         number = SendingNumber(row["account"], sender, "")
         sent = await self._texting.send(number, to, text, id)
         return await _step(self._db, chain_id, self._clock, partial(_ended, row=row, sent=sent))
+
+    async def _text(self, chain_id: UUID, row: Record, kind: AnswerKind) -> str:
+        """What staff wrote, or what the chain or we say to such a reply."""
+        if kind is AnswerKind.STAFF:
+            return message_keys().open(Sealed(row["key_id"], row["said"]), "said", row["id"]).decode()
+        of, language = MessageKind(kind), row["language"]
+        find = partial(NotificationsStore.own_template, kind=of, channel=Channel.SMS)
+        own = await _step(self._db, chain_id, self._clock, partial(find, language=language, site_id=row["site_id"]))
+        words = Words("", row["discreet_name"], row["site_phone"], "")
+        return self._templates.write(of, Channel.SMS, language, words, own).text
 
     async def _end(self, chain_id: UUID, id: UUID, state: AnswerState, code: str) -> None:
         await _step(self._db, chain_id, self._clock, lambda store: store.end_answer(id, state, code))
@@ -150,13 +163,10 @@ async def _ended(store: NotificationsStore, row: Record, sent: Sent) -> None:
         await store.suppress(Addressed.SMS, key, kind, method, senders=senders, note=sent.code)
 
 
-def _opened(row: Record, kind: AnswerKind) -> tuple[str, str]:
-    """The number, and what is said to it."""
-    keys = message_keys()
-    to = keys.open(Sealed(row["reply_key_id"], row["to_phone"]), "phone", row["of_reply_id"]).decode()
-    if kind is AnswerKind.STAFF:
-        return to, keys.open(Sealed(row["key_id"], row["said"]), "said", row["id"]).decode()
-    return to, words_of(kind, row["language"], row["discreet_name"], row["site_phone"])
+def _number(row: Record) -> str:
+    """That the reply came from."""
+    sealed = Sealed(row["reply_key_id"], row["to_phone"])
+    return message_keys().open(sealed, "phone", row["of_reply_id"]).decode()
 
 
 async def _step(db: Database, chain_id: UUID, clock: Clock, work: Callable[[NotificationsStore], Awaitable[T]]) -> T:

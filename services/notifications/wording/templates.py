@@ -8,6 +8,7 @@ import hashlib
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from jinja2 import TemplateError
@@ -45,7 +46,7 @@ class Source:
 
 class Templates:
     def __init__(self, folder: Path = FOLDER) -> None:
-        self._shipped = dict(_load(folder))
+        self._shipped = _shipped(folder)
 
     def shipped(self, kind: MessageKind, channel: Channel, language: str) -> Source:
         """In `language`, a BCP 47 tag, or the nearest to it that is shipped. BrokenTemplate where there is none."""
@@ -105,6 +106,12 @@ def _tidy(text: str) -> str:
     """Without the empty lines that conditions leave behind."""
     paragraphs = [part.strip("\n") for part in text.split("\n\n")]
     return "\n\n".join(part for part in paragraphs if part.strip()) + "\n"
+
+
+@cache
+def _shipped(folder: Path) -> Mapping[Place, "Source"]:
+    """Read and checked once in a process, whoever writes messages in it."""
+    return dict(_load(folder))
 
 
 def _load(folder: Path) -> Iterator[tuple[Place, Source]]:
