@@ -55,7 +55,7 @@ types: setup  ## mypy --strict
 check: lint types  ## What must pass before a change is handed in; runs no tests
 
 test: setup  ## Unit, property, contract and integration tests, and the sample on the whole stack; CONTAINERS=1 takes the servers from testcontainers
-	$(if $(CONTAINERS),ATOLL_TEST_CONTAINERS=1) $(PYTEST) -n $(WORKERS) --dist loadfile tests/unit tests/property tests/contract tests/integration tests/e2e/test_sample.py -m "not long"
+	$(if $(CONTAINERS),ATOLL_TEST_CONTAINERS=1) $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/e2e/test_sample.py tests/property tests/integration tests/contract tests/unit -m "not long"
 
 test-e2e: setup  ## Through the public edge, on the whole local stack
 	$(PYTEST) tests/e2e tests/chaos -m "not long"
