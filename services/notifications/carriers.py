@@ -15,7 +15,7 @@ from services.notifications.domain.contacts import Contact
 from services.notifications.domain.kinds import Channel, MessageKind
 from services.notifications.domain.messages import PassedOver, Reason, TemplateRef
 from services.notifications.domain.sending import Answer, Taken, Way
-from services.notifications.domain.templates import WITH_INVITATION, OwnTemplate
+from services.notifications.domain.templates import NOT_ESSENTIAL, WITH_INVITATION, OwnTemplate
 from services.notifications.domain.texting import EVERY_SENDER, Sent
 from services.notifications.store import NotificationsStore
 from services.notifications.texting import Texting
@@ -78,6 +78,7 @@ class Mail:
             written=call.now,
             html=written.html,
             invitation=_invitation(taken) if taken.kind in WITH_INVITATION else None,
+            unsubscribe=f"mailto:{self._mail_from}?subject=unsubscribe" if taken.kind in NOT_ESSENTIAL else None,
         )
 
 

@@ -144,6 +144,15 @@ async def test_an_estimate_that_was_acknowledged_is_not_announced(office: Office
     assert await told(office) == {"ESTIMATE_READY": ("WITHDRAWN", "MATTER_CLOSED")}
 
 
+async def test_who_needs_no_such_letter_is_told_how_to_have_no_more(office: Office) -> None:
+    sale = {"package_sale_id": to_wire("packagesale", new_id())}
+    await office.svc.deliver(bills.PackageExpiring(**of(office, **sale), expire_date=to_date(DUE)))
+    await office.svc.deliver(bills.PackageSold(**of(office, **sale), price=USD))
+    await office.sender().drain()
+    told = sorted(str(mail["List-Unsubscribe"]) for mail in office.mailbox.arrived)
+    assert told == ["<mailto:notices@example.org?subject=unsubscribe>", "None"]
+
+
 async def test_a_bill_of_who_is_not_known_yet_waits(office: Office) -> None:
     event = invoice(office, patient_id=to_wire("patient", new_id()))
     with pytest.raises(NotYetKnown):
