@@ -5,6 +5,7 @@ the database share the machine; fsync is on. Afterwards a sampler tells where on
 """
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -110,6 +111,9 @@ class Stage:
         self._nats_url = nats_url
         self.issuer = Issuer.open(folder)
         self.chain = to_wire("chain", new_id())
+        self.keys = folder / "keys.json"
+        key = base64.b64encode(bytes(32)).decode()
+        self.keys.write_text(json.dumps({"current": "1", "keys": {"1": key}, "digest": key}))
 
     @classmethod
     async def open(cls, service: str, server_url: str, nats_url: str, folder: Path) -> "Stage":
@@ -188,6 +192,9 @@ class Stage:
             "ATOLL_ISSUER": NAME,
             "ATOLL_JWKS": str(self.issuer.jwks),
             "ATOLL_AUDIENCE": AUDIENCE,
+            "ATOLL_PATIENTS_ADDRESS": "127.0.0.1:1",  # Nobody: what is measured asks no other service.
+            "ATOLL_DOCUMENT_KEYS_FILE": str(self.keys),
+            "ATOLL_MESSAGE_KEYS_FILE": str(self.keys),
         }
         with running(self.folder, workers, *arguments, **environment | more) as process:
             yield calls, process

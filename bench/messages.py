@@ -6,8 +6,6 @@ the rate: the memory that the service takes while ten times as many wait.
 """
 
 import asyncio
-import base64
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -121,14 +119,10 @@ async def _sent(stage: Stage, admin: asyncpg.Connection, around: Neighbours, cou
     around.began.clear()
     token = stage.folder / "service-token"
     token.write_text(stage.issuer.service_token(SERVICE))
-    keys = stage.folder / "message-keys.json"
-    key = base64.b64encode(bytes(32)).decode()
-    keys.write_text(json.dumps({"current": "1", "keys": {"1": key}, "digest": key}))
     more = {
         "ATOLL_PATIENTS_ADDRESS": around.patients,
         "ATOLL_SMTP_PORT": str(around.smtp_port),
         "ATOLL_SERVICE_TOKEN_FILE": str(token),
-        "ATOLL_MESSAGE_KEYS_FILE": str(keys),
     }
     with stage.server("-m", f"services.{SERVICE}", "serve", workers=1, **more) as (_, process):
         await around.began.wait()
