@@ -4,6 +4,7 @@ Held against pgbench with the same writes: the SQL of one call of ours, recorded
 Of one legal entity every invoice waits for the number of the one before, here as there.
 """
 
+import re
 from collections.abc import Iterable
 from functools import partial
 from uuid import UUID, uuid4
@@ -144,7 +145,9 @@ class Bench:
             elif value != from_wire("chain", self._chain):
                 known = text.startswith("000000")
                 others.setdefault(text, numbered(value if known else UUID(int=(1 + len(others)) << 96)))
-        lines = script(queries, others).replace(str(RECOGNISED + RECORDED), ":last_number").splitlines()
+        # As a number, not where a document shows it.
+        whole = re.sub(rf'(?<!")\b{RECOGNISED + RECORDED}\b(?!")', ":last_number", script(queries, others))
+        lines = whole.splitlines()
         return "".join(f"{_kept(line)}\n" for line in lines)
 
     def _entity(self, number: int) -> UUID:
