@@ -13,13 +13,15 @@ from chassis.keyring import KeyMissing
 from services.notifications.channels.email import AddressUnusable, Invitation, Letter, Mailer, compose
 from services.notifications.domain.contacts import Contact
 from services.notifications.domain.kinds import Channel, MessageKind
+from services.notifications.domain.links import PATHS, link_for
 from services.notifications.domain.messages import PassedOver, Reason, TemplateRef
 from services.notifications.domain.sending import Answer, Taken, Way
 from services.notifications.domain.templates import NOT_ESSENTIAL, WITH_INVITATION, OwnTemplate
 from services.notifications.domain.texting import EVERY_SENDER, Sent
 from services.notifications.store import NotificationsStore
 from services.notifications.texting import Texting
-from services.notifications.texting.keys import NUMBER, address_key
+from services.notifications.texting.keys import NUMBER, address_key, message_keys
+from services.notifications.use_cases.links import make_link
 from services.notifications.wording import BrokenTemplate, Templates, Written, words_of
 
 KEPT_S, KEPT_MAX = 5.0, 10_000
@@ -164,7 +166,19 @@ class Writing:
 
     async def write(self, call: Call, taken: Taken, contact: Contact, channel: Channel) -> Written:
         own = await self._own(call, taken, contact.language, channel)
-        return self._templates.write(taken.kind, channel, contact.language, words_of(taken, contact), own)
+        words = words_of(taken, contact, await self._link(call, taken))
+        return self._templates.write(taken.kind, channel, contact.language, words, own)
+
+    async def _link(self, call: Call, taken: Taken) -> str | None:
+        link = link_for(taken, call.now) if taken.policy.link_base_url else None
+        if link is None:
+            return None
+        try:
+            sign = message_keys().digest
+            token = await self._db.job(call, NotificationsStore, lambda store: make_link(store, link, sign))
+        except KeyMissing:
+            return None
+        return f"{taken.policy.link_base_url}{PATHS[link.purpose]}/{token}"
 
     async def _own(self, call: Call, taken: Taken, language: str, channel: Channel) -> OwnTemplate | None:
         """As it was within the last seconds: a transaction for each message would cost more than sending it."""

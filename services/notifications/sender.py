@@ -60,7 +60,10 @@ async def send_messages(db: Database, settings: NotificationsSettings, clock: Cl
         mailer = Mailer(settings.smtp_host, settings.smtp_port)
         texting = Texting(TextingSettings().texting)
         carriers = carriers_of(db, mailer, settings.mail_from, Templates(), texting)
-        await Sender(db, Patients(settings, channel), carriers, clock).run()
+        try:
+            await Sender(db, Patients(settings, channel), carriers, clock).run()
+        finally:
+            await texting.close()
 
 
 class Sender:

@@ -16,6 +16,7 @@ from atoll.notifications.v1 import message_service_pb2 as pb
 from atoll.notifications.v1.announcement_service_pb2_grpc import AnnouncementServiceStub
 from chassis.ids import new_id, to_wire
 from chassis.times import to_timestamp
+from services.notifications.use_cases import resending
 from tests.support.notifications import FIRST, Office, open_office
 from tests.support.service import NOW, refusal
 
@@ -177,6 +178,18 @@ async def test_others_than_were_previewed_are_not_told(office: Office) -> None:
     refused = await refusal(announce(office, 2))
     assert (refused.reason, refused.metadata["recipient_count"]) == ("RECIPIENTS_CHANGED", "1")
     assert await office.rows("ANNOUNCEMENT") == []
+
+
+async def test_more_than_may_be_told_at_once_are_not_told_in_part(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resending, "RECIPIENTS_MAX", 1)
+    await office.book()
+    assert (await preview(office)).recipient_count == 1
+    await second_patient(office)
+    for asked in (preview(office), announce(office, 1)):
+        refused = await refusal(asked)
+        assert (refused.reason, refused.faults[0][0]) == ("ANNOUNCEMENT_REFUSED", "announcement.end_time")
 
 
 @pytest.mark.parametrize(

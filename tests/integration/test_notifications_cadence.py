@@ -222,6 +222,9 @@ async def test_quiet_hours_are_the_chains(office: Office) -> None:
         ({"end_time": TimeOfDay(hours=21, minutes=1)}, "begin_time"),
         ({"begin_time": TimeOfDay(hours=12), "end_time": TimeOfDay(hours=12)}, "begin_time"),
         ({"texts_a_day": 8}, "texts_a_week"),
+        ({"link_base_url": "http://visits.example.org/"}, "link_base_url"),
+        ({"link_base_url": "https://visits.example.org"}, "link_base_url"),
+        ({"link_base_url": "https://ketamine.example.org/"}, "link_base_url"),
     ],
 )
 async def test_hours_and_caps_have_bounds(office: Office, changes: dict[str, Any], field: str) -> None:

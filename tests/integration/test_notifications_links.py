@@ -14,7 +14,7 @@ from grpc import StatusCode
 from atoll.notifications.v1 import link_service_pb2 as pb
 from atoll.notifications.v1.link_service_pb2_grpc import LinkServiceStub
 from chassis.ids import new_id, to_wire
-from services.notifications.domain.links import LinkPurpose
+from services.notifications.domain.links import Link, LinkPurpose
 from services.notifications.texting.keys import message_keys
 from services.notifications.use_cases.links import make_link
 from tests.support.service import refusal
@@ -33,7 +33,9 @@ async def office(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Textin
 async def a_link(office: TextingOffice, about_id: UUID, purpose: LinkPurpose = LinkPurpose.CONFIRM_VISIT) -> str:
     until, sign = office.svc.now + WEEK, message_keys().digest
     token: str = await office.job(
-        lambda store: make_link(store, purpose, about_id, office.patient_id, office.site_id, until, sign)
+        lambda store: make_link(
+            store, Link(new_id(), purpose, about_id, office.patient_id, office.site_id, until), sign
+        )
     )
     return token
 

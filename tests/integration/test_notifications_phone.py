@@ -2,15 +2,21 @@
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
+from atoll.notifications.v1 import cadence_service_pb2 as cadence_pb
+from atoll.notifications.v1 import link_service_pb2 as link_pb
+from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
+from atoll.notifications.v1.link_service_pb2_grpc import LinkServiceStub
 from atoll.patients.v1 import patient_pb2, permission_pb2
 from atoll.patients.v1.patient_service_pb2 import ContactDetails
 from chassis.ids import to_wire
@@ -23,7 +29,7 @@ from services.notifications.texting import Texting, TextingAccount
 from services.notifications.texting.keys import address_key
 from services.notifications.use_cases.texting import receive_receipt
 from tests.support.notifications import FIRST, Office, open_office
-from tests.support.service import NOW
+from tests.support.service import NOW, refusal
 from tests.support.texting import write_message_keys
 from tests.support.twilio import ACCOUNT_SID, TOKEN, FakeTwilio, fake_twilio
 
@@ -241,6 +247,45 @@ async def test_a_line_in_the_inbox_is_there_once_though_the_sender_dies_on_the_w
     assert (line["patient_id"], line["kind"]) == (office.patient_id, "VISIT_REMINDER")
     assert "Monday, March 8" in line["subject"]
     assert (chain_id, len(office.mailbox.arrived)) == (office.svc.chain_id, 0)
+
+
+async def lead_to(office: Office, base: str) -> None:
+    stub = office.svc.stub(CadenceServiceStub)
+    policy = (await office.svc.call(stub.GetSendingPolicy, cadence_pb.GetSendingPolicyRequest())).sending_policy
+    policy.link_base_url = base
+    request = cadence_pb.UpdateSendingPolicyRequest(request_id=str(uuid4()), sending_policy=policy)
+    await office.svc.call(stub.UpdateSendingPolicy, request)
+
+
+async def use(office: Office, token: str, purpose: Any) -> link_pb.UseLinkResponse:
+    request = link_pb.UseLinkRequest(request_id=str(uuid4()), token=token, purpose=purpose)
+    caller = office.svc.token("ROLE_INTEGRATION")
+    return await office.svc.call(office.svc.stub(LinkServiceStub).UseLink, request, caller)  # type: ignore[no-any-return]
+
+
+async def test_a_letter_leads_to_where_its_visit_is_confirmed_once(office: Office) -> None:
+    await lead_to(office, "https://visits.example.org/")
+    await confirm(office, channels="ARRAY['EMAIL']")
+    office.mailbox.rcpt_answer = "451 later"
+    await office.sender().drain()
+    office.mailbox.rcpt_answer = "250 OK"
+    await office.end_holds()
+    await office.sender().drain()  # Another attempt makes no other link.
+    [mail] = office.mailbox.arrived
+    text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    [token] = re.findall(r"https://visits\.example\.org/confirm/([A-Za-z0-9_-]{43})\b", text)
+    [row] = await office.rows()
+    used = await use(office, token, link_pb.LINK_PURPOSE_CONFIRM_VISIT)
+    assert used.about_id == to_wire("visit", row["visit_id"])
+    assert (await refusal(use(office, token, link_pb.LINK_PURPOSE_CONFIRM_VISIT))).reason == "LINK_USED"
+    assert (await refusal(use(office, token, link_pb.LINK_PURPOSE_PAY))).reason == "LINK_NOT_FOUND"
+
+
+async def test_without_a_site_of_the_chains_own_letters_have_no_link(office: Office) -> None:
+    await confirm(office, channels="ARRAY['EMAIL']")
+    await office.sender().drain()
+    assert "https://" not in office.mailbox.arrived[0].get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert await office.svc.admin.fetchval("SELECT count(*) FROM link") == 0
 
 
 async def receipt(office: Office, status: str, code: str = "", provider_id: str = "") -> None:

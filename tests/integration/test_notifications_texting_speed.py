@@ -49,7 +49,6 @@ async def test_each_look_up_has_an_index_under_row_level_security(office: Textin
     asked: list[tuple[Any, dict[str, Any], str]] = [
         (texting.SUPPRESSED, {"channel": "SMS", "address_keys": [key], "sender": OURS}, "suppression_standing_idx"),
         (texting.TEXTED_AT, {"address_key": key, "senders": [OURS], "after": now, "limit": 20}, "texted_pkey"),
-        (texting.RECEIPTS_OF, {"provider_ids": ["SM1"]}, "receipt_pkey"),
         (texting.RECEIPTS_OF_MESSAGES, {"message_ids": [new_id()]}, "receipt_message_idx"),
         (texting.REPLIES, place, "reply_site_idx"),
         (texting.PURGE, {"before": now, "limit": 50}, "reply_kept_idx"),
@@ -65,7 +64,6 @@ async def test_each_look_up_has_an_index_under_row_level_security(office: Textin
             {"about_id": new_id(), "before": texting.LAST_ID, "limit": 50},
             "suppression_patient_idx",
         ),
-        (texting.NEXT_VISIT, {"patient_id": office.patient_id, "after": now}, "visit_patient_idx"),
     ]
     async with office.svc.db.transaction(office.svc.inside("explain")) as conn:
         for statement, values, index in asked:

@@ -59,3 +59,8 @@ def check_announcement(announcement: Announcement, now: datetime) -> None:
         raise AnnouncementRefused(
             *(Violation(f"announcement.{field}", "ANNOUNCEMENT_REFUSED", rule) for field, rule in faults)
         )
+
+
+def too_many_recipients() -> AnnouncementRefused:
+    rule = f"reaches more than {RECIPIENTS_MAX} patients: shorten the hours"
+    return AnnouncementRefused(Violation("announcement.end_time", "ANNOUNCEMENT_REFUSED", rule))

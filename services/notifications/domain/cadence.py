@@ -18,7 +18,6 @@ from services.notifications.domain.matters import Matter
 from services.notifications.domain.visits import Visit, VisitStatus
 
 OFFSET_MAX = timedelta(days=60)
-RULES_MAX = 100
 
 
 class CadenceRefused(DomainError):

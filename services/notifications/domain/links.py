@@ -7,11 +7,13 @@ import base64
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from chassis.errors import DomainError, Kind
+from services.notifications.domain.kinds import MessageKind
+from services.notifications.domain.sending import Taken
 
 SIGNATURE_BYTES = 16
 Sign = Callable[[bytes], bytes]
@@ -43,6 +45,23 @@ ABOUT = {
     LinkPurpose.ACCEPT_OFFER: "offer",
 }
 """The kind of the id that each is about."""
+PATHS = {
+    LinkPurpose.CONFIRM_VISIT: "confirm",
+    LinkPurpose.ACKNOWLEDGE_ESTIMATE: "acknowledge",
+    LinkPurpose.PAY: "pay",
+    LinkPurpose.ACCEPT_OFFER: "accept",
+}
+"""Behind the base of the chain's own site, before the token: by it the page knows what it is for."""
+PURPOSES = {
+    MessageKind.VISIT_CONFIRMATION: LinkPurpose.CONFIRM_VISIT,
+    MessageKind.VISIT_REMINDER: LinkPurpose.CONFIRM_VISIT,
+    MessageKind.VISIT_MOVED: LinkPurpose.CONFIRM_VISIT,
+    MessageKind.ESTIMATE_READY: LinkPurpose.ACKNOWLEDGE_ESTIMATE,
+    MessageKind.INVOICE_ISSUED: LinkPurpose.PAY,
+    MessageKind.BALANCE_DUE: LinkPurpose.PAY,
+}
+"""What the link of a message is for."""
+BILL_LINK_GOOD_FOR = timedelta(days=60)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,3 +99,12 @@ def link_id_of(chain_id: UUID, token: str, purpose: LinkPurpose, sign: Sign) -> 
 
 def _signed(chain_id: UUID, link_id: UUID, purpose: LinkPurpose) -> bytes:
     return f"link {chain_id} {link_id} {purpose}".encode()
+
+
+def link_for(taken: Taken, now: datetime) -> Link | None:
+    """Of a message that somebody can answer; under its own id, so that an attempt more makes no other."""
+    purpose, about = PURPOSES.get(taken.kind), taken.visit or taken.matter
+    if purpose is None or about is None:
+        return None
+    until = taken.visit.start if taken.visit else now + BILL_LINK_GOOD_FOR
+    return Link(taken.id, purpose, about.id, taken.recipient_id, taken.site.id, until)

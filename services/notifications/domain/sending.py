@@ -27,6 +27,7 @@ class Policy:
 
     hours: SendingHours = HOURS
     courtesy: Cap = COURTESY
+    link_base_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from services.notifications.domain.kinds import Channel, MessageKind
 
 SHIPPED_LANGUAGES = ("en", "es")
 FALLBACK = "en"
-HOSTS_MAX = 20
 
 _K = MessageKind
 REPLIES = frozenset(

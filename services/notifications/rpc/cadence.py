@@ -97,6 +97,7 @@ def _policy(policy: ChainPolicy) -> pb.SendingPolicy:
         texts_a_day=policy.courtesy.a_day,
         texts_a_week=policy.courtesy.a_week,
         text_price_micros=policy.text_price_micros,
+        link_base_url=policy.link_base_url,
         etag=to_etag(policy.version),
     )
 
@@ -104,7 +105,7 @@ def _policy(policy: ChainPolicy) -> pb.SendingPolicy:
 def _told_policy(told: pb.SendingPolicy) -> ChainPolicy:
     hours = SendingHours(_time(told.begin_time, "begin_time"), _time(told.end_time, "end_time"))
     cap = Cap(told.texts_a_day, told.texts_a_week)
-    return ChainPolicy(hours, cap, told.text_price_micros, from_etag(told.etag))
+    return ChainPolicy(hours, cap, told.text_price_micros, told.link_base_url, from_etag(told.etag))
 
 
 def _time(told: TimeOfDay, field: str) -> time:

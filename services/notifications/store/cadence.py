@@ -20,9 +20,8 @@ from services.notifications.domain.policies import SHIPPED_POLICY, ChainPolicy
 from services.notifications.store.copies import CHAIN, ID
 from services.notifications.tables import cadence, pause, policy
 
-OF_POLICY = ("begin_at", "end_at", "texts_a_day", "texts_a_week", "text_price_micros", "version")
+OF_POLICY = ("begin_at", "end_at", "texts_a_day", "texts_a_week", "text_price_micros", "link_base_url", "version")
 _newest = select(cadence).where(cadence.c.chain_id == CHAIN).order_by(cadence.c.version.desc()).limit(1)
-CADENCE = Statement(_newest)
 _one = select(true().label("one")).subquery("one")
 _rules = _newest.subquery("newest")
 # One row, whether or not the chain has a cadence or a policy of its own.
@@ -89,6 +88,7 @@ class CadenceStore(Store):
             texts_a_day=new.courtesy.a_day,
             texts_a_week=new.courtesy.a_week,
             text_price_micros=new.text_price_micros,
+            link_base_url=new.link_base_url,
             version=new.version,
         )
 
@@ -152,7 +152,13 @@ def _policy_of(row: Record) -> ChainPolicy:
     if row["version"] is None:
         return SHIPPED_POLICY
     hours = SendingHours(row["begin_at"], row["end_at"])
-    return ChainPolicy(hours, Cap(row["texts_a_day"], row["texts_a_week"]), row["text_price_micros"], row["version"])
+    return ChainPolicy(
+        hours,
+        Cap(row["texts_a_day"], row["texts_a_week"]),
+        row["text_price_micros"],
+        row["link_base_url"],
+        row["version"],
+    )
 
 
 def _pause_of(row: Record) -> Pause:

@@ -12,7 +12,7 @@ from services.notifications.domain.links import Link, LinkNotFound, LinkPurpose
 from services.notifications.store.copies import CHAIN, ID
 from services.notifications.tables import link
 
-ADD_LINK = Statement(pg_insert(link).values(params(*link.c.keys())))
+ADD_LINK = Statement(pg_insert(link).values(params(*link.c.keys())).on_conflict_do_nothing())
 _this = (link.c.chain_id == CHAIN, link.c.id == ID)
 LINK_TO_USE = Statement(select(link).where(*_this).with_for_update())
 USE_LINK = Statement(update(link).where(*_this).values(used_at=param("now", Instant)))
@@ -20,6 +20,7 @@ USE_LINK = Statement(update(link).where(*_this).values(used_at=param("now", Inst
 
 class LinkStore(Store):
     async def add_link(self, new: Link) -> None:
+        """Unless it is there."""
         values = {name: getattr(new, name) for name in Link.__slots__}
         await self.rows(ADD_LINK, **values)
 

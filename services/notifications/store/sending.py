@@ -92,7 +92,7 @@ _goes_to = PATIENTS.each_end(_leased.c.patient_id, "goes_to")
 _recipient = patient.alias("recipient")
 _of_visit = ("start_at", "end_at", "telehealth", "visit_type_code", "protocol_id", "protocol_version_id")
 _of_matter = ("amount_minor", "currency", "due_date", "number", "about", "closed_at")
-_of_policy = ("begin_at", "end_at", "texts_a_day", "texts_a_week")
+_of_policy = ("begin_at", "end_at", "texts_a_day", "texts_a_week", "link_base_url")
 _of_version = and_(protocol_version.c.chain_id == CHAIN, protocol_version.c.id == visit.c.protocol_version_id)
 TAKE = Statement(
     select(
@@ -346,7 +346,8 @@ def _visit(row: Record) -> Visit:
 
 def _policy(row: Record) -> Policy:
     hours = SendingHours(row["policy_begin_at"], row["policy_end_at"])
-    return Policy(hours, Cap(row["policy_texts_a_day"], row["policy_texts_a_week"]))
+    courtesy = Cap(row["policy_texts_a_day"], row["policy_texts_a_week"])
+    return Policy(hours, courtesy, row["policy_link_base_url"])
 
 
 def _matter(row: Record) -> Matter:

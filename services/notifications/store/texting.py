@@ -59,11 +59,6 @@ _now = func.clock_timestamp()
 KEEP_RECEIPT = Statement(
     pg_insert(receipt).values(params(*receipt.c.keys())).on_conflict_do_nothing().returning(receipt.c.provider_id)
 )
-RECEIPTS_OF = Statement(
-    select(receipt)
-    .where(receipt.c.chain_id == CHAIN, receipt.c.provider_id == any_(param("provider_ids", ARRAY(Text))))
-    .order_by(receipt.c.provider_id, receipt.c.at)
-)
 RECEIPTS_OF_MESSAGES = Statement(
     select(receipt)
     .where(receipt.c.chain_id == CHAIN, receipt.c.message_id == any_(param("message_ids", ARRAY(Uuid))))
@@ -120,7 +115,6 @@ TEXTED_AT = Statement(
     .order_by(texted.c.last_at.desc(), texted.c.patient_id)
     .limit(param("limit", Integer))
 )
-NEXT_VISIT = Statement(select(_next_of(param("patient_id", Uuid)).label("id")))
 FORGET_TEXTED = Statement(delete(texted).where(texted.c.chain_id == CHAIN, texted.c.last_at < param("before", Instant)))
 
 SUPPRESSED = Statement(
@@ -319,12 +313,11 @@ class TextingStore(Store):
         )
         return row is not None
 
-    async def receipts_of(self, provider_ids: Sequence[str]) -> list[Receipt]:
-        """Of each the first first. Statuses may have come in any order: `domain.texting.furthest`."""
-        return [_receipt(row) for row in await self.rows(RECEIPTS_OF, provider_ids=list(provider_ids))]
-
     async def receipts_of_messages(self, message_ids: Sequence[UUID]) -> list[Receipt]:
-        """Also where the provider's own id never became known."""
+        """Of each the first first, also where the provider's own id never became known.
+
+        Statuses may have come in any order: `domain.texting.furthest`.
+        """
         return [_receipt(row) for row in await self.rows(RECEIPTS_OF_MESSAGES, message_ids=list(message_ids))]
 
     # Who was texted.
@@ -368,11 +361,6 @@ class TextingStore(Store):
             )
             for row in found
         ]
-
-    async def next_visit(self, patient_id: UUID, after: datetime) -> UUID | None:
-        """The first that is booked for a patient, under any of their ids, and begins after an instant."""
-        row = await self.row(NEXT_VISIT, patient_id=patient_id, after=after)
-        return row["id"] if row else None
 
     async def forget_texted(self, before: datetime) -> None:
         await self.rows(FORGET_TEXTED, before=before)

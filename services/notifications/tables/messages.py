@@ -140,6 +140,7 @@ policy = chain_table(
     Column("texts_a_day", SmallInteger, nullable=False),
     Column("texts_a_week", SmallInteger, nullable=False),
     Column("text_price_micros", BigInteger, nullable=False),  # Of one segment, in millionths of a dollar.
+    Column("link_base_url", Text, nullable=False, server_default=""),
     Column("version", Integer, nullable=False),
     CheckConstraint("begin_at >= '08:00' AND end_at <= '21:00' AND begin_at < end_at", name="hours"),
     CheckConstraint("texts_a_day BETWEEN 1 AND 10 AND texts_a_week BETWEEN texts_a_day AND 50", name="texts"),

@@ -139,10 +139,6 @@ class Texting:
         site = next(named, None)
         return from_wire("site", site) if site else None
 
-    def voice_of(self, account: str, sender: str) -> str:
-        numbers = self._accounts[account].sites.values()
-        return next((each.calls_from for each in numbers if each.sender == sender), "")
-
     def chain_of(self, account: str) -> UUID:
         return from_wire("chain", self._accounts[account].chain_id)
 

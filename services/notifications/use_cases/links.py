@@ -1,27 +1,14 @@
 """Links: made with a message, used once."""
 
-from datetime import datetime
-from uuid import UUID
-
-from chassis.ids import new_id
 from services.notifications import events
 from services.notifications.domain.links import Link, LinkPurpose, Sign, link_id_of, token_of
 from services.notifications.store import NotificationsStore
 
 
-async def make_link(
-    store: NotificationsStore,
-    purpose: LinkPurpose,
-    about_id: UUID,
-    patient_id: UUID,
-    site_id: UUID,
-    expire_at: datetime,
-    sign: Sign,
-) -> str:
-    """The token, to be put behind the address of the chain's site."""
-    link = Link(new_id(), purpose, about_id, patient_id, site_id, expire_at)
+async def make_link(store: NotificationsStore, link: Link, sign: Sign) -> str:
+    """Its token, the same however often it is made."""
     await store.add_link(link)
-    return token_of(store.call.chain_id, link.id, purpose, sign)
+    return token_of(store.call.chain_id, link.id, link.purpose, sign)
 
 
 async def use_link(store: NotificationsStore, token: str, purpose: LinkPurpose, sign: Sign) -> Link:

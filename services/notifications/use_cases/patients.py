@@ -21,19 +21,20 @@ async def keep_patients(store: NotificationsStore, told: Sequence[Patient]) -> N
     """What is still to go out moves with the patient's zone."""
     newest = {each.id: each for each in sorted(told, key=lambda each: each.version)}
     await store.keep_patients(list(newest.values()))
-    for patient_id in await store.with_scheduled(list(newest)):
-        await _reckon_again(store, patient_id)
+    await _reckon_again(store, await store.with_scheduled(list(newest)))
 
 
 async def keep_merge(store: NotificationsStore, command: KeepMerge) -> None:
     """What is still to go out for the alias moves with the zone of who it goes to now."""
     if await store.keep_alias(command.merged_patient_id, command.survivor_id, command.version):
-        await _reckon_again(store, command.merged_patient_id)
+        await _reckon_again(store, [command.merged_patient_id])
 
 
-async def _reckon_again(store: NotificationsStore, patient_id: UUID) -> None:
-    zone, now = await store.zone_of_patient(patient_id), store.call.now
-    if zone:
-        _, policy = await store.planning()
-        scheduled = await store.scheduled_of(patient_id)
-        await store.move({id: due(timing, zone, now, policy.hours) for id, timing in scheduled})
+async def _reckon_again(store: NotificationsStore, patient_ids: Sequence[UUID]) -> None:
+    if not patient_ids:
+        return
+    _, policy = await store.planning()
+    for patient_id in patient_ids:
+        if zone := await store.zone_of_patient(patient_id):
+            scheduled = await store.scheduled_of(patient_id)
+            await store.move({id: due(timing, zone, store.call.now, policy.hours) for id, timing in scheduled})

@@ -12,6 +12,7 @@ from services.notifications.domain.announcements import (
     Announcement,
     RecipientsChanged,
     check_announcement,
+    too_many_recipients,
 )
 from services.notifications.domain.cadence import Planned, Rule, Timing, due
 from services.notifications.domain.kinds import Anchor, Channel, MessageKind
@@ -75,4 +76,7 @@ async def announce(store: NotificationsStore, announcement: Announcement, expect
 
 async def _recipients(store: NotificationsStore, announcement: Announcement) -> dict[UUID, ZoneInfo]:
     await store.site_zone(announcement.site_id)
-    return await store.recipients(announcement.site_id, announcement.start, announcement.end, RECIPIENTS_MAX)
+    found = await store.recipients(announcement.site_id, announcement.start, announcement.end, RECIPIENTS_MAX + 1)
+    if len(found) > RECIPIENTS_MAX:
+        raise too_many_recipients()
+    return found

@@ -7,7 +7,6 @@ from zoneinfo import ZoneInfo
 
 from services.notifications.wording.words import Words
 
-NAME_MAX = 30
 """Characters of a site's name with which a text must be within its length; a longer one is shortened when sent."""
 _DENVER, _JUNEAU = ZoneInfo("America/Denver"), ZoneInfo("America/Juneau")
 

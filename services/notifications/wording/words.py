@@ -99,7 +99,7 @@ def _all(words: Words, channel: Channel, language: str) -> Mapping[str, str | bo
     }
 
 
-def words_of(taken: Taken, contact: Contact) -> Words:
+def words_of(taken: Taken, contact: Contact, link: str | None) -> Words:
     site, visit, matter = taken.site, taken.visit, taken.matter
     return Words(
         given_name=contact.given_name,
@@ -113,6 +113,7 @@ def words_of(taken: Taken, contact: Contact) -> Words:
         amount=say_money(matter.amount) if matter and matter.amount else None,
         due_date=matter.due_date if matter else None,
         document=matter.number or None if matter else None,
+        link=link,
         text=text_in(taken.announcement, contact.language) if taken.announcement else None,
         may_name_treatment=contact.may_name_treatment,
     )
