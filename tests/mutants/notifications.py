@@ -77,7 +77,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/domain/policies.py", '    if policy.link_base_url and not BASE_URL.fullmatch(policy.link_base_url):\n', '    if False:\n', I_NOTIFICATIONS_CADENCE),
     Mutant("services/notifications/domain/policies.py", '    if health_words(re.sub(r"[^a-z]", " ", policy.link_base_url.lower())):\n', '    if False:\n', I_NOTIFICATIONS_CADENCE),
     Mutant("services/notifications/carriers.py", ' if taken.policy.link_base_url else None', '', I_NOTIFICATIONS_PHONE),
-    Mutant("services/notifications/store/links.py", '.on_conflict_do_nothing()', '', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/store/links.py", '.on_conflict_do_nothing()', '', I_NOTIFICATIONS_PHONE),
     Mutant("services/notifications/use_cases/resending.py", '        raise too_many_recipients()\n', '        return\n', I_NOTIFICATIONS_BY_HAND),
     Mutant("services/notifications/store/sending.py", 'recipient_id=row["recipient_id"]', 'recipient_id=row["patient_id"]', I_NOTIFICATIONS_MERGES),
     Mutant("services/notifications/wording/engine.py", 'from jinja2.sandbox import SandboxedEnvironment', 'from jinja2 import Environment as SandboxedEnvironment', U_NOTIFICATIONS_CHECKS),
