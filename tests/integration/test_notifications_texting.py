@@ -259,10 +259,11 @@ async def test_whoever_opted_out_is_told_nothing_more_but_where_to_find_help(off
     visit_id = await office.book()
     await office.texted(visit_id)
     await office.say("STOP")
+    await office.answer()
     await office.say("C")
     await office.say("who are you?")
     await office.say("HELP")
-    await office.answer()
+    await office.answer()  # Apart from the first: answers that wait together go out side by side, in any order.
     said = [text["Body"] for text in office.fake.texts]
     assert len(said) == 2
     assert said[1] == "Harbor Lane: for help call 505-555-0199. STOP to opt out. Msg&data rates may apply."
