@@ -13,7 +13,9 @@ from grpc import StatusCode
 
 from atoll.notifications.v1 import link_service_pb2 as pb
 from atoll.notifications.v1.link_service_pb2_grpc import LinkServiceStub
+from atoll.scheduling.v1.events_pb2 import BookedVisit, CourseBooked, VisitCancelled
 from chassis.ids import new_id, to_wire
+from chassis.times import to_timestamp
 from services.notifications.domain.links import Link, LinkPurpose
 from services.notifications.texting.keys import message_keys
 from services.notifications.use_cases.links import make_link
@@ -48,7 +50,7 @@ async def use(office: TextingOffice, link: str, purpose: Any = CONFIRM, **more: 
 
 
 async def test_a_visit_is_confirmed_by_a_link_once(office: TextingOffice) -> None:
-    visit_id, request_id = new_id(), str(uuid4())
+    visit_id, request_id = await office.book(start=office.svc.now + WEEK), str(uuid4())
     link = await a_link(office, visit_id)
     used = await use(office, link, request_id=request_id)
     assert used == pb.UseLinkResponse(
@@ -77,8 +79,36 @@ async def test_what_other_links_are_about_is_told_for_the_site_to_do(
     assert await office.told() == []
 
 
+async def test_a_link_of_a_visit_that_moved_confirms_no_other_hour(office: TextingOffice) -> None:
+    visit_id, course_id = new_id(), to_wire("course", new_id())
+    for version, later in enumerate((timedelta(), timedelta(days=1)), 1):
+        link = await a_link(office, visit_id) if later else ""
+        start = to_timestamp(office.svc.now + WEEK + later)
+        moved = CourseBooked(
+            course_id=course_id,
+            site_id=to_wire("site", office.site_id),
+            patient_id=to_wire("patient", office.patient_id),
+            visits=[BookedVisit(visit_id=to_wire("visit", visit_id), start_time=start)],
+        )
+        await office.svc.deliver(moved, version=version)
+    refused = await refusal(use(office, link))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "LINK_OUT_OF_DATE")
+    assert await office.told() == []
+
+
+async def test_a_link_of_a_visit_that_is_off_confirms_nothing(office: TextingOffice) -> None:
+    visit_id = await office.book(start=office.svc.now + WEEK)
+    link, patient_id = await a_link(office, visit_id), to_wire("patient", office.patient_id)
+    where = {"site_id": to_wire("site", office.site_id), "patient_id": patient_id}
+    await office.svc.deliver(VisitCancelled(visit_id=to_wire("visit", visit_id), **where))
+    refused = await refusal(use(office, link))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "LINK_OUT_OF_DATE")
+    assert await office.told() == []
+
+
 async def test_a_link_is_good_until_its_instant(office: TextingOffice) -> None:
-    link, other = await a_link(office, new_id()), await a_link(office, new_id())
+    visits = [await office.book(start=office.svc.now + WEEK) for _ in range(2)]
+    link, other = [await a_link(office, visit_id) for visit_id in visits]
     office.svc.clock.now += WEEK - timedelta(seconds=1)
     await use(office, link)
     office.svc.clock.now += timedelta(seconds=1)
@@ -87,7 +117,7 @@ async def test_a_link_is_good_until_its_instant(office: TextingOffice) -> None:
 
 
 async def test_a_link_is_good_for_its_purpose_and_chain_only_and_cannot_be_made_up(office: TextingOffice) -> None:
-    link, svc = await a_link(office, new_id()), office.svc
+    link, svc = await a_link(office, await office.book(start=office.svc.now + WEEK)), office.svc
     raw = bytearray(base64.urlsafe_b64decode(link + "="))
     assert len(link) == 43
     raw[0] ^= 1

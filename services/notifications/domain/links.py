@@ -14,6 +14,7 @@ from uuid import UUID
 from chassis.errors import DomainError, Kind
 from services.notifications.domain.kinds import MessageKind
 from services.notifications.domain.sending import Taken
+from services.notifications.domain.visits import LIVE, Visit
 
 SIGNATURE_BYTES = 16
 Sign = Callable[[bytes], bytes]
@@ -29,6 +30,10 @@ class LinkExpired(DomainError):
 
 class LinkUsed(DomainError):
     kind, reason, message = Kind.CONFLICT, "LINK_USED", "the link was used before"
+
+
+class LinkOutOfDate(DomainError):
+    kind, reason, message = Kind.CONFLICT, "LINK_OUT_OF_DATE", "the visit is not as the message with the link said"
 
 
 class LinkPurpose(StrEnum):
@@ -80,6 +85,11 @@ class Link:
             raise LinkUsed(use_time=self.used_at.isoformat())
         if now >= self.expire_at:
             raise LinkExpired(expire_time=self.expire_at.isoformat())
+
+    def check_visit(self, visit: Visit | None) -> None:
+        """Nobody confirms an hour that they were not told: the link is good until the start that its message named."""
+        if visit is None or visit.status not in LIVE or visit.start != self.expire_at:
+            raise LinkOutOfDate()
 
 
 def token_of(chain_id: UUID, link_id: UUID, purpose: LinkPurpose, sign: Sign) -> str:

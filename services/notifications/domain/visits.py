@@ -19,6 +19,10 @@ class VisitStatus(StrEnum):
     MISSED = "MISSED"
 
 
+LIVE = frozenset({VisitStatus.BOOKED, VisitStatus.CONFIRMED})
+"""Of a visit that is to take place."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """How a message speaks of a site."""

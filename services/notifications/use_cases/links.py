@@ -14,6 +14,8 @@ async def make_link(store: NotificationsStore, link: Link, sign: Sign) -> str:
 async def use_link(store: NotificationsStore, token: str, purpose: LinkPurpose, sign: Sign) -> Link:
     link = await store.link_to_use(link_id_of(store.call.chain_id, token, purpose, sign))
     link.check(store.call.now)
+    if purpose is LinkPurpose.CONFIRM_VISIT:
+        link.check_visit(await store.visit(link.about_id))
     await store.use_link(link.id)
     if purpose is LinkPurpose.CONFIRM_VISIT:
         told = events.visit_confirmation_received(link.about_id, link.patient_id, link.site_id)

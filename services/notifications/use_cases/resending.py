@@ -17,12 +17,10 @@ from services.notifications.domain.announcements import (
 from services.notifications.domain.cadence import Planned, Rule, Timing, due
 from services.notifications.domain.kinds import Anchor, Channel, MessageKind
 from services.notifications.domain.messages import UNSETTLED, MessageNotEnded, MessageOutOfDate, Status
-from services.notifications.domain.visits import VisitStatus
+from services.notifications.domain.visits import LIVE
 from services.notifications.store import NotificationsStore
 from services.notifications.store.messages import passed_over_of, timing_of
 from services.notifications.use_cases.messages import AHEAD
-
-LIVE = frozenset({VisitStatus.BOOKED, VisitStatus.CONFIRMED})
 
 
 async def resend(store: NotificationsStore, message_id: UUID, channel: Channel | None) -> Record:
