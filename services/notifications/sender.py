@@ -35,7 +35,7 @@ from services.notifications.domain.sending import NextChannel, Postpone, Retry, 
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
 from services.notifications.tables import NO_CHAIN
-from services.notifications.texting import Texting, TextingSettings
+from services.notifications.texting import IN_PROCESS
 from services.notifications.use_cases import sending as use_case
 from services.notifications.use_cases.sending import Tried
 from services.notifications.wording import Templates
@@ -56,14 +56,10 @@ RENEW_S = 5.0
 
 
 async def send_messages(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
-    async with connect(settings.patients_address) as channel:
+    async with connect(settings.patients_address) as channel, IN_PROCESS.held() as texting:
         mailer = Mailer(settings.smtp_host, settings.smtp_port)
-        texting = Texting(TextingSettings().texting)
         carriers = carriers_of(db, mailer, settings.mail_from, Templates(), texting)
-        try:
-            await Sender(db, Patients(settings, channel), carriers, clock).run()
-        finally:
-            await texting.close()
+        await Sender(db, Patients(settings, channel), carriers, clock).run()
 
 
 class Sender:

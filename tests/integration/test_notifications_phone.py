@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,18 @@ from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
 from atoll.notifications.v1.link_service_pb2_grpc import LinkServiceStub
 from atoll.patients.v1 import patient_pb2, permission_pb2
 from atoll.patients.v1.patient_service_pb2 import ContactDetails
-from chassis.ids import to_wire
+from chassis.ids import new_id, to_wire
 from services.notifications.domain.kinds import Channel
 from services.notifications.domain.messages import TemplateRef
-from services.notifications.domain.texting import Method, Receipt, SuppressionKind
+from services.notifications.domain.replies import understand
+from services.notifications.domain.texting import Method, Receipt, SendingNumber, SuppressionKind
+from services.notifications.sender import send_messages
 from services.notifications.settings import MESSAGE_KEYS
 from services.notifications.store import NotificationsStore
-from services.notifications.texting import Texting, TextingAccount
-from services.notifications.texting.keys import address_key
-from services.notifications.use_cases.texting import receive_receipt
+from services.notifications.texting import IN_PROCESS, Texting, TextingAccount, pacing
+from services.notifications.texting.job import answer_replies
+from services.notifications.texting.keys import address_key, message_keys
+from services.notifications.use_cases.texting import ReceiveReply, receive_receipt, receive_reply
 from tests.support.notifications import FIRST, Office, open_office
 from tests.support.service import NOW, refusal
 from tests.support.texting import write_message_keys
@@ -374,3 +377,53 @@ async def test_a_mailbox_that_refuses_what_we_say_is_written_to_again(office: Of
     await confirm(office, FIRST + DAY, channels="ARRAY['EMAIL']")
     await office.sender().drain()
     assert len(office.mailbox.arrived) == 1
+
+
+@asynccontextmanager
+async def busy_number(office: Office, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """Somebody else in this process has just texted from it, and nobody waits for the next turn."""
+    account = office.texting._accounts["main"].model_dump(mode="json") | {"auth_tokens": [TOKEN], "per_second": 0.01}
+    monkeypatch.setenv("ATOLL_TEXTING", json.dumps({"main": account}))
+    monkeypatch.setattr(pacing, "WAIT_MAX_S", 0.0)
+    async with IN_PROCESS.held() as texting:
+        await texting.send(SendingNumber("main", OURS, ""), "+15055550143", "hello", new_id())
+        yield
+
+
+async def test_the_sender_waits_for_a_number_that_others_of_its_process_text_from(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await confirm(office, channels="ARRAY['SMS']")
+    async with busy_number(office, monkeypatch):
+        job = asyncio.create_task(send_messages(office.svc.db, office.settings, office.svc.clock))
+        async with asyncio.timeout(10):
+            while [row["last_error"] for row in await office.rows()] != ["TEXTING_TOO_FAST"]:
+                await asyncio.sleep(0.05)
+        job.cancel()
+        await asyncio.wait([job])
+
+
+async def test_an_answer_waits_for_a_number_that_others_of_its_process_text_from(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, keys, id = address_key(office.svc.chain_id, PHONE), message_keys(), new_id()
+    asked = ReceiveReply(
+        id=id,
+        account="main",
+        provider_id="SM1",
+        sender=OURS,
+        senders=(OURS,),
+        site_id=office.site_id,
+        address_key=key,
+        understood=understand("HELP"),
+        phone=keys.seal(PHONE.encode(), "phone", id),
+        said=keys.seal(b"HELP", "said", id),
+    )
+    await office.svc.db.job(office.svc.inside("replies"), NotificationsStore, lambda store: receive_reply(store, asked))
+    async with busy_number(office, monkeypatch):
+        job = asyncio.create_task(answer_replies(office.svc.db, office.settings, office.svc.clock))
+        async with asyncio.timeout(10):
+            while await office.svc.admin.fetchval("SELECT code FROM answer") != "TEXTING_TOO_FAST":
+                await asyncio.sleep(0.05)
+        job.cancel()
+        await asyncio.wait([job])

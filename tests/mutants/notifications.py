@@ -181,6 +181,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/domain/links.py", '    if not hmac.compare_digest(signature, sign(_signed(chain_id, link_id, purpose))[:SIGNATURE_BYTES]):\n        raise LinkNotFound()\n', '', I_NOTIFICATIONS_LINKS),
     Mutant("services/notifications/domain/links.py", 'return f"link {chain_id} {link_id} {purpose}".encode()', 'return f"link {chain_id} {link_id}".encode()', I_NOTIFICATIONS_LINKS),
     Mutant("services/notifications/domain/links.py", '        if self.used_at:', '        if False:', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/texting/__init__.py", 'self._texting = self._texting or Texting(', 'self._texting = Texting(', I_NOTIFICATIONS_PHONE),
     Mutant("services/notifications/domain/links.py", ' or visit.start != self.expire_at:', ':', I_NOTIFICATIONS_LINKS),
     Mutant("services/notifications/domain/links.py", ' or visit.status not in LIVE', '', I_NOTIFICATIONS_LINKS),
     Mutant("services/notifications/domain/links.py", '        if now >= self.expire_at:', '        if now > self.expire_at:', I_NOTIFICATIONS_LINKS),

@@ -4,7 +4,8 @@ happens while an account does not answer.
 Nothing here is asked inside a transaction: the intent is committed before.
 """
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Protocol, TypeAlias
@@ -195,3 +196,27 @@ class Texting:
             tokens = [token.get_secret_value() for token in account.auth_tokens]
             self._providers[name] = Twilio(account.account_sid, tokens, account.api_url)
         return self._providers[name]
+
+
+class OneForAll:
+    """The `Texting` of a process: whoever sends holds it, so that all keep one pace, and hear of an account that is
+    away from each other. It is made for the first and closed by the last."""
+
+    def __init__(self) -> None:
+        self._texting: Texting | None = None
+        self._holders = 0
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[Texting]:
+        texting = self._texting = self._texting or Texting(TextingSettings().texting)
+        self._holders += 1
+        try:
+            yield texting
+        finally:
+            self._holders -= 1
+            if not self._holders:
+                self._texting = None
+                await texting.close()
+
+
+IN_PROCESS = OneForAll()

@@ -39,7 +39,7 @@ from services.notifications.domain.texting import (
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
 from services.notifications.tables import NO_CHAIN
-from services.notifications.texting import Texting, TextingSettings
+from services.notifications.texting import IN_PROCESS, Texting
 from services.notifications.texting.keys import message_keys
 from services.notifications.wording import Templates, Words
 
@@ -56,12 +56,10 @@ STATES = {Outcome.TAKEN: AnswerState.SENT, Outcome.NEVER: AnswerState.FAILED, Ou
 
 async def answer_replies(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
     """Until cancelled. Without an account there is nothing to do, ever."""
-    accounts = TextingSettings().texting
-    if not accounts:
-        await asyncio.Event().wait()
-    texting = Texting(accounts)
-    answering = Answering(db, texting, clock, Templates())
-    try:
+    async with IN_PROCESS.held() as texting:
+        if not texting.chains:
+            await asyncio.Event().wait()
+        answering = Answering(db, texting, clock, Templates())
         while True:
             try:
                 while await answering.look():
@@ -69,8 +67,6 @@ async def answer_replies(db: Database, settings: NotificationsSettings, clock: C
             except DomainError as error:
                 log.warning("replies.not_answered", error=error.reason)
             await asyncio.sleep(POLL_S)
-    finally:
-        await texting.close()
 
 
 async def forget_replies(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
