@@ -397,7 +397,7 @@ async def test_the_sender_waits_for_a_number_that_others_of_its_process_text_fro
     async with busy_number(office, monkeypatch):
         job = asyncio.create_task(send_messages(office.svc.db, office.settings, office.svc.clock))
         async with asyncio.timeout(10):
-            while [row["last_error"] for row in await office.rows()] != ["TEXTING_TOO_FAST"]:
+            while [row["last_error"] for row in await office.rows()] != ["TEXTING_TOO_FAST"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         job.cancel()
         await asyncio.wait([job])
@@ -423,7 +423,7 @@ async def test_an_answer_waits_for_a_number_that_others_of_its_process_text_from
     async with busy_number(office, monkeypatch):
         job = asyncio.create_task(answer_replies(office.svc.db, office.settings, office.svc.clock))
         async with asyncio.timeout(10):
-            while await office.svc.admin.fetchval("SELECT code FROM answer") != "TEXTING_TOO_FAST":
+            while await office.svc.admin.fetchval("SELECT code FROM answer") != "TEXTING_TOO_FAST":  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         job.cancel()
         await asyncio.wait([job])
