@@ -99,8 +99,10 @@ async def test_a_link_of_a_visit_that_moved_confirms_no_other_hour(office: Texti
 async def test_a_link_of_a_visit_that_is_off_confirms_nothing(office: TextingOffice) -> None:
     visit_id = await office.book(start=office.svc.now + WEEK)
     link, patient_id = await a_link(office, visit_id), to_wire("patient", office.patient_id)
-    where = {"site_id": to_wire("site", office.site_id), "patient_id": patient_id}
-    await office.svc.deliver(VisitCancelled(visit_id=to_wire("visit", visit_id), **where))
+    site_id = to_wire("site", office.site_id)
+    await office.svc.deliver(
+        VisitCancelled(visit_id=to_wire("visit", visit_id), site_id=site_id, patient_id=patient_id)
+    )
     refused = await refusal(use(office, link))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "LINK_OUT_OF_DATE")
     assert await office.told() == []
