@@ -68,6 +68,12 @@ class Overloaded(DomainError):
     kind, reason, message = Kind.EXHAUSTED, "OVERLOADED", "more is asked for at once than is answered at once"
 
 
+class RateLimited(DomainError):
+    """What the edge answers on behalf of every service: see deploy/envoy/config.py."""
+
+    kind, reason, message = Kind.EXHAUSTED, "RATE_LIMITED", "this caller asks more often than one caller may"
+
+
 class NotYetKnown(DomainError):
     """Something that another service owns, and of which no event has arrived here. Names what it waits for."""
 

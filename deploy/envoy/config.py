@@ -6,13 +6,18 @@ Every call gets a route of its own: its name is what the access log holds, and s
 """
 
 import argparse
+import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.json_format import MessageToDict
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from chassis.errors import RateLimited
+from chassis.status import status_of
 
 TIMEOUT_S = 30
 BODY_MAX = 1 << 20
@@ -27,12 +32,28 @@ STATUS_CODES = (
     (408, 4),
     (413, 8),
     (415, 3),
-    (429, 8),
     (502, 14),
     (503, 14),
     (504, 4),
 )
 """HTTP statuses that the edge itself answers, and their counterpart in google.rpc.Code."""
+COMPRESSED = (
+    "application/json",
+    "application/javascript",
+    "application/yaml",
+    "image/svg+xml",
+    "text/css",
+    "text/html",
+    "text/javascript",
+    "text/plain",
+    "text/yaml",
+)
+"""Types of content that is worth it. Frames of gRPC and gRPC-Web are none of them."""
+COMPRESSED_MIN = 1024
+"""Bytes. Less is not worth the work, and fits into one packet anyway."""
+LIMITED = status_of(RateLimited())
+CALLERS_KNOWN_MAX = 20_000
+"""Callers, and addresses, of which the edge keeps count at once. Who was quiet longest is forgotten first."""
 LOCAL_ORIGINS = (r"https?://(localhost|127\.0\.0\.1)(:\d+)?",)
 
 
@@ -42,6 +63,28 @@ class Service:
 
     name: str
     address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Calls a second in the long run, and how many may come at once after a rest."""
+
+    per_s: int
+    burst: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of one edge: several do not count together."""
+
+    caller: Rate = Rate(200, 1_000)
+    """Of one subject of one issuer and chain."""
+    address: Rate = Rate(2_000, 4_000)
+    """Of one address, before any token is looked at: a whole site may share it."""
+    connections: int = 10_000
+    """From everybody. Envoy has no bound for those of one address."""
+    calls_per_connection: int = 100
+    """At once; one more waits in the caller's own HTTP/2 library."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +100,9 @@ class Edge:
     audience: str = "atoll"
     origins: Sequence[str] = LOCAL_ORIGINS
     """Regular expressions for the web origins whose pages may call."""
+    limits: Limits = Limits()
+    trusted_hops: int = 0
+    """Load balancers before the edge that write X-Forwarded-For: behind them, a caller's address is found there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +130,23 @@ def render(edge: Edge, image: bytes) -> str:
         grpc_services=sorted({call.name.partition("/")[0] for call in calls}),
         issuer_host=issuer.hostname,
         issuer_address=f"{issuer.hostname}:{issuer.port or 443}",
-        status_codes=STATUS_CODES,
+        own_answers=_own_answers(),
+        limited_bin=base64.b64encode(LIMITED.SerializeToString()).decode(),
+        compressed=COMPRESSED,
+        compressed_min=COMPRESSED_MIN,
+        callers_known_max=CALLERS_KNOWN_MAX,
         timeout_s=TIMEOUT_S,
         body_max=BODY_MAX,
         transcoder=TRANSCODER,
         untouched=UNTOUCHED,
         address=_address,
     )
+
+
+def _own_answers() -> dict[int, object]:
+    """HTTP status → what it looks like in JSON, if the edge answers with it."""
+    plain = {http: {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": []} for http, code in STATUS_CODES}
+    return {**plain, 429: MessageToDict(LIMITED)}
 
 
 def public_calls(image: bytes, services: Sequence[str]) -> Iterator[EdgeCall]:
@@ -109,6 +165,11 @@ def _address(host_port: str) -> str:
     return f'{{ socket_address: {{ address: "{host}", port_value: {int(port)} }} }}'
 
 
+def _rate(text: str) -> Rate:
+    per_s, _, burst = text.partition(":")
+    return Rate(int(per_s), int(burst or per_s))
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Writes Envoy's configuration to standard output")
     arguments.add_argument("--listen", default="0.0.0.0:8080")  # In a container of its own.
@@ -119,6 +180,10 @@ def main() -> None:
     arguments.add_argument("--descriptors", default="/etc/envoy/image.binpb", help="where Envoy finds the image")
     arguments.add_argument("--access-log", default="/dev/stdout")
     arguments.add_argument("--origin", action="append", help="regular expression of a web origin; may be repeated")
+    arguments.add_argument("--trusted-hops", type=int, default=0, help="load balancers that write X-Forwarded-For")
+    arguments.add_argument("--caller-rate", type=_rate, default=Limits.caller, metavar="PER_SECOND[:BURST]")
+    arguments.add_argument("--address-rate", type=_rate, default=Limits.address, metavar="PER_SECOND[:BURST]")
+    arguments.add_argument("--connections", type=int, default=Limits.connections, help="at once, from everybody")
     arguments.add_argument("--service", action="append", required=True, metavar="NAME=HOST:PORT")
     given = arguments.parse_args()
     edge = Edge(
@@ -130,6 +195,8 @@ def main() -> None:
         descriptors=given.descriptors,
         access_log=given.access_log,
         origins=given.origin or LOCAL_ORIGINS,
+        limits=Limits(given.caller_rate, given.address_rate, given.connections),
+        trusted_hops=given.trusted_hops,
     )
     print(render(edge, given.image.read_bytes()))
 

@@ -17,7 +17,7 @@ import asyncpg
 import psutil
 
 from chassis.provision import DatabaseUrls, provision
-from deploy.envoy.config import Edge, Service
+from deploy.envoy.config import Edge, Limits, Rate, Service
 from deploy.local import envoy, issuer, mail, nats, postgres, services
 from deploy.local.home import Home, Lock, ProcessInfo, ServiceInfo, StackInfo, wait_for_leftovers
 from deploy.local.process import HOST, ROOT, LocalError, free_ports, require_free
@@ -25,6 +25,8 @@ from deploy.local.services import SERVICES, ServicePorts, Surroundings
 from deploy.local.supervisor import Report, State, Supervisor, together
 
 EDGE_PORT, MAIL_PORT = 8080, 8025
+LIMITS = Limits(caller=Rate(2_000, 10_000), address=Rate(20_000, 40_000))
+"""Everybody here has one address, and programs of one subject load samples and measure: a person needs far less."""
 IMAGE = ROOT / "gen" / "image.binpb"
 
 
@@ -175,6 +177,7 @@ class Stack:
             jwks=str(home.issuer.jwks),
             descriptors=str(IMAGE),
             access_log=str(home.logs / "access.log"),
+            limits=LIMITS,
         )
         await supervisor.launch(envoy.envoy(home.folder / "envoy", edge), rank=3, port=ports.edge)
 
