@@ -87,6 +87,9 @@ class Limits:
     """At once; one more waits in the caller's own HTTP/2 library."""
 
 
+DEFAULT_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     services: Sequence[Service]
@@ -100,7 +103,7 @@ class Edge:
     audience: str = "atoll"
     origins: Sequence[str] = LOCAL_ORIGINS
     """Regular expressions for the web origins whose pages may call."""
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
     trusted_hops: int = 0
     """Load balancers before the edge that write X-Forwarded-For: behind them, a caller's address is found there."""
 
@@ -181,9 +184,9 @@ def main() -> None:
     arguments.add_argument("--access-log", default="/dev/stdout")
     arguments.add_argument("--origin", action="append", help="regular expression of a web origin; may be repeated")
     arguments.add_argument("--trusted-hops", type=int, default=0, help="load balancers that write X-Forwarded-For")
-    arguments.add_argument("--caller-rate", type=_rate, default=Limits.caller, metavar="PER_SECOND[:BURST]")
-    arguments.add_argument("--address-rate", type=_rate, default=Limits.address, metavar="PER_SECOND[:BURST]")
-    arguments.add_argument("--connections", type=int, default=Limits.connections, help="at once, from everybody")
+    arguments.add_argument("--caller-rate", type=_rate, default=DEFAULT_LIMITS.caller, metavar="PER_SECOND[:BURST]")
+    arguments.add_argument("--address-rate", type=_rate, default=DEFAULT_LIMITS.address, metavar="PER_SECOND[:BURST]")
+    arguments.add_argument("--connections", type=int, default=DEFAULT_LIMITS.connections, help="at once")
     arguments.add_argument("--service", action="append", required=True, metavar="NAME=HOST:PORT")
     given = arguments.parse_args()
     edge = Edge(
