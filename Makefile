@@ -46,7 +46,7 @@ lint: setup  ## ruff, import contracts, own rules, buf
 	$(PY) -m tools.breaking
 	$(PY) -m tools.docs --check
 
-docs: setup  ## docs/events.md from the protos
+docs: setup  ## Pages of docs/ that are written from the protos
 	$(PY) -m tools.docs
 
 types: setup  ## mypy --strict

@@ -115,7 +115,8 @@ class Canaries:
             day = date(1951, 7, 23) if "birth" in each.name else date(2027, 3 + turn, 1)
             return Date(year=day.year, month=day.month, day=day.day)
         if made.DESCRIPTOR.full_name == "google.protobuf.Timestamp":
-            made.FromDatetime(datetime(2027, 3, 1, 15, turn, tzinfo=UTC))
+            hour = 16 if each.name.startswith("end") else 15
+            made.FromDatetime(datetime(2027, 3, 1, hour, turn, tzinfo=UTC))
             return made
         return self.fill(made, turn, depth + 1)
 

@@ -1,22 +1,14 @@
-"""Writes docs/events.md from the protos: each event, its subject, who reads it, its fields.
-
-`python -m tools.docs` writes it, `--check` (in `make lint`) says whether it is current.
-"""
+"""docs/events.md: each event, its subject, who reads it, its fields."""
 
 import importlib
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from pathlib import Path
 
-from google.protobuf import descriptor_pb2
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet
 
 from atoll.common.v1.event_meta_pb2 import subject
+from tools.docs.packages import SERVICES
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "events.md"
-SERVICES = ("patients", "scheduling", "billing", "notifications")
 MESSAGE_TYPE = 4  # Of FileDescriptorProto: where the path of a comment on a message begins.
 HEAD = """# Events
 
@@ -28,17 +20,7 @@ cause and trace. None carries a name, a contact, a birth date, a diagnosis or fr
 """
 
 
-def main(arguments: list[str]) -> None:
-    text = page()
-    if "--check" in arguments:
-        if not PAGE.exists() or PAGE.read_text() != text:
-            sys.exit("docs/events.md is not what the protos say: run `make docs`")
-        return
-    PAGE.write_text(text)
-
-
-def page() -> str:
-    image = descriptor_pb2.FileDescriptorSet.FromString((ROOT / "gen" / "image.binpb").read_bytes())
+def page(image: FileDescriptorSet) -> str:
     files = {file.package: file for file in image.file if file.name.endswith("/events.proto")}
     readers = readers_by_event()
     parts = [HEAD]
@@ -70,9 +52,5 @@ def sections(file: FileDescriptorProto, readers: dict[str, list[str]]) -> Iterat
         yield f"\n### {message.name}\n\n`{fact}` · read by {read_by}\n\n{comment}\n\nFields: {fields}.\n"
 
 
-def fields_of(message: DescriptorProto) -> list[descriptor_pb2.FieldDescriptorProto]:
+def fields_of(message: DescriptorProto) -> list[FieldDescriptorProto]:
     return [field for field in message.field if field.name != "meta"]
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
