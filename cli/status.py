@@ -48,6 +48,8 @@ def is_healthy(info: StackInfo, name: str) -> bool:
         return answers_http(f"{info.edge_url}/healthz")
     if name == "mail":
         return answers_http(f"{info.mail_url}/healthz")
+    if name == "login":
+        return answers_http(f"{info.issuer}/healthz")
     if name == "nats":
         return answers_http(f"{info.nats_monitor_url}/healthz")
     return psutil.pid_exists(info.processes[name].pid)
@@ -88,6 +90,7 @@ def _addresses(info: StackInfo) -> Table:
     table = Table(box=None, padding=(0, 2), show_header=False)
     table.add_row("API", info.edge_url)
     table.add_row("Mail", info.mail_url)
+    table.add_row("Login", info.issuer)
     table.add_row("NATS", info.nats_url)
     table.add_row("PostgreSQL", info.postgres_url)
     return table

@@ -130,6 +130,7 @@ class StackInfo:
     nats_url: str
     nats_monitor_url: str
     issuer: str
+    """Its name, which is the address of the login page."""
     services: Mapping[str, ServiceInfo]
     processes: Mapping[str, ProcessInfo] = field(default_factory=dict)
     clock: str | None = None

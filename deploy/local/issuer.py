@@ -14,8 +14,10 @@ from joserfc.jwk import ECKey, KeySet
 from deploy.local.process import LocalError
 
 NAME = "https://issuer.atoll.test"
+"""Of one that has no address, as no page of it is served."""
 AUDIENCE = "atoll"
 TYPE = "at+jwt"
+ALGORITHM = "ES256"
 EVERYTHING = "*"
 EXPIRES_IN_S = 3600
 SERVICE_EXPIRES_IN_S = 365 * 24 * 3600
@@ -27,6 +29,16 @@ class Issuer:
 
     key: ECKey
     jwks: Path
+
+    @property
+    def name(self) -> str:
+        """The address at which it was served last, if it ever was: see deploy/local/login."""
+        kept = self.jwks.with_name("name")
+        return kept.read_text() if kept.exists() else NAME
+
+    def serve_at(self, url: str) -> None:
+        """From now on this is its name, whoever signs with its key."""
+        self.jwks.with_name("name").write_text(url)
 
     @classmethod
     def open(cls, folder: Path) -> "Issuer":
@@ -55,11 +67,14 @@ class Issuer:
     ) -> str:
         """`grants`: the sites of each role, as site ids or `*`."""
         now = int(time.time())
-        claims = {"iss": NAME, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + expires_in_s}
+        claims = {"iss": self.name, "aud": AUDIENCE, "sub": subject, "iat": now, "exp": now + expires_in_s}
         claims |= {"chain": chain, "grants": {role: list(sites) for role, sites in grants.items()}}
         if patient:
             claims["patient"] = patient
-        return jwt.encode({"alg": "ES256", "typ": TYPE, "kid": self.key.kid}, claims, self.key)
+        return self.sign(TYPE, claims)
+
+    def sign(self, kind: str, claims: Mapping[str, object]) -> str:
+        return jwt.encode({"alg": ALGORITHM, "typ": kind, "kid": self.key.kid}, dict(claims), self.key)
 
     def service_token(self, subject: str) -> str:
         """What one service shows to another. Each call names its chain."""

@@ -5,7 +5,6 @@
 """
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -17,21 +16,19 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage, MIMEPart
 from functools import lru_cache
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from jinja2 import Environment, FileSystemLoader
 
+from deploy.local.pages import Pages, open_pages
 from deploy.local.process import HOST, PYTHON, Program, answers_http
 
 MESSAGE_MAX = 1 << 20
 SHOWN_MAX = 500
 PAGE_POLL_S = 0.05
 ENVELOPE = ("X-Received-Time", "X-Sender", "X-Recipients")
-PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
 SECURITY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; img-src data:"
 
 
@@ -140,59 +137,41 @@ class Door:
         return "250 2.0.0 kept"
 
 
-class Pages(BaseHTTPRequestHandler):
+class MailPages(Pages):
     mailbox: Mailbox
+    security = SECURITY
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         name, _, extension = path.rpartition(".") if path.endswith(".json") else (path, "", "html")
         if path == "/healthz":
-            self._answer("text/plain", "ok")
+            self.answer("text/plain", "ok")
         elif name in ("/", "/messages"):
             self._list(extension)
         elif message := self.mailbox.message(name.removeprefix("/messages/")):
             self._message(message, extension)
         else:
-            self._answer("text/plain", "no such message", HTTPStatus.NOT_FOUND)
+            self.answer("text/plain", "no such message", HTTPStatus.NOT_FOUND)
 
     def _list(self, extension: str) -> None:
         if extension == "json":
-            self._json({"messages": [message.summary for message in self.mailbox.messages()]})
+            self.answer_json({"messages": [message.summary for message in self.mailbox.messages()]})
         else:
             shown = list(islice(self.mailbox.messages(), SHOWN_MAX))
-            self._page(messages=shown, total=len(self.mailbox))
+            self.answer_page("mail.html.j2", messages=shown, total=len(self.mailbox))
 
     def _message(self, message: Message, extension: str) -> None:
         if extension == "json":
-            self._json(asdict(message))
+            self.answer_json(asdict(message))
         else:
-            self._page(message=message)
-
-    def _page(self, **content: object) -> None:
-        self._answer("text/html", PAGES.get_template("mail.html.j2").render(content))
-
-    def _json(self, content: object) -> None:
-        self._answer("application/json", json.dumps(content))
-
-    def _answer(self, kind: str, text: str, status: HTTPStatus = HTTPStatus.OK) -> None:
-        body = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", SECURITY)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing: what arrives is on the page."""
+            self.answer_page("mail.html.j2", message=message)
 
 
 async def serve(folder: Path, smtp_port: int, page_port: int) -> None:
     mailbox, stopped, loop = Mailbox(folder), asyncio.Event(), asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
-    handler = type("Handler", (Pages,), {"mailbox": mailbox})
-    pages = ThreadingHTTPServer((HOST, page_port), handler)
+    pages = open_pages(page_port, MailPages, mailbox=mailbox)
     threading.Thread(target=pages.serve_forever, args=(PAGE_POLL_S,), daemon=True).start()
     door = Door(mailbox)
     server = await loop.create_server(

@@ -1,4 +1,4 @@
-"""The whole system on one machine: PostgreSQL, NATS, a mail sink, Envoy and the four services, each its own process.
+"""The whole system on one machine: PostgreSQL, NATS, mail, a login page, Envoy, four services, each its own process.
 
     async with Stack(Options.anywhere(folder)) as stack:
         stack.info.edge_url
@@ -18,13 +18,14 @@ import psutil
 
 from chassis.provision import DatabaseUrls, provision
 from deploy.envoy.config import Edge, Limits, Rate, Service
-from deploy.local import envoy, issuer, mail, nats, postgres, services
+from deploy.local import envoy, mail, nats, postgres, services
 from deploy.local.home import Home, Lock, ProcessInfo, ServiceInfo, StackInfo, wait_for_leftovers
+from deploy.local.login.program import login
 from deploy.local.process import HOST, ROOT, LocalError, free_ports, require_free
 from deploy.local.services import SERVICES, ServicePorts, Surroundings
 from deploy.local.supervisor import Report, State, Supervisor, together
 
-EDGE_PORT, MAIL_PORT = 8080, 8025
+EDGE_PORT, MAIL_PORT, LOGIN_PORT = 8080, 8025, 8090
 LIMITS = Limits(caller=Rate(2_000, 10_000), address=Rate(20_000, 40_000))
 """Everybody here has one address, and programs of one subject load samples and measure: a person needs far less."""
 IMAGE = ROOT / "gen" / "image.binpb"
@@ -36,6 +37,7 @@ class Options:
     edge_port: int | None = None
     """None: any free one."""
     mail_port: int | None = None
+    login_port: int | None = None
     clock: Path | None = None
     """A file that drives business time in all services; see chassis.clock."""
     postgres_url: str | None = None
@@ -49,6 +51,7 @@ class Options:
             home=Home.default(),
             edge_port=_port("ATOLL_PORT", EDGE_PORT),
             mail_port=_port("ATOLL_MAIL_PORT", MAIL_PORT),
+            login_port=_port("ATOLL_LOGIN_PORT", LOGIN_PORT),
             postgres_url=os.environ.get("ATOLL_POSTGRES_URL") or None,
             nats_url=os.environ.get("ATOLL_NATS_URL") or None,
         )
@@ -63,6 +66,7 @@ class Options:
 class Ports:
     edge: int
     mail: int
+    login: int
     smtp: int
     envoy_admin: int
     nats: int
@@ -71,10 +75,11 @@ class Ports:
 
     @classmethod
     def choose(cls, options: Options) -> "Ports":
-        edge, page, smtp, admin, events, monitor, *rest = free_ports(6 + 3 * len(options.services))
+        edge, page, login, smtp, admin, events, monitor, *rest = free_ports(7 + 3 * len(options.services))
         threes = (ServicePorts(*rest[start : start + 3]) for start in range(0, len(rest), 3))
         named = dict(zip(options.services, threes, strict=True))
-        return cls(options.edge_port or edge, options.mail_port or page, smtp, admin, events, monitor, named)
+        chosen = options.edge_port or edge, options.mail_port or page, options.login_port or login
+        return cls(*chosen, smtp, admin, events, monitor, named)
 
 
 class Stack:
@@ -90,7 +95,7 @@ class Stack:
     def names(self) -> list[str]:
         """Of its processes, in the order of start."""
         embedded = (("postgres", self.options.postgres_url), ("nats", self.options.nats_url))
-        return [name for name, url in embedded if url is None] + ["mail", "envoy", *self.options.services]
+        return [name for name, url in embedded if url is None] + ["mail", "login", "envoy", *self.options.services]
 
     async def __aenter__(self) -> "Stack":
         try:
@@ -107,6 +112,9 @@ class Stack:
         options, home, supervisor = self.options, self.home, self._supervisor
         self._prepare()
         ports = Ports.choose(options)
+        home.issuer.serve_at(_url(ports.login))
+        home.service_token.touch(mode=0o600)
+        home.service_token.write_text(home.issuer.service_token("services"))
         server_url = await self._start_postgres()
         nats_url = options.nats_url or nats.nats_url(ports.nats)
         databases: dict[str, DatabaseUrls] = {}
@@ -114,7 +122,7 @@ class Stack:
         self.info = _describe(options, ports, server_url, nats_url, databases)
         around = Surroundings(
             nats_url=nats_url,
-            issuer=issuer.NAME,
+            issuer=home.issuer.name,
             jwks=home.issuer.jwks,
             service_token=home.service_token,
             smtp_port=ports.smtp,
@@ -145,12 +153,12 @@ class Stack:
             require_free(options.edge_port, "the edge", "ATOLL_PORT")
         if options.mail_port:
             require_free(options.mail_port, "the mail page", "ATOLL_MAIL_PORT")
+        if options.login_port:
+            require_free(options.login_port, "the login page", "ATOLL_LOGIN_PORT")
         for name in (*self.names, "migrate", "access"):
             log = home.logs / f"{name}.log"
             if log.exists():
                 log.replace(home.logs / f"{name}.previous.log")
-        home.service_token.touch(mode=0o600)
-        home.service_token.write_text(home.issuer.service_token("services"))
         home.make_keys()
 
     async def _start_postgres(self) -> str:
@@ -163,17 +171,20 @@ class Stack:
         return postgres.postgres_url(self.home.postgres_data)
 
     async def _start_others(self, ports: Ports) -> None:
-        """NATS, the mail sink and the edge."""
+        """NATS, the mail sink, the login page and the edge."""
         home, supervisor = self.home, self._supervisor
         if self.options.nats_url is None:
             program = nats.nats(home.folder / "nats", ports.nats, ports.nats_monitor)
             await supervisor.launch(program, rank=2, port=ports.nats)
-        await supervisor.launch(mail.mail(home.mail, ports.smtp, ports.mail), rank=2, port=ports.mail)
+        await together(
+            supervisor.launch(mail.mail(home.mail, ports.smtp, ports.mail), rank=2, port=ports.mail),
+            supervisor.launch(login(home.folder, ports.login, _url(ports.edge)), rank=2, port=ports.login),
+        )
         edge = Edge(
             services=[Service(name, f"{HOST}:{each.calls}") for name, each in ports.services.items()],
             listen=f"{HOST}:{ports.edge}",
             admin=f"{HOST}:{ports.envoy_admin}",
-            issuer=issuer.NAME,
+            issuer=home.issuer.name,
             jwks=str(home.issuer.jwks),
             descriptors=str(IMAGE),
             access_log=str(home.logs / "access.log"),
@@ -211,13 +222,13 @@ def _describe(
 ) -> StackInfo:
     return StackInfo(
         supervisor=ProcessInfo.of(os.getpid()),
-        edge_url=f"http://{HOST}:{ports.edge}",
-        mail_url=f"http://{HOST}:{ports.mail}",
+        edge_url=_url(ports.edge),
+        mail_url=_url(ports.mail),
         smtp_address=f"{HOST}:{ports.smtp}",
         postgres_url=server_url,
         nats_url=nats_url,
-        nats_monitor_url=f"http://{HOST}:{ports.nats_monitor}",
-        issuer=issuer.NAME,
+        nats_monitor_url=_url(ports.nats_monitor),
+        issuer=options.home.issuer.name,
         clock=str(options.clock) if options.clock else None,
         services={
             name: ServiceInfo(
@@ -229,6 +240,10 @@ def _describe(
             for name, each in ports.services.items()
         },
     )
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
 
 
 async def _require_postgres(url: str) -> None:

@@ -14,6 +14,7 @@ from email.message import EmailMessage
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
 import grpc
@@ -26,6 +27,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from chassis.ids import new_id, to_wire
 from cli.status import Backlog, backlogs, is_healthy, pss
 from deploy.local.home import Home
+from deploy.local.login.protocol import challenge_of
 from deploy.local.postgres import postgres
 from deploy.local.process import PYTHON, ROOT, LocalError, answers_http
 from deploy.local.process import start as start_program
@@ -33,7 +35,7 @@ from deploy.local.services import SERVICES
 from deploy.local.stack import Options, Stack
 from deploy.local.supervisor import State
 
-PROCESSES = ["postgres", "nats", "mail", "envoy", *SERVICES]
+PROCESSES = ["postgres", "nats", "mail", "login", "envoy", *SERVICES]
 TOGETHER_MAX = 1_000_000_000
 COURSE = "/v1/courses/course_01h455vb4pex5vsknk084sn02q"
 
@@ -75,8 +77,8 @@ async def test_it_serves_from_nothing(start: Start) -> None:
 
 async def test_it_starts_the_database_then_the_events_then_the_edge_then_the_services(start: Start) -> None:
     ready = start.ready
-    assert ready[:4] == ["postgres", "nats", "mail", "envoy"]
-    assert set(ready[4:]) == set(SERVICES)
+    assert [ready[:2], sorted(ready[2:4]), ready[4:5]] == [["postgres", "nats"], ["login", "mail"], ["envoy"]]
+    assert set(ready[5:]) == set(SERVICES)
 
 
 async def test_all_processes_together_stay_small(stack: Stack) -> None:
@@ -150,6 +152,26 @@ async def test_mail_is_kept_and_shown(stack: Stack) -> None:
     assert "Your visit" in page
 
 
+async def test_who_signs_in_on_the_login_page_may_call(stack: Stack) -> None:
+    verifier = "a-verifier-that-nobody-else-has-seen-before"
+    asked = {
+        "client_id": "booking-web",
+        "redirect_uri": "http://localhost:5173/",
+        "response_type": "code",
+        "code_challenge": challenge_of(verifier),
+        "code_challenge_method": "S256",
+    }
+    form = {"chain": to_wire("chain", new_id()), "subject": "desk-1", "role": "ROLE_FRONT_DESK"}
+    async with httpx.AsyncClient(base_url=stack.info.issuer) as browser:
+        back = (await browser.post("/authorize", params=asked, data=form)).headers["location"]
+        code = parse_qs(urlsplit(back).query)["code"][0]
+        exchanged = {**asked, "grant_type": "authorization_code", "code": code, "code_verifier": verifier}
+        token = (await browser.post("/token", data=exchanged)).json()["access_token"]
+    async with httpx.AsyncClient(base_url=stack.info.edge_url, timeout=30) as client:
+        answer = await client.get("/v1/sites", headers={"authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["sites"]) == (200, [])
+
+
 async def test_status_counts_what_waits_in_every_service(stack: Stack) -> None:
     assert await backlogs(stack.info) == dict.fromkeys(SERVICES, Backlog(0, None, 0))
 
@@ -220,6 +242,7 @@ def up(home: Path, **settings: str) -> "subprocess.Popen[str]":
         "ATOLL_HOME": str(home),
         "ATOLL_PORT": "0",
         "ATOLL_MAIL_PORT": "0",
+        "ATOLL_LOGIN_PORT": "0",
         **settings,
     }
     command = [sys.executable, "-m", "cli", "up"]

@@ -1,0 +1,47 @@
+"""What the pages of the local stack share: small answers over HTTP, to this machine only."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader
+
+from deploy.local.process import HOST
+
+PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+
+
+class Pages(BaseHTTPRequestHandler):
+    security: str
+    """The pages' content security policy."""
+
+    def answer(
+        self, kind: str, text: str, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+    ) -> None:
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Security-Policy", self.security)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def answer_page(self, template: str, status: HTTPStatus = HTTPStatus.OK, **content: object) -> None:
+        self.answer("text/html", PAGES.get_template(template).render(content), status)
+
+    def answer_json(
+        self, content: object, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.answer("application/json", json.dumps(content), status, headers)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: what matters is on the pages."""
+
+
+def open_pages(port: int, pages: type[Pages], **attributes: object) -> ThreadingHTTPServer:
+    """`attributes` are what each of its pages finds as its own."""
+    return ThreadingHTTPServer((HOST, port), type("Handler", (pages,), attributes))
