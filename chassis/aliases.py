@@ -37,6 +37,22 @@ from chassis.store import Store
 from chassis.tables import chain_table
 
 CHAIN = param("chain_id", Uuid)
+# A function, called in a subselect, so that PostgreSQL asks once for each statement, and compares with its answer.
+OWN_IDS = """
+CREATE FUNCTION own_ids() RETURNS uuid[] LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+DECLARE
+    chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
+    own constant uuid := nullif(current_setting('app.patient', true), '')::uuid;
+    last uuid;
+BEGIN
+    SELECT end_id INTO last FROM patient_alias WHERE chain_id = chain AND alias_id = own;
+    last := coalesce(last, own);
+    RETURN ARRAY(SELECT alias_id FROM patient_alias WHERE chain_id = chain AND end_id = last) || ARRAY[own, last];
+END $$
+""".strip()
+"""All ids of a patient who calls for themselves, by a table of aliases named patient_alias: DDL of its service."""
+OWN = "(SELECT own_ids())::uuid[]"
+"""The same, for policies: `own_ids` of a table, or of the metadata."""
 Survivors = Mapping[UUID, UUID | None]
 """Of each alias its direct survivor; None: it stands for itself again."""
 

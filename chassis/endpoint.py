@@ -1,6 +1,7 @@
 """What happens to each RPC around its handler, in order, in one place.
 
-Deadline → token → role → parse → field rules → site and patient → handler → status → log line. An endpoint is made once
+Deadline → token → role → parse → field rules → site and patient → handler → what a patient is not told → status → log
+line. An endpoint is made once
 per RPC when a service starts; as interceptors these steps would be built anew in each call and could not see malformed
 bytes.
 """
@@ -27,6 +28,7 @@ from chassis.auth import AccessDenied, Caller, TokenExpired, Tokens
 from chassis.call import Call, Sites
 from chassis.clock import Clock
 from chassis.errors import BadRequest, DomainError, Overloaded, TooLate, Violation
+from chassis.hidden import for_patient
 from chassis.ids import from_wire, ids_of
 from chassis.metrics import RPC_SECONDS
 from chassis.status import CODES, status_of
@@ -86,7 +88,7 @@ class Endpoint:
         async with asyncio.timeout(_work_seconds(context)):
             request, call, _ = await self._open(raw, context, ids)
             answer: Message = await self._handler(request, call)
-            return answer
+            return answer if call.patient_id is None else for_patient(answer)
 
     async def _open(self, raw: bytes, context: Context, ids: dict[str, str]) -> tuple[Message, Call, Caller]:
         metadata = dict(context.invocation_metadata() or ())
@@ -141,7 +143,7 @@ class StreamEndpoint(Endpoint):
         try:
             async with bound, aclosing(self._handler(request, call)) as messages:
                 async for message in messages:
-                    await _write(context, message)
+                    await _write(context, message if call.patient_id is None else for_patient(message))
         except TimeoutError:
             if not bound.expired():
                 raise

@@ -45,6 +45,8 @@ OWN_SITES = (
 # A CASE, which PostgreSQL takes for true of every other row: it takes an OR for true of hardly any, and would read all
 # of somebody's rows, and sort them, to find the last few.
 OWN_SUBJECT = "CASE WHEN '' = coalesce(current_setting('app.patient', true), '') THEN true ELSE {own} END"
+NO_PATIENT = "'' = coalesce(current_setting('app.patient', true), '')"
+"""Nobody who calls for themselves: what is not a patient's own, none of them sees."""
 OWN_PATIENT = "'' = coalesce(current_setting('app.patient', true), '') OR {own}"
 
 

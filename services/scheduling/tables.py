@@ -25,10 +25,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.schema import SchemaItem
 
-from chassis.aliases import alias_table
-from chassis.tables import OWN_SITES, Instant, chain_table, service_metadata
+from chassis.aliases import OWN, OWN_IDS, alias_table
+from chassis.tables import NO_PATIENT, OWN_SITES, Instant, chain_table, service_metadata
 
-metadata = service_metadata()
+metadata = service_metadata(own_ids=OWN)
+metadata.info["ddl"] = [OWN_IDS]
 
 
 def _id(name: str = "id", *, key: bool = False) -> Column[UUID]:
@@ -77,6 +78,15 @@ LENT_HERE = (
     "AND lent.to_site_id::text = ANY (string_to_array(current_setting('app.sites', true), ',')))"
 )
 """Who works at a site is seen there, wherever their home is."""
+OF_OWN_VISIT = (
+    "CASE WHEN {no_patient} THEN true ELSE {or_else}EXISTS (SELECT FROM visit "
+    "WHERE visit.chain_id = {table}.chain_id AND visit.id = {table}.visit_id) END"
+)
+"""Who calls for themselves sees what belongs to visits that they see. A CASE: others are not asked about each row."""
+
+
+def _of_own_visit(table: str, or_else: str = "") -> str:
+    return OF_OWN_VISIT.format(table=table, no_patient=NO_PATIENT, or_else=or_else)
 
 
 chain = chain_table("chain", metadata, _text("display_name"))
@@ -214,6 +224,7 @@ patient_merge = chain_table(
     Column("survivor_id", Uuid),  # None: it was taken back.
     Column("at", Instant, nullable=False),
     append_only=True,
+    shown_if=NO_PATIENT,
 )
 
 # While it is pausing, no treatment of the course that it names begins; without one, none of the patient's.
@@ -296,6 +307,7 @@ visit_status_change = chain_table(
     _text("actor"),
     _belongs_to("visit", "visit_id"),
     append_only=True,
+    shown_if=_of_own_visit("visit_status_change"),
 )
 
 # What somebody saw last of a gate of a visit.
@@ -309,6 +321,7 @@ gate_record = chain_table(
     Column("at", Instant, nullable=False),
     _text("actor"),
     _belongs_to("visit", "visit_id"),
+    shown_if=_of_own_visit("gate_record"),
 )
 
 # Why a visit went on although a gate was not passed.
@@ -324,6 +337,7 @@ gate_override = chain_table(
     _text("actor"),
     _belongs_to("visit", "visit_id"),
     append_only=True,
+    shown_if=_of_own_visit("gate_override"),
 )
 
 # What is taken now. Rows of visits that will not take place are deleted.
@@ -341,9 +355,10 @@ allocation = chain_table(
     _belongs_to("resource", "resource_id"),
     # Look-ups compare the plain columns: row-level security keeps `&&`, which is not leakproof, from any index.
     Index("allocation_by_time", "chain_id", "resource_id", "end_at"),
-    # What another site has taken of a resource is taken here too. It tells of no patient.
+    # What another site has taken of a resource is taken here too. It tells of no patient, and who calls for themselves
+    # must see what is taken; of others' they may clear away what was held, once it is not any more.
     own_sites="true",
-    changed_by=OWN_SITES,
+    changed_by=f"({OWN_SITES}) AND {_of_own_visit('allocation', 'held_until IS NOT NULL OR ')}",
 )
 
 # When a patient is somewhere, found by the exclusion constraint's index: one patient has few. Without a site, so that
@@ -460,6 +475,7 @@ site_change = chain_table(
     Column("recorded_at", Instant, nullable=False, server_default=func.now()),
     Index("site_change_recorded_at_idx", "recorded_at"),
     append_only=True,
+    shown_if=NO_PATIENT,
     kept=CHANGES_KEPT,
     aged_by="recorded_at",
 )

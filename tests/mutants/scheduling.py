@@ -10,6 +10,7 @@ U_SCHEDULING_PROTOCOLS = "tests/unit/test_scheduling_protocols.py"
 U_SCHEDULING_PLANNING = "tests/unit/test_scheduling_planning.py"
 P_SCHEDULING = "tests/property/test_scheduling.py"
 P_SCHEDULING_PLANNING = "tests/property/test_scheduling_planning.py"
+I_SCHEDULING_PATIENTS = "tests/integration/test_scheduling_patients.py"
 I_SCHEDULING_PLANNING = "tests/integration/test_scheduling_planning.py"
 I_SCHEDULING_PLANNERS = "tests/integration/test_scheduling_planners.py"
 I_SCHEDULING_RACES = "tests/integration/test_scheduling_races.py"
@@ -230,7 +231,7 @@ SCHEDULING = [
     Mutant('services/scheduling/rpc/planning.py', 'if call.sites is not None and not call.sites.issuperset(site_ids):', 'if False:', I_SCHEDULING_PLANNING),
     Mutant('services/scheduling/rpc/planning.py', 'if course.patient_id not in ids or', 'if', I_SCHEDULING_PLANNING),
     Mutant('services/scheduling/rpc/planning.py', 'or course.protocol_version_id != version_id', '', I_SCHEDULING_PLANNING),
-    Mutant('services/scheduling/rpc/planners.py', 'if self._turns >= TURNS_MAX:', 'if False:', I_SCHEDULING_PLANNERS),
+    Mutant('services/scheduling/rpc/planners.py', 'if self._turns >= TURNS_MAX or ', 'if ', I_SCHEDULING_PLANNERS),
     Mutant('services/scheduling/rpc/planners.py', 'if process and not done:', 'if False:', I_SCHEDULING_PLANNERS),
     Mutant("services/scheduling/store/changes.py", '    .where(site_change.c.transaction < _now.c.oldest)\n', '', I_SCHEDULING_WATCH, "commits_later"),
     Mutant("services/scheduling/store/changes.py", '        after.check_history(now)\n', '', I_SCHEDULING_WATCH, "another_history_while"),
@@ -351,4 +352,25 @@ SCHEDULING = [
     Mutant("services/scheduling/use_cases/__init__.py", '    if visit.status not in (Status.BOOKED, Status.CONFIRMED) or visit.slot.start <= store.call.now:\n        return\n', '', I_SCHEDULING_ANSWERS),
     Mutant("services/scheduling/migrations/versions/0011_a_visit_that_a_patient_asks_to_move.py", "kind = 'TASK_KIND_VISIT_TO_MOVE' AND state = 'TASK_STATE_OPEN'", "false", I_SCHEDULING_ANSWERS),
     Mutant("services/scheduling/migrations/versions/0012_money_for_a_course_that_will_not_take_place.py", '        unique=True,\n', '        unique=False,\n', "tests/integration/test_scheduling_answers.py", "money_for"),
+    # Patients who call for themselves.
+    Mutant('services/scheduling/migrations/versions/0013_patients_who_call_for_themselves.py', 'OR patient_id = ANY ((SELECT own_ids())::uuid[])"', 'OR true"', I_SCHEDULING_PATIENTS, 'own_rows or just_as'),
+    Mutant('services/scheduling/migrations/versions/0013_patients_who_call_for_themselves.py', 'RETURN ARRAY(SELECT alias_id FROM patient_alias WHERE chain_id = chain AND end_id = last) || ARRAY[own, last];', 'RETURN ARRAY[own];', I_SCHEDULING_PATIENTS, 'any_of_their_ids'),
+    Mutant('services/scheduling/migrations/versions/0013_patients_who_call_for_themselves.py', 'for table in ("visit_status_change", "gate_record", "gate_override"):', 'for table in ():', I_SCHEDULING_PATIENTS, 'own_rows'),
+    Mutant('services/scheduling/migrations/versions/0013_patients_who_call_for_themselves.py', 'for table in ("site_change", "patient_merge"):', 'for table in ():', I_SCHEDULING_PATIENTS, 'own_rows'),
+    Mutant('services/scheduling/migrations/versions/0013_patients_who_call_for_themselves.py', 'for policy in ("changed_by", "deleted_by"):', 'for policy in ():', I_SCHEDULING_PATIENTS, 'takes_nothing_away'),
+    Mutant('services/scheduling/migrations/versions/0013_patients_who_call_for_themselves.py', 'or_else="held_until IS NOT NULL OR "', 'or_else=""', I_SCHEDULING_PATIENTS, 'cleared_away'),
+    Mutant('services/scheduling/store/holds.py', '.where(or_(visit.c.resources == cast(literal("[]", Text), JSONB), _allocated))', '', I_SCHEDULING_PATIENTS, 'cleared_away'),
+    Mutant('services/scheduling/store/holds.py', '_change.c.at > NOW - DAY, ', '', I_SCHEDULING_PATIENTS, 'again_and_again'),
+    Mutant('services/scheduling/store/holds.py', ', _change.c.actor == param("actor", Text))\n    .distinct()', ')\n    .distinct()', I_SCHEDULING_PATIENTS, 'again_and_again'),
+    Mutant('services/scheduling/store/holds.py', 'visit.c.status == Status.CONFIRMED), visit.c.start_at > NOW)', 'visit.c.status == Status.CONFIRMED))', I_SCHEDULING_PATIENTS),
+    Mutant('services/scheduling/domain/holds.py', 'if minutes > OWN_HOLD_MINUTES_MAX:', 'if False:', I_SCHEDULING_PATIENTS, 'half_an_hour'),
+    Mutant('services/scheduling/domain/holds.py', 'if self.holds >= OWN_HOLDS_MAX:', 'if False:', I_SCHEDULING_PATIENTS, 'again_and_again'),
+    Mutant('services/scheduling/domain/holds.py', 'if self.courses_ahead >= OWN_COURSES_MAX:', 'if False:', I_SCHEDULING_PATIENTS, 'so_many'),
+    Mutant('services/scheduling/use_cases/courses.py', '    if command.course_id is None:\n        own.check', '    if True:\n        own.check', I_SCHEDULING_PATIENTS, 'so_many'),
+    Mutant('services/scheduling/use_cases/courses.py', '    if store.call.patient_id is None:\n        return\n    own', '    if store.call.patient_id == 0:\n        return\n    own', I_SCHEDULING_PATIENTS, 'half_an_hour or so_many or again'),
+    Mutant('services/scheduling/use_cases/__init__.py', 'if store.call.patient_id and reason is not CancellationReason.PATIENT:', 'if False:', I_SCHEDULING_PATIENTS, 'until_it_starts'),
+    Mutant('services/scheduling/use_cases/__init__.py', '    if store.call.patient_id:\n        visit.check_not_started', '    if True:\n        visit.check_not_started', I_SCHEDULING_PATIENTS, 'after_the_start'),
+    Mutant('services/scheduling/domain/visits.py', 'if now >= self.slot.start:\n            raise VisitStarted', 'if False:\n            raise VisitStarted', I_SCHEDULING_PATIENTS, 'until_it_starts'),
+    Mutant('services/scheduling/rpc/planners.py', ' or patient_id in self._patients', '', I_SCHEDULING_PATIENTS, 'one_course_at_a_time'),
+    Mutant('services/scheduling/rpc/protocols.py', 'published = call.patient_id is not None', 'published = False', I_SCHEDULING_PATIENTS, 'offers'),
 ]  # fmt: skip

@@ -183,7 +183,7 @@ class NoteServicer:
         try:
             for n in range(request.count):
                 title = str(n).rjust(request.title_size, ".")
-                yield pb.WatchNotesResponse(note=pb.Note(title=title, site_id=request.site_id))
+                yield pb.WatchNotesResponse(note=pb.Note(title=title, site_id=request.site_id, remark="for staff"))
                 await asyncio.sleep(request.pause_ms / 1e3)
             if request.ending == pb.ENDING_REFUSAL:
                 raise NoteNotFound()

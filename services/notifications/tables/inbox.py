@@ -4,28 +4,14 @@ from datetime import timedelta
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Identity, Index, Text, func, text
 
+from chassis.aliases import OWN, OWN_IDS
 from chassis.tables import Instant, chain_table
 from services.notifications.tables.columns import id_column, metadata
 
 ARRIVALS_KEPT = timedelta(days=7)
 SUBJECT_MAX, TEXT_MAX = 200, 4_000
 
-# A function, called in a subselect, so that PostgreSQL asks once for each statement, and compares with its answer.
-OWN_IDS = """
-CREATE FUNCTION own_ids() RETURNS uuid[] LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
-DECLARE
-    chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
-    own constant uuid := nullif(current_setting('app.patient', true), '')::uuid;
-    last uuid;
-BEGIN
-    SELECT end_id INTO last FROM patient_alias WHERE chain_id = chain AND alias_id = own;
-    last := coalesce(last, own);
-    RETURN ARRAY(SELECT alias_id FROM patient_alias WHERE chain_id = chain AND end_id = last) || ARRAY[own, last];
-END $$
-""".strip()
-"""All ids of a patient who calls for themselves."""
 metadata.info["ddl"] = [*metadata.info.get("ddl", ()), OWN_IDS]
-OWN = "(SELECT own_ids())::uuid[]"
 
 # One row for each message in somebody's inbox. Its text says no more than a message of that kind may say anywhere.
 inbox_item = chain_table(

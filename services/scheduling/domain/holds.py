@@ -17,6 +17,8 @@ HOLD_MINUTES = 15
 HOLDS_OF_CALLER_MAX = 50
 HELD_PERCENT_MAX = 50
 """Of a resource's time on one day."""
+OWN_HOLD_MINUTES_MAX, OWN_HOLDS_MAX, OWN_COURSES_MAX = 30, 10, 3
+"""Of patients who hold and book by themselves: minutes of a hold, holds in 24 hours, courses ahead."""
 
 
 class HoldOver(DomainError):
@@ -25,6 +27,31 @@ class HoldOver(DomainError):
 
 class HoldLimit(DomainError):
     kind, reason, message = Kind.CONFLICT, "HOLD_LIMIT", "more would be held than may be held at once"
+
+
+class BookingLimit(DomainError):
+    kind, reason, message = Kind.CONFLICT, "BOOKING_LIMIT", "there are as many courses ahead as one may book by oneself"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnBookings:
+    """What a patient who calls for themselves has held and booked."""
+
+    holds: int
+    """Theirs in the last 24 hours, whatever became of them."""
+    courses_ahead: int
+    """With visits that are booked and still to come."""
+
+    def check_one_more_hold(self, minutes: int) -> None:
+        """So that nobody keeps a clinic empty by holding again and again."""
+        if minutes > OWN_HOLD_MINUTES_MAX:
+            raise HoldLimit(limit="MINUTES", max=OWN_HOLD_MINUTES_MAX)
+        if self.holds >= OWN_HOLDS_MAX:
+            raise HoldLimit(limit="DAY", max=OWN_HOLDS_MAX)
+
+    def check_one_more_course(self) -> None:
+        if self.courses_ahead >= OWN_COURSES_MAX:
+            raise BookingLimit(max=OWN_COURSES_MAX)
 
 
 @dataclass(frozen=True, slots=True)

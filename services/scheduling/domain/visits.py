@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
+from chassis.ids import to_wire
 from services.scheduling.domain.hours import MINUTE, Slot
 from services.scheduling.domain.protocols import Segment, SegmentKind, VisitType
 from services.scheduling.domain.resources import ResourceKind
@@ -25,6 +26,10 @@ class VisitStatusConflict(DomainError):
 
 class VisitNotDue(DomainError):
     kind, reason, message = Kind.CONFLICT, "VISIT_NOT_DUE", "the visit's start is still to come"
+
+
+class VisitStarted(DomainError):
+    kind, reason, message = Kind.CONFLICT, "VISIT_STARTED", "the visit's start is past: only the clinic changes it now"
 
 
 class SegmentsMismatch(DomainError):
@@ -101,6 +106,10 @@ class Visit:
     def check_not_over(self) -> None:
         if self.status in OVER:
             raise VisitStatusConflict(status=_name(self.status))
+
+    def check_not_started(self, now: datetime) -> None:
+        if now >= self.slot.start:
+            raise VisitStarted(visit_id=to_wire("visit", self.id))
 
     def moved_to(self, status: Status) -> "Visit":
         if self.status not in BEFORE[status]:

@@ -71,7 +71,8 @@ class CourseServicer:
         return pb.GetCourseResponse(course=_course(course))
 
     async def ListCourses(self, request: pb.ListCoursesRequest, call: Call) -> pb.ListCoursesResponse:
-        site_id, patient_id = _id("site", request.site_id), _id("patient", request.patient_id)
+        site_id = _id("site", request.site_id)
+        patient_id = _id("patient", request.patient_id) or call.patient_id
         page = Page.of(request, call)
         found = await self._db.read(
             call, request, SchedulingStore, lambda store: store.courses(site_id, patient_id, page)

@@ -12,6 +12,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -35,7 +36,7 @@ class Planners:
     """Processes are there from `open` on or, without it, from the first use."""
 
     def __init__(self, processes: int = PROCESSES, work_s: float = WORK_S) -> None:
-        self._turns, self.work_s = 0, work_s
+        self._turns, self.work_s, self._patients = 0, work_s, set[UUID]()
         self._idle: asyncio.LifoQueue[Process | None] = asyncio.LifoQueue()
         for _ in range(processes):
             self._idle.put_nowait(None)
@@ -53,15 +54,18 @@ class Planners:
             self._idle.put_nowait(None)
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Refused while too many others have one."""
-        if self._turns >= TURNS_MAX:
+    def turn(self, patient_id: UUID | None = None) -> Iterator[None]:
+        """Refused while too many others have one, or while the patient who calls for themselves has."""
+        if self._turns >= TURNS_MAX or patient_id in self._patients:
             raise Overloaded()
         self._turns += 1
+        own = {patient_id} if patient_id else set[UUID]()
+        self._patients |= own
         try:
             yield
         finally:
             self._turns -= 1
+            self._patients -= own
 
     async def run(self, work: Callable[[], T]) -> T:
         """What `work` returns or raises, elsewhere."""

@@ -81,7 +81,7 @@ async def plan_course(
             raise refused[0]
         return places
 
-    with planners.turn():
+    with planners.turn(call.patient_id):
         places = await db.read(call, request, SchedulingStore, read)
         found = await planners.run(partial(answer, places, wish, call.now, explain=request.explain))
     return _answer(found)
@@ -123,7 +123,7 @@ class OpeningServicer:
             places = [await store.place(id, version, patient_id, first, lambda template: last) for id in site_ids]
             return places, visits
 
-        with self._planners.turn():
+        with self._planners.turn(call.patient_id):
             places, visits = await self._db.read(call, request, SchedulingStore, read)
             after = (
                 (int(page.after[0]), datetime.fromisoformat(page.after[1]), UUID(page.after[2])) if page.after else None

@@ -47,7 +47,10 @@ class ProtocolServicer:
 
     async def ListProtocols(self, request: pb.ListProtocolsRequest, call: Call) -> pb.ListProtocolsResponse:
         page = Page.of(request, call)
-        found = await self._db.read(call, request, SchedulingStore, lambda store: store.protocols(page))
+        published = call.patient_id is not None
+        found = await self._db.read(
+            call, request, SchedulingStore, lambda store: store.protocols(page, published=published)
+        )
         protocols, token = page.cut(found, key=lambda protocol: [protocol.code])
         return pb.ListProtocolsResponse(protocols=map(_protocol, protocols), next_page_token=token)
 

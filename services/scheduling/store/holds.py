@@ -14,25 +14,39 @@ from sqlalchemy import (
     any_,
     cast,
     delete,
+    exists,
     func,
     insert,
+    join,
+    literal,
     null,
+    or_,
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.sql import Statement, param
 from chassis.store import Store, settling
 from chassis.tables import Instant
 from services.scheduling.domain.changes import ChangeKind
 from services.scheduling.domain.courses import Course, Taken, Terms
-from services.scheduling.domain.holds import Held
+from services.scheduling.domain.holds import Held, OwnBookings
 from services.scheduling.domain.hours import DAY, DAY_MINUTES, Slot, instant
 from services.scheduling.domain.visits import Status
 from services.scheduling.store.courses import COURSE, SITE, WANTED, longer_course, while_wanted
 from services.scheduling.store.sites import CHAIN, LIMIT
 from services.scheduling.store.told import TOLD, told
-from services.scheduling.tables import NO_CHAIN, allocation, hold, holding_chain, presence, visit, visit_status_change
+from services.scheduling.tables import (
+    NO_CHAIN,
+    allocation,
+    course,
+    hold,
+    holding_chain,
+    presence,
+    visit,
+    visit_status_change,
+)
 
 NOW, STATUS = param("at", Instant), param("status", Text)
 VISITS, PATIENTS = param("visit_ids", ARRAY(Uuid)), param("patient_ids", ARRAY(Uuid))
@@ -49,10 +63,42 @@ HELD_OF_DAYS = Statement(
     .join(WANTED, while_wanted(allocation, "resource_id"))
     .where(allocation.c.held_until > NOW)
 )
+_allocated = exists().where(allocation.c.chain_id == CHAIN, allocation.c.visit_id == visit.c.id)
+# Who cleared one away for a patient's own call left the presence, which is another's.
 PRESENT = Statement(
     select(func.count().label("present"))
-    .select_from(presence)
+    .join_from(presence, visit, and_(visit.c.chain_id == CHAIN, visit.c.id == presence.c.visit_id))
     .where(presence.c.chain_id == CHAIN, presence.c.visit_id == any_(VISITS))
+    .where(or_(visit.c.resources == cast(literal("[]", Text), JSONB), _allocated))
+)
+_own_visits = join(
+    course,
+    visit,
+    and_(
+        course.c.chain_id == CHAIN,
+        course.c.patient_id == any_(PATIENTS),
+        visit.c.chain_id == CHAIN,
+        visit.c.course_id == course.c.id,
+    ),
+)
+_change = visit_status_change
+_own_holds = (
+    select(visit.c.course_id, _change.c.at)
+    .select_from(_own_visits.join(_change, and_(_change.c.chain_id == CHAIN, _change.c.visit_id == visit.c.id)))
+    .where(_change.c.status == Status.HELD, _change.c.at > NOW - DAY, _change.c.actor == param("actor", Text))
+    .distinct()
+    .subquery()
+)
+_ahead = (
+    select(func.count(visit.c.course_id.distinct()))
+    .select_from(_own_visits)
+    .where(or_(visit.c.status == Status.BOOKED, visit.c.status == Status.CONFIRMED), visit.c.start_at > NOW)
+)
+OWN_BOOKINGS = Statement(
+    select(
+        select(func.count()).select_from(_own_holds).scalar_subquery().label("holds"),
+        _ahead.scalar_subquery().label("courses_ahead"),
+    )
 )
 ENDED = Statement(
     select(hold.c.course_id)
@@ -110,6 +156,11 @@ class HoldStore(Store):
         row = await self.row(HELD, patient_ids=list(terms.patient_ids), actor=self.call.actor, at=self.call.now)
         assert row
         return Held(row["course_of_patient"], row["of_caller"])
+
+    async def own_bookings(self, terms: Terms) -> OwnBookings:
+        row = await self.row(OWN_BOOKINGS, patient_ids=list(terms.patient_ids), actor=self.call.actor, at=self.call.now)
+        assert row
+        return OwnBookings(row["holds"], row["courses_ahead"])
 
     async def held_on_days(self, terms: Terms, placed: Sequence[Sequence[Taken]]) -> list[Taken]:
         """What is held of the same resources on the same days of the site."""

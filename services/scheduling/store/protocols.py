@@ -51,7 +51,9 @@ _protocols = (
     .where(protocol.c.chain_id == CHAIN)
 )
 PROTOCOL = Statement(_protocols.where(protocol.c.id == param("id", Uuid)))
-PROTOCOLS = Statement(_protocols.where(protocol.c.code > param("after", Text)).order_by(protocol.c.code).limit(LIMIT))
+_by_code = _protocols.where(protocol.c.code > param("after", Text)).order_by(protocol.c.code).limit(LIMIT)
+PROTOCOLS = {False: Statement(_by_code), True: Statement(_by_code.where(_latest.c.id.is_not(None)))}
+"""All; those with a version."""
 ADD_VERSION = Statement(insert(protocol_version).values(params(*protocol_version.c.keys())))
 VERSION = Statement(
     select(protocol_version).where(protocol_version.c.chain_id == CHAIN, protocol_version.c.id == param("id", Uuid))
@@ -135,8 +137,8 @@ class ProtocolStore(Store):
             raise ProtocolNotFound(protocol_id=to_wire("protocol", id))
         return _protocol(row)
 
-    async def protocols(self, page: Page) -> list[Protocol]:
-        found = await self.rows(PROTOCOLS, after=page.after[0] if page.after else "", limit=page.limit)
+    async def protocols(self, page: Page, *, published: bool = False) -> list[Protocol]:
+        found = await self.rows(PROTOCOLS[published], after=page.after[0] if page.after else "", limit=page.limit)
         return [_protocol(row) for row in found]
 
     async def add_version(self, new: ProtocolVersion) -> None:

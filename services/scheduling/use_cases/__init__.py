@@ -187,8 +187,15 @@ async def end_adoption(store: SchedulingStore, site_id: UUID, version_id: UUID) 
 
 async def confirm_visit(store: SchedulingStore, visit_id: UUID) -> Visit:
     found = await store.visit_to_change(visit_id)
+    _check_own(store, found.visit)
     changed = found.visit.moved_to(Status.CONFIRMED)
     return _told(store, found, changed, events.visit_confirmed(changed))
+
+
+def _check_own(store: SchedulingStore, visit: Visit) -> None:
+    """A patient changes their own visit until it starts."""
+    if store.call.patient_id:
+        visit.check_not_started(store.call.now)
 
 
 async def confirm_by_event(store: SchedulingStore, visit_id: UUID) -> None:
@@ -299,6 +306,9 @@ async def record_gate(store: SchedulingStore, visit_id: UUID, kind: GateKind, *,
 
 async def cancel_visit(store: SchedulingStore, visit_id: UUID, reason: CancellationReason) -> Visit:
     found = await store.visit_to_change(visit_id)
+    _check_own(store, found.visit)
+    if store.call.patient_id and reason is not CancellationReason.PATIENT:
+        raise AccessDenied()
     changed = found.visit.cancelled(reason)
     return _told(store, found, changed, events.visit_cancelled(changed))
 

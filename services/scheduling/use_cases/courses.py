@@ -59,6 +59,7 @@ async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
     """
     version, terms, course = await _wanted(store, command)
     layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
+    await _check_own(store, command, terms)
     terms.check_gates(command.route_code, layouts)
     placed = await placed_among(store, terms, command.visits, layouts)
     booked = replace(course, booked_at=course.booked_at or store.call.now)
@@ -72,6 +73,7 @@ async def hold_course(store: SchedulingStore, command: HoldCourse) -> Course:
     """Keeps every visit free or none, as `book_course` books them; what a visit must have it may have later."""
     version, terms, course = await _wanted(store, command)
     layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
+    await _check_own(store, command, terms)
     (await store.held(terms)).check_one_more()
     placed = await placed_among(store, terms, command.visits, layouts)
     check_share(terms, placed, await store.held_on_days(terms, placed))
@@ -80,6 +82,17 @@ async def hold_course(store: SchedulingStore, command: HoldCourse) -> Course:
     store.add_visits(held, new, placed, held.hold_until)
     store.emit(events.course_held(held, new, version.protocol_id), about=course.id, version=course.version)
     return _with(held, new)
+
+
+async def _check_own(store: SchedulingStore, command: BookCourse, terms: Terms) -> None:
+    """Patients who call for themselves may not keep as much as somebody at a desk may keep for them."""
+    if store.call.patient_id is None:
+        return
+    own = await store.own_bookings(terms)
+    if command.course_id is None:
+        own.check_one_more_course()
+    if isinstance(command, HoldCourse):
+        own.check_one_more_hold(command.minutes)
 
 
 async def _wanted(store: SchedulingStore, command: BookCourse) -> tuple[ProtocolVersion, Terms, Course]:
