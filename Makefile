@@ -60,6 +60,11 @@ test: setup  ## Unit, property, contract and integration tests, and the sample o
 test-e2e: setup  ## Through the public edge, on the whole local stack
 	$(PYTEST) tests/e2e tests/chaos -m "not long"
 
+test-web: setup  ## The TypeScript client
+	@$(PY) -m tools.node setup
+	@$(PY) -m tools.node npm run types --workspace @atoll/client --silent
+	@$(PY) -m tools.node npm test --workspace @atoll/client --silent
+
 test-long: setup  ## Seeded long forms
 	$(PYTEST) tests -m long
 
@@ -70,6 +75,6 @@ bench: setup  ## Speed as a ratio to what PostgreSQL alone can take; writes benc
 	@$(PY) -m bench
 
 clean:  ## Remove what was installed, generated and stored
-	rm -rf .venv gen .atoll .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv gen node_modules clients/*/gen clients/*/dist .atoll .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup lock gen run demo fmt lint docs types check test test-e2e test-long mutants bench clean
+.PHONY: help setup lock gen run demo fmt lint docs types check test test-e2e test-web test-long mutants bench clean

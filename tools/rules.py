@@ -5,6 +5,7 @@ meant: where a finding is wrong, write it another way, or make the rule better.
 """
 
 import ast
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 ROOT = Path(__file__).parents[1]
+LOCKS = ("package-lock.json", "requirements.lock")
 FOLDERS = ("bench", "chassis", "cli", "deploy", "services", "tests", "tools")
 
 Finding: TypeAlias = tuple[ast.AST, str]
@@ -158,9 +160,21 @@ def findings(path: str, source: str) -> list[str]:
     return [f"{path}:{getattr(node, 'lineno', 1)}: {what}" for rule in rules for node, what in rule(tree)]
 
 
+def lock_findings(path: str, source: str) -> Iterator[str]:
+    """A lock pins hashes and no addresses: a package is what it is, wherever it is fetched from."""
+    for number, line in enumerate(source.splitlines(), 1):
+        if "://" in line and not line.lstrip().startswith('"url": '):  # npm's "url" is where to thank the authors.
+            yield f"{path}:{number}: a lock holds no addresses"
+    if path.endswith(".json"):
+        for folder, package in json.loads(source)["packages"].items():
+            if "node_modules/" in folder and not package.get("link") and "integrity" not in package:
+                yield f"{path}:1: {folder} has no hash"
+
+
 def main() -> None:
     files = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
     found = [line for path in files for line in findings(str(path.relative_to(ROOT)), path.read_text())]
+    found += [line for name in LOCKS for line in lock_findings(name, (ROOT / name).read_text())]
     print("\n".join(found) or f"{len(RULES)} rules hold in {len(files)} files")
     sys.exit(bool(found))
 

@@ -1,8 +1,10 @@
 """The project's own rules find what they are for, and leave alone what is well."""
 
+import json
+
 import pytest
 
-from tools.rules import findings
+from tools.rules import findings, lock_findings
 
 DOC = '"""What belongs here."""\n'
 STORE, DOMAIN, RPC = "services/billing/store.py", "services/billing/domain/prices.py", "services/billing/rpc/notes.py"
@@ -66,3 +68,16 @@ def test_a_module_without_a_docstring_is_found_and_an_empty_one_is_not() -> None
     ]
     assert findings("chassis/__init__.py", "") == []
     assert findings("tests/unit/x.py", "A = 1\n") == []
+
+
+def npm_lock(**package: str) -> str:
+    return json.dumps({"packages": {"node_modules/a": {"version": "1.0.0", **package}}}, indent=2)
+
+
+def test_a_lock_with_an_address_or_without_a_hash_is_found() -> None:
+    assert list(lock_findings("requirements.lock", "a==1 \\\n    --hash=sha256:00\n")) == []
+    assert len(list(lock_findings("requirements.lock", "a @ https://a.example/a.whl\n"))) == 1
+    assert list(lock_findings("package-lock.json", npm_lock(integrity="sha512-0"))) == []
+    assert len(list(lock_findings("package-lock.json", npm_lock()))) == 1
+    addressed = npm_lock(integrity="sha512-0", resolved="https://a.example/a.tgz")
+    assert len(list(lock_findings("package-lock.json", addressed))) == 1

@@ -1,0 +1,130 @@
+/** Lists and streams as async iterators. */
+import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import type { DescFile } from "@bufbuild/protobuf";
+import { Code } from "@connectrpc/connect";
+
+import { ExportService } from "../gen/atoll/patients/v1/export_service_pb.js";
+import { BoardService } from "../gen/atoll/scheduling/v1/board_service_pb.js";
+import { CourseService } from "../gen/atoll/scheduling/v1/course_service_pb.js";
+import { Atoll, TryAgain } from "../src/index.ts";
+import { listedField } from "../src/pages.ts";
+import { refusal, serve } from "./server.ts";
+
+const GEN = new URL("../gen/", import.meta.url);
+
+test("a list is read to its end, a page at a time and no sooner than wanted", async (t) => {
+  const asked: string[] = [];
+  const url = await serve(t, (router) =>
+    router.rpc(CourseService.method.listCourses, ({ siteId, pageToken }) => {
+      asked.push(`${siteId} ${pageToken}`);
+      return pageToken === "" ? { courses: [{ id: "a" }, { id: "b" }], nextPageToken: "2" } : { courses: [{ id: "c" }] };
+    }),
+  );
+  const { listCourses } = new Atoll({ url }).service(CourseService);
+  const ids: string[] = [];
+  for await (const course of listCourses({ siteId: "s" })) {
+    if (course.id === "b") assert.equal(asked.length, 1);
+    ids.push(course.id);
+  }
+  assert.deepEqual(ids, ["a", "b", "c"]);
+  assert.deepEqual(asked, ["s ", "s 2"]);
+  const lengths: number[] = [];
+  for await (const page of listCourses({ siteId: "s" }).byPage()) lengths.push(page.courses.length);
+  assert.deepEqual(lengths, [2, 1]);
+  assert.equal((await listCourses({ siteId: "s", pageToken: "2" })).courses.length, 1);
+});
+
+test("what is called a list can be read item by item, and is all that can", async () => {
+  const lists: string[] = [];
+  for (const path of readdirSync(GEN, { recursive: true, encoding: "utf8" }).filter((each) => each.endsWith("_service_pb.js"))) {
+    const module: Record<string, unknown> = await import(new URL(path, GEN).href);
+    for (const service of Object.values(module).flatMap((each) => (isFile(each) ? each.services : []))) {
+      lists.push(...service.methods.filter((method) => listedField(method)).map((method) => method.name));
+    }
+  }
+  assert.ok(lists.includes("ListSites") && lists.includes("FindOpenings") && !lists.includes("GetAccount"));
+  assert.ok(lists.length > 20, `${lists.length} lists`);
+});
+
+function isFile(each: unknown): each is DescFile {
+  return typeof each === "object" && each !== null && "kind" in each && each.kind === "file";
+}
+
+test("a watch goes on from the last token after a break, an end and silence, and hands no heartbeat on", async (t) => {
+  const opened: string[] = [];
+  const url = await serve(t, (router) =>
+    router.rpc(BoardService.method.watchSite, async function* ({ resumeToken }) {
+      opened.push(resumeToken);
+      if (opened.length === 1) {
+        yield { resumeToken: "1" };
+        yield { resumeToken: "2", visitChange: { visitId: "a" } };
+        throw refusal(Code.Unavailable, "TRY_AGAIN");
+      }
+      if (opened.length === 2) {
+        yield { resumeToken: "3", visitChange: { visitId: "b" } };
+        return;
+      }
+      if (opened.length === 3) await sleep(2_000);
+      yield { resumeToken: "4", visitChange: { visitId: "c" } };
+    }),
+  );
+  const { watchSite } = new Atoll({ url }).service(BoardService);
+  const ids: string[] = [];
+  for await (const { visitChange } of watchSite({ siteId: "s" }, { silenceMs: 200 })) {
+    ids.push(visitChange?.visitId ?? "nothing");
+    if (ids.length === 3) break;
+  }
+  assert.deepEqual(ids, ["a", "b", "c"]);
+  assert.deepEqual(opened, ["", "2", "3", "3"]);
+});
+
+test("an expired token opens a stream again with a new one", async (t) => {
+  const seen: (string | null)[] = [];
+  const url = await serve(t, (router) =>
+    router.rpc(BoardService.method.watchSite, async function* (_, { requestHeader }) {
+      seen.push(requestHeader.get("authorization"));
+      if (seen.length === 1) throw refusal(Code.Unauthenticated, "TOKEN_EXPIRED");
+      yield { resumeToken: "1", visitChange: { visitId: "a" } };
+    }),
+  );
+  const { watchSite } = new Atoll({ url, token: (refused) => (refused ? "new" : "old") }).service(BoardService);
+  for await (const _ of watchSite({ siteId: "s" })) break;
+  assert.deepEqual(seen, ["Bearer old", "Bearer new"]);
+});
+
+test("an export ends where it ends, and a stream that always breaks fails in the end", async (t) => {
+  let opened = 0;
+  const url = await serve(t, (router) => {
+    router.rpc(ExportService.method.exportPatients, async function* () {
+      yield { resumeToken: "1" };
+    });
+    router.rpc(BoardService.method.watchSite, async function* () {
+      opened += 1;
+      throw refusal(Code.Unavailable, "TRY_AGAIN");
+    });
+  });
+  const atoll = new Atoll({ url, attempts: 3 });
+  for await (const _ of atoll.service(ExportService).exportPatients({})) assert.fail("a heartbeat was handed on");
+  await assert.rejects(async () => {
+    for await (const _ of atoll.service(BoardService).watchSite({ siteId: "s" })) assert.fail("nothing was sent");
+  }, TryAgain);
+  assert.equal(opened, 3);
+});
+
+test("whoever stops reading ends the stream at the service", async (t) => {
+  let ended = false;
+  const url = await serve(t, (router) =>
+    router.rpc(BoardService.method.watchSite, async function* (_, { signal }) {
+      yield { resumeToken: "1", visitChange: { visitId: "a" } };
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      ended = true;
+    }),
+  );
+  for await (const _ of new Atoll({ url }).service(BoardService).watchSite({ siteId: "s" })) break;
+  for (let waited = 0; !ended && waited < 100; waited += 1) await sleep(20);
+  assert.ok(ended);
+});
