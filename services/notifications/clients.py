@@ -66,6 +66,8 @@ def contact_of(details: ContactDetails) -> Contact:
         given_name=details.given_name,
         language=details.language,
         deceased=details.deceased,
+        minor=details.minor,
+        confidential=any(point.confidential for point in details.contact_points),
         points=tuple(
             Point(
                 point.system == patient_pb2.CONTACT_SYSTEM_PHONE, point.value, USES.get(point.use, Use.ANY), point.rank

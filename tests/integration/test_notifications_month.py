@@ -34,7 +34,7 @@ from services.notifications.store import NotificationsStore
 from services.notifications.texting import Texting, TextingAccount
 from services.notifications.texting.keys import address_key
 from tests.support.notifications import Office, open_office
-from tests.support.notifications_month import Month, Patient, Saying, Visit, is_quiet
+from tests.support.notifications_month import Month, Patient, Reach, Saying, Visit, is_quiet, wall
 from tests.support.texting import write_message_keys
 from tests.support.twilio import ACCOUNT_SID, TOKEN, FakeTwilio, fake_twilio
 
@@ -80,18 +80,34 @@ class Chain:
         made = Patient(
             new_id(),
             ZONES[number % len(ZONES)],
-            has_phone=self.dice.random() < 0.8,
-            has_email=self.dice.random() < 0.8,
+            Reach(has_phone=self.dice.random() < 0.8, has_email=self.dice.random() < 0.8),
             permits_texts=self.dice.random() < 0.5,
         )
-        await self.office.register(made.id, *([f"p{number}@example.org"] if made.has_email else []), zone=made.zone.key)
+        if self.dice.random() < 0.25:
+            birthday = (BEGINS + timedelta(days=self.dice.randrange(2, DAYS))).astimezone(made.zone).date()
+            made.of_age_at = wall(birthday, 0, made.zone)
+            if self.dice.random() < 0.7:
+                made.guarantor = Reach(has_phone=self.dice.random() < 0.8, has_email=True)
+        emails = [f"p{number}@example.org"] if made.own.has_email else []
+        await self.office.register(made.id, *emails, zone=made.zone.key)
+        self._tell(made, number)
+        return made
+
+    def _tell(self, made: Patient, number: int) -> None:
+        """What patients knows of them."""
         details = self.office.patients.details[to_wire("patient", made.id)]
-        if made.has_phone:
+        if made.own.has_phone:
             details.contact_points.add(system=patient_pb2.CONTACT_SYSTEM_PHONE, value=phone(number))
         if made.permits_texts:
             sms, visits = permission_pb2.MESSAGE_CHANNEL_SMS, permission_pb2.MESSAGE_PURPOSE_APPOINTMENT
             details.permissions.add(channel=sms, purpose=visits, permitted=True)
-        return made
+        if made.guarantor:
+            details.related_persons.add(
+                role=patient_pb2.RELATED_PERSON_ROLE_GUARANTOR,
+                email=f"g{number}@example.org",
+                phone=guarantors_phone(number) if made.guarantor.has_phone else "",
+            )
+        details.minor = made.of_age_at is not None
 
     def visit(self, patient: Patient) -> Visit:
         """Booked some time in the month, at any hour; some are cancelled or confirmed later."""
@@ -110,11 +126,15 @@ class Chain:
         found: list[tuple[datetime, str, Any]] = [(each.booked_at, "book", each) for each in visits]
         found += [(each.cancelled_at, "cancel", each) for each in visits if each.cancelled_at]
         found += [(each.confirmed_at, "confirm", each) for each in visits if each.confirmed_at]
-        found += [(each.opted_out_at, "opt_out", each) for each in patients if each.opted_out_at]
+        found += [(each.own.opted_out_at, "opt_out", each) for each in patients if each.own.opted_out_at]
+        found += [(each.of_age_at, "birthday", each) for each in patients if each.of_age_at]
         return sorted(found, key=lambda each: each[0])
 
     async def happen(self, what: str, about: Any, number: int) -> None:
         svc = self.office.svc
+        if what == "birthday":
+            self.office.patients.details[to_wire("patient", about.id)].minor = False
+            return
         if what == "opt_out":
             key = address_key(svc.chain_id, phone(number))
             await svc.db.job(
@@ -161,6 +181,10 @@ def phone(number: int) -> str:
     return f"+1505555{number:04}"
 
 
+def guarantors_phone(number: int) -> str:
+    return f"+1505556{number:04}"
+
+
 def rule(saying: Saying) -> pb.CadenceRule:
     sms, email = message_pb2.CHANNEL_SMS, message_pb2.CHANNEL_EMAIL
     return pb.CadenceRule(
@@ -205,7 +229,7 @@ async def test_each_message_of_a_month_is_as_the_model_says(
     await chain.open()
     people = [await chain.patient(number) for number in range(patients)]
     for person in people[:: max(patients // 5, 1)]:
-        person.opted_out_at = BEGINS + timedelta(days=chain.dice.randrange(3, 25), minutes=7)
+        person.own.opted_out_at = BEGINS + timedelta(days=chain.dice.randrange(3, 25), minutes=7)
     booked = [chain.visit(chain.dice.choice(people)) for _ in range(visits)]
     for at, what, about in chain.happenings(booked, people):
         await chain.pass_until(at)
@@ -236,9 +260,12 @@ def assert_nobody_was_bothered(chain: Chain, people: list[Patient]) -> None:
     """By no text at night, nor after an opt-out, nor beyond a cap; each text that the model counted is there."""
     by_phone = Counter(text["To"] for text in chain.twilio.texts)
     for number, person in enumerate(people):
-        assert by_phone[phone(number)] == len(person.texted)
-        for at in person.texted:
-            assert not is_quiet(at, person.zone)
-            assert not (person.opted_out_at and person.opted_out_at <= at)
-        days = Counter(at.astimezone(person.zone).date() for at in person.texted)
-        assert max(days.values(), default=0) <= (2 if person.permits_texts else 1)
+        for reach, to in ((person.own, phone(number)), (person.guarantor, guarantors_phone(number))):
+            texted = reach.texted if reach else []
+            assert by_phone[to] == len(texted)
+            for at in texted:
+                assert not is_quiet(at, person.zone)
+                assert not (reach and reach.opted_out_at and reach.opted_out_at <= at)
+                assert (reach is person.guarantor) == bool(person.of_age_at and at < person.of_age_at)
+            days = Counter(at.astimezone(person.zone).date() for at in texted)
+            assert max(days.values(), default=0) <= (2 if person.permits_texts else 1)

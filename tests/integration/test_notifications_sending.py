@@ -11,7 +11,12 @@ import pytest
 import pytest_asyncio
 import structlog
 
-from atoll.patients.v1.patient_pb2 import CONTACT_SYSTEM_EMAIL, CONTACT_USE_OLD, ContactPoint
+from atoll.patients.v1.patient_pb2 import (
+    CONTACT_SYSTEM_EMAIL,
+    CONTACT_USE_OLD,
+    RELATED_PERSON_ROLE_GUARANTOR,
+    ContactPoint,
+)
 from chassis.ids import new_id, to_wire
 from services.notifications import sender
 from services.notifications.domain.messages import Status
@@ -463,3 +468,33 @@ async def test_no_log_line_holds_a_name_or_an_address(office: Office) -> None:
     assert sorted(set(told)) == ["FAILED REFUSED", "NEXT_CHANNEL REFUSED", "SENT"]
     for word in ("ana@", "Anahí", "Harbor", "Booked"):
         assert word not in str(lines)
+
+
+async def test_on_the_day_that_a_minor_comes_of_age_messages_turn_to_them(office: Office) -> None:
+    details = office.patients.details[to_wire("patient", office.patient_id)]
+    details.related_persons.add(role=RELATED_PERSON_ROLE_GUARANTOR, name="A parent", email="parent@example.org")
+    details.minor = True
+    await office.book()
+    await office.sender().drain()
+    details.minor = False
+    office.svc.clock.now = FIRST - timedelta(hours=48)
+    await office.sender().drain()
+    assert [mail["To"] for mail in office.mailbox.arrived] == ["parent@example.org", "ana@example.org"]
+
+
+async def test_a_minor_without_a_guarantor_is_not_written_to_and_the_message_says_why(office: Office) -> None:
+    office.patients.details[to_wire("patient", office.patient_id)].minor = True
+    await office.book()
+    await office.sender().drain()
+    [message] = await office.rows("VISIT_CONFIRMATION")
+    assert (message["status"], message["reason"]) == ("SUPPRESSED", "NO_GUARANTOR")
+    assert office.mailbox.arrived == []
+
+
+async def test_a_minor_who_asked_for_confidence_is_written_to_there(office: Office) -> None:
+    details = office.patients.details[to_wire("patient", office.patient_id)]
+    details.minor = True
+    details.contact_points[0].confidential = True
+    await office.book()
+    await office.sender().drain()
+    assert [mail["To"] for mail in office.mailbox.arrived] == ["ana@example.org"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -334,6 +335,17 @@ async def test_contact_details_are_for_services_only(desk: Desk) -> None:
     assert [point.value for point in details.contact_points] == ["ana@example.org"]
     refused = await refusal(desk.service.call(desk.patients.GetContactDetails, request))
     assert refused.reason == "ACCESS_DENIED"
+
+
+async def test_contact_details_tell_of_a_minor_until_the_birthday_begins_where_they_are(desk: Desk) -> None:
+    created = await desk.create(birth_date={"year": 2009, "month": 3, "day": 2}, time_zone="America/Los_Angeles")
+    request, chain = pb.GetContactDetailsRequest(patient_id=created.id), to_wire("chain", desk.service.chain_id)
+    service, found = desk.service.token("ROLE_SERVICE", chain="*"), list[bool]()
+    for at in (datetime(2027, 3, 2, 7, 59, tzinfo=UTC), datetime(2027, 3, 2, 8, tzinfo=UTC)):
+        desk.service.clock.now = at
+        answer = await desk.service.call(desk.patients.GetContactDetails, request, service, atoll_chain=chain)
+        found.append(answer.contact_details.minor)
+    assert found == [True, False]
 
 
 async def test_contact_details_of_a_patient_of_another_chain_are_not_found(desk: Desk) -> None:

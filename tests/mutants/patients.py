@@ -48,6 +48,7 @@ I_PATIENTS_SITES = "tests/integration/test_patients_sites.py"
 U_PATIENTS_RECORD = "tests/unit/test_patients_record.py"
 
 PATIENTS = [
+    Mutant("services/patients/rpc/patients.py", 'call.now.astimezone(ZoneInfo(person.time_zone)).date()', 'call.now.date()', I_PATIENTS),
     Mutant("services/patients/use_cases/records.py", 'if call.sites is not None and site_id not in call.sites:', 'if False:', I_PATIENTS),
     Mutant("services/patients/use_cases/records.py", '    if current.version != command.version:\n', '    if False:\n', I_PATIENTS),
     Mutant("services/patients/use_cases/records.py", 'refuse("patient.", (*examined.faults, *examined.left_out))\n    refuse_taken(command.identifiers,', 'refuse("patient.", examined.faults)\n    refuse_taken(command.identifiers,', I_PATIENTS),

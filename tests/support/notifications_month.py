@@ -28,14 +28,27 @@ class Saying:
 
 
 @dataclass
+class Reach:
+    """How one person is reached, and when they were texted."""
+
+    has_phone: bool
+    has_email: bool
+    opted_out_at: datetime | None = None
+    texted: list[datetime] = field(default_factory=list)
+
+
+@dataclass
 class Patient:
     id: UUID
     zone: ZoneInfo
-    has_phone: bool
-    has_email: bool
+    own: Reach
     permits_texts: bool
-    opted_out_at: datetime | None = None
-    texted: list[datetime] = field(default_factory=list)
+    guarantor: Reach | None = None
+    of_age_at: datetime | None = None
+    """Until then the guarantor is told; None: of age for years."""
+
+    def reach(self, at: datetime) -> Reach | None:
+        return self.guarantor if self.of_age_at and at < self.of_age_at else self.own
 
 
 @dataclass
@@ -114,33 +127,36 @@ class Month:
             return "", "SUPPRESSED", "VISIT_STARTED", None
         if saying.unless_confirmed and visit.confirmed_at and visit.confirmed_at <= at:
             return "", "SUPPRESSED", "VISIT_CONFIRMED", None
+        reach = visit.patient.reach(at)
+        if reach is None:
+            return "", "SUPPRESSED", "NO_GUARANTOR", None
         if saying.by_text_first:
-            reason = self._why_no_text(message)
+            reason = self._why_no_text(message, reach)
             if reason is None:
-                visit.patient.texted.append(at)
+                reach.texted.append(at)
                 return "SMS", "SENT", None, at
-            if visit.patient.has_email:
+            if reach.has_email:
                 return "EMAIL", "SENT", None, at
             morning = first_loud(at, visit.patient.zone)
             if reason == "QUIET_HOURS" and morning < visit.start:
                 message.due = morning
                 return "", "SCHEDULED", None, None
             return "", "SUPPRESSED", reason, None
-        if visit.patient.has_email:
+        if reach.has_email:
             return "EMAIL", "SENT", None, at
         return "", "SUPPRESSED", "NO_EMAIL_ADDRESS", None
 
-    def _why_no_text(self, message: Expected) -> str | None:
+    def _why_no_text(self, message: Expected, reach: Reach) -> str | None:
         patient, at = message.visit.patient, message.due
-        if not patient.has_phone:
+        if not reach.has_phone:
             return "NO_PHONE_NUMBER"
         if is_quiet(at, patient.zone):
             return "QUIET_HOURS"
-        if patient.opted_out_at and patient.opted_out_at <= at:
+        if reach.opted_out_at and reach.opted_out_at <= at:
             return "ADDRESS_SUPPRESSED"
         a_day, a_week = (2, 7) if patient.permits_texts else (1, 3)
         today = at.astimezone(patient.zone).date()
-        days = [each.astimezone(patient.zone).date() for each in patient.texted]
+        days = [each.astimezone(patient.zone).date() for each in reach.texted]
         before = sum(self._goes_first(other, message, today) for other in self.messages)
         if days.count(today) + before >= a_day:
             return "CAP_REACHED"

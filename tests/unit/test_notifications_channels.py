@@ -112,6 +112,53 @@ def test_a_bill_goes_to_the_guarantor_where_there_is_one() -> None:
     assert by(bill, contact(MAIL, related=(nowhere,))) == {Channel.EMAIL: MAIL.value}
 
 
+PARENT = Related(Recipient.PAYER, "+15055550177", "parent@example.org")
+
+
+@pytest.mark.parametrize("kind", [MessageKind.VISIT_REMINDER, MessageKind.INVOICE_ISSUED])
+def test_what_is_about_a_minor_is_told_to_the_guarantor(kind: MessageKind) -> None:
+    bills = (told(Channel.SMS, Purpose.BILLING, True),)
+    minor = replace(contact(MOBILE, MAIL, permissions=bills, related=(PARENT,)), minor=True)
+    found = by(message(kind, Channel.SMS, Channel.EMAIL, Channel.IN_APP), minor)
+    assert found == {
+        Channel.SMS: "+15055550177",
+        Channel.EMAIL: "parent@example.org",
+        Channel.IN_APP: Reason.MINORS_INBOX,
+    }
+
+
+def test_what_a_guarantor_cannot_be_reached_by_is_as_of_anybody() -> None:
+    minor = replace(contact(MOBILE, MAIL, related=(replace(PARENT, phone=""),)), minor=True)
+    assert by(message(MessageKind.VISIT_REMINDER, Channel.SMS, Channel.EMAIL), minor) == {
+        Channel.SMS: Reason.NO_PHONE_NUMBER,
+        Channel.EMAIL: "parent@example.org",
+    }
+
+
+@pytest.mark.parametrize("kind", [MessageKind.VISIT_REMINDER, MessageKind.INVOICE_ISSUED])
+def test_nothing_is_told_of_a_minor_whom_nobody_answers_for(kind: MessageKind) -> None:
+    escort = Related(Recipient.COMPANION, "+15055550142", "friend@example.org")
+    minor = replace(contact(MOBILE, MAIL, related=(escort,)), minor=True)
+    nobody = dict.fromkeys((Channel.SMS, Channel.EMAIL), Reason.NO_GUARANTOR)
+    assert by(message(kind, Channel.SMS, Channel.EMAIL), minor) == nobody
+
+
+def test_a_minor_who_asked_to_be_reached_in_confidence_is_told_themself() -> None:
+    minor = replace(contact(MOBILE, MAIL), minor=True, confidential=True)
+    assert by(message(MessageKind.VISIT_REMINDER, Channel.SMS, Channel.EMAIL, Channel.IN_APP), minor) == {
+        Channel.SMS: MOBILE.value,
+        Channel.EMAIL: MAIL.value,
+        Channel.IN_APP: "",
+    }
+
+
+def test_a_minors_companion_is_told_as_any() -> None:
+    pick_up, yes = message(MessageKind.COMPANION_PICK_UP, Channel.SMS), told(Channel.SMS, Purpose.COMPANION, True)
+    escort = Related(Recipient.COMPANION, "+15055550142", "")
+    minor = replace(contact(MOBILE, permissions=(yes,), related=(PARENT, escort)), minor=True)
+    assert by(pick_up, minor) == {Channel.SMS: "+15055550142"}
+
+
 def test_a_companion_is_told_only_by_permission_and_never_at_the_patients_own_address() -> None:
     pick_up = message(MessageKind.COMPANION_PICK_UP, Channel.SMS, Channel.EMAIL)
     escort = Related(Recipient.COMPANION, "+15055550142", "friend@example.org")

@@ -57,6 +57,20 @@ class Contact:
     permissions: tuple[Permission, ...] = ()
     related: tuple[Related, ...] = ()
     may_name_treatment: bool = False
+    minor: bool = False
+    """Under age, as patients reckons it at this moment."""
+    confidential: bool = False
+    """The patient asked to be reached at `points` and nowhere else."""
+
+    @property
+    def spoken_for(self) -> bool:
+        """What the patient would be told is told to the guarantor."""
+        return self.minor and not self.confidential
+
+    @property
+    def has_guarantor(self) -> bool:
+        """Who can be reached by what messages travel by."""
+        return any(each.recipient is Recipient.PAYER and (each.email or each.phone) for each in self.related)
 
     def said(self, channel: Channel, purpose: Purpose, use: Use = Use.ANY) -> bool | None:
         """Yes or no, as it was said last: of points of this use, else of all. None: nobody spoke of it."""
@@ -67,15 +81,13 @@ class Contact:
 
     def addresses(self, channel: Channel, recipient: Recipient) -> list[Point]:
         """Where the channel reaches the recipient, the best first. Of a mobile number texts are read first."""
-        if recipient is Recipient.COMPANION or (recipient is Recipient.PAYER and self._has_payer):
-            return self._of_related(channel, recipient)
+        if recipient is Recipient.COMPANION:
+            return self._of_related(channel, Recipient.COMPANION)
+        if self.spoken_for or (recipient is Recipient.PAYER and self.has_guarantor):
+            return self._of_related(channel, Recipient.PAYER)
         phone = channel is not Channel.EMAIL
         usable = [point for point in self.points if point.is_phone is phone]
         return sorted(usable, key=lambda point: (phone and point.use is not Use.MOBILE, point.rank or UNRANKED))
-
-    @property
-    def _has_payer(self) -> bool:
-        return any(each.recipient is Recipient.PAYER and (each.email or each.phone) for each in self.related)
 
     def _of_related(self, channel: Channel, recipient: Recipient) -> list[Point]:
         found: Sequence[Related] = [each for each in self.related if each.recipient is recipient]

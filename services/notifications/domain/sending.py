@@ -166,12 +166,14 @@ def ways(taken: Taken, contact: Contact, now: datetime) -> list[Way | PassedOver
 def _way(taken: Taken, contact: Contact, channel: Channel, now: datetime) -> Way | PassedOver:
     purpose = taken.purpose
     if channel is Channel.IN_APP:
+        if contact.spoken_for:
+            return PassedOver(channel, Reason.MINORS_INBOX)
         if contact.said(channel, purpose) is False:
             return PassedOver(channel, Reason.NOT_PERMITTED)
         return Way(channel, None, consented=True)
     found = contact.addresses(channel, taken.recipient)
     if not found:
-        return PassedOver(channel, _no_address(taken, channel))
+        return PassedOver(channel, _no_address(taken, contact, channel))
     permitted = [point for point in found if may(contact, channel, purpose, point.use)]
     if not permitted:
         return PassedOver(channel, Reason.NOT_PERMITTED)
@@ -182,9 +184,11 @@ def _way(taken: Taken, contact: Contact, channel: Channel, now: datetime) -> Way
     return Way(channel, point, contact.said(channel, purpose, point.use) is True)
 
 
-def _no_address(taken: Taken, channel: Channel) -> Reason:
+def _no_address(taken: Taken, contact: Contact, channel: Channel) -> Reason:
     if taken.recipient is Recipient.COMPANION:
         return Reason.NO_COMPANION
+    if contact.spoken_for and not contact.has_guarantor:
+        return Reason.NO_GUARANTOR
     return Reason.NO_EMAIL_ADDRESS if channel is Channel.EMAIL else Reason.NO_PHONE_NUMBER
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from google.protobuf.descriptor import EnumDescriptor
 
@@ -30,6 +31,7 @@ from services.patients.domain.patients import (
     PatientCard,
     Person,
     Wanted,
+    is_minor,
 )
 from services.patients.domain.permissions import Present, present
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole
@@ -157,6 +159,7 @@ class PatientServicer:
             time_zone=person.time_zone,
             deceased=person.deceased,
             related_persons=[_related_person(each) for each in person.persons_to_tell],
+            minor=is_minor(patient.birth_date, call.now.astimezone(ZoneInfo(person.time_zone)).date()),
             permissions=[to_present(each) for each in permissions],
         )
         return pb.GetContactDetailsResponse(contact_details=details)
