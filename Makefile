@@ -1,7 +1,7 @@
 # Every way into the project. PYTHON is any 3.11 or later; nothing else need be installed.
 PYTHON ?= python3
 BIN := .venv/bin
-RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=gen:.
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=gen:.:clients/python/src
 PY := $(RUN) $(BIN)/python
 PYTEST := $(PY) -m pytest
 # Each worker starts servers of its own; servers that settings name are there once.

@@ -1,4 +1,5 @@
-"""Writes gen/ from protos/: Python modules, their type stubs, and the descriptor image that buf and Envoy read.
+"""Writes gen/ from protos/: Python modules, their type stubs, the RPCs of the Python client, and the descriptor image
+that buf and Envoy read.
 
 No third party's .proto is kept in the project: google/*.proto come from the googleapis-common-protos package, and
 buf/validate/validate.proto from the descriptor that protovalidate carries. The health and reflection protos come from
@@ -8,6 +9,7 @@ their grpcio packages, so that the edge can route them.
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 GEN = ROOT / "gen"
 DRAFT = ROOT / "gen.draft"  # Takes the place of gen/ in one step.
 STAMP = GEN / "stamp"
+CLIENT = Path(__file__).with_name("python_client.py")
 VALIDATE = "buf/validate/validate.proto"
 ERROR_DETAILS = "google/rpc/error_details.proto"  # Else the edge leaves the details of errors empty in JSON.
 
@@ -41,6 +44,7 @@ def main() -> None:
 
 def sources() -> Iterator[Path]:
     yield Path(__file__)
+    yield CLIENT
     yield ROOT / "requirements.lock"
     yield from sorted(ROOT.glob("protos/**/*.proto"))
 
@@ -66,6 +70,8 @@ def generate() -> None:
         run(*inputs, f"--grpc_python_out={DRAFT}", f"--mypy_grpc_out=quiet:{DRAFT}", *services)
     image = f"--descriptor_set_out={DRAFT / 'image.binpb'}"
     run(*inputs, image, "--include_imports", "--include_source_info", ERROR_DETAILS, *ours)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(DRAFT), str(ROOT)])}
+    subprocess.run([sys.executable, "-m", "tools.python_client", str(DRAFT)], cwd=ROOT, env=environment, check=True)
 
 
 def validate_descriptors() -> bytes:
