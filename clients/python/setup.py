@@ -22,7 +22,7 @@ class BuildWithProtos(build_py):
     def run(self) -> None:
         super().run()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT)])}
-        subprocess.run([sys.executable, "-m", "tools.gen"], cwd=ROOT, env=environment, check=True)  # noqa: S603
+        subprocess.run([sys.executable, "-m", "tools.gen"], cwd=ROOT, env=environment, check=True)
         for package in GENERATED:
             shutil.copytree(
                 ROOT / "gen" / package, Path(self.build_lib) / package, ignore=NOT_THESE, dirs_exist_ok=True
