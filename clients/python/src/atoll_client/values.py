@@ -33,7 +33,7 @@ def to_wire(value: Any) -> Any:
         case datetime():
             return to_timestamp(value)
         case date():
-            return Date(year=value.year, month=value.month, day=value.day)
+            return to_date(value)
         case time():
             return TimeOfDay(hours=value.hour, minutes=value.minute, seconds=value.second)
         case timedelta():
@@ -68,6 +68,11 @@ def to_timestamp(instant: datetime) -> Timestamp:
 def from_timestamp(timestamp: Timestamp, zone: tzinfo = UTC) -> datetime:
     """`zone`: ZoneInfo(site.time_zone), to show what clocks at the site show."""
     return timestamp.ToDatetime(tzinfo=UTC).astimezone(zone)
+
+
+def to_date(day: date) -> Date:
+    """For messages inside of a request; an argument of a call takes a date as it is."""
+    return Date(year=day.year, month=day.month, day=day.day)
 
 
 def from_date(day: Date) -> date:
