@@ -161,7 +161,7 @@ async def test_a_conflict_tells_its_reason_its_metadata_its_violations_and_its_d
     server: StandIn, atoll: Atoll
 ) -> None:
     failures = [{"type": "VISITS_CONFLICT", "subject": "visits[1].start_time", "description": "is taken"}]
-    alternatives = scheduling.VisitsConflictDetail(visits=[{}])
+    alternatives = scheduling.VisitsConflictDetail(visits=[scheduling.VisitAlternatives()])
     server.answers["ReleaseHold"] = [
         Refusal(
             grpc.StatusCode.FAILED_PRECONDITION,
