@@ -17,6 +17,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 MARK = "\x1e"
+PAGES = ("quickstart", "booking", "idempotency", "pagination", "time-zones", "money", "streaming")
+"""Those that tests/e2e/test_docs.py runs."""
 RUN = ("bash", "python")
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 FENCE = re.compile(r"(?P<before>[^\n]*)\n+```(?P<language>\w*)\n(?P<text>.*?)\n```$", re.DOTALL | re.MULTILINE)

@@ -1,0 +1,55 @@
+"""The pages in docs/: each snippet is run, or says why not; each link leads somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support.snippets import DOCS, PAGES, ROOT, RUN, blocks, is_as_shown
+
+SHOWN_ONLY = {"", "mermaid", "json", "text"}
+LINKING = [*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "clients" / "python" / "README.md"]
+
+
+def test_every_snippet_is_run_or_says_why_it_is_not() -> None:
+    idle = [
+        f"{block.page}:{block.line}"
+        for page in DOCS.glob("*.md")
+        for block in blocks(page)
+        if block.run and block.language not in SHOWN_ONLY and not (page.stem in PAGES and block.language in RUN)
+    ]
+    assert idle == []
+
+
+def test_what_is_printed_belongs_to_a_snippet_that_is_run() -> None:
+    for page in PAGES:
+        for block in blocks(DOCS / f"{page}.md"):
+            assert block.language != "text", f"{block.page}:{block.line}"
+            assert block.prints is None or block.run, f"{block.page}:{block.line}"
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: page.name)
+def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#[^)]*)?\)", page.read_text())
+    assert [link for link in links if link and not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (DOCS / "README.md").read_text()
+    assert [page.name for page in DOCS.glob("*.md") if page.name != "README.md" and f"({page.name})" not in index] == []
+
+
+@pytest.mark.parametrize(
+    ("printed", "shown", "same"),
+    [
+        ("a\nb\n", "a\nb", True),
+        ("a\nb", "a", False),
+        ("course_01h  \n", "course_…", True),
+        ("course_01h\nmore", "course_…", False),
+        ("a\nb\nc\nd", "a\n…\nd", True),
+        ("a.c", "abc", False),
+        ("{'x': [1]}", "{'x': [1]}", True),
+    ],
+)
+def test_an_ellipsis_stands_for_what_is_not_the_same_twice(printed: str, shown: str, same: bool) -> None:
+    assert is_as_shown(printed, shown) is same
