@@ -10,7 +10,7 @@ from __future__ import annotations  # grpc's context is generic in its stubs onl
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, suppress
 from typing import Any, NoReturn
 
@@ -19,8 +19,9 @@ import structlog
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_status import rpc_status
-from protovalidate import Validator
+from protovalidate import EvaluationError, Validator
 from protovalidate import Violation as BrokenRule
 
 from atoll.common.v1.access_pb2 import access
@@ -32,6 +33,7 @@ from chassis.hidden import for_patient
 from chassis.ids import from_wire, ids_of
 from chassis.metrics import RPC_SECONDS
 from chassis.status import CODES, status_of
+from chassis.times import is_instant
 from chassis.tracing import trace_id, traceparent_of
 
 log = structlog.get_logger()
@@ -42,6 +44,7 @@ WORK_MIN_S = 0.05  # With less left than this, work is refused.
 STREAM_AGE_MAX_S = 3600.0  # Then the stream ends with OK, and the reader opens it again from its resume token.
 STREAM_WRITE_S = 10.0  # A reader that takes nothing for so long is dropped,
 REFUSAL_S = 1.0  # and told why if it takes that.
+OUT_OF_RANGE = "is no instant between the years 1 and 9999"
 
 Handler = Callable[[Any, Call], Awaitable[Message]]
 StreamHandler = Callable[[Any, Call], AsyncGenerator[Message, None]]
@@ -170,8 +173,25 @@ def _work_seconds(context: Context) -> float:
 
 
 def check_fields(message: Message) -> None:
-    if broken := _validator.collect_violations(message):
+    try:
+        broken = _validator.collect_violations(message)
+    except EvaluationError:  # A rule reckons with an instant that is none.
+        raise BadRequest(
+            *(Violation(path, "timestamp.range", OUT_OF_RANGE) for path in _no_instants(message))
+        ) from None
+    if broken:
         raise BadRequest(*(Violation(_path(rule), rule.proto.rule_id, rule.proto.message) for rule in broken))
+
+
+def _no_instants(message: Message, above: str = "") -> Iterator[str]:
+    for each, value in message.ListFields():
+        for place, found in enumerate(value if each.is_repeated else [value]):
+            path = f"{above}{each.name}" + (f"[{place}]" if each.is_repeated else "")
+            if isinstance(found, Timestamp):
+                if not is_instant(found):
+                    yield path
+            elif isinstance(found, Message):
+                yield from _no_instants(found, f"{path}.")
 
 
 def _path(rule: BrokenRule) -> str:

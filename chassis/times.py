@@ -34,6 +34,14 @@ def to_instant(timestamp: Timestamp) -> datetime:
         raise BadRequest() from None
 
 
+def is_instant(timestamp: Timestamp) -> bool:
+    try:
+        to_instant(timestamp)
+    except BadRequest:
+        return False
+    return True
+
+
 def to_date(day: date) -> Date:
     return Date(year=day.year, month=day.month, day=day.day)
 

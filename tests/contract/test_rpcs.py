@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from google.api import annotations_pb2
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from atoll.common.v1 import rules_pb2
@@ -84,6 +84,25 @@ def test_every_text_and_every_list_in_a_request_has_a_bound() -> None:
     for field, rules in requested():
         assert not field.is_repeated or rules_of(field).repeated.max_items, field.full_name
         assert not is_text(field) or is_bounded(rules.string), field.full_name
+
+
+def test_an_enum_in_a_request_takes_only_what_is_defined() -> None:
+    for each in {
+        field.full_name: field for method in RPCS for field in fields_below(method.input_type, set())
+    }.values():
+        if each.enum_type:
+            rules = rules_of(each).repeated.items if each.is_repeated else rules_of(each)
+            assert rules.enum.defined_only or getattr(rules.enum, "in"), each.full_name
+
+
+def fields_below(descriptor: Descriptor, seen: set[str]) -> Iterator[FieldDescriptor]:
+    if descriptor.full_name in seen:
+        return
+    seen.add(descriptor.full_name)
+    for each in descriptor.fields:
+        yield each
+        if each.message_type:
+            yield from fields_below(each.message_type, seen)
 
 
 def is_bounded(rules: Any) -> bool:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
 from atoll.scheduling.v1 import course_service_pb2, events_pb2
@@ -138,6 +139,18 @@ async def test_minutes_that_are_given_count_and_set_the_band(clinic: Clinic) -> 
     assert (list(done.segments), done.band_code) == (segments, "long")
 
 
+@pytest.mark.parametrize(
+    ("kind", "minutes", "field"), [(0, 5, "kind"), (99, 5, "kind"), (1, -1, "minutes"), (1, 1441, "minutes")]
+)
+async def test_minutes_of_no_kind_or_of_no_day_are_refused(clinic: Clinic, kind: int, minutes: int, field: str) -> None:
+    [visit] = await booked(clinic)
+    await change(clinic, "CheckInVisit", visit.id)
+    given = [events_pb2.SegmentMinutes(kind=kind, minutes=minutes)]  # type: ignore[arg-type]
+    refused = await refusal(change(clinic, "CompleteVisit", visit.id, segments=given))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    assert refused.faults[0][0] == f"segments[0].{field}"
+
+
 async def test_a_talk_by_video_is_billed_as_telehealth_without_a_route(clinic: Clinic) -> None:
     choice = visit_choice("assessment", FIRST, prescriber=clinic.prescriber)
     [visit] = (await clinic.book(clinic.request(await clinic.add_patient(cleared=False), [choice]))).visits
@@ -263,6 +276,13 @@ async def listing(clinic: Clinic, **fields: Any) -> pb.ListVisitsResponse:
     request = pb.ListVisitsRequest(site_id=clinic.site_id, **fields)
     answer: pb.ListVisitsResponse = await clinic.svc.call(clinic.visits.ListVisits, request)
     return answer
+
+
+async def test_an_instant_that_is_none_is_named_though_a_rule_cannot_reckon_with_it(clinic: Clinic) -> None:
+    never = Timestamp(seconds=(1 << 63) - 1)
+    refused = await refusal(listing(clinic, start_time=to_timestamp(FIRST), end_time=never))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    assert refused.faults == [("end_time", "timestamp.range")]
 
 
 async def test_the_last_line_refuses_a_status_twice(clinic: Clinic) -> None:

@@ -42,6 +42,8 @@ CHASSIS = [
     Mutant("chassis/endpoint.py", "        _check_site(request, sites)\n", "", ACCESS, "before_anything"),
     Mutant("chassis/endpoint.py", "        _check_patient(request, patient_id)\n", "", ACCESS, "names_another"),
     Mutant("chassis/endpoint.py", "        check_fields(request)\n", "", ACCESS, "broken_field"),
+    Mutant("chassis/endpoint.py", "except EvaluationError:", "except KeyError:", "tests/integration/test_scheduling_visits.py", "an_instant_that_is_none"),
+    Mutant("chassis/endpoint.py", "if not is_instant(found):", "if is_instant(found):", "tests/integration/test_scheduling_visits.py", "an_instant_that_is_none"),
     Mutant("chassis/endpoint.py", "except DecodeError:", "except KeyError:", ACCESS, "no_message"),
     Mutant("chassis/endpoint.py", 'await context.abort(code, "internal error")', "await context.abort(code, repr(sys.exc_info()[1]))", ACCESS, "unforeseen"),
     Mutant("chassis/endpoint.py", "chain_id=caller.chain_id or", "chain_id=None or", ACCESS, "choose_its_chain"),
