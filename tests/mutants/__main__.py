@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.mutants.bench import BENCH
 from tests.mutants.billing import BILLING
 from tests.mutants.chassis import CHASSIS
+from tests.mutants.clients import CLIENTS
 from tests.mutants.edge import EDGE
 from tests.mutants.identity import IDENTITY
 from tests.mutants.mutant import Mutant
@@ -34,7 +35,7 @@ TEST_S, ROW_S = 40, 120
 OUTCOMES = {0: "SURVIVES", 1: "red", 2: "red"}
 """By what pytest exits with; 2 is a module that cannot be imported any more. Anything else is a row that names no test."""
 
-MUTANTS = [*CHASSIS, *IDENTITY, *PATIENTS, *SCHEDULING, *BILLING, *NOTIFICATIONS, *EDGE, *BENCH]
+MUTANTS = [*CHASSIS, *IDENTITY, *PATIENTS, *SCHEDULING, *BILLING, *NOTIFICATIONS, *EDGE, *BENCH, *CLIENTS]
 
 
 class Lane(threading.Thread):
