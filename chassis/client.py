@@ -3,13 +3,17 @@
 Never made inside a transaction.
 """
 
+import asyncio
 import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 from uuid import UUID
 
 import grpc
 
 from chassis.ids import to_wire
 from chassis.settings import Settings
+from chassis.tls import Tls, Watched
 
 DEADLINE_S = 5.0
 # UNAVAILABLE is the one code that says: nothing was done.
@@ -31,9 +35,66 @@ OPTIONS = [
 ]
 
 
-def connect(address: str) -> grpc.aio.Channel:
-    """To be entered with `async with`."""
-    return grpc.aio.insecure_channel(address, options=OPTIONS)
+def connect(address: str, tls: Tls | None = None, name: str = "") -> grpc.aio.Channel:
+    """To be entered with `async with`. With `tls`, the other's certificate must have the name, or that of the host."""
+    if tls is None:
+        return grpc.aio.insecure_channel(address, options=OPTIONS)
+    return _Renewed(address, tls, [*OPTIONS, ("grpc.ssl_target_name_override", name)] if name else OPTIONS)
+
+
+class _Renewed(grpc.aio.Channel):
+    """A channel that is opened anew when this service's certificate was replaced; calls in hand finish on the old."""
+
+    def __init__(self, address: str, tls: Tls, options: Sequence[tuple[str, Any]]) -> None:
+        self._address, self._tls, self._options = address, tls, options
+        self._watched, self._channel = Watched(tls), self._open()
+        self._closing = set[asyncio.Task[None]]()
+
+    def _open(self) -> grpc.aio.Channel:
+        return grpc.aio.secure_channel(self._address, self._tls.channel_credentials(), options=self._options)
+
+    @property
+    def _current(self) -> grpc.aio.Channel:
+        if self._watched.changed():
+            closing = asyncio.create_task(self._channel.close(DEADLINE_S))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+            self._channel = self._open()
+        return self._channel
+
+    def _late(self, kind: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        """A method whose channel is looked up when it is called."""
+        return lambda *given, **named: getattr(self._current, kind)(*arguments, **options)(*given, **named)
+
+    def unary_unary(self, *arguments: Any, **options: Any) -> Any:
+        return self._late("unary_unary", arguments, options)
+
+    def unary_stream(self, *arguments: Any, **options: Any) -> Any:
+        return self._late("unary_stream", arguments, options)
+
+    def stream_unary(self, *arguments: Any, **options: Any) -> Any:
+        return self._late("stream_unary", arguments, options)
+
+    def stream_stream(self, *arguments: Any, **options: Any) -> Any:
+        return self._late("stream_stream", arguments, options)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self, grace: float | None = None) -> None:
+        await asyncio.gather(self._channel.close(grace), *self._closing)
+
+    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
+        return self._current.get_state(try_to_connect)
+
+    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
+        await self._current.wait_for_state_change(last_observed_state)
+
+    async def channel_ready(self) -> None:
+        await self._current.channel_ready()
 
 
 def metadata(settings: Settings, chain_id: UUID, traceparent: str = "") -> tuple[tuple[str, str], ...]:

@@ -1,9 +1,8 @@
 """What happens to each RPC around its handler, in order, in one place.
 
-Deadline → token → role → parse → field rules → site and patient → handler → what a patient is not told → status → log
-line. An endpoint is made once
-per RPC when a service starts; as interceptors these steps would be built anew in each call and could not see malformed
-bytes.
+Deadline → peer → token → role → parse → field rules → site and patient → handler → what a patient is not told → status
+→ log line. An endpoint is made once per RPC when a service starts; as interceptors these steps would be built anew in
+each call and could not see malformed bytes.
 """
 
 from __future__ import annotations  # grpc's context is generic in its stubs only
@@ -34,6 +33,7 @@ from chassis.ids import from_wire, ids_of
 from chassis.metrics import RPC_SECONDS
 from chassis.status import CODES, status_of
 from chassis.times import is_instant
+from chassis.tls import Tls
 from chassis.tracing import trace_id, traceparent_of
 
 log = structlog.get_logger()
@@ -55,13 +55,15 @@ _validator = Validator()
 class Endpoint:
     """One RPC that answers once."""
 
-    def __init__(self, method: MethodDescriptor, handler: Any, tokens: Tokens, clock: Clock) -> None:
+    def __init__(
+        self, method: MethodDescriptor, handler: Any, tokens: Tokens, clock: Clock, tls: Tls | None = None
+    ) -> None:
         self._access = method.GetOptions().Extensions[access]
         if not (self._access.roles and self._access.scope and self._access.audit):
             raise RuntimeError(f"{method.full_name} lacks (atoll.common.v1.access)")
         self._name, self._request_type = method.full_name, GetMessageClass(method.input_type)
         self._changes = "request_id" in method.input_type.fields_by_name
-        self._handler, self._tokens, self._clock = handler, tokens, clock
+        self._handler, self._tokens, self._clock, self._tls = handler, tokens, clock, tls
 
     async def __call__(self, raw: bytes, context: Context) -> Message | None:
         started, ids = time.perf_counter(), dict[str, str]()
@@ -94,6 +96,8 @@ class Endpoint:
             return answer if call.patient_id is None else for_patient(answer)
 
     async def _open(self, raw: bytes, context: Context, ids: dict[str, str]) -> tuple[Message, Call, Caller]:
+        if self._tls:
+            self._tls.check(context.auth_context())
         metadata = dict(context.invocation_metadata() or ())
         caller = await self._tokens.caller(str(metadata.get("authorization", "")))
         sites, patient_id = caller.permitted(self._access)

@@ -13,6 +13,7 @@ from chassis.auth import Tokens
 from chassis.clock import Clock
 from chassis.endpoint import Endpoint, StreamEndpoint
 from chassis.times import utc_now
+from chassis.tls import Tls
 
 GRACE_S = 10.0
 MESSAGE_MAX = 1 << 20
@@ -34,8 +35,9 @@ class Lasting(Protocol):
 
 
 class Server:
-    def __init__(self, tokens: Tokens, clock: Clock = utc_now) -> None:
-        self._tokens, self._clock = tokens, clock
+    def __init__(self, tokens: Tokens, clock: Clock = utc_now, tls: Tls | None = None) -> None:
+        """With `tls`, calls come from the programs on its list alone. Probes are answered to all, and without it."""
+        self._tokens, self._clock, self._tls = tokens, clock, tls
         self._calls = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CALLS_MAX)
         self._probes = grpc.aio.server()
         self._health = health.aio.HealthServicer()
@@ -50,7 +52,7 @@ class Server:
         for method in service.methods:
             handler = getattr(servicer, method.name)
             streams = method.server_streaming
-            endpoint = (StreamEndpoint if streams else Endpoint)(method, handler, self._tokens, self._clock)
+            endpoint = (StreamEndpoint if streams else Endpoint)(method, handler, self._tokens, self._clock, self._tls)
             wrap = grpc.unary_stream_rpc_method_handler if streams else grpc.unary_unary_rpc_method_handler
             handlers[method.name] = wrap(
                 self._tracked(endpoint), response_serializer=lambda response: response.SerializeToString()
@@ -83,11 +85,16 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._probes)
         for servicer in self._lasting:
             await servicer.open()
-        ports = self._calls.add_insecure_port(address), self._probes.add_insecure_port(probe_address)
+        ports = self._bind(address), self._probes.add_insecure_port(probe_address)
         await self._calls.start()
         await self._probes.start()
         await self.set_healthy(True)
         return ports
+
+    def _bind(self, address: str) -> int:
+        if self._tls:
+            return self._calls.add_secure_port(address, self._tls.server_credentials())
+        return self._calls.add_insecure_port(address)
 
     async def set_healthy(self, healthy: bool) -> None:
         status = health_pb2.HealthCheckResponse

@@ -147,7 +147,7 @@ async def _work(service: Service, settings: Settings, number: int) -> None:
         db = Database(pool)
         if settings.production:
             await check_durability(pool, settings.nats_monitor_url)
-        server = Server(Tokens(Keys(settings.jwks), settings.issuer, settings.audience), clock)
+        server = Server(Tokens(Keys(settings.jwks), settings.issuer, settings.audience), clock, settings.tls)
         for descriptor, servicer in service.servicers(db).items():
             server.add(descriptor, servicer)
         if settings.reflects:

@@ -2,10 +2,12 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from chassis.tls import Tls
 
 
 class Settings(BaseSettings):
@@ -43,6 +45,17 @@ class Settings(BaseSettings):
     service_token_file: Path | None = None
     """A token of role SERVICE, for calls to other services; read anew for each call, so that it can be rotated."""
 
+    tls_cert_file: Path | None = None
+    """This service's certificate and what leads to its authority, in PEM. With it go the other three."""
+    tls_key_file: Path | None = None
+    tls_ca_file: Path | None = None
+    """The authorities whose certificates callers, and services that are called, must have."""
+    tls_peers: Annotated[frozenset[str], NoDecode] = frozenset()
+    """Who may call: DNS names or URIs of their certificates, separated by commas."""
+    tls_elsewhere: bool = False
+    """Something around this process, as a mesh, does mutual TLS between services. Without it, or the files, production
+    is refused."""
+
     reflection: bool | None = None
     """Answer gRPC reflection. Default: in development only."""
     clock: Path | None = None
@@ -53,6 +66,27 @@ class Settings(BaseSettings):
         if self.workers > 1 and self.listen.endswith(":0"):
             raise ValueError("several workers share one port, so ATOLL_LISTEN must name it")
         return self
+
+    @field_validator("tls_peers", mode="before")
+    @classmethod
+    def _separated(cls, value: object) -> object:
+        return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        given = [bool(each) for each in (self.tls_cert_file, self.tls_key_file, self.tls_ca_file, self.tls_peers)]
+        if any(given) and not all(given):
+            raise ValueError("ATOLL_TLS_CERT_FILE, _KEY_FILE, _CA_FILE and _PEERS go together")
+        if self.production and not (any(given) or self.tls_elsewhere):
+            raise ValueError("production needs ATOLL_TLS_CERT_FILE and what goes with it, or ATOLL_TLS_ELSEWHERE=true")
+        return self
+
+    @cached_property
+    def tls(self) -> Tls | None:
+        """None: without."""
+        if self.tls_cert_file and self.tls_key_file and self.tls_ca_file:
+            return Tls(self.tls_cert_file, self.tls_key_file, self.tls_ca_file, self.tls_peers)
+        return None
 
     @cached_property
     def production(self) -> bool:

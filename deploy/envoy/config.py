@@ -7,6 +7,7 @@ Every call gets a route of its own: its name is what the access log holds, and s
 
 import argparse
 import base64
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ BODY_MAX = 1 << 20
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 UNTOUCHED = f'{{ {TRANSCODER}: {{ "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true }} }}'
 """What a route says so that the transcoder leaves it alone."""
+SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
 STATUS_CODES = (
     (400, 3),
     (401, 16),
@@ -63,6 +65,28 @@ class Service:
 
     name: str
     address: str
+    tls_name: str = ""
+    """What its certificate is called. If not given: as the host of its address. With TLS to services only."""
+
+    @property
+    def certified_as(self) -> str:
+        return self.tls_name or self.address.rpartition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Two files in PEM that Envoy can read. It reads them anew when one is moved into their folder."""
+
+    cert_file: str
+    key_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """Mutual TLS to services: what the edge shows to them, and whom it trusts."""
+
+    certificate: Certificate
+    ca_file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +128,14 @@ class Edge:
     origins: Sequence[str] = LOCAL_ORIGINS
     """Regular expressions for the web origins whose pages may call."""
     limits: Limits = DEFAULT_LIMITS
+    certificate: Certificate | None = None
+    """What callers are shown. None: they speak in the clear."""
+    hsts_s: int = 31_536_000
+    """How long a browser that came once speaks TLS only with this host, on any port. Said over TLS; 0 is never."""
+    inside: Inside | None = None
+    """None: services speak in the clear, or something around them does better."""
+    secrets: str = "/etc/envoy"
+    """Where Envoy finds the files of `secrets`."""
     trusted_hops: int = 0
     """Load balancers before the edge that write X-Forwarded-For: behind them, a caller's address is found there."""
 
@@ -146,6 +178,22 @@ def render(edge: Edge, image: bytes) -> str:
     )
 
 
+def secrets(edge: Edge) -> dict[str, str]:
+    """By name of a file, which stands in `edge.secrets`: Envoy watches certificates for change in files of their own."""
+    inside = edge.inside.certificate if edge.inside else None
+    given = {"public": edge.certificate, "inside": inside}
+    return {f"{name}.json": _secret(name, each) for name, each in given.items() if each}
+
+
+def _secret(name: str, certificate: Certificate) -> str:
+    tls = {
+        "certificate_chain": {"filename": certificate.cert_file},
+        "private_key": {"filename": certificate.key_file},
+    }
+    secret = {"@type": SECRET, "name": name, "tls_certificate": tls}
+    return json.dumps({"resources": [secret]}, indent=2)
+
+
 def _own_answers() -> dict[int, object]:
     """HTTP status → what it looks like in JSON, if the edge answers with it."""
     plain = {http: {"code": code, "message": "%LOCAL_REPLY_BODY%", "details": []} for http, code in STATUS_CODES}
@@ -183,14 +231,18 @@ def main() -> None:
     arguments.add_argument("--descriptors", default="/etc/envoy/image.binpb", help="where Envoy finds the image")
     arguments.add_argument("--access-log", default="/dev/stdout")
     arguments.add_argument("--origin", action="append", help="regular expression of a web origin; may be repeated")
+    arguments.add_argument("--certificate", nargs=2, metavar=("CERT", "KEY"), help="shown to callers; else no TLS")
+    arguments.add_argument("--inside", nargs=3, metavar=("CERT", "KEY", "CA"), help="mutual TLS to services")
+    arguments.add_argument("--secrets", default="/etc/envoy", help="where Envoy finds what --write-secrets wrote")
+    arguments.add_argument("--write-secrets", type=Path, metavar="FOLDER", help="needed with either of the two above")
     arguments.add_argument("--trusted-hops", type=int, default=0, help="load balancers that write X-Forwarded-For")
     arguments.add_argument("--caller-rate", type=_rate, default=DEFAULT_LIMITS.caller, metavar="PER_SECOND[:BURST]")
     arguments.add_argument("--address-rate", type=_rate, default=DEFAULT_LIMITS.address, metavar="PER_SECOND[:BURST]")
     arguments.add_argument("--connections", type=int, default=DEFAULT_LIMITS.connections, help="at once")
-    arguments.add_argument("--service", action="append", required=True, metavar="NAME=HOST:PORT")
+    arguments.add_argument("--service", action="append", required=True, metavar="NAME=HOST:PORT[,TLS_NAME]")
     given = arguments.parse_args()
     edge = Edge(
-        services=[Service(*each.split("=", 1)) for each in given.service],
+        services=[Service(*each.replace("=", ",", 1).split(",")) for each in given.service],
         listen=given.listen,
         admin=given.admin,
         issuer=given.issuer,
@@ -200,7 +252,14 @@ def main() -> None:
         origins=given.origin or LOCAL_ORIGINS,
         limits=Limits(given.caller_rate, given.address_rate, given.connections),
         trusted_hops=given.trusted_hops,
+        certificate=Certificate(*given.certificate) if given.certificate else None,
+        inside=Inside(Certificate(*given.inside[:2]), given.inside[2]) if given.inside else None,
+        secrets=given.secrets,
     )
+    if (edge.certificate or edge.inside) and not given.write_secrets:
+        arguments.error("--certificate and --inside need --write-secrets")
+    for name, text in secrets(edge).items():
+        (given.write_secrets / name).write_text(text)
     print(render(edge, given.image.read_bytes()))
 
 

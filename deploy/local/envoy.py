@@ -3,7 +3,7 @@
 import importlib.util
 from pathlib import Path
 
-from deploy.envoy.config import Edge, render
+from deploy.envoy.config import Edge, render, secrets
 from deploy.local.process import LocalError, Program, answers_http
 
 CONCURRENCY = 2
@@ -25,6 +25,8 @@ def envoy(folder: Path, edge: Edge) -> Program:
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "envoy.yaml"
     config.write_text(render(edge, image.read_bytes()))
+    for name, text in secrets(edge).items():
+        (Path(edge.secrets) / name).write_text(text)
     options = (
         "--disable-hot-restart",
         "--concurrency",

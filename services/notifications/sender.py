@@ -56,7 +56,8 @@ RENEW_S = 5.0
 
 
 async def send_messages(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
-    async with connect(settings.patients_address) as channel, IN_PROCESS.held() as texting:
+    patients = connect(settings.patients_address, settings.tls, settings.patients_tls_name)
+    async with patients as channel, IN_PROCESS.held() as texting:
         mailer = Mailer(settings.smtp_host, settings.smtp_port)
         carriers = carriers_of(db, mailer, settings.mail_from, Templates(), texting)
         await Sender(db, Patients(settings, channel), carriers, clock).run()

@@ -2,7 +2,7 @@
 
 from tests.mutants.mutant import Mutant
 
-ACCESS, AWAY, CLI, EVENTS, HOUSEKEEPING, ONCE, PROCESS, SCHEMA, SEALER, SERVER, STREAM = (
+ACCESS, AWAY, CLI, EVENTS, HOUSEKEEPING, ONCE, PROCESS, SCHEMA, SEALER, SERVER, STREAM, TLS = (
     f"tests/integration/test_chassis_{name}.py"
     for name in (
         "access",
@@ -16,6 +16,7 @@ ACCESS, AWAY, CLI, EVENTS, HOUSEKEEPING, ONCE, PROCESS, SCHEMA, SEALER, SERVER, 
         "sealer",
         "server",
         "stream",
+        "tls",
     )
 )
 VALUES, PROPERTIES = "tests/unit/test_chassis_values.py", "tests/property/test_chassis_properties.py"
@@ -49,6 +50,15 @@ CHASSIS = [
     Mutant("chassis/endpoint.py", "chain_id=caller.chain_id or", "chain_id=None or", ACCESS, "choose_its_chain"),
     Mutant("chassis/endpoint.py", "            patient_id=patient_id,\n", "", ACCESS, "patient_sees"),
     Mutant("chassis/endpoint.py", "if not (self._access.roles and", "if False and not (self._access.roles and", SERVER, "do_not_say"),
+    # From which programs.
+    Mutant("chassis/tls.py", "if self.peers.isdisjoint(", "if False and self.peers.isdisjoint(", TLS, "no_name_on_the_list"),
+    Mutant("chassis/endpoint.py", "            self._tls.check(context.auth_context())\n", "            pass\n", TLS, "no_name_on_the_list"),
+    Mutant("chassis/tls.py", "require_client_authentication=True", "require_client_authentication=False", TLS, "without_a_certificate"),
+    Mutant("chassis/tls.py", "return _configuration(self) if watched.changed() else None", "return None", TLS, "new_certificate"),
+    Mutant("chassis/client.py", "        if self._watched.changed():\n", "        if False:\n", TLS, "next_call"),
+    Mutant("chassis/client.py", '("grpc.ssl_target_name_override", name)] if name', '("grpc.ssl_target_name_override", "notes")] if name', TLS, "not_who_it_should_be"),
+    Mutant("chassis/settings.py", "if self.production and not (any(given) or self.tls_elsewhere):", "if False:", VALUES, "in_the_clear"),
+    Mutant("chassis/settings.py", "if any(given) and not all(given):", "if False:", VALUES, "part_of_a_certificate"),
     # In time.
     Mutant("chassis/endpoint.py", "            request, call, _ = await self._open(raw, context, ids)\n", "            _work_seconds = 0\n", STREAM, "deadline"),
     Mutant("chassis/endpoint.py", "if left is not None and left < WORK_MIN_S:", "if False:", VALUES, "too_little_time"),

@@ -295,10 +295,10 @@ def test_a_trace_goes_on_with_a_span_of_its_own_and_what_is_none_begins_one() ->
 
 
 def settings(**changes: Any) -> Settings:
-    urls = dict.fromkeys(
+    urls: dict[str, Any] = dict.fromkeys(
         ("database_url", "relay_database_url", "sealer_database_url", "nats_url", "issuer", "jwks"), "x"
     )
-    return Settings(**urls | {"mode": "development"} | changes)
+    return Settings(**urls | {"mode": "development", "tls_elsewhere": True} | changes)
 
 
 def test_business_time_is_real_time_unless_a_file_drives_it() -> None:
@@ -347,6 +347,30 @@ def test_reflection_is_off_in_production_unless_asked_for(changes: dict[str, Any
 def test_production_is_what_a_service_runs_in_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ATOLL_MODE", raising=False)
     assert Settings.model_fields["mode"].default == "production"
+
+
+CERTIFICATE = {"tls_cert_file": "cert", "tls_key_file": "key", "tls_ca_file": "ca", "tls_peers": "edge, billing"}
+
+
+def test_production_is_refused_while_calls_would_come_in_the_clear() -> None:
+    with pytest.raises(ValueError, match="production needs ATOLL_TLS_CERT_FILE"):
+        settings(mode="production", tls_elsewhere=False)
+    assert settings(mode="production", tls_elsewhere=True).tls is None
+    assert settings(mode="production", tls_elsewhere=False, **CERTIFICATE).tls is not None
+    assert settings(mode="development", tls_elsewhere=False).tls is None
+
+
+def test_who_may_call_is_a_list_of_names() -> None:
+    tls = settings(**CERTIFICATE).tls
+    assert tls
+    assert tls.peers == {"edge", "billing"}
+
+
+@pytest.mark.parametrize("missing", [*CERTIFICATE])
+def test_a_part_of_a_certificate_is_refused(missing: str) -> None:
+    given = {name: value for name, value in CERTIFICATE.items() if name != missing}
+    with pytest.raises(ValueError, match="go together"):
+        settings(**given)
 
 
 def test_several_workers_are_refused_without_a_port_to_share() -> None:

@@ -46,7 +46,7 @@ LEASE = timedelta(seconds=60)
 
 async def write_documents(db: Database, settings: BillingSettings, clock: Clock) -> None:
     """Until cancelled."""
-    async with connect(settings.patients_address) as channel:
+    async with connect(settings.patients_address, settings.tls, settings.patients_tls_name) as channel:
         writer = Writer(db, Patients(settings, channel), KeyRing(settings.document_keys_file), clock)
         while True:
             try:
