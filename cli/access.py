@@ -30,6 +30,10 @@ class Access:
     def url(self) -> str:
         return self.edge or Home.default().running().edge_url
 
+    @property
+    def ca_file(self) -> str | None:
+        return None if self.edge else Home.default().running().ca_file
+
     def client(self, channel: grpc.aio.Channel, subject: str, role: str) -> Client:
         if self.token:
             return Client(channel, lambda: self.token)
@@ -48,7 +52,7 @@ def ask(
 
     async def run() -> T:
         to = Access(edge="", token="", chain=chain)
-        async with open_channel(to.url) as channel:
+        async with open_channel(to.url, to.ca_file) as channel:
             return await work(to.client(channel, subject, role))
 
     try:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4, uuid5
@@ -104,9 +105,19 @@ class Client:
 
 
 @asynccontextmanager
-async def open_channel(edge_url: str) -> AsyncIterator[grpc.aio.Channel]:
-    async with grpc.aio.insecure_channel(urlsplit(edge_url).netloc) as channel:
+async def open_channel(edge_url: str, ca_file: str | None = None) -> AsyncIterator[grpc.aio.Channel]:
+    async with _channel(edge_url, ca_file) as channel:
         yield channel
+
+
+def _channel(edge_url: str, ca_file: str | None) -> grpc.aio.Channel:
+    """`ca_file` says whom to trust where the URL is https; without one it is whom gRPC trusts."""
+    url = urlsplit(edge_url)
+    if url.scheme != "https":
+        return grpc.aio.insecure_channel(url.netloc)
+    return grpc.aio.secure_channel(
+        url.netloc, grpc.ssl_channel_credentials(Path(ca_file).read_bytes() if ca_file else None)
+    )
 
 
 def request_id_for(*names: str) -> str:

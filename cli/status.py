@@ -45,7 +45,7 @@ def is_healthy(info: StackInfo, name: str) -> bool:
     if name in info.services:
         return serves(info.services[name].probe_address)
     if name == "envoy":
-        return answers_http(f"{info.edge_url}/healthz")
+        return answers_http(f"{info.edge_url}/healthz", info.ca_file)
     if name == "mail":
         return answers_http(f"{info.mail_url}/healthz")
     if name == "login":

@@ -4,6 +4,7 @@ import asyncio
 import signal
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -17,9 +18,13 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def up(
         sample: Annotated[bool, typer.Option("--sample", help="Load the sample chain of five sites, once.")] = False,
+        tls: Annotated[
+            bool, typer.Option("--tls", help="TLS at the edge, and mutual TLS behind it, by an authority made here.")
+        ] = False,
     ) -> None:
         """Start everything, and keep it running until Ctrl-C."""
-        asyncio.run(run(Options.from_environment(), Console(highlight=False), sample=sample))
+        options = replace(Options.from_environment(), tls=tls)
+        asyncio.run(run(options, Console(highlight=False), sample=sample))
 
 
 async def run(options: Options, console: Console, *, sample: bool) -> None:
@@ -58,13 +63,14 @@ async def load_sample(stack: Stack, console: Console) -> None:
 def print_addresses(console: Console, stack: Stack) -> None:
     """One line each, never broken, so that they can be copied."""
     info = stack.info
+    trust = f"--cacert {info.ca_file} " if info.ca_file else ""
     for name, text, remark in (
         ("API", f"[bold cyan]{info.edge_url}[/]", "gRPC, gRPC-Web, Connect and JSON"),
         ("Mail", f"[bold cyan]{info.mail_url}[/]", "what was sent, delivered to nobody"),
         ("Login", f"[bold cyan]{info.issuer}[/]", "sign in as anybody; an OIDC issuer for front ends"),
         ("Token", "TOKEN=$(./atoll token --role FRONT_DESK)", "--help names the roles"),
-        ("JSON", f'curl -H "Authorization: Bearer $TOKEN" {info.edge_url}/v1/sites', ""),
-        ("Calls", f"buf curl --list-methods {info.edge_url}", "by reflection"),
+        ("JSON", f'curl {trust}-H "Authorization: Bearer $TOKEN" {info.edge_url}/v1/sites', ""),
+        ("Calls", f"buf curl {trust}--list-methods {info.edge_url}", "by reflection"),
         ("State", "./atoll status", f"logs in {stack.home.logs}"),
     ):
         console.print(f"  [dim]{name:<6}[/] {text}{f'   [dim]{remark}[/]' if remark else ''}", soft_wrap=True)

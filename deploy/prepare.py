@@ -1,7 +1,8 @@
 """What must be there before the containers of deploy/compose.yaml serve; may be run again and again.
 
-Databases and roles, their newest schema, the development issuer's keys, the services' token, the edge's configuration.
-Reads ATOLL_POSTGRES_URL, whose password the roles get too, and ATOLL_EDGE_SERVICES: `patients=host:port …`.
+Databases and roles, their newest schema, the development issuer's keys, the services' token, certificates, the edge's
+configuration. Reads ATOLL_POSTGRES_URL, whose password the roles get too; ATOLL_EDGE_SERVICES: `patients=host:port …`,
+whose hosts are what certificates name; and ATOLL_EDGE_TLS: callers come over TLS, too, if it is not empty.
 """
 
 import asyncio
@@ -10,8 +11,10 @@ import shutil
 from urllib.parse import unquote, urlsplit
 
 from chassis.provision import provision
-from deploy.envoy.config import Edge, Service, render
+from deploy.envoy.config import Edge, Service, render, secrets
 from deploy.local import issuer
+from deploy.local.certificates import Authority
+from deploy.local.envoy import shown_by
 from deploy.local.home import Home
 from deploy.local.migrate import migrate_all
 from deploy.local.services import SERVICES
@@ -20,7 +23,9 @@ from deploy.local.stack import IMAGE
 
 def main() -> None:
     asyncio.run(make_databases(os.environ["ATOLL_POSTGRES_URL"]))
-    configure_edge(Home.default(), os.environ["ATOLL_EDGE_SERVICES"])
+    home, addresses = Home.default(), os.environ["ATOLL_EDGE_SERVICES"]
+    make_certificates(home)
+    configure_edge(home, addresses, tls=bool(os.environ.get("ATOLL_EDGE_TLS")))
 
 
 async def make_databases(server_url: str) -> None:
@@ -29,7 +34,14 @@ async def make_databases(server_url: str) -> None:
     await migrate_all({name: urls.owner for name, urls in made.items()})
 
 
-def configure_edge(home: Home, addresses: str) -> None:
+def make_certificates(home: Home) -> None:
+    """New ones each time: programs that run take them up without a restart."""
+    authority = Authority.open(home.certificates)
+    for name in SERVICES:
+        authority.issue(name)
+
+
+def configure_edge(home: Home, addresses: str, *, tls: bool) -> None:
     folder = home.folder / "edge"
     folder.mkdir(exist_ok=True)
     descriptors = folder / IMAGE.name
@@ -37,6 +49,7 @@ def configure_edge(home: Home, addresses: str) -> None:
     home.service_token.touch(mode=0o600)
     home.service_token.write_text(home.issuer.service_token("services"))
     home.make_keys()
+    public, inside = shown_by(Authority.open(home.certificates))
     edge = Edge(
         services=[Service(*each.split("=", 1)) for each in addresses.split()],
         listen="0.0.0.0:8080",  # In a container of its own.
@@ -45,8 +58,14 @@ def configure_edge(home: Home, addresses: str) -> None:
         jwks=str(home.issuer.jwks),
         descriptors=str(descriptors),
         access_log="/dev/stdout",
+        certificate=public if tls else None,
+        hsts_s=0,  # It is tried on a machine with other servers.
+        inside=inside,
+        secrets=str(folder),
     )
     (folder / "envoy.yaml").write_text(render(edge, IMAGE.read_bytes()))
+    for name, text in secrets(edge).items():
+        (folder / name).write_text(text)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ async def run(console: Console, folder: Path, patients: Path | None, count: int)
     with display:
         await stack.__aenter__()
     try:
-        async with open_channel(stack.info.edge_url) as channel, open_queues(stack.info) as queues:
+        async with open_channel(stack.info.edge_url, stack.info.ca_file) as channel, open_queues(stack.info) as queues:
             sample = Sample(stack.home, stack.info, channel, OPENING.date(), count)
             story = Story(console, sample, queues, clock)
             checks = await story.tell(patients)

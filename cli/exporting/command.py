@@ -62,7 +62,7 @@ def fhir(
 
 
 async def _export_patient(to: Access, patient_id: str, out: Path | None) -> None:
-    async with open_channel(to.url) as channel:
+    async with open_channel(to.url, to.ca_file) as channel:
         client = to.client(channel, SUBJECT, "ROLE_CHAIN_ADMIN")
         lines = [line async for line in patient_lines(client, patient_id)]
     with _written(out) as file:
@@ -107,7 +107,7 @@ def _export_chain(to: Access, folder: Path, *, restart: bool) -> None:
 async def _run(to: Access, export: ChainExport, console: Console) -> None:
     count = TextColumn("{task.completed:,.0f}")
     columns = SpinnerColumn(), TextColumn("{task.description}"), count, TimeElapsedColumn()
-    async with open_channel(to.url) as channel:
+    async with open_channel(to.url, to.ca_file) as channel:
         client = to.client(channel, SUBJECT, "ROLE_CHAIN_ADMIN")
         with Progress(*columns, console=console) as progress:
             task = progress.add_task("Records exported", total=None)

@@ -134,7 +134,7 @@ def _import(source: Source, rule: Rule, to: Access, report: Path, *, restart: bo
 
 
 async def _run(source: Source, rule: Rule, to: Access, run: Run, console: Console) -> Scored:
-    async with open_channel(to.url) as channel:
+    async with open_channel(to.url, to.ca_file) as channel:
         client = to.client(channel, "atoll-import", "ROLE_INTEGRATION")
         sites = await find_sites(client, rule.home_sites)
 

@@ -40,7 +40,7 @@ async def load_once(stack: Stack, console: Console) -> None:
     marker = stack.home.folder / "sample-loaded"
     if marker.exists():
         return
-    async with open_channel(stack.info.edge_url) as channel:
+    async with open_channel(stack.info.edge_url, stack.info.ca_file) as channel:
         sample = Sample(stack.home, stack.info, channel, westernmost_day(utc_now()))
         with progress_display(console) as progress:
             booked = await sample.load(None, progress)

@@ -25,7 +25,7 @@ BODY_MAX = 1 << 20
 TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 UNTOUCHED = f'{{ {TRANSCODER}: {{ "@type": type.googleapis.com/envoy.config.route.v3.FilterConfig, disabled: true }} }}'
 """What a route says so that the transcoder leaves it alone."""
-SECRET = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret"
+TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3"
 STATUS_CODES = (
     (400, 3),
     (401, 16),
@@ -179,7 +179,7 @@ def render(edge: Edge, image: bytes) -> str:
 
 
 def secrets(edge: Edge) -> dict[str, str]:
-    """By name of a file, which stands in `edge.secrets`: Envoy watches certificates for change in files of their own."""
+    """By name of a file, which stands in `edge.secrets`: Envoy watches only certificates that have one of their own."""
     inside = edge.inside.certificate if edge.inside else None
     given = {"public": edge.certificate, "inside": inside}
     return {f"{name}.json": _secret(name, each) for name, each in given.items() if each}
@@ -190,7 +190,7 @@ def _secret(name: str, certificate: Certificate) -> str:
         "certificate_chain": {"filename": certificate.cert_file},
         "private_key": {"filename": certificate.key_file},
     }
-    secret = {"@type": SECRET, "name": name, "tls_certificate": tls}
+    secret = {"@type": f"{TLS}.Secret", "name": name, "tls_certificate": tls}
     return json.dumps({"resources": [secret]}, indent=2)
 
 

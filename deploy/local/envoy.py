@@ -3,8 +3,10 @@
 import importlib.util
 from pathlib import Path
 
-from deploy.envoy.config import Edge, render, secrets
+from deploy.envoy.config import Certificate, Edge, Inside, render, secrets
+from deploy.local.certificates import LOCALHOST, Authority
 from deploy.local.process import LocalError, Program, answers_http
+from deploy.local.services import EDGE
 
 CONCURRENCY = 2
 
@@ -42,6 +44,15 @@ def envoy(folder: Path, edge: Edge) -> Program:
         ready=lambda pid: answers_http(f"http://{edge.admin}/ready"),
         fault=_fault,
     )
+
+
+def shown_by(authority: Authority | None) -> tuple[Certificate | None, Inside | None]:
+    """What the edge shows to callers, and to services."""
+    if authority is None:
+        return None, None
+    public, inside = authority.issue("public", LOCALHOST), authority.issue(EDGE)
+    shown = Certificate(str(inside.cert_file), str(inside.key_file))
+    return Certificate(str(public.cert_file), str(public.key_file)), Inside(shown, str(authority.ca_file))
 
 
 def _fault(log: str) -> str | None:

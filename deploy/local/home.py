@@ -54,6 +54,11 @@ class Home:
         """What notifications encrypts replies and secrets of webhooks with, and makes digests of addresses with."""
         return self.folder / "message-keys.json"
 
+    @property
+    def certificates(self) -> Path:
+        """Of the development authority, and what it issued."""
+        return self.folder / "tls"
+
     def make_keys(self) -> None:
         """On first use, so that what is encrypted with them outlives a restart of the stack."""
         for path in (self.document_keys, self.message_keys):
@@ -135,6 +140,8 @@ class StackInfo:
     processes: Mapping[str, ProcessInfo] = field(default_factory=dict)
     clock: str | None = None
     """The file that drives business time, if it is not the real one."""
+    ca_file: str | None = None
+    """Whom to trust where `edge_url` is https."""
 
     @property
     def pids(self) -> dict[str, int]:

@@ -10,10 +10,19 @@ import grpc
 from grpc_health.v1 import health_pb2
 
 from chassis.provision import DatabaseUrls
+from deploy.local.certificates import Authority
 from deploy.local.process import HOST, PYTHON, Program
 
 SERVICES = ("patients", "scheduling", "billing", "notifications")
 PROBE_TIMEOUT_S = 1.0
+EDGE = "edge"
+PEERS = {
+    "patients": (EDGE, "billing", "notifications"),
+    "scheduling": (EDGE,),
+    "billing": (EDGE,),
+    "notifications": (EDGE,),
+}
+"""Who calls which service, by the names of their certificates: others are refused. With TLS only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +38,8 @@ class Surroundings:
     document_keys: Path
     message_keys: Path
     clock: Path | None = None
+    authority: Authority | None = None
+    """Signs what services show to each other. None: they speak in the clear."""
 
     def environment(self) -> dict[str, str]:
         values = {
@@ -41,6 +52,18 @@ class Surroundings:
         if self.clock:
             values["ATOLL_CLOCK"] = str(self.clock)
         return values
+
+    def of_tls(self, name: str) -> dict[str, str]:
+        if self.authority is None:
+            return {}
+        certificate = self.authority.issue(name)
+        return {
+            "ATOLL_TLS_CERT_FILE": str(certificate.cert_file),
+            "ATOLL_TLS_KEY_FILE": str(certificate.key_file),
+            "ATOLL_TLS_CA_FILE": str(self.authority.ca_file),
+            "ATOLL_TLS_PEERS": ",".join(PEERS[name]),
+            "ATOLL_PATIENTS_TLS_NAME": "patients",  # Here its host has another.
+        }
 
     def of_billing(self) -> dict[str, str]:
         return {
@@ -69,6 +92,7 @@ def serve(name: str, ports: ServicePorts, databases: DatabaseUrls, around: Surro
     environment = {
         **PYTHON,
         **around.environment(),
+        **around.of_tls(name),
         **(around.of_notifications() if name == "notifications" else {}),
         **(around.of_billing() if name == "billing" else {}),
         "ATOLL_DATABASE_URL": databases.service,

@@ -19,6 +19,7 @@ import psutil
 from chassis.provision import DatabaseUrls, provision
 from deploy.envoy.config import Edge, Limits, Rate, Service
 from deploy.local import envoy, mail, nats, postgres, services
+from deploy.local.certificates import Authority
 from deploy.local.home import Home, Lock, ProcessInfo, ServiceInfo, StackInfo, wait_for_leftovers
 from deploy.local.login.program import login
 from deploy.local.process import HOST, ROOT, LocalError, free_ports, require_free
@@ -44,6 +45,8 @@ class Options:
     """A server to use, as its administrator, instead of the embedded one."""
     nats_url: str | None = None
     services: Sequence[str] = SERVICES
+    tls: bool = False
+    """For callers of the edge, and mutually between the edge and services, by an authority made here."""
 
     @classmethod
     def from_environment(cls) -> "Options":
@@ -57,9 +60,9 @@ class Options:
         )
 
     @classmethod
-    def anywhere(cls, folder: Path, clock: Path | None = None) -> "Options":
+    def anywhere(cls, folder: Path, clock: Path | None = None, *, tls: bool = False) -> "Options":
         """On free ports, beside whatever else runs on this machine."""
-        return cls(home=Home(folder.resolve()), clock=clock)
+        return cls(home=Home(folder.resolve()), clock=clock, tls=tls)
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,7 @@ class Stack:
         self.options, self.home, self._report = options, options.home, report
         self._supervisor = Supervisor(self.home.logs, report, self._record)
         self._lock: Lock | None = None
+        self._authority: Authority | None = None
 
     @property
     def names(self) -> list[str]:
@@ -130,6 +134,7 @@ class Stack:
             document_keys=home.document_keys,
             message_keys=home.message_keys,
             clock=options.clock,
+            authority=self._authority,
         )
         programs = [services.serve(name, ports.services[name], databases[name], around) for name in options.services]
         await together(*(supervisor.launch(each, rank=4, port=ports.services[each.name].calls) for each in programs))
@@ -160,6 +165,8 @@ class Stack:
             if log.exists():
                 log.replace(home.logs / f"{name}.previous.log")
         home.make_keys()
+        if options.tls:
+            self._authority = Authority.open(home.certificates)
 
     async def _start_postgres(self) -> str:
         if url := self.options.postgres_url:
@@ -176,12 +183,15 @@ class Stack:
         if self.options.nats_url is None:
             program = nats.nats(home.folder / "nats", ports.nats, ports.nats_monitor)
             await supervisor.launch(program, rank=2, port=ports.nats)
+        edge_url = _url(ports.edge, tls=self.options.tls)
+        ca_file = self._authority.ca_file if self._authority else None
         await together(
             supervisor.launch(mail.mail(home.mail, ports.smtp, ports.mail), rank=2, port=ports.mail),
-            supervisor.launch(login(home.folder, ports.login, _url(ports.edge)), rank=2, port=ports.login),
+            supervisor.launch(login(home.folder, ports.login, edge_url, ca_file), rank=2, port=ports.login),
         )
+        folder, (certificate, inside) = home.folder / "envoy", envoy.shown_by(self._authority)
         edge = Edge(
-            services=[Service(name, f"{HOST}:{each.calls}") for name, each in ports.services.items()],
+            services=[Service(name, f"{HOST}:{each.calls}", tls_name=name) for name, each in ports.services.items()],
             listen=f"{HOST}:{ports.edge}",
             admin=f"{HOST}:{ports.envoy_admin}",
             issuer=home.issuer.name,
@@ -189,8 +199,12 @@ class Stack:
             descriptors=str(IMAGE),
             access_log=str(home.logs / "access.log"),
             limits=LIMITS,
+            hsts_s=0,  # A browser would hold every port of this host to it.
+            secrets=str(folder),
+            certificate=certificate,
+            inside=inside,
         )
-        await supervisor.launch(envoy.envoy(home.folder / "envoy", edge), rank=3, port=ports.edge)
+        await supervisor.launch(envoy.envoy(folder, edge), rank=3, port=ports.edge)
 
     async def _make_databases(self, server_url: str, made: dict[str, DatabaseUrls]) -> None:
         """Each with the newest schema. Their roles have the administrator's password, if the server asks for one."""
@@ -222,7 +236,7 @@ def _describe(
 ) -> StackInfo:
     return StackInfo(
         supervisor=ProcessInfo.of(os.getpid()),
-        edge_url=_url(ports.edge),
+        edge_url=_url(ports.edge, tls=options.tls),
         mail_url=_url(ports.mail),
         smtp_address=f"{HOST}:{ports.smtp}",
         postgres_url=server_url,
@@ -230,6 +244,7 @@ def _describe(
         nats_monitor_url=_url(ports.nats_monitor),
         issuer=options.home.issuer.name,
         clock=str(options.clock) if options.clock else None,
+        ca_file=str(Authority.open(options.home.certificates).ca_file) if options.tls else None,
         services={
             name: ServiceInfo(
                 address=f"{HOST}:{each.calls}",
@@ -242,8 +257,8 @@ def _describe(
     )
 
 
-def _url(port: int) -> str:
-    return f"http://{HOST}:{port}"
+def _url(port: int, *, tls: bool = False) -> str:
+    return f"{'https' if tls else 'http'}://{HOST}:{port}"
 
 
 async def _require_postgres(url: str) -> None:

@@ -2,7 +2,7 @@
 
 from tests.mutants.mutant import Mutant
 
-LIMITS = "tests/e2e/test_stack_edge_limits.py"
+LIMITS, TLS = "tests/e2e/test_stack_edge_limits.py", "tests/e2e/test_stack_edge_tls.py"
 TEMPLATE = "deploy/envoy/envoy.yaml.j2"
 
 EDGE = [
@@ -14,4 +14,9 @@ EDGE = [
     Mutant(TEMPLATE, "max_active_downstream_connections: {{ edge.limits.connections }}", "max_active_downstream_connections: 10000", LIMITS, "connections"),
     Mutant(TEMPLATE, "min_content_length: {{ compressed_min }}", "min_content_length: 1", LIMITS, "short_answer"),
     Mutant(TEMPLATE, "value: no-transform", "value: no-cache", LIMITS, "lines_of_a_stream"),
+    Mutant(TEMPLATE, "tls_params: { tls_minimum_protocol_version: TLSv1_2 }", "tls_params: { tls_minimum_protocol_version: TLSv1_0 }", TLS, "old_versions"),
+    Mutant(TEMPLATE, "alpn_protocols: [h2, http/1.1]", "alpn_protocols: [http/1.1]", TLS, "agree"),
+    Mutant(TEMPLATE, "key: strict-transport-security", "key: x-nothing", TLS, "browsers"),
+    Mutant(TEMPLATE, "- { san_type: DNS, matcher: { exact: {{ service.certified_as | tojson }} } }", "- { san_type: DNS, matcher: { prefix: a } }\n            - { san_type: DNS, matcher: { prefix: s } }", TLS, "not_who_it_should_be"),
+    Mutant("deploy/envoy/config.py", '"public": edge.certificate, "inside": inside', '"public": edge.certificate, "inside": edge.certificate', TLS, "shown_who_the_edge_is"),
 ]  # fmt: skip

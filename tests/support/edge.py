@@ -16,6 +16,7 @@ from grpc_status import rpc_status
 from atoll.notifications.v1 import message_service_pb2 as messages
 from atoll.patients.v1 import patient_service_pb2 as patients
 from atoll.scheduling.v1 import board_service_pb2 as boards
+from chassis.tls import NAMES
 from deploy.envoy.config import Edge, Service
 from deploy.local.envoy import envoy
 from deploy.local.issuer import NAME, Issuer
@@ -32,11 +33,14 @@ class StandIn:
 
     asked: list[Any] = field(default_factory=list)
     seconds_left: list[float | None] = field(default_factory=list)
+    peers: list[bytes] = field(default_factory=list)
+    """Names of the certificates that it was shown."""
     goes_on: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def get(self, request: messages.GetMessageRequest, context: Any) -> messages.GetMessageResponse:
         self.asked.append(request)
         self.seconds_left.append(context.time_remaining())
+        self.peers += context.auth_context().get(NAMES, ())
         if request.message_id == MISSING:
             status = status_pb2.Status(code=code_pb2.NOT_FOUND, message="there is no such message")
             status.details.add().Pack(ErrorInfo(reason="MESSAGE_NOT_FOUND", domain="atoll"))
@@ -60,7 +64,7 @@ class StandIn:
         self.asked.append(request)
         return patients.SearchPatientsResponse()
 
-    async def serve(self, port: int) -> grpc.aio.Server:
+    async def serve(self, port: int, credentials: grpc.ServerCredentials | None = None) -> grpc.aio.Server:
         server = grpc.aio.server(options=[("grpc.max_receive_message_length", 1 << 20)])
         offered: list[tuple[str, Any, dict[str, Any]]] = [
             ("atoll.notifications.v1.MessageService", messages, {"GetMessage": self.get, "ListMessages": self.list}),
@@ -83,7 +87,10 @@ class StandIn:
         )
         handler = grpc.method_handlers_generic_handler("atoll.scheduling.v1.BoardService", {"WatchSite": watching})
         server.add_generic_rpc_handlers([handler])
-        server.add_insecure_port(f"127.0.0.1:{port}")
+        if credentials:
+            server.add_secure_port(f"127.0.0.1:{port}", credentials)
+        else:
+            server.add_insecure_port(f"127.0.0.1:{port}")
         await server.start()
         return server
 
@@ -95,13 +102,14 @@ class Door:
     access_log: Path
     issuer: Issuer
     envoy: Running
+    url: str
 
     def headers(self, **claims: Any) -> dict[str, str]:
         return {"authorization": f"Bearer {self.issuer.token('jo', 'chain_1', {'ROLE_NURSE': ['*']}, **claims)}"}
 
     async def http(self, method: str, path: str, *, token: bool = True, **options: Any) -> httpx.Response:
         headers = {**(self.headers() if token else {}), **options.pop("headers", {})}
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=30) as client:
+        async with httpx.AsyncClient(base_url=self.url, timeout=30) as client:
             return await client.request(method, path, headers=headers, **options)
 
     async def grpc(self, method: str, request: bytes, metadata: Mapping[str, str]) -> bytes:
@@ -113,21 +121,25 @@ class Door:
 
 
 @contextmanager
-def opened(folder: Path, **changes: Any) -> Iterator[Door]:
-    """An edge of its own; `changes` are fields of `Edge`."""
+def opened(folder: Path, tls_name: str = "", **changes: Any) -> Iterator[Door]:
+    """An edge of its own; `changes` are fields of `Edge`, and services are certified as `tls_name`."""
     issuer, (port, admin, service_port) = Issuer.open(folder / "issuer"), free_ports(3)
     edge = Edge(
-        services=[Service(name, f"127.0.0.1:{service_port}") for name in ("patients", "notifications", "scheduling")],
+        services=[
+            Service(name, f"127.0.0.1:{service_port}", tls_name) for name in ("patients", "notifications", "scheduling")
+        ],
         listen=f"127.0.0.1:{port}",
         admin=f"127.0.0.1:{admin}",
         issuer=NAME,
         jwks=str(issuer.jwks),
         descriptors=str(IMAGE),
         access_log=str(folder / "access.log"),
+        secrets=str(folder),
         **changes,
     )
+    url = f"{'https' if edge.certificate else 'http'}://127.0.0.1:{port}"
     running = start(envoy(folder, edge), folder / "logs")
     try:
-        yield Door(port, service_port, folder / "access.log", issuer, running)
+        yield Door(port, service_port, folder / "access.log", issuer, running, url)
     finally:
         running.stop()

@@ -22,8 +22,20 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from cli.token import Sample, duration_s, role_name
-from deploy.envoy.config import Edge, EdgeCall, Service, public_calls, render
+from deploy.envoy.config import (
+    Certificate,
+    Edge,
+    EdgeCall,
+    Inside,
+    Limits,
+    Rate,
+    Service,
+    public_calls,
+    render,
+    secrets,
+)
 from deploy.local import envoy, nats, postgres
+from deploy.local.certificates import Authority
 from deploy.local.home import Home, Lock, ProcessInfo, StackInfo, wait_for_leftovers
 from deploy.local.issuer import Issuer
 from deploy.local.mail import Mailbox
@@ -276,13 +288,58 @@ def edge(tmp_path: Path, **changes: object) -> Edge:
     return Edge(**content | changes)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("jwks", [None, "https://issuer.example/jwks"])
-def test_envoy_finds_the_configuration_good(tmp_path: Path, jwks: str | None) -> None:
-    config = tmp_path / "envoy.yaml"
-    config.write_text(render(edge(tmp_path, **({"jwks": jwks} if jwks else {})), IMAGE.read_bytes()))
+OTHER_LIMITS: dict[str, object] = {"trusted_hops": 2, "limits": Limits(Rate(1, 2), Rate(3, 4), 5, 6)}
+
+
+@pytest.mark.parametrize(
+    ("public", "inside", "changes"),
+    [
+        (False, False, {}),
+        (True, False, {"jwks": "https://issuer.example/jwks"}),
+        (False, True, OTHER_LIMITS),
+        (True, True, {"jwks": "https://issuer.example/jwks", "hsts_s": 0}),
+    ],
+)
+def test_envoy_finds_the_configuration_good(
+    tmp_path: Path, public: bool, inside: bool, changes: dict[str, object]
+) -> None:
+    authority = Authority.open(tmp_path / "authority")
+    issued = authority.issue("edge")
+    certificate = Certificate(str(issued.cert_file), str(issued.key_file))
+    tls = {
+        "certificate": certificate if public else None,
+        "inside": Inside(certificate, str(authority.ca_file)) if inside else None,
+        "secrets": str(tmp_path),
+    }
+    config, given = tmp_path / "envoy.yaml", edge(tmp_path, **tls, **changes)
+    config.write_text(render(given, IMAGE.read_bytes()))
+    for name, text in secrets(given).items():
+        (tmp_path / name).write_text(text)
     options = ["--mode", "validate", "--disable-hot-restart", "-l", "error", "-c", str(config)]
     done = subprocess.run([str(envoy.installed()), *options], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+def test_browsers_are_held_to_tls_where_they_came_over_it(tmp_path: Path) -> None:
+    certificate = Certificate("cert", "key")
+    said = [
+        "strict-transport-security" in render(edge(tmp_path, **changes), IMAGE.read_bytes())
+        for changes in ({}, {"certificate": certificate}, {"certificate": certificate, "hsts_s": 0})
+    ]
+    assert said == [False, True, False]
+
+
+def test_a_service_is_certified_as_its_host_unless_it_is_said_otherwise() -> None:
+    assert Service("patients", "patients.example:50051").certified_as == "patients.example"
+    assert Service("patients", "127.0.0.1:50051", "patients").certified_as == "patients"
+
+
+def test_the_authority_of_developers_signs_nothing_in_production(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ATOLL_MODE", "production")
+    with pytest.raises(LocalError, match="does not sign in production"):
+        Authority.open(tmp_path)
 
 
 def test_every_public_call_has_a_route_of_its_own(tmp_path: Path) -> None:
