@@ -1,6 +1,7 @@
 """Runs the fenced blocks of a page in docs/ as a reader would: in order, each language in one session.
 
 - `bash` blocks share one shell, `python` blocks one program. What the shell exports, Python finds in os.environ.
+- `ts` blocks are one module, which Node runs by itself.
 - A `text` block says what the block before it prints. `…` stands for anything on its line, and for any lines on a line
   of its own. Of a block without one, it matters only that it succeeds.
 - `<!-- not run: why -->` on the line before a block says that it is not run.
@@ -14,12 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tools.gen import ROOT
+from tools.node import MODULES, PROGRAMS
+
 DOCS = ROOT / "docs"
 MARK = "\x1e"
 PAGES = ("quickstart", "booking", "idempotency", "pagination", "time-zones", "money", "streaming")
 """Those that tests/e2e/test_docs.py runs."""
-RUN = ("bash", "python")
+RUN = ("bash", "python", "ts")
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")
 FENCE = re.compile(r"(?P<before>[^\n]*)\n+```(?P<language>\w*)\n(?P<text>.*?)\n```$", re.DOTALL | re.MULTILINE)
 
@@ -102,3 +105,17 @@ class Session:
             cwd=ROOT, env=self._environment,
         )  # fmt: skip
         return program
+
+
+def run_typescript(page: Path, folder: Path, environment: Mapping[str, str]) -> list[tuple[Block, str]]:
+    """Each `ts` block of a page, and what it prints. AssertionError: it failed, and how."""
+    modules = folder / "node_modules"
+    modules.symlink_to(MODULES)
+    found = [block for block in blocks(page) if block.language == "ts" and block.run]
+    file = folder / f"{page.stem}.mts"
+    file.write_text("\n".join(f'{block.text}\nconsole.log("{MARK}");' for block in found))
+    ended = subprocess.run(
+        [PROGRAMS / "node", file], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, f"{page.name}\n{ended.stdout}\n{ended.stderr}"
+    return list(zip(found, ended.stdout.split(f"{MARK}\n")[:-1], strict=True))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.snippets import DOCS, PAGES, ROOT, RUN, blocks, is_as_shown
+from tests.support.snippets import DOCS, PAGES, RUN, blocks, is_as_shown
+from tools.gen import ROOT
 
 SHOWN_ONLY = {"", "mermaid", "json", "text"}
 LINKING = [*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "clients" / "python" / "README.md"]

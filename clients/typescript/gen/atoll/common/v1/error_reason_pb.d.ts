@@ -105,6 +105,14 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_TOKEN_EXPIRED = 12;
    */
   TOKEN_EXPIRED = 12,
+
+  /**
+   * RESOURCE_EXHAUSTED: the caller, or their address, asks more often than one may; RetryInfo. Answered by the edge,
+   * before any service is asked.
+   *
+   * @generated from enum value: ERROR_REASON_RATE_LIMITED = 13;
+   */
+  RATE_LIMITED = 13,
 }
 
 /**

@@ -217,6 +217,13 @@ export enum ErrorReason {
   LINK_USED = 43,
 
   /**
+   * FAILED_PRECONDITION: the visit has moved since the message with the link was written, or is off.
+   *
+   * @generated from enum value: ERROR_REASON_LINK_OUT_OF_DATE = 44;
+   */
+  LINK_OUT_OF_DATE = 44,
+
+  /**
    * NOT_FOUND: no such endpoint in this chain, or it is of none of the caller's sites.
    *
    * @generated from enum value: ERROR_REASON_WEBHOOK_ENDPOINT_NOT_FOUND = 50;

@@ -129,7 +129,7 @@ export declare const LinkService: GenService<{
    * Of CONFIRM_VISIT the visit is confirmed by this. To be called when somebody presses a button, not when a page is
    * opened: programs that read mail open links, too.
    *
-   * NOT_FOUND: LINK_NOT_FOUND. FAILED_PRECONDITION: LINK_EXPIRED, LINK_USED.
+   * NOT_FOUND: LINK_NOT_FOUND. FAILED_PRECONDITION: LINK_EXPIRED, LINK_OUT_OF_DATE, LINK_USED.
    *
    * @generated from rpc atoll.notifications.v1.LinkService.UseLink
    */

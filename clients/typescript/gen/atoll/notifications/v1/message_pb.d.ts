@@ -682,6 +682,20 @@ export enum MessageReason {
    * @generated from enum value: MESSAGE_REASON_UNDELIVERED = 22;
    */
   UNDELIVERED = 22,
+
+  /**
+   * SUPPRESSED: the patient is a minor, and has no guarantor to be told instead.
+   *
+   * @generated from enum value: MESSAGE_REASON_NO_GUARANTOR = 23;
+   */
+  NO_GUARANTOR = 23,
+
+  /**
+   * SUPPRESSED: the inbox is the patient's own, who is a minor: the guarantor is told by another channel.
+   *
+   * @generated from enum value: MESSAGE_REASON_MINORS_INBOX = 24;
+   */
+  MINORS_INBOX = 24,
 }
 
 /**

@@ -498,6 +498,14 @@ export declare type ContactDetails = Message<"atoll.patients.v1.ContactDetails">
   relatedPersons: RelatedPerson[];
 
   /**
+   * Under 18 today, where the patient is: what would be told to the patient is told to the guarantor, unless a contact
+   * point is confidential.
+   *
+   * @generated from field: bool minor = 8;
+   */
+  minor: boolean;
+
+  /**
    * What was said of channels and purposes. One that is not there, nobody spoke of.
    *
    * @generated from field: repeated atoll.patients.v1.PresentPermission permissions = 20;

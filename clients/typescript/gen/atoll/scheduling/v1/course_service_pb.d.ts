@@ -883,6 +883,8 @@ export declare const CourseService: GenService<{
    * FAILED_PRECONDITION with RetryInfo: NOT_YET_KNOWN, of a patient not heard of yet; GATE_PENDING, while no clearance
    * for the protocol was heard of.
    *
+   * A patient who books by themselves has at most 3 courses ahead: FAILED_PRECONDITION: BOOKING_LIMIT.
+   *
    * @generated from rpc atoll.scheduling.v1.CourseService.BookCourse
    */
   bookCourse: {
@@ -899,7 +901,8 @@ export declare const CourseService: GenService<{
    * half of a day may be held.
    *
    * FAILED_PRECONDITION: HOLD_LIMIT, whose metadata names `limit` (PATIENT, with the course_id of the hold there is;
-   * CALLER; SITE) and, of a site, whose PreconditionFailure names the visits.
+   * CALLER; SITE) and, of a site, whose PreconditionFailure names the visits. A patient who holds by themselves holds for
+   * 30 minutes at most (MINUTES), at most 10 times in 24 hours (DAY), and has at most 3 courses ahead: BOOKING_LIMIT.
    *
    * @generated from rpc atoll.scheduling.v1.CourseService.HoldCourse
    */

@@ -531,6 +531,20 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_FEED_WINDOW_INVALID = 60;
    */
   FEED_WINDOW_INVALID = 60,
+
+  /**
+   * The patient has as many courses ahead as one may book by oneself.
+   *
+   * @generated from enum value: ERROR_REASON_BOOKING_LIMIT = 150;
+   */
+  BOOKING_LIMIT = 150,
+
+  /**
+   * The visit's start is past, and only the clinic changes it now.
+   *
+   * @generated from enum value: ERROR_REASON_VISIT_STARTED = 151;
+   */
+  VISIT_STARTED = 151,
 }
 
 /**

@@ -1024,7 +1024,7 @@ export declare const ProtocolService: GenService<{
     output: typeof CreateProtocolResponseSchema;
   },
   /**
-   * All protocols of the chain, by code. INVALID_ARGUMENT: BAD_PAGE_TOKEN.
+   * All protocols of the chain, by code; to a patient, those with a version. INVALID_ARGUMENT: BAD_PAGE_TOKEN.
    *
    * @generated from rpc atoll.scheduling.v1.ProtocolService.ListProtocols
    */

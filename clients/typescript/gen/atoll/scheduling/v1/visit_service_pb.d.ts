@@ -709,7 +709,8 @@ export declare const VisitService: GenService<{
     output: typeof BookSeriesResponseSchema;
   },
   /**
-   * The patient or the front desk says that the visit will take place.
+   * The patient or the front desk says that the visit will take place. A patient may do so until it starts:
+   * FAILED_PRECONDITION: VISIT_STARTED.
    *
    * @generated from rpc atoll.scheduling.v1.VisitService.ConfirmVisit
    */
@@ -765,7 +766,9 @@ export declare const VisitService: GenService<{
     output: typeof CompleteVisitResponseSchema;
   },
   /**
-   * The visit will not take place, or was broken off before treatment. Its resources and the patient are free again.
+   * The visit will not take place, or was broken off before treatment. Its resources and the patient are free again. A
+   * patient may cancel until it starts, and as PATIENT only: FAILED_PRECONDITION: VISIT_STARTED; PERMISSION_DENIED:
+   * ACCESS_DENIED.
    *
    * @generated from rpc atoll.scheduling.v1.VisitService.CancelVisit
    */
