@@ -28,6 +28,9 @@ gen: setup  ## gen/ from protos/
 run: setup  ## Start everything with the sample chain and keep serving
 	@$(PY) -m cli up --sample
 
+web: setup  ## The booking page of examples/booking-web for the stack that runs, on port 5173; Ctrl-C stops it
+	@$(PY) -m tools.web
+
 demo: setup  ## One patient's whole course at five sites, checked; PATIENTS=DIR takes FHIR bundles
 	@$(PY) -m cli demo $(if $(PATIENTS),--patients "$(PATIENTS)")
 
@@ -60,10 +63,11 @@ test: setup  ## Unit, property, contract and integration tests, and the sample o
 test-e2e: setup  ## Through the public edge, on the whole local stack
 	$(PYTEST) tests/e2e tests/chaos -m "not long"
 
-test-web: setup  ## The TypeScript client
+test-web: setup  ## The TypeScript client and, in a real browser on a stack of its own, the booking page; screenshots in tests/web
 	@$(PY) -m tools.node setup
-	@$(PY) -m tools.node npm run types --workspace @atoll/client --silent
-	@$(PY) -m tools.node npm test --workspace @atoll/client --silent
+	@$(PY) -m tools.node npm run types --workspaces --silent
+	@$(PY) -m tools.node npm test --workspace @atoll/client --workspace booking-web --silent
+	@$(PY) -m tests.web
 
 test-long: setup  ## Seeded long forms
 	$(PYTEST) tests -m long
@@ -77,4 +81,4 @@ bench: setup  ## Speed as a ratio to what PostgreSQL alone can take; writes benc
 clean:  ## Remove what was installed, generated and stored
 	rm -rf .venv gen node_modules clients/*/gen clients/*/dist .atoll .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup lock gen run demo fmt lint docs types check test test-e2e test-web test-long mutants bench clean
+.PHONY: help setup lock gen run web demo fmt lint docs types check test test-e2e test-web test-long mutants bench clean
