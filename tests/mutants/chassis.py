@@ -21,6 +21,7 @@ ACCESS, AWAY, CLI, EVENTS, HOUSEKEEPING, ONCE, PROCESS, SCHEMA, SEALER, SERVER, 
 )
 VALUES, PROPERTIES = "tests/unit/test_chassis_values.py", "tests/property/test_chassis_properties.py"
 RULES, BREAKING = "tests/unit/test_chassis_rules.py", "tests/unit/test_chassis_breaking.py"
+TENANCY = "tests/integration/test_chassis_tenancy.py"
 SUBJECTS = "tests/integration/test_chassis_subjects.py"
 REASONS = "tests/contract/test_reasons.py"
 
@@ -43,6 +44,7 @@ CHASSIS = [
     Mutant("chassis/endpoint.py", "        _check_site(request, sites)\n", "", ACCESS, "before_anything"),
     Mutant("chassis/endpoint.py", "        _check_patient(request, patient_id)\n", "", ACCESS, "names_another"),
     Mutant("chassis/endpoint.py", "        check_fields(request)\n", "", ACCESS, "broken_field"),
+    Mutant("chassis/db.py", "SET LOCAL app.{name} = '{quoted}'", "SET app.{name} = '{quoted}'", TENANCY, "comes_back and not long"),
     Mutant("chassis/endpoint.py", "except EvaluationError:", "except KeyError:", "tests/integration/test_scheduling_visits.py", "an_instant_that_is_none"),
     Mutant("chassis/endpoint.py", "if not is_instant(found):", "if is_instant(found):", "tests/integration/test_scheduling_visits.py", "an_instant_that_is_none"),
     Mutant("chassis/endpoint.py", "except DecodeError:", "except KeyError:", ACCESS, "no_message"),
