@@ -60,7 +60,8 @@ check: lint types  ## What must pass before a change is handed in; runs no tests
 test: setup  ## Unit, property, contract and integration tests, and the sample on the whole stack; CONTAINERS=1 takes the servers from testcontainers
 	$(if $(CONTAINERS),ATOLL_TEST_CONTAINERS=1) $(PYTEST) -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/e2e/test_sample.py tests/property tests/integration tests/contract tests/unit -m "not long"
 
-test-e2e: setup  ## Through the public edge, on the whole local stack
+test-e2e: setup  ## Through the public edge, on the whole local stack; what the docs show among it, TypeScript by Node
+	@$(PY) -m tools.node setup
 	$(PYTEST) tests/e2e tests/chaos -m "not long"
 
 test-web: setup  ## The TypeScript client and, in a real browser on a stack of its own, the booking page; screenshots in tests/web

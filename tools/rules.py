@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("package-lock.json", "requirements.lock")
-FOLDERS = ("bench", "chassis", "cli", "clients/python", "deploy", "services", "tests", "tools")
+FOLDERS = ("bench", "chassis", "cli", "clients/python/src", "deploy", "services", "tests", "tools")
 
 Finding: TypeAlias = tuple[ast.AST, str]
 Rule: TypeAlias = Callable[[ast.Module], Iterator[Finding]]

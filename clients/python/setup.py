@@ -20,6 +20,7 @@ NOT_THESE = shutil.ignore_patterns("__pycache__")
 
 class BuildWithProtos(build_py):
     def run(self) -> None:
+        shutil.rmtree(self.build_lib, ignore_errors=True)  # What an earlier build had and this one has not.
         super().run()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(ROOT)])}
         subprocess.run([sys.executable, "-m", "tools.gen"], cwd=ROOT, env=environment, check=True)

@@ -25,6 +25,8 @@ CLIENTS = [
     Mutant(RETRIES, 'isinstance(error, TryAgain) or', 'True or', TESTS),
     Mutant(RETRIES, 'max(told, _chance.uniform(longest / 2, longest))', '_chance.uniform(longest / 2, longest)', TESTS),
     Mutant(TOKENS, 'if time.time() >= self._renew_at:', 'if True:', TESTS),
+    Mutant(TOKENS, 'if parts.scheme != "https" and not (', 'if False and not (', TESTS),
+    Mutant(TOKENS, 'if error.code in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):', 'if False:', TESTS),
     Mutant(VALUES, 'if instant.tzinfo is None:', 'if False:', TESTS),
     Mutant(VALUES, 'if minor != minor.to_integral_value():', 'if False:', TESTS),
     Mutant(VALUES, 'if isinstance(amount, float):', 'if False:', TESTS),

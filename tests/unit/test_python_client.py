@@ -4,11 +4,13 @@ import asyncio
 import base64
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
 from datetime import UTC, date, datetime
 from datetime import time as clock
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,6 +31,7 @@ from atoll.scheduling.v1.site_service_pb2 import GetSiteResponse, ListSitesRespo
 from atoll_client import (
     Atoll,
     AtollError,
+    ClientCredentials,
     Conflict,
     InvalidArgument,
     NotYet,
@@ -337,6 +340,46 @@ async def test_a_source_of_tokens_is_asked_when_the_last_one_is_about_to_end(ser
     assert [each["authorization"] for each in server.metadata][-2:] == [f"Bearer {token}" for token in given]
 
 
+async def test_a_key_of_a_service_account_is_changed_into_tokens(server: StandIn) -> None:
+    server.answers["GetSite"] = [GetSiteResponse()]
+    with token_endpoint((503, {}), (200, {"access_token": jwt(1), "token_type": "Bearer"})) as (url, asked):
+        async with Atoll(server.url, ClientCredentials(url, "key_1", "a:b"), retry=QUICK) as atoll:
+            for _ in range(2):
+                await atoll.scheduling.sites.get(site_id=SITE)
+    basic = base64.b64encode(b"key_1:a%3Ab").decode()
+    assert asked == [(f"Basic {basic}", "grant_type=client_credentials")] * 2
+    assert [each["authorization"] for each in server.metadata] == [f"Bearer {jwt(1)}"] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (401, {"error": "invalid_client"}, Unauthenticated),
+        (400, {"error": "invalid_request"}, Unauthenticated),
+        (500, {}, TryAgain),
+        (200, {"error": "none"}, ServerFault),
+    ],
+)
+async def test_a_key_that_gets_no_token_says_why(
+    server: StandIn, status: int, body: dict[str, str], kind: type[AtollError]
+) -> None:
+    with token_endpoint((status, body)) as (url, _):
+        async with Atoll(server.url, ClientCredentials(url, "key_1", "secret"), retry=QUICK) as atoll:
+            with pytest.raises(kind) as caught:
+                await atoll.scheduling.sites.get(site_id=SITE)
+    assert "secret" not in str(caught.value)
+    assert not server.asked
+
+
+async def test_an_endpoint_of_tokens_that_is_away_may_be_asked_again() -> None:
+    with token_endpoint() as (url, _):
+        pass
+    with pytest.raises(TryAgain):
+        await ClientCredentials(url, "key_1", "secret")()
+    with pytest.raises(ValueError, match="listens"):
+        ClientCredentials("http://api.example.com/oauth/token", "key_1", "secret")
+
+
 def test_a_token_is_renewed_before_it_ends_and_one_that_does_not_say_each_time() -> None:
     assert renew_at(jwt(1, expires_at=4600), now=1000) == 4540
     assert renew_at(jwt(1, expires_at=1100), now=1000) == 1080
@@ -419,6 +462,29 @@ async def watched(atoll: Atoll, messages: int, resume_token: str | None = None) 
             if len(tokens) == messages:
                 break
     return tokens
+
+
+@contextmanager
+def token_endpoint(*answers: tuple[int, dict[str, str]]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Its address, and what it was asked: authorization and form. The last answer stays."""
+    waiting, asked = list(answers), list[tuple[str, str]]()
+
+    class Endpoint(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = self.rfile.read(int(self.headers["content-length"])).decode()
+            asked.append((self.headers["authorization"], form))
+            status, body = waiting.pop(0) if len(waiting) > 1 else waiting[0]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(json.dumps(body).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Endpoint) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/oauth/token", asked
+        server.shutdown()
 
 
 def jwt(number: int, expires_at: float = 4e9) -> str:

@@ -21,7 +21,7 @@ from atoll_client.errors import (
 )
 from atoll_client.pages import Pages
 from atoll_client.retries import Retry
-from atoll_client.tokens import TokenSource
+from atoll_client.tokens import ClientCredentials, TokenSource
 from atoll_client.values import (
     from_date,
     from_minor,
@@ -37,6 +37,7 @@ from atoll_client.values import (
 __all__ = [
     "Atoll",
     "AtollError",
+    "ClientCredentials",
     "Conflict",
     "Denied",
     "Exhausted",

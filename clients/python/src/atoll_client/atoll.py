@@ -12,9 +12,8 @@ from atoll.api.patients import Patients
 from atoll.api.scheduling import Scheduling
 from atoll_client.calls import Caller
 from atoll_client.retries import Retry
-from atoll_client.tokens import Tokens, TokenSource
+from atoll_client.tokens import HERE, Tokens, TokenSource
 
-HERE = frozenset({"localhost", "127.0.0.1", "::1"})
 OPTIONS = [
     ("grpc.enable_retries", 0),  # Retry does it: by the request_id, and within the deadline.
     ("grpc.keepalive_time_ms", 30_000),  # A stream notices that the network is gone.
