@@ -30,8 +30,10 @@ EXCHANGE_S = 10.0
 
 
 class ClientCredentials:
-    """A source of tokens for a system that nobody signs in for. It shows a key of a service account to a token endpoint,
-    `https://api.example.com/oauth/token`, by HTTP Basic: OAuth 2.0, RFC 6749 section 4.4.
+    """A source of tokens for a system that nobody signs in for.
+
+    It shows a key of a service account to a token endpoint, `https://api.example.com/oauth/token`, by HTTP Basic: OAuth
+    2.0, RFC 6749 section 4.4.
 
         Atoll(url, ClientCredentials(f"{url}/oauth/token", client_id, client_secret))
 
