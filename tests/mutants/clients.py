@@ -16,6 +16,7 @@ CLIENTS = [
     Mutant(CALLS, 'isinstance(error, Unauthenticated) and not renewed', 'isinstance(error, Unauthenticated)', TESTS),
     Mutant(CALLS, 'if not resumes or not (broke_off or expired):', 'if not (broke_off or expired):', TESTS),
     Mutant(CALLS, 'if time.monotonic() - failing_since > retry.reopen_s:', 'if failures > 500:', TESTS),
+    Mutant(CALLS, 'silence_s = retry.silence_s if watches else None', 'silence_s = None', TESTS),
     Mutant(CALLS, 'bool(getattr(response, COMPLETE, False))', 'False', TESTS),
     Mutant(CALLS, 'if token := getattr(response, RESUME_TOKEN):', 'if (token := getattr(response, RESUME_TOKEN)) is not None:', TESTS),
     Mutant(CALLS, '            self._tokens.drop(token)', '            pass', TESTS),

@@ -1,5 +1,6 @@
 """A gRPC server in the process that answers as it is told, for tests of clients."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -34,8 +35,9 @@ class Refusal(Exception):
 
 
 Answer = Message | Refusal
-Script = list[Answer | list[Answer]]
-"""One entry for each call of an RPC; of a stream a list of what it sends. The last one stays."""
+Script = list[Answer | list[Answer | float]]
+"""One entry for each call of an RPC; of a stream a list of what it sends, and how many seconds it is silent. The last
+one stays."""
 
 
 @dataclass
@@ -47,7 +49,7 @@ class StandIn:
     asked: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     metadata: list[dict[str, str]] = field(default_factory=list)
 
-    async def answer(self, name: str, request: Any) -> Answer | list[Answer]:
+    async def answer(self, name: str, request: Any) -> Answer | list[Answer | float]:
         script = self.answers[name]
         if callable(script):
             return await script(request)
@@ -81,7 +83,10 @@ def _handler(there: StandIn, module: Any, method: Any) -> Any:
         answers = await there.answer(method.name, request)
         assert isinstance(answers, list)
         for each in answers:
-            yield await _sent(each, context)
+            if isinstance(each, float):
+                await asyncio.sleep(each)
+            else:
+                yield await _sent(each, context)
 
     wrap = grpc.unary_stream_rpc_method_handler if method.server_streaming else grpc.unary_unary_rpc_method_handler
     behaviour: Any = stream if method.server_streaming else unary

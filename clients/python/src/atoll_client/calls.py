@@ -77,15 +77,18 @@ class Caller:
         """Ends as the server's stream does, or goes on with it after the last token that came, if it gives any.
 
         Such a stream is opened again when it breaks off, when its token has expired, and when it ends at its greatest
-        age; `complete` ends it. What cannot be opened again for `Retry.reopen_s` is raised.
+        age; `complete` ends it. One that has no `complete` is a watch, with heartbeats: it is opened again when it is
+        silent for `Retry.silence_s`, too. What cannot be opened again for `Retry.reopen_s` is raised.
         """
         request, retry = _request(method, arguments), self._retry
         resumes = RESUME_TOKEN in request.DESCRIPTOR.fields_by_name
+        watches = resumes and COMPLETE not in method.response_type.DESCRIPTOR.fields_by_name
+        silence_s = retry.silence_s if watches else None
         failures, failing_since, renewed = 0, 0.0, False
         while True:
             opened = False
             try:
-                async with aclosing(self._open(method, request)) as responses:
+                async with aclosing(self._open(method, request, silence_s)) as responses:
                     async for response in responses:
                         opened, renewed, failures = True, False, 0
                         yield response
@@ -121,15 +124,23 @@ class Caller:
             raise self._refused(rpc_error, method, token, request_id) from rpc_error
         return response
 
-    async def _open(self, method: Method[ResponseT], request: Message) -> AsyncGenerator[ResponseT, None]:
+    async def _open(
+        self, method: Method[ResponseT], request: Message, silence_s: float | None
+    ) -> AsyncGenerator[ResponseT, None]:
         token = await self._tokens.current()
         watch: Any = self._open_channel().unary_stream(
             method.path, type(request).SerializeToString, method.response_type.FromString
         )
         call = watch(request, metadata=_metadata(token))
         try:
-            async for response in call:
+            while True:
+                async with asyncio.timeout(silence_s):
+                    response = await call.read()
+                if response is grpc.aio.EOF:
+                    return
                 yield response
+        except TimeoutError:
+            raise TryAgain(grpc.StatusCode.UNAVAILABLE, method.path, "silent, even without heartbeats") from None
         except grpc.aio.AioRpcError as rpc_error:
             raise self._refused(rpc_error, method, token) from rpc_error
         finally:

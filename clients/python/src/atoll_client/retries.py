@@ -27,6 +27,8 @@ class Retry:
     """Reasons that bring a RetryInfo and are to be waited for, too: Reason.NOT_YET_KNOWN, say."""
     reopen_s: float = 300.0
     """For how long a stream that broke off is opened again in vain."""
+    silence_s: float = 45.0
+    """A watch that brings nothing for so long, though a heartbeat is due every 15 s, is opened again."""
 
     def pause_s(self, attempt: int, error: AtollError) -> float | None:
         """After the `attempt`-th, counted from 1. None: not again."""
