@@ -50,6 +50,13 @@ NO_PATIENT = "'' = coalesce(current_setting('app.patient', true), '')"
 OWN_PATIENT = "'' = coalesce(current_setting('app.patient', true), '') OR {own}"
 
 
+def shown_with(table: str, parent: str, column: str, or_else: str = "") -> str:
+    """SQL for `shown_if`: who calls for themselves sees rows of a parent that they see. A CASE, so that of all others'
+    rows nothing is asked."""
+    found = f"SELECT FROM {parent} WHERE {parent}.chain_id = {table}.chain_id AND {parent}.id = {table}.{column}"
+    return f"CASE WHEN {NO_PATIENT} THEN true ELSE {or_else}EXISTS ({found}) END"
+
+
 def service_metadata(*, own_ids: str = "") -> MetaData:
     """Metadata of a service, with the chassis's tables in it.
 

@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.schema import SchemaItem
 
 from chassis.aliases import OWN, OWN_IDS, alias_table
-from chassis.tables import NO_PATIENT, OWN_SITES, Instant, chain_table, service_metadata
+from chassis.tables import NO_PATIENT, OWN_SITES, Instant, chain_table, service_metadata, shown_with
 
 metadata = service_metadata(own_ids=OWN)
 metadata.info["ddl"] = [OWN_IDS]
@@ -78,15 +78,6 @@ LENT_HERE = (
     "AND lent.to_site_id::text = ANY (string_to_array(current_setting('app.sites', true), ',')))"
 )
 """Who works at a site is seen there, wherever their home is."""
-OF_OWN_VISIT = (
-    "CASE WHEN {no_patient} THEN true ELSE {or_else}EXISTS (SELECT FROM visit "
-    "WHERE visit.chain_id = {table}.chain_id AND visit.id = {table}.visit_id) END"
-)
-"""Who calls for themselves sees what belongs to visits that they see. A CASE: others are not asked about each row."""
-
-
-def _of_own_visit(table: str, or_else: str = "") -> str:
-    return OF_OWN_VISIT.format(table=table, no_patient=NO_PATIENT, or_else=or_else)
 
 
 chain = chain_table("chain", metadata, _text("display_name"))
@@ -307,7 +298,7 @@ visit_status_change = chain_table(
     _text("actor"),
     _belongs_to("visit", "visit_id"),
     append_only=True,
-    shown_if=_of_own_visit("visit_status_change"),
+    shown_if=shown_with("visit_status_change", "visit", "visit_id"),
 )
 
 # What somebody saw last of a gate of a visit.
@@ -321,7 +312,7 @@ gate_record = chain_table(
     Column("at", Instant, nullable=False),
     _text("actor"),
     _belongs_to("visit", "visit_id"),
-    shown_if=_of_own_visit("gate_record"),
+    shown_if=shown_with("gate_record", "visit", "visit_id"),
 )
 
 # Why a visit went on although a gate was not passed.
@@ -337,7 +328,7 @@ gate_override = chain_table(
     _text("actor"),
     _belongs_to("visit", "visit_id"),
     append_only=True,
-    shown_if=_of_own_visit("gate_override"),
+    shown_if=shown_with("gate_override", "visit", "visit_id"),
 )
 
 # What is taken now. Rows of visits that will not take place are deleted.
@@ -358,7 +349,7 @@ allocation = chain_table(
     # What another site has taken of a resource is taken here too. It tells of no patient, and who calls for themselves
     # must see what is taken; of others' they may clear away what was held, once it is not any more.
     own_sites="true",
-    changed_by=f"({OWN_SITES}) AND {_of_own_visit('allocation', 'held_until IS NOT NULL OR ')}",
+    changed_by=f"({OWN_SITES}) AND {shown_with('allocation', 'visit', 'visit_id', 'held_until IS NOT NULL OR ')}",
 )
 
 # When a patient is somewhere, found by the exclusion constraint's index: one patient has few. Without a site, so that

@@ -5,8 +5,9 @@ from pydantic import SecretStr
 
 from chassis.ids import to_wire
 from services.billing.processor import ProcessorAccount
-from tests.integration.test_billing_cards import ACCOUNT, House, house
+from tests.integration.test_billing_cards import house
 from tests.support.billing import open_chain
+from tests.support.billing_till import ACCOUNT, House
 from tests.support.billing_walk import Walk
 from tests.support.processor import SECRET, fake_processor
 

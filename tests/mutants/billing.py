@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 PRICES = "services/billing/domain/prices"
+I_BILLING_PATIENTS = "tests/integration/test_billing_patients.py"
 PRICES_MIGRATION = "services/billing/migrations/versions/0007_prices.py"
 I_BILLING_DEPOSIT_FEES = "tests/integration/test_billing_deposit_fees.py"
 U_BILLING_CODES = "tests/unit/test_billing_codes.py"
@@ -441,4 +442,11 @@ BILLING = [
     Mutant("services/billing/store/entitlements.py", '(package_end.c.refundable_minor > literal_column("0"), _stopped.c.price_minor), else_=', '(package_end.c.refundable_minor < literal_column("0"), _stopped.c.price_minor), else_=', I_SALES, "gives_back_is"),
     Mutant("services/billing/domain/invoices.py", 'reducible = [nothing if package else amount', 'reducible = [amount', I_SALES, "never_of_a_package"),
     Mutant("services/billing/use_cases/charging.py", 'of_product(item.unit_price_at(command.quantity), command.quantity)', 'of_product(item.unit_price, command.quantity)', "tests/integration/test_billing_charging.py", "add_on"),
+    # Patients who call for themselves.
+    Mutant('services/billing/migrations/versions/0016_patients_who_call_for_themselves.py', 'OR patient_id = ANY ({OWN}))")', 'OR true)")', I_BILLING_PATIENTS, 'own_rows or just_as'),
+    Mutant('services/billing/migrations/versions/0016_patients_who_call_for_themselves.py', '|| ARRAY[own, last];', '|| ARRAY[own];', I_BILLING_PATIENTS, 'any_of_their_ids'),
+    Mutant('services/billing/migrations/versions/0016_patients_who_call_for_themselves.py', '_shown_if("patient", ELSE_OWN.format(own=f"id = ANY ({OWN})"))', 'pass', I_BILLING_PATIENTS, 'own_rows'),
+    Mutant('services/billing/migrations/versions/0016_patients_who_call_for_themselves.py', 'EXISTS (SELECT FROM {parent} WHERE {same})', 'true', I_BILLING_PATIENTS, 'own_rows or parts_of'),
+    Mutant('services/billing/migrations/versions/0016_patients_who_call_for_themselves.py', '_shown_if(table, NO_PATIENT)', 'pass', I_BILLING_PATIENTS, 'own_rows'),
+    Mutant('services/billing/rpc/estimates.py', 'if call.patient_id and request.site_id:', 'if False:', I_BILLING_PATIENTS, 'by_patient_or_course'),
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from atoll.billing.v1 import estimate_service_pb2 as pb
 from atoll.billing.v1.service_code_pb2 import ServiceCode
 from chassis.call import Call
 from chassis.db import Database
+from chassis.errors import BadRequest, Violation
 from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
@@ -57,6 +58,8 @@ class EstimateServicer:
 
     async def ListEstimates(self, request: pb.ListEstimatesRequest, call: Call) -> pb.ListEstimatesResponse:
         page, unpriced = Page.of(request, call), request.unpriced_only
+        if call.patient_id and request.site_id:  # All of a site's would be looked through for a few.
+            raise BadRequest(Violation("site_id", "OF_STAFF_ONLY", "patients ask by patient or by course"))
         found = await self._db.read(
             call,
             request,

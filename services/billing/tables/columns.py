@@ -5,9 +5,11 @@ from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Date, ForeignKeyConstraint, Integer, SmallInteger, Text, Uuid
 
+from chassis.aliases import OWN, OWN_IDS
 from chassis.tables import Instant, service_metadata
 
-metadata = service_metadata()
+metadata = service_metadata(own_ids=OWN)
+metadata.info["ddl"] = [OWN_IDS]
 
 
 def id_column(name: str = "id", *, key: bool = False, needed: bool = True) -> Column[UUID]:

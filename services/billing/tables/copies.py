@@ -4,8 +4,8 @@ from uuid import UUID
 
 from sqlalchemy import Boolean, Column, Index, Integer, Text, false
 
-from chassis.aliases import alias_table
-from chassis.tables import chain_table
+from chassis.aliases import OWN, alias_table
+from chassis.tables import NO_PATIENT, chain_table
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -59,7 +59,12 @@ served_chain.info["ddl"] = [
     f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
 ]
 
-patient = chain_table("patient", metadata, id_column(key=True))
+patient = chain_table(
+    "patient",
+    metadata,
+    id_column(key=True),
+    shown_if=f"CASE WHEN {NO_PATIENT} THEN true ELSE id = ANY ({OWN}) END",
+)
 
 # Which id of a patient is another's now; documents stay under the id that they were written with.
 patient_alias = alias_table("patient_alias", metadata)

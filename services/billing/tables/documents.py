@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.tables import chain_table
+from chassis.tables import NO_PATIENT, chain_table, shown_with
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -110,6 +110,7 @@ invoice_series = chain_table(
     metadata,
     id_column("legal_entity_id", key=True),
     Column("last_number", BigInteger, nullable=False),
+    shown_if=NO_PATIENT,
 )
 
 invoice = chain_table(
@@ -160,6 +161,7 @@ invoice_line = chain_table(
     belongs_to("invoice", "invoice_id"),
     Index("invoice_line_of_invoice_idx", "chain_id", "invoice_id"),
     append_only=True,
+    shown_if=shown_with("invoice_line", "invoice", "invoice_id"),
 )
 
 _STATUS = (
@@ -238,4 +240,5 @@ application = chain_table(
     Index("application_of_payment_idx", "chain_id", "payment_id"),
     Index("application_of_invoice_idx", "chain_id", "invoice_id"),
     append_only=True,
+    shown_if=shown_with("application", "invoice", "invoice_id"),
 )

@@ -16,7 +16,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.tables import chain_table
+from chassis.tables import chain_table, shown_with
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -83,6 +83,7 @@ estimate_line = chain_table(
     CheckConstraint("(unit_price_minor IS NULL) = (price_item_id IS NULL)", name="priced"),
     belongs_to("estimate", "estimate_id"),
     append_only=True,
+    shown_if=shown_with("estimate_line", "estimate", "estimate_id"),
 )
 
 # Until when a patient has to have an estimate, and what is still to do for it: one for a course, one for a request. It
@@ -162,6 +163,7 @@ estimate_approval = chain_table(
     belongs_to("course", "course_id"),
     Index("estimate_approval_of_course_idx", "chain_id", "course_id"),
     append_only=True,
+    shown_if=shown_with("estimate_approval", "course", "course_id"),
 )
 
 # The first bill that went so far beyond a course's estimate that the patient may dispute it.
@@ -173,6 +175,7 @@ estimate_excess = chain_table(
     instant_column("billed_at"),
     belongs_to("course", "course_id"),
     append_only=True,
+    shown_if=shown_with("estimate_excess", "course", "course_id"),
 )
 
 estimate_dispute = chain_table(

@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from chassis.tables import chain_table
+from chassis.tables import NO_PATIENT, chain_table, shown_with
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -69,6 +69,7 @@ invoice_tax = chain_table(
     minor_column("amount_minor"),
     belongs_to("invoice", "invoice_id"),
     append_only=True,
+    shown_if=shown_with("invoice_tax", "invoice", "invoice_id"),
 )
 
 # As invoice_series, for credit notes.
@@ -77,6 +78,7 @@ credit_note_series = chain_table(
     metadata,
     id_column("legal_entity_id", key=True),
     Column("last_number", BigInteger, nullable=False),
+    shown_if=NO_PATIENT,
 )
 
 credit_note = chain_table(
@@ -123,6 +125,7 @@ credit_note_line = chain_table(
     ForeignKeyConstraint(["chain_id", "charge_id"], ["invoice_line.chain_id", "invoice_line.charge_id"]),
     Index("credit_note_line_of_charge_idx", "chain_id", "charge_id"),
     append_only=True,
+    shown_if=shown_with("credit_note_line", "credit_note", "credit_note_id"),
 )
 
 # Money taken off an invoice again. `item_id` is the payment or the credit that had been applied to it.
@@ -144,6 +147,7 @@ unapplication = chain_table(
     belongs_to("credit_note", "credit_note_id"),
     Index("unapplication_of_application_idx", "chain_id", "application_id"),
     append_only=True,
+    shown_if=shown_with("unapplication", "invoice", "invoice_id"),
 )
 
 # What settles an invoice out of the patient's credit, which a credit note or the end of a package gave.
@@ -162,4 +166,5 @@ credit_use = chain_table(
     belongs_to("invoice", "invoice_id"),
     Index("credit_use_of_invoice_idx", "chain_id", "invoice_id"),
     append_only=True,
+    shown_if=shown_with("credit_use", "invoice", "invoice_id"),
 )

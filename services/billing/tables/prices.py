@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.tables import chain_table
+from chassis.tables import chain_table, shown_with
 from services.billing.tables.columns import (
     belongs_to,
     day_column,
@@ -132,4 +132,5 @@ pin = chain_table(
     belongs_to("course", "course_id"),
     ForeignKeyConstraint(["chain_id", "price_book_id"], ["publication.chain_id", "publication.price_book_id"]),
     append_only=True,
+    shown_if=shown_with("pin", "course", "course_id"),
 )
