@@ -46,15 +46,22 @@ OWN_SITES = (
 # of somebody's rows, and sort them, to find the last few.
 OWN_SUBJECT = "CASE WHEN '' = coalesce(current_setting('app.patient', true), '') THEN true ELSE {own} END"
 NO_PATIENT = "'' = coalesce(current_setting('app.patient', true), '')"
-"""Nobody who calls for themselves: what is not a patient's own, none of them sees."""
+"""Whoever calls does so for a chain, not as a patient for themselves."""
+NOT_FOR_PATIENTS = f"CASE WHEN {NO_PATIENT} THEN true ELSE false END"
+"""SQL for `shown_if`, of what is no patient's own. A CASE, for the reason above."""
 OWN_PATIENT = "'' = coalesce(current_setting('app.patient', true), '') OR {own}"
+
+
+_FOUND = (
+    "SELECT true FROM {parent} WHERE {parent}.chain_id = {table}.chain_id AND {parent}.id = {table}.{column} LIMIT 1"
+)
 
 
 def shown_with(table: str, parent: str, column: str, or_else: str = "") -> str:
     """SQL for `shown_if`: who calls for themselves sees rows of a parent that they see. A CASE, so that of all others'
-    rows nothing is asked."""
-    found = f"SELECT FROM {parent} WHERE {parent}.chain_id = {table}.chain_id AND {parent}.id = {table}.{column}"
-    return f"CASE WHEN {NO_PATIENT} THEN true ELSE {or_else}EXISTS ({found}) END"
+    rows nothing is asked; a LIMIT, since PostgreSQL would read all of what stands behind an EXISTS into a hash."""
+    found = _FOUND.format(table=table, parent=parent, column=column)
+    return f"CASE WHEN {NO_PATIENT} THEN true ELSE {or_else}({found}) END"
 
 
 def service_metadata(*, own_ids: str = "") -> MetaData:

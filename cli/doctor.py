@@ -110,15 +110,16 @@ def ports() -> str:
     except LocalError:
         pass
     else:
-        return f"the stack serves on {info.edge_url}, {info.mail_url} and {info.issuer}"
+        return f"the stack serves on {info.edge_url}, {info.mail_url}, {info.issuer} and {info.cards_url}"
     for port, what, setting in (
         (options.edge_port, "the edge", "ATOLL_PORT"),
         (options.mail_port, "the mail page", "ATOLL_MAIL_PORT"),
         (options.login_port, "the login page", "ATOLL_LOGIN_PORT"),
+        (options.cards_port, "the card processor", "ATOLL_CARDS_PORT"),
     ):
         if port:
             require_free(port, what, setting)
-    return f"{options.edge_port}, {options.mail_port} and {options.login_port} are free"
+    return f"{options.edge_port}, {options.mail_port}, {options.login_port} and {options.cards_port} are free"
 
 
 def clock() -> str:

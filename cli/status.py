@@ -48,6 +48,8 @@ def is_healthy(info: StackInfo, name: str) -> bool:
         return answers_http(f"{info.edge_url}/healthz", info.ca_file)
     if name == "mail":
         return answers_http(f"{info.mail_url}/healthz")
+    if name == "cards":
+        return answers_http(f"{info.cards_url}/healthz")
     if name == "login":
         return answers_http(f"{info.issuer}/healthz")
     if name == "nats":

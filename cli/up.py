@@ -68,6 +68,7 @@ def print_addresses(console: Console, stack: Stack) -> None:
         ("API", f"[bold cyan]{info.edge_url}[/]", "gRPC, gRPC-Web, Connect and JSON"),
         ("Mail", f"[bold cyan]{info.mail_url}[/]", "what was sent, delivered to nobody"),
         ("Login", f"[bold cyan]{info.issuer}[/]", "sign in as anybody; an OIDC issuer for front ends"),
+        ("Cards", f"[bold cyan]{info.cards_url}[/]", "a card processor that takes test cards"),
         ("Token", "TOKEN=$(./atoll token --role FRONT_DESK)", "--help names the roles"),
         ("JSON", f'curl {trust}-H "Authorization: Bearer $TOKEN" {info.edge_url}/v1/sites', ""),
         ("Calls", f"buf curl {trust}--list-methods {info.edge_url}", "by reflection"),

@@ -29,6 +29,7 @@ from cli.sample.chain import SampleChain, SampleSite, load_chain
 from cli.sample.consents import load_documents, sign_documents
 from cli.sample.courses import Booked, Staff, book
 from cli.sample.patients import COUNT, write_patients
+from deploy.local.cards.accounts import take_cards
 from deploy.local.home import Home, StackInfo
 from deploy.local.stack import Stack
 
@@ -136,3 +137,4 @@ class Sample:
     def _remember(self, chain_id: str, sites: Mapping[str, str]) -> None:
         remembered = {"chain_id": chain_id, "opened": self.today.isoformat(), "sites": sites}
         self.home.sites_file.write_text(json.dumps(remembered, indent=2))
+        take_cards(self.home, self.info.cards_url)

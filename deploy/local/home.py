@@ -59,6 +59,16 @@ class Home:
         """Of the development authority, and what it issued."""
         return self.folder / "tls"
 
+    @property
+    def cards(self) -> Path:
+        """Keys and books of the card processor: see deploy/local/cards."""
+        return self.folder / "cards"
+
+    @property
+    def card_accounts(self) -> Path:
+        """What billing is told of the accounts there: ATOLL_PROCESSORS_FILE."""
+        return self.folder / "card-accounts.json"
+
     def make_keys(self) -> None:
         """On first use, so that what is encrypted with them outlives a restart of the stack."""
         for path in (self.document_keys, self.message_keys):
@@ -134,6 +144,8 @@ class StackInfo:
     """As the server's administrator."""
     nats_url: str
     nats_monitor_url: str
+    cards_url: str
+    """Of the card processor, and of its page."""
     issuer: str
     """Its name, which is the address of the login page."""
     services: Mapping[str, ServiceInfo]

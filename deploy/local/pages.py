@@ -1,7 +1,9 @@
 """What the pages of the local stack share: small answers over HTTP, to this machine only."""
 
 import json
+import re
 from collections.abc import Mapping
+from email.message import Message
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -10,6 +12,8 @@ from jinja2 import Environment, FileSystemLoader
 
 from deploy.local.process import HOST
 
+OURS = re.compile(r"(localhost|127\.0\.0\.1)(:\d+)?")
+"""Hosts and, after http://, origins of this machine: a page elsewhere that was given its address gets no further."""
 PAGES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
 
 
@@ -45,3 +49,15 @@ class Pages(BaseHTTPRequestHandler):
 def open_pages(port: int, pages: type[Pages], **attributes: object) -> ThreadingHTTPServer:
     """`attributes` are what each of its pages finds as its own."""
     return ThreadingHTTPServer((HOST, port), type("Handler", (pages,), attributes))
+
+
+def is_ours(headers: Message) -> bool:
+    """Whether it was asked for by a name of this machine: not by one that somebody else has pointed here."""
+    return OURS.fullmatch(headers.get("Host", "")) is not None
+
+
+def shared(headers: Message) -> dict[str, str]:
+    """What lets pages of this machine read the answer."""
+    origin = headers.get("Origin", "")
+    ours = OURS.fullmatch(origin.partition("://")[2])
+    return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if ours else {})}

@@ -37,6 +37,9 @@ class Surroundings:
     patients_address: str
     document_keys: Path
     message_keys: Path
+    card_accounts: Path
+    webhook_port: int
+    """Where the card processor tells billing what came of payments."""
     clock: Path | None = None
     authority: Authority | None = None
     """Signs what services show to each other. None: they speak in the clear."""
@@ -69,6 +72,8 @@ class Surroundings:
         return {
             "ATOLL_PATIENTS_ADDRESS": self.patients_address,
             "ATOLL_DOCUMENT_KEYS_FILE": str(self.document_keys),
+            "ATOLL_PROCESSORS_FILE": str(self.card_accounts),
+            "ATOLL_WEBHOOK_LISTEN": f"{HOST}:{self.webhook_port}",
         }
 
     def of_notifications(self) -> dict[str, str]:

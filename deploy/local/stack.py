@@ -1,4 +1,4 @@
-"""The whole system on one machine: PostgreSQL, NATS, mail, a login page, Envoy, four services, each its own process.
+"""The whole system on one machine: PostgreSQL, NATS, mail, a login page, cards, Envoy, four services, each a process.
 
     async with Stack(Options.anywhere(folder)) as stack:
         stack.info.edge_url
@@ -19,6 +19,8 @@ import psutil
 from chassis.provision import DatabaseUrls, provision
 from deploy.envoy.config import Edge, Limits, Rate, Service
 from deploy.local import envoy, mail, nats, postgres, services
+from deploy.local.cards.accounts import ACCOUNT, take_cards
+from deploy.local.cards.program import cards
 from deploy.local.certificates import Authority
 from deploy.local.home import Home, Lock, ProcessInfo, ServiceInfo, StackInfo, wait_for_leftovers
 from deploy.local.login.program import login
@@ -26,7 +28,7 @@ from deploy.local.process import HOST, ROOT, LocalError, free_ports, require_fre
 from deploy.local.services import SERVICES, ServicePorts, Surroundings
 from deploy.local.supervisor import Report, State, Supervisor, together
 
-EDGE_PORT, MAIL_PORT, LOGIN_PORT = 8080, 8025, 8090
+EDGE_PORT, MAIL_PORT, LOGIN_PORT, CARDS_PORT = 8080, 8025, 8090, 8095
 LIMITS = Limits(caller=Rate(2_000, 10_000), address=Rate(20_000, 40_000))
 """Everybody here has one address, and programs of one subject load samples and measure: a person needs far less."""
 IMAGE = ROOT / "gen" / "image.binpb"
@@ -39,6 +41,7 @@ class Options:
     """None: any free one."""
     mail_port: int | None = None
     login_port: int | None = None
+    cards_port: int | None = None
     clock: Path | None = None
     """A file that drives business time in all services; see chassis.clock."""
     postgres_url: str | None = None
@@ -55,6 +58,7 @@ class Options:
             edge_port=_port("ATOLL_PORT", EDGE_PORT),
             mail_port=_port("ATOLL_MAIL_PORT", MAIL_PORT),
             login_port=_port("ATOLL_LOGIN_PORT", LOGIN_PORT),
+            cards_port=_port("ATOLL_CARDS_PORT", CARDS_PORT),
             postgres_url=os.environ.get("ATOLL_POSTGRES_URL") or None,
             nats_url=os.environ.get("ATOLL_NATS_URL") or None,
         )
@@ -70,6 +74,8 @@ class Ports:
     edge: int
     mail: int
     login: int
+    cards: int
+    webhooks: int
     smtp: int
     envoy_admin: int
     nats: int
@@ -78,11 +84,11 @@ class Ports:
 
     @classmethod
     def choose(cls, options: Options) -> "Ports":
-        edge, page, login, smtp, admin, events, monitor, *rest = free_ports(7 + 3 * len(options.services))
+        edge, page, login, cards, hooks, smtp, admin, events, monitor, *rest = free_ports(9 + 3 * len(options.services))
         threes = (ServicePorts(*rest[start : start + 3]) for start in range(0, len(rest), 3))
         named = dict(zip(options.services, threes, strict=True))
         chosen = options.edge_port or edge, options.mail_port or page, options.login_port or login
-        return cls(*chosen, smtp, admin, events, monitor, named)
+        return cls(*chosen, options.cards_port or cards, hooks, smtp, admin, events, monitor, named)
 
 
 class Stack:
@@ -99,7 +105,13 @@ class Stack:
     def names(self) -> list[str]:
         """Of its processes, in the order of start."""
         embedded = (("postgres", self.options.postgres_url), ("nats", self.options.nats_url))
-        return [name for name, url in embedded if url is None] + ["mail", "login", "envoy", *self.options.services]
+        return [name for name, url in embedded if url is None] + [
+            "mail",
+            "login",
+            "cards",
+            "envoy",
+            *self.options.services,
+        ]
 
     async def __aenter__(self) -> "Stack":
         try:
@@ -124,6 +136,7 @@ class Stack:
         databases: dict[str, DatabaseUrls] = {}
         await together(self._make_databases(server_url, databases), self._start_others(ports))
         self.info = _describe(options, ports, server_url, nats_url, databases)
+        take_cards(home, self.info.cards_url)
         around = Surroundings(
             nats_url=nats_url,
             issuer=home.issuer.name,
@@ -133,6 +146,8 @@ class Stack:
             patients_address=self.info.services["patients"].address if "patients" in self.info.services else "",
             document_keys=home.document_keys,
             message_keys=home.message_keys,
+            card_accounts=home.card_accounts,
+            webhook_port=ports.webhooks,
             clock=options.clock,
             authority=self._authority,
         )
@@ -160,6 +175,8 @@ class Stack:
             require_free(options.mail_port, "the mail page", "ATOLL_MAIL_PORT")
         if options.login_port:
             require_free(options.login_port, "the login page", "ATOLL_LOGIN_PORT")
+        if options.cards_port:
+            require_free(options.cards_port, "the card processor", "ATOLL_CARDS_PORT")
         for name in (*self.names, "migrate", "access"):
             log = home.logs / f"{name}.log"
             if log.exists():
@@ -178,16 +195,18 @@ class Stack:
         return postgres.postgres_url(self.home.postgres_data)
 
     async def _start_others(self, ports: Ports) -> None:
-        """NATS, the mail sink, the login page and the edge."""
+        """NATS, the mail sink, the login page, the card processor and the edge."""
         home, supervisor = self.home, self._supervisor
         if self.options.nats_url is None:
             program = nats.nats(home.folder / "nats", ports.nats, ports.nats_monitor)
             await supervisor.launch(program, rank=2, port=ports.nats)
         edge_url = _url(ports.edge, tls=self.options.tls)
         ca_file = self._authority.ca_file if self._authority else None
+        webhooks = f"{_url(ports.webhooks)}/v1/processorWebhooks/{ACCOUNT}"
         await together(
             supervisor.launch(mail.mail(home.mail, ports.smtp, ports.mail), rank=2, port=ports.mail),
             supervisor.launch(login(home.folder, ports.login, edge_url, ca_file), rank=2, port=ports.login),
+            supervisor.launch(cards(home.cards, ports.cards, webhooks), rank=2, port=ports.cards),
         )
         folder, (certificate, inside) = home.folder / "envoy", envoy.shown_by(self._authority)
         edge = Edge(
@@ -242,6 +261,7 @@ def _describe(
         postgres_url=server_url,
         nats_url=nats_url,
         nats_monitor_url=_url(ports.nats_monitor),
+        cards_url=_url(ports.cards),
         issuer=options.home.issuer.name,
         clock=str(options.clock) if options.clock else None,
         ca_file=str(Authority.open(options.home.certificates).ca_file) if options.tls else None,

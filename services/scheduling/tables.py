@@ -26,7 +26,7 @@ from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.schema import SchemaItem
 
 from chassis.aliases import OWN, OWN_IDS, alias_table
-from chassis.tables import NO_PATIENT, OWN_SITES, Instant, chain_table, service_metadata, shown_with
+from chassis.tables import NOT_FOR_PATIENTS, OWN_SITES, Instant, chain_table, service_metadata, shown_with
 
 metadata = service_metadata(own_ids=OWN)
 metadata.info["ddl"] = [OWN_IDS]
@@ -215,7 +215,7 @@ patient_merge = chain_table(
     Column("survivor_id", Uuid),  # None: it was taken back.
     Column("at", Instant, nullable=False),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 
 # While it is pausing, no treatment of the course that it names begins; without one, none of the patient's.
@@ -466,7 +466,7 @@ site_change = chain_table(
     Column("recorded_at", Instant, nullable=False, server_default=func.now()),
     Index("site_change_recorded_at_idx", "recorded_at"),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
     kept=CHANGES_KEPT,
     aged_by="recorded_at",
 )

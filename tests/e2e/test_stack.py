@@ -35,7 +35,7 @@ from deploy.local.services import SERVICES
 from deploy.local.stack import Options, Stack
 from deploy.local.supervisor import State
 
-PROCESSES = ["postgres", "nats", "mail", "login", "envoy", *SERVICES]
+PROCESSES = ["postgres", "nats", "mail", "login", "cards", "envoy", *SERVICES]
 TOGETHER_MAX = 1_000_000_000
 COURSE = "/v1/courses/course_01h455vb4pex5vsknk084sn02q"
 
@@ -77,8 +77,8 @@ async def test_it_serves_from_nothing(start: Start) -> None:
 
 async def test_it_starts_the_database_then_the_events_then_the_edge_then_the_services(start: Start) -> None:
     ready = start.ready
-    assert [ready[:2], sorted(ready[2:4]), ready[4:5]] == [["postgres", "nats"], ["login", "mail"], ["envoy"]]
-    assert set(ready[5:]) == set(SERVICES)
+    assert [ready[:2], sorted(ready[2:5]), ready[5:6]] == [["postgres", "nats"], ["cards", "login", "mail"], ["envoy"]]
+    assert set(ready[6:]) == set(SERVICES)
 
 
 async def test_all_processes_together_stay_small(stack: Stack) -> None:

@@ -299,6 +299,7 @@ async def test_whoever_works_at_the_clinic_may_do_what_they_could(till: Till) ->
 OF_THE_CHAIN = frozenset(
     {
         "diagnosis_code",
+        "document_work",
         "legal_entity",
         "legal_entity_billing",
         "package",
@@ -316,7 +317,7 @@ OF_THE_CHAIN = frozenset(
         "visit_type",
     }
 )
-"""What a chain treats by and for what money; ids of patients that were merged."""
+"""What a chain treats by and for what money; which documents are to be written; ids of patients that were merged."""
 CHASSIS = frozenset({"audit", "dead_letter", "idempotency", "inbox", "outbox"})
 NO_ROW_SEEN = frozenset({"audit_seal", "served_chain", "package_chain"})
 

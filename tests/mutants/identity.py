@@ -15,7 +15,7 @@ IDENTITY = [
     Mutant(FLOW, '        if (form.get("client_id"), form.get("redirect_uri")) != (asked.client_id, asked.redirect_uri):', "        if False:", LOGIN, "made_for"),
     Mutant(FLOW, 'if challenge_of(form.get("code_verifier", "")) != asked.challenge:', "if False:", LOGIN, "made_for"),
     Mutant(PEOPLE, "if role in STAFF_ROLES]", "]", LOGIN, "not_offered"),
-    Mutant(PAGE, 'ours = OURS.fullmatch(self.headers.get("Host", "")) is not None', "ours = True", LOGIN, "of_elsewhere"),
-    Mutant(PAGE, 'ours = OURS.fullmatch(origin.partition("://")[2])', "ours = True", LOGIN, "others_may_not"),
+    Mutant(PAGE, "ours = is_ours(self.headers)", "ours = True", LOGIN, "of_elsewhere"),
+    Mutant("deploy/local/pages.py", 'ours = OURS.fullmatch(origin.partition("://")[2])', "ours = True", LOGIN, "others_may_not"),
     Mutant("deploy/local/issuer.py", 'if os.environ.get("ATOLL_MODE") == "production":', "if False:", LOGIN, "in_production"),
 ]  # fmt: skip

@@ -38,8 +38,6 @@ class Known(Processors):
         super().__init__({})
 
     def give(self, name: str, account: ProcessorAccount) -> None:
-        self.__dict__.pop("_of_chain", None)
-        self.__dict__.pop("chains", None)
         self._made.clear()
         self._accounts = {name: account}
 

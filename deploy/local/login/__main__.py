@@ -1,6 +1,5 @@
 """`python -m deploy.local.login HOME PORT EDGE_URL`; runs until SIGTERM, and not at all in production mode."""
 
-import re
 import sys
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -11,12 +10,10 @@ from deploy.local.home import Home
 from deploy.local.issuer import Issuer
 from deploy.local.login.people import STAFF_ROLES, People
 from deploy.local.login.protocol import Asked, Codes, Refused, Untrusted, discovery
-from deploy.local.pages import Pages, open_pages
+from deploy.local.pages import Pages, is_ours, open_pages, shared
 from deploy.local.process import LocalError
 
 BODY_MAX = 64 << 10
-OURS = re.compile(r"(localhost|127\.0\.0\.1)(:\d+)?")
-"""Hosts and, after http://, origins of this machine: a page elsewhere that was given its address gets no further."""
 HERE = "http://localhost:* http://127.0.0.1:* https://localhost:* https://127.0.0.1:*"
 FIRST_SEARCH = "sample"
 """Finds some of the sample's patients."""
@@ -37,7 +34,7 @@ class LoginPages(Pages):
         elif path == "/.well-known/openid-configuration":
             self._answer_pages(discovery(self.issuer.name))
         elif path == "/jwks.json":
-            self.answer("application/json", self.issuer.jwks.read_text(), headers=self._shared())
+            self.answer("application/json", self.issuer.jwks.read_text(), headers=shared(self.headers))
         elif path == "/authorize":
             self._authorize(None)
         elif path == "/":
@@ -62,7 +59,7 @@ class LoginPages(Pages):
     def do_OPTIONS(self) -> None:
         """A page's browser asks before the page may."""
         methods = {"Access-Control-Allow-Methods": "GET, POST", "Access-Control-Allow-Headers": "content-type"}
-        self.answer("text/plain", "", headers=self._shared() | methods)
+        self.answer("text/plain", "", headers=shared(self.headers) | methods)
 
     def _authorize(self, form: Mapping[str, list[str]] | None) -> None:
         """The page; or, once it was sent, back to the client."""
@@ -111,7 +108,7 @@ class LoginPages(Pages):
         self.answer("text/plain", "", HTTPStatus.SEE_OTHER, {"Location": target, "Cache-Control": "no-store"})
 
     def _exchange(self, form: Mapping[str, str]) -> None:
-        headers = {**self._shared(), "Cache-Control": "no-store"}
+        headers = {**shared(self.headers), "Cache-Control": "no-store"}
         try:
             self.answer_json(self.codes.exchange(form, self.issuer), headers=headers)
         except Refused as error:
@@ -125,19 +122,13 @@ class LoginPages(Pages):
         return parse_qs(self.rfile.read(int(length)).decode(errors="replace"))
 
     def _is_ours(self) -> bool:
-        ours = OURS.fullmatch(self.headers.get("Host", "")) is not None
+        ours = is_ours(self.headers)
         if not ours:
             self.answer("text/plain", "for this machine only", HTTPStatus.FORBIDDEN)
         return ours
 
     def _answer_pages(self, content: object) -> None:
-        self.answer_json(content, headers=self._shared())
-
-    def _shared(self) -> dict[str, str]:
-        """What lets pages of this machine read the answer."""
-        origin = self.headers.get("Origin", "")
-        ours = OURS.fullmatch(origin.partition("://")[2])
-        return {"Vary": "Origin", **({"Access-Control-Allow-Origin": origin} if ours else {})}
+        self.answer_json(content, headers=shared(self.headers))
 
 
 def main() -> None:

@@ -6,12 +6,12 @@ Nothing here is asked inside a transaction. What is asked is committed before, a
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 from uuid import UUID
 
 import structlog
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel, SecretStr, TypeAdapter
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.ids import from_wire, to_wire
@@ -126,48 +126,95 @@ class ProcessorAccount(BaseModel):
     """None: Stripe's own."""
 
 
+Accounts = dict[str, ProcessorAccount]
+ACCOUNTS = TypeAdapter(Accounts)
+
+
 class ProcessorSettings(BaseSettings):
     """Told by the environment beside what every service is: secrets are in no table."""
 
     model_config = SettingsConfigDict(env_prefix="ATOLL_", frozen=True)
 
-    processors: dict[str, ProcessorAccount] = {}
+    mode: Literal["production", "development"] = "production"
+    processors: Accounts = {}
     """By name, as JSON. The name stands in the address of the account's webhooks: /v1/processorWebhooks/<name>."""
+    processors_file: Path | None = None
+    """Further accounts, as JSON in a file, which is read anew when it has changed."""
     webhook_listen: str = ""
     """host:port for webhooks, over HTTP. Empty: none are listened for."""
 
 
-class Processors:
-    """The accounts. A processor's library is loaded when the first is asked for."""
+class PlainProcessor(ValueError):
+    """A processor would be asked, and shown the secret key, without TLS."""
 
-    def __init__(self, accounts: Mapping[str, ProcessorAccount]) -> None:
-        self._accounts, self._made = accounts, dict[str, Processor]()
+
+def checked(accounts: Accounts, mode: str) -> Accounts:
+    """In production nothing stands in for a processor."""
+    for account in accounts.values():
+        if mode == "production" and account.api_url and not account.api_url.startswith("https://"):
+            raise PlainProcessor("in production mode a card processor is asked over https only: api_url")
+    return accounts
+
+
+class AccountsFile:
+    """Accounts in a file. One that cannot be read, or that holds what is refused, changes nothing."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self._path, self._mode, self._seen = path, mode, 0
+        self.accounts: Accounts = {}
+
+    def changed(self) -> bool:
+        """Whether they are others than they were; looks at the file's time."""
+        try:
+            if (seen := self._path.stat().st_mtime_ns) == self._seen:
+                return False
+            self._seen = seen
+            self.accounts = checked(ACCOUNTS.validate_json(self._path.read_bytes()), self._mode)
+        except (OSError, ValueError) as error:
+            log.error("processors.unreadable", error=type(error).__name__)
+            return False
+        return True
+
+
+class Processors:
+    """The accounts: those that are given, and those of a file, as they are now. A processor's library is loaded when
+    the first is asked for."""
+
+    def __init__(self, accounts: Mapping[str, ProcessorAccount], file: AccountsFile | None = None) -> None:
+        self._given, self._accounts, self._file = accounts, accounts, file
+        self._made = dict[str, Processor]()
+
+    @classmethod
+    def told(cls, settings: ProcessorSettings) -> "Processors":
+        file = AccountsFile(settings.processors_file, settings.mode) if settings.processors_file else None
+        return cls(checked(settings.processors, settings.mode), file)
 
     def account_of(self, chain_id: UUID, site: Site) -> str | None:
         """The site's own, else its legal entity's."""
-        mine = self._of_chain.get(chain_id, {})
+        chain = to_wire("chain", chain_id)
+        mine = {name: account for name, account in self._now.items() if account.chain_id == chain}
         site_id, legal_entity_id = to_wire("site", site.id), to_wire("legalentity", site.legal_entity_id)
         own = (name for name, account in mine.items() if site_id in account.site_ids)
         shared = (name for name, account in mine.items() if legal_entity_id in account.legal_entity_ids)
         return next(own, None) or next(shared, None)
 
-    @cached_property
-    def _of_chain(self) -> Mapping[UUID, Mapping[str, ProcessorAccount]]:
-        found = dict[UUID, dict[str, ProcessorAccount]]()
-        for name, account in self._accounts.items():
-            found.setdefault(from_wire("chain", account.chain_id), {})[name] = account
-        return found
+    @property
+    def _now(self) -> Mapping[str, ProcessorAccount]:
+        if self._file and self._file.changed():
+            self._accounts = {**self._given, **self._file.accounts}
+            self._made.clear()
+        return self._accounts
 
-    @cached_property
+    @property
     def chains(self) -> frozenset[UUID]:
-        return frozenset(from_wire("chain", account.chain_id) for account in self._accounts.values())
+        return frozenset(from_wire("chain", account.chain_id) for account in self._now.values())
 
     def chain_of(self, name: str) -> UUID | None:
-        return from_wire("chain", self._accounts[name].chain_id) if name in self._accounts else None
+        return from_wire("chain", self._now[name].chain_id) if name in self._now else None
 
     def __getitem__(self, name: str) -> Processor:
         """One that no settings tell of any more is away until they do."""
-        if name not in self._accounts:
+        if name not in self._now:
             log.error("processor.unknown_account", account=name)
             raise Away()
         if name not in self._made:
@@ -177,4 +224,4 @@ class Processors:
         return self._made[name]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._accounts
+        return name in self._now

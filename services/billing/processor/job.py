@@ -17,10 +17,10 @@ POLL_S = 1.0
 
 async def ask_processors(db: Database, settings: Settings, clock: Clock) -> None:
     """Until cancelled. Without an account there is nothing to do, ever."""
-    accounts = ProcessorSettings().processors
-    if not accounts:
+    told = ProcessorSettings()
+    if not told.processors and not told.processors_file:
         await asyncio.Event().wait()
-    processors = Processors(accounts)
+    processors = Processors.told(told)
     while True:
         try:
             while await Asking(db, processors, clock()).look():

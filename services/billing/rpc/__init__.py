@@ -56,7 +56,7 @@ from services.billing.settings import DOCUMENT_KEYS
 def servicers(db: Database, keys: KeyRing | None = None) -> Mapping[ServiceDescriptor, object]:
     """With the card processors that the environment tells of; and the keys, unless others are given."""
     told = ProcessorSettings()
-    processors = Processors(told.processors)
+    processors = Processors.told(told)
     return servicers_with(db, processors, Listener(db, processors, utc_now, told.webhook_listen), keys)
 
 

@@ -5,7 +5,7 @@ No card number is ever here: cards are the processor's tokens.
 
 from sqlalchemy import Boolean, CheckConstraint, Column, Date, Index, SmallInteger, Text, UniqueConstraint
 
-from chassis.tables import NO_PATIENT, chain_table
+from chassis.tables import NOT_FOR_PATIENTS, chain_table
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -96,7 +96,7 @@ processor_event = chain_table(
     number_column("tries"),
     instant_column("received_at"),
     instant_column("look_at", needed=False),  # When it is to be applied, in real time. None: it was.
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 Index(
     "processor_event_look_idx",
@@ -142,7 +142,7 @@ payout = chain_table(
     instant_column("recorded_at"),
     UniqueConstraint("chain_id", "account", "processor_id"),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 
 # What a payout is made of; what matches no document of ours has no site.
@@ -163,7 +163,7 @@ payout_line = chain_table(
     belongs_to("payout", "payout_id"),
     Index("payout_line_of_payout_idx", "chain_id", "payout_id", "id"),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 
 # A line that matches no document, and the adjustment that somebody posted for it.
@@ -178,7 +178,7 @@ payout_line_settlement = chain_table(
     belongs_to("payout_line", "line_id"),
     belongs_to("entry", "entry_id"),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 
 # What of a payout is one site's: what its entry is posted for.
@@ -193,5 +193,5 @@ payout_share = chain_table(
     UniqueConstraint("chain_id", "payout_id", "site_id"),
     belongs_to("payout", "payout_id"),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )

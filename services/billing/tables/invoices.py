@@ -15,7 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from chassis.tables import NO_PATIENT, chain_table, shown_with
+from chassis.tables import NOT_FOR_PATIENTS, chain_table, shown_with
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -78,7 +78,7 @@ credit_note_series = chain_table(
     metadata,
     id_column("legal_entity_id", key=True),
     Column("last_number", BigInteger, nullable=False),
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 
 credit_note = chain_table(

@@ -2,7 +2,7 @@
 
 from sqlalchemy import CheckConstraint, Column, Index, SmallInteger, Text, UniqueConstraint
 
-from chassis.tables import NO_PATIENT, chain_table
+from chassis.tables import NOT_FOR_PATIENTS, chain_table
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -71,7 +71,7 @@ period = chain_table(
     UniqueConstraint("chain_id", "legal_entity_id", "last_date"),
     Index("period_of_legal_entity_idx", "chain_id", "legal_entity_id", "end_at"),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 
 # All that was posted until a period's end.
@@ -88,7 +88,7 @@ period_balance = chain_table(
     CheckConstraint("debit_minor >= 0 AND credit_minor >= 0", name="sides"),
     belongs_to("period", "period_id"),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 
 # Why an entry was posted by hand.
@@ -101,7 +101,7 @@ adjustment = chain_table(
     text_column("posted_by"),
     belongs_to("site", "site_id"),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 
 entry = chain_table(
@@ -145,6 +145,6 @@ posting = chain_table(
         postgresql_include=["site_id", "account", "currency", "item_code", "amount_minor"],
     ),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 posting.info["ddl"] = [_BALANCES, *(_BALANCES_TRIGGER.format(table=table) for table in ("entry", "posting"))]

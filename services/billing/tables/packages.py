@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from chassis.tables import NO_PATIENT, OWN_SITES, chain_table
+from chassis.tables import NOT_FOR_PATIENTS, OWN_SITES, chain_table
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -325,7 +325,7 @@ settlement_item = chain_table(
     belongs_to("redemption", "redemption_id"),
     belongs_to("settlement", "settlement_id"),
     own_sites=_EITHER_SITE,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 Index(
     "settlement_item_open_idx",
@@ -351,7 +351,7 @@ settlement = chain_table(
     instant_column("settled_at"),
     own_sites=_EITHER_SITE,
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 
 # The chains that ever sold a package. The job that ends them works for all: it looks here as the call of no chain, and

@@ -5,7 +5,7 @@ How much of a payment is where stands in its open item: what is left of it, what
 
 from sqlalchemy import CheckConstraint, Column, Date, Index, SmallInteger, Text, UniqueConstraint
 
-from chassis.tables import NO_PATIENT, chain_table
+from chassis.tables import NOT_FOR_PATIENTS, chain_table
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -29,7 +29,7 @@ taken_reference = chain_table(
     id_column("payer_id", key=True),  # Of a cheque its patient, since theirs are numbered alike; else nobody's.
     id_column("payment_id"),
     Index("taken_reference_of_payment_idx", "chain_id", "payment_id"),
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )
 
 reversal = chain_table(
@@ -172,5 +172,5 @@ cash_count = chain_table(
     UniqueConstraint("chain_id", "site_id", "business_date", "currency", name="cash_is_counted_once"),
     belongs_to("site", "site_id"),
     append_only=True,
-    shown_if=NO_PATIENT,
+    shown_if=NOT_FOR_PATIENTS,
 )

@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, Column, Index, Integer, LargeBinary, Text, UniqueConstraint, func
 from sqlalchemy.dialects.postgresql import JSONB
 
-from chassis.tables import NO_PATIENT, Instant, chain_table
+from chassis.tables import Instant, chain_table
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -45,7 +45,6 @@ document_work = chain_table(
     Column("last_error", Text, nullable=False, server_default=""),
     belongs_to("document_order", "document_id"),
     Index("document_work_next_idx", "chain_id", "not_before"),
-    shown_if=NO_PATIENT,
 )
 
 # Encrypted: `chassis.keyring`. Never changed, and not destroyed before `keep_until`.

@@ -24,8 +24,8 @@ OWN_PATIENT = f"{NO_PATIENT} OR patient_id = ANY ((SELECT own_ids())::uuid[])"
 OWN_SUBJECT = f"CASE WHEN {NO_PATIENT} THEN true ELSE subject_id = ANY ((SELECT own_ids())::uuid[]) END"
 OWN_SITES = """\
 '*' = current_setting('app.sites', true) OR site_id::text = ANY (string_to_array(current_setting('app.sites', true), ','))"""
-OWN_VISIT = f"""\
-CASE WHEN {NO_PATIENT} THEN true ELSE {{or_else}}EXISTS (SELECT FROM visit WHERE visit.chain_id = {{table}}.chain_id AND visit.id = {{table}}.visit_id) END"""
+OWN_VISIT = """\
+CASE WHEN {no_patient} THEN true ELSE {or_else}(SELECT true FROM visit WHERE visit.chain_id = {table}.chain_id AND visit.id = {table}.visit_id LIMIT 1) END"""
 
 
 def upgrade() -> None:
@@ -34,10 +34,10 @@ def upgrade() -> None:
         op.execute(f"ALTER POLICY own_patient ON {table} USING ({OWN_PATIENT})")
     op.execute(f"ALTER POLICY own_subject ON audit_subject USING ({OWN_SUBJECT})")
     for table in ("visit_status_change", "gate_record", "gate_override"):
-        _shown_if(table, OWN_VISIT.format(table=table, or_else=""))
+        _shown_if(table, OWN_VISIT.format(no_patient=NO_PATIENT, table=table, or_else=""))
     for table in ("site_change", "patient_merge"):
-        _shown_if(table, NO_PATIENT)
-    held = OWN_VISIT.format(table="allocation", or_else="held_until IS NOT NULL OR ")
+        _shown_if(table, f"CASE WHEN {NO_PATIENT} THEN true ELSE false END")
+    held = OWN_VISIT.format(no_patient=NO_PATIENT, table="allocation", or_else="held_until IS NOT NULL OR ")
     for policy in ("changed_by", "deleted_by"):
         op.execute(f"ALTER POLICY {policy} ON allocation USING (({OWN_SITES}) AND {held})")
 
