@@ -37,7 +37,12 @@ def build(stack: StackInfo) -> None:
 
 def settings(stack: StackInfo) -> dict[str, str]:
     """What examples/booking-web/src/settings.ts reads."""
-    return {"VITE_API_URL": stack.edge_url, "VITE_ISSUER_URL": stack.issuer}
+    return {
+        "VITE_API_URL": stack.edge_url,
+        "VITE_ISSUER_URL": stack.issuer,
+        "VITE_PROCESSOR_URL": stack.cards_url,
+        "VITE_PROCESSOR_KEY": stack.cards_key,
+    }
 
 
 if __name__ == "__main__":

@@ -146,6 +146,8 @@ class StackInfo:
     nats_monitor_url: str
     cards_url: str
     """Of the card processor, and of its page."""
+    cards_key: str
+    """Its publishable key."""
     issuer: str
     """Its name, which is the address of the login page."""
     services: Mapping[str, ServiceInfo]

@@ -20,6 +20,7 @@ from chassis.provision import DatabaseUrls, provision
 from deploy.envoy.config import Edge, Limits, Rate, Service
 from deploy.local import envoy, mail, nats, postgres, services
 from deploy.local.cards.accounts import ACCOUNT, take_cards
+from deploy.local.cards.keys import CardKeys
 from deploy.local.cards.program import cards
 from deploy.local.certificates import Authority
 from deploy.local.home import Home, Lock, ProcessInfo, ServiceInfo, StackInfo, wait_for_leftovers
@@ -262,6 +263,7 @@ def _describe(
         nats_url=nats_url,
         nats_monitor_url=_url(ports.nats_monitor),
         cards_url=_url(ports.cards),
+        cards_key=CardKeys.of(options.home.cards).publishable,
         issuer=options.home.issuer.name,
         clock=str(options.clock) if options.clock else None,
         ca_file=str(Authority.open(options.home.certificates).ca_file) if options.tls else None,

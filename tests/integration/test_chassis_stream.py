@@ -56,6 +56,12 @@ async def test_a_stream_delivers_what_its_handler_yields_and_ends_well(notes: Ru
     assert NoteServicer.closed == [to_wire("site", SITE)]
 
 
+async def test_a_stream_tells_a_patient_nothing_that_is_for_staff_only(notes: Running) -> None:
+    patient = notes.token("ROLE_PATIENT", patient=to_wire("patient", new_id()))
+    said = [[(each.note.title, each.note.remark) async for each in watch(notes, 1, token)] for token in (None, patient)]
+    assert said == [[("0", "for staff")], [("0", "")]]
+
+
 async def test_a_stream_delivers_each_message_when_it_is_there(notes: Running) -> None:
     stream = watch(notes, 2, pause_ms=60_000)
     assert (await asyncio.wait_for(stream.read(), timeout=5)).note.title == "0"

@@ -23,6 +23,7 @@ VALUES, PROPERTIES = "tests/unit/test_chassis_values.py", "tests/property/test_c
 RULES, BREAKING = "tests/unit/test_chassis_rules.py", "tests/unit/test_chassis_breaking.py"
 TENANCY = "tests/integration/test_chassis_tenancy.py"
 SUBJECTS = "tests/integration/test_chassis_subjects.py"
+HIDDEN = "tests/unit/test_chassis_hidden.py"
 REASONS = "tests/contract/test_reasons.py"
 
 CHASSIS = [
@@ -61,6 +62,12 @@ CHASSIS = [
     Mutant("chassis/client.py", '("grpc.ssl_target_name_override", name)] if name', '("grpc.ssl_target_name_override", "notes")] if name', TLS, "not_who_it_should_be"),
     Mutant("chassis/settings.py", "if self.production and not (any(given) or self.tls_elsewhere):", "if False:", VALUES, "in_the_clear"),
     Mutant("chassis/settings.py", "if any(given) and not all(given):", "if False:", VALUES, "part_of_a_certificate"),
+    Mutant("chassis/endpoint.py", "return answer if call.patient_id is None else for_patient(answer)", "return answer", "tests/integration/test_scheduling_patients.py", "own_affair"),
+    Mutant("chassis/endpoint.py", "return answer if call.patient_id is None else", "return", "tests/integration/test_scheduling_patients.py", "own_affair"),
+    Mutant("chassis/endpoint.py", "message if call.patient_id is None else for_patient(message)", "message", STREAM, "for_staff_only"),
+    Mutant("chassis/hidden.py", "                for inner in _messages(field, value):\n                    for_patient(inner)\n", "                pass\n", HIDDEN),
+    Mutant("chassis/hidden.py", "                waiting.append(field.message_type)\n", "", HIDDEN),
+    Mutant("chassis/hidden.py", "    else:\n        yield from value\n", "", HIDDEN, "several"),
     # In time.
     Mutant("chassis/endpoint.py", "            request, call, _ = await self._open(raw, context, ids)\n", "            _work_seconds = 0\n", STREAM, "deadline"),
     Mutant("chassis/endpoint.py", "if left is not None and left < WORK_MIN_S:", "if False:", VALUES, "too_little_time"),

@@ -483,6 +483,7 @@ def stack_info(**processes: ProcessInfo) -> StackInfo:
         edge_url="http://127.0.0.1:8080",
         mail_url="http://127.0.0.1:8025",
         cards_url="http://127.0.0.1:8095",
+        cards_key="pk_test_1",
         smtp_address="127.0.0.1:1025",
         postgres_url="postgresql://",
         nats_url="nats://",
