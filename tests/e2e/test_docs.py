@@ -18,7 +18,8 @@ from cli.client import open_channel
 from cli.demo.queues import open_queues
 from cli.sample.load import Sample, westernmost_day
 from deploy.local.stack import Options, Stack
-from tests.support.snippets import DOCS, PAGES, Block, Session, blocks, is_as_shown, run_typescript
+from tests.support.snippets import DOCS, PAGES, Block, Session, blocks, is_as_shown, run_program, run_typescript
+from tools.gen import ROOT
 from tools.node import MODULES
 
 PATIENTS = 5
@@ -83,6 +84,12 @@ def is_shown(block: Block, printed: str) -> None:
     assert block.prints is None or is_as_shown(printed, block.prints), (
         f"{block.page}:{block.line}\n{block.text}\n\nprinted\n{printed}\n\nand not\n{block.prints}"
     )
+
+
+async def test_the_quick_start_of_the_python_package_is_a_program(sampled: Sampled, tmp_path: Path) -> None:
+    [block] = [each for each in blocks(ROOT / "clients" / "python" / "README.md") if each.language == "python"]
+    environment = {**sampled.environment(), "TOKEN": sampled.token()}
+    is_shown(block, await asyncio.to_thread(run_program, block, tmp_path, environment))
 
 
 async def test_the_python_client_watches_and_changes_through_the_death_of_a_service(sampled: Sampled) -> None:

@@ -107,6 +107,13 @@ class Session:
         return program
 
 
+def run_program(block: Block, folder: Path, environment: Mapping[str, str]) -> str:
+    """A Python block by itself, in the project's folder. AssertionError: it failed, and how."""
+    file = folder / "program.py"
+    file.write_text(block.text)
+    return _printed([sys.executable, str(file)], environment)
+
+
 def run_typescript(page: Path, folder: Path, environment: Mapping[str, str]) -> list[tuple[Block, str]]:
     """Each `ts` block of a page, and what it prints. AssertionError: it failed, and how."""
     modules = folder / "node_modules"
@@ -114,8 +121,13 @@ def run_typescript(page: Path, folder: Path, environment: Mapping[str, str]) -> 
     found = [block for block in blocks(page) if block.language == "ts" and block.run]
     file = folder / f"{page.stem}.mts"
     file.write_text("\n".join(f'{block.text}\nconsole.log("{MARK}");' for block in found))
+    printed = _printed([str(PROGRAMS / "node"), str(file)], environment)
+    return list(zip(found, printed.split(f"{MARK}\n")[:-1], strict=True))
+
+
+def _printed(command: list[str], environment: Mapping[str, str]) -> str:
     ended = subprocess.run(
-        [PROGRAMS / "node", file], env={**os.environ, **environment}, capture_output=True, text=True, check=False
+        command, cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, check=False
     )
-    assert ended.returncode == 0, f"{page.name}\n{ended.stdout}\n{ended.stderr}"
-    return list(zip(found, ended.stdout.split(f"{MARK}\n")[:-1], strict=True))
+    assert ended.returncode == 0, f"{command}\n{ended.stdout}\n{ended.stderr}"
+    return ended.stdout

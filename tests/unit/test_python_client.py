@@ -289,7 +289,7 @@ async def test_a_watch_whose_token_expired_is_opened_with_a_new_one_once(server:
 
 async def test_a_watch_that_is_silent_for_longer_than_its_heartbeats_is_opened_again(server: StandIn) -> None:
     server.answers["WatchSite"] = [[change("1"), 60.0], [change("2")]]
-    async with Atoll(server.url, "a-token", retry=Retry(first_s=0.001, silence_s=0.2)) as atoll:
+    async with Atoll(server.url, "a-token", retry=Retry(first_s=0.001, silence_s=2.0)) as atoll:
         async with asyncio.timeout(20):
             assert await watched(atoll, 2) == ["1", "2"]
     assert [each.resume_token for each in server.asked["WatchSite"]] == ["", "1"]

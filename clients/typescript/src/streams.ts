@@ -2,7 +2,8 @@
  * Streams as async iterators that go on after a break, from the last resume_token that came.
  *
  * A watch (WatchSite, WatchInbox) never ends by itself: it is opened again when the service ends it, when its token has
- * expired, and when not even a heartbeat came for a while. Heartbeats are not handed on.
+ * expired, and when not even a heartbeat came for a while. Heartbeats are not handed on. A stream that says `complete` in
+ * its last message is opened again when it ends without.
  */
 import type { DescMessage, DescMethodServerStreaming, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -29,7 +30,8 @@ export async function* follow<I extends DescMessage, O extends DescMessage>(
   const request = requestOf(method.input, given);
   const from = method.input.field["resumeToken"];
   const token = method.output.field["resumeToken"];
-  const watches = method.name.startsWith("Watch");
+  const complete = method.output.field["complete"];
+  const watches = token !== undefined && complete === undefined;
   const silenceMs = watches ? (options.silenceMs ?? SILENCE_MAX_MS) : undefined;
   let failures = 0;
   let refused = false;
@@ -38,10 +40,11 @@ export async function* follow<I extends DescMessage, O extends DescMessage>(
       for await (const message of once(caller, method, request, options.signal, silenceMs, refused)) {
         failures = 0;
         refused = false;
-        if (from && token) write(request, from, read(message, token));
+        if (from && token && read(message, token)) write(request, from, read(message, token)); // Else after the last one.
         if (!isHeartbeat(method.output, message)) yield message;
+        if (complete && read(message, complete)) return;
       }
-      if (!watches) return;
+      if (!from) return;
     } catch (thrown) {
       const error = errorOf(thrown, method);
       failures += 1;

@@ -68,13 +68,13 @@ test("a watch goes on from the last token after a break, an end and silence, and
         yield { resumeToken: "3", visitChange: { visitId: "b" } };
         return;
       }
-      if (opened.length === 3) await sleep(2_000);
+      if (opened.length === 3) await sleep(6_000);
       yield { resumeToken: "4", visitChange: { visitId: "c" } };
     }),
   );
   const { watchSite } = new Atoll({ url }).service(BoardService);
   const ids: string[] = [];
-  for await (const { visitChange } of watchSite({ siteId: "s" }, { silenceMs: 200 })) {
+  for await (const { visitChange } of watchSite({ siteId: "s" }, { silenceMs: 1_500 })) {
     ids.push(visitChange?.visitId ?? "nothing");
     if (ids.length === 3) break;
   }
@@ -96,11 +96,28 @@ test("an expired token opens a stream again with a new one", async (t) => {
   assert.deepEqual(seen, ["Bearer old", "Bearer new"]);
 });
 
-test("an export ends where it ends, and a stream that always breaks fails in the end", async (t) => {
+test("an export goes on after the last token that came, until it says that it is complete", async (t) => {
+  const asked: string[] = [];
+  const url = await serve(t, (router) =>
+    router.rpc(ExportService.method.exportPatients, async function* ({ resumeToken }) {
+      asked.push(resumeToken);
+      yield { resumeToken: String(asked.length), patientExport: { patientId: "a" } };
+      yield { patientExport: { patientId: "b" } }; // More of the same record follows.
+      if (asked.length === 1) throw refusal(Code.Unavailable, "TRY_AGAIN");
+      if (asked.length === 3) yield { complete: true };
+    }),
+  );
+  const ids: (string | undefined)[] = [];
+  for await (const each of new Atoll({ url }).service(ExportService).exportPatients({})) ids.push(each.patientExport?.patientId);
+  assert.deepEqual(ids, ["a", "b", "a", "b", "a", "b", undefined]);
+  assert.deepEqual(asked, ["", "1", "2"]);
+});
+
+test("a stream without tokens ends where it ends, and one that always breaks fails in the end", async (t) => {
   let opened = 0;
   const url = await serve(t, (router) => {
-    router.rpc(ExportService.method.exportPatients, async function* () {
-      yield { resumeToken: "1" };
+    router.rpc(ExportService.method.exportPatient, async function* () {
+      yield { patientExport: { patientId: "a" } };
     });
     router.rpc(BoardService.method.watchSite, async function* () {
       opened += 1;
@@ -108,7 +125,9 @@ test("an export ends where it ends, and a stream that always breaks fails in the
     });
   });
   const atoll = new Atoll({ url, attempts: 3 });
-  for await (const _ of atoll.service(ExportService).exportPatients({})) assert.fail("a heartbeat was handed on");
+  let parts = 0;
+  for await (const _ of atoll.service(ExportService).exportPatient({ patientId: "a" })) parts += 1;
+  assert.equal(parts, 1);
   await assert.rejects(async () => {
     for await (const _ of atoll.service(BoardService).watchSite({ siteId: "s" })) assert.fail("nothing was sent");
   }, TryAgain);
