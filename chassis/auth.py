@@ -1,40 +1,38 @@
 """Tokens: who is calling, for which chain, with which role at which sites. Verified in every service."""
 
-import asyncio
+import base64
 import hashlib
 import json
-import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
-import structlog
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
 from atoll.common.v1.access_pb2 import ROLE_PATIENT, SCOPE_CHAIN, SCOPE_SELF, Access, Role
 from chassis.call import Sites
-from chassis.errors import DomainError, Kind, TryAgain
-from chassis.ids import from_wire
+from chassis.errors import DomainError, Kind
+from chassis.issuers import TrustedIssuer, WrongClaims
+from chassis.keys import Keys
 
-log = structlog.get_logger()
-
-ALGORITHMS = ["ES256", "RS256", "EdDSA"]
-TYPE = "at+jwt"  # An access token: an identity token of the same issuer does not pass.
+ALGORITHMS = ["ES256", "RS256", "PS256", "EdDSA", "Ed25519"]  # Each by a key of two halves.
+IDENTITY_CLAIMS = {
+    "nonce",
+    "at_hash",
+    "c_hash",
+    "s_hash",
+}  # OpenID Connect Core §2, §3.3.2.11.
+USES = {"typ": "Bearer", "token_use": "access"}  # Claims by which Keycloak and Cognito tell their tokens apart.
+TOKEN_MAX = 8 << 10  # Characters: what a call's headers may hold in all, by default.
 LEEWAY_S = 30
 SUBJECT_MAX = 200
 CACHED_MAX = 10_000
 CACHED_S = 60
-EVERY = "*"
 ROLES = {number: name for name, number in Role.items()}
-KEYS_FRESH_S = 300.0  # A key set is read anew at this age,
-KEYS_AGAIN_S = 10.0  # and for a token of an unknown key, but no more often than this.
-FETCH_S = 5.0
+REFUSED = (JoseError, DomainError, WrongClaims, ValueError, TypeError, KeyError, AttributeError)
 
 
 class TokenRefused(DomainError):
@@ -78,51 +76,11 @@ class Caller:
         return frozenset(name.removeprefix("ROLE_") for name in named if name in self.grants)
 
 
-class Keys:
-    """An issuer's published keys (JWKS): from a file or an https URL, read anew as they age.
-
-    While the issuer cannot be reached, or takes long, the keys read last stay good.
-    """
-
-    def __init__(self, source: str) -> None:
-        self._source, self._read_at, self._set = source, -math.inf, KeySet([])
-        self._reading: asyncio.Task[None] | None = None
-
-    async def current(self, *, unknown_key: bool = False) -> KeySet:
-        """Waits for the issuer only where there is nothing better to do; TryAgain while it has never answered."""
-        waits = unknown_key or not self._set.keys
-        if time.monotonic() - self._read_at >= (KEYS_AGAIN_S if waits else KEYS_FRESH_S):
-            self._read_at, self._reading = time.monotonic(), asyncio.create_task(self._read())
-        if waits and self._reading:
-            await asyncio.shield(self._reading)  # It is not this call's alone.
-        if not self._set.keys:
-            raise TryAgain()
-        return self._set
-
-    async def _read(self) -> None:
-        try:
-            self._set = KeySet.import_key_set(await self._fetch())  # Which refuses a set without keys.
-        except (OSError, ValueError, TypeError, KeyError, JoseError, httpx.HTTPError) as error:
-            log.warning("keys.unreadable", error=type(error).__name__)
-
-    async def _fetch(self) -> Any:
-        if not self._source.startswith("https://"):
-            return json.loads(Path(self._source).read_text())  # noqa: ASYNC240  # A small local file.
-        async with httpx.AsyncClient(timeout=FETCH_S) as client:
-            return (await client.get(self._source)).raise_for_status().json()
-
-
 class Tokens:
-    """Verifies callers. A key that the issuer takes back lives on for KEYS_FRESH_S and CACHED_S at most."""
+    """Verifies callers. A key that an issuer takes back lives on for KEYS_FRESH_S and CACHED_S at most."""
 
-    def __init__(self, keys: Keys, issuer: str, audience: str) -> None:
-        self._keys = keys
-        self._claims = jwt.JWTClaimsRegistry(
-            leeway=LEEWAY_S,
-            iss={"essential": True, "value": issuer},
-            aud={"essential": True, "value": audience},
-            exp={"essential": True},
-        )
+    def __init__(self, issuers: Iterable[TrustedIssuer]) -> None:
+        self._verifiers = {each.issuer: Verifier(each) for each in issuers}
         self._cache: dict[bytes, tuple[float, Caller]] = {}
 
     async def caller(self, authorization: str) -> Caller:
@@ -137,8 +95,29 @@ class Tokens:
 
     async def _verify(self, authorization: str) -> Caller:
         scheme, _, text = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not text:
+        if scheme.lower() != "bearer" or not text or len(text) > TOKEN_MAX:
             raise TokenRefused()
+        try:
+            verifier = self._verifiers[_issuer_of(text)]
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise TokenRefused() from error
+        return await verifier.caller(text)
+
+
+class Verifier:
+    """Of one issuer's tokens."""
+
+    def __init__(self, issuer: TrustedIssuer) -> None:
+        self._issuer, self._keys = issuer, Keys(issuer)
+        self._types = {_media_type(each) for each in issuer.types}
+        self._claims = jwt.JWTClaimsRegistry(
+            leeway=LEEWAY_S,
+            iss={"essential": True, "value": issuer.issuer},
+            aud={"essential": True, "value": issuer.audience},
+            exp={"essential": True},
+        )
+
+    async def caller(self, text: str) -> Caller:
         keys = await self._keys.current()
         try:
             try:
@@ -146,21 +125,43 @@ class Tokens:
             except (JoseError, ValueError):  # A key that we have not read yet? joserfc raises either.
                 token = jwt.decode(text, await self._keys.current(unknown_key=True), algorithms=ALGORITHMS)
             self._claims.validate(token.claims)
-            if token.header.get("typ") != TYPE:
-                raise TokenRefused()
-            return _caller(token.claims)
-        except (JoseError, DomainError, ValueError, TypeError, KeyError, AttributeError) as error:
+            self._check_type(token.header, token.claims)
+            said = self._issuer.read(token.claims)
+            subject = _subject(said.subject)
+            return Caller(subject, said.chain_id, said.grants, said.patient_id, float(token.claims["exp"]))
+        except REFUSED as error:
             raise TokenRefused() from error
 
+    def _check_type(self, header: Mapping[str, Any], claims: Mapping[str, Any]) -> None:
+        """An issuer whose access tokens have no type of their own tells its identity tokens apart by their claims."""
+        if _media_type(header.get("typ")) not in self._types:
+            raise TokenRefused()
+        if IDENTITY_CLAIMS & claims.keys() or any(claims.get(name, good) != good for name, good in USES.items()):
+            raise TokenRefused()
 
-def _caller(claims: Mapping[str, Any]) -> Caller:
-    grants = {role: _sites(sites) for role, sites in claims["grants"].items()}
-    is_service = claims["chain"] == EVERY
-    if is_service and grants.keys() != {"ROLE_SERVICE"}:
-        raise TokenRefused()
-    chain_id = None if is_service else from_wire("chain", claims["chain"])
-    patient_id = from_wire("patient", claims["patient"]) if "patient" in claims else None
-    return Caller(_subject(claims["sub"]), chain_id, grants, patient_id, float(claims["exp"]))
+
+def _issuer_of(text: str) -> str:
+    """Whose token it says to be, before anything of it is believed. Both parts are looked at for names that come twice,
+    of which one program reads the first and another the last."""
+    header, payload, _ = text.split(".")
+    _read_once(header)
+    return str(_read_once(payload)["iss"])
+
+
+def _read_once(part: str) -> Any:
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)), object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
+def _media_type(name: Any) -> str:
+    """`at+jwt` and `application/at+jwt` are one: RFC 7515 §4.1.9."""
+    return str(name or "").lower().removeprefix("application/")
 
 
 def _subject(claim: Any) -> str:
@@ -169,7 +170,3 @@ def _subject(claim: Any) -> str:
     if not 0 < len(subject) <= SUBJECT_MAX or not subject.isprintable():
         raise TokenRefused()
     return subject
-
-
-def _sites(wire: list[str]) -> Sites:
-    return None if EVERY in wire else frozenset(from_wire("site", site) for site in wire)

@@ -28,7 +28,7 @@ from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 from sqlalchemy import Table
 
-from chassis.auth import Keys, Tokens
+from chassis.auth import Tokens
 from chassis.clock import Clock, business_clock
 from chassis.consumer import Consumer, Reads
 from chassis.db import Database
@@ -147,7 +147,7 @@ async def _work(service: Service, settings: Settings, number: int) -> None:
         db = Database(pool)
         if settings.production:
             await check_durability(pool, settings.nats_monitor_url)
-        server = Server(Tokens(Keys(settings.jwks), settings.issuer, settings.audience), clock, settings.tls)
+        server = Server(Tokens(settings.trusted), clock, settings.tls)
         for descriptor, servicer in service.servicers(db).items():
             server.add(descriptor, servicer)
         if settings.reflects:

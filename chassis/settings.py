@@ -1,5 +1,6 @@
 """What a service process is told by its environment: ATOLL_<NAME> for each field. See docs/operations.md."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -7,11 +8,12 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from chassis.issuers import OWN_TYPE, Claims, Group, TrustedIssuer
 from chassis.tls import Tls
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="ATOLL_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="ATOLL_", frozen=True, hide_input_in_errors=True)
 
     mode: Literal["development", "production"] = "production"
 
@@ -38,10 +40,17 @@ class Settings(BaseSettings):
     workers: int = Field(default=1, ge=1, le=64)
 
     issuer: str
-    """The `iss` that tokens must have."""
-    jwks: str
-    """Where the issuer's keys are: an https URL, or a file."""
+    """The `iss` that tokens must have. Its keys are found by discovery, over https."""
+    jwks: str | None = None
+    """Where the issuer's keys are, if not where it says: an https URL, or a file."""
     audience: str = "atoll"
+    token_types: tuple[str, ...] = (OWN_TYPE,)
+    claims: Claims = Claims()
+    groups: Mapping[str, Group] = {}
+    site_names: Mapping[str, str] = {}
+    """This and the two above as JSON: see `chassis.issuers`, and docs/authentication.md for examples."""
+    issuers: tuple[TrustedIssuer, ...] = ()
+    """Others that are trusted as well, as JSON."""
     service_token_file: Path | None = None
     """A token of role SERVICE, for calls to other services; read anew for each call, so that it can be rotated."""
 
@@ -87,6 +96,29 @@ class Settings(BaseSettings):
         if self.tls_cert_file and self.tls_key_file and self.tls_ca_file:
             return Tls(self.tls_cert_file, self.tls_key_file, self.tls_ca_file, self.tls_peers)
         return None
+
+    @model_validator(mode="after")
+    def _trusts_no_issuer_of_developers(self) -> Self:
+        names = [each.issuer for each in self.trusted]
+        if len(set(names)) < len(names):
+            raise ValueError("an issuer is named twice")
+        for each in self.trusted:
+            if self.mode == "production" and (each.is_of_this_machine or not each.issuer.startswith("https://")):
+                raise ValueError(f"{each.issuer} is no issuer for production")
+        return self
+
+    @cached_property
+    def trusted(self) -> tuple[TrustedIssuer, ...]:
+        first = TrustedIssuer(
+            issuer=self.issuer,
+            jwks=self.jwks,
+            audience=self.audience,
+            types=self.token_types,
+            claims=self.claims,
+            groups=self.groups,
+            sites=self.site_names,
+        )
+        return first, *self.issuers
 
     @cached_property
     def production(self) -> bool:

@@ -14,14 +14,18 @@ import asyncpg
 import grpc
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from grpc import StatusCode
 from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet
 
+from chassis.auth import TokenRefused
 from chassis.ids import new_id, to_wire
-from deploy.local.issuer import Issuer
+from deploy.local.issuer import NAME, Issuer
 from tests.support.notes import SERVICE, create_request, metadata, pb, pb_grpc
-from tests.support.service import Refusal, Running, refusal, running
+from tests.support.service import Refusal, Running, refusal, running, tokens_of
 
 SITE, ELSEWHERE = new_id(), new_id()
 
@@ -76,6 +80,37 @@ def strangers(notes: Running, **header: Any) -> str:
     return jwt.encode({"alg": "ES256", "typ": "at+jwt", "kid": key.kid} | header, claims, key)
 
 
+def own_key(notes: Running, **header: Any) -> str:
+    """A stranger's, which says by its header that it is to be verified by the stranger's own key."""
+    key = ECKey.generate_key("P-256")
+    head = part({"alg": "ES256", "typ": "at+jwt", "jwk": key.as_dict(private=False), **header})
+    return signed(key, f"{head}.{staff(notes).split('.')[1]}")
+
+
+def signed(key: ECKey, text: str) -> str:
+    """By hand, since no library signs what is wrong."""
+    signature = key.get_op_key("sign").sign(text.encode(), ec.ECDSA(hashes.SHA256()))
+    halves = (number.to_bytes(32, "big") for number in decode_dss_signature(signature))
+    return f"{text}.{base64.urlsafe_b64encode(b''.join(halves)).decode().rstrip('=')}"
+
+
+def by_issuer(notes: Running, header: str = "", payload: str = "") -> str:
+    """Signed with the issuer's own key, whatever the parts hold; what is empty is as it should be."""
+    good = part({"alg": "ES256", "typ": "at+jwt", "kid": notes.issuer.key.kid}), staff(notes).split(".")[1]
+    return signed(notes.issuer.key, f"{header or good[0]}.{payload or good[1]}")
+
+
+def headed(notes: Running, **header: Any) -> str:
+    return by_issuer(notes, part({"alg": "ES256", "typ": "at+jwt", "kid": notes.issuer.key.kid} | header))
+
+
+def doubled(notes: Running, name: str, value: object) -> str:
+    """Says a claim twice: first something else, then what would pass."""
+    text = json.dumps(jwt.decode(staff(notes), notes.issuer.key).claims)
+    twice = f"{{{json.dumps(name)}: {json.dumps(value)}, {text[1:]}"
+    return by_issuer(notes, payload=base64.urlsafe_b64encode(twice.encode()).decode().rstrip("="))
+
+
 REFUSED: dict[str, Callable[[Running], str]] = {
     "none": lambda notes: "",
     "nonsense": lambda notes: "nonsense",
@@ -94,6 +129,34 @@ REFUSED: dict[str, Callable[[Running], str]] = {
     "another audience's": lambda notes: staff(notes, aud="another"),
     "another issuer's": lambda notes: staff(notes, iss="another"),
     "an identity token": lambda notes: staff(notes, typ="JWT"),
+    "of an audience that is nobody": lambda notes: staff(notes, aud=[]),
+    "of no audience": lambda notes: staff(notes, aud=None),
+    "issued later than now": lambda notes: staff(notes, iat=int(time.time()) + 60),
+    "of an expiry that is a text": lambda notes: staff(notes, exp=str(int(time.time()) + 60)),
+    "of no type": lambda notes: headed(notes, typ=""),
+    "an identity token under an access token's type": lambda notes: staff(notes, nonce="n-1"),
+    "an identity token of a flow": lambda notes: staff(notes, at_hash="h"),
+    "an identity token by its use": lambda notes: staff(notes, token_use="id"),
+    "of its own key": own_key,
+    "of its own key under our key's name": lambda notes: own_key(notes, kid=notes.issuer.key.kid),
+    "of a key at an address": lambda notes: own_key(notes, jku="https://evil.example/jwks.json"),
+    "of a certificate at an address": lambda notes: own_key(notes, x5u="https://evil.example/cert.pem"),
+    "of a certificate that it carries": lambda notes: own_key(notes, x5c=["MIIB"]),
+    "of a key that is a path": lambda notes: strangers(notes, kid="../../../../dev/null"),
+    "of a key that is a statement": lambda notes: strangers(notes, kid="' OR 1=1 --"),
+    "of a key that is no text": lambda notes: headed(notes, kid=7),
+    "of no algorithm": lambda notes: headed(notes, alg=""),
+    "of an algorithm in other letters": lambda notes: headed(notes, alg="nOnE"),
+    "of another algorithm than its key's": lambda notes: headed(notes, alg="RS256"),
+    "of an extension that nobody knows": lambda notes: headed(notes, crit=["x"], x=1),
+    "of an extension that is not there": lambda notes: headed(notes, crit=["x"]),
+    "of a payload that is not encoded": lambda notes: headed(notes, crit=["b64"], b64=False),
+    "of two issuers": lambda notes: doubled(notes, "iss", "another"),
+    "of two subjects": lambda notes: doubled(notes, "sub", "admin"),
+    "of a payload that is a list": lambda notes: by_issuer(notes, payload=part(["iss"])),
+    "in four parts": lambda notes: f"{staff(notes)}.{staff(notes).split('.')[2]}",
+    "whose signature was cut off": lambda notes: staff(notes).rpartition(".")[0] + ".",
+    "whose signature is zeros": lambda notes: f"{staff(notes).rpartition('.')[0]}.{'A' * 86}",
     "of no chain": lambda notes: staff(notes, chain=""),
     "of a chain that is none": lambda notes: staff(notes, chain=to_wire("site", SITE)),
     "of every chain, by staff": lambda notes: staff(notes, chain="*"),
@@ -116,6 +179,23 @@ async def test_no_token_or_a_bad_one_is_refused(notes: Running, what: str) -> No
     assert await notes.count("note") == 0
 
 
+@pytest.mark.parametrize("claim", ["exp", "nbf", "iat"])
+async def test_a_clock_that_is_some_seconds_off_is_borne_with(notes: Running, claim: str) -> None:
+    away = -25 if claim == "exp" else 25
+    await listed(notes, staff(notes, **{claim: int(time.time()) + away}))
+
+
+async def test_an_access_token_may_name_its_type_in_full(notes: Running) -> None:
+    await listed(notes, notes.token("ROLE_FRONT_DESK", typ="application/at+JWT"))
+
+
+async def test_a_token_without_end_is_not_even_looked_into(notes: Running) -> None:
+    tokens = tokens_of(notes.issuer)
+    assert (await tokens.caller(f"Bearer {staff(notes)}")).id == "user"
+    with pytest.raises(TokenRefused):
+        await tokens.caller(f"Bearer {staff(notes, filler='x' * 6200)}")
+
+
 async def test_another_scheme_than_bearer_is_refused(notes: Running) -> None:
     refused = await refusal(create(notes, create_request(SITE), "", authorization=f"Basic {staff(notes)}"))
     assert refused.reason == "TOKEN_REFUSED"
@@ -129,14 +209,14 @@ async def test_a_token_that_expired_is_refused_though_it_was_seen_before(
     await listed(notes, token)
     for now in (time.time() + 3,):
         monkeypatch.setattr("time.time", lambda now=now: now)
-        monkeypatch.setattr(notes.server._tokens._claims, "leeway", 0)
+        monkeypatch.setattr(notes.server._tokens._verifiers[NAME]._claims, "leeway", 0)
         assert (await refusal(listed(notes, token))).reason == "TOKEN_REFUSED"
 
 
 @pytest_asyncio.fixture
 async def rotating(notes_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Running]:
     """With an issuer of its own, whose keys a test may change."""
-    monkeypatch.setattr("chassis.auth.KEYS_AGAIN_S", 0.0)
+    monkeypatch.setattr("chassis.keys.KEYS_AGAIN_S", 0.0)
     monkeypatch.setattr("chassis.auth.CACHED_S", 0.0)
     async with running(SERVICE, notes_server, tmp_path) as notes:
         yield notes
@@ -161,7 +241,7 @@ async def test_a_key_that_is_published_no_more_is_refused_once_the_keys_are_read
     await listed(rotating, old)
     rotate(rotating, tmp_path)
     await listed(rotating, old)  # Fresh enough.
-    monkeypatch.setattr("chassis.auth.KEYS_FRESH_S", 0.0)
+    monkeypatch.setattr("chassis.keys.KEYS_FRESH_S", 0.0)
     await listed(rotating, old)  # It is read meanwhile.
     assert (await refusal(listed(rotating, old))).reason == "TOKEN_REFUSED"
 
@@ -171,7 +251,7 @@ async def test_while_the_keys_cannot_be_read_the_old_ones_stay_good(
     rotating: Running, tmp_path: Path, content: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await listed(rotating)
-    monkeypatch.setattr("chassis.auth.KEYS_FRESH_S", 0.0)
+    monkeypatch.setattr("chassis.keys.KEYS_FRESH_S", 0.0)
     path = tmp_path / "jwks.json"
     path.unlink() if content is None else path.write_text(content)
     for _ in range(3):

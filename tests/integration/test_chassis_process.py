@@ -165,7 +165,7 @@ async def test_workers_end_with_the_process_that_started_them(serve: Serve) -> N
 
 
 async def test_production_is_refused_while_nothing_says_how_nats_syncs(serve: Serve, tmp_path: Path) -> None:
-    served = serve(ATOLL_MODE="production", ATOLL_TLS_ELSEWHERE="true")
+    served = serve(ATOLL_MODE="production", ATOLL_TLS_ELSEWHERE="true", ATOLL_ISSUER="https://login.example")
     assert await served.wait() != 0
     assert "ATOLL_NATS_MONITOR_URL is needed in production" in (tmp_path / "log").read_text()
 

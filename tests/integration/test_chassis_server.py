@@ -10,18 +10,16 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from chassis.auth import Keys, Tokens
 from chassis.durability import NotDurable, check_durability
 from chassis.election import cancelled, lead
 from chassis.ids import new_id
 from chassis.metrics import serve_metrics
 from chassis.server import Server
 from chassis.service import IMAGE
-from deploy.local.issuer import AUDIENCE, NAME
 from deploy.local.nats import nats
 from deploy.local.process import free_port, start
 from tests.support.notes import DESCRIPTOR, NoteServicer, create_request, pb_grpc
-from tests.support.service import Running, refusal
+from tests.support.service import Running, refusal, tokens_of
 
 PUBLIC = ("billing", "notifications", "patients", "scheduling")
 
@@ -38,7 +36,7 @@ async def health(port: int) -> Any:
 
 
 def server_on(notes: Running) -> Server:
-    return Server(Tokens(Keys(str(notes.issuer.jwks)), NAME, AUDIENCE), notes.clock)
+    return Server(tokens_of(notes.issuer), notes.clock)
 
 
 async def test_health_answers_on_a_port_of_its_own(notes: Running) -> None:

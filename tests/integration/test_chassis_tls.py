@@ -13,16 +13,14 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from chassis.auth import Keys, Tokens
 from chassis.client import connect
 from chassis.ids import new_id
 from chassis.server import Server
 from chassis.tls import Tls
 from deploy.local.certificates import Authority, Certificate
-from deploy.local.issuer import AUDIENCE, NAME
 from deploy.local.process import free_port
 from tests.support.notes import DESCRIPTOR, NoteServicer, create_request, pb_grpc
-from tests.support.service import Running, refusal
+from tests.support.service import Running, refusal, tokens_of
 
 PEERS = frozenset({"edge", "spiffe://atoll.test/billing"})
 NOTES = "notes"
@@ -65,7 +63,7 @@ def shown(certificate: Certificate, trusts: Authority) -> Tls:
 async def guarded(notes: Running, tmp_path: Path) -> AsyncIterator[Guarded]:
     authority = Authority.open(tmp_path / "authority")
     tls = replace(shown(authority.issue(NOTES), authority), peers=PEERS)
-    server = Server(Tokens(Keys(str(notes.issuer.jwks)), NAME, AUDIENCE), notes.clock, tls)
+    server = Server(tokens_of(notes.issuer), notes.clock, tls)
     server.add(DESCRIPTOR, NoteServicer(notes.db))
     port, _ = await server.start(f"127.0.0.1:{free_port()}", "127.0.0.1:0")
     yield Guarded(notes, authority, tls, f"127.0.0.1:{port}")

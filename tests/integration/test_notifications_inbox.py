@@ -22,7 +22,6 @@ from atoll.notifications.v1 import inbox_service_pb2 as pb
 from atoll.notifications.v1 import message_pb2
 from atoll.notifications.v1.inbox_service_pb2_grpc import InboxServiceStub
 from atoll.patients.v1.events_pb2 import PatientMerged, PatientUnmerged
-from chassis.auth import Keys, Tokens
 from chassis.db import Database
 from chassis.housekeeping import sweep
 from chassis.ids import from_wire, new_id, to_wire
@@ -30,13 +29,12 @@ from chassis.pool import open_pool
 from chassis.server import Server
 from chassis.sql import Statement
 from chassis.times import to_timestamp
-from deploy.local.issuer import AUDIENCE, NAME
 from services.notifications.__main__ import SERVICE
 from services.notifications.store import NotificationsStore
 from services.notifications.store import inbox as store
 from services.notifications.tables import inbox_arrival
 from services.notifications.tables.inbox import ARRIVALS_KEPT
-from tests.support.service import NOW, Refusal, Running, read_refusal, refusal, running
+from tests.support.service import NOW, Refusal, Running, read_refusal, refusal, running, tokens_of
 
 STAFF = ["CHAIN_ADMIN", "SITE_MANAGER", "FRONT_DESK", "CLINICIAN", "NURSE", "BILLING", "AUDITOR", "INTEGRATION"]
 SOON_S = 1.0
@@ -499,7 +497,7 @@ async def test_another_process_goes_on_from_the_same_token(inbox: Inboxes) -> No
         token = watch.token
     added = await inbox.add()
     async with open_pool(inbox.svc.urls.service, size=4) as pool:
-        server = Server(Tokens(Keys(str(inbox.svc.issuer.jwks)), NAME, AUDIENCE), inbox.svc.clock)
+        server = Server(tokens_of(inbox.svc.issuer), inbox.svc.clock)
         for descriptor, servicer in inbox.svc.service.servicers(Database(pool)).items():
             server.add(descriptor, servicer)
         port, _ = await server.start("127.0.0.1:0", "127.0.0.1:0")

@@ -14,14 +14,12 @@ from grpc import StatusCode
 
 from atoll.scheduling.v1.course_service_pb2 import Course
 from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
-from chassis.auth import Keys, Tokens
 from chassis.db import Database
 from chassis.pool import open_pool
 from chassis.server import Server
-from deploy.local.issuer import AUDIENCE, NAME
 from services.scheduling.__main__ import SERVICE
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling
-from tests.support.service import Running
+from tests.support.service import Running, tokens_of
 
 CLIENTS = 50
 ROUNDS_A_WEEK = 8
@@ -50,7 +48,7 @@ async def doors(clinic: Clinic) -> AsyncIterator[list[Any]]:
     svc = clinic.svc
     async with AsyncExitStack() as stack:
         pool = await stack.enter_async_context(open_pool(svc.urls.service, size=8))
-        server = Server(Tokens(Keys(str(svc.issuer.jwks)), NAME, AUDIENCE), svc.clock)
+        server = Server(tokens_of(svc.issuer), svc.clock)
         for descriptor, servicer in SERVICE.servicers(Database(pool)).items():
             server.add(descriptor, servicer)
         ports = await server.start("127.0.0.1:0", "127.0.0.1:0")

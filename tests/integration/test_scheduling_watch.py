@@ -22,17 +22,15 @@ from atoll.scheduling.v1 import events_pb2
 from atoll.scheduling.v1 import visit_service_pb2 as visits_pb
 from atoll.scheduling.v1.board_service_pb2_grpc import BoardServiceStub
 from atoll.scheduling.v1.visit_pb2 import Visit, VisitStatus
-from chassis.auth import Keys, Tokens
 from chassis.db import Database
 from chassis.housekeeping import sweep
 from chassis.ids import from_wire, new_id
 from chassis.pool import open_pool
 from chassis.server import Server
 from chassis.times import to_timestamp
-from deploy.local.issuer import AUDIENCE, NAME
 from services.scheduling.tables import CHANGES_KEPT, site_change
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling
-from tests.support.service import Refusal, Running, read_refusal
+from tests.support.service import Refusal, Running, read_refusal, tokens_of
 
 FIRST = local(3, 2, 9)
 PATIENT = events_pb2.CANCELLATION_REASON_PATIENT
@@ -295,7 +293,7 @@ async def test_two_processes_tell_the_same_whichever_made_the_change(clinic: Cli
 async def another_process(svc: Running) -> AsyncIterator[grpc.aio.Channel]:
     """A worker of its own, with feeds of its own, on the same database."""
     async with open_pool(svc.urls.service, size=4) as pool:
-        server = Server(Tokens(Keys(str(svc.issuer.jwks)), NAME, AUDIENCE), svc.clock)
+        server = Server(tokens_of(svc.issuer), svc.clock)
         for descriptor, servicer in svc.service.servicers(Database(pool)).items():
             server.add(descriptor, servicer)
         port, _ = await server.start("127.0.0.1:0", "127.0.0.1:0")

@@ -28,16 +28,16 @@ REASONS = "tests/contract/test_reasons.py"
 
 CHASSIS = [
     # Who may call.
-    Mutant("chassis/auth.py", 'aud={"essential": True, "value": audience}', "aud={}", ACCESS, "bad_one"),
-    Mutant("chassis/auth.py", 'iss={"essential": True, "value": issuer}', "iss={}", ACCESS, "bad_one"),
-    Mutant("chassis/auth.py", 'if token.header.get("typ") != TYPE:', "if False:", ACCESS, "bad_one"),
-    Mutant("chassis/auth.py", '    if is_service and grants.keys() != {"ROLE_SERVICE"}:', "    if False:", ACCESS, "bad_one"),
+    Mutant("chassis/auth.py", 'aud={"essential": True, "value": issuer.audience}', "aud={}", ACCESS, "bad_one"),
+    Mutant("chassis/auth.py", "self._verifiers[_issuer_of(text)]", "next(iter(self._verifiers.values()))", ACCESS, "bad_one"),
+    Mutant("chassis/auth.py", 'if _media_type(header.get("typ")) not in self._types:', "if False:", ACCESS, "bad_one"),
+    Mutant("chassis/issuers.py", "if is_service and grants.keys() != {SERVICE}:", "if False:", ACCESS, "bad_one"),
     Mutant("chassis/auth.py", "if caller is None or until <= now:", "if caller is None:", ACCESS, "expired_is_refused"),
     Mutant("chassis/auth.py", "min(caller.expires + LEEWAY_S, now + CACHED_S)", "now + 3600", ACCESS, "expired_is_refused or published_no_more"),
     Mutant("chassis/auth.py", "await self._keys.current(unknown_key=True)", "keys", ACCESS, "published_since"),
-    Mutant("chassis/auth.py", "(OSError, ValueError, TypeError, KeyError, JoseError, httpx.HTTPError)", "(httpx.HTTPError)", ACCESS, "old_ones_stay"),
-    Mutant("chassis/auth.py", "            raise TryAgain()\n", "            pass\n", ACCESS, "no_key_was_ever"),
-    Mutant("chassis/auth.py", "(KEYS_AGAIN_S if waits else KEYS_FRESH_S)", "math.inf", ACCESS, "published"),
+    Mutant("chassis/keys.py", "(OSError, ValueError, TypeError, KeyError, JoseError, httpx.HTTPError)", "(httpx.HTTPError,)", ACCESS, "old_ones_stay"),
+    Mutant("chassis/keys.py", "            raise TryAgain()\n", "            pass\n", ACCESS, "no_key_was_ever"),
+    Mutant("chassis/keys.py", "(KEYS_AGAIN_S if waits else KEYS_FRESH_S)", "math.inf", ACCESS, "published"),
     Mutant("chassis/auth.py", "if staff and access.scope != SCOPE_SELF:", "if held:", ACCESS, "patient"),
     Mutant("chassis/auth.py", "if ROLE_PATIENT in held and self.patient_id:", "if ROLE_PATIENT in held:", ACCESS, "without_a_patient"),
     Mutant("chassis/auth.py", "if (name := ROLES[role]) in self.grants}", "if (name := ROLES[role]) in self.grants or (self.grants and (name := next(iter(self.grants))))}", ACCESS, "does_not_name"),

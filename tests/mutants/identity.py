@@ -1,8 +1,10 @@
-"""The guards of whoever says who is who: the development issuer's login page."""
+"""The guards of who is who: tokens and their issuers, and the development issuer's login page."""
 
 from tests.mutants.mutant import Mutant
 
-LOGIN = "tests/unit/test_local_login.py"
+LOGIN, ISSUERS = "tests/unit/test_local_login.py", "tests/unit/test_chassis_issuers.py"
+ACCESS = "tests/integration/test_chassis_access.py"
+AUTH, KEYS, TRUST = (f"chassis/{name}.py" for name in ("auth", "keys", "issuers"))
 FLOW, PEOPLE, PAGE = (f"deploy/local/login/{name}.py" for name in ("protocol", "people", "__main__"))
 
 IDENTITY = [
@@ -18,4 +20,28 @@ IDENTITY = [
     Mutant(PAGE, "ours = is_ours(self.headers)", "ours = True", LOGIN, "of_elsewhere"),
     Mutant("deploy/local/pages.py", 'ours = OURS.fullmatch(origin.partition("://")[2])', "ours = True", LOGIN, "others_may_not"),
     Mutant("deploy/local/issuer.py", 'if os.environ.get("ATOLL_MODE") == "production":', "if False:", LOGIN, "in_production"),
+    # Tokens.
+    Mutant(AUTH, " or len(text) > TOKEN_MAX:", ":", ACCESS, "without_end"),
+    Mutant(AUTH, "if len(found) != len(pairs):", "if False:", ACCESS, "bad_one"),
+    Mutant(AUTH, "        if IDENTITY_CLAIMS & claims.keys() or any(claims.get(name, good) != good for name, good in USES.items()):", "        if False:", ISSUERS, "calls_all_its_tokens"),
+    Mutant(AUTH, 'removeprefix("application/")', 'removeprefix("")', ACCESS, "in_full"),
+    Mutant(AUTH, "leeway=LEEWAY_S,", "leeway=0,", ACCESS, "some_seconds_off"),
+    Mutant(AUTH, "leeway=LEEWAY_S,", "leeway=90,", ACCESS, "bad_one"),
+    Mutant(AUTH, "self._types = {_media_type(each) for each in issuer.types}", 'self._types = {"at+jwt", "jwt"}', ACCESS, "bad_one"),
+    # Their keys.
+    Mutant(KEYS, 'if found["issuer"] != issuer:', "if False:", ISSUERS, "other_issuer"),
+    Mutant(KEYS, 'if not uri.startswith("https://"):', "if False:", ISSUERS, "open_line"),
+    Mutant(KEYS, "            if any(key.key_type == SYMMETRIC for key in found):", "            if False:", ISSUERS, "shared_key"),
+    Mutant(KEYS, "if len(content) > DOCUMENT_MAX:", "if False:", ISSUERS, "without_end"),
+    Mutant(KEYS, "timeout=FETCH_S, transport", "timeout=FETCH_S, follow_redirects=True, transport", ISSUERS, "sent_on"),
+    Mutant(KEYS, "    except httpx.HTTPStatusError:", "    except ZeroDivisionError:", ISSUERS, "without_openid"),
+    # What they say.
+    Mutant(TRUST, 'self.chain_id or _at(claims, self.claims.chain)', '_at(claims, self.claims.chain)', ISSUERS, "of_one_chain"),
+    Mutant(TRUST, "if self.chain_id and SERVICE in grants:", "if False:", ISSUERS, "of_one_chain"),
+    Mutant(TRUST, "if group := self.groups.get(name):", "if group := self.groups.get(name, [*self.groups.values()][-1]):", ISSUERS, "nested"),
+    Mutant(TRUST, "None if sites is None or before is None else sites | before", "sites", ISSUERS, "nested"),
+    Mutant(TRUST, "        if name not in GRANTED:", "        if False:", ISSUERS, "cannot_be_meant"),
+    Mutant(TRUST, "if self.jwks is None and not self.issuer", "if False and not self.issuer", ISSUERS, "cannot_be_meant"),
+    Mutant("chassis/settings.py", 'if self.mode == "production" and (each.is_of_this_machine', 'if False and (each.is_of_this_machine', ISSUERS, "developers"),
+    Mutant("chassis/settings.py", "if len(set(names)) < len(names):", "if False:", ISSUERS, "told_of_its_issuers"),
 ]  # fmt: skip

@@ -24,11 +24,12 @@ from joserfc import jwt
 from atoll.common.v1.access_pb2 import AUDIT_CHANGE, AUDIT_PHI_READ, access
 from atoll.common.v1.event_meta_pb2 import EventMeta
 from atoll.common.v1.event_meta_pb2 import subject as subject_option
-from chassis.auth import Keys, Tokens
+from chassis.auth import Tokens
 from chassis.call import Call, Sites
 from chassis.consumer import Consumer, Letter, fact_of
 from chassis.db import Database
 from chassis.ids import ids_of_kind, new_id, to_wire
+from chassis.issuers import TrustedIssuer
 from chassis.pool import Pool, open_pool
 from chassis.provision import DatabaseUrls
 from chassis.server import Server
@@ -146,6 +147,11 @@ class Running:
         return int(await self.admin.fetchval(f"SELECT count(*) FROM {table}"))
 
 
+def tokens_of(issuer: Issuer, **changes: Any) -> Tokens:
+    """What a service trusts that trusts this one; `changes` as its settings name them."""
+    return Tokens([TrustedIssuer.model_validate({"issuer": issuer.name, "jwks": str(issuer.jwks)} | changes)])
+
+
 @asynccontextmanager
 async def running(
     service: Service, server_url: str, folder: Path, *, now: datetime = NOW, pool_size: int = 8
@@ -155,7 +161,7 @@ async def running(
     admin = await asyncpg.connect(as_administrator(server_url, urls))
     async with open_pool(urls.service, size=pool_size, planned_once=True) as pool:
         db = Database(pool)
-        server = Server(Tokens(Keys(str(issuer.jwks)), NAME, AUDIENCE), clock)
+        server = Server(tokens_of(issuer), clock)
         for descriptor, servicer in service.servicers(db).items():
             server.add(descriptor, servicer)
         ports = await server.start("127.0.0.1:0", "127.0.0.1:0")

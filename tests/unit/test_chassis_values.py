@@ -295,10 +295,9 @@ def test_a_trace_goes_on_with_a_span_of_its_own_and_what_is_none_begins_one() ->
 
 
 def settings(**changes: Any) -> Settings:
-    urls: dict[str, Any] = dict.fromkeys(
-        ("database_url", "relay_database_url", "sealer_database_url", "nats_url", "issuer", "jwks"), "x"
-    )
-    return Settings(**urls | {"mode": "development", "tls_elsewhere": True} | changes)
+    urls: dict[str, Any] = dict.fromkeys(("database_url", "relay_database_url", "sealer_database_url", "nats_url"), "x")
+    told = {"issuer": "https://login.example", "mode": "development", "tls_elsewhere": True}
+    return Settings(**urls | told | changes)
 
 
 def test_business_time_is_real_time_unless_a_file_drives_it() -> None:
