@@ -19,6 +19,7 @@ from deploy.local.cards.keys import CardKeys
 from deploy.local.cards.processor import ACCEPTED, REFUSED, Answer, CardProcessor, Object, nested, real_now
 from deploy.local.cards.telling import told
 from deploy.local.pages import Pages, is_ours, open_pages, shared
+from deploy.local.process import HOST
 
 BODY_MAX = 64 << 10
 SHOWN_MAX = 100
@@ -133,12 +134,9 @@ class CardPages(Pages):
             intents=intents,
             waiting=waiting,
             accepted=ACCEPTED,
-            refused={number: code or decline for number, (code, decline, _) in REFUSED.items()} | _SAID,
+            refused={number: decline or code for number, (code, decline, _) in REFUSED.items()},
             publishable_key=self.books.keys.publishable,
         )
-
-
-_SAID = {number: decline for number, (_, decline, _) in REFUSED.items() if decline}
 
 
 def _denied(status: HTTPStatus, message: str) -> Answer:
@@ -151,7 +149,7 @@ def main() -> None:
     folder, port, webhook_url = sys.argv[1:]
     books = Books(Path(folder))
     threading.Thread(target=books.tell_all, args=(webhook_url,), daemon=True).start()
-    open_pages(int(port), CardPages, books=books, url=f"http://127.0.0.1:{port}").serve_forever()
+    open_pages(int(port), CardPages, books=books, url=f"http://{HOST}:{port}").serve_forever()
 
 
 if __name__ == "__main__":
