@@ -1,10 +1,11 @@
 """How a message becomes a letter, a text, a call or a line in an inbox: written, and ready to be handed over."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
+from uuid import UUID
 
 from chassis.call import Call
 from chassis.db import Database
@@ -22,7 +23,7 @@ from services.notifications.store import NotificationsStore
 from services.notifications.texting import Texting
 from services.notifications.texting.keys import NUMBER, address_key, message_keys
 from services.notifications.use_cases.links import make_link
-from services.notifications.wording import BrokenTemplate, Templates, Written, words_of
+from services.notifications.wording import BrokenTemplate, Templates, Written, said_once, words_of
 
 KEPT_S, KEPT_MAX = 5.0, 10_000
 """How long, and how many, texts of chains' own are remembered."""
@@ -44,8 +45,10 @@ class Parcel:
 
 
 class Carrier(Protocol):
-    async def pack(self, call: Call, taken: Taken, contact: Contact, way: Way) -> Parcel | PassedOver:
-        """Or why this channel cannot carry it."""
+    async def pack(
+        self, call: Call, taken: Taken, contact: Contact, way: Way, others: Sequence[Taken] = ()
+    ) -> Parcel | PassedOver:
+        """Or why this channel cannot carry it. `others` are to stand in the same letter."""
         ...
 
 
@@ -53,10 +56,15 @@ class Mail:
     def __init__(self, mailer: Mailer, mail_from: str, writing: "Writing") -> None:
         self._mailer, self._mail_from, self._writing = mailer, mail_from, writing
 
-    async def pack(self, call: Call, taken: Taken, contact: Contact, way: Way) -> Parcel | PassedOver:
+    async def pack(
+        self, call: Call, taken: Taken, contact: Contact, way: Way, others: Sequence[Taken] = ()
+    ) -> Parcel | PassedOver:
         assert way.to
         try:
-            written = await self._writing.write(call, taken, contact, Channel.EMAIL)
+            if others:
+                written = await self._writing.write_digest(call, [taken, *others], contact)
+            else:
+                written = await self._writing.write(call, taken, contact, Channel.EMAIL)
             mail = compose(self._letter(call, taken, way.to.value, written))
         except AddressUnusable:
             return PassedOver(Channel.EMAIL, Reason.NO_EMAIL_ADDRESS, "ADDRESS_UNUSABLE")
@@ -106,7 +114,9 @@ class Phone:
     def __init__(self, channel: Channel, texting: Texting, writing: "Writing") -> None:
         self._channel, self._texting, self._writing = channel, texting, writing
 
-    async def pack(self, call: Call, taken: Taken, contact: Contact, way: Way) -> Parcel | PassedOver:
+    async def pack(
+        self, call: Call, taken: Taken, contact: Contact, way: Way, others: Sequence[Taken] = ()
+    ) -> Parcel | PassedOver:
         assert way.to
         to, number = way.to.value, self._texting.sender_of(call.chain_id, taken.site.id)
         if number is None or (self._channel is Channel.VOICE and not number.voice):
@@ -137,7 +147,9 @@ class Inbox:
     def __init__(self, writing: "Writing") -> None:
         self._writing = writing
 
-    async def pack(self, call: Call, taken: Taken, contact: Contact, way: Way) -> Parcel | PassedOver:
+    async def pack(
+        self, call: Call, taken: Taken, contact: Contact, way: Way, others: Sequence[Taken] = ()
+    ) -> Parcel | PassedOver:
         try:
             written = await self._writing.write(call, taken, contact, Channel.IN_APP)
         except BrokenTemplate as error:
@@ -164,8 +176,19 @@ class Writing:
         self._db, self._templates = db, templates
         self._kept: dict[tuple[object, ...], tuple[float, OwnTemplate | None]] = {}
 
+    async def write_digest(self, call: Call, letter: Sequence[Taken], contact: Contact) -> Written:
+        """An email in which all of them stand. Of each it says what its inbox line would, as far as an email may."""
+        said, language, first = list[str](), contact.language, letter[0]
+        for each in letter:
+            own = await self._own(call, each.kind, each.site.id, language, Channel.IN_APP)
+            words = words_of(each, contact, await self._link(call, each))
+            said.append(self._templates.piece(each.kind, language, words, own))
+        kind, words = MessageKind.DAILY_DIGEST, replace(words_of(first, contact, None), news=said_once(said))
+        own = await self._own(call, kind, first.site.id, language, Channel.EMAIL)
+        return self._templates.write(kind, Channel.EMAIL, language, words, own)
+
     async def write(self, call: Call, taken: Taken, contact: Contact, channel: Channel) -> Written:
-        own = await self._own(call, taken, contact.language, channel)
+        own = await self._own(call, taken.kind, taken.site.id, contact.language, channel)
         words = words_of(taken, contact, await self._link(call, taken))
         return self._templates.write(taken.kind, channel, contact.language, words, own)
 
@@ -180,15 +203,17 @@ class Writing:
             return None
         return f"{taken.policy.link_base_url}{PATHS[link.purpose]}/{token}"
 
-    async def _own(self, call: Call, taken: Taken, language: str, channel: Channel) -> OwnTemplate | None:
+    async def _own(
+        self, call: Call, kind: MessageKind, site_id: UUID, language: str, channel: Channel
+    ) -> OwnTemplate | None:
         """As it was within the last seconds: a transaction for each message would cost more than sending it."""
-        place = call.chain_id, taken.kind, channel, language, taken.site.id
+        place = call.chain_id, kind, channel, language, site_id
         until, own = self._kept.get(place, (0.0, None))
         if monotonic() >= until:
             own = await self._db.job(
                 call,
                 NotificationsStore,
-                lambda store: store.own_template(taken.kind, channel, language, taken.site.id),
+                lambda store: store.own_template(kind, channel, language, site_id),
             )
             if len(self._kept) >= KEPT_MAX:
                 self._kept.clear()

@@ -22,22 +22,22 @@ from chassis.client import connect
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
-from chassis.ids import to_wire
+from chassis.ids import new_id, to_wire
 from chassis.tracing import traceparent_of
 from services.notifications.carriers import Carrier, carriers_of
 from services.notifications.channels.email import Mailer
 from services.notifications.clients import Patients, PatientsAway
-from services.notifications.domain import sending
+from services.notifications.domain import digests, sending
 from services.notifications.domain.contacts import Contact
 from services.notifications.domain.kinds import Channel
 from services.notifications.domain.messages import PassedOver
-from services.notifications.domain.sending import NextChannel, Postpone, Retry, Send, Settle, Step, Taken, Way
+from services.notifications.domain.sending import NO_HOLD, NextChannel, Postpone, Retry, Send, Settle, Step, Taken, Way
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
 from services.notifications.tables import NO_CHAIN
 from services.notifications.texting import IN_PROCESS
 from services.notifications.use_cases import sending as use_case
-from services.notifications.use_cases.sending import Tried
+from services.notifications.use_cases.sending import LetterChanged, Tried
 from services.notifications.wording import Templates
 
 log = structlog.get_logger()
@@ -174,16 +174,42 @@ class Sender:
         self, call: Call, taken: Taken, contact: Contact, way: Way, passed_over: Sequence[PassedOver]
     ) -> tuple[Step | None, Tried | None] | PassedOver:
         """Writes the message, commits that it is about to go, and hands it over."""
-        parcel = await self._carriers[way.channel].pack(call, taken, contact, way)
+        others = await self._others(call, taken, contact, way)
+        parcel = await self._carriers[way.channel].pack(call, taken, contact, way, others)
         if isinstance(parcel, PassedOver):
             return parcel
-        begin = partial(use_case.begin, taken=taken, way=way, parcel=parcel, passed_over=passed_over, hold=LEASE)
-        begun = await self._db.job(call, NotificationsStore, begin)
+        begin = partial(
+            use_case.begin, taken=taken, way=way, parcel=parcel, passed_over=passed_over, hold=LEASE, others=others
+        )
+        try:
+            begun = await self._db.job(call, NotificationsStore, begin)
+        except LetterChanged:
+            return Retry(taken.status, NO_HOLD, "LETTER_CHANGED"), None
         if begun is None or isinstance(begun, PassedOver):
             return begun or (None, None)
-        sent = await parcel.hand_over()
-        tried = replace(taken, attempts=begun, channels=taken.channels[taken.channels.index(way.channel) :])
-        return sending.after_attempt(tried, sent.answer, sent.code, self._chance()), Tried(way, parcel, sent)
+        sent, chance = await parcel.hand_over(), self._chance()
+        digest_id = taken.id if others else None
+        tried = replace(
+            taken,
+            attempts=begun,
+            channels=taken.channels[taken.channels.index(way.channel) :],
+            digest_id=digest_id,
+        )
+        alike = [replace(each, attempts=each.attempts + 1, digest_id=digest_id) for each in others]
+        ends = tuple((each, sending.after_attempt(each, sent.answer, sent.code, chance)) for each in alike)
+        return sending.after_attempt(tried, sent.answer, sent.code, chance), Tried(way, parcel, sent, ends)
+
+    async def _others(self, call: Call, taken: Taken, contact: Contact, way: Way) -> list[Taken]:
+        """What stands in the same letter: as it did, where that may be out."""
+        if taken.digest_id:
+            return await self._db.job(call, NotificationsStore, lambda store: store.retake_others(taken))
+        if not taken.may_be_combined or way.channel is not taken.channels[0]:
+            return []
+        found = await self._db.job(
+            call, NotificationsStore, lambda store: store.to_combine(taken, digests.LETTER_MAX - 1)
+        )
+        lease_id = new_id()  # Whoever took one of them up as its own finds that it is not any more.
+        return [replace(each, lease_id=lease_id) for each in found if sending.goes_with(each, way, contact, call.now)]
 
     def _call(self, chain_id: UUID, cause: str = "") -> Call:
         return Call(chain_id, None, NAME, f"{NAME}.sender", cause, AUDIT_NONE, self._clock(), traceparent_of(""))

@@ -34,7 +34,7 @@ from services.notifications.store import NotificationsStore
 from services.notifications.texting import Texting, TextingAccount
 from services.notifications.texting.keys import address_key
 from tests.support.notifications import Office, open_office
-from tests.support.notifications_month import Month, Patient, Reach, Saying, Visit, is_quiet, wall
+from tests.support.notifications_month import DIGEST, Month, Patient, Reach, Saying, Visit, is_quiet, wall
 from tests.support.texting import write_message_keys
 from tests.support.twilio import ACCOUNT_SID, TOKEN, FakeTwilio, fake_twilio
 
@@ -75,6 +75,10 @@ class Chain:
         rules = [rule(saying) for saying in SAYINGS]
         request = pb.UpdateCadenceRequest(request_id=str(uuid4()), rules=rules, etag='"0"')
         await self.office.svc.call(stub.UpdateCadence, request)
+        told = await self.office.svc.call(stub.GetSendingPolicy, pb.GetSendingPolicyRequest())
+        told.sending_policy.digest_time.hours = DIGEST
+        policy = pb.UpdateSendingPolicyRequest(request_id=str(uuid4()), sending_policy=told.sending_policy)
+        await self.office.svc.call(stub.UpdateSendingPolicy, policy)
 
     async def patient(self, number: int) -> Patient:
         made = Patient(
@@ -113,7 +117,7 @@ class Chain:
         """Booked some time in the month, at any hour; some are cancelled or confirmed later."""
         booked = BEGINS + timedelta(minutes=self.dice.randrange((DAYS - 12) * 24 * 60))
         start = booked + timedelta(minutes=15 * self.dice.randrange(4, 12 * 24 * 4))
-        visit = Visit(new_id(), patient, booked, start)
+        visit = Visit(new_id(), patient, booked, start, self.dice.choice(self.sites))
         between = booked + (start - booked) * self.dice.uniform(0.1, 0.95)
         match self.dice.random():
             case share if share < 0.15:
@@ -147,7 +151,7 @@ class Chain:
             "visit_id": to_wire("visit", about.id),
             "patient_id": to_wire("patient", about.patient.id),
         }
-        ids["site_id"] = to_wire("site", self.sites[about.id.int % len(self.sites)])
+        ids["site_id"] = to_wire("site", about.site)
         if what == "cancel":
             await svc.deliver(VisitCancelled(**ids))
         elif what == "confirm":
@@ -238,6 +242,7 @@ async def test_each_message_of_a_month_is_as_the_model_says(
     await chain.pass_until(BEGINS + (DAYS + 12) * DAY)
     month = Month(SAYINGS, booked)
     assert await ends(chain) == {(each.visit.id, each.saying.code): each.end for each in month.messages}
+    assert len(chain.office.mailbox.arrived) == month.letters
     assert_nobody_was_bothered(chain, people)
     told = Counter(end[1] for end in (each.end for each in month.messages))
     assert min(told["SENT"], told["SUPPRESSED"]) > 0

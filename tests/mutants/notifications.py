@@ -29,13 +29,15 @@ I_NOTIFICATIONS_PHONE = "tests/integration/test_notifications_phone.py"
 I_NOTIFICATIONS_CADENCE = "tests/integration/test_notifications_cadence.py"
 I_NOTIFICATIONS_BILLS = "tests/integration/test_notifications_bills.py"
 I_NOTIFICATIONS_BY_HAND = "tests/integration/test_notifications_by_hand.py"
+I_NOTIFICATIONS_DIGESTS = "tests/integration/test_notifications_digests.py"
+I_NOTIFICATIONS_MONTH = "tests/integration/test_notifications_month.py"
 U_NOTIFICATIONS_CHANNELS = "tests/unit/test_notifications_channels.py"
 
 NOTIFICATIONS = [
     Mutant("services/notifications/domain/hours.py", 'self.begin <= instant.astimezone(zone).time()', 'self.begin <= instant.time()', U_NOTIFICATIONS_RULES),
     Mutant("services/notifications/domain/cadence.py", 'max(hours.previous(timing.wanted, zone), now)', 'max(timing.wanted, now)', U_NOTIFICATIONS_RULES),
     Mutant("services/notifications/domain/cadence.py", 'return decent if timing.until is None or decent < timing.until else soonest', 'return decent', U_NOTIFICATIONS_RULES),
-    Mutant("services/notifications/domain/sending.py", '    if taken.in_doubt and not NATURES[taken.kind].resent_in_doubt:\n        return settle(taken, Status.UNKNOWN, Reason.NO_ANSWER)\n', '', U_NOTIFICATIONS_RULES),
+    Mutant("services/notifications/domain/sending.py", '    if taken.in_doubt and not taken.resent_in_doubt:\n        return settle(taken, Status.UNKNOWN, Reason.NO_ANSWER)\n', '', U_NOTIFICATIONS_RULES),
     Mutant("services/notifications/domain/sending.py", '    if taken.in_doubt and status is not Status.SENT:\n        return Settle(Status.UNKNOWN, Reason.NO_ANSWER, error)\n', '', U_NOTIFICATIONS_RULES),
     Mutant("services/notifications/domain/sending.py", '    if taken.timing.until and now >= taken.timing.until:\n', '    if False:\n', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/domain/sending.py", 'return Postpone(decent) if decent > now else Send()', 'return Send()', I_NOTIFICATIONS_SENDING),
@@ -44,7 +46,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/store/sending.py", '.with_for_update(skip_locked=True)\n    .cte("ripe")', '.cte("ripe")', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/store/sending.py", '        or_(message.c.held_until.is_(None), message.c.held_until < _real_now),\n', '', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/store/sending.py", '    message.c.lease_id == param("lease_id", Uuid),\n)', '    param("lease_id", Uuid).is_not(None),\n)', I_NOTIFICATIONS_SENDING),
-    Mutant("services/notifications/store/sending.py", '        message.c.due_at <= param("now", Instant),\n', '        param("now", Instant).is_not(None),\n', I_NOTIFICATIONS_SENDING),
+    Mutant("services/notifications/store/sending.py", '        message.c.due_at <= param("now", Instant),\n        or_(message.c.held_until.is_(None), message.c.held_until < _real_now),\n', '        param("now", Instant).is_not(None),\n        or_(message.c.held_until.is_(None), message.c.held_until < _real_now),\n', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/store/copies.py", 'where=patient.c.version < _patient.excluded.version', 'where=None', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/store/copies.py", '            raise NotYetKnown("patient", row["end_id"])', '            return patient_id, ZoneInfo("UTC")', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/store/copies.py", '            raise NotYetKnown("site", site_id)', '            return', I_NOTIFICATIONS_EVENTS),
@@ -68,7 +70,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/rpc/messages.py", '_status(request.status)', 'None', I_NOTIFICATIONS_RPC),
     Mutant("services/notifications/migrations/versions/0001_initial.py", 'sa.UniqueConstraint("chain_id", "visit_id", "kind",', 'sa.UniqueConstraint("chain_id", "visit_id", "kind", "event_id",', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/migrations/versions/0001_initial.py", "USING (current_setting('app.chain', true) = '00000000-0000-0000-0000-000000000000')", 'USING (true)', I_NOTIFICATIONS_SENDING),
-    Mutant("services/notifications/store/sending.py", 'func.coalesce(_recipient.c.time_zone, patient.c.time_zone)', 'func.coalesce(_recipient.c.time_zone, "UTC")', I_NOTIFICATIONS_MERGES),
+    Mutant("services/notifications/store/sending.py", 'func.coalesce(recipient.c.time_zone, patient.c.time_zone)', 'func.coalesce(recipient.c.time_zone, "UTC")', I_NOTIFICATIONS_MERGES),
     Mutant("services/notifications/store/copies.py", 'patient.c.id == _end)', 'patient.c.id == ID)', I_NOTIFICATIONS_MERGES),
     Mutant("services/notifications/store/messages.py", 'message.c.patient_id == any_(PATIENTS.all_ids(ID))).with_for_update', 'message.c.patient_id == ID).with_for_update', I_NOTIFICATIONS_MERGES),
     Mutant("services/notifications/store/messages.py", 'message.c.patient_id == any_(PATIENTS.all_ids(_about_id))', 'message.c.patient_id == _about_id', I_NOTIFICATIONS_MERGES),
@@ -181,6 +183,21 @@ NOTIFICATIONS = [
     Mutant("services/notifications/domain/links.py", '    if not hmac.compare_digest(signature, sign(_signed(chain_id, link_id, purpose))[:SIGNATURE_BYTES]):\n        raise LinkNotFound()\n', '', I_NOTIFICATIONS_LINKS),
     Mutant("services/notifications/domain/links.py", 'return f"link {chain_id} {link_id} {purpose}".encode()', 'return f"link {chain_id} {link_id}".encode()', I_NOTIFICATIONS_LINKS),
     Mutant("services/notifications/domain/links.py", '        if self.used_at:', '        if False:', I_NOTIFICATIONS_LINKS),
+    Mutant("services/notifications/domain/digests.py", ' and channel is Channel.EMAIL', '', I_NOTIFICATIONS_MONTH),
+    Mutant("services/notifications/domain/digests.py", ' and kind in COMBINED', '', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/domain/digests.py", 'if until and next_one > until - AHEAD else', 'if False else', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/domain/digests.py", '    if due.astimezone(zone).time() == hour:\n        return now\n', '', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/domain/policies.py", 'if policy.digest and not hours.begin <= policy.digest < hours.end:', 'if False:', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/domain/sending.py", ' and found.to.value == way.to.value', '', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/domain/sending.py", 'return self.digest_id is not None or NATURES', 'return NATURES', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/domain/sending.py", '    if taken.in_doubt and taken.digest_id:\n        return Send()  # As it was, whatever became of one of the messages in it.\n', '', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/store/sending.py", '        or_(message.c.digest_id.is_(None), message.c.digest_id == message.c.id),\n', '', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/store/sending.py", '        or_(message.c.status == Status.SCHEDULED, message.c.digest_id == ID),\n', '', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/store/sending.py", 'message.c.lease_id.is_not(None)),\n        ~_paused,\n', 'message.c.lease_id.is_not(None)),\n', I_NOTIFICATIONS_DIGESTS, "paused"),
+    Mutant("services/notifications/sender.py", '        lease_id = new_id()  # Whoever', '        lease_id = taken.lease_id  # Whoever', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/use_cases/sending.py", '        raise LetterChanged\n', '        return begun\n', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/use_cases/sending.py", '        if settled and taken.digest_id:\n', '        if False:\n', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/wording/words.py", 'if part not in shared', 'if part', I_NOTIFICATIONS_DIGESTS),
     Mutant("services/notifications/domain/contacts.py", 'return self.minor and not self.confidential', 'return self.minor', U_NOTIFICATIONS_CHANNELS),
     Mutant("services/notifications/domain/contacts.py", 'if self.spoken_for or (recipient', 'if (recipient', U_NOTIFICATIONS_CHANNELS),
     Mutant("services/notifications/domain/sending.py", '        if contact.spoken_for:\n', '        if False:\n', U_NOTIFICATIONS_CHANNELS),
@@ -291,7 +308,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/use_cases/sending.py", '            return PassedOver(way.channel, Reason.CAP_REACHED)\n', '            pass\n', I_NOTIFICATIONS_PHONE, "exemption"),
     Mutant("services/notifications/use_cases/sending.py", '        await receipts.apply(store, taken.id)\n', '        pass\n', I_NOTIFICATIONS_PHONE, "faster_than_we"),
     Mutant("services/notifications/use_cases/receipts.py", 'told.provider_id != row["provider_id"]', 'False', I_NOTIFICATIONS_PHONE, "another_attempt"),
-    Mutant("services/notifications/store/sending.py", '        ~_paused,\n', '', I_NOTIFICATIONS_CADENCE, "is_paused_waits"),
+    Mutant("services/notifications/store/sending.py", 'message.c.digest_id == message.c.id),\n        ~_paused,\n', 'message.c.digest_id == message.c.id),\n', I_NOTIFICATIONS_CADENCE, "is_paused_waits"),
     Mutant("services/notifications/rpc/pauses.py", '            raise AccessDenied()\n', '            pass\n', I_NOTIFICATIONS_CADENCE, "site_manager_pauses"),
     Mutant("services/notifications/rpc/announcements.py", '        raise AccessDenied()\n', '        pass\n', I_NOTIFICATIONS_BY_HAND, "manages_the_site"),
 ]  # fmt: skip

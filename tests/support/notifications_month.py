@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 End = tuple[str, str, str | None, datetime | None]
 MINUTE = timedelta(minutes=1)
 QUIET_BEFORE, QUIET_FROM, EVENING = 8, 20, 19
+DIGEST = 17
+"""The hour at which what can wait goes out by email."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,10 @@ class Saying:
     late_is_skipped: bool = False
     comes_first: bool = False  # Where a cap binds.
     unless_confirmed: bool = False
+
+    @property
+    def can_wait(self) -> bool:
+        return self.kind == "VISIT_REMINDER" and not self.by_text_first
 
 
 @dataclass
@@ -57,6 +63,7 @@ class Visit:
     patient: Patient
     booked_at: datetime
     start: datetime
+    site: UUID
     cancelled_at: datetime | None = None
     confirmed_at: datetime | None = None
 
@@ -70,6 +77,7 @@ class Expected:
     number: int  # In the order in which they are made.
     due: datetime
     end: End = ("", "SCHEDULED", None, None)
+    waited: bool = False  # For the digest.
 
 
 def is_quiet(at: datetime, zone: ZoneInfo) -> bool:
@@ -92,6 +100,16 @@ def first_loud(at: datetime, zone: ZoneInfo) -> datetime:
     while is_quiet(at, zone):
         at = (at + MINUTE).replace(second=0, microsecond=0)
     return at
+
+
+def digest_after(at: datetime, visit: Visit) -> datetime | None:
+    """When the digest goes out that a message waits for; None: it would come less than a day before the visit."""
+    local = at.astimezone(visit.patient.zone)
+    if (local.hour, local.minute, local.second, local.microsecond) == (DIGEST, 0, 0, 0):
+        return at
+    day = local.date() if local.hour < DIGEST else local.date() + timedelta(days=1)
+    hour = wall(day, DIGEST, visit.patient.zone)
+    return hour if hour <= visit.start - timedelta(hours=24) else None
 
 
 def due_of(saying: Saying, visit: Visit) -> datetime:
@@ -119,6 +137,13 @@ class Month:
             message = min(still, key=lambda each: (each.due, each.number))
             message.end = self._end(message)
 
+    @property
+    def letters(self) -> int:
+        """Emails that went out: of what waited, one to a patient about a site at an hour."""
+        mailed = [each for each in self.messages if each.end[0] == "EMAIL"]
+        alone = sum(not each.waited for each in mailed)
+        return alone + len({(each.visit.patient.id, each.visit.site, each.due) for each in mailed if each.waited})
+
     def _end(self, message: Expected) -> End:
         visit, saying, at = message.visit, message.saying, message.due
         if visit.cancelled_at and visit.cancelled_at <= at:
@@ -127,6 +152,9 @@ class Month:
             return "", "SUPPRESSED", "VISIT_STARTED", None
         if saying.unless_confirmed and visit.confirmed_at and visit.confirmed_at <= at:
             return "", "SUPPRESSED", "VISIT_CONFIRMED", None
+        if saying.can_wait and not message.waited and (hour := digest_after(at, visit)):
+            message.due, message.waited = hour, True
+            return "", "SCHEDULED", None, None
         reach = visit.patient.reach(at)
         if reach is None:
             return "", "SUPPRESSED", "NO_GUARANTOR", None

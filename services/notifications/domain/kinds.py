@@ -35,6 +35,8 @@ class MessageKind(StrEnum):
     MOVE_RECEIVED = "MOVE_RECEIVED"
     REPLY_RECEIVED = "REPLY_RECEIVED"
     ANNOUNCEMENT = "ANNOUNCEMENT"
+    DAILY_DIGEST = "DAILY_DIGEST"
+    """Of a letter in which several messages stand; each of them stays what it is."""
 
 
 class Channel(StrEnum):
@@ -143,6 +145,7 @@ NATURES: Mapping[MessageKind, Nature] = {
     MessageKind.CONFIRM_RECEIVED: _REPLY,
     MessageKind.MOVE_RECEIVED: _REPLY,
     MessageKind.REPLY_RECEIVED: _REPLY,
+    MessageKind.DAILY_DIGEST: Nature(Purpose.APPOINTMENT, Rank.VISIT, frozenset(), resent_in_doubt=True),
     MessageKind.ANNOUNCEMENT: Nature(Purpose.APPOINTMENT, Rank.SAFETY, frozenset(), resent_in_doubt=True),
 }
 OF_VISIT = frozenset(

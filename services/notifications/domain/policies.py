@@ -28,6 +28,8 @@ class ChainPolicy:
     link_base_url: str
     """Of the chain's own site, to which links in messages lead. Empty: messages carry none."""
     version: int
+    digest: time | None = None
+    """When the day's digest goes out; None: there is none."""
 
 
 SHIPPED_POLICY = ChainPolicy(HOURS, COURTESY, 8_300, "", 0)
@@ -44,6 +46,8 @@ def check_policy(policy: ChainPolicy) -> None:
         faults.append(("texts_a_week", f"is not between those of a day and {TEXTS_A_WEEK_MAX}"))
     if policy.link_base_url and not BASE_URL.fullmatch(policy.link_base_url):
         faults.append(("link_base_url", "is no https address that ends in a slash"))
+    if policy.digest and not hours.begin <= policy.digest < hours.end:
+        faults.append(("digest_time", "is not within the hours"))
     if health_words(re.sub(r"[^a-z]", " ", policy.link_base_url.lower())):
         faults.append(("link_base_url", "holds a health word"))
     if faults:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from enum import Enum, auto
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from services.notifications.domain.cadence import Timing, due
 from services.notifications.domain.caps import COURTESY, EXEMPT, Cap
 from services.notifications.domain.contacts import Contact, Point, may
+from services.notifications.domain.digests import goes_out, may_stand_in
 from services.notifications.domain.hours import HOURS, SendingHours
 from services.notifications.domain.kinds import BY_PHONE, NATURES, Anchor, Channel, MessageKind, Purpose, Recipient
 from services.notifications.domain.matters import Matter
@@ -28,6 +29,7 @@ class Policy:
     hours: SendingHours = HOURS
     courtesy: Cap = COURTESY
     link_base_url: str = ""
+    digest: time | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,19 @@ class Taken:
     unless_confirmed: bool = False
     announcement: str = ""
     policy: Policy = Policy()
+    due: datetime | None = None
+    digest_id: UUID | None = None
+    """The message whose letter it stands in: its own id, where it is the one that is sent."""
+
+    @property
+    def may_be_combined(self) -> bool:
+        return not self.digest_id and may_stand_in(self.kind, self.channels[0], self.policy.digest)
+
+    @property
+    def resent_in_doubt(self) -> bool:
+        """Whether it is sent again where nobody knows whether it went out. A letter of several always is: what could be
+        lost in it is more than a nuisance."""
+        return self.digest_id is not None or NATURES[self.kind].resent_in_doubt
 
     @property
     def in_doubt(self) -> bool:
@@ -119,8 +134,10 @@ def settle(taken: Taken, status: Status, reason: Reason | None = None, error: st
 
 def next_step(taken: Taken, now: datetime) -> Settle | Postpone | Send:
     """What to do with a message that is due `now`."""
-    if taken.in_doubt and not NATURES[taken.kind].resent_in_doubt:
+    if taken.in_doubt and not taken.resent_in_doubt:
         return settle(taken, Status.UNKNOWN, Reason.NO_ANSWER)
+    if taken.in_doubt and taken.digest_id:
+        return Send()  # As it was, whatever became of one of the messages in it.
     if reason := _withdrawn_because(taken):
         return settle(taken, Status.WITHDRAWN, reason)
     if taken.timing.until and now >= taken.timing.until:
@@ -132,6 +149,8 @@ def next_step(taken: Taken, now: datetime) -> Settle | Postpone | Send:
     if taken.purpose is Purpose.REPLY:
         return Send()
     decent = due(taken.timing, taken.zone, now, taken.policy.hours)
+    if decent <= now and taken.may_be_combined and taken.policy.digest and taken.due:
+        decent = goes_out(taken.due, taken.timing.until, taken.policy.digest, taken.zone, now)
     return Postpone(decent) if decent > now else Send()
 
 
@@ -182,6 +201,14 @@ def _way(taken: Taken, contact: Contact, channel: Channel, now: datetime) -> Way
         return PassedOver(channel, Reason.QUIET_HOURS)
     point = permitted[0]
     return Way(channel, point, contact.said(channel, purpose, point.use) is True)
+
+
+def goes_with(other: Taken, way: Way, contact: Contact, now: datetime) -> bool:
+    """Whether a message may stand in the letter that goes out this way `now`."""
+    if not other.may_be_combined or not isinstance(next_step(replace(other, due=None), now), Send):
+        return False
+    found = _way(other, contact, way.channel, now)
+    return isinstance(found, Way) and found.to is not None and way.to is not None and found.to.value == way.to.value
 
 
 def _no_address(taken: Taken, contact: Contact, channel: Channel) -> Reason:
@@ -236,7 +263,7 @@ def after_attempt(taken: Taken, answer: Answer, code: str, chance: float) -> Set
     if answer is Answer.NEVER:
         return _given_up(taken, Reason.REFUSED, code)
     lost = answer is Answer.NONE
-    if lost and not NATURES[taken.kind].resent_in_doubt:
+    if lost and not taken.resent_in_doubt:
         return settle(taken, Status.UNKNOWN, Reason.NO_ANSWER, code)
     if taken.attempts >= ATTEMPTS_MAX:
         if lost:

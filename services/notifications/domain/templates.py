@@ -150,6 +150,8 @@ def channels_of(kind: MessageKind) -> frozenset[Channel]:
     """By which a message of this kind can go out."""
     if kind in REPLIES:
         return frozenset({Channel.SMS})
+    if kind is MessageKind.DAILY_DIGEST:
+        return frozenset({Channel.EMAIL})
     spoken = {Channel.VOICE} if kind in SPOKEN else set[Channel]()
     inbox = {Channel.IN_APP} if kind is not MessageKind.COMPANION_PICK_UP else set[Channel]()
     return frozenset({Channel.EMAIL, Channel.SMS} | spoken | inbox)

@@ -9,6 +9,7 @@ from services.notifications.domain.kinds import Channel, MessageKind
 from services.notifications.domain.templates import ABOUT_VISIT, BILLS, REPLIES, TO_PATIENT_OF_VISIT
 
 EVERY = frozenset(MessageKind)
+DIGEST = frozenset({MessageKind.DAILY_DIGEST})
 TO_PATIENT = EVERY - REPLIES - {MessageKind.COMPANION_PICK_UP}
 PREPARED_FOR = TO_PATIENT_OF_VISIT - {MessageKind.VISIT_CANCELLED, MessageKind.VISIT_MISSED}
 TIMED = ABOUT_VISIT | {MessageKind.CONFIRM_RECEIVED}
@@ -51,7 +52,7 @@ VARIABLES = (
     _text("phone", EVERY, "The site's phone number; in a call digit by digit.", discreet=True),
     _text(
         "link",
-        EVERY - REPLIES,
+        EVERY - REPLIES - DIGEST,
         "Where the recipient reads or does more. May be empty. Left out of a text that it does not fit into.",
         discreet=True,
     ),
@@ -60,6 +61,7 @@ VARIABLES = (
     _text("ends", TIMED, "The time of the visit's end at the site, with its zone. May be empty.", discreet=True),
     _text("due_day", BILLS, "The day on which something is due or ends. May be empty.", discreet=True),
     _text("text", frozenset({MessageKind.ANNOUNCEMENT}), "The announcement's own words.", discreet=True),
+    Variable("news", VariableType.LIST, False, DIGEST, "What each of the messages says that stand in the letter."),
     _text("given_name", TO_PATIENT, "The patient's given name."),
     _text("address", TO_PATIENT_OF_VISIT, "The site's address."),
     _text("place", TO_PATIENT_OF_VISIT, "The site's address, or that the visit is online."),

@@ -98,6 +98,7 @@ def _policy(policy: ChainPolicy) -> pb.SendingPolicy:
         texts_a_week=policy.courtesy.a_week,
         text_price_micros=policy.text_price_micros,
         link_base_url=policy.link_base_url,
+        digest_time=TimeOfDay(hours=policy.digest.hour, minutes=policy.digest.minute) if policy.digest else None,
         etag=to_etag(policy.version),
     )
 
@@ -105,7 +106,8 @@ def _policy(policy: ChainPolicy) -> pb.SendingPolicy:
 def _told_policy(told: pb.SendingPolicy) -> ChainPolicy:
     hours = SendingHours(_time(told.begin_time, "begin_time"), _time(told.end_time, "end_time"))
     cap = Cap(told.texts_a_day, told.texts_a_week)
-    return ChainPolicy(hours, cap, told.text_price_micros, told.link_base_url, from_etag(told.etag))
+    digest = _time(told.digest_time, "digest_time") if told.HasField("digest_time") else None
+    return ChainPolicy(hours, cap, told.text_price_micros, told.link_base_url, from_etag(told.etag), digest)
 
 
 def _time(told: TimeOfDay, field: str) -> time:

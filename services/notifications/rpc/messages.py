@@ -114,6 +114,7 @@ def message_to_wire(row: Record) -> message_pb2.Message:
         next_channels=map(channel_to_wire, row["channels"][1:]),
         passed_over=map(_passed_over, passed_over_of(row)),
         deliver_time=to_timestamp(row["delivered_at"]) if row["delivered_at"] else None,
+        digest_message_id=to_wire("message", row["digest_id"]) if row["digest_id"] else "",
     )
 
 

@@ -20,7 +20,16 @@ from services.notifications.domain.policies import SHIPPED_POLICY, ChainPolicy
 from services.notifications.store.copies import CHAIN, ID
 from services.notifications.tables import cadence, pause, policy
 
-OF_POLICY = ("begin_at", "end_at", "texts_a_day", "texts_a_week", "text_price_micros", "link_base_url", "version")
+OF_POLICY = (
+    "begin_at",
+    "end_at",
+    "texts_a_day",
+    "texts_a_week",
+    "text_price_micros",
+    "link_base_url",
+    "digest_at",
+    "version",
+)
 _newest = select(cadence).where(cadence.c.chain_id == CHAIN).order_by(cadence.c.version.desc()).limit(1)
 _one = select(true().label("one")).subquery("one")
 _rules = _newest.subquery("newest")
@@ -88,6 +97,7 @@ class CadenceStore(Store):
             texts_a_day=new.courtesy.a_day,
             texts_a_week=new.courtesy.a_week,
             text_price_micros=new.text_price_micros,
+            digest_at=new.digest,
             link_base_url=new.link_base_url,
             version=new.version,
         )
@@ -158,6 +168,7 @@ def _policy_of(row: Record) -> ChainPolicy:
         row["text_price_micros"],
         row["link_base_url"],
         row["version"],
+        row["digest_at"],
     )
 
 

@@ -5,11 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 from sqlalchemy import (
     ARRAY,
+    CTE,
     Boolean,
     Integer,
     Interval,
@@ -37,10 +39,11 @@ from chassis.sql import Statement, param, params
 from chassis.store import Store
 from chassis.tables import Instant
 from services.notifications.domain.caps import Cap, Since
+from services.notifications.domain.digests import COMBINED
 from services.notifications.domain.hours import SendingHours
 from services.notifications.domain.kinds import NATURES, Channel, MessageKind
 from services.notifications.domain.matters import Matter, MatterKind
-from services.notifications.domain.messages import PassedOver, Settled, Status, TemplateRef
+from services.notifications.domain.messages import PassedOver, Reason, Settled, Status, TemplateRef
 from services.notifications.domain.sending import Policy, Settle, Taken
 from services.notifications.domain.visits import Site, Visit, instructions_of
 from services.notifications.store.copies import CHAIN, ID, PATIENTS, visit_of
@@ -73,6 +76,7 @@ _ripe = (
         UNSENT,
         message.c.due_at <= param("now", Instant),
         or_(message.c.held_until.is_(None), message.c.held_until < _real_now),
+        or_(message.c.digest_id.is_(None), message.c.digest_id == message.c.id),
         ~_paused,
     )
     .order_by(message.c.due_at, message.c.id)
@@ -87,38 +91,74 @@ _leased = (
     .returning(*message.c)
     .cte("leased")
 )
-# It goes to the survivor; in the patient's own zone until the survivor's is known.
-_goes_to = PATIENTS.each_end(_leased.c.patient_id, "goes_to")
-_recipient = patient.alias("recipient")
 _of_visit = ("start_at", "end_at", "telehealth", "visit_type_code", "protocol_id", "protocol_version_id")
 _of_matter = ("amount_minor", "currency", "due_date", "number", "about", "closed_at")
-_of_policy = ("begin_at", "end_at", "texts_a_day", "texts_a_week", "link_base_url")
+_of_policy = ("begin_at", "end_at", "texts_a_day", "texts_a_week", "link_base_url", "digest_at")
 _of_version = and_(protocol_version.c.chain_id == CHAIN, protocol_version.c.id == visit.c.protocol_version_id)
-TAKE = Statement(
-    select(
-        _leased,
-        _goes_to.c.id.label("recipient_id"),
-        func.coalesce(_recipient.c.time_zone, patient.c.time_zone).label("time_zone"),
-        visit.c.status.label("visit_status"),
-        *(visit.c[name] for name in _of_visit),
-        matter.c.kind.label("matter_kind"),
-        *(matter.c[name] for name in _of_matter),
-        *(policy.c[name].label(f"policy_{name}") for name in _of_policy),
-        protocol_version.c.instructions,
-        site.c.discreet_name,
-        site.c.time_zone.label("site_zone"),
-        site.c.address,
-        site.c.phone,
+
+
+def _with_all(found: CTE) -> Statement:
+    """Messages with all that decides what becomes of them. Each goes to the survivor; in the patient's own zone until
+    the survivor's is known."""
+    goes_to = PATIENTS.each_end(found.c.patient_id, "goes_to")
+    recipient = patient.alias("recipient")
+    return Statement(
+        select(
+            found,
+            goes_to.c.id.label("recipient_id"),
+            func.coalesce(recipient.c.time_zone, patient.c.time_zone).label("time_zone"),
+            visit.c.status.label("visit_status"),
+            *(visit.c[name] for name in _of_visit),
+            matter.c.kind.label("matter_kind"),
+            *(matter.c[name] for name in _of_matter),
+            *(policy.c[name].label(f"policy_{name}") for name in _of_policy),
+            protocol_version.c.instructions,
+            site.c.discreet_name,
+            site.c.time_zone.label("site_zone"),
+            site.c.address,
+            site.c.phone,
+        )
+        .join(patient, and_(patient.c.chain_id == CHAIN, patient.c.id == found.c.patient_id))
+        .join(goes_to, true())
+        .outerjoin(recipient, and_(recipient.c.chain_id == CHAIN, recipient.c.id == goes_to.c.id))
+        .outerjoin(visit, and_(visit.c.chain_id == CHAIN, visit.c.id == found.c.visit_id))
+        .outerjoin(protocol_version, _of_version)
+        .outerjoin(matter, and_(matter.c.chain_id == CHAIN, matter.c.id == found.c.matter_id))
+        .outerjoin(policy, policy.c.chain_id == CHAIN)
+        .join(site, and_(site.c.chain_id == CHAIN, site.c.id == found.c.site_id))
+        .order_by(found.c.due_at, found.c.id)
     )
-    .join(patient, and_(patient.c.chain_id == CHAIN, patient.c.id == _leased.c.patient_id))
-    .join(_goes_to, true())
-    .outerjoin(_recipient, and_(_recipient.c.chain_id == CHAIN, _recipient.c.id == _goes_to.c.id))
-    .outerjoin(visit, and_(visit.c.chain_id == CHAIN, visit.c.id == _leased.c.visit_id))
-    .outerjoin(protocol_version, _of_version)
-    .outerjoin(matter, and_(matter.c.chain_id == CHAIN, matter.c.id == _leased.c.matter_id))
-    .outerjoin(policy, policy.c.chain_id == CHAIN)
-    .join(site, and_(site.c.chain_id == CHAIN, site.c.id == _leased.c.site_id))
-    .order_by(_leased.c.due_at, _leased.c.id)
+
+
+TAKE = _with_all(_leased)
+# What else is due to the same patient by the same channel: whoever began to send one of them is found out when the
+# letter is begun. What waits for another attempt waits on.
+TO_COMBINE = _with_all(
+    select(message)
+    .where(
+        message.c.chain_id == CHAIN,
+        message.c.status == Status.SCHEDULED,
+        message.c.patient_id == any_(PATIENTS.all_ids(ID)),
+        message.c.id != param("but_id", Uuid),
+        message.c.site_id == param("site_id", Uuid),
+        message.c.channel == param("channel", Text),
+        message.c.kind == any_(param("kinds", ARRAY(Text))),
+        message.c.due_at <= param("now", Instant),
+        or_(message.c.held_until.is_(None), message.c.held_until < _real_now, message.c.lease_id.is_not(None)),
+        ~_paused,
+    )
+    .order_by(message.c.due_at, message.c.id)
+    .limit(param("limit", Integer))
+    .cte("others")
+)
+_in_letter = (message.c.chain_id == CHAIN, message.c.digest_id == ID, message.c.id != ID)
+# Of a letter whose sender died: its messages come under the lease of whoever took it up.
+RETAKE_OTHERS = _with_all(
+    update(message)
+    .where(*_in_letter, message.c.status == Status.SENDING)
+    .values(lease_id=param("lease_id", Uuid))
+    .returning(*message.c)
+    .cte("others")
 )
 _held = (
     message.c.chain_id == CHAIN,
@@ -139,6 +179,7 @@ _begun = (
         channels=param("channels", ARRAY(Text)),
         passed_over=message.c.passed_over + param("passed_over", JSONB),
         held_until=_real_now + param("hold", Interval),
+        digest_id=param("digest_id", Uuid),
         **params("template", "template_version", "template_language"),
     )
     .returning(message.c.chain_id, message.c.id, message.c.channel_attempts)
@@ -166,6 +207,29 @@ _attempt = (
     .cte("noted")
 )
 BEGIN = Statement(select(_begun.c.channel_attempts).add_cte(_attempt))
+BEGIN_OTHERS = Statement(
+    update(message)
+    .where(
+        message.c.chain_id == CHAIN,
+        message.c.id == any_(param("ids", ARRAY(Uuid))),
+        or_(message.c.status == Status.SCHEDULED, message.c.digest_id == ID),
+    )
+    .values(
+        status=Status.SENDING,
+        attempts=message.c.attempts + 1,
+        channel_attempts=message.c.channel_attempts + 1,
+        digest_id=ID,
+        lease_id=param("lease_id", Uuid),
+        **params("template", "template_version", "template_language"),
+    )
+    .returning(message.c.id)
+)
+SETTLE_OTHERS = Statement(
+    update(message)
+    .where(*_in_letter, message.c.status == Status.SENDING)
+    .values(status=Status.UNKNOWN, reason=Reason.NO_ANSWER, lease_id=null(), held_until=null())
+    .returning(*SETTLED)
+)
 _last_error = func.coalesce(param("last_error", Text), message.c.last_error)
 _more_passed_over = message.c.passed_over + param("passed_over", JSONB)
 RENEW = Statement(update(message).where(*_held).values(held_until=_real_now + param("hold", Interval)))
@@ -187,6 +251,7 @@ RELEASE = Statement(
     .where(*_held)
     .values(
         status=param("status"),
+        digest_id=case((param("status", Text) == Status.SENDING, message.c.digest_id), else_=null()),
         due_at=func.coalesce(param("due_at", Instant), message.c.due_at),
         last_error=_last_error,
         lease_id=null(),
@@ -202,6 +267,7 @@ _to_next = {
     "last_error": _last_error,
     "lease_id": null(),
     "held_until": null(),
+    "digest_id": null(),
 }
 NEXT_CHANNEL = Statement(update(message).where(*_held).values(**_to_next))
 _key = param("address_key", LargeBinary)
@@ -243,6 +309,7 @@ class SendingStore(Store):
         address_key: bytes | None = None,
         *,
         counts: bool = False,
+        digest_id: UUID | None = None,
     ) -> int | None:
         """Writes down that the message is about to be sent, by what and with what; its attempts by this channel, or
         None: it is not ours."""
@@ -261,8 +328,44 @@ class SendingStore(Store):
             template_language=template.language,
             address_key=address_key,
             counts=counts,
+            digest_id=digest_id,
         )
         return row["channel_attempts"] if row else None
+
+    async def to_combine(self, taken: Taken, limit: int) -> list[Taken]:
+        """What may stand in one letter with a message that is held, as far as the database can tell."""
+        found = await self.rows(
+            TO_COMBINE,
+            id=taken.recipient_id,
+            but_id=taken.id,
+            site_id=taken.site.id,
+            channel=taken.channels[0],
+            kinds=sorted(COMBINED),
+            now=self.call.now,
+            limit=limit,
+        )
+        return [_taken(row) for row in found]
+
+    async def retake_others(self, taken: Taken) -> list[Taken]:
+        """The others in a letter that may be out."""
+        return [_taken(row) for row in await self.rows(RETAKE_OTHERS, id=taken.id, lease_id=taken.lease_id)]
+
+    async def begin_others(self, taken: Taken, others: Sequence[Taken], template: TemplateRef) -> bool:
+        """Whether all of them can be sent with it: none was withdrawn meanwhile, or is being sent by somebody else."""
+        begun = await self.rows(
+            BEGIN_OTHERS,
+            id=taken.id,
+            ids=[each.id for each in others],
+            lease_id=others[0].lease_id,
+            template=template.code,
+            template_version=template.version,
+            template_language=template.language,
+        )
+        return len(begun) == len(others)
+
+    async def leave_others_in_doubt(self, taken: Taken) -> list[Settled]:
+        """Of a letter that may be out and is not sent again."""
+        return [settled_of(row) for row in await self.rows(SETTLE_OTHERS, id=taken.id)]
 
     async def texts_to(self, address_key: bytes, since: Since) -> tuple[int, int]:
         """How many texts and calls that count were begun to an address, today and in the week."""
@@ -334,6 +437,8 @@ def _taken(row: Record) -> Taken:
         matter_closed=row["closed_at"] is not None,
         unless_confirmed=row["unless_confirmed"],
         announcement=row["text"] or "",
+        due=row["due_at"],
+        digest_id=row["digest_id"],
         **known,
     )
 
@@ -347,7 +452,7 @@ def _visit(row: Record) -> Visit:
 def _policy(row: Record) -> Policy:
     hours = SendingHours(row["policy_begin_at"], row["policy_end_at"])
     courtesy = Cap(row["policy_texts_a_day"], row["policy_texts_a_week"])
-    return Policy(hours, courtesy, row["policy_link_base_url"])
+    return Policy(hours, courtesy, row["policy_link_base_url"], row["policy_digest_at"])
 
 
 def _matter(row: Record) -> Matter:

@@ -57,6 +57,7 @@ message = chain_table(
     Column("sent_at", Instant),
     Column("provider_id", Text),  # What the carrier calls it.
     Column("delivered_at", Instant),  # A receipt said so.
+    Column("digest_id", Uuid),  # The message whose letter it stands in, be it itself.
     Column("lease_id", Uuid),
     Column("held_until", Instant),  # Real time: no sender takes it before, be it for a lease or to back off.
     belongs_to("site", "site_id"),
@@ -91,6 +92,12 @@ message = chain_table(
 UNSENT = text("status IN ('SCHEDULED', 'SENDING')")
 """Written out, not bound: PostgreSQL must see that it is the condition of the index."""
 Index("message_unsent_idx", *(message.c[name] for name in ("chain_id", "due_at", "id")), postgresql_where=UNSENT)
+Index(
+    "message_digest_idx",
+    message.c.chain_id,
+    message.c.digest_id,
+    postgresql_where=text("digest_id IS NOT NULL"),
+)
 Index("message_patient_idx", *(message.c[name] for name in ("chain_id", "patient_id", "due_at", "id")))
 Index("message_site_idx", *(message.c[name] for name in ("chain_id", "site_id", "due_at", "id")))
 Index(
@@ -141,9 +148,11 @@ policy = chain_table(
     Column("texts_a_week", SmallInteger, nullable=False),
     Column("text_price_micros", BigInteger, nullable=False),  # Of one segment, in millionths of a dollar.
     Column("link_base_url", Text, nullable=False, server_default=""),
+    Column("digest_at", Time),
     Column("version", Integer, nullable=False),
     CheckConstraint("begin_at >= '08:00' AND end_at <= '21:00' AND begin_at < end_at", name="hours"),
     CheckConstraint("texts_a_day BETWEEN 1 AND 10 AND texts_a_week BETWEEN texts_a_day AND 50", name="texts"),
+    CheckConstraint("digest_at >= begin_at AND digest_at < end_at", name="digest"),
     CheckConstraint("text_price_micros BETWEEN 0 AND 10000000", name="price"),
 )
 

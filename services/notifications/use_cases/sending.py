@@ -28,6 +28,12 @@ class Tried:
     way: Way
     parcel: Parcel
     sent: Sent
+    others: tuple[tuple[Taken, Step], ...] = ()
+    """That stood in the same letter, and what becomes of each."""
+
+
+class LetterChanged(Exception):
+    """A message that stands in the letter is not to be sent with it any more."""
 
 
 async def begin(
@@ -37,9 +43,13 @@ async def begin(
     parcel: Parcel,
     passed_over: Sequence[PassedOver],
     hold: timedelta,
+    others: Sequence[Taken] = (),
 ) -> int | PassedOver | None:
-    """Its attempts by this channel; None: it is not ours any more."""
+    """Its attempts by this channel; None: it is not ours any more. With `others` it is one letter: all of them are
+    begun, or none (LetterChanged)."""
     key, sender = parcel.address_key, parcel.sender
+    if others:
+        await store.lock([taken.recipient_id])  # Two letters of the same messages would wait for each other.
     if key and await store.suppressed(way.channel, [key], sender):
         return PassedOver(way.channel, Reason.ADDRESS_SUPPRESSED)
     counts = way.channel in BY_PHONE and taken.purpose is not Purpose.REPLY
@@ -47,7 +57,12 @@ async def begin(
         await store.lock([_lock_of(key)])
         if not await _has_room(store, taken, way, key):
             return PassedOver(way.channel, Reason.CAP_REACHED)
-    begun = await store.begin(taken, way.channel, passed_over, parcel.template, hold, key, counts=counts)
+    digest_id = taken.id if others else None
+    begun = await store.begin(
+        taken, way.channel, passed_over, parcel.template, hold, key, counts=counts, digest_id=digest_id
+    )
+    if begun and others and not await store.begin_others(taken, others, parcel.template):
+        raise LetterChanged
     if begun and key and way.channel is Channel.SMS:
         await store.note_texted(
             key,
@@ -66,7 +81,12 @@ async def finish(store: NotificationsStore, taken: Taken, step: Step, tried: Tri
     receipt may have been faster than this."""
     settled = await messages.end_step(store, taken, step, tried.sent.provider_id if tried else None)
     if tried is None:
+        if settled and taken.digest_id:
+            for left in await store.leave_others_in_doubt(taken):
+                messages.emit_settled(store, left)
         return
+    for other, end in tried.others:
+        await messages.end_step(store, other, end)
     if settled and (line := tried.parcel.line):
         of = taken.id, taken.recipient_id, taken.site.id, taken.kind
         await store.add_to_inbox(*of, line.subject, line.text, store.call.now)

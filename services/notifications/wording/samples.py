@@ -23,6 +23,7 @@ SAMPLE = Words(
     document="A-1042",
     link="https://example.org/x/sample",
     text="We are closed on Monday because of snow.",
+    news=("You have an appointment on Monday, March 15, 2027, at 2:05 PM MDT.", "You have a new invoice."),
 )
 LONG = replace(
     SAMPLE,
@@ -35,7 +36,16 @@ LONG = replace(
     text="We are closed on Wednesday because of snow. We will call you.",
 )
 SHORT = replace(
-    SAMPLE, online=True, end=None, instructions=(), amount=None, due_date=None, document=None, link=None, text="Closed."
+    SAMPLE,
+    online=True,
+    end=None,
+    instructions=(),
+    amount=None,
+    due_date=None,
+    document=None,
+    link=None,
+    text="Closed.",
+    news=("You have a new invoice.",),
 )
 
 

@@ -62,6 +62,16 @@ class Templates:
         source = source_of(own) if own else self.shipped(kind, channel, language)
         return write(kind, channel, words, source)
 
+    def piece(self, kind: MessageKind, language: str, words: Words, own: OwnTemplate | None) -> str:
+        """What an email of several messages says of one: its inbox line, with what an email may say, and its link."""
+        source = source_of(own) if own else self.shipped(kind, Channel.IN_APP, language)
+        given = said(words, kind, Channel.EMAIL, source.ref.language, Part.TEXT)
+        try:
+            text = _tidy(filled(compiled(source.content.text), given))
+        except TemplateError as error:
+            raise BrokenTemplate(f"{source.ref.language}/{source.ref.code}") from error
+        return f"{text}\n{words.link}\n" if words.link else text
+
 
 def source_of(own: OwnTemplate) -> Source:
     ref = TemplateRef(to_wire("template", own.id), str(own.number), own.spot.language)

@@ -1,7 +1,8 @@
 """All that a message may say, and what of it a template is given: by kind, channel and place."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from urllib.parse import urlsplit
@@ -43,6 +44,8 @@ class Words:
     link: str | None = None
     text: str | None = None
     may_name_treatment: bool = False
+    news: tuple[str, ...] = ()
+    """What stands in a digest, of one message after another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,7 @@ def _all(words: Words, channel: Channel, language: str) -> Mapping[str, str | bo
         "document": words.document or "",
         "link": words.link or "",
         "text": words.text or "",
+        "news": list(words.news),
     }
 
 
@@ -117,3 +121,12 @@ def words_of(taken: Taken, contact: Contact, link: str | None) -> Words:
         text=text_in(taken.announcement, contact.language) if taken.announcement else None,
         may_name_treatment=contact.may_name_treatment,
     )
+
+
+def said_once(texts: Sequence[str]) -> tuple[str, ...]:
+    """The texts of one letter: a paragraph that several of them have stands once, after all."""
+    split = [text.strip("\n").split("\n\n") for text in texts]
+    counted = Counter(part for parts in split for part in dict.fromkeys(parts))
+    shared = [part for part, count in counted.items() if count > 1]
+    own = ("\n\n".join(part for part in parts if part not in shared) for parts in split)
+    return tuple(filter(None, (*own, *shared)))
