@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 
 from atoll.common.v1.access_pb2 import AUDIT_PHI_READ
 from chassis.call import Call
-from chassis.errors import TryAgain
+from chassis.errors import NulInText, TryAgain
 from chassis.pool import Connection, Pool
 from chassis.store import NotedRead, Store
 
@@ -32,6 +32,8 @@ AWAY = (
     asyncpg.InsufficientResourcesError,  # Connections, memory or disk.
     asyncpg.LockNotAvailableError,
 )
+NO_TEXT = (asyncpg.CharacterNotInRepertoireError, asyncpg.UntranslatableCharacterError)
+"""A NUL, in a text or in JSON."""
 
 S = TypeVar("S", bound=Store)
 M = TypeVar("M", bound=Message)
@@ -174,6 +176,8 @@ class Database:
                 if refusal := store_type.refusals.get(_policy_of(error)):
                     raise refusal() from error
                 raise
+            except NO_TEXT:  # Whose message quotes it.
+                raise NulInText() from None
             except AWAY as error:
                 raise TryAgain() from error
             except asyncpg.InterfaceError as error:

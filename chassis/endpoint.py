@@ -9,7 +9,7 @@ from __future__ import annotations  # grpc's context is generic in its stubs onl
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import Any, NoReturn
 
@@ -18,21 +18,18 @@ import structlog
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc_status import rpc_status
-from protovalidate import EvaluationError, Validator
-from protovalidate import Violation as BrokenRule
 
 from atoll.common.v1.access_pb2 import access
 from chassis.auth import AccessDenied, Caller, TokenExpired, Tokens
 from chassis.call import Call, Sites
 from chassis.clock import Clock
-from chassis.errors import BadRequest, DomainError, Overloaded, TooLate, Violation
+from chassis.errors import BadRequest, DomainError, NulInText, Overloaded, TooLate
+from chassis.fields import check_fields, with_nul
 from chassis.hidden import for_patient
 from chassis.ids import from_wire, ids_of
 from chassis.metrics import RPC_SECONDS
 from chassis.status import CODES, status_of
-from chassis.times import is_instant
 from chassis.tls import Tls
 from chassis.tracing import trace_id, traceparent_of
 
@@ -44,12 +41,10 @@ WORK_MIN_S = 0.05  # With less left than this, work is refused.
 STREAM_AGE_MAX_S = 3600.0  # Then the stream ends with OK, and the reader opens it again from its resume token.
 STREAM_WRITE_S = 10.0  # A reader that takes nothing for so long is dropped,
 REFUSAL_S = 1.0  # and told why if it takes that.
-OUT_OF_RANGE = "is no instant between the years 1 and 9999"
 
 Handler = Callable[[Any, Call], Awaitable[Message]]
 StreamHandler = Callable[[Any, Call], AsyncGenerator[Message, None]]
 Context = grpc.aio.ServicerContext[bytes, Message]
-_validator = Validator()
 
 
 class Endpoint:
@@ -92,8 +87,15 @@ class Endpoint:
     async def _answer(self, raw: bytes, context: Context, ids: dict[str, str]) -> Message | None:
         async with asyncio.timeout(_work_seconds(context)):
             request, call, _ = await self._open(raw, context, ids)
-            answer: Message = await self._handler(request, call)
+            answer = await self._handled(request, call)
             return answer if call.patient_id is None else for_patient(answer)
+
+    async def _handled(self, request: Message, call: Call) -> Message:
+        try:
+            answer: Message = await self._handler(request, call)
+        except NulInText:
+            raise BadRequest(*with_nul(request)) from None
+        return answer
 
     async def _open(self, raw: bytes, context: Context, ids: dict[str, str]) -> tuple[Message, Call, Caller]:
         if self._tls:
@@ -174,34 +176,6 @@ def _work_seconds(context: Context) -> float:
     if left is not None and left < WORK_MIN_S:
         raise TooLate()
     return min(left or DEADLINE_MAX_S, DEADLINE_MAX_S) - ANSWER_S
-
-
-def check_fields(message: Message) -> None:
-    try:
-        broken = _validator.collect_violations(message)
-    except EvaluationError:  # A rule reckons with an instant that is none.
-        raise BadRequest(
-            *(Violation(path, "timestamp.range", OUT_OF_RANGE) for path in _no_instants(message))
-        ) from None
-    if broken:
-        raise BadRequest(*(Violation(_path(rule), rule.proto.rule_id, rule.proto.message) for rule in broken))
-
-
-def _no_instants(message: Message, above: str = "") -> Iterator[str]:
-    for each, value in message.ListFields():
-        for place, found in enumerate(value if each.is_repeated else [value]):
-            path = f"{above}{each.name}" + (f"[{place}]" if each.is_repeated else "")
-            if isinstance(found, Timestamp):
-                if not is_instant(found):
-                    yield path
-            elif isinstance(found, Message):
-                yield from _no_instants(found, f"{path}.")
-
-
-def _path(rule: BrokenRule) -> str:
-    """`visits[2].start_time`"""
-    elements = rule.proto.field.elements if rule.proto.field else []
-    return ".".join(e.field_name + (f"[{e.subscript.value}]" if e.subscript else "") for e in elements)
 
 
 def _check_site(request: Message, sites: Sites) -> None:

@@ -56,6 +56,10 @@ class BadRequest(DomainError):
     kind, reason, message = Kind.INVALID, "BAD_REQUEST", "the request is malformed or breaks the rules of its fields"
 
 
+class NulInText(BadRequest):
+    """The database keeps no such text. `chassis.endpoint` names the fields."""
+
+
 class TooLate(DomainError):
     kind, reason, message = Kind.TOO_LATE, "TOO_LATE", "not enough time was left to answer"
 

@@ -454,6 +454,20 @@ async def test_every_broken_field_is_named(notes: Running) -> None:
     ]
 
 
+async def test_of_many_broken_fields_as_many_are_named_as_a_trailer_holds(notes: Running) -> None:
+    refused = await refusal(create(notes, create_request(SITE, tags=[""] * 5_000)))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    assert refused.faults[0] == ("tags", "repeated.max_items")
+    assert len(refused.faults) + int(refused.metadata["violations_left_out"]) == 5_001
+
+
+async def test_a_text_that_the_database_does_not_keep_is_named(notes: Running) -> None:
+    refused = await refusal(create(notes, create_request(SITE, title="a\0b")))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    assert refused.faults == [("title", "string.no_nul")]
+    assert await notes.count("note") == 0
+
+
 async def test_an_id_of_the_right_look_that_is_none_is_refused(notes: Running) -> None:
     refused = await refusal(get(notes, "note_" + "u" * 26))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_ID")

@@ -30,6 +30,7 @@ from chassis.money import MINOR_MAX, Money
 from chassis.pages import DEFAULT_SIZE, SIZE_MAX, BadPageToken, Page
 from chassis.settings import Settings
 from chassis.sql import Statement, param, rows
+from chassis.status import DETAIL_MAX, STATUS_MAX, status_of
 from chassis.times import from_date, to_date, to_instant, to_timestamp, utc_now
 from chassis.tracing import TRACEPARENT, trace_id, traceparent_of
 from tests.support.notes import ShelvesOpened, pb
@@ -421,3 +422,10 @@ def test_a_trace_says_where_it_happened_and_nothing_that_was_in_the_data(lines: 
 def test_a_mistake_of_the_programs_own_is_told_in_its_words(lines: io.StringIO) -> None:
     log_error(TypeError("parameters are ['a'], not []"))
     assert json.loads(lines.getvalue())["exception"][0]["says"] == "parameters are ['a'], not []"
+
+
+def test_a_detail_that_does_not_fit_into_a_status_is_left_out() -> None:
+    error = BadRequest()
+    for size, kept in ((DETAIL_MAX - 10, True), (STATUS_MAX, False)):
+        error.detail = pb.Note(title="x" * size)
+        assert any(each.Is(pb.Note.DESCRIPTOR) for each in status_of(error).details) is kept

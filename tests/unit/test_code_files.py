@@ -9,7 +9,7 @@ from google.protobuf.json_format import ParseDict
 
 from atoll.billing.v1 import price_book_service_pb2 as pb
 from atoll.billing.v1.code_service_pb2 import LoadServiceCodesRequest
-from chassis.endpoint import check_fields
+from chassis.fields import check_fields
 from chassis.money import Money
 from chassis.times import from_date
 from cli.codes import read_diagnoses, read_services

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 
 from atoll.patients.v1.questionnaire_pb2 import QuestionnaireContent
-from chassis.endpoint import check_fields
+from chassis.fields import check_fields
 from cli.sample.chain import protocol_files, questionnaire_files
 from cli.sample.courses import ANSWERS, HIGH_PRESSURE
 from services.patients.domain.eligibility import Chosen, Value, judge

@@ -12,9 +12,9 @@ from atoll.patients.v1 import patient_pb2 as record_pb
 from atoll.patients.v1 import patient_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
-from chassis.endpoint import check_fields
 from chassis.errors import BadRequest, DomainError, TryAgain, Violation
 from chassis.etags import from_etag, to_etag
+from chassis.fields import check_fields
 from chassis.ids import from_wire, to_wire
 from chassis.pages import Page
 from chassis.times import from_date, to_date, to_timestamp

@@ -1,7 +1,7 @@
 """The detail of VISITS_CONFLICT: where the visits in conflict could be instead."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -13,7 +13,9 @@ from atoll.scheduling.v1 import course_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
 from chassis.errors import DomainError
+from chassis.status import DETAIL_MAX
 from services.scheduling.domain.courses import VisitsConflict
+from services.scheduling.domain.planning.plans import PlannedVisit
 from services.scheduling.rpc.planning import planned_visit_to_wire
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import alternatives
@@ -53,9 +55,20 @@ class Conflicts:
         found = await self._db.read(call, request, SchedulingStore, read)
         work = partial(alternatives.places, found, call.now)
         by_index = dict(await asyncio.get_running_loop().run_in_executor(self._thread, work))
-        return pb.VisitsConflictDetail(
+        return fitting(indexes, by_index)
+
+
+def fitting(indexes: Sequence[int], by_index: Mapping[int, Sequence[PlannedVisit]]) -> pb.VisitsConflictDetail:
+    """With as many places for each visit as a status has room for: the nearest come first."""
+    for places in range(alternatives.PLACES_MAX, 0, -1):
+        detail = pb.VisitsConflictDetail(
             visits=(
-                pb.VisitAlternatives(visit_index=index, visits=map(planned_visit_to_wire, by_index.get(index, ())))
+                pb.VisitAlternatives(
+                    visit_index=index, visits=map(planned_visit_to_wire, by_index.get(index, ())[:places])
+                )
                 for index in indexes
             )
         )
+        if detail.ByteSize() <= DETAIL_MAX:
+            break
+    return detail
