@@ -126,19 +126,15 @@ test("an answer that is lost, and then the network: nothing is done twice and no
   await patient.alert().filter({ hasText: /no connection|does not answer/ }).waitFor({ timeout: 40_000 });
   await patient.look("no-connection");
   await patient.context.setOffline(false);
-  await patient.button(/Book these visits|and book/).click();
+  await patient.button(/and book/).click();
   await patient.heading("You are booked").waitFor();
   assert.equal((await courses.listCourses({ patientId: id })).courses.length, 1);
   await patient.close();
 });
 
-test("a card is declined: nothing is booked, and another card books", async (t) => {
+test("a card is declined: nothing is booked, and another card books", async () => {
   const { patient, id } = await atTimes({ viewport: PHONE }, "Carddeclined", 4);
   await patient.keepFirst();
-  if (!(await patient.paysByCard())) {
-    await patient.close();
-    return t.skip("this stack has no card processor");
-  }
   await patient.page.getByLabel("Card number").fill("4242424242424241");
   await patient.button(/and book/).click();
   await patient.page.getByText("This is not a card number").waitFor();
@@ -186,7 +182,7 @@ test("everything is done by keyboard, in Spanish and in the dark", async () => {
   await patient.button("Ver horarios").press("Enter");
   await patient.button(/Guardar estos horarios/).first().press("Enter", { timeout: 45_000 });
   await patient.heading("Sus horarios están guardados").waitFor();
-  await patient.button(/Reservar estas visitas|y reservar/).waitFor();
+  await patient.button(/y reservar/).waitFor();
   await patient.look("dark-spanish-2-deposit");
   await patient.close();
 });

@@ -57,7 +57,7 @@ function isFile(each: unknown): each is DescFile {
 test("a watch goes on from the last token after a break, an end and silence, and hands no heartbeat on", async (t) => {
   const opened: string[] = [];
   const url = await serve(t, (router) =>
-    router.rpc(BoardService.method.watchSite, async function* ({ resumeToken }) {
+    router.rpc(BoardService.method.watchSite, async function* ({ resumeToken }, { signal }) {
       opened.push(resumeToken);
       if (opened.length === 1) {
         yield { resumeToken: "1" };
@@ -68,13 +68,13 @@ test("a watch goes on from the last token after a break, an end and silence, and
         yield { resumeToken: "3", visitChange: { visitId: "b" } };
         return;
       }
-      if (opened.length === 3) await sleep(6_000);
+      if (opened.length === 3) await new Promise((resolve) => signal.addEventListener("abort", resolve));
       yield { resumeToken: "4", visitChange: { visitId: "c" } };
     }),
   );
   const { watchSite } = new Atoll({ url }).service(BoardService);
   const ids: string[] = [];
-  for await (const { visitChange } of watchSite({ siteId: "s" }, { silenceMs: 1_500 })) {
+  for await (const { visitChange } of watchSite({ siteId: "s" }, { silenceMs: 2_000 })) {
     ids.push(visitChange?.visitId ?? "nothing");
     if (ids.length === 3) break;
   }

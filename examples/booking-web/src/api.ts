@@ -138,8 +138,9 @@ export class Api {
   }
 
   /** What the browser shows the processor to pay the deposit of a course. */
-  async beginDeposit(course: Course, amount: NonNullable<Estimate["depositDue"]>): Promise<{ chargeId: string; clientSecret: string }> {
+  async beginDeposit(course: Course, amount: NonNullable<Estimate["depositDue"]>, requestId: string): Promise<{ chargeId: string; clientSecret: string }> {
     const request = {
+      requestId,
       siteId: course.siteId,
       patientId: this.#patientId,
       purpose: { case: "courseId" as const, value: course.id },
@@ -150,13 +151,12 @@ export class Api {
   }
 
   /** Waits until Atoll has heard from the processor. */
-  async charged(chargeId: string): Promise<"succeeded" | "failed" | "unknown"> {
+  async isPaid(chargeId: string): Promise<boolean> {
     for (const until = Date.now() + CHARGE_WITHIN_MS; Date.now() < until; await pause(POLL_MS)) {
       const { cardCharge } = await this.#cards.getCardCharge({ cardChargeId: chargeId });
-      if (cardCharge?.state === CardChargeState.SUCCEEDED) return "succeeded";
-      if (cardCharge?.state === CardChargeState.FAILED || cardCharge?.state === CardChargeState.CANCELLED) return "failed";
+      if (cardCharge?.state === CardChargeState.SUCCEEDED) return true;
     }
-    return "unknown";
+    return false;
   }
 }
 

@@ -32,7 +32,7 @@ export function Choose({ api, name, sites, courses, notice, failed, onWish, onCo
   const [programmes, setProgrammes] = useState<Programme[]>();
   const [versionId, setVersionId] = useState<string>();
   const [route, setRoute] = useState<string>();
-  const [extent, setExtent] = useState<"first" | "treatment" | "whole">("first");
+  const [extent, setExtent] = useState<"first" | "whole">("first");
   const [hours, setHours] = useState<keyof typeof HOURS>("any");
   const [earliest, setEarliest] = useState<string>();
   const [problem, setProblem] = useState<string>();
@@ -70,11 +70,10 @@ export function Choose({ api, name, sites, courses, notice, failed, onWish, onCo
   const submit = (event: Event) => {
     event.preventDefault();
     if (!site || !programme || !route || !clock) return;
-    const phases = programme.template.phases;
     const first = earliest ?? clock.isoDay(AHEAD_DAYS.default);
     const last = [daysAfter(first, WINDOW_DAYS), clock.isoDay(LAST_DAY_MAX)].sort()[0]!;
-    const chosen = { first: assessments, treatment: phases.filter((each) => !assessments.includes(each)), whole: [] };
-    onWish({ site, programme, routeCode: route, phaseCodes: chosen[extent].map(({ code }) => code), earliest: first, latest: last, hours: HOURS[hours] });
+    const phaseCodes = extent === "first" ? assessments.map(({ code }) => code) : [];
+    onWish({ site, programme, routeCode: route, phaseCodes, earliest: first, latest: last, hours: HOURS[hours] });
   };
 
   return (

@@ -27,6 +27,16 @@ interface Given {
   onOver: (notice?: string) => void;
 }
 
+interface Done {
+  depositId: string;
+  bookId: string;
+  deposit?: { chargeId: string; clientSecret: string };
+  /** By the processor. */
+  taken: boolean;
+  /** Atoll has heard of it. */
+  paid: boolean;
+}
+
 export function Deposit({ api, course, site, failed, onBooked, onOver }: Given) {
   const words = useWords();
   const language = useLanguage();
@@ -38,7 +48,7 @@ export function Deposit({ api, course, site, failed, onBooked, onOver }: Given) 
   const [busy, setBusy] = useState<string>();
   const [noProcessor, setNoProcessor] = useState(PROCESSOR_URL === "");
   /** What has been done already, so that nothing is done twice when the button is pressed again. */
-  const done = useRef({ bookRequestId: crypto.randomUUID(), chargeId: "", paid: false });
+  const done = useRef<Done>({ depositId: crypto.randomUUID(), bookId: crypto.randomUUID(), taken: false, paid: false });
 
   useEffect(() => {
     const over = new AbortController();
@@ -59,34 +69,35 @@ export function Deposit({ api, course, site, failed, onBooked, onOver }: Given) 
   const due = price?.depositDue && minorUnitsOf(price.depositDue) > 0 ? price.depositDue : undefined;
   const cardDue = noProcessor ? undefined : due;
 
+  /** Whether the processor has taken the money, now or before. A card that is declined leaves the rest for another. */
   const pay = async (card: CardEntry, amount: NonNullable<typeof due>): Promise<boolean> => {
-    const { chargeId, clientSecret } = await api.beginDeposit(course, amount);
-    const answer = await confirm(clientSecret, card);
+    const { current } = done;
+    if (current.taken) return true;
+    current.deposit ??= await api.beginDeposit(course, amount, current.depositId);
+    const answer = await confirm(current.deposit.clientSecret, card);
     if (answer.kind === "declined") setProblem(wordsForDecline(answer.why, words));
     if (answer.kind === "unreachable") setProblem(words.reasons.PROCESSOR_AWAY);
-    if (answer.kind !== "taken") return false;
-    done.current.chargeId = chargeId;
-    return true;
+    current.taken = answer.kind === "taken";
+    return current.taken;
   };
 
   const bookWith = async (card: CardEntry | undefined) => {
     if (busy) return;
+    const { current } = done;
     setProblem(undefined);
     setBusy(card ? words.paying : words.booking);
     try {
-      if (card && cardDue && !done.current.chargeId && !(await pay(card, cardDue))) return;
-      if (done.current.chargeId && !done.current.paid) {
-        const state = await api.charged(done.current.chargeId);
-        if (state === "failed") done.current.chargeId = "";
-        if (state !== "succeeded") return setProblem(state === "failed" ? words.declined.other : words.unsure);
-        done.current.paid = true;
+      if (card && cardDue && !(await pay(card, cardDue))) return;
+      if (current.deposit && current.taken && !current.paid) {
+        current.paid = await api.isPaid(current.deposit.chargeId);
+        if (!current.paid) return setProblem(words.unsure);
       }
-      onBooked(await api.book(course, done.current.bookRequestId));
+      onBooked(await api.book(course, current.bookId));
     } catch (error) {
       const reason = error instanceof AtollError ? error.reason : "";
       if (reason === "NO_PROCESSOR") setNoProcessor(true);
-      if (reason === "HOLD_OVER" || reason === "VISIT_IN_PAST") return onOver(done.current.paid ? words.holdOverPaid : words.reasons.HOLD_OVER);
-      if (!(error instanceof TryAgain || error instanceof TooLate)) done.current.bookRequestId = crypto.randomUUID();
+      if (reason === "HOLD_OVER" || reason === "VISIT_IN_PAST") return onOver(current.taken ? words.holdOverPaid : words.reasons.HOLD_OVER);
+      if (!(error instanceof TryAgain || error instanceof TooLate)) current.bookId = crypto.randomUUID();
       setProblem(failed(error));
     } finally {
       setBusy(undefined);
@@ -106,7 +117,7 @@ export function Deposit({ api, course, site, failed, onBooked, onOver }: Given) 
     return (
       <section>
         <Heading>{words.holdOver}</Heading>
-        <p>{done.current.paid ? words.holdOverPaid : words.holdOverText}</p>
+        <p>{done.current.taken ? words.holdOverPaid : words.holdOverText}</p>
         <button type="button" class="main" onClick={() => onOver()}>
           {words.again}
         </button>
