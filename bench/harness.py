@@ -108,7 +108,7 @@ class Stage:
     def __init__(self, service: str, server_url: str, nats_url: str, urls: DatabaseUrls, folder: Path) -> None:
         self.service, self.urls, self.folder = service, urls, folder
         self.admin_url = as_administrator(server_url, urls)
-        self._nats_url = nats_url
+        self.nats_url = nats_url
         self.issuer = Issuer.open(folder)
         self.chain = to_wire("chain", new_id())
         self.keys = folder / "keys.json"
@@ -185,7 +185,7 @@ class Stage:
             "ATOLL_DATABASE_URL": self.urls.service,
             "ATOLL_RELAY_DATABASE_URL": self.urls.relay,
             "ATOLL_SEALER_DATABASE_URL": self.urls.sealer,
-            "ATOLL_NATS_URL": self._nats_url,
+            "ATOLL_NATS_URL": self.nats_url,
             "ATOLL_LISTEN": calls,
             "ATOLL_PROBE_LISTEN": f"127.0.0.1:{probe}",
             "ATOLL_WORKERS": str(workers),
