@@ -1,4 +1,5 @@
-"""What the sample's patients sign: documents of the chain, one of them a state's own, and their signatures on paper."""
+"""What the sample's patients sign: documents of the chain, one of them a state's own, and their signatures on paper;
+and that messages may go to whoever takes them home."""
 
 import json
 from collections.abc import Mapping
@@ -24,8 +25,20 @@ from atoll.patients.v1.consent_service_pb2 import (
     SignConsentRequest,
 )
 from atoll.patients.v1.consent_service_pb2_grpc import ConsentServiceStub
+from atoll.patients.v1.patient_pb2 import RELATED_PERSON_ROLE_ESCORT
 from atoll.patients.v1.patient_service_pb2 import GetPatientRequest
 from atoll.patients.v1.patient_service_pb2_grpc import PatientServiceStub
+from atoll.patients.v1.permission_pb2 import (
+    MESSAGE_CHANNEL_EMAIL,
+    MESSAGE_CHANNEL_SMS,
+    MESSAGE_PURPOSE_COMPANION,
+    PERMISSION_GIVER_COMPANION,
+    PERMISSION_GIVER_PATIENT,
+    MessageChannel,
+    PermissionGiver,
+)
+from atoll.patients.v1.permission_service_pb2 import PERMISSION_METHOD_PAPER, RecordPermissionRequest
+from atoll.patients.v1.permission_service_pb2_grpc import PermissionServiceStub
 from chassis.times import to_date
 from cli.client import Client, request_id_for
 
@@ -77,6 +90,26 @@ async def sign_documents(desk: Client, site_id: str, patient_id: str, today: dat
         if not of_age(patient.birth_date, today):
             signature.relationship, signature.signer_name = SIGNER_RELATIONSHIP_PARENT, "A parent"
         await desk.call(ConsentServiceStub, "SignConsent", signature)
+    if any(each.role == RELATED_PERSON_ROLE_ESCORT for each in patient.related_persons):
+        await _permit_companion(desk, site_id, patient_id)
+
+
+async def _permit_companion(desk: Client, site_id: str, patient_id: str) -> None:
+    """Both say yes, to emails and texts. Once, however often it is run."""
+    for giver in (PERMISSION_GIVER_PATIENT, PERMISSION_GIVER_COMPANION):
+        for channel in (MESSAGE_CHANNEL_EMAIL, MESSAGE_CHANNEL_SMS):
+            told = f"{PermissionGiver.Name(giver)} {MessageChannel.Name(channel)}"
+            permission = RecordPermissionRequest(
+                request_id=request_id_for(desk.chain_id, f"companion {patient_id}", told),
+                patient_id=patient_id,
+                site_id=site_id,
+                channel=channel,
+                purpose=MESSAGE_PURPOSE_COMPANION,
+                permitted=True,
+                giver=giver,
+                method=PERMISSION_METHOD_PAPER,
+            )
+            await desk.call(PermissionServiceStub, "RecordPermission", permission)
 
 
 def of_age(birth_date: Date, today: date) -> bool:

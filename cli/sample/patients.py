@@ -6,6 +6,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from cli.fhir.codes import ROLE_SYSTEM
+
 GIVEN = (
     "Alfa", "Bravo", "Charlie", "Delta", "Echo", "Foxtrot", "Golf", "Hotel", "India", "Juliett", "Kilo", "Lima", "Mike",
     "November", "Oscar", "Papa", "Quebec", "Romeo", "Sierra", "Tango", "Uniform", "Victor", "Whiskey", "Xray", "Yankee",
@@ -16,6 +18,7 @@ LANGUAGES = ("en-US", "en-US", "es-US", "en-US")
 OLDEST = date(1950, 2, 28)
 SYSTEM = "https://atoll.test/sample"
 COUNT = 40
+SITES = 5
 
 
 def write_patients(folder: Path, count: int = COUNT) -> Path:
@@ -37,4 +40,17 @@ def patients(count: int) -> Iterator[dict[str, Any]]:
             "gender": ("female", "male", "other")[number % 3],
             "birthDate": (OLDEST + timedelta(days=331 * number)).isoformat(),
             "communication": [{"language": {"coding": [{"code": LANGUAGES[number % len(LANGUAGES)]}]}}],
+            "contact": [escort(number)] if number // SITES % 2 == 0 else [],
         }
+
+
+def escort(number: int) -> dict[str, Any]:
+    """Who takes the patient home. At each site every second patient has nobody: the messages say so."""
+    return {
+        "relationship": [{"coding": [{"system": ROLE_SYSTEM, "code": "escort"}]}],
+        "name": {"text": f"Escort {FAMILY[number % len(FAMILY)]}"},
+        "telecom": [
+            {"system": "phone", "value": f"+1505556{100 + number:04d}"},
+            {"system": "email", "value": f"escort-{number:03d}@example.org"},
+        ],
+    }
