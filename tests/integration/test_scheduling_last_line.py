@@ -5,16 +5,28 @@ in test_scheduling_constraints.py too, by rows that the service wrote.
 """
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import pytest
 import pytest_asyncio
-from sqlalchemy import ARRAY, Boolean, CheckConstraint, Column, Date, DateTime, Integer, Table, UniqueConstraint, Uuid
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Constraint,
+    Date,
+    DateTime,
+    Integer,
+    Table,
+    UniqueConstraint,
+    Uuid,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis import tables as chassis_tables
@@ -22,6 +34,7 @@ from chassis.ids import new_id
 from services.scheduling.tables import metadata
 from tests.support.scheduling import open_scheduling
 
+C = TypeVar("C", bound=Constraint)
 NOW = datetime(2027, 3, 1, 16, tzinfo=UTC)
 CHAIN, ENTITY, SITE, NURSE, PROTOCOL, VERSION, COURSE, VISIT = (new_id() for _ in range(8))
 REFERENCES = {
@@ -139,9 +152,14 @@ async def test_no_key_is_there_twice(filled: "asyncpg.Connection[asyncpg.Record]
     assert await refused(filled, table, *first, again) == table.primary_key.name
 
 
+def named(constraints: Iterable[C]) -> list[C]:
+    """In an order that is the same in every process: they come as a set."""
+    return sorted(constraints, key=lambda each: str(each.name))
+
+
 def references() -> Iterator[tuple[Table, str, str]]:
     for table in TABLES:
-        for each in table.foreign_key_constraints:
+        for each in named(table.foreign_key_constraints):
             yield table, str(each.name), next(name for name in each.column_keys if name != "chain_id")
 
 
@@ -169,7 +187,7 @@ async def test_what_is_to_be_there_once_is_refused_twice(
 
 @pytest.mark.parametrize(
     "each",
-    [each for table in TABLES for each in table.constraints if isinstance(each, UniqueConstraint)],
+    [each for table in TABLES for each in named(table.constraints) if isinstance(each, UniqueConstraint)],
     ids=lambda each: str(each.name),
 )
 async def test_no_name_is_taken_twice(filled: "asyncpg.Connection[asyncpg.Record]", each: UniqueConstraint) -> None:
