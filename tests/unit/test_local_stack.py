@@ -164,7 +164,10 @@ def test_one_that_ignores_its_signal_is_killed_with_its_children(tmp_path: Path)
         f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
         f"pathlib.Path({str(marker)!r}).write_text(str(child.pid)); time.sleep(60)"
     )
-    stubborn = Program("stand-in", (sys.executable, "-c", script), ready=lambda pid: marker.exists(), stop_within_s=0.2)
+    command = (sys.executable, "-c", script)
+    stubborn = Program(
+        "stand-in", command, ready=lambda pid: marker.exists() and marker.read_text() != "", stop_within_s=0.2
+    )
     running = start(stubborn, tmp_path)
     child = psutil.Process(int(marker.read_text()))
     running.stop()
