@@ -1,6 +1,6 @@
 """Runs the benchmarks: all, or those whose names are given. Writes bench/results.json, prints a table.
 
-    python -m bench [booking] [patients] [planning] [contention] [board] [books] [invoices] [estimates] [messages]
+    python -m bench [NAME…]
 
 ATOLL_BENCH_SECONDS says how long each is loaded (10), ATOLL_BENCH_PATIENTS among how many patients (1,000,000).
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvloop
 
-from bench import board, booking, books, contention, estimates, invoices, messages, patients, planning
+from bench import board, booking, books, contention, edge, estimates, invoices, messages, patients, planning
 from bench.harness import Result, Stage, show
 from tests.support.servers import nats_server, postgres_server
 
@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Stage], Awaitable[list[Result]]]]] = 
     "invoices": (invoices.SERVICE, invoices.run),
     "estimates": (estimates.SERVICE, estimates.run),
     "messages": (messages.SERVICE, messages.run),
+    "edge": (edge.SERVICE, edge.run),
 }
 
 

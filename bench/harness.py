@@ -49,7 +49,8 @@ class Result:
     limit_per_second: float
     limit_p99_ms: float  # Of the limit's own calls: they wait for the disk and the cores, too.
     ratio: float
-    p99_ratio: float  # Of our p99 to the limit's.
+    p50_ratio: float  # Of our p50 to the limit's,
+    p99_ratio: float  # and of our p99.
     layers_us: dict[str, float]  # cpu_us by layer, from a run of its own under a sampler.
 
 
@@ -97,6 +98,7 @@ def result_of(
         limit_per_second=round(limit.per_second * rows, 1),
         limit_p99_ms=round(limit.percentile(0.99) * 1e3, 2),
         ratio=round(load.per_second / limit.per_second, 3),
+        p50_ratio=round(load.percentile(0.50) / limit.percentile(0.50), 2),
         p99_ratio=round(load.percentile(0.99) / limit.percentile(0.99), 2),
         layers_us=layers_us,
     )
@@ -224,7 +226,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 
 def show(results: Sequence[Result]) -> None:
-    console, table = Console(width=160), Table()
+    console, table = Console(width=170), Table()
     for column in (
         "operation",
         "callers",
@@ -236,14 +238,17 @@ def show(results: Sequence[Result]) -> None:
         "limit",
         "its p99",
         "ratio",
+        "of p50",
         "of p99",
     ):
         table.add_column(column, justify="left" if column == "operation" else "right")
     for each in results:
         ours = (each.concurrency, each.per_second, each.p50_ms, each.p95_ms, each.p99_ms, each.cpu_us)
         figures = (*ours, each.limit_per_second, each.limit_p99_ms)
-        table.add_row(each.name, *map(str, figures), f"{each.ratio:.2f}", f"{each.p99_ratio:.2f}")
+        table.add_row(
+            each.name, *map(str, figures), *(f"{ratio:.2f}" for ratio in (each.ratio, each.p50_ratio, each.p99_ratio))
+        )
     console.print(table)
-    for each in results:
+    for each in (result for result in results if result.layers_us):
         layers = ", ".join(f"{layer} {round(us)}" for layer, us in each.layers_us.items())
         console.print(f"CPU µs of '{each.name}': {layers}")

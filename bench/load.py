@@ -2,7 +2,7 @@
 
 Closed loop: `concurrency` calls are in flight, and the next begins in the callback that saw the one before it end.
 Headers are encoded once per connection. The server is asked to keep no HPACK table for us, so that equal answers are
-equal bytes and each is decoded once. Enough of RFC 9113 for that and no more: no push, no priorities, no TLS.
+equal bytes and each is decoded once. Enough of RFC 9113 for that and no more: no push, no priorities.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import struct
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from time import perf_counter
 from typing import cast
 
@@ -59,18 +60,20 @@ async def run(
     concurrency: int,
     seconds: float,
     connections: int = 1,
+    tls: SSLContext | None = None,
 ) -> Load:
     """Calls `path` ("/package.Service/Method") at host:port with one body after another, until the time is over or the
     bodies are. They are best made before: what the iterator costs is taken from the server."""
     host, _, port = address.rpartition(":")
-    caller = _Caller(host, int(port), [*_pseudo_headers(address, path), *metadata], bodies)
+    scheme = "https" if tls else "http"
+    caller = _Caller(host, int(port), [*_pseudo_headers(address, path, scheme), *metadata], bodies, tls)
     return await caller.run(_shares(concurrency, connections), seconds)
 
 
-def _pseudo_headers(address: str, path: str) -> list[tuple[str, str]]:
+def _pseudo_headers(address: str, path: str, scheme: str) -> list[tuple[str, str]]:
     return [
         (":method", "POST"),
-        (":scheme", "http"),
+        (":scheme", scheme),
         (":path", path),
         (":authority", address),
         ("content-type", "application/grpc"),
@@ -86,8 +89,15 @@ def _shares(concurrency: int, connections: int) -> list[int]:
 class _Caller:
     """All connections of one run, and what they counted."""
 
-    def __init__(self, host: str, port: int, headers: list[tuple[str, str]], bodies: Iterator[bytes]) -> None:
-        self._host, self._port, self.headers, self._bodies = host, port, headers, bodies
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        headers: list[tuple[str, str]],
+        bodies: Iterator[bytes],
+        tls: SSLContext | None = None,
+    ) -> None:
+        self._host, self._port, self.headers, self._bodies, self._tls = host, port, headers, bodies, tls
         self.load, self.over, self.open = Load(), False, set[_Connection]()
         self._idle, self._reopening = asyncio.Event(), set[asyncio.Task[None]]()
 
@@ -133,7 +143,7 @@ class _Caller:
 
     async def _connect(self, share: int) -> "_Connection":
         connection = _Connection(self, share)
-        await asyncio.get_running_loop().create_connection(lambda: connection, self._host, self._port)
+        await asyncio.get_running_loop().create_connection(lambda: connection, self._host, self._port, ssl=self._tls)
         await connection.ready
         return connection
 

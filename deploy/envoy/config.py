@@ -19,6 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chassis.errors import RateLimited
 from chassis.status import status_of
+from deploy.envoy.fields import fields_lua
 
 TIMEOUT_S = 30
 BODY_MAX = 1 << 20
@@ -165,6 +166,7 @@ def render(edge: Edge, image: bytes) -> str:
         grpc_services=sorted({call.name.partition("/")[0] for call in calls}),
         issuer_host=issuer.hostname,
         issuer_address=f"{issuer.hostname}:{issuer.port or 443}",
+        fields=fields_lua(image, [service.name for service in edge.services]),
         own_answers=_own_answers(),
         limited_bin=base64.b64encode(LIMITED.SerializeToString()).decode(),
         compressed=COMPRESSED,

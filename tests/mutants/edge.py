@@ -2,7 +2,7 @@
 
 from tests.mutants.mutant import Mutant
 
-LIMITS, TLS = "tests/e2e/test_stack_edge_limits.py", "tests/e2e/test_stack_edge_tls.py"
+FIELDS, LIMITS, TLS = (f"tests/e2e/test_stack_edge_{name}.py" for name in ("fields", "limits", "tls"))
 TEMPLATE = "deploy/envoy/envoy.yaml.j2"
 
 EDGE = [
@@ -19,4 +19,10 @@ EDGE = [
     Mutant(TEMPLATE, "key: strict-transport-security", "key: x-nothing", TLS, "browsers"),
     Mutant(TEMPLATE, "- { san_type: DNS, matcher: { exact: {{ service.certified_as | tojson }} } }", "- { san_type: DNS, matcher: { prefix: a } }\n            - { san_type: DNS, matcher: { prefix: s } }", TLS, "not_who_it_should_be"),
     Mutant("deploy/envoy/config.py", '"public": edge.certificate, "inside": inside', '"public": edge.certificate, "inside": edge.certificate', TLS, "shown_who_the_edge_is"),
+    Mutant("deploy/envoy/fields.lua", "      if child == nil then noted(faults, steps, depth, name) end", "", FIELDS, "by_its_name"),
+    Mutant("deploy/envoy/fields.lua", "    name = unescaped(name)\n", "", FIELDS, "both_names"),
+    Mutant("deploy/envoy/fields.lua", "<= #text then error(\"more than one value\")", "< 0 then error(\"more than one value\")", FIELDS, "not_json"),
+    Mutant("deploy/envoy/fields.lua", "  if #faults >= FAULTS_MAX then return end", "", FIELDS, "short_whatever"),
+    Mutant("deploy/envoy/fields.lua", '  if depth > DEPTH_MAX then error("too deep") end\n', "", FIELDS, "not_json"),
+    Mutant("deploy/envoy/fields.py", "for name in (field.name, field.json_name)", "for name in (field.json_name,)", FIELDS, "both_names"),
 ]  # fmt: skip

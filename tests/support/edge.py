@@ -1,7 +1,7 @@
 """A real Envoy before a stand-in that answers for the services as they would."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,13 +121,16 @@ class Door:
 
 
 @contextmanager
-def opened(folder: Path, tls_name: str = "", **changes: Any) -> Iterator[Door]:
+def opened(
+    folder: Path,
+    tls_name: str = "",
+    names: Sequence[str] = ("patients", "notifications", "scheduling"),
+    **changes: Any,
+) -> Iterator[Door]:
     """An edge of its own; `changes` are fields of `Edge`, and services are certified as `tls_name`."""
     issuer, (port, admin, service_port) = Issuer.open(folder / "issuer"), free_ports(3)
     edge = Edge(
-        services=[
-            Service(name, f"127.0.0.1:{service_port}", tls_name) for name in ("patients", "notifications", "scheduling")
-        ],
+        services=[Service(name, f"127.0.0.1:{service_port}", tls_name) for name in names],
         listen=f"127.0.0.1:{port}",
         admin=f"127.0.0.1:{admin}",
         issuer=NAME,
