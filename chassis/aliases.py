@@ -155,6 +155,9 @@ class AliasStore(Store):
         assert row
         return Whole(row["end_id"], frozenset(row["ids"]))
 
+    async def ids_of_subject(self, id: UUID) -> list[UUID]:
+        return list((await self.whole(id)).ids)
+
     async def lock_whole(self, id: UUID, *, locked: UUID | None = None) -> Whole:
         """With its end locked: whoever works for any of its ids waits, and none joins or leaves it meanwhile.
 

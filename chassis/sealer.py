@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -221,8 +221,11 @@ class Verdict:
     """Unsealed rows below a sealed one: committed late, which the sealer makes good at once, or put in by somebody."""
 
 
-async def verify(conn: Connection, chain_id: UUID, kept: Head | None = None) -> Verdict:
-    """Recomputes every hash of a chain of clinics; `kept` is a head that was exported before."""
+NONE_KEPT: Mapping[int, bytes] = {}
+
+
+async def verify(conn: Connection, chain_id: UUID, kept: Mapping[int, bytes] = NONE_KEPT) -> Verdict:
+    """Recomputes every hash of a chain of clinics; `kept` are hashes of seals that were exported before."""
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         sealed, fault = await _verify_seals(conn, chain_id, kept)
         fault = fault or await _verify_index(conn, chain_id)
@@ -237,7 +240,7 @@ async def _verify_index(conn: Connection, chain_id: UUID) -> str:
     return "" if position is None else f"the index of subjects is not what row {position} says"
 
 
-async def _verify_seals(conn: Connection, chain_id: UUID, kept: Head | None) -> tuple[int, str]:
+async def _verify_seals(conn: Connection, chain_id: UUID, kept: Mapping[int, bytes]) -> tuple[int, str]:
     digest, sequence = b"", 0
     async for row in conn.cursor(SEALED.text, *SEALED.args({"chain_id": chain_id})):
         sequence, fault = sequence + 1, ""
@@ -247,10 +250,11 @@ async def _verify_seals(conn: Connection, chain_id: UUID, kept: Head | None) -> 
             fault = f"seal {sequence} is missing"
         elif (digest := hash_of(digest, row)) != row["hash"]:
             fault = f"row {row['sealed_position']} was changed or moved"
-        elif kept and kept.sequence == sequence and kept.hash != digest:
+        elif kept.get(sequence, digest) != digest:
             fault = f"seal {sequence} is not the one exported before"
         if fault:
             return sequence - 1, fault
-    if kept and kept.sequence > sequence:
-        return sequence, f"it ends at seal {sequence}, before the exported {kept.sequence}"
+    last = max(kept, default=0)
+    if last > sequence:
+        return sequence, f"it ends at seal {sequence}, before the exported {last}"
     return sequence, ""

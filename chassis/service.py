@@ -9,7 +9,6 @@ import gc
 import importlib
 import multiprocessing
 import multiprocessing.connection
-import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -34,14 +33,15 @@ from chassis.consumer import Consumer, Reads
 from chassis.db import Database
 from chassis.durability import check_durability
 from chassis.election import Work, cancelled, kept_running, lead
+from chassis.heads import Exporter
 from chassis.housekeeping import keep_house
-from chassis.logs import configure_logs
+from chassis.logs import configure_process, log_of_loop, masked
 from chassis.metrics import serve_metrics
 from chassis.pool import Pool, open_pool
 from chassis.relay import Relay
 from chassis.sealer import Sealer
 from chassis.server import Server
-from chassis.settings import Settings
+from chassis.settings import MigrationSettings, Settings, SettingsRefused, read
 from chassis.store import Store
 
 log = structlog.get_logger()
@@ -79,17 +79,20 @@ def main(service: Service) -> None:
     commands = {"serve": serve, "migrate": migrate_service}
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         sys.exit(f"usage: python -m services.{service.name} {' | '.join(commands)}")
-    commands[sys.argv[1]](service)
+    try:
+        commands[sys.argv[1]](service)
+    except SettingsRefused as error:
+        sys.exit(f"{service.name} does not start: {error}")
 
 
 def migrate_service(service: Service) -> None:
     from chassis.migrate import migrate  # With Alembic, which a process that serves need not load.
 
-    asyncio.run(migrate(os.environ["ATOLL_OWNER_DATABASE_URL"], service.name))
+    asyncio.run(migrate(read(MigrationSettings).owner_database_url, service.name))
 
 
 def serve(service: Service) -> None:
-    workers = service.settings_type().workers
+    workers = read(service.settings_type).workers
     if workers == 1:
         work(service)
         return
@@ -121,8 +124,13 @@ def _run_worker(name: str, number: int) -> None:
 
 def work(service: Service, number: int = 0) -> None:
     """One worker. Each has a metrics port of its own, since each counts for itself."""
-    configure_logs(service.name)
-    uvloop.run(_work(service, service.settings_type(), number))
+    configure_process(service.name)
+    settings = read(service.settings_type)
+    try:
+        uvloop.run(_work(service, settings, number))
+    except Exception as error:  # What started this process, be it Python or multiprocessing, would write it out whole.
+        log.exception("crashed")
+        sys.exit(masked(str(error)) if isinstance(error, RuntimeError) else 1)  # Ours, about settings and servers.
 
 
 def spare_collector() -> None:
@@ -135,6 +143,7 @@ def spare_collector() -> None:
 
 async def _work(service: Service, settings: Settings, number: int) -> None:
     stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.set_exception_handler(log_of_loop)
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
     if parent := multiprocessing.parent_process():
@@ -189,6 +198,9 @@ def _elected(
         "sealer": Sealer(sealer_pool).run,
         "housekeeping": partial(keep_house, relay_pool, service.short_lived),
     }
+    if settings.audit_heads_file and settings.audit_key_file:
+        exporter = Exporter(sealer_pool, service.name, settings.audit_heads_file, settings.audit_key_file)
+        work["audit heads"] = exporter.run
     for stream, reads in service.reads.items():
         consumer = Consumer(db, service.name, service.store_type, reads, clock)
         work[f"consumer of {stream}"] = partial(_consume, consumer, js, stream)

@@ -1,20 +1,107 @@
-"""What a service process is told by its environment: ATOLL_<NAME> for each field. See docs/operations.md."""
+"""What a service process is told by its environment: ATOLL_<NAME> for each field. See docs/operations.md.
 
-from collections.abc import Mapping
+What is secret need not stand in the environment: ATOLL_<NAME>_FILE names a file that holds it, as orchestrators mount
+them. Keys are always files; those that a local stack makes are called dev-…, and are refused in production.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from chassis.issuers import OWN_TYPE, Claims, Group, TrustedIssuer
 from chassis.tls import Tls
 
+PREFIX = "ATOLL_"
+DEVELOPMENT = "dev-"
+"""How ids of keys begin that a local stack made."""
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="ATOLL_", frozen=True, hide_input_in_errors=True)
 
+class Files(EnvSettingsSource):
+    """Fields whose value is what a file holds, without the white space around it."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        found = dict[str, str | None]()
+        for name in self.settings_cls.model_fields:
+            variable, own = f"{PREFIX}{name.upper()}", f"{name}_file" in self.settings_cls.model_fields
+            if not own and (path := os.environ.get(f"{variable}_FILE")):
+                if variable in os.environ:
+                    raise ValueError(f"{variable} and {variable}_FILE are both set: one is too many")
+                found[variable.lower()] = _text(f"{variable}_FILE", Path(path)).strip()
+        return found
+
+
+class FromEnvironment(BaseSettings):
+    """Settings of one part of a process. What it says of a wrong one does not repeat the value, which may be secret."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, Files(settings_cls), env_settings
+
+
+class SettingsRefused(Exception):
+    """Says why in one line, for whoever set them, and without their values."""
+
+
+S = TypeVar("S", bound=FromEnvironment)
+
+
+def read(kind: type[S]) -> S:
+    try:
+        return kind()
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        said = (": ".join([*_variable(each["loc"]), each["msg"].removeprefix("Value error, ")]) for each in faults)
+        raise SettingsRefused("; ".join(said)) from None
+    except (ValueError, SettingsError) as error:
+        raise SettingsRefused(str(error)) from None
+
+
+def _variable(place: tuple[int | str, ...]) -> list[str]:
+    return [f"{PREFIX}{str(place[0]).upper()}"] if place else []
+
+
+def _text(variable: str, path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(f"{variable} names a file that cannot be read: {path}") from None
+
+
+def key_ids(text: str) -> Iterator[str]:
+    """Of a file that holds a signing key (`chassis.signing`), or a ring of keys to encrypt with (`chassis.keyring`)."""
+    held = json.loads(text)
+    for each in held.get("keys", [held]):
+        yield each if isinstance(each, str) else str(each.get("kid", ""))
+
+
+class MigrationSettings(FromEnvironment):
+    owner_database_url: str
+    """As the role that owns the tables."""
+
+
+class Settings(FromEnvironment):
     mode: Literal["development", "production"] = "production"
 
     database_url: str
@@ -64,6 +151,11 @@ class Settings(BaseSettings):
     tls_elsewhere: bool = False
     """Something around this process, as a mesh, does mutual TLS between services. Without it, or the files, production
     is refused."""
+
+    audit_heads_file: Path | None = None
+    """Where the elected process writes the signed head of each audit trail every minute: see chassis.heads."""
+    audit_key_file: Path | None = None
+    """The private key that signs them, as a JWK (P-256)."""
 
     reflection: bool | None = None
     """Answer gRPC reflection. Default: in development only."""
@@ -119,6 +211,26 @@ class Settings(BaseSettings):
             sites=self.site_names,
         )
         return first, *self.issuers
+
+    @model_validator(mode="after")
+    def _heads_are_signed(self) -> Self:
+        if bool(self.audit_heads_file) != bool(self.audit_key_file):
+            raise ValueError("ATOLL_AUDIT_HEADS_FILE and ATOLL_AUDIT_KEY_FILE go together")
+        return self
+
+    @model_validator(mode="after")
+    def _production_has_keys_of_its_own(self) -> Self:
+        """Whoever has the sources of a local stack may have made the keys of one, and may have left them anywhere."""
+        for name, path in self if self.mode == "production" else ():
+            if (name == "audit_key_file" or name.endswith("_keys_file")) and path:
+                variable = f"{PREFIX}{name.upper()}"
+                try:
+                    made_here = [id for id in key_ids(_text(variable, path)) if id.startswith(DEVELOPMENT)]
+                except (json.JSONDecodeError, AttributeError):
+                    raise ValueError(f"{variable} names a file that holds no keys: {path}") from None
+                if made_here:
+                    raise ValueError(f"{variable} holds a key for development, refused in production: {made_here[0]}")
+        return self
 
     @cached_property
     def production(self) -> bool:

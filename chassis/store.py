@@ -37,6 +37,7 @@ from chassis.errors import DomainError, Kind
 from chassis.ids import all_ids, ids_of, ids_of_kind, new_id, to_wire
 from chassis.pool import Connection
 from chassis.sql import Statement, param, params, rows
+from chassis.subjects import subjects_in
 from chassis.tables import audit, audit_subject, dead_letter, idempotency, inbox, outbox
 from chassis.times import to_timestamp
 
@@ -310,7 +311,7 @@ class Store:
     async def note_read(self, found: object = None) -> None:
         """Unless a read took the audit row along, and nobody else is shown.
 
-        `found` is what is shown: a message; or things, or lists of them, that name their subject as `<kind>_id`.
+        `found` is what is shown: see `chassis.subjects`.
         """
         if self._to_note is None:
             return
@@ -318,6 +319,10 @@ class Store:
         if self._noted is None or self._subjects.keys() - self._noted:
             for note in self._notes(self._to_note):
                 await self.rows(NOTE, **note)
+
+    async def ids_of_subject(self, id: UUID) -> list[UUID]:
+        """All ids under which audit rows may name one whose data the service keeps."""
+        return [id]
 
     async def first_times(self, consumer: str, event_ids: Sequence[UUID]) -> set[UUID]:
         """Those of the events that the consumer has not handled before."""
@@ -342,17 +347,8 @@ class Store:
         return {"traceparent": self.call.traceparent, **arrays}
 
     def _saw_in(self, found: object) -> None:
-        if not self.subject_kind:
-            return
-        name, to_look_at = f"{self.subject_kind}_id", [found]
-        while to_look_at:  # A page may have hundreds of things in it: no call for each.
-            each = to_look_at.pop()
-            if isinstance(each, (list, tuple)):
-                to_look_at += reversed(each)
-            elif isinstance(each, Message):
-                self.saw(*ids_of_kind(each, self.subject_kind))
-            elif isinstance(subject := getattr(each, name, None), UUID):
-                self._subjects[subject] = None
+        if self.subject_kind:
+            self.saw(*subjects_in(found, self.subject_kind))
 
     def _notes(self, request: Message, *others: Message) -> list[dict[str, Any]]:
         """The audit rows of a call: one, unless it shows more subjects than one row names."""

@@ -14,6 +14,7 @@ import psutil
 from pydantic import TypeAdapter, ValidationError
 
 from chassis.provision import DatabaseUrls
+from chassis.signing import new_key
 from deploy.local.issuer import Issuer
 from deploy.local.process import ROOT, LocalError
 
@@ -69,13 +70,27 @@ class Home:
         """What billing is told of the accounts there: ATOLL_PROCESSORS_FILE."""
         return self.folder / "card-accounts.json"
 
+    @property
+    def audit_heads(self) -> Path:
+        """The folder of signed heads of audit trails, a file for each service: see chassis/heads.py."""
+        return self.folder / "audit-heads"
+
+    @property
+    def audit_key(self) -> Path:
+        """What they are signed with."""
+        return self.folder / "audit-key.json"
+
     def make_keys(self) -> None:
         """On first use, so that what is encrypted with them outlives a restart of the stack."""
+        self.audit_heads.mkdir(exist_ok=True)
+        if not self.audit_key.exists():
+            self.audit_key.touch(mode=0o600)
+            self.audit_key.write_text(json.dumps(new_key(f"dev-{os.urandom(4).hex()}")))
         for path in (self.document_keys, self.message_keys):
             if not path.exists():
                 key, digest = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
                 path.touch(mode=0o600)
-                path.write_text(json.dumps({"current": "1", "keys": {"1": key}, "digest": digest}))
+                path.write_text(json.dumps({"current": "dev-1", "keys": {"dev-1": key}, "digest": digest}))
 
     @property
     def stack_file(self) -> Path:

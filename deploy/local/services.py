@@ -40,6 +40,8 @@ class Surroundings:
     card_accounts: Path
     webhook_port: int
     """Where the card processor tells billing what came of payments."""
+    audit_heads: Path
+    audit_key: Path
     clock: Path | None = None
     authority: Authority | None = None
     """Signs what services show to each other. None: they speak in the clear."""
@@ -51,6 +53,7 @@ class Surroundings:
             "ATOLL_ISSUER": self.issuer,
             "ATOLL_JWKS": str(self.jwks),
             "ATOLL_SERVICE_TOKEN_FILE": str(self.service_token),
+            "ATOLL_AUDIT_KEY_FILE": str(self.audit_key),
         }
         if self.clock:
             values["ATOLL_CLOCK"] = str(self.clock)
@@ -100,6 +103,7 @@ def serve(name: str, ports: ServicePorts, databases: DatabaseUrls, around: Surro
         **around.of_tls(name),
         **(around.of_notifications() if name == "notifications" else {}),
         **(around.of_billing() if name == "billing" else {}),
+        "ATOLL_AUDIT_HEADS_FILE": str(around.audit_heads / f"{name}.jsonl"),
         "ATOLL_DATABASE_URL": databases.service,
         "ATOLL_RELAY_DATABASE_URL": databases.relay,
         "ATOLL_SEALER_DATABASE_URL": databases.sealer,

@@ -149,6 +149,8 @@ class Stack:
             message_keys=home.message_keys,
             card_accounts=home.card_accounts,
             webhook_port=ports.webhooks,
+            audit_heads=home.audit_heads,
+            audit_key=home.audit_key,
             clock=options.clock,
             authority=self._authority,
         )

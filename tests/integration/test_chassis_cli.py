@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from chassis.consumer import Consumer, Letter
 from chassis.errors import NotYetKnown
+from chassis.heads import Exporter
 from chassis.ids import new_id, to_wire
 from chassis.pool import open_pool
 from chassis.sealer import Sealer
@@ -144,7 +145,7 @@ async def test_a_trail_that_was_touched_ends_the_command_with_one(notes: Running
 async def test_a_row_that_the_sealer_leaves_alone_ends_the_command_with_one(
     notes: Running, home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cli.audit.LATE_S", 0.01)
+    monkeypatch.setattr("cli.audit.verify.LATE_S", 0.01)
     await look(notes, times=2)
     await notes.admin.execute("CREATE TABLE kept AS SELECT * FROM audit; DELETE FROM audit WHERE position = 1")
     await seal(notes)
@@ -154,24 +155,50 @@ async def test_a_row_that_the_sealer_leaves_alone_ends_the_command_with_one(
     assert "1 rows were put in below the seals" in result.output
 
 
-async def test_a_trail_whose_end_was_cut_off_is_found_by_the_heads_that_were_kept(
-    notes: Running, home: Home, tmp_path: Path
-) -> None:
+async def export(notes: Running, home: Home, file: Path) -> None:
+    async with open_pool(notes.urls.sealer, size=1) as pool:
+        await Exporter(pool, "notes", file, home.audit_key).export()
+
+
+async def test_a_trail_whose_end_was_cut_off_is_found_by_what_the_stack_exported(notes: Running, home: Home) -> None:
     await look(notes, times=3)
     await seal(notes)
-    kept = tmp_path / "heads"
-    kept.write_text((await atoll("audit", "heads")).output)
-    [head] = map(json.loads, kept.read_text().splitlines())
-    assert (head["service"], head["chain"], head["sequence"]) == ("notes", to_wire("chain", notes.chain_id), 3)
-    assert (await atoll("audit", "verify", "--heads", str(kept))).exit_code == 0
+    home.make_keys()
+    await export(notes, home, home.audit_heads / "notes.jsonl")
+    result = await atoll("audit", "verify")
+    assert result.exit_code == 0
+    row = next(line for line in result.output.splitlines() if line.strip().startswith("notes")).split()
+    assert row[2:4] == ["3", "3"]  # Sealed, and exported.
     await notes.admin.execute("DELETE FROM audit_seal; DELETE FROM audit")
-    assert (await atoll("audit", "verify")).exit_code == 0
-    result = await atoll("audit", "verify", "--heads", str(kept))
+    result = await atoll("audit", "verify")
     assert result.exit_code == 1
     assert "it ends at seal 0, before the exported 3" in result.output
 
 
-async def test_heads_that_are_none_are_refused(home: Home, tmp_path: Path) -> None:
+async def test_heads_that_were_kept_elsewhere_and_their_keys_are_named(
+    notes: Running, home: Home, tmp_path: Path
+) -> None:
+    await look(notes, times=3)
+    await seal(notes)
+    home.make_keys()
+    kept, keys = tmp_path / "heads", tmp_path / "keys"
+    kept.write_text((await atoll("audit", "heads")).output)
+    [head] = map(json.loads, kept.read_text().splitlines())
+    assert (head["service"], head["chain"], head["sequence"]) == ("notes", to_wire("chain", notes.chain_id), 3)
+    home.audit_key.rename(keys)
+    database = f"notes={notes.urls.sealer}"  # Of a deployment, where no stack runs here.
+    home.stack_file.unlink()
+    verify = "audit", "verify", "--heads", str(kept), "--keys", str(keys), "--database", database
+    assert (await atoll(*verify)).exit_code == 0
+    await notes.admin.execute("DELETE FROM audit_seal WHERE sequence = 3; DELETE FROM audit WHERE position = 3")
+    result = await atoll(*verify)
+    assert result.exit_code == 1
+    assert "it ends at seal 2, before the exported 3" in result.output
+
+
+async def test_heads_that_were_changed_end_the_command_with_one(notes: Running, home: Home, tmp_path: Path) -> None:
+    home.make_keys()
     (tmp_path / "heads").write_text("nonsense\n")
     result = await atoll("audit", "verify", "--heads", str(tmp_path / "heads"))
-    assert str(result.exception).startswith("line 1 of the heads is none")
+    assert result.exit_code == 1
+    assert "line 1 of heads is no head" in result.output

@@ -24,12 +24,12 @@ async def pool(notes: Running) -> AsyncIterator[Pool]:
         yield pool
 
 
-async def look(notes: Running, chain_id: UUID | None = None, times: int = 1) -> None:
+async def look(notes: Running, chain_id: UUID | None = None, times: int = 1, patient_id: UUID | None = None) -> None:
     """Leaves an audit row each time."""
     call = Call(chain_id or notes.chain_id, None, "user", "GetNote", "", 3, notes.now)  # type: ignore[arg-type]
 
     async def nothing(store: NoteStore) -> None:
-        return None
+        store.saw(*([patient_id] if patient_id else []))
 
     for _ in range(times):
         await notes.db.read(call, create_request(new_id()), NoteStore, nothing)
@@ -38,7 +38,7 @@ async def look(notes: Running, chain_id: UUID | None = None, times: int = 1) -> 
 async def verdict(notes: Running, kept: Head | None = None, chain_id: UUID | None = None) -> Verdict:
     conn: Any = await asyncpg.connect(notes.urls.sealer)
     try:
-        return await verify(conn, chain_id or notes.chain_id, kept)
+        return await verify(conn, chain_id or notes.chain_id, {kept.sequence: kept.hash} if kept else {})
     finally:
         await conn.close()
 

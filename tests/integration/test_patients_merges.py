@@ -10,11 +10,12 @@ import grpc
 import pytest
 from grpc import StatusCode
 
-from atoll.patients.v1 import access_service_pb2, export_service_pb2, retention_service_pb2
+from atoll.patients.v1 import access_service_pb2, audit_service_pb2, export_service_pb2, retention_service_pb2
 from atoll.patients.v1 import clearance_service_pb2 as clearance_pb
 from atoll.patients.v1 import merge_service_pb2 as pb
 from atoll.patients.v1 import screening_service_pb2 as screening_pb
 from atoll.patients.v1.access_service_pb2_grpc import AccessServiceStub
+from atoll.patients.v1.audit_service_pb2_grpc import AuditServiceStub
 from atoll.patients.v1.export_service_pb2_grpc import ExportServiceStub
 from atoll.patients.v1.patient_pb2 import Patient
 from atoll.patients.v1.patient_service_pb2 import ImportPatientsResponse
@@ -468,3 +469,15 @@ async def test_a_site_that_is_added_while_a_merge_goes_on_finds_the_record_merge
     refused = read_refusal(caught.value)
     assert (refused.reason, refused.metadata["patient_id"]) == ("PATIENT_MERGED", one.id)
     assert await desk.service.count("patient_site") == 2
+
+
+async def test_an_auditor_finds_what_was_done_under_any_id_of_a_person(desk: Desk, merges: Merges) -> None:
+    survivor, merged = await desk.create(), await desk.create()
+    await desk.get(merged.id)
+    await merges.merge(survivor, merged)
+    stub, token = desk.service.stub(AuditServiceStub), desk.service.token("ROLE_AUDITOR", subject="auditor")
+    for patient_id in (survivor.id, merged.id):
+        request = audit_service_pb2.SearchAuditRequest(patient_id=patient_id, page_size=10)
+        found = (await desk.service.call(stub.SearchAudit, request, token)).entries
+        named = [each.method.rpartition(".")[2] for each in found if each.actor != "auditor"]
+        assert named == ["MergePatients", "GetPatient", "CreatePatient", "CreatePatient"]

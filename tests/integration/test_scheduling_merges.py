@@ -14,6 +14,8 @@ from grpc import StatusCode
 from atoll.patients.v1.events_pb2 import AdverseEventReported, ClearanceRevoked, PatientRegistered
 from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1 import task_service_pb2
+from atoll.scheduling.v1.audit_service_pb2 import SearchAuditRequest
+from atoll.scheduling.v1.audit_service_pb2_grpc import AuditServiceStub
 from atoll.scheduling.v1.visit_service_pb2 import CancelVisitRequest
 from chassis.ids import from_wire, new_id, to_wire
 from tests.integration.test_scheduling_pauses import told
@@ -315,3 +317,15 @@ async def test_what_a_survivor_further_on_was_booked_for_meanwhile_is_listed_too
     await unmerge(clinic, alias, survivor)
     [task] = await tasks_of(clinic)
     assert (task.patient_id, list(task.visit_ids)) == (survivor, [booked.visits[0].id])
+
+
+async def test_an_auditor_finds_what_was_done_under_any_id_of_a_patient(clinic: Clinic) -> None:
+    alias, survivor = await two(clinic)
+    for day, patient in enumerate((alias, survivor)):
+        await treatment(clinic, patient, FIRST + day * DAY)
+    await merge(clinic, alias, survivor)
+    stub, token = clinic.svc.stub(AuditServiceStub), clinic.svc.token("ROLE_AUDITOR")
+    for patient_id in (alias, survivor):
+        request = SearchAuditRequest(patient_id=patient_id, method="atoll.scheduling.v1.CourseService.BookCourse")
+        found = (await clinic.svc.call(stub.SearchAudit, request, token)).entries
+        assert [each.patient_ids[0] for each in found] == [survivor, alias]

@@ -2,13 +2,14 @@
 
 from tests.mutants.mutant import Mutant
 
-ACCESS, AWAY, CLI, EVENTS, HOUSEKEEPING, ONCE, PROCESS, SCHEMA, SEALER, SERVER, STREAM, TLS = (
+ACCESS, AWAY, CLI, EVENTS, HEADS, HOUSEKEEPING, ONCE, PROCESS, SCHEMA, SEALER, SERVER, STREAM, TLS = (
     f"tests/integration/test_chassis_{name}.py"
     for name in (
         "access",
         "away",
         "cli",
         "events",
+        "heads",
         "housekeeping",
         "once",
         "process",
@@ -20,9 +21,10 @@ ACCESS, AWAY, CLI, EVENTS, HOUSEKEEPING, ONCE, PROCESS, SCHEMA, SEALER, SERVER, 
     )
 )
 VALUES, PROPERTIES = "tests/unit/test_chassis_values.py", "tests/property/test_chassis_properties.py"
+LOGS, SETTINGS = "tests/unit/test_chassis_logs.py", "tests/unit/test_chassis_settings.py"
 RULES, BREAKING = "tests/unit/test_chassis_rules.py", "tests/unit/test_chassis_breaking.py"
 TENANCY = "tests/integration/test_chassis_tenancy.py"
-SUBJECTS = "tests/integration/test_chassis_subjects.py"
+SUBJECTS, TRAIL = (f"tests/integration/test_chassis_{name}.py" for name in ("subjects", "trail"))
 HIDDEN = "tests/unit/test_chassis_hidden.py"
 REASONS = "tests/contract/test_reasons.py"
 
@@ -183,12 +185,46 @@ CHASSIS = [
     Mutant("chassis/sealer.py", '        "actor": row["actor"],\n', "", SEALER, "changed_removed"),
     Mutant("chassis/sealer.py", '        "at": row["at"].isoformat(),\n', "", SEALER, "changed_removed"),
     Mutant("chassis/sealer.py", '        "position": row["position"],\n', "", SEALER, "changed_removed"),
-    Mutant("chassis/sealer.py", "if kept and kept.sequence > sequence:", "if False:", SEALER, "cut_off"),
-    Mutant("chassis/sealer.py", "elif kept and kept.sequence == sequence and kept.hash != digest:", "elif False:", SEALER, "made_anew"),
+    Mutant("chassis/sealer.py", "if last > sequence:", "if False:", SEALER, "cut_off"),
+    Mutant("chassis/sealer.py", "elif kept.get(sequence, digest) != digest:", "elif False:", SEALER, "made_anew"),
     Mutant("chassis/sealer.py", 'if row["position"] is None:', "if False:", SEALER, "changed_removed"),
     Mutant("chassis/sealer.py", 'elif row["sequence"] != sequence:', "elif False:", SEALER, "changed_removed"),
-    Mutant("cli/audit.py", 'slipped_in = f"{verdict.late} rows were put in below the seals" if verdict.late else ""', 'slipped_in = ""', CLI, "leaves_alone"),
-    Mutant("cli/audit.py", "        raise typer.Exit(1)\n", "        return\n", CLI, "touched"),
+    Mutant("cli/audit/verify.py", 'slipped_in = f"{late} rows were put in below the seals" if late else ""', 'slipped_in = ""', CLI, "leaves_alone"),
+    Mutant("cli/audit/verify.py", "        raise typer.Exit(1)\n", "        return\n", CLI, "touched"),
+    Mutant("cli/audit/verify.py", "if exports.faults or any(", "if any(", CLI, "heads_that_were_changed"),
+    # Settings and logs.
+    Mutant("chassis/settings.py", "                if made_here:\n", "                if False:\n", SETTINGS, "local_stack"),
+    Mutant("chassis/settings.py", 'self if self.mode == "production" else ()', "self", SETTINGS, "ring_with_a_key"),
+    Mutant("chassis/settings.py", "                if variable in os.environ:\n", "                if False:\n", SETTINGS, "given_twice"),
+    Mutant("chassis/settings.py", "bool(self.audit_heads_file) != bool(self.audit_key_file)", "False", SETTINGS, "set_together"),
+    Mutant("chassis/logs.py", 'described["says"] = masked(str(error))', 'described["says"] = str(error)', LOGS, "whichever_way"),
+    Mutant("chassis/logs.py", "template=masked(str(record.msg))", "template=record.getMessage()", LOGS, "whichever_way"),
+    Mutant("chassis/logs.py", "    logging.basicConfig(handlers=[_OfLibraries()], level=logging.WARNING, force=True)\n", "", LOGS, "whichever_way"),
+    Mutant("chassis/logs.py", '    sys.excepthook = lambda *exc_info: log.critical("crashed", exc_info=exc_info)\n', "", LOGS, "whichever_way"),
+    Mutant("chassis/logs.py", "    threading.excepthook = lambda args:", "    ignored = lambda args:", LOGS, "whichever_way"),
+    # Search.
+    Mutant("chassis/trail.py", "        if call.sites is not None:  # An entry may be of no site, or of many.\n            raise AccessDenied()\n", "", TRAIL, "some_sites"),
+    Mutant("chassis/trail.py", "end or (to_instant(request.end_time)", "(to_instant(request.end_time)", TRAIL, "pages"),
+    Mutant("chassis/trail.py", "before or (-1 if", "(-1 if", TRAIL, "pages"),
+    Mutant("chassis/trail.py", "(-1 if request.HasField", "(LAST_POSITION if request.HasField", TRAIL, "first_instant"),
+    Mutant("chassis/trail.py", "_in_time = audit.c.at >= param", "_in_time = audit.c.at > param", TRAIL, "first_instant"),
+    Mutant("chassis/trail.py", "audit.c.position.in_(_about), _given(_actor, _of_actor),", "audit.c.position.in_(_about), or_(_actor.is_(None), True),", TRAIL, "names_the_latest"),
+    Mutant("chassis/trail.py", "key=lambda id: id != asked_for", "key=lambda id: 0", TRAIL, "about_many"),
+    Mutant("services/patients/store/accesses.py", 'return list(row["ids"]) if row else []', "return [id]", "tests/integration/test_patients_merges.py", "auditor"),
+    Mutant("chassis/aliases.py", "return list((await self.whole(id)).ids)", "return [id]", "tests/integration/test_scheduling_merges.py", "auditor"),
+    # Heads.
+    Mutant("chassis/heads.py", "        jws.deserialize_compact(head.signature, keys, [ALGORITHM], payload=_payload(head))\n", "        pass\n", HEADS, "not_signed or another_key"),
+    Mutant("chassis/heads.py", 'if name != "signature"}', 'if name not in ("signature", "hash")}', HEADS, "not_signed"),
+    Mutant("chassis/heads.py", "return \"\" if previous in (None, head.previous) else", "return \"\" if True else", HEADS, "follows"),
+    Mutant("chassis/heads.py", ".setdefault(sequence, digest) != digest:", ".setdefault(sequence, digest) == b\"\":", HEADS, "two_heads"),
+    Mutant("chassis/heads.py", "            file.truncate(end - len(torn))\n", "            pass\n", HEADS, "crash_cut_off"),
+    Mutant("chassis/heads.py", "        os.fsync(file.fileno())\n", "", HEADS, "on_disk"),
+    Mutant("chassis/heads.py", "        _sync_folder(path.parent)\n", "        pass\n", HEADS, "on_disk"),
+    Mutant("chassis/heads.py", "if head.sequence != self._last.get(head.chain_id)]", "]", HEADS, "only_when_it_has_grown"),
+    Mutant("chassis/heads.py", "if now.get(chain, 0) < sequence]", "if False]", HEADS, "told_of"),
+    Mutant("chassis/signing.py", "not key.is_private or ", "", HEADS, "public_key_is_none"),
+    Mutant("chassis/sealer.py", "    last = max(kept, default=0)\n", "    last = 0\n", HEADS, "every_change"),
+    Mutant("chassis/sealer.py", "    async with conn.transaction(isolation=\"repeatable_read\", readonly=True):\n        sealed, fault = await _verify_seals(conn, chain_id, kept)", "    async with conn.transaction(isolation=\"repeatable_read\", readonly=True):\n        sealed, fault = await _verify_seals(conn, chain_id, {})", HEADS, "every_change"),
     # Housekeeping.
     Mutant("chassis/housekeeping.py", 'param("before", Instant)', 'param("before", Instant) + timedelta(days=1)', HOUSEKEEPING, "once_it_is_older"),
     Mutant("chassis/tables.py", 'HOUSEKEEPING = {"outbox": "published_at"', 'HOUSEKEEPING = {"outbox": "created_at"', HOUSEKEEPING, "never_published"),
@@ -218,7 +254,8 @@ CHASSIS = [
     Mutant("chassis/ids.py", '        if own or name != "id":\n', "        if True:\n", SUBJECTS, "only_if_asked"),
     Mutant("chassis/sealer.py", "        fault = fault or await _verify_index(conn, chain_id)\n", "", SUBJECTS, "taken_out"),
     Mutant("chassis/sealer.py", "union_all(_in_row.except_(_in_index), _in_index.except_(_in_row))", "union_all(_in_row.except_(_in_index))", SUBJECTS, "taken_out"),
-    Mutant("chassis/tables.py", 'yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE USING ({_own(OWN_SUBJECT, table)})"', "pass", SUBJECTS, "sees_their_own"),
+    Mutant("chassis/tables.py", 'yield f"CREATE POLICY own_subject ON {table.name} AS RESTRICTIVE {own}"', "pass", SUBJECTS, "sees_their_own"),
+    Mutant("chassis/tables.py", "own = f\"USING ({_own(OWN_SUBJECT, table)}) WITH CHECK (true)\"", "own = f\"USING ({_own(OWN_SUBJECT, table)})\"", "tests/integration/test_notifications_inbox.py"),
     Mutant("chassis/db.py", """                if refusal := store_type.refusals.get(_policy_of(error)):\n                    raise refusal() from error\n""", "", "tests/integration/test_patients_retention.py", "nothing_is_added"),
     Mutant("chassis/consumer.py", "for _, run in groupby(messages, key=lambda msg: msg.subject):", "for _, run in groupby(messages, key=lambda msg: None):", EVENTS, "two_chains"),
     Mutant("chassis/consumer.py", "and await self._handled_together(run)):", "and await self._handled_together(run)) and False:", EVENTS, "of_its_run"),

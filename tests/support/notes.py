@@ -34,6 +34,7 @@ from chassis.service import Service
 from chassis.sql import Statement, param, params
 from chassis.store import Apart, NotedRead, Store, settling
 from chassis.tables import chain_table, security, service_metadata
+from chassis.trail import AuditServicer
 from tests.support.servers import password_of
 
 ROOT = Path(__file__).parents[2]
@@ -56,11 +57,14 @@ sys.path.append(str(_generated))
 
 pb: Any = importlib.import_module("atoll.notes.v1.note_service_pb2")
 pb_grpc: Any = importlib.import_module("atoll.notes.v1.note_service_pb2_grpc")
+audit_pb: Any = importlib.import_module("atoll.notes.v1.audit_service_pb2")
+audit_pb_grpc: Any = importlib.import_module("atoll.notes.v1.audit_service_pb2_grpc")
 _notes_events: Any = importlib.import_module("atoll.notes.v1.events_pb2")
 _shelves_events: Any = importlib.import_module("atoll.shelves.v1.events_pb2")
 NoteTaken, NoteFiled = _notes_events.NoteTaken, _notes_events.NoteFiled
 ShelvesOpened = _shelves_events.ShelvesOpened
 DESCRIPTOR: ServiceDescriptor = pb.DESCRIPTOR.services_by_name["NoteService"]
+AUDIT: ServiceDescriptor = audit_pb.DESCRIPTOR.services_by_name["AuditService"]
 
 
 class TitleTaken(DomainError):
@@ -211,7 +215,7 @@ async def file_note(store: NoteStore, event: Any) -> None:
 SERVICE = Service(
     name="notes",
     store_type=NoteStore,
-    servicers=lambda db: {DESCRIPTOR: NoteServicer(db)},
+    servicers=lambda db: {DESCRIPTOR: NoteServicer(db), AUDIT: AuditServicer(db, NoteStore, AUDIT)},
     reads={"NOTES": {NoteTaken: file_note}, "SHELVES": {ShelvesOpened: open_shelves}},
 )
 

@@ -11,11 +11,11 @@ from typing import Literal, Protocol
 from uuid import UUID
 
 import structlog
-from pydantic import BaseModel, SecretStr, TypeAdapter
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, Field, SecretStr, TypeAdapter
 
 from chassis.ids import from_wire, to_wire
 from chassis.money import Money
+from chassis.settings import FromEnvironment
 from services.billing.domain.cards import CardCharge
 from services.billing.domain.refunds import RefundPart, RefundState
 from services.billing.domain.sites import Site
@@ -130,13 +130,11 @@ Accounts = dict[str, ProcessorAccount]
 ACCOUNTS = TypeAdapter(Accounts)
 
 
-class ProcessorSettings(BaseSettings):
+class ProcessorSettings(FromEnvironment):
     """Told by the environment beside what every service is: secrets are in no table."""
 
-    model_config = SettingsConfigDict(env_prefix="ATOLL_", frozen=True)
-
     mode: Literal["production", "development"] = "production"
-    processors: Accounts = {}
+    processors: Accounts = Field(default_factory=dict)
     """By name, as JSON. The name stands in the address of the account's webhooks: /v1/processorWebhooks/<name>."""
     processors_file: Path | None = None
     """Further accounts, as JSON in a file, which is read anew when it has changed."""

@@ -6,6 +6,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.billing.v1 import (
     account_service_pb2,
+    audit_service_pb2,
     billing_profile_service_pb2,
     card_service_pb2,
     cash_count_service_pb2,
@@ -29,6 +30,7 @@ from atoll.billing.v1 import (
 from chassis.db import Database
 from chassis.keyring import KeyRing
 from chassis.times import utc_now
+from chassis.trail import AuditServicer
 from services.billing.processor import Processors, ProcessorSettings
 from services.billing.processor.listener import Listener
 from services.billing.rpc.accounts import AccountServicer
@@ -51,6 +53,7 @@ from services.billing.rpc.sales import PackageSaleServicer
 from services.billing.rpc.settlements import SettlementServicer
 from services.billing.rpc.tax import TaxServicer
 from services.billing.settings import DOCUMENT_KEYS
+from services.billing.store import BillingStore
 
 
 def servicers(db: Database, keys: KeyRing | None = None) -> Mapping[ServiceDescriptor, object]:
@@ -63,7 +66,9 @@ def servicers(db: Database, keys: KeyRing | None = None) -> Mapping[ServiceDescr
 def servicers_with(
     db: Database, processors: Processors, listener: Listener, keys: KeyRing | None = None
 ) -> Mapping[ServiceDescriptor, object]:
+    audit = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]
     return {
+        audit: AuditServicer(db, BillingStore, audit),
         price_book_service_pb2.DESCRIPTOR.services_by_name["PriceBookService"]: PriceBookServicer(db),
         estimate_service_pb2.DESCRIPTOR.services_by_name["EstimateService"]: EstimateServicer(db),
         payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"]: PaymentServicer(db),

@@ -78,6 +78,7 @@ class BillingStore(
     GuardStore,
     PrintingStore,
 ):
+    subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "publication_pkey": PriceBookPublished,
         "publication_chain_id_site_id_version_key": EffectiveDateTooEarly,

@@ -328,7 +328,12 @@ class EntitlementStore(Store):
         found = await self.rows(PACKAGE_SALE, id=sale_id)
         if not found:
             raise PackageSaleNotFound(package_sale_id=to_wire("packagesale", sale_id))
-        return _sale(found)
+        return self._shown(_sale(found))
+
+    def _shown(self, sale: Sale) -> Sale:
+        """Who may draw from it may be another than who bought it."""
+        self.saw(sale.holder_id)
+        return sale
 
     async def sale_of_entitlement(self, entitlement_id: UUID) -> UUID:
         row = await self.row(SALE_OF_ENTITLEMENT, id=entitlement_id)
@@ -351,11 +356,13 @@ class EntitlementStore(Store):
     async def entitlements(self, patient_id: UUID, before_id: UUID, limit: int, *, open_only: bool) -> list[Sale]:
         """Sales, each with one of its entitlements; the newest first."""
         place = {"before_id": before_id, "limit": limit, "open_only": open_only}
-        return [_sale([row]) for row in await self.rows(ENTITLEMENTS, about_id=patient_id, **place)]
+        return [self._shown(_sale([row])) for row in await self.rows(ENTITLEMENTS, about_id=patient_id, **place)]
 
     async def open_entitlements(self, patient_id: UUID, limit: int) -> list[Sale]:
         """Sales, each with one entitlement of which something is left; those first that expire first."""
-        return [_sale([row]) for row in await self.rows(OPEN_ENTITLEMENTS, about_id=patient_id, limit=limit)]
+        return [
+            self._shown(_sale([row])) for row in await self.rows(OPEN_ENTITLEMENTS, about_id=patient_id, limit=limit)
+        ]
 
     async def package_chains(self) -> list[UUID]:
         """Those that ever sold a package, for a call of NO_CHAIN; none for any other."""

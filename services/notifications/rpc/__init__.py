@@ -6,6 +6,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.notifications.v1 import (
     announcement_service_pb2,
+    audit_service_pb2,
     cadence_service_pb2,
     inbox_service_pb2,
     link_service_pb2,
@@ -19,6 +20,7 @@ from atoll.notifications.v1 import (
 from chassis.clock import FileClock
 from chassis.db import Database
 from chassis.times import utc_now
+from chassis.trail import AuditServicer
 from services.notifications.rpc.announcements import AnnouncementServicer
 from services.notifications.rpc.cadence import CadenceServicer
 from services.notifications.rpc.inbox import InboxServicer
@@ -29,6 +31,7 @@ from services.notifications.rpc.replies import ReplyServicer
 from services.notifications.rpc.suppressions import SuppressionServicer
 from services.notifications.rpc.templates import TemplateServicer
 from services.notifications.rpc.webhooks import WebhookServicer
+from services.notifications.store import NotificationsStore
 from services.notifications.texting import Texting, TextingSettings
 from services.notifications.texting.listener import Listener
 from services.notifications.webhooks import WebhookSettings
@@ -48,7 +51,9 @@ def servicers_with(
 ) -> Mapping[ServiceDescriptor, object]:
     templates = Templates()
     keeper, loopback = SecretKeeper(webhooks.message_keys_file), webhooks.webhook_allow_loopback
+    audit = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]
     return {
+        audit: AuditServicer(db, NotificationsStore, audit),
         announcement_service_pb2.DESCRIPTOR.services_by_name["AnnouncementService"]: AnnouncementServicer(
             db, templates
         ),

@@ -30,6 +30,7 @@ class NotificationsStore(
 ):
     """Everything that notifications reads and writes, in one transaction."""
 
+    subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "pause_once_idx": AlreadyPaused,
         "cadence_pkey": StaleEtag,

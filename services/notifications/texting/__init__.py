@@ -14,9 +14,9 @@ from uuid import UUID
 
 import structlog
 from pydantic import BaseModel, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from chassis.ids import from_wire, to_wire
+from chassis.settings import FromEnvironment
 from services.notifications.domain.sending import Answer
 from services.notifications.domain.texting import SendingNumber, Sent
 from services.notifications.texting.pacing import Breaker, Pace, TooFast
@@ -62,12 +62,10 @@ class TextingAccount(BaseModel):
     """Requests of the account, whatever they send from."""
 
 
-class TextingSettings(BaseSettings):
+class TextingSettings(FromEnvironment):
     """Told by the environment beside what every service is: secrets are in no table."""
 
-    model_config = SettingsConfigDict(env_prefix="ATOLL_", frozen=True)
-
-    texting: dict[str, TextingAccount] = {}
+    texting: dict[str, TextingAccount] = Field(default_factory=dict)
     """By name, as JSON. The first that names a site is tried first. The name stands in the address of the account's
     webhooks: /v1/textingWebhooks/<name>/status and …/inbound."""
     texting_listen: str = ""

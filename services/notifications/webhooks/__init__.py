@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chassis.settings import FromEnvironment
 
 
-class WebhookSettings(BaseSettings):
+class WebhookSettings(FromEnvironment):
     """Told by the environment beside what every service is."""
-
-    model_config = SettingsConfigDict(env_prefix="ATOLL_", frozen=True)
 
     mode: Literal["development", "production"] = "production"
     message_keys_file: Path | None = None

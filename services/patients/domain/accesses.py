@@ -23,6 +23,7 @@ BY_NAME = {
     "GetContactDetails": AccessKind.READ_CONTACTS,
     "ListAccesses": AccessKind.READ_ACCESSES,
     "ListGlassBreaks": AccessKind.READ_ACCESSES,
+    "SearchAudit": AccessKind.READ_ACCESSES,
     "ListDuplicates": AccessKind.SEARCHED,
 }
 BY_VERB = {

@@ -7,6 +7,7 @@ from google.protobuf.descriptor import ServiceDescriptor
 from atoll.patients.v1 import (
     access_service_pb2,
     adverse_event_service_pb2,
+    audit_service_pb2,
     break_glass_service_pb2,
     clearance_service_pb2,
     consent_document_service_pb2,
@@ -25,6 +26,7 @@ from atoll.patients.v1 import (
     screening_service_pb2,
 )
 from chassis.db import Database
+from chassis.trail import AuditServicer
 from services.patients.rpc.accesses import AccessServicer
 from services.patients.rpc.adverse_events import AdverseEventServicer
 from services.patients.rpc.break_glass import BreakGlassServicer
@@ -43,10 +45,13 @@ from services.patients.rpc.permissions import PermissionServicer
 from services.patients.rpc.questionnaires import QuestionnaireServicer
 from services.patients.rpc.retention import RetentionServicer
 from services.patients.rpc.screenings import ScreeningServicer
+from services.patients.store import PatientsStore
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
+    audit = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]
     return {
+        audit: AuditServicer(db, PatientsStore, audit),
         patient_service_pb2.DESCRIPTOR.services_by_name["PatientService"]: PatientServicer(db),
         screening_service_pb2.DESCRIPTOR.services_by_name["ScreeningService"]: ScreeningServicer(db),
         clearance_service_pb2.DESCRIPTOR.services_by_name["ClearanceService"]: ClearanceServicer(db),

@@ -29,6 +29,7 @@ IS_SEEN = Statement(
         ),
     )
 )
+IDS = Statement(select(PERSON_IDS.label("ids")))
 # The places first: with the rows joined to them at once, PostgreSQL might read all of a patient's, to sort them.
 _of_one = (
     select(audit_subject.c.position)
@@ -52,6 +53,10 @@ ACCESSES = Statement(
 
 
 class AccessStore(Store):
+    async def ids_of_subject(self, id: UUID) -> list[UUID]:
+        row = await self.row(IDS, patient_id=id)
+        return list(row["ids"]) if row else []
+
     async def accesses(self, patient_id: UUID, before: int | None, limit: int) -> list[Access]:
         """The latest first, of a patient whose record the caller's sites may see."""
         if await self.row(IS_SEEN, patient_id=patient_id) is None:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from google.protobuf.descriptor import ServiceDescriptor
 
 from atoll.scheduling.v1 import (
+    audit_service_pb2,
     board_service_pb2,
     capability_service_pb2,
     chain_service_pb2,
@@ -22,6 +23,7 @@ from atoll.scheduling.v1 import (
     visit_service_pb2,
 )
 from chassis.db import Database
+from chassis.trail import AuditServicer
 from services.scheduling.rpc.board import BoardServicer
 from services.scheduling.rpc.calendars import ResourceCalendarServicer
 from services.scheduling.rpc.capabilities import CapabilityServicer
@@ -37,11 +39,14 @@ from services.scheduling.rpc.single import BookingVisitServicer
 from services.scheduling.rpc.sites import SiteServicer
 from services.scheduling.rpc.staff_calendars import StaffCalendarServicer
 from services.scheduling.rpc.tasks import TaskServicer
+from services.scheduling.store import SchedulingStore
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
     planners = Planners()
+    audit = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]
     return {
+        audit: AuditServicer(db, SchedulingStore, audit),
         chain_service_pb2.DESCRIPTOR.services_by_name["ChainService"]: ChainServicer(db),
         legal_entity_service_pb2.DESCRIPTOR.services_by_name["LegalEntityService"]: LegalEntityServicer(db),
         site_service_pb2.DESCRIPTOR.services_by_name["SiteService"]: SiteServicer(db),

@@ -46,6 +46,7 @@ class SchedulingStore(
     BoardStore,
     CalendarStore,
 ):
+    subject_kind = "patient"
     refusals: ClassVar[Mapping[str, type[DomainError]]] = {
         "chain_pkey": ChainExists,
         "site_chain_id_legal_entity_id_fkey": LegalEntityNotFound,

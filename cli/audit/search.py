@@ -1,0 +1,132 @@
+"""Who did and saw what, in all services, by time: what their AuditServices find, merged."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Annotated, Any
+
+import typer
+from google.protobuf.json_format import MessageToDict
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from atoll.billing.v1 import audit_service_pb2 as billing
+from atoll.billing.v1.audit_service_pb2_grpc import AuditServiceStub as BillingStub
+from atoll.common.v1.access_pb2 import AUDIT_CHANGE
+from atoll.common.v1.audit_pb2 import AuditEntry
+from atoll.notifications.v1 import audit_service_pb2 as notifications
+from atoll.notifications.v1.audit_service_pb2_grpc import AuditServiceStub as NotificationsStub
+from atoll.patients.v1 import audit_service_pb2 as patients
+from atoll.patients.v1.audit_service_pb2_grpc import AuditServiceStub as PatientsStub
+from atoll.scheduling.v1 import audit_service_pb2 as scheduling
+from atoll.scheduling.v1.audit_service_pb2_grpc import AuditServiceStub as SchedulingStub
+from chassis.times import to_instant, to_timestamp, utc_now
+from cli.access import Access, Chain, Edge, Token
+from cli.client import Client, Refused, open_channel
+from cli.events import instant_of
+from deploy.local.process import LocalError
+
+ASKED = (
+    (PatientsStub, patients.SearchAuditRequest),
+    (SchedulingStub, scheduling.SearchAuditRequest),
+    (BillingStub, billing.SearchAuditRequest),
+    (NotificationsStub, notifications.SearchAuditRequest),
+)
+PAGE_SIZE = 200
+IDS_SHOWN = 3
+
+
+def search_trails(
+    patient: Annotated[str, typer.Option(help="Id of a patient.")] = "",
+    actor: Annotated[str, typer.Option(help="Who called: the subject of the token.")] = "",
+    method: Annotated[str, typer.Option(help="Full name of an RPC: atoll.patients.v1.PatientService.GetPatient")] = "",
+    since: Annotated[str, typer.Option(help="An instant, or a while ago: 2027-03-01, 2h, 3d.")] = "",
+    until: Annotated[str, typer.Option(help="The same. What was done then is left out.")] = "",
+    limit: Annotated[int, typer.Option(help="Entries, the latest of all.", min=1, max=100_000)] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="A line of JSON for each entry.")] = False,
+    edge: Edge = "",
+    token: Token = "",
+    chain: Chain = "",
+) -> None:
+    """Search the audit trails of all services: the latest first. Needs the role AUDITOR at every site."""
+    asked: dict[str, Any] = {"patient_id": patient, "actor": actor, "method": method}
+    for name, text in (("start_time", since), ("end_time", until)):
+        if text:
+            asked[name] = to_timestamp(instant_of(text, utc_now()))
+    try:
+        found = asyncio.run(_search(Access(edge, token, chain), asked, limit))
+    except Refused as error:
+        raise LocalError(str(error)) from error
+    if as_json:
+        for entry in found:
+            typer.echo(json.dumps(MessageToDict(entry, preserving_proto_field_name=True)))
+        return
+    console = Console(highlight=False)
+    console.print(_table(found, patient) if found else "Nothing was found.")
+    if len(found) == limit:
+        console.print(f"[dim]The latest {limit}; there may be more: --limit, --until[/]")
+
+
+async def _search(to: Access, asked: dict[str, Any], limit: int) -> list[AuditEntry]:
+    async with open_channel(to.url) as channel:
+        client = to.client(channel, "developer", "ROLE_AUDITOR")
+        of_services = await asyncio.gather(*(_of_one(client, stub, kind(**asked), limit) for stub, kind in ASKED))
+    every = [entry for found in of_services for entry in found]
+    return sorted(every, key=lambda entry: to_instant(entry.entry_time), reverse=True)[:limit]
+
+
+async def _of_one(client: Client, stub: Any, request: Any, limit: int) -> list[AuditEntry]:
+    """The latest of one service, page by page."""
+    found = list[AuditEntry]()
+    while len(found) < limit:
+        request.page_size = min(PAGE_SIZE, limit - len(found))
+        page = await client.call(stub, "SearchAudit", request)
+        found += page.entries
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            break
+    return found
+
+
+def _table(found: Sequence[AuditEntry], patient: str) -> Table:
+    table = Table("Time (UTC)", "Actor", "Did", "Call", "Patients", "Ids", box=None, padding=(0, 2, 0, 0))
+    for entry in found:
+        at = to_instant(entry.entry_time).astimezone(UTC)
+        changed = entry.kind == AUDIT_CHANGE
+        table.add_row(
+            f"[dim]{at:%Y-%m-%d}[/] {at:%H:%M:%S}",
+            _actor(entry),
+            "[yellow]changed[/]" if changed else "[dim]saw[/]",
+            _call(entry.method),
+            _patients(entry, patient),
+            _ids(entry),
+        )
+    return table
+
+
+def _actor(entry: AuditEntry) -> str:
+    roles = ", ".join(role.lower() for role in entry.roles)
+    return f"{escape(entry.actor)} [dim]{roles}[/]" if roles else escape(entry.actor)
+
+
+def _call(method: str) -> str:
+    """`atoll.patients.v1.PatientService.GetPatient` as "patients GetPatient"."""
+    parts = method.split(".")
+    return f"[dim]{escape(parts[1])}[/] {escape(parts[-1])}" if len(parts) > 2 else escape(method)
+
+
+def _patients(entry: AuditEntry, asked_for: str) -> str:
+    """All under the first one's id; of many, how many more."""
+    if not entry.patient_count:
+        return ""
+    more = f" [dim]and {entry.patient_count - 1} more[/]" if entry.patient_count > 1 else ""
+    first = entry.patient_ids[0]
+    return (f"[bold]{first}[/]" if first == asked_for else first) + more
+
+
+def _ids(entry: AuditEntry) -> str:
+    named = [id for name, id in sorted(entry.ids.items()) if id not in entry.patient_ids and name != "request_id"]
+    shown = list(dict.fromkeys(named))
+    return "\n".join(shown[:IDS_SHOWN]) + ("\n…" if len(shown) > IDS_SHOWN else "")
