@@ -328,7 +328,7 @@ async def test_rows_of_a_chain_are_hidden_from_others_in_every_table(billing: Bi
             rows = await stranger.fetch(f"SELECT count(*) FROM {table} WHERE chain_id = $1", billing.svc.chain_id)
             assert rows[0][0] == 0, table
             filled |= {table} if await billing.count(table) else set()
-    assert set(metadata.tables) - filled == {"staff", "audit_subject", "audit_seal", "dead_letter"}
+    assert set(metadata.tables) - filled == {"staff", "audit_seal", "dead_letter"}
 
 
 async def test_a_company_is_called_by_its_newest_name_in_whatever_order_these_are_heard_of(billing: Billing) -> None:
