@@ -7,7 +7,7 @@ what broke off; never a path, a header or a body.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import h11
 import structlog
@@ -35,6 +35,7 @@ class HttpAnswer:
     status: int
     body: bytes = b""
     content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class HttpDoor:
@@ -90,7 +91,7 @@ async def _read(connection: h11.Connection, reader: asyncio.StreamReader) -> Htt
 
 
 def _write(connection: h11.Connection, writer: asyncio.StreamWriter, answer: HttpAnswer) -> None:
-    headers = [("content-length", str(len(answer.body))), ("connection", "close")]
+    headers = [("content-length", str(len(answer.body))), ("connection", "close"), *answer.headers.items()]
     if answer.content_type:
         headers.append(("content-type", answer.content_type))
     writer.write(connection.send(h11.Response(status_code=answer.status, headers=headers)) or b"")

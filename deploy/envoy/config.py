@@ -112,6 +112,17 @@ class Limits:
     """At once; one more waits in the caller's own HTTP/2 library."""
 
 
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Where scheduling hands out tokens of service accounts, over HTTP, and under which name it signs them."""
+
+    address: str
+    issuer: str
+    audience: str = "atoll"
+
+
+TOKEN_PATHS = "/oauth/token", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"
+"""Asked for no token: the first gives one to whoever proves to have a key, the others say what everybody may know."""
 DEFAULT_LIMITS = Limits()
 
 
@@ -128,6 +139,8 @@ class Edge:
     audience: str = "atoll"
     origins: Sequence[str] = LOCAL_ORIGINS
     """Regular expressions for the web origins whose pages may call."""
+    accounts: Accounts | None = None
+    """None: no service account calls."""
     limits: Limits = DEFAULT_LIMITS
     certificate: Certificate | None = None
     """What callers are shown. None: they speak in the clear."""
@@ -163,6 +176,7 @@ def render(edge: Edge, image: bytes) -> str:
     return environment.get_template("envoy.yaml.j2").render(
         edge=edge,
         calls=calls,
+        token_paths=TOKEN_PATHS if edge.accounts else (),
         grpc_services=sorted({call.name.partition("/")[0] for call in calls}),
         issuer_host=issuer.hostname,
         issuer_address=f"{issuer.hostname}:{issuer.port or 443}",
@@ -229,6 +243,7 @@ def main() -> None:
     arguments.add_argument("--admin", default="127.0.0.1:9901")
     arguments.add_argument("--issuer", required=True)
     arguments.add_argument("--jwks", required=True, help="an https URL, or a file that Envoy can read")
+    arguments.add_argument("--accounts", metavar="ISSUER=HOST:PORT", help="scheduling's token endpoint")
     arguments.add_argument("--image", type=Path, default=Path("gen/image.binpb"))
     arguments.add_argument("--descriptors", default="/etc/envoy/image.binpb", help="where Envoy finds the image")
     arguments.add_argument("--access-log", default="/dev/stdout")
@@ -243,11 +258,13 @@ def main() -> None:
     arguments.add_argument("--connections", type=int, default=DEFAULT_LIMITS.connections, help="at once")
     arguments.add_argument("--service", action="append", required=True, metavar="NAME=HOST:PORT[,TLS_NAME]")
     given = arguments.parse_args()
+    accounts, _, endpoint = (given.accounts or "").partition("=")
     edge = Edge(
         services=[Service(*each.replace("=", ",", 1).split(",")) for each in given.service],
         listen=given.listen,
         admin=given.admin,
         issuer=given.issuer,
+        accounts=Accounts(endpoint, accounts) if accounts else None,
         jwks=given.jwks,
         descriptors=given.descriptors,
         access_log=given.access_log,

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 import psutil
+from joserfc.jwk import ECKey, KeySet
 from pydantic import TypeAdapter, ValidationError
 
 from chassis.provision import DatabaseUrls
@@ -56,6 +57,16 @@ class Home:
         return self.folder / "message-keys.json"
 
     @property
+    def account_keys(self) -> Path:
+        """What scheduling signs tokens of service accounts with: see services/scheduling/accounts/keys.py."""
+        return self.folder / "account-keys.json"
+
+    @property
+    def account_jwks(self) -> Path:
+        """Their public halves."""
+        return self.folder / "account-jwks.json"
+
+    @property
     def certificates(self) -> Path:
         """Of the development authority, and what it issued."""
         return self.folder / "tls"
@@ -91,6 +102,13 @@ class Home:
                 key, digest = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
                 path.touch(mode=0o600)
                 path.write_text(json.dumps({"current": "dev-1", "keys": {"dev-1": key}, "digest": digest}))
+        if not self.account_keys.exists():
+            signing = ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True)
+            sealing = base64.b64encode(os.urandom(32)).decode()
+            content = {"current": "dev-1", "keys": {"dev-1": sealing}, "signing": [signing.as_dict(private=True)]}
+            self.account_keys.touch(mode=0o600)
+            self.account_keys.write_text(json.dumps(content))
+            self.account_jwks.write_text(json.dumps(KeySet([signing]).as_dict(private=False)))
 
     @property
     def stack_file(self) -> Path:

@@ -42,6 +42,10 @@ class Surroundings:
     """Where the card processor tells billing what came of payments."""
     audit_heads: Path
     audit_key: Path
+    account_keys: Path
+    account_jwks: Path
+    account_issuer: str
+    token_listen: str
     clock: Path | None = None
     authority: Authority | None = None
     """Signs what services show to each other. None: they speak in the clear."""
@@ -52,6 +56,7 @@ class Surroundings:
             "ATOLL_NATS_URL": self.nats_url,
             "ATOLL_ISSUER": self.issuer,
             "ATOLL_JWKS": str(self.jwks),
+            "ATOLL_ISSUERS": json.dumps([{"issuer": self.account_issuer, "jwks": str(self.account_jwks)}]),
             "ATOLL_SERVICE_TOKEN_FILE": str(self.service_token),
             "ATOLL_AUDIT_KEY_FILE": str(self.audit_key),
         }
@@ -69,6 +74,13 @@ class Surroundings:
             "ATOLL_TLS_CA_FILE": str(self.authority.ca_file),
             "ATOLL_TLS_PEERS": ",".join(PEERS[name]),
             "ATOLL_PATIENTS_TLS_NAME": "patients",  # Here its host has another.
+        }
+
+    def of_scheduling(self) -> dict[str, str]:
+        return {
+            "ATOLL_ACCOUNT_KEYS_FILE": str(self.account_keys),
+            "ATOLL_ACCOUNT_ISSUER": self.account_issuer,
+            "ATOLL_TOKEN_LISTEN": self.token_listen,
         }
 
     def of_billing(self) -> dict[str, str]:
@@ -104,6 +116,7 @@ def serve(name: str, ports: ServicePorts, databases: DatabaseUrls, around: Surro
         **(around.of_notifications() if name == "notifications" else {}),
         **(around.of_billing() if name == "billing" else {}),
         "ATOLL_AUDIT_HEADS_FILE": str(around.audit_heads / f"{name}.jsonl"),
+        **(around.of_scheduling() if name == "scheduling" else {}),
         "ATOLL_DATABASE_URL": databases.service,
         "ATOLL_RELAY_DATABASE_URL": databases.relay,
         "ATOLL_SEALER_DATABASE_URL": databases.sealer,

@@ -17,7 +17,7 @@ import asyncpg
 import psutil
 
 from chassis.provision import DatabaseUrls, provision
-from deploy.envoy.config import Edge, Limits, Rate, Service
+from deploy.envoy.config import Accounts, Edge, Limits, Rate, Service
 from deploy.local import envoy, mail, nats, postgres, services
 from deploy.local.cards.accounts import ACCOUNT, take_cards
 from deploy.local.cards.keys import CardKeys
@@ -78,6 +78,7 @@ class Ports:
     cards: int
     webhooks: int
     smtp: int
+    tokens: int
     envoy_admin: int
     nats: int
     nats_monitor: int
@@ -85,11 +86,12 @@ class Ports:
 
     @classmethod
     def choose(cls, options: Options) -> "Ports":
-        edge, page, login, cards, hooks, smtp, admin, events, monitor, *rest = free_ports(9 + 3 * len(options.services))
+        free = free_ports(10 + 3 * len(options.services))
+        edge, page, login, cards, hooks, smtp, tokens, admin, events, monitor, *rest = free
         threes = (ServicePorts(*rest[start : start + 3]) for start in range(0, len(rest), 3))
         named = dict(zip(options.services, threes, strict=True))
         chosen = options.edge_port or edge, options.mail_port or page, options.login_port or login
-        return cls(*chosen, options.cards_port or cards, hooks, smtp, admin, events, monitor, named)
+        return cls(*chosen, options.cards_port or cards, hooks, smtp, tokens, admin, events, monitor, named)
 
 
 class Stack:
@@ -151,6 +153,10 @@ class Stack:
             webhook_port=ports.webhooks,
             audit_heads=home.audit_heads,
             audit_key=home.audit_key,
+            account_keys=home.account_keys,
+            account_jwks=home.account_jwks,
+            account_issuer=self.info.edge_url,
+            token_listen=f"{HOST}:{ports.tokens}",
             clock=options.clock,
             authority=self._authority,
         )
@@ -218,6 +224,7 @@ class Stack:
             admin=f"{HOST}:{ports.envoy_admin}",
             issuer=home.issuer.name,
             jwks=str(home.issuer.jwks),
+            accounts=Accounts(f"{HOST}:{ports.tokens}", edge_url),
             descriptors=str(IMAGE),
             access_log=str(home.logs / "access.log"),
             limits=LIMITS,

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -506,6 +507,33 @@ busy_time = chain_table(
 
 # What resources can do and protocols ask for, in the chain's words.
 capability = chain_table("capability", metadata, Column("code", Text, primary_key=True), _text("display_name"))
+
+service_account = chain_table(
+    "service_account",
+    metadata,
+    _id(key=True),
+    _text("display_name"),
+    Column("roles", ARRAY(Text), nullable=False),
+    Column("site_ids", ARRAY(Uuid), nullable=False),
+    Column("disabled", Boolean, nullable=False, server_default=text("false")),
+    Column("created_at", Instant, nullable=False),
+)
+
+# Of the secret a digest alone is kept: it is random, and nobody finds it from there.
+service_account_key = chain_table(
+    "service_account_key",
+    metadata,
+    _id(key=True),
+    _id("account_id"),
+    Column("secret_digest", LargeBinary, nullable=False),
+    Column("created_at", Instant, nullable=False, server_default=func.clock_timestamp()),
+    Column("expire_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+    Column("last_used_at", Instant),
+    _belongs_to("service_account", "account_id"),
+    CheckConstraint("octet_length(secret_digest) = 32", name="a_digest"),
+)
+Index("service_account_key_of_account", service_account_key.c.chain_id, service_account_key.c.account_id)
 
 # The chains that ever held anything. The job that ends holds works for all of them: it looks here as the call of no
 # chain, and then into each as a call of that one.

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import asyncpg
 import grpc
@@ -170,6 +171,21 @@ async def test_who_signs_in_on_the_login_page_may_call(stack: Stack) -> None:
     async with httpx.AsyncClient(base_url=stack.info.edge_url, timeout=30) as client:
         answer = await client.get("/v1/sites", headers={"authorization": f"Bearer {token}"})
     assert (answer.status_code, answer.json()["sites"]) == (200, [])
+
+
+async def test_a_system_of_the_chain_calls_by_a_key_of_its_account(stack: Stack) -> None:
+    chain = to_wire("chain", new_id())
+    admin = {"authorization": f"Bearer {stack.home.issuer.token('admin', chain, {'ROLE_CHAIN_ADMIN': ['*']})}"}
+    new = {"requestId": str(uuid4()), "displayName": "Booking site", "roles": ["ROLE_INTEGRATION"]}
+    async with httpx.AsyncClient(base_url=stack.info.edge_url, timeout=30) as client:
+        account = (await client.post("/v1/serviceAccounts", json=new, headers=admin)).json()["serviceAccount"]
+        path, asked = f"/v1/serviceAccounts/{account['id']}/keys", {"requestId": str(uuid4())}
+        key = (await client.post(path, json=asked, headers=admin)).json()
+        proof, form = (key["clientId"], key["clientSecret"]), {"grant_type": "client_credentials"}
+        token = (await client.post("/oauth/token", auth=proof, data=form)).json()["access_token"]
+        wrong = await client.post("/oauth/token", auth=(proof[0], "guess"), data=form)
+        answer = await client.get("/v1/sites", headers={"authorization": f"Bearer {token}"})
+    assert (answer.status_code, answer.json()["sites"], wrong.status_code) == (200, [], 401)
 
 
 async def test_status_counts_what_waits_in_every_service(stack: Stack) -> None:

@@ -36,19 +36,22 @@ from tests.support.scheduling import open_scheduling
 
 C = TypeVar("C", bound=Constraint)
 NOW = datetime(2027, 3, 1, 16, tzinfo=UTC)
-CHAIN, ENTITY, SITE, NURSE, PROTOCOL, VERSION, COURSE, VISIT = (new_id() for _ in range(8))
+CHAIN, ENTITY, SITE, NURSE, PROTOCOL, VERSION, COURSE, VISIT, ACCOUNT = (new_id() for _ in range(9))
 REFERENCES = {
     "legal_entity_id": ENTITY, "site_id": SITE, "to_site_id": SITE, "resource_id": NURSE, "protocol_id": PROTOCOL,
     "protocol_version_id": VERSION, "course_id": COURSE, "visit_id": VISIT,
+    "account_id": ACCOUNT,
 }  # fmt: skip
 PARENTS = {
     "chain": {}, "legal_entity": {"id": ENTITY}, "site": {"id": SITE}, "resource": {"id": NURSE},
     "protocol": {"id": PROTOCOL}, "protocol_version": {"id": VERSION}, "course": {"id": COURSE}, "visit": {"id": VISIT},
+    "service_account": {"id": ACCOUNT},
 }  # fmt: skip
 RIGHT: Mapping[str, Mapping[str, Any]] = {
     "task": {
         "kind": "TASK_KIND_VISIT_TO_MOVE", "state": "TASK_STATE_OPEN", "visit_ids": [VISIT], "course_id": None,
     },
+    "service_account_key": {"secret_digest": bytes(32)},
     "hold": {"held_at": NOW, "expire_at": NOW + timedelta(minutes=15)},
 }  # fmt: skip
 """What a row must have besides what follows from its columns' types."""
@@ -67,6 +70,7 @@ CHECKS: list[tuple[str, str, dict[str, Any]]] = [
     ("hold", "hold_an_hour_at_most_check", {"expire_at": NOW + timedelta(minutes=61)}),
     ("closure", "closure_a_year_at_most_check", BACKWARDS),
     ("closure", "closure_a_year_at_most_check", {"end_at": NOW + timedelta(days=367, seconds=1)}),
+    ("service_account_key", "service_account_key_a_digest_check", {"secret_digest": bytes(31)}),
     ("task", "task_kind_check", {"kind": "TASK_KIND_UNSPECIFIED"}),
     ("task", "task_state_check", {"state": "TASK_STATE_UNSPECIFIED"}),
     ("task", "task_left_by_a_merge_check", {"merged_patient_id": VISIT, "merge_version": 1}),

@@ -4,6 +4,8 @@ from tests.mutants.mutant import Mutant
 
 LOGIN, ISSUERS = "tests/unit/test_local_login.py", "tests/unit/test_chassis_issuers.py"
 ACCESS = "tests/integration/test_chassis_access.py"
+SERVICE_ACCOUNTS = "tests/integration/test_scheduling_service_accounts.py"
+ACCOUNTS = "services/scheduling/use_cases/service_accounts.py"
 AUTH, KEYS, TRUST = (f"chassis/{name}.py" for name in ("auth", "keys", "issuers"))
 FLOW, PEOPLE, PAGE = (f"deploy/local/login/{name}.py" for name in ("protocol", "people", "__main__"))
 
@@ -44,4 +46,16 @@ IDENTITY = [
     Mutant(TRUST, "if self.jwks is None and not self.issuer", "if False and not self.issuer", ISSUERS, "cannot_be_meant"),
     Mutant("chassis/settings.py", 'if self.mode == "production" and (each.is_of_this_machine', 'if False and (each.is_of_this_machine', ISSUERS, "developers"),
     Mutant("chassis/settings.py", "if len(set(names)) < len(names):", "if False:", ISSUERS, "told_of_its_issuers"),
+    # Service accounts.
+    Mutant(ACCOUNTS, "if not account.within(store.call.sites):", "if False:", SERVICE_ACCOUNTS, "confined_to_sites"),
+    Mutant(ACCOUNTS, "if len(account.keys) >= KEYS_MAX:", "if False:", SERVICE_ACCOUNTS, "three_keys"),
+    Mutant(ACCOUNTS, "if await store.count_service_accounts() >= ACCOUNTS_MAX:", "if False:", SERVICE_ACCOUNTS, "bounded"),
+    Mutant(ACCOUNTS, "if not await store.all_sites_are_known(new.site_ids):", "if False:", SERVICE_ACCOUNTS, "none_of_the_chains"),
+    Mutant(ACCOUNTS, "if not hmac.compare_digest(digest, _digest(secret)) or account is None:", "if account is None:", SERVICE_ACCOUNTS, "wrong_secret"),
+    Mutant("services/scheduling/store/service_accounts.py", "_key.c.revoked_at.is_(None), _key.c.expire_at > _real_now", "_key.c.expire_at > _real_now", SERVICE_ACCOUNTS, "rotate"),
+    Mutant("services/scheduling/store/service_accounts.py", "_key.c.revoked_at.is_(None), _key.c.expire_at > _real_now", "_key.c.revoked_at.is_(None)", SERVICE_ACCOUNTS, "expired"),
+    Mutant("services/scheduling/store/service_accounts.py", ", ~service_account.c.disabled)", ")", SERVICE_ACCOUNTS, "disabled_account"),
+    Mutant("services/scheduling/accounts/endpoint.py", "if len(guesses) >= GUESSES_MAX:", "if False:", SERVICE_ACCOUNTS, "guesses_at"),
+    Mutant("services/scheduling/accounts/endpoint.py", "                await store.note_read()\n", "", SERVICE_ACCOUNTS, "on_record"),
+    Mutant("services/scheduling/rpc/service_accounts.py", "client_secret=sealed", "client_secret=secret", SERVICE_ACCOUNTS, "kept_nowhere"),
 ]  # fmt: skip

@@ -17,13 +17,18 @@ from atoll.scheduling.v1 import (
     protocol_service_pb2,
     resource_calendar_service_pb2,
     resource_service_pb2,
+    service_account_service_pb2,
     site_service_pb2,
     staff_calendar_service_pb2,
     task_service_pb2,
     visit_service_pb2,
 )
 from chassis.db import Database
+from chassis.times import utc_now
 from chassis.trail import AuditServicer
+from services.scheduling.accounts import AccountSettings
+from services.scheduling.accounts.endpoint import TokenEndpoint
+from services.scheduling.accounts.keys import AccountKeys
 from services.scheduling.rpc.board import BoardServicer
 from services.scheduling.rpc.calendars import ResourceCalendarServicer
 from services.scheduling.rpc.capabilities import CapabilityServicer
@@ -35,6 +40,7 @@ from services.scheduling.rpc.planners import Planners
 from services.scheduling.rpc.planning import OpeningServicer
 from services.scheduling.rpc.protocols import ProtocolServicer
 from services.scheduling.rpc.resources import ResourceServicer
+from services.scheduling.rpc.service_accounts import ServiceAccountServicer
 from services.scheduling.rpc.single import BookingVisitServicer
 from services.scheduling.rpc.sites import SiteServicer
 from services.scheduling.rpc.staff_calendars import StaffCalendarServicer
@@ -43,7 +49,13 @@ from services.scheduling.store import SchedulingStore
 
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
-    planners = Planners()
+    """With the keys of service accounts, and the token endpoint, that the environment tells of."""
+    return servicers_with(db, AccountSettings())
+
+
+def servicers_with(db: Database, told: AccountSettings) -> Mapping[ServiceDescriptor, object]:
+    planners, keys = Planners(), AccountKeys(told.account_keys_file)
+    endpoint = TokenEndpoint(db, keys, utc_now, told)
     audit = audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"]
     return {
         audit: AuditServicer(db, SchedulingStore, audit),
@@ -59,6 +71,9 @@ def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
         staff_calendar_service_pb2.DESCRIPTOR.services_by_name["StaffCalendarService"]: StaffCalendarServicer(db),
         capability_service_pb2.DESCRIPTOR.services_by_name["CapabilityService"]: CapabilityServicer(db),
+        service_account_service_pb2.DESCRIPTOR.services_by_name["ServiceAccountService"]: ServiceAccountServicer(
+            db, keys, endpoint
+        ),
         closure_service_pb2.DESCRIPTOR.services_by_name["ClosureService"]: ClosureServicer(db),
         board_service_pb2.DESCRIPTOR.services_by_name["BoardService"]: BoardServicer(db),
         resource_calendar_service_pb2.DESCRIPTOR.services_by_name["ResourceCalendarService"]: ResourceCalendarServicer(

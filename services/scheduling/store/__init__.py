@@ -22,6 +22,7 @@ from services.scheduling.store.patients import PatientStore
 from services.scheduling.store.planning import PlanningStore
 from services.scheduling.store.resources import ResourceStore
 from services.scheduling.store.running import RunningStore
+from services.scheduling.store.service_accounts import ServiceAccountStore
 from services.scheduling.store.sites import SiteStore
 from services.scheduling.store.staff_calendars import StaffCalendarStore
 from services.scheduling.store.tasks import TaskStore
@@ -42,6 +43,7 @@ class SchedulingStore(
     ClosureStore,
     StaffCalendarStore,
     CapabilityStore,
+    ServiceAccountStore,
     ChangeStore,
     BoardStore,
     CalendarStore,
