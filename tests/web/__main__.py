@@ -48,7 +48,7 @@ async def run(options: list[str]) -> int:
 
 def tests(options: list[str], told: Mapping[str, str]) -> int:
     files = sorted(str(path) for path in FOLDER.glob("*.test.ts"))
-    command = [str(node.PROGRAMS / "node"), "--test", "--test-concurrency=1", "--test-timeout=90000", *options, *files]
+    command = [str(node.PROGRAMS / "node"), "--test", "--test-concurrency=1", "--test-timeout=180000", *options, *files]
     return subprocess.run(command, cwd=ROOT, env=node.environment(told), check=False).returncode
 
 

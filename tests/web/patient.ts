@@ -7,7 +7,7 @@ import { accessibilityFaults, screenshot } from "./browser.ts";
 import { PAGE_URL } from "./stack.ts";
 
 const PLANNING_MS = 45_000;
-const ANSWER_MS = 20_000;
+const ANSWER_MS = 45_000;
 
 export interface Look {
   viewport: { width: number; height: number };
