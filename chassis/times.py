@@ -12,6 +12,9 @@ from chassis.errors import BadRequest, Violation
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_S, NANOS = 86_400, 1_000_000_000
+YEARS = range(2, 9999)
+"""Of days and instants that are taken from outside: with a year at either end of the calendar to reckon in, for zones,
+shifts over midnight and windows."""
 
 
 def utc_now() -> datetime:
@@ -25,13 +28,16 @@ def to_timestamp(instant: datetime) -> Timestamp:
 
 
 def to_instant(timestamp: Timestamp) -> datetime:
-    """Refuses what is no instant between the years 1 and 9999. What is finer than a microsecond is cut off."""
+    """Refuses what is no instant of YEARS. What is finer than a microsecond is cut off."""
     try:
         if not 0 <= timestamp.nanos < NANOS:
             raise ValueError(timestamp.nanos)
-        return EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
+        instant = EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
+        if instant.year not in YEARS:
+            raise ValueError(instant.year)
     except (ValueError, OverflowError):
         raise BadRequest() from None
+    return instant
 
 
 def is_instant(timestamp: Timestamp) -> bool:
@@ -47,8 +53,11 @@ def to_date(day: date) -> Date:
 
 
 def from_date(wire: Date, field: str) -> date:
-    """`field` is named if there is no such day, as 30 February or a month without a day."""
+    """`field` is named if there is no such day, as 30 February or a month without a day, or none of YEARS."""
     try:
-        return date(wire.year, wire.month, wire.day)
+        day = date(wire.year, wire.month, wire.day)
     except ValueError:
         raise BadRequest(Violation(field, "date.exists", "is not a day of the calendar")) from None
+    if day.year not in YEARS:
+        raise BadRequest(Violation(field, "date.years", f"is not of the years {YEARS[0]} to {YEARS[-1]}"))
+    return day

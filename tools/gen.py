@@ -1,5 +1,5 @@
-"""Writes gen/ from protos/: Python modules, their type stubs, the RPCs of the Python client, and the descriptor image
-that buf and Envoy read.
+"""Writes gen/ from protos/: Python modules, their type stubs, the RPCs of the Python client, the descriptor image that
+buf and Envoy read, and the OpenAPI document with the page that shows it.
 
 No third party's .proto is kept in the project: google/*.proto come from the googleapis-common-protos package, and
 buf/validate/validate.proto from the descriptor that protovalidate carries. The health and reflection protos come from
@@ -25,6 +25,7 @@ GEN = ROOT / "gen"
 DRAFT = ROOT / "gen.draft"  # Takes the place of gen/ in one step.
 STAMP = GEN / "stamp"
 CLIENT = Path(__file__).with_name("python_client.py")
+DOCUMENT = Path(__file__).with_name("openapi")
 VALIDATE = "buf/validate/validate.proto"
 ERROR_DETAILS = "google/rpc/error_details.proto"  # Else the edge leaves the details of errors empty in JSON.
 
@@ -45,6 +46,7 @@ def main() -> None:
 def sources() -> Iterator[Path]:
     yield Path(__file__)
     yield CLIENT
+    yield from sorted(path for path in DOCUMENT.rglob("*") if path.is_file() and path.suffix != ".pyc")
     yield ROOT / "requirements.lock"
     yield from sorted(ROOT.glob("protos/**/*.proto"))
 
@@ -71,7 +73,8 @@ def generate() -> None:
     image = f"--descriptor_set_out={DRAFT / 'image.binpb'}"
     run(*inputs, image, "--include_imports", "--include_source_info", ERROR_DETAILS, *ours)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(DRAFT), str(ROOT)])}
-    subprocess.run([sys.executable, "-m", "tools.python_client", str(DRAFT)], cwd=ROOT, env=environment, check=True)
+    for writer in ("tools.python_client", "tools.openapi"):  # They import what was just generated.
+        subprocess.run([sys.executable, "-m", writer, str(DRAFT)], cwd=ROOT, env=environment, check=True)
 
 
 def validate_descriptors() -> bytes:

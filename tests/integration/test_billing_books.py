@@ -206,6 +206,14 @@ async def test_an_entry_by_hand_is_not_posted_ahead_of_time(billing: Billing) ->
     assert (await refusal(adjust(billing, (BANK, 1), (CASH, -1), post_time=ahead))).reason == "POST_TIME_IN_FUTURE"
 
 
+async def test_the_books_of_a_legal_entity_of_which_no_site_was_heard_stay_open(billing: Billing) -> None:
+    legal_entity_id = to_wire("legalentity", new_id())
+    await billing.register_legal_entity(legal_entity_id)
+    billing.legal_entity_id = legal_entity_id
+    assert (await refusal(close(billing, today(billing) - timedelta(days=5)))).reason == "NOT_YET_KNOWN"
+    assert await billing.count("period") == 0
+
+
 async def test_who_may_close_and_adjust(billing: Billing) -> None:
     day = today(billing) - timedelta(days=5)
     for role in ("ROLE_FRONT_DESK", "ROLE_SITE_MANAGER", "ROLE_AUDITOR"):

@@ -484,6 +484,12 @@ async def test_bytes_that_are_no_message_are_an_invalid_argument(notes: Running)
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
 
 
+async def test_a_text_that_holds_a_nul_is_refused_whatever_the_rules_of_its_field_allow(notes: Running) -> None:
+    refused = await refusal(create(notes, create_request(SITE, title="a\0b")))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    assert await notes.admin.fetchval("SELECT count(*) FROM note") == 0
+
+
 async def test_a_message_above_the_bound_is_refused_unread(notes: Running) -> None:
     assert (await raw_call(notes, b"\0" * ((1 << 20) + 1))).code == StatusCode.RESOURCE_EXHAUSTED
 

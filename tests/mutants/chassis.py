@@ -55,6 +55,8 @@ CHASSIS = [
     Mutant("chassis/status.py", "sum(size <= VIOLATIONS_MAX for size in sizes)", "len(violations)", ACCESS, "many_broken_fields"),
     Mutant("chassis/status.py", "and status.ByteSize() + error.detail.ByteSize() <= STATUS_MAX", "", VALUES, "detail_that_does_not_fit"),
     Mutant("chassis/endpoint.py", "except DecodeError:", "except KeyError:", ACCESS, "no_message"),
+    Mutant("chassis/times.py", "if instant.year not in YEARS:", "if False:", VALUES, "ends_of_the_calendar"),
+    Mutant("chassis/times.py", "if day.year not in YEARS:", "if False:", VALUES, "ends_of_the_calendar"),
     Mutant("chassis/endpoint.py", 'await context.abort(code, "internal error")', "await context.abort(code, repr(sys.exc_info()[1]))", ACCESS, "unforeseen"),
     Mutant("chassis/endpoint.py", "chain_id=caller.chain_id or", "chain_id=None or", ACCESS, "choose_its_chain"),
     Mutant("chassis/endpoint.py", "            patient_id=patient_id,\n", "", ACCESS, "patient_sees"),

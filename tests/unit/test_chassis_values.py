@@ -175,6 +175,20 @@ def test_an_instant_beyond_the_calendar_is_refused(wire: Timestamp) -> None:
         to_instant(wire)
 
 
+@pytest.mark.parametrize(("year", "is_taken"), [(1, False), (2, True), (9998, True), (9999, False)])
+def test_the_ends_of_the_calendar_are_left_to_reckon_in(year: int, is_taken: bool) -> None:
+    day = date(year, 12, 31)
+    instant = datetime(year, 12, 31, tzinfo=UTC)
+    if is_taken:
+        assert from_date(to_date(day), "day") == day
+        assert to_instant(to_timestamp(instant)) == instant
+        return
+    with pytest.raises(BadRequest):
+        from_date(to_date(day), "day")
+    with pytest.raises(BadRequest):
+        to_instant(to_timestamp(instant))
+
+
 def test_an_instant_without_a_zone_is_refused() -> None:
     with pytest.raises(AssertionError, match="an instant has a zone"):
         to_timestamp(datetime(2027, 3, 1))  # noqa: DTZ001  # That is the point.

@@ -21,6 +21,7 @@ from sqlalchemy import (
     select,
 )
 
+from chassis.errors import NotYetKnown
 from chassis.sql import Statement, param, params, rows
 from services.billing.domain.ledger import AccountTotal
 from services.billing.domain.periods import Period
@@ -94,8 +95,11 @@ class PeriodStore(LedgerStore):
         await self.rows(CLOSE_ALONE, legal_entity_id=legal_entity_id)
 
     async def zones_of(self, legal_entity_id: UUID) -> list[ZoneInfo]:
-        """Of its sites."""
-        return [ZoneInfo(row["time_zone"]) for row in await self.rows(ZONES, legal_entity_id=legal_entity_id)]
+        """Of its sites, of which it has one at least."""
+        found = await self.rows(ZONES, legal_entity_id=legal_entity_id)
+        if not found:
+            raise NotYetKnown("legalentity", legal_entity_id)
+        return [ZoneInfo(row["time_zone"]) for row in found]
 
     async def periods(self, legal_entity_id: UUID, before_date: date, limit: int) -> list[Period]:
         """The newest first."""
