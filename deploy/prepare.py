@@ -46,6 +46,8 @@ def configure_edge(home: Home, addresses: str, *, tls: bool) -> None:
     folder.mkdir(exist_ok=True)
     descriptors = folder / IMAGE.name
     shutil.copyfile(IMAGE, descriptors)
+    shutil.copyfile(IMAGE.with_name("openapi.json"), folder / "openapi.json")
+    shutil.copytree(IMAGE.with_name("docs"), folder / "docs", dirs_exist_ok=True)
     home.service_token.touch(mode=0o600)
     home.service_token.write_text(home.issuer.service_token("services"))
     home.make_keys()
@@ -62,6 +64,7 @@ def configure_edge(home: Home, addresses: str, *, tls: bool) -> None:
         hsts_s=0,  # It is tried on a machine with other servers.
         inside=inside,
         secrets=str(folder),
+        pages=str(folder),
     )
     (folder / "envoy.yaml").write_text(render(edge, IMAGE.read_bytes()))
     for name, text in secrets(edge).items():

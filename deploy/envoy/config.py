@@ -57,6 +57,33 @@ COMPRESSED_MIN = 1024
 LIMITED = status_of(RateLimited())
 CALLERS_KNOWN_MAX = 20_000
 """Callers, and addresses, of which the edge keeps count at once. Who was quiet longest is forgotten first."""
+PAGES = {
+    "/openapi.json": ("openapi.json", "application/json"),
+    "/docs": ("docs/index.html", "text/html; charset=utf-8"),
+    "/docs/": ("docs/index.html", "text/html; charset=utf-8"),
+    "/docs/viewer.js": ("docs/viewer.js", "text/javascript; charset=utf-8"),
+    "/docs/viewer.css": ("docs/viewer.css", "text/css; charset=utf-8"),
+    "/docs/swagger-ui-bundle.js": ("docs/swagger-ui-bundle.js", "text/javascript; charset=utf-8"),
+    "/docs/swagger-ui.css": ("docs/swagger-ui.css", "text/css; charset=utf-8"),
+    "/docs/favicon-32x32.png": ("docs/favicon-32x32.png", "image/png"),
+}
+"""Path → file below `Edge.pages`, and its type. Open to all."""
+NO_GRPC_NAME = "[^:].*[^0-9a-z_.-].*|[^:0-9a-z_.-].*"
+"""Names of headers that are none of gRPC's, but for those that HTTP/2 itself has."""
+PAGE_MAX = 8 << 20
+"""Bytes of a page, which Envoy keeps in memory."""
+PAGE_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self' 'unsafe-inline'",  # Swagger UI writes styles into its elements.
+        "img-src 'self' data:",
+        "connect-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+)
 LOCAL_ORIGINS = (r"https?://(localhost|127\.0\.0\.1)(:\d+)?",)
 
 
@@ -150,6 +177,9 @@ class Edge:
     """None: services speak in the clear, or something around them does better."""
     secrets: str = "/etc/envoy"
     """Where Envoy finds the files of `secrets`."""
+    pages: str = ""
+    """Folder of the API's document and of the page that shows it, as tools.gen writes them into gen/. Empty: neither is
+    shown."""
     trusted_hops: int = 0
     """Load balancers before the edge that write X-Forwarded-For: behind them, a caller's address is found there."""
 
@@ -181,6 +211,10 @@ def render(edge: Edge, image: bytes) -> str:
         issuer_host=issuer.hostname,
         issuer_address=f"{issuer.hostname}:{issuer.port or 443}",
         fields=fields_lua(image, [service.name for service in edge.services]),
+        pages={path: (f"{edge.pages}/{file}", kind) for path, (file, kind) in PAGES.items()} if edge.pages else {},
+        page_max=PAGE_MAX,
+        no_grpc_name=NO_GRPC_NAME,
+        page_policy=PAGE_POLICY,
         own_answers=_own_answers(),
         limited_bin=base64.b64encode(LIMITED.SerializeToString()).decode(),
         compressed=COMPRESSED,
@@ -246,6 +280,9 @@ def main() -> None:
     arguments.add_argument("--accounts", metavar="ISSUER=HOST:PORT", help="scheduling's token endpoint")
     arguments.add_argument("--image", type=Path, default=Path("gen/image.binpb"))
     arguments.add_argument("--descriptors", default="/etc/envoy/image.binpb", help="where Envoy finds the image")
+    arguments.add_argument(
+        "--pages", default="", help="where Envoy finds openapi.json and docs/; none are shown if empty"
+    )
     arguments.add_argument("--access-log", default="/dev/stdout")
     arguments.add_argument("--origin", action="append", help="regular expression of a web origin; may be repeated")
     arguments.add_argument("--certificate", nargs=2, metavar=("CERT", "KEY"), help="shown to callers; else no TLS")
@@ -268,6 +305,7 @@ def main() -> None:
         jwks=given.jwks,
         descriptors=given.descriptors,
         access_log=given.access_log,
+        pages=given.pages,
         origins=given.origin or LOCAL_ORIGINS,
         limits=Limits(given.caller_rate, given.address_rate, given.connections),
         trusted_hops=given.trusted_hops,

@@ -227,6 +227,7 @@ class Stack:
             accounts=Accounts(f"{HOST}:{ports.tokens}", edge_url),
             descriptors=str(IMAGE),
             access_log=str(home.logs / "access.log"),
+            pages=str(IMAGE.parent),
             limits=LIMITS,
             hsts_s=0,  # A browser would hold every port of this host to it.
             secrets=str(folder),

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import requests
@@ -24,7 +24,7 @@ from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from protovalidate import Validator
-from schemathesis import APIOperation, Case, GenerationMode, Response
+from schemathesis import APIOperation, GenerationMode, Response
 from schemathesis.core.failures import FailureGroup
 from schemathesis.core.result import Err
 from schemathesis.specs.openapi.checks import (
@@ -46,7 +46,6 @@ TIMEOUT_S = 40
 KNOWN_MAX = 20
 SHOWN_MAX = 1500
 LAST_SECOND = int(datetime(2099, 12, 31, tzinfo=UTC).timestamp())
-AnyCase = Case[Any, Any, Any, Any] if TYPE_CHECKING else Case
 _validator = Validator()
 
 
@@ -229,13 +228,13 @@ class Tester:
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         @given(call.operation.as_strategy(generation_mode=mode))
-        def send(case: AnyCase) -> None:
+        def send(case: Any) -> None:
             wrong.extend(self._send(call, case, mode))
 
         send()
         return wrong
 
-    def _send(self, call: Call, case: AnyCase, mode: GenerationMode) -> Iterator[str]:
+    def _send(self, call: Call, case: Any, mode: GenerationMode) -> Iterator[str]:
         if mode is GenerationMode.POSITIVE:
             for part in ("path_parameters", "query", "body"):
                 setattr(case, part, self._with_known(getattr(case, part)))
@@ -287,7 +286,7 @@ def _closed(document: Any) -> Any:
     return [_closed(each) for each in document] if isinstance(document, list) else document
 
 
-def _conformance(case: AnyCase, response: Response) -> Iterator[str]:
+def _conformance(case: Any, response: Response) -> Iterator[str]:
     for check in CHECKS:
         try:
             case.validate_response(response, checks=[check])

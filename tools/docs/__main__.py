@@ -6,10 +6,14 @@ from pathlib import Path
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
-from tools.docs import access, events
+from tools.docs import access, errors, events
 
 ROOT = Path(__file__).parents[2]
-PAGES: Mapping[str, Callable[[FileDescriptorSet], str]] = {"access.md": access.page, "events.md": events.page}
+PAGES: Mapping[str, Callable[[FileDescriptorSet], str]] = {
+    "access.md": access.page,
+    "errors.md": errors.page,
+    "events.md": events.page,
+}
 
 
 def main(arguments: list[str]) -> None:
