@@ -11,6 +11,7 @@ from tools.openapi.image import OURS, Field, Image, Message
 from tools.openapi.rules import camel, is_needed, portable
 
 DEPTH_MAX = 6
+PAGE_SIZE = 50
 SUFFIX = "01h455vb4pex5vsknk084sn02q"
 UUID = "0190163d-8694-739b-aea5-966c26f8ad91"
 TEXTS: dict[str, Any] = {
@@ -150,7 +151,7 @@ class Examples:
                 return 1.5
             case FieldDescriptorProto.TYPE_BYTES:
                 return "JVBERi0="
-        return _number(rules)
+        return PAGE_SIZE if field.name == "page_size" else _number(rules)
 
     def _text(self, message: Message, field: Field, rules: Any) -> str:
         if rules.string.uuid or field.name in ("request_id", "event_id"):
