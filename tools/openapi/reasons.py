@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from atoll.common.v1 import rules_pb2
 from tools.openapi.image import Enumeration, Image, Method
 
 COMMON = "atoll.common.v1"
@@ -22,7 +21,16 @@ HTTP = {
     "DEADLINE_EXCEEDED": 504,
 }
 """As Envoy's transcoder translates the codes that services answer with."""
-EVERYWHERE = ("TOKEN_REFUSED", "ACCESS_DENIED", "BAD_REQUEST", "OVERLOADED", "RATE_LIMITED", "TRY_AGAIN", "TOO_LATE")
+EVERYWHERE = (
+    "TOKEN_REFUSED",
+    "ACCESS_DENIED",
+    "BAD_REQUEST",
+    "BAD_ID",
+    "OVERLOADED",
+    "RATE_LIMITED",
+    "TRY_AGAIN",
+    "TOO_LATE",
+)
 BY_FIELD = {"request_id": "REQUEST_ID_REUSED", "page_token": "BAD_PAGE_TOKEN"}
 WORD = re.compile(r"\b[A-Z][A-Z0-9_]+\b:?")
 LIKE = re.compile(r"\breasons\s+of\s+(\w+)")
@@ -66,8 +74,6 @@ class Reasons:
         """What its comment names, after what its shape brings."""
         fields = self._messages[method.proto.input_type.removeprefix(".")].fields
         names = [*EVERYWHERE, *(BY_FIELD[each.name] for each in fields if each.name in BY_FIELD)]
-        if any(each.rules.string.HasExtension(rules_pb2.typeid) for each in fields):
-            names.append("BAD_ID")
         keys = [(COMMON, name) for name in names] + [each[:2] for each in self._named[method.full_name]]
         return [self.all[key] for key in dict.fromkeys(keys)]
 
