@@ -14,8 +14,9 @@ JSON.
 
 - **Token.** `Authorization: Bearer …` in every call. It names the chain, and the sites that each role holds for.
 - **JSON** is protobuf's. A field that is left out, is null or is its zero (`""`, `0`, `false`, `[]`, the value of an
-  enum that ends in `_UNSPECIFIED`) is the same, and one that nobody knows is dropped. An answer has every field that is
-  not a message, an optional one or one of several. 64-bit integers are strings. Instants are RFC 3339 with a zone.
+  enum that ends in `_UNSPECIFIED`) is the same; one that the call does not have is refused. An answer has every field
+  that is not a message, an optional one or one of several. 64-bit integers are strings. Instants are RFC 3339 with a
+  zone.
 - **Errors** are `google.rpc.Status`; the reason is in its ErrorInfo. What the edge itself refuses has no details.
 - **Changes** take a `requestId`, a UUID: the same id with the same request gets the first answer again, for 7 days.
 - **Lists** hold 50 unless `pageSize` says otherwise, and 200 at most; `nextPageToken` is empty on the last page.
