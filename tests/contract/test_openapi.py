@@ -16,13 +16,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from atoll.common.v1.access_pb2 import Audit, Role, Scope, access
 from chassis.ids import new_id, to_wire
 from chassis.status import CODES
-from tests.contract.found import PACKAGES, ROOT, errors_of, message_type, rpcs
-from tests.support.openapi import broken_rules, request_of
+from tests.contract.found import PACKAGES, ROOT, errors_of, message_type
+from tests.support.openapi import broken_rules, methods, request_of, tags
 from tools.openapi.image import Image
 from tools.openapi.reasons import Reason, Reasons
 from tools.openapi.rules import id_pattern
 
-RPCS = {f"{each.containing_service.name}.{each.name}": each for each in rpcs()}
+RPCS = methods()
 IMAGE = ROOT / "gen" / "image.binpb"
 
 
@@ -97,9 +97,9 @@ def test_an_operation_says_in_data_and_in_words_who_may_call_it() -> None:
 
 
 def test_a_service_is_a_tag_with_its_comment() -> None:
-    tags = {each["name"]: each["description"] for each in document()["tags"]}
-    assert tags.keys() == {each.containing_service.name for each in RPCS.values()}
-    assert all(tags.values())
+    said = {each["name"]: each["description"] for each in document()["tags"]}
+    assert said.keys() == tags()
+    assert all(said.values())
 
 
 def test_what_an_operation_takes_is_its_request_and_nothing_twice() -> None:

@@ -22,11 +22,11 @@ from deploy.local.envoy import envoy
 from deploy.local.issuer import NAME, Issuer
 from deploy.local.process import free_ports, start
 from deploy.local.stack import IMAGE
-from tests.contract.found import PACKAGES, message_type, rpcs
-from tests.support.openapi import request_of
+from tests.contract.found import PACKAGES, message_type
+from tests.support.openapi import methods, request_of
 
 DOCUMENT = json.loads((IMAGE.parent / "openapi.json").read_text())
-METHODS = {f"{each.containing_service.name}.{each.name}": each for each in rpcs()}
+METHODS = methods()
 MANY = Rate(100_000, 100_000)
 SERVICES = [name for name in PACKAGES if name != "common"]
 

@@ -7,7 +7,7 @@ refuse must be refused, and what they take, the edge must pass on.
 import copy
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ import requests
 import schemathesis
 from google.api import annotations_pb2
 from google.protobuf import json_format
-from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from hypothesis import HealthCheck, Phase, given, settings
@@ -34,7 +34,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from chassis.ids import TYPE_ID
-from tests.contract.found import rpcs
+from tests.contract.found import rpc_services, rpcs
 
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
 REFUSED = (400, 404, 413, 429, 503, 504)
@@ -47,6 +47,22 @@ KNOWN_MAX = 20
 SHOWN_MAX = 1500
 LAST_SECOND = int(datetime(2099, 12, 31, tzinfo=UTC).timestamp())
 _validator = Validator()
+
+
+def methods() -> dict[str, MethodDescriptor]:
+    """By the names of operations."""
+    services = Counter(each.name for each in rpc_services())
+    return {f"{_tag(each.containing_service, services)}.{each.name}": each for each in rpcs()}
+
+
+def tags() -> set[str]:
+    services = Counter(each.name for each in rpc_services())
+    return {_tag(each, services) for each in rpc_services()}
+
+
+def _tag(service: ServiceDescriptor, services: Counter[str]) -> str:
+    package = service.file.package.split(".")[1]
+    return service.name if services[service.name] == 1 else f"{package}.{service.name}"
 
 
 def instant(second: int) -> str:
@@ -209,7 +225,7 @@ class Tester:
         self._session = requests.Session()
 
     def calls(self, document: dict[str, Any]) -> list[Call]:
-        by_name = {f"{each.containing_service.name}.{each.name}": each for each in rpcs()}
+        by_name = methods()
         found = []
         for each in schemathesis.openapi.from_dict(_closed(document)).get_all_operations():
             if isinstance(each, Err):

@@ -76,4 +76,4 @@ def document(image: bytes) -> dict[str, Any]:
 
 
 def _tag(service: Service) -> dict[str, str]:
-    return {"name": service.name, "description": service.comment}
+    return {"name": service.tag, "description": service.comment}

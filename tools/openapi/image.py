@@ -1,5 +1,6 @@
 """The descriptor image with its comments: messages, enums and services by full name, in the order of their files."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -99,6 +100,8 @@ class Method:
     """PatientService"""
     package: str
     """atoll.patients.v1"""
+    tag: str
+    """PatientService; with the package's service before it where several have one of that name: billing.AuditService"""
     proto: MethodDescriptorProto
     comment: str
 
@@ -125,6 +128,7 @@ class Method:
 class Service:
     name: str
     package: str
+    tag: str
     proto: ServiceDescriptorProto
     comment: str
     methods: tuple[Method, ...]
@@ -151,7 +155,9 @@ class Image:
     @cached_property
     def services(self) -> list[Service]:
         """Ours, by package and name."""
-        found = [each for file in self._files if file.package.startswith(OURS) for each in _services(_Source(file))]
+        files = [file for file in self._files if file.package.startswith(OURS)]
+        names = Counter(service.name for file in files for service in file.service)
+        found = [each for file in files for each in _services(_Source(file), names)]
         return sorted(found, key=lambda each: (each.package, each.name))
 
 
@@ -211,11 +217,12 @@ def _enum(source: _Source, outer: str, proto: EnumDescriptorProto, path: tuple[i
     return Enumeration(f"{outer}.{proto.name}", proto, source.comment(*path), values)
 
 
-def _services(source: _Source) -> Iterator[Service]:
+def _services(source: _Source, names: Counter[str]) -> Iterator[Service]:
     package = source.file.package
     for number, proto in enumerate(source.file.service):
+        tag = proto.name if names[proto.name] == 1 else f"{package.split('.')[1]}.{proto.name}"
         methods = tuple(
-            Method(proto.name, package, method, source.comment(SERVICES, number, METHODS, index))
+            Method(proto.name, package, tag, method, source.comment(SERVICES, number, METHODS, index))
             for index, method in enumerate(proto.method)
         )
-        yield Service(proto.name, package, proto, source.comment(SERVICES, number), methods)
+        yield Service(proto.name, package, tag, proto, source.comment(SERVICES, number), methods)

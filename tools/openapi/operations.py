@@ -59,8 +59,8 @@ class Operations:
         example = self._examples.request(request, bound)
         parameters = [self._in_path(request, name, example) for name in bound]
         operation: dict[str, Any] = {
-            "operationId": f"{method.service}.{method.name}",
-            "tags": [method.service],
+            "operationId": f"{method.tag}.{method.name}",
+            "tags": [method.tag],
             "summary": _summary(method.name),
             "description": f"{method.comment}\n\n{_in_words(method)}",
             "x-atoll-access": {
