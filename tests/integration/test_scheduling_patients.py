@@ -197,6 +197,15 @@ async def test_a_patient_books_an_assessment_without_a_clearance_and_treatment_w
     assert (await refusal(me.book([FRIDAY]))).reason == "CLEARANCE_MISSING"
 
 
+async def test_a_patient_learns_before_they_pay_what_booking_would_refuse_and_a_desk_may_hold_all_the_same(
+    clinic: Clinic,
+) -> None:
+    me = await patient_of(clinic, cleared=False)
+    refused = await refusal(me.hold([FIRST]))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "GATE_PENDING")
+    await clinic.svc.call(clinic.courses.HoldCourse, clinic.hold_request(me.id, [FIRST]))
+
+
 async def test_an_adverse_event_of_theirs_pauses_a_patients_own_booking(clinic: Clinic) -> None:
     me = await patient_of(clinic)
     event = AdverseEventReported(adverse_event_id=to_wire("adverseevent", new_id()), patient_id=me.id)

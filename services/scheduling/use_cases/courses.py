@@ -70,10 +70,15 @@ async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
 
 
 async def hold_course(store: SchedulingStore, command: HoldCourse) -> Course:
-    """Keeps every visit free or none, as `book_course` books them; what a visit must have it may have later."""
+    """Keeps every visit free or none, as `book_course` books them; what a visit must have it may have later.
+
+    Not so for patients who call for themselves: they pay next, and learn now what booking would refuse.
+    """
     version, terms, course = await _wanted(store, command)
     layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
     await _check_own(store, command, terms)
+    if store.call.patient_id is not None:
+        terms.check_gates(command.route_code, layouts)
     (await store.held(terms)).check_one_more()
     placed = await placed_among(store, terms, command.visits, layouts)
     check_share(terms, placed, await store.held_on_days(terms, placed))
