@@ -326,7 +326,7 @@ SCHEDULING = [
     Mutant('services/scheduling/store/courses.py', 'row["visit_id"] if row["held_until"] and row["held_until"] <= self.call.now else None', 'None', I_SCHEDULING_HOLDS),
     Mutant('services/scheduling/use_cases/courses.py', '        terms.check_gates(command.route_code, layouts)\n    (await', '        _ = layouts\n    (await', 'tests/integration/test_scheduling_patients.py', 'before_they_pay'),
     Mutant('services/scheduling/use_cases/courses.py', '        await store.clear_away(ended)\n', '', I_SCHEDULING_HOLDS),
-    Mutant('services/scheduling/use_cases/courses.py', '    terms.check_gates(command.route_code, layouts)\n', '', I_SCHEDULING_COURSES),
+    Mutant('services/scheduling/use_cases/courses.py', '    terms.check_gates(command.route_code, layouts)\n    placed', '    placed', I_SCHEDULING_COURSES),
     Mutant('services/scheduling/use_cases/courses.py', '    (await store.held(terms)).check_one_more()\n', '', I_SCHEDULING_HOLDS),
     Mutant('services/scheduling/use_cases/courses.py', '    check_course_is(course, command.site_id, terms, version.id, command.route_code)\n', '', I_SCHEDULING_HOLDS),
     Mutant('services/scheduling/use_cases/courses.py', 'pinned=command.course_id is not None', 'pinned=False', I_SCHEDULING_HOLDS),
