@@ -34,6 +34,8 @@ ANSWER_S = 10
 STREAM_S = 0.5
 """A stream that has not refused by then has been opened."""
 SENSIBLE_CODES = {"language_code": "en", "currency_code": "USD"}
+OF_EVERY_SITE = {"SearchAudit"}
+"""A role that holds at some sites only does not do: a trail is of all sites."""
 DENIED, REFUSED = "ACCESS_DENIED", "TOKEN_REFUSED"
 
 
@@ -147,10 +149,19 @@ async def test_a_role_that_the_page_leaves_empty_is_denied_before_the_request_is
 async def test_a_role_that_the_page_names_may_call_at_its_own_site_and_for_its_own_patient(door: Door) -> None:
     for name, rpc in of(door):
         for role in (each for each in ROLES if MATRIX[name][each]):
-            code, reason = await door.refusal(rpc, door.request(rpc), door.token(role))
+            everywhere = {"grants": {role: ["*"]}} if rpc.name in OF_EVERY_SITE else {}
+            code, reason = await door.refusal(rpc, door.request(rpc), door.token(role, **everywhere))
             assert code is not grpc.StatusCode.UNAUTHENTICATED, (name, role)
             assert reason != DENIED, (name, role)
             assert code not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN), (name, role)
+
+
+async def test_who_has_a_role_at_some_sites_only_may_not_see_what_is_of_all(door: Door) -> None:
+    for name, rpc in of(door):
+        if rpc.name in OF_EVERY_SITE:
+            for role in (each for each in ROLES if MATRIX[name][each]):
+                answer = await door.refusal(rpc, door.request(rpc), door.token(role))
+                assert answer == (grpc.StatusCode.PERMISSION_DENIED, DENIED), (name, role)
 
 
 async def test_another_site_is_denied_to_whoever_reaches_sites_only(door: Door) -> None:
