@@ -70,7 +70,7 @@ async def test_no_other_answer_is_asked_for_again(moody: tuple[Moody, Any], code
 
 def settings(**changes: Any) -> Settings:
     needed = [name for name, field in Settings.model_fields.items() if field.is_required()]
-    return Settings(**dict.fromkeys(needed, "x") | {"mode": "development"} | changes)
+    return Settings(**dict.fromkeys(needed, "x") | {"mode": "development", "jwks": "x"} | changes)
 
 
 def test_a_call_names_its_service_its_chain_and_its_trace(tmp_path: Path) -> None:

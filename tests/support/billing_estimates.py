@@ -165,6 +165,7 @@ async def open_office(server_url: str, folder: Path) -> AsyncIterator[Office]:
         token = folder / f"service-token-{uuid4().hex}"
         token.write_text(svc.issuer.service_token("billing"))
         settings = BillingSettings(
+            mode="development",
             database_url=svc.urls.service,
             relay_database_url=svc.urls.relay,
             sealer_database_url=svc.urls.sealer,

@@ -43,4 +43,8 @@ def test_what_is_prepared_for_the_edge_envoy_finds_good(tmp_path: Path, tls: boo
     ]
     done = subprocess.run([str(envoy.installed()), *options], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, "")
-    assert sorted(path.name for path in (tmp_path / "edge").glob("*.json")) == ["inside.json", *["public.json"] * tls]
+    assert sorted(path.name for path in (tmp_path / "edge").glob("*.json")) == [
+        "inside.json",
+        "openapi.json",
+        *["public.json"] * tls,
+    ]

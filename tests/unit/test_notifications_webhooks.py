@@ -206,7 +206,7 @@ def test_a_secret_is_what_the_convention_says() -> None:
 
 def test_each_secret_signs_and_the_standards_own_library_agrees() -> None:
     new, old, other, body = new_secret(), new_secret(), new_secret(), json.dumps(NAMED)
-    headers = signed([new, old], "webhookdelivery_1", NOW, body)
+    headers = signed([new, old], "webhookdelivery_1", datetime.now(UTC), body)
     assert Webhook(new).verify(body, headers) == NAMED
     assert Webhook(old).verify(body, headers) == NAMED
     for secret, said in ((other, body), (new, body + " ")):
