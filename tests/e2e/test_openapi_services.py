@@ -20,7 +20,7 @@ from cli.client import open_channel
 from cli.demo.queues import open_queues
 from cli.sample.load import Sample, westernmost_day
 from deploy.local.stack import IMAGE, Options, Stack
-from tests.support.openapi import Call, Tester
+from tests.support.openapi import Call, Prober
 
 PATIENTS = 5
 EXAMPLES = 5
@@ -30,7 +30,7 @@ STAFF = [Role.Name(role) for role in Role.values() if role not in (0, ROLE_PATIE
 
 @dataclass
 class Asked:
-    tester: Tester
+    prober: Prober
     calls: list[Call]
 
 
@@ -52,11 +52,11 @@ async def asked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asked
             token = everything if others else {"SERVICE": service, "PATIENT": patient}.get(role, everything)
             return {"authorization": f"Bearer {token}", "atoll-chain": sample.chain_id}
 
-        tester = Tester(stack.info.edge_url, headers)
+        prober = Prober(stack.info.edge_url, headers)
         document = json.loads((IMAGE.parent / "openapi.json").read_text())
-        calls = await asyncio.to_thread(tester.calls, document)
+        calls = await asyncio.to_thread(prober.calls, document)
         # Lists and reads first: what they find is asked about later.
-        yield Asked(tester, sorted(calls, key=lambda call: not call.method.name.startswith(("List", "Get"))))
+        yield Asked(prober, sorted(calls, key=lambda call: not call.method.name.startswith(("List", "Get"))))
 
 
 @pytest.mark.long
@@ -65,8 +65,8 @@ async def test_every_operation_answers_as_the_document_says(asked: Asked) -> Non
     wrong = []
     for call in asked.calls:
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-            faults = await asyncio.to_thread(asked.tester.try_out, call, mode, EXAMPLES)
+            faults = await asyncio.to_thread(asked.prober.try_out, call, mode, EXAMPLES)
             wrong += [f"{call.method.full_name}: {fault}" for fault in faults]
     assert not wrong, "\n\n".join(wrong[:20])
-    assert asked.tester.asked >= 2 * len(asked.calls)
-    assert {200, 400, 404} <= asked.tester.answered.keys()
+    assert asked.prober.asked >= 2 * len(asked.calls)
+    assert {200, 400, 404} <= asked.prober.answered.keys()

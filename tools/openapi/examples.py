@@ -118,7 +118,10 @@ class Examples:
         found: dict[str, Any] = {}
         for field in _chosen(message, asked):
             too_deep = depth >= DEPTH_MAX and _is_ours(field) and not is_needed(field)
-            if too_deep and field.is_list:
+            if entry := self._image.entry_of(field):
+                key, value = (self._value(entry, each, asked, depth) for each in entry.fields)
+                found[field.json_name] = {key: value}
+            elif too_deep and field.is_list:
                 found[field.json_name] = []
             elif not too_deep:
                 value = self._value(message, field, asked, depth)

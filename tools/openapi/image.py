@@ -148,6 +148,11 @@ class Image:
         """All, those of google included."""
         return {each.name: each for file in self._files for each in _messages(_Source(file))}
 
+    def entry_of(self, field: Field) -> Message | None:
+        """Of a map: its key and its value."""
+        message = self.messages.get(field.type_name)
+        return message if message and message.proto.options.map_entry else None
+
     @cached_property
     def enums(self) -> dict[str, Enumeration]:
         return {each.name: each for file in self._files for each in _enums(_Source(file))}

@@ -85,7 +85,9 @@ class Schemas:
         found = keywords(field.rules) if asked else {}
         said = _in_one(field.comment, found.pop("description", ""))
         items = found.pop("items", {})
-        if field.is_list:
+        if entry := self._image.entry_of(field):  # A map, of whose keys JSON makes names.
+            schema = {"type": "object", "additionalProperties": self.field(entry.fields[1], asked=asked), **found}
+        elif field.is_list:
             schema = {"type": "array", "items": self._value(field, items, asked, frozenset(), ""), **found}
         else:
             schema = self._value(field, found, asked, bound, key)
