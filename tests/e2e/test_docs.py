@@ -20,7 +20,6 @@ from cli.sample.load import Sample, westernmost_day
 from deploy.local.stack import Options, Stack
 from tests.support.snippets import DOCS, PAGES, Block, Session, blocks, is_as_shown, run_program, run_typescript
 from tools.gen import ROOT
-from tools.node import MODULES
 
 PATIENTS = 5
 TYPESCRIPT_PAGES = [page for page in PAGES if any(each.language == "ts" for each in blocks(DOCS / f"{page}.md"))]
@@ -70,9 +69,6 @@ async def test_what_a_page_shows_is_what_happens(sampled: Sampled, page: str, tm
     assert ran
 
 
-@pytest.mark.skipif(
-    not (MODULES / "@atoll").exists(), reason="npm's packages are not here: `make test-web` fetches them"
-)
 @pytest.mark.parametrize("page", TYPESCRIPT_PAGES)
 async def test_what_a_page_shows_in_typescript_is_what_happens(sampled: Sampled, page: str, tmp_path: Path) -> None:
     environment = {**sampled.environment(), "TOKEN": sampled.token()}

@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
 from atoll.common.v1.rules_pb2 import typeid
-from tools.openapi.image import OURS, Field, Image, Message
+from tools.openapi.image import OURS, Field, Image, Inexpressible, Message
 from tools.openapi.rules import camel, is_needed, portable
 
 DEPTH_MAX = 6
@@ -166,7 +166,7 @@ class Examples:
         for text in (WORDS.get(field.name), *BY_PATTERN):
             if text is not None and re.search(pattern, text) and not 0 < most < len(text):
                 return text.ljust(rules.string.min_len or rules.string.len, "x")
-        raise NotImplementedError(f"no example for {message.name}.{field.name}, {rules.string.pattern}")
+        raise Inexpressible(f"no example for {message.name}.{field.name}, {rules.string.pattern}")
 
 
 def _number(rules: Any) -> int:

@@ -28,6 +28,10 @@ FIELDS, NESTED, NESTED_ENUMS = 2, 3, 4  # Of a message.
 VALUES, METHODS = 2, 2  # Of an enum, of a service.
 
 
+class Inexpressible(Exception):
+    """The protos say what the document has no form for. Nothing is written: whoever says it first adds the form."""
+
+
 @dataclass(frozen=True)
 class Field:
     proto: FieldDescriptorProto

@@ -19,7 +19,7 @@ from atoll.common.v1.access_pb2 import (
     Scope,
 )
 from tools.openapi.examples import Examples
-from tools.openapi.image import Field, Image, Message, Method
+from tools.openapi.image import Field, Image, Inexpressible, Message, Method
 from tools.openapi.reasons import Reason, Reasons
 from tools.openapi.rules import Schema, camel
 from tools.openapi.schemas import TEXTS, Schemas
@@ -53,7 +53,7 @@ class Operations:
 
     def _operation(self, method: Method, verb: str, path: str, body: str) -> Schema:
         if body not in ("", "*"):
-            raise NotImplementedError(f"{method.full_name} takes a part of its request as the body")
+            raise Inexpressible(f"{method.full_name} takes a part of its request as the body")
         request = self._image.messages[method.proto.input_type.removeprefix(".")]
         bound = IN_PATH.findall(path)
         example = self._examples.request(request, bound)
@@ -103,7 +103,7 @@ class Operations:
             if field.proto.type != FieldDescriptorProto.TYPE_MESSAGE or field.type_name in TEXTS:
                 yield name, self._schemas.field(field, asked=True) | self._schemas.limits(message, field), is_needed
             elif field.is_list:
-                raise NotImplementedError(f"{message.name}.{field.name} is a list of messages in a query")
+                raise Inexpressible(f"{message.name}.{field.name} is a list of messages in a query")
             else:
                 yield from self._leaves(self._image.messages[field.type_name], f"{name}.", is_needed)
 

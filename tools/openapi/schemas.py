@@ -6,7 +6,7 @@ zero if need be; a request may leave out whatever its rules do not ask for, and 
 
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 
-from tools.openapi.image import OURS, Enumeration, Field, Image, Message
+from tools.openapi.image import OURS, Enumeration, Field, Image, Inexpressible, Message
 from tools.openapi.rules import Schema, in_words, is_needed, keywords
 
 INT32 = {"minimum": -(1 << 31), "maximum": (1 << 31) - 1}
@@ -162,7 +162,7 @@ def _scalar(kind: "FieldDescriptorProto.Type.ValueType", asked: bool) -> Schema:
             return {"type": "boolean"}
         case FieldDescriptorProto.TYPE_BYTES:
             return {"type": "string", "contentEncoding": "base64"}
-    raise NotImplementedError(f"a field of type {FieldDescriptorProto.Type.Name(kind)}")
+    raise Inexpressible(f"a field of type {FieldDescriptorProto.Type.Name(kind)}")
 
 
 def _enumeration(enum: Enumeration, numbers: set[int]) -> Schema:
