@@ -97,7 +97,7 @@ class Session:
     def _start(self, language: str) -> "subprocess.Popen[str]":
         commands = {
             "bash": ["bash", "--noprofile", "--norc", "-euo", "pipefail"],
-            "python": [sys.executable, "-u", str(Path(__file__).with_name("python_session.py"))],
+            "python": [sys.executable, "-P", "-u", str(Path(__file__).with_name("python_session.py"))],
         }
         pipe = subprocess.PIPE
         self._programs[language] = program = subprocess.Popen(
