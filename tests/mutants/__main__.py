@@ -49,12 +49,13 @@ class Lane(threading.Thread):
     def run(self) -> None:
         with postgres_server() as postgres_url, nats_server() as nats_url:
             servers = {"ATOLL_POSTGRES_URL": postgres_url, "ATOLL_NATS_URL": nats_url}
+            environment = {**os.environ, **servers, "PYTHONDONTWRITEBYTECODE": ""}  # What one row compiled, others use.
             while True:
                 try:
                     mutant = self._waiting.get_nowait()
                 except queue.Empty:
                     return
-                outcome = self._outcome_of(mutant, {**os.environ, **servers, "PYTHONDONTWRITEBYTECODE": "1"})
+                outcome = self._outcome_of(mutant, environment)
                 self._outcomes[outcome] += 1
                 print(f"{outcome:8}", mutant.file, mutant.guard.strip().splitlines()[0], flush=True)
 
