@@ -110,16 +110,19 @@ def ports() -> str:
     except LocalError:
         pass
     else:
-        return f"the stack serves on {info.edge_url}, {info.mail_url}, {info.issuer} and {info.cards_url}"
-    for port, what, setting in (
+        served = info.edge_url, info.mail_url, info.texts_url, info.issuer
+        return f"the stack serves on {', '.join(served)} and {info.cards_url}"
+    named = (
         (options.edge_port, "the edge", "ATOLL_PORT"),
         (options.mail_port, "the mail page", "ATOLL_MAIL_PORT"),
         (options.login_port, "the login page", "ATOLL_LOGIN_PORT"),
         (options.cards_port, "the card processor", "ATOLL_CARDS_PORT"),
-    ):
+        (options.texts_port, "the page of texts", "ATOLL_TEXTS_PORT"),
+    )
+    for port, what, setting in named:
         if port:
             require_free(port, what, setting)
-    return f"{options.edge_port}, {options.mail_port}, {options.login_port} and {options.cards_port} are free"
+    return f"{', '.join(str(port) for port, _, _ in named)} are free"
 
 
 def clock() -> str:

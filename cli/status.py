@@ -47,7 +47,7 @@ def is_healthy(info: StackInfo, name: str) -> bool:
     if name == "envoy":
         return answers_http(f"{info.edge_url}/healthz", info.ca_file)
     if name == "mail":
-        return answers_http(f"{info.mail_url}/healthz")
+        return answers_http(f"{info.mail_url}/healthz") and answers_http(f"{info.texts_url}/healthz")
     if name == "cards":
         return answers_http(f"{info.cards_url}/healthz")
     if name == "login":
@@ -92,7 +92,9 @@ def _addresses(info: StackInfo) -> Table:
     table = Table(box=None, padding=(0, 2), show_header=False)
     table.add_row("API", info.edge_url)
     table.add_row("Mail", info.mail_url)
+    table.add_row("Texts", info.texts_url)
     table.add_row("Login", info.issuer)
+    table.add_row("Cards", info.cards_url)
     table.add_row("NATS", info.nats_url)
     table.add_row("PostgreSQL", info.postgres_url)
     return table

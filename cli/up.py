@@ -67,6 +67,7 @@ def print_addresses(console: Console, stack: Stack) -> None:
     for name, text, remark in (
         ("API", f"[bold cyan]{info.edge_url}[/]", "gRPC, gRPC-Web, Connect and JSON"),
         ("Mail", f"[bold cyan]{info.mail_url}[/]", "what was sent, delivered to nobody"),
+        ("Texts", f"[bold cyan]{info.texts_url}[/]", "what was texted to nobody's telephone; answer it there"),
         ("Login", f"[bold cyan]{info.issuer}[/]", "sign in as anybody; an OIDC issuer for front ends"),
         ("Cards", f"[bold cyan]{info.cards_url}[/]", "a card processor that takes test cards"),
         ("Token", "TOKEN=$(./atoll token --role FRONT_DESK)", "--help names the roles"),

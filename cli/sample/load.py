@@ -32,6 +32,7 @@ from cli.sample.patients import COUNT, write_patients
 from deploy.local.cards.accounts import take_cards
 from deploy.local.home import Home, StackInfo
 from deploy.local.stack import Stack
+from deploy.local.texts.accounts import take_texts
 
 EMAIL_DOMAIN = "example.org"
 
@@ -138,3 +139,4 @@ class Sample:
         remembered = {"chain_id": chain_id, "opened": self.today.isoformat(), "sites": sites}
         self.home.sites_file.write_text(json.dumps(remembered, indent=2))
         take_cards(self.home, self.info.cards_url)
+        take_texts(self.home, self.info.texts_url, self.info.texting_url)

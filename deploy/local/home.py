@@ -82,6 +82,16 @@ class Home:
         return self.folder / "card-accounts.json"
 
     @property
+    def texts(self) -> Path:
+        """Keys of the provider of texts, and what was said: see deploy/local/texts."""
+        return self.folder / "texts"
+
+    @property
+    def text_accounts(self) -> Path:
+        """What notifications is told of the account there: ATOLL_TEXTING_ACCOUNTS_FILE."""
+        return self.folder / "text-accounts.json"
+
+    @property
     def audit_heads(self) -> Path:
         """The folder of signed heads of audit trails, a file for each service: see chassis/heads.py."""
         return self.folder / "audit-heads"
@@ -181,6 +191,10 @@ class StackInfo:
     """Of the card processor, and of its page."""
     cards_key: str
     """Its publishable key."""
+    texts_url: str
+    """Of the provider of texts, and of its page."""
+    texting_url: str
+    """Scheme and host where notifications hears of receipts and replies."""
     issuer: str
     """Its name, which is the address of the login page."""
     services: Mapping[str, ServiceInfo]

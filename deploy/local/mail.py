@@ -1,7 +1,8 @@
 """An SMTP server that delivers to nobody: it keeps each message as a file and shows what arrived on a page.
 
-`python -m deploy.local.mail FOLDER SMTP_PORT PAGE_PORT`; runs until SIGTERM. The pages have a JSON twin:
-/messages.json and /messages/<id>.json.
+`python -m deploy.local.mail FOLDER SMTP_PORT PAGE_PORT TEXTS_FOLDER TEXTS_PORT WEBHOOK_URL`; runs until SIGTERM, and
+not at all in production mode. The pages have a JSON twin: /messages.json and /messages/<id>.json. The last three are of
+deploy.local.texts, which has no process of its own: both wait nearly all the time.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from deploy.local.pages import Pages, open_pages
 from deploy.local.process import HOST, PYTHON, Program, answers_http
+from deploy.local.texts.pages import open_texts
 
 MESSAGE_MAX = 1 << 20
 SHOWN_MAX = 500
@@ -32,12 +34,25 @@ ENVELOPE = ("X-Received-Time", "X-Sender", "X-Recipients")
 SECURITY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; img-src data:"
 
 
-def mail(folder: Path, smtp_port: int, page_port: int) -> Program:
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What deploy.local.texts serves beside the mail."""
+
+    folder: Path
+    port: int
+    webhook_url: str
+    """Scheme and host of notifications' listener."""
+
+
+def mail(folder: Path, smtp_port: int, page_port: int, texts: Texts) -> Program:
+    told = (folder, smtp_port, page_port, texts.folder, texts.port, texts.webhook_url)
+    pages = [f"http://{HOST}:{port}/healthz" for port in (page_port, texts.port)]
     return Program(
         name="mail",
-        command=(sys.executable, "-m", "deploy.local.mail", str(folder), str(smtp_port), str(page_port)),
+        command=(sys.executable, "-m", "deploy.local.mail", *map(str, told)),
         environment=PYTHON,
-        ready=lambda pid: answers_http(f"http://{HOST}:{page_port}/healthz"),
+        ready=lambda pid: all(map(answers_http, pages)),
+        fault=lambda log: log.strip().rpartition("\n")[2] or None,
     )
 
 
@@ -167,12 +182,13 @@ class MailPages(Pages):
             self.answer_page("mail.html.j2", message=message)
 
 
-async def serve(folder: Path, smtp_port: int, page_port: int) -> None:
+async def serve(folder: Path, smtp_port: int, page_port: int, texts: Texts) -> None:
     mailbox, stopped, loop = Mailbox(folder), asyncio.Event(), asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopped.set)
     pages = open_pages(page_port, MailPages, mailbox=mailbox)
     threading.Thread(target=pages.serve_forever, args=(PAGE_POLL_S,), daemon=True).start()
+    text_pages = open_texts(texts.folder, texts.port, texts.webhook_url, PAGE_POLL_S)
     door = Door(mailbox)
     server = await loop.create_server(
         lambda: SMTP(door, data_size_limit=MESSAGE_MAX, enable_SMTPUTF8=True, hostname="mail.atoll.test", loop=loop),
@@ -183,7 +199,16 @@ async def serve(folder: Path, smtp_port: int, page_port: int) -> None:
     server.close()
     await server.wait_closed()
     pages.shutdown()
+    text_pages.shutdown()
+
+
+def main() -> None:
+    if os.environ.get("ATOLL_MODE") == "production":
+        sys.exit("the local mail and texts reach nobody: not in production mode (ATOLL_MODE)")
+    folder, smtp_port, page_port, texts_folder, texts_port, webhook_url = sys.argv[1:]
+    texts = Texts(Path(texts_folder), int(texts_port), webhook_url)
+    asyncio.run(serve(Path(folder), int(smtp_port), int(page_port), texts))
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
+    main()

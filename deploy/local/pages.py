@@ -56,6 +56,11 @@ def is_ours(headers: Message) -> bool:
     return OURS.fullmatch(headers.get("Host", "")) is not None
 
 
+def is_from_here(headers: Message) -> bool:
+    """Whether a browser sends it from a page of this very address; programs name no origin, and are let in."""
+    return headers.get("Origin", "").partition("://")[2] in ("", headers.get("Host", ""))
+
+
 def shared(headers: Message) -> dict[str, str]:
     """What lets pages of this machine read the answer."""
     origin = headers.get("Origin", "")

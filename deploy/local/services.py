@@ -40,6 +40,9 @@ class Surroundings:
     card_accounts: Path
     webhook_port: int
     """Where the card processor tells billing what came of payments."""
+    text_accounts: Path
+    texting_port: int
+    """Where the provider of texts tells notifications of receipts and replies."""
     audit_heads: Path
     audit_key: Path
     account_keys: Path
@@ -98,6 +101,8 @@ class Surroundings:
             "ATOLL_SMTP_PORT": str(self.smtp_port),
             "ATOLL_MESSAGE_KEYS_FILE": str(self.message_keys),
             "ATOLL_WEBHOOK_ALLOW_LOOPBACK": "true",
+            "ATOLL_TEXTING_ACCOUNTS_FILE": str(self.text_accounts),
+            "ATOLL_TEXTING_LISTEN": f"{HOST}:{self.texting_port}",
         }
 
 

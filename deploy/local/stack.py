@@ -1,4 +1,4 @@
-"""The whole system on one machine: PostgreSQL, NATS, mail, a login page, cards, Envoy, four services, each a process.
+"""The whole system on one machine: PostgreSQL, NATS, mail and texts, login, cards, Envoy, four services.
 
     async with Stack(Options.anywhere(folder)) as stack:
         stack.info.edge_url
@@ -28,8 +28,9 @@ from deploy.local.login.program import login
 from deploy.local.process import HOST, ROOT, LocalError, free_ports, require_free
 from deploy.local.services import SERVICES, ServicePorts, Surroundings
 from deploy.local.supervisor import Report, State, Supervisor, together
+from deploy.local.texts.accounts import take_texts
 
-EDGE_PORT, MAIL_PORT, LOGIN_PORT, CARDS_PORT = 8080, 8025, 8090, 8095
+EDGE_PORT, MAIL_PORT, TEXTS_PORT, LOGIN_PORT, CARDS_PORT = 8080, 8025, 8026, 8090, 8095
 LIMITS = Limits(caller=Rate(2_000, 10_000), address=Rate(20_000, 40_000))
 """Everybody here has one address, and programs of one subject load samples and measure: a person needs far less."""
 IMAGE = ROOT / "gen" / "image.binpb"
@@ -43,6 +44,7 @@ class Options:
     mail_port: int | None = None
     login_port: int | None = None
     cards_port: int | None = None
+    texts_port: int | None = None
     clock: Path | None = None
     """A file that drives business time in all services; see chassis.clock."""
     postgres_url: str | None = None
@@ -60,6 +62,7 @@ class Options:
             mail_port=_port("ATOLL_MAIL_PORT", MAIL_PORT),
             login_port=_port("ATOLL_LOGIN_PORT", LOGIN_PORT),
             cards_port=_port("ATOLL_CARDS_PORT", CARDS_PORT),
+            texts_port=_port("ATOLL_TEXTS_PORT", TEXTS_PORT),
             postgres_url=os.environ.get("ATOLL_POSTGRES_URL") or None,
             nats_url=os.environ.get("ATOLL_NATS_URL") or None,
         )
@@ -76,7 +79,9 @@ class Ports:
     mail: int
     login: int
     cards: int
+    texts: int
     webhooks: int
+    texting: int
     smtp: int
     tokens: int
     envoy_admin: int
@@ -86,12 +91,13 @@ class Ports:
 
     @classmethod
     def choose(cls, options: Options) -> "Ports":
-        free = free_ports(10 + 3 * len(options.services))
-        edge, page, login, cards, hooks, smtp, tokens, admin, events, monitor, *rest = free
+        free = free_ports(12 + 3 * len(options.services))
+        edge, page, login, cards, texts, hooks, texting, smtp, tokens, admin, events, monitor, *rest = free
         threes = (ServicePorts(*rest[start : start + 3]) for start in range(0, len(rest), 3))
         named = dict(zip(options.services, threes, strict=True))
         chosen = options.edge_port or edge, options.mail_port or page, options.login_port or login
-        return cls(*chosen, options.cards_port or cards, hooks, smtp, tokens, admin, events, monitor, named)
+        others = options.cards_port or cards, options.texts_port or texts
+        return cls(*chosen, *others, hooks, texting, smtp, tokens, admin, events, monitor, named)
 
 
 class Stack:
@@ -140,6 +146,7 @@ class Stack:
         await together(self._make_databases(server_url, databases), self._start_others(ports))
         self.info = _describe(options, ports, server_url, nats_url, databases)
         take_cards(home, self.info.cards_url)
+        take_texts(home, self.info.texts_url, self.info.texting_url)
         around = Surroundings(
             nats_url=nats_url,
             issuer=home.issuer.name,
@@ -151,6 +158,8 @@ class Stack:
             message_keys=home.message_keys,
             card_accounts=home.card_accounts,
             webhook_port=ports.webhooks,
+            text_accounts=home.text_accounts,
+            texting_port=ports.texting,
             audit_heads=home.audit_heads,
             audit_key=home.audit_key,
             account_keys=home.account_keys,
@@ -186,6 +195,8 @@ class Stack:
             require_free(options.login_port, "the login page", "ATOLL_LOGIN_PORT")
         if options.cards_port:
             require_free(options.cards_port, "the card processor", "ATOLL_CARDS_PORT")
+        if options.texts_port:
+            require_free(options.texts_port, "the page of texts", "ATOLL_TEXTS_PORT")
         for name in (*self.names, "migrate", "access"):
             log = home.logs / f"{name}.log"
             if log.exists():
@@ -204,7 +215,7 @@ class Stack:
         return postgres.postgres_url(self.home.postgres_data)
 
     async def _start_others(self, ports: Ports) -> None:
-        """NATS, the mail sink, the login page, the card processor and the edge."""
+        """NATS, the sink of mail and texts, the login page, the card processor and the edge."""
         home, supervisor = self.home, self._supervisor
         if self.options.nats_url is None:
             program = nats.nats(home.folder / "nats", ports.nats, ports.nats_monitor)
@@ -212,8 +223,9 @@ class Stack:
         edge_url = _url(ports.edge, tls=self.options.tls)
         ca_file = self._authority.ca_file if self._authority else None
         webhooks = f"{_url(ports.webhooks)}/v1/processorWebhooks/{ACCOUNT}"
+        texts = mail.Texts(home.texts, ports.texts, _url(ports.texting))
         await together(
-            supervisor.launch(mail.mail(home.mail, ports.smtp, ports.mail), rank=2, port=ports.mail),
+            supervisor.launch(mail.mail(home.mail, ports.smtp, ports.mail, texts), rank=2, port=ports.mail),
             supervisor.launch(login(home.folder, ports.login, edge_url, ca_file), rank=2, port=ports.login),
             supervisor.launch(cards(home.cards, ports.cards, webhooks), rank=2, port=ports.cards),
         )
@@ -273,6 +285,8 @@ def _describe(
         nats_url=nats_url,
         nats_monitor_url=_url(ports.nats_monitor),
         cards_url=_url(ports.cards),
+        texts_url=_url(ports.texts),
+        texting_url=_url(ports.texting),
         cards_key=CardKeys.of(options.home.cards).publishable,
         issuer=options.home.issuer.name,
         clock=str(options.clock) if options.clock else None,

@@ -259,6 +259,8 @@ def up(home: Path, **settings: str) -> "subprocess.Popen[str]":
         "ATOLL_PORT": "0",
         "ATOLL_MAIL_PORT": "0",
         "ATOLL_LOGIN_PORT": "0",
+        "ATOLL_CARDS_PORT": "0",
+        "ATOLL_TEXTS_PORT": "0",
         **settings,
     }
     command = [sys.executable, "-m", "cli", "up"]

@@ -1,9 +1,12 @@
 """Texts and calls by Twilio's own library, against an HTTP server with its shapes: what each outcome is taken for."""
 
+import json
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 from xml.etree import ElementTree
@@ -16,7 +19,7 @@ from chassis.ids import new_id, to_wire
 from services.notifications.channels import twilio
 from services.notifications.domain.sending import Answer
 from services.notifications.domain.texting import SendingNumber
-from services.notifications.texting import Texting, TextingAccount, pacing
+from services.notifications.texting import PlainProvider, Texting, TextingAccount, TextingSettings, pacing
 from tests.support.twilio import ACCOUNT_SID, OLD_TOKEN, TOKEN, FakeTwilio, fake_twilio
 
 CHAIN, SITE, OTHER_SITE, MESSAGE = (UUID(int=n) for n in range(1, 5))
@@ -73,6 +76,33 @@ async def test_a_text_goes_out_from_the_sites_number_and_asks_for_receipts_by_ou
         f"https://hooks.example.org/v1/textingWebhooks/main/status?message_id={to_wire('message', MESSAGE)}"
         "#rc=5&rp=ct,rt,5xx"
     )
+
+
+async def test_accounts_of_a_file_are_those_that_stand_in_it_now(fake: FakeTwilio, tmp_path: Path) -> None:
+    file = tmp_path / "accounts.json"
+    texting = Texting.told(TextingSettings(mode="development", texting_accounts_file=file))
+    assert (texting.idle, texting.sender_of(CHAIN, SITE), texting.chains) == (False, None, frozenset())
+    for second, tokens in enumerate((["wrong"], [TOKEN]), start=1):
+        told = account(fake.url).model_dump(mode="json") | {"auth_tokens": tokens}
+        file.write_text(json.dumps({"main": told}))
+        os.utime(file, (second, second))  # Clocks of files are coarse.
+        assert texting.sender_of(CHAIN, SITE) == NUMBER
+        await texting.send(NUMBER, THEIRS, "hello", MESSAGE)
+    assert (len(fake.texts), texting.chains) == (1, frozenset({CHAIN}))
+    file.write_text("{")
+    assert "main" in texting
+    file.write_text("{}")
+    os.utime(file, (9, 9))
+    assert (await texting.send(NUMBER, THEIRS, "hello", MESSAGE)).code == "TEXTING_NO_ACCOUNT"
+    await texting.close()
+
+
+async def test_in_production_a_provider_is_asked_over_tls_only() -> None:
+    plain, safe = account("http://127.0.0.1:8026"), account("https://texts.example.org")
+    with pytest.raises(PlainProvider):
+        Texting.told(TextingSettings(mode="production", texting={"main": plain}))
+    assert "main" in Texting.told(TextingSettings(mode="development", texting={"main": plain}))
+    assert "main" in Texting.told(TextingSettings(mode="production", texting={"main": safe}))
 
 
 async def test_a_messaging_service_sends_where_the_site_has_one(fake: FakeTwilio) -> None:

@@ -32,6 +32,7 @@ I_NOTIFICATIONS_BY_HAND = "tests/integration/test_notifications_by_hand.py"
 I_NOTIFICATIONS_DIGESTS = "tests/integration/test_notifications_digests.py"
 I_NOTIFICATIONS_MONTH = "tests/integration/test_notifications_month.py"
 U_NOTIFICATIONS_CHANNELS = "tests/unit/test_notifications_channels.py"
+U_LOCAL_TEXTS = "tests/unit/test_local_texts.py"
 
 NOTIFICATIONS = [
     Mutant("services/notifications/domain/hours.py", 'self.begin <= instant.astimezone(zone).time()', 'self.begin <= instant.time()', U_NOTIFICATIONS_RULES),
@@ -204,7 +205,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/domain/sending.py", ' and not contact.has_guarantor', '', U_NOTIFICATIONS_CHANNELS),
     Mutant("services/notifications/clients.py", 'minor=details.minor', 'minor=False', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/clients.py", 'any(point.confidential for point in details.contact_points)', 'False', I_NOTIFICATIONS_SENDING),
-    Mutant("services/notifications/texting/__init__.py", 'self._texting = self._texting or Texting(', 'self._texting = Texting(', I_NOTIFICATIONS_PHONE),
+    Mutant("services/notifications/texting/__init__.py", 'self._texting = self._texting or Texting.told(', 'self._texting = Texting.told(', I_NOTIFICATIONS_PHONE),
     Mutant("services/notifications/domain/links.py", ' or visit.start != self.expire_at:', ':', I_NOTIFICATIONS_LINKS),
     Mutant("services/notifications/domain/links.py", ' or visit.status not in LIVE', '', I_NOTIFICATIONS_LINKS),
     Mutant("services/notifications/domain/links.py", '        if now >= self.expire_at:', '        if now > self.expire_at:', I_NOTIFICATIONS_LINKS),
@@ -311,4 +312,12 @@ NOTIFICATIONS = [
     Mutant("services/notifications/store/sending.py", 'message.c.digest_id == message.c.id),\n        ~_paused,\n', 'message.c.digest_id == message.c.id),\n', I_NOTIFICATIONS_CADENCE, "is_paused_waits"),
     Mutant("services/notifications/rpc/pauses.py", '            raise AccessDenied()\n', '            pass\n', I_NOTIFICATIONS_CADENCE, "site_manager_pauses"),
     Mutant("services/notifications/rpc/announcements.py", '        raise AccessDenied()\n', '        pass\n', I_NOTIFICATIONS_BY_HAND, "manages_the_site"),
+    # Accounts of a file, and the provider of the local stack.
+    Mutant("services/notifications/texting/__init__.py", 'if mode == "production" and account.api_url and not account', 'if account.api_url and not account', I_NOTIFICATIONS_TWILIO, "tls_only"),
+    Mutant("services/notifications/texting/__init__.py", '            raise PlainProvider(', '            PlainProvider(', I_NOTIFICATIONS_TWILIO, "tls_only"),
+    Mutant("services/notifications/texting/__init__.py", '            self._providers.clear()\n', '', I_NOTIFICATIONS_TWILIO, "stand_in_it_now"),
+    Mutant("deploy/local/mail.py", 'if os.environ.get("ATOLL_MODE") == "production":', 'if False:', U_LOCAL_TEXTS, "production"),
+    Mutant("deploy/local/texts/pages.py", 'allowed = compare_digest(given.encode(), expected.encode())', 'allowed = True', U_LOCAL_TEXTS, "accounts_token"),
+    Mutant("deploy/local/texts/pages.py", 'if not is_from_here(self.headers):', 'if False:', U_LOCAL_TEXTS, "pages_of_elsewhere"),
+    Mutant("deploy/local/texts/telling.py", ' or tries >= TRIES_MAX:', ':', U_LOCAL_TEXTS, "five_times"),
 ]  # fmt: skip

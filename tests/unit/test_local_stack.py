@@ -487,6 +487,8 @@ def stack_info(**processes: ProcessInfo) -> StackInfo:
         mail_url="http://127.0.0.1:8025",
         cards_url="http://127.0.0.1:8095",
         cards_key="pk_test_1",
+        texts_url="http://127.0.0.1:8026",
+        texting_url="http://127.0.0.1:8027",
         smtp_address="127.0.0.1:1025",
         postgres_url="postgresql://",
         nats_url="nats://",

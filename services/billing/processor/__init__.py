@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, SecretStr, TypeAdapter
 from chassis.ids import from_wire, to_wire
 from chassis.money import Money
 from chassis.settings import FromEnvironment
+from chassis.watched import WatchedFile
 from services.billing.domain.cards import CardCharge
 from services.billing.domain.refunds import RefundPart, RefundState
 from services.billing.domain.sites import Site
@@ -154,38 +155,19 @@ def checked(accounts: Accounts, mode: str) -> Accounts:
     return accounts
 
 
-class AccountsFile:
-    """Accounts in a file. One that cannot be read, or that holds what is refused, changes nothing."""
-
-    def __init__(self, path: Path, mode: str) -> None:
-        self._path, self._mode, self._seen = path, mode, 0
-        self.accounts: Accounts = {}
-
-    def changed(self) -> bool:
-        """Whether they are others than they were; looks at the file's time."""
-        try:
-            if (seen := self._path.stat().st_mtime_ns) == self._seen:
-                return False
-            self._seen = seen
-            self.accounts = checked(ACCOUNTS.validate_json(self._path.read_bytes()), self._mode)
-        except (OSError, ValueError) as error:
-            log.error("processors.unreadable", error=type(error).__name__)
-            return False
-        return True
-
-
 class Processors:
     """The accounts: those that are given, and those of a file, as they are now. A processor's library is loaded when
     the first is asked for."""
 
-    def __init__(self, accounts: Mapping[str, ProcessorAccount], file: AccountsFile | None = None) -> None:
+    def __init__(self, accounts: Mapping[str, ProcessorAccount], file: WatchedFile[Accounts] | None = None) -> None:
         self._given, self._accounts, self._file = accounts, accounts, file
         self._made = dict[str, Processor]()
 
     @classmethod
     def told(cls, settings: ProcessorSettings) -> "Processors":
-        file = AccountsFile(settings.processors_file, settings.mode) if settings.processors_file else None
-        return cls(checked(settings.processors, settings.mode), file)
+        mode, path = settings.mode, settings.processors_file
+        file = WatchedFile(path, lambda told: checked(ACCOUNTS.validate_json(told), mode), Accounts()) if path else None
+        return cls(checked(settings.processors, mode), file)
 
     def account_of(self, chain_id: UUID, site: Site) -> str | None:
         """The site's own, else its legal entity's."""
@@ -199,7 +181,7 @@ class Processors:
     @property
     def _now(self) -> Mapping[str, ProcessorAccount]:
         if self._file and self._file.changed():
-            self._accounts = {**self._given, **self._file.accounts}
+            self._accounts = {**self._given, **self._file.content}
             self._made.clear()
         return self._accounts
 

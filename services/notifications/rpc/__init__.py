@@ -42,7 +42,7 @@ from services.notifications.wording import Templates
 def servicers(db: Database, webhooks: WebhookSettings | None = None) -> Mapping[ServiceDescriptor, object]:
     """With the accounts for texting that the environment tells of, and what it allows of webhooks unless it is said."""
     told = TextingSettings()
-    texting, clock = Texting(told.texting), FileClock(told.clock) if told.clock else utc_now
+    texting, clock = Texting.told(told), FileClock(told.clock) if told.clock else utc_now
     return servicers_with(db, texting, Listener(db, texting, clock, told.texting_listen), webhooks or WebhookSettings())
 
 

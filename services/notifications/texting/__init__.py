@@ -4,19 +4,21 @@ happens while an account does not answer.
 Nothing here is asked inside a transaction: the intent is committed before.
 """
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import monotonic
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 from urllib.parse import urlencode
 from uuid import UUID
 
 import structlog
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, TypeAdapter
 
 from chassis.ids import from_wire, to_wire
 from chassis.settings import FromEnvironment
+from chassis.watched import WatchedFile
 from services.notifications.domain.sending import Answer
 from services.notifications.domain.texting import SendingNumber, Sent
 from services.notifications.texting.pacing import Breaker, Pace, TooFast
@@ -55,23 +57,42 @@ class TextingAccount(BaseModel):
     webhook_url: str = Field(pattern=r"^https?://[^/?#]+$")
     """Scheme and host by which the provider reaches our listener: receipts are asked for there, and signed for it."""
     api_url: str | None = None
-    """None: Twilio's own."""
+    """None: Twilio's own. In production: https://…"""
     per_second: float = Field(default=1.0, gt=0, le=1000)
     """Texts from each number: a long code of the United States carries one."""
     account_per_second: float = Field(default=20.0, gt=0, le=10_000)
     """Requests of the account, whatever they send from."""
 
 
+Accounts = dict[str, TextingAccount]
+ACCOUNTS = TypeAdapter(Accounts)
+
+
 class TextingSettings(FromEnvironment):
     """Told by the environment beside what every service is: secrets are in no table."""
 
-    texting: dict[str, TextingAccount] = Field(default_factory=dict)
+    mode: Literal["production", "development"] = "production"
+    texting: Accounts = Field(default_factory=dict)
     """By name, as JSON. The first that names a site is tried first. The name stands in the address of the account's
     webhooks: /v1/textingWebhooks/<name>/status and …/inbound."""
+    texting_accounts_file: Path | None = None
+    """Further accounts, as JSON in a file, which is read anew when it has changed."""
     texting_listen: str = ""
     """host:port for receipts and replies, over HTTP. Empty: none are listened for."""
     clock: Path | None = None
     """As in chassis.settings, which refuses it in production."""
+
+
+class PlainProvider(ValueError):
+    """A provider would be told numbers and texts, and shown the account's secret, without TLS."""
+
+
+def checked(accounts: Accounts, mode: str) -> Accounts:
+    """In production nothing stands in for a provider."""
+    for account in accounts.values():
+        if mode == "production" and account.api_url and not account.api_url.startswith("https://"):
+            raise PlainProvider("in production mode a texting provider is asked over https only: api_url")
+    return accounts
 
 
 class Provider(Protocol):
@@ -84,14 +105,32 @@ class Provider(Protocol):
 
 
 class Texting:
-    """The accounts. The provider's library is loaded when the first is asked for."""
+    """The accounts: those that are given, and those of a file, as they are now. The provider's library is loaded when
+    the first is asked for."""
 
-    def __init__(self, accounts: Mapping[str, TextingAccount], clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        accounts: Mapping[str, TextingAccount],
+        clock: Callable[[], float] = monotonic,
+        file: WatchedFile[Accounts] | None = None,
+    ) -> None:
         """`clock` is of real time, in seconds."""
-        self._accounts, self._clock = accounts, clock
+        self._given, self._accounts, self._clock, self._file = accounts, accounts, clock, file
         self._providers = dict[str, Provider]()
+        self._replaced = list[Provider]()
         self._paces = dict[tuple[str, str], Pace]()
-        self._breakers = {name: Breaker(clock) for name in accounts}
+        self._breakers = defaultdict[str, Breaker](lambda: Breaker(clock))
+
+    @classmethod
+    def told(cls, settings: TextingSettings) -> "Texting":
+        mode, path = settings.mode, settings.texting_accounts_file
+        file = WatchedFile(path, lambda told: checked(ACCOUNTS.validate_json(told), mode), Accounts()) if path else None
+        return cls(checked(settings.texting, mode), file=file)
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is no account, and never will be one."""
+        return self._file is None and not self._given
 
     def sender_of(self, chain_id: UUID, site_id: UUID) -> SendingNumber | None:
         """Of the first account that serves the site and answers; of the first, where none does. None: no texting."""
@@ -122,11 +161,11 @@ class Texting:
     def senders_beside(self, account: str, sender: str) -> Sequence[str]:
         """All that the sites text from that text from `sender`, in whatever account, itself included: who has no more
         of one is not texted by another when the first does not answer."""
-        chain = self._accounts[account].chain_id
-        sites = {site for site, number in self._accounts[account].sites.items() if number.sender == sender}
+        chain = self._now[account].chain_id
+        sites = {site for site, number in self._now[account].sites.items() if number.sender == sender}
         others = {
             each.sites[site].sender
-            for each in self._accounts.values()
+            for each in self._now.values()
             for site in sites
             if each.chain_id == chain and site in each.sites
         }
@@ -134,49 +173,60 @@ class Texting:
 
     def first_site(self, account: str, sender: str) -> UUID | None:
         """The first that texts from `sender`."""
-        named = (site for site, number in self._accounts[account].sites.items() if number.sender == sender)
+        named = (site for site, number in self._now[account].sites.items() if number.sender == sender)
         site = next(named, None)
         return from_wire("site", site) if site else None
 
     def chain_of(self, account: str) -> UUID:
-        return from_wire("chain", self._accounts[account].chain_id)
+        return from_wire("chain", self._now[account].chain_id)
 
     @property
     def chains(self) -> frozenset[UUID]:
-        return frozenset(map(self.chain_of, self._accounts))
+        return frozenset(map(self.chain_of, self._now))
 
     def __contains__(self, account: str) -> bool:
-        return account in self._accounts
+        return account in self._now
 
     def verified(self, account: str, target: str, body: bytes, signature: str) -> bool:
         """Whether the provider sent `body` to `target`, a path with its query."""
-        return self._provider(account).verified(self._accounts[account].webhook_url + target, body, signature)
+        return self._provider(account).verified(self._now[account].webhook_url + target, body, signature)
 
     async def close(self) -> None:
-        for provider in self._providers.values():
+        for provider in (*self._providers.values(), *self._replaced):
             await provider.close()
+
+    @property
+    def _now(self) -> Mapping[str, TextingAccount]:
+        """Whoever is still being asked under an account that has changed is closed at the end, with all others."""
+        if self._file and self._file.changed():
+            self._accounts = {**self._given, **self._file.content}
+            self._replaced += self._providers.values()
+            self._providers.clear()
+            self._paces.clear()
+        return self._accounts
 
     def _of_site(self, chain_id: UUID, site: str) -> Iterator[tuple[str, SiteNumber]]:
         chain = to_wire("chain", chain_id)
-        for name, account in self._accounts.items():
+        for name, account in self._now.items():
             if account.chain_id == chain and site in account.sites:
                 yield name, account.sites[site]
 
     async def _asked(self, name: str, sender: str, ask: Ask, message_id: UUID) -> Sent:
-        if name not in self._accounts:
+        if name not in self._now:
             log.error("texting.unknown_account", account=name)
             return Sent(Answer.NOT_NOW, NO_ACCOUNT)
+        provider, callback = self._provider(name), self._callback(name, message_id)
         try:
             await self._turn(name, sender)
         except TooFast:
             return Sent(Answer.NOT_NOW, TOO_FAST)
-        sent = await ask(self._provider(name), self._callback(name, message_id))
+        sent = await ask(provider, callback)
         if self._breakers[name].told(failed=sent.answer is Answer.NOT_NOW):
             log.warning("texting.account_away", account=name, code=sent.code)
         return sent
 
     async def _turn(self, name: str, sender: str) -> None:
-        account = self._accounts[name]
+        account = self._now[name]
         for key, rate in ((name, ""), account.account_per_second), ((name, sender), account.per_second):
             if key not in self._paces:
                 self._paces[key] = Pace(rate, self._clock)
@@ -184,13 +234,13 @@ class Texting:
 
     def _callback(self, name: str, message_id: UUID) -> str:
         query = urlencode({"message_id": to_wire("message", message_id)})
-        return f"{self._accounts[name].webhook_url}{PATH}{name}/status?{query}{RETRIES}"
+        return f"{self._now[name].webhook_url}{PATH}{name}/status?{query}{RETRIES}"
 
     def _provider(self, name: str) -> Provider:
         if name not in self._providers:
             from services.notifications.channels.twilio import Twilio  # Heavy, for those that have an account.
 
-            account = self._accounts[name]
+            account = self._now[name]
             tokens = [token.get_secret_value() for token in account.auth_tokens]
             self._providers[name] = Twilio(account.account_sid, tokens, account.api_url)
         return self._providers[name]
@@ -206,7 +256,7 @@ class OneForAll:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Texting]:
-        texting = self._texting = self._texting or Texting(TextingSettings().texting)
+        texting = self._texting = self._texting or Texting.told(TextingSettings())
         self._holders += 1
         try:
             yield texting

@@ -57,7 +57,7 @@ STATES = {Outcome.TAKEN: AnswerState.SENT, Outcome.NEVER: AnswerState.FAILED, Ou
 async def answer_replies(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
     """Until cancelled. Without an account there is nothing to do, ever."""
     async with IN_PROCESS.held() as texting:
-        if not texting.chains:
+        if texting.idle:
             await asyncio.Event().wait()
         answering = Answering(db, texting, clock, Templates())
         while True:
