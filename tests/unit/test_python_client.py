@@ -302,12 +302,27 @@ async def test_a_watch_that_cannot_go_on_from_there_says_so(server: StandIn, ato
     assert len(server.asked["WatchSite"]) == 1
 
 
-async def test_a_watch_that_cannot_be_opened_is_given_up_in_the_end(server: StandIn) -> None:
+async def test_a_watch_that_cannot_be_opened_is_given_up_as_a_call_is(server: StandIn) -> None:
     server.answers["WatchSite"] = [[AWAY]]
-    async with Atoll(server.url, "a-token", retry=Retry(first_s=0.01, longest_s=0.01, reopen_s=0.1)) as atoll:
+    async with Atoll(server.url, "a-token", retry=Retry(attempts=3, first_s=0.01)) as atoll:
         with pytest.raises(TryAgain):
             await watched(atoll, 1)
-    assert 3 < len(server.asked["WatchSite"]) < 100
+    assert len(server.asked["WatchSite"]) == 3
+
+
+async def test_a_watch_that_was_open_once_is_opened_until_its_reader_leaves(server: StandIn) -> None:
+    server.answers["WatchSite"] = [[change("1"), AWAY], *[[AWAY]] * 5, [change("2")]]
+    impatient = Retry(attempts=2, first_s=0.01, longest_s=0.01, reopen_s=0.001)
+    async with Atoll(server.url, "a-token", retry=impatient) as atoll:
+        assert await watched(atoll, 2) == ["1", "2"]
+
+
+async def test_an_export_that_cannot_go_on_is_given_up_in_the_end(server: StandIn) -> None:
+    server.answers["ExportPatients"] = [[exported("1"), AWAY], [AWAY]]
+    async with Atoll(server.url, "a-token", retry=Retry(first_s=0.01, longest_s=0.01, reopen_s=0.1)) as atoll:
+        with pytest.raises(TryAgain):
+            _ = [each async for each in atoll.patients.exports.export_patients()]
+    assert 3 < len(server.asked["ExportPatients"]) < 100
 
 
 async def test_an_export_goes_on_until_it_says_that_it_is_complete(server: StandIn, atoll: Atoll) -> None:

@@ -117,8 +117,11 @@ const CLASSES = new Map<Code, typeof AtollError>([
 export function errorOf(thrown: unknown, method: DescMethod, requestId = ""): AtollError {
   if (thrown instanceof AtollError) return thrown;
   const origin = ConnectError.from(thrown);
-  const name = `${method.parent.typeName}/${method.name}`;
-  return new (classOf(origin))(origin, name, requestId);
+  return new (classOf(origin))(origin, nameOf(method), requestId);
+}
+
+export function nameOf(method: DescMethod): string {
+  return `${method.parent.typeName}/${method.name}`;
 }
 
 function classOf(origin: ConnectError): typeof AtollError {

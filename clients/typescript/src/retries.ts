@@ -1,8 +1,10 @@
 /** When a call is sent again, and how long to wait before that. */
-import { TryAgain, type AtollError } from "./errors.ts";
+import { Code, ConnectError } from "@connectrpc/connect";
 
-const FIRST_MS = 100;
-const LONGEST_MS = 3_000;
+import { Cancelled, TryAgain, type AtollError } from "./errors.ts";
+
+export const FIRST_MS = 100;
+export const LONGEST_MS = 3_000;
 const FACTOR = 3;
 
 export interface Patience {
@@ -17,7 +19,7 @@ export interface Patience {
 export async function waitAfter(error: AtollError, attempt: number, patience: Patience): Promise<void> {
   const pause = pauseMs(attempt, error);
   if (!(error instanceof TryAgain) || attempt >= patience.attempts || Date.now() + pause >= patience.until) throw error;
-  await sleep(pause, patience.signal);
+  await sleep(pause, patience.signal, error);
 }
 
 /**
@@ -29,12 +31,16 @@ export function pauseMs(attempt: number, error: AtollError, chance: () => number
   return Math.max(error.retryAfterMs ?? 0, (longest / 2) * (1 + chance()));
 }
 
-/** Rejects with the signal's reason if that comes first. */
-export function sleep(milliseconds: number, signal: AbortSignal | undefined): Promise<void> {
+/** Throws Cancelled if the signal comes first. */
+export function sleep(
+  milliseconds: number,
+  signal: AbortSignal | undefined,
+  of: Pick<AtollError, "method" | "requestId">,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const cancelled = () => {
       clearTimeout(timer);
-      reject(signal?.reason);
+      reject(new Cancelled(new ConnectError("given up before it was sent again", Code.Canceled), of.method, of.requestId));
     };
     const timer = setTimeout(() => {
       signal?.removeEventListener("abort", cancelled);

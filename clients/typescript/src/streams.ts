@@ -1,24 +1,28 @@
 /**
  * Streams as async iterators that go on after a break, from the last resume_token that came.
  *
- * A watch (WatchSite, WatchInbox) never ends by itself: it is opened again when the service ends it, when its token has
- * expired, and when not even a heartbeat came for a while. Heartbeats are not handed on. A stream that says `complete` in
- * its last message is opened again when it ends without.
+ * A watch (WatchSite, WatchInbox) never ends by itself: once it could be opened it is opened again until its reader
+ * leaves it or aborts its signal, when the service ends it, when its token has expired, and when not even a heartbeat came
+ * for a while. Heartbeats are not handed on. A stream that says `complete` in its last message is opened again when it
+ * ends without, for five minutes in vain at most. What cannot be opened at all is tried as often as any call.
  */
 import type { DescMessage, DescMethodServerStreaming, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 
 import { mayRenew, type Caller, type CallOptions } from "./calls.ts";
-import { errorOf, TryAgain, Unauthenticated, type AtollError } from "./errors.ts";
+import { errorOf, nameOf, ServerFault, TryAgain, Unauthenticated, type AtollError } from "./errors.ts";
 import { read, requestOf, write } from "./requests.ts";
-import { pauseMs, sleep } from "./retries.ts";
+import { FIRST_MS, LONGEST_MS, pauseMs, sleep } from "./retries.ts";
 import { headersFor } from "./tokens.ts";
 
 const SILENCE_MAX_MS = 45_000;
+const REOPEN_MAX_MS = 300_000;
 
 export type StreamOptions = Pick<CallOptions, "signal"> & {
   /** Milliseconds without even a heartbeat after which a watch is opened again. */
   silenceMs?: number;
+  /** Told of each break before it is opened again, for a page that says when it is behind. */
+  onBreak?: (error: AtollError) => void;
 };
 
 export async function* follow<I extends DescMessage, O extends DescMessage>(
@@ -33,24 +37,32 @@ export async function* follow<I extends DescMessage, O extends DescMessage>(
   const complete = method.output.field["complete"];
   const watches = token !== undefined && complete === undefined;
   const silenceMs = watches ? (options.silenceMs ?? SILENCE_MAX_MS) : undefined;
+  const unchanged = { method: nameOf(method), requestId: "" };
+  let heard: number | undefined; // When the last message came.
   let failures = 0;
   let refused = false;
   for (;;) {
+    const opened = Date.now();
     try {
       for await (const message of once(caller, method, request, options.signal, silenceMs, refused)) {
-        failures = 0;
+        heard = Date.now();
+        if (heard - opened > LONGEST_MS) failures = 0; // What breaks at once each time is opened less and less often.
         refused = false;
         if (from && token && read(message, token)) write(request, from, read(message, token)); // Else after the last one.
         if (!isHeartbeat(method.output, message)) yield message;
         if (complete && read(message, complete)) return;
       }
       if (!from) return;
+      await sleep(FIRST_MS, options.signal, unchanged);
     } catch (thrown) {
       const error = errorOf(thrown, method);
       failures += 1;
-      if (failures >= caller.attempts || !from || !mayGoOn(error, caller)) throw error;
+      const isVain = heard === undefined ? failures >= caller.attempts : !watches && Date.now() - heard > REOPEN_MAX_MS;
+      const wasOpen = heard !== undefined && heard >= opened;
+      if (isVain || !from || !mayGoOn(error, wasOpen, caller, refused)) throw error;
       refused = error instanceof Unauthenticated;
-      await sleep(pauseMs(failures, error), options.signal);
+      options.onBreak?.(error);
+      await sleep(pauseMs(failures, error), options.signal, error);
     }
   }
 }
@@ -94,8 +106,10 @@ async function* only<T>(value: T): AsyncGenerator<T> {
   yield value;
 }
 
-function mayGoOn(error: AtollError, caller: Caller): boolean {
-  return error instanceof TryAgain || (error.reason === "TOKEN_EXPIRED" && mayRenew(error, caller.token));
+/** A token is asked for anew once: whoever refuses the new one as well refuses its caller. */
+function mayGoOn(error: AtollError, wasOpen: boolean, caller: Caller, refused: boolean): boolean {
+  const brokeOff = error instanceof TryAgain || (wasOpen && error instanceof ServerFault);
+  return brokeOff || (!refused && mayRenew(error, caller.token));
 }
 
 function isHeartbeat(output: DescMessage, message: object): boolean {

@@ -10,7 +10,7 @@ import { Code } from "@connectrpc/connect";
 import { ExportService } from "../gen/atoll/patients/v1/export_service_pb.js";
 import { BoardService } from "../gen/atoll/scheduling/v1/board_service_pb.js";
 import { CourseService } from "../gen/atoll/scheduling/v1/course_service_pb.js";
-import { Atoll, TryAgain } from "../src/index.ts";
+import { Atoll, Cancelled, TryAgain } from "../src/index.ts";
 import { listedField } from "../src/pages.ts";
 import { refusal, serve } from "./server.ts";
 
@@ -113,7 +113,39 @@ test("an export goes on after the last token that came, until it says that it is
   assert.deepEqual(asked, ["", "1", "2"]);
 });
 
-test("a stream without tokens ends where it ends, and one that always breaks fails in the end", async (t) => {
+test("a watch that was open once is opened until its reader leaves, who is told of each break", async (t) => {
+  let opened = 0;
+  const url = await serve(t, (router) =>
+    router.rpc(BoardService.method.watchSite, async function* ({ resumeToken }) {
+      opened += 1;
+      if (opened === 1) yield { resumeToken: "1" };
+      if (opened < 4) throw refusal(opened === 1 ? Code.Internal : Code.Unavailable, opened === 1 ? "" : "TRY_AGAIN");
+      yield { resumeToken: "2", visitChange: { visitId: resumeToken } };
+    }),
+  );
+  const { watchSite } = new Atoll({ url, attempts: 2 }).service(BoardService);
+  const breaks: string[] = [];
+  for await (const { visitChange } of watchSite({ siteId: "s" }, { onBreak: ({ reason }) => breaks.push(reason) })) {
+    assert.equal(visitChange?.visitId, "1");
+    break;
+  }
+  assert.deepEqual(breaks, ["", "TRY_AGAIN", "TRY_AGAIN"]);
+});
+
+test("a signal ends the pause between two openings, as Cancelled", async (t) => {
+  const url = await serve(t, (router) =>
+    router.rpc(BoardService.method.watchSite, async function* () {
+      throw refusal(Code.Unavailable, "TRY_AGAIN", {}, 60_000);
+    }),
+  );
+  const leaving = new AbortController();
+  const options = { signal: leaving.signal, onBreak: () => setTimeout(() => leaving.abort(), 20) };
+  await assert.rejects(async () => {
+    for await (const _ of new Atoll({ url }).service(BoardService).watchSite({ siteId: "s" }, options)) assert.fail("nothing was sent");
+  }, Cancelled);
+});
+
+test("a stream without tokens ends where it ends, and a watch that cannot be opened fails as a call does", async (t) => {
   let opened = 0;
   const url = await serve(t, (router) => {
     router.rpc(ExportService.method.exportPatient, async function* () {

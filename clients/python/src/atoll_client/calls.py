@@ -1,6 +1,7 @@
 """One caller's calls, which generated code hands over: token, deadline, request_id, and what is sent again."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
@@ -16,6 +17,8 @@ from atoll_client.pages import Pages
 from atoll_client.retries import Retry
 from atoll_client.tokens import Tokens
 from atoll_client.values import to_wire
+
+log = logging.getLogger("atoll_client")
 
 REQUEST_ID, RESUME_TOKEN, COMPLETE = "request_id", "resume_token", "complete"
 
@@ -77,38 +80,46 @@ class Caller:
         """Ends as the server's stream does, or goes on with it after the last token that came, if it gives any.
 
         Such a stream is opened again when it breaks off, when its token has expired, and when it ends at its greatest
-        age; `complete` ends it. One that has no `complete` is a watch, with heartbeats: it is opened again when it is
-        silent for `Retry.silence_s`, too. What cannot be opened again for `Retry.reopen_s` is raised.
+        age; `complete` ends it, and `Retry.reopen_s` of nothing. One that has no `complete` is a watch, with heartbeats:
+        it is opened again when it is silent for `Retry.silence_s`, too, until its reader leaves it. What cannot be
+        opened at all is tried as often as any call.
         """
         request, retry = _request(method, arguments), self._retry
         resumes = RESUME_TOKEN in request.DESCRIPTOR.fields_by_name
         watches = resumes and COMPLETE not in method.response_type.DESCRIPTOR.fields_by_name
         silence_s = retry.silence_s if watches else None
-        failures, failing_since, renewed = 0, 0.0, False
+        failures, heard, renewed = 0, None, False
         while True:
-            opened = False
+            opened = time.monotonic()
             try:
                 async with aclosing(self._open(method, request, silence_s)) as responses:
                     async for response in responses:
-                        opened, renewed, failures = True, False, 0
+                        heard, renewed = time.monotonic(), False
+                        if heard - opened > retry.longest_s:  # What breaks at once each time is opened less and less often.
+                            failures = 0
                         yield response
                         if resumes and _goes_on_from(request, response):
                             return
                 if not resumes:
                     return
             except AtollError as error:
-                broke_off = isinstance(error, TryAgain) or (opened and isinstance(error, ServerFault))
+                was_open = heard is not None and heard >= opened
+                broke_off = isinstance(error, TryAgain) or (was_open and isinstance(error, ServerFault))
                 expired = isinstance(error, Unauthenticated) and not renewed
                 if not resumes or not (broke_off or expired):
                     raise
                 if expired:
                     renewed = True
                     continue
-                failing_since = failing_since if failures else time.monotonic()
                 failures += 1
-                if time.monotonic() - failing_since > retry.reopen_s:
+                if heard is None:
+                    vain = failures >= retry.attempts
+                else:
+                    vain = not watches and time.monotonic() - heard > retry.reopen_s
+                if vain:
                     raise
                 pause_s = retry.pause_between_openings_s(failures, error)
+                log.info("%s broke off (%s): opened again in %.1f s", method.path, error.reason, pause_s)
             else:
                 pause_s = retry.first_s
             await asyncio.sleep(pause_s)

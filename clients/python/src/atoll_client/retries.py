@@ -26,7 +26,7 @@ class Retry:
     also: Collection[str] = ()
     """Reasons that bring a RetryInfo and are to be waited for, too: Reason.NOT_YET_KNOWN, say."""
     reopen_s: float = 300.0
-    """For how long a stream that broke off is opened again in vain."""
+    """For how long a stream with an end, as an export is, is opened again in vain. A watch is until you leave it."""
     silence_s: float = 45.0
     """A watch that brings nothing for so long, though a heartbeat is due every 15 s, is opened again."""
 
