@@ -8,8 +8,11 @@ from typing import Annotated, Any
 
 import typer
 from google.protobuf.json_format import MessageToDict
+from rich.columns import Columns
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 
 from atoll.billing.v1 import audit_service_pb2 as billing
@@ -36,6 +39,7 @@ ASKED = (
 )
 PAGE_SIZE = 200
 IDS_SHOWN = 3
+WIDTH_MAX = 1_000
 
 
 def search_trails(
@@ -64,7 +68,7 @@ def search_trails(
             typer.echo(json.dumps(MessageToDict(entry, preserving_proto_field_name=True)))
         return
     console = Console(highlight=False)
-    console.print(_table(found, patient) if found else "Nothing was found.")
+    print_entries(console, found, patient)
     if len(found) == limit:
         console.print(f"[dim]The latest {limit}; there may be more: --limit, --until[/]")
 
@@ -90,25 +94,42 @@ async def _of_one(client: Client, stub: Any, request: Any, limit: int) -> list[A
     return found
 
 
+def print_entries(console: Console, found: Sequence[AuditEntry], patient: str) -> None:
+    """A table where it fits; else two lines or more for each, as ids are long."""
+    if not found:
+        console.print("Nothing was found.")
+        return
+    table = _table(found, patient)
+    if Measurement.get(console, console.options.update(max_width=WIDTH_MAX), table).maximum <= console.width:
+        console.print(table)
+        return
+    for entry in found:
+        roles = f" [dim]({_roles(entry)})[/]" if entry.roles else ""
+        console.print(f"{_time(entry)}  {escape(entry.actor)} {_did(entry)} {_call(entry.method)}{roles}")
+        if ids := [*_patients(entry, patient), *_ids(entry)]:
+            console.print(Padding(Columns(ids, padding=(0, 2)), (0, 0, 0, 2)))
+
+
 def _table(found: Sequence[AuditEntry], patient: str) -> Table:
     table = Table("Time (UTC)", "Actor", "Did", "Call", "Patients", "Ids", box=None, padding=(0, 2, 0, 0))
     for entry in found:
-        at = to_instant(entry.entry_time).astimezone(UTC)
-        changed = entry.kind == AUDIT_CHANGE
-        table.add_row(
-            f"[dim]{at:%Y-%m-%d}[/] {at:%H:%M:%S}",
-            _actor(entry),
-            "[yellow]changed[/]" if changed else "[dim]saw[/]",
-            _call(entry.method),
-            _patients(entry, patient),
-            _ids(entry),
-        )
+        actor = f"{escape(entry.actor)} [dim]{_roles(entry)}[/]".rstrip()
+        who, what = "".join(_patients(entry, patient)), "\n".join(_ids(entry))
+        table.add_row(_time(entry), actor, _did(entry), _call(entry.method), who, what)
     return table
 
 
-def _actor(entry: AuditEntry) -> str:
-    roles = ", ".join(role.lower() for role in entry.roles)
-    return f"{escape(entry.actor)} [dim]{roles}[/]" if roles else escape(entry.actor)
+def _time(entry: AuditEntry) -> str:
+    at = to_instant(entry.entry_time).astimezone(UTC)
+    return f"[dim]{at:%Y-%m-%d}[/] {at:%H:%M:%S}"
+
+
+def _did(entry: AuditEntry) -> str:
+    return "[yellow]changed[/]" if entry.kind == AUDIT_CHANGE else "[dim]saw[/]"
+
+
+def _roles(entry: AuditEntry) -> str:
+    return ", ".join(role.lower() for role in entry.roles)
 
 
 def _call(method: str) -> str:
@@ -117,16 +138,16 @@ def _call(method: str) -> str:
     return f"[dim]{escape(parts[1])}[/] {escape(parts[-1])}" if len(parts) > 2 else escape(method)
 
 
-def _patients(entry: AuditEntry, asked_for: str) -> str:
+def _patients(entry: AuditEntry, asked_for: str) -> list[str]:
     """All under the first one's id; of many, how many more."""
     if not entry.patient_count:
-        return ""
+        return []
     more = f" [dim]and {entry.patient_count - 1} more[/]" if entry.patient_count > 1 else ""
     first = entry.patient_ids[0]
-    return (f"[bold]{first}[/]" if first == asked_for else first) + more
+    return [(f"[bold]{first}[/]" if first == asked_for else first) + more]
 
 
-def _ids(entry: AuditEntry) -> str:
+def _ids(entry: AuditEntry) -> list[str]:
     named = [id for name, id in sorted(entry.ids.items()) if id not in entry.patient_ids and name != "request_id"]
     shown = list(dict.fromkeys(named))
-    return "\n".join(shown[:IDS_SHOWN]) + ("\n…" if len(shown) > IDS_SHOWN else "")
+    return [*shown[:IDS_SHOWN], *(["…"] if len(shown) > IDS_SHOWN else [])]

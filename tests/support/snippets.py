@@ -20,7 +20,7 @@ from tools.node import MODULES, PROGRAMS
 
 DOCS = ROOT / "docs"
 MARK = "\x1e"
-PAGES = ("quickstart", "booking", "idempotency", "pagination", "time-zones", "money", "streaming")
+PAGES = ("quickstart", "booking", "authentication", "idempotency", "pagination", "time-zones", "money", "streaming")
 """Those that tests/e2e/test_docs.py runs."""
 RUN = ("bash", "python", "ts")
 NOT_RUN = re.compile(r"<!-- not run: .+ -->")

@@ -95,7 +95,9 @@ class Caller:
                 async with aclosing(self._open(method, request, silence_s)) as responses:
                     async for response in responses:
                         heard, renewed = time.monotonic(), False
-                        if heard - opened > retry.longest_s:  # What breaks at once each time is opened less and less often.
+                        if (
+                            heard - opened > retry.longest_s
+                        ):  # What breaks at once each time is opened less and less often.
                             failures = 0
                         yield response
                         if resumes and _goes_on_from(request, response):
