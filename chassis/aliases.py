@@ -37,9 +37,10 @@ from chassis.store import Store
 from chassis.tables import chain_table
 
 CHAIN = param("chain_id", Uuid)
-# A function, called in a subselect, so that PostgreSQL asks once for each statement, and compares with its answer.
+# A function, called in a subselect, so that PostgreSQL asks once for each statement, and compares with its answer. It
+# runs as the owner, since what the service's role sees of aliases is confined by its answer.
 OWN_IDS = """
-CREATE FUNCTION own_ids() RETURNS uuid[] LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
+CREATE FUNCTION own_ids() RETURNS uuid[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
     chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
     own constant uuid := nullif(current_setting('app.patient', true), '')::uuid;
@@ -67,6 +68,7 @@ def alias_table(name: str, metadata: MetaData) -> Table:
         Column("version", Integer, nullable=False),
         CheckConstraint("survivor_id <> alias_id", name="of_another"),
         Index(f"{name}_end_idx", "chain_id", "end_id"),
+        own_by="alias_id",
     )
 
 

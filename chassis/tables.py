@@ -87,6 +87,7 @@ def chain_table(
     kept: timedelta | None = None,
     aged_by: str = "",
     own_ids: str = "",
+    own_by: str = "",
 ) -> Table:
     """A table whose key starts with the chain, so that PostgreSQL can partition or shard by it later.
 
@@ -98,11 +99,12 @@ def chain_table(
     Rows older by `aged_by`, a column of real time, than they are `kept` are deleted by `chassis.housekeeping`, if the
     service names the table among its `short_lived`.
 
-    `own_ids` is what `service_metadata` says of it, for this table alone.
+    `own_ids` is what `service_metadata` says of it, for this table alone. `own_by` is a column with such ids in a table
+    that the function behind `own_ids` reads: it does so as the owner, whom the policy leaves out.
     """
     info = {"append_only": append_only, "own_sites": own_sites or OWN_SITES}
     info |= {"changed_by": changed_by, "shown_if": shown_if, "written_if": written_if}
-    info |= {"kept": kept, "aged_by": aged_by, "own_ids": own_ids}
+    info |= {"kept": kept, "aged_by": aged_by, "own_ids": own_ids, "own_by": own_by}
     return Table(name, metadata, Column("chain_id", Uuid, primary_key=True), *items, info=info)
 
 
@@ -222,6 +224,8 @@ def security(table: Table, service: str) -> Iterator[str]:
     yield from _further_policies(table)
     if "patient_id" in table.c:
         yield f"CREATE POLICY own_patient ON {table.name} AS RESTRICTIVE USING ({_own(OWN_PATIENT, table)})"
+    if table.info.get("own_by"):
+        yield f"CREATE POLICY own_by ON {table.name} AS RESTRICTIVE TO {service} USING ({_own(OWN_SUBJECT, table)})"
     if table.name == "audit_subject":
         # What a patient does is noted under whichever ids it was about: it may be under those of merged records.
         own = f"USING ({_own(OWN_SUBJECT, table)}) WITH CHECK (true)"
@@ -236,7 +240,7 @@ def security(table: Table, service: str) -> Iterator[str]:
 
 
 def _own(rule: str, table: Table) -> str:
-    column = "subject_id" if "subject_id" in table.c else "patient_id"
+    column = table.info.get("own_by") or ("subject_id" if "subject_id" in table.c else "patient_id")
     ids = table.info.get("own_ids") or table.metadata.info["own_ids"]
     return rule.format(
         own=f"{column} = ANY ({ids})" if ids else f"{column}::text = current_setting('app.patient', true)"

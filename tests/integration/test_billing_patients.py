@@ -305,7 +305,6 @@ OF_THE_CHAIN = frozenset(
         "package",
         "package_item",
         "package_price",
-        "patient_alias",
         "price_book",
         "price_item",
         "publication",
@@ -317,7 +316,7 @@ OF_THE_CHAIN = frozenset(
         "visit_type",
     }
 )
-"""What a chain treats by and for what money; which documents are to be written; ids of patients that were merged."""
+"""What a chain treats by and for what money; which documents are to be written."""
 CHASSIS = frozenset({"audit", "dead_letter", "idempotency", "inbox", "outbox"})
 NO_ROW_SEEN = frozenset({"audit_seal", "served_chain", "package_chain"})
 

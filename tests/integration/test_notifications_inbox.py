@@ -266,6 +266,10 @@ async def test_a_merged_patient_has_one_inbox_under_every_id(inbox: Inboxes) -> 
         "MarkInboxItemsRead", inbox.token(later), patient_id=to_wire("patient", later), message_ids=[theirs]
     )
     assert (await inbox.call("CountUnreadInboxItems")).unread_count == 1
+    for id, seen in ((alias, {alias, inbox.patient_id}), (new_id(), set())):
+        call = replace(inbox.svc.inside("test"), patient_id=id)
+        async with inbox.svc.db.transaction(call) as conn:
+            assert {row["alias_id"] for row in await conn.fetch("SELECT alias_id FROM patient_alias")} == seen
     await inbox.unmerge(alias, inbox.patient_id, version=2)
     assert await inbox.listed() == [mine]
     assert await inbox.listed(inbox.token(alias), patient_id=to_wire("patient", alias)) == [theirs]

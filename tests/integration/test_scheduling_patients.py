@@ -447,6 +447,9 @@ async def test_a_patient_sees_and_changes_what_is_theirs_under_any_of_their_ids(
     assert by_alias.patient_id == me.id
     stranger = await patient_of(clinic)
     assert await stranger.courses() == []
+    aliases = "SELECT alias_id FROM patient_alias"
+    assert set(await rows(before, aliases)) >= {from_wire("patient", before.id)}
+    assert await rows(stranger, aliases) == []
     assert (await refusal(me.book([FIRST + 30 * MINUTE]))).reason == "VISITS_CONFLICT"
 
 

@@ -449,6 +449,8 @@ BILLING = [
     Mutant('services/billing/migrations/versions/0016_patients_who_call_for_themselves.py', 'own=OF_PARENT.format(table=table, parent=parent, column=column)', 'own="true"', I_BILLING_PATIENTS, 'own_rows or parts_of'),
     Mutant('services/billing/migrations/versions/0016_patients_who_call_for_themselves.py', '_shown_if(table, ELSE_OWN.format(own="false"))', 'pass', I_BILLING_PATIENTS, 'own_rows'),
     Mutant('services/billing/rpc/estimates.py', 'if call.patient_id and request.site_id:', 'if False:', I_BILLING_PATIENTS, 'by_patient_or_course'),
+    Mutant("services/billing/migrations/versions/0018_a_patient_sees_no_aliases_of_others.py", 'ELSE alias_id = ANY ((SELECT own_ids())::uuid[]) END', 'ELSE true END', I_BILLING_PATIENTS, 'own_rows'),
+    Mutant("services/billing/migrations/versions/0018_a_patient_sees_no_aliases_of_others.py", 'THEN true ELSE false END', 'THEN true ELSE true END', I_BILLING_PATIENTS, 'own_rows'),
     # Accounts with a card processor, and the one of the local stack.
     Mutant('services/billing/processor/__init__.py', 'if mode == "production" and account.api_url and not account', 'if account.api_url and not account', 'tests/unit/test_billing_processors.py', 'tls_only'),
     Mutant('services/billing/processor/__init__.py', '            raise PlainProcessor(', '            PlainProcessor(', 'tests/unit/test_billing_processors.py', 'tls_only'),

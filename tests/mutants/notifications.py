@@ -264,6 +264,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/webhooks/fanout.py", '        await own(store, event)\n        await tell', '        await tell', I_NOTIFICATIONS_WEBHOOKS, "rolled_back"),
     Mutant("services/notifications/store/inbox.py", ', inbox_arrival.c.transaction < _now.c.oldest)', ')', I_NOTIFICATIONS_INBOX, "earlier_and_commits_later"),
     Mutant("services/notifications/store/inbox.py", 'inbox_item.c.message_id == any_(_message_ids), _unread)', 'inbox_item.c.message_id == any_(_message_ids))', I_NOTIFICATIONS_INBOX, "read_since_then"),
+    Mutant("services/notifications/migrations/versions/0013_a_patient_sees_no_aliases_of_others.py", 'ELSE alias_id = ANY ((SELECT own_ids())::uuid[]) END', 'ELSE true END', I_NOTIFICATIONS_INBOX, 'under_every_id'),
     Mutant("services/notifications/store/inbox.py", '    update(inbox_item)\n    .where(*_of_patient, ', '    update(inbox_item)\n    .where(inbox_item.c.chain_id == CHAIN, _patient_id.is_not(None), ', I_NOTIFICATIONS_INBOX, "anothers_is_not_marked"),
     Mutant("services/notifications/store/inbox.py", 'upto = entries[-1][0] if len(entries) == READ_MAX else now.position', 'upto = now.position', I_NOTIFICATIONS_INBOX, "caught_up"),
     Mutant("services/notifications/domain/inbox.py", '        if now.read_at - self.read_at > RESUMABLE:\n            raise InboxTokenExpired()\n', '', I_NOTIFICATIONS_INBOX, "leads_nowhere"),

@@ -360,6 +360,7 @@ SCHEDULING = [
     Mutant('services/scheduling/migrations/versions/0013_patients_who_call_for_themselves.py', 'for table in ("site_change", "patient_merge"):', 'for table in ():', I_SCHEDULING_PATIENTS, 'own_rows'),
     Mutant('services/scheduling/migrations/versions/0013_patients_who_call_for_themselves.py', 'for policy in ("changed_by", "deleted_by"):', 'for policy in ():', I_SCHEDULING_PATIENTS, 'takes_nothing_away'),
     Mutant('services/scheduling/migrations/versions/0013_patients_who_call_for_themselves.py', 'or_else="held_until IS NOT NULL OR "', 'or_else=""', I_SCHEDULING_PATIENTS, 'cleared_away'),
+    Mutant("services/scheduling/migrations/versions/0016_a_patient_sees_no_aliases_of_others.py", 'ELSE alias_id = ANY ((SELECT own_ids())::uuid[]) END', 'ELSE true END', I_SCHEDULING_PATIENTS, 'any_of_their_ids'),
     Mutant('services/scheduling/store/holds.py', '.where(or_(visit.c.resources == cast(literal("[]", Text), JSONB), _allocated))', '', I_SCHEDULING_PATIENTS, 'cleared_away'),
     Mutant('services/scheduling/store/holds.py', '_change.c.at > NOW - DAY, ', '', I_SCHEDULING_PATIENTS, 'again_and_again'),
     Mutant('services/scheduling/store/holds.py', ', _change.c.actor == param("actor", Text))\n    .distinct()', ')\n    .distinct()', I_SCHEDULING_PATIENTS, 'again_and_again'),

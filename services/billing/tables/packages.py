@@ -264,6 +264,7 @@ package_transfer = chain_table(
     belongs_to("package_sale", "sale_id"),
     Index("package_transfer_of_sale_idx", "chain_id", "sale_id"),
     append_only=True,
+    shown_if=NOT_FOR_PATIENTS,  # It names both.
 )
 
 # What became of what was left of a package when it was stopped, or expired.
