@@ -40,7 +40,8 @@ CHAIN = param("chain_id", Uuid)
 # A function, called in a subselect, so that PostgreSQL asks once for each statement, and compares with its answer. It
 # runs as the owner, since what the service's role sees of aliases is confined by its answer.
 OWN_IDS = """
-CREATE FUNCTION own_ids() RETURNS uuid[] LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+CREATE FUNCTION own_ids() RETURNS uuid[] LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = public, pg_temp AS $$
 DECLARE
     chain constant uuid := nullif(current_setting('app.chain', true), '')::uuid;
     own constant uuid := nullif(current_setting('app.patient', true), '')::uuid;

@@ -338,6 +338,8 @@ async def test_the_database_shows_a_patient_their_own_rows_only_whatever_a_state
         looked_at = set(metadata.tables) - OF_THE_CHAIN - CHASSIS - NO_ROW_SEEN
         for name in sorted(looked_at):
             assert await seen_rows(billing, metadata.tables[name], new_id()) == [], name
+        [got] = await billing.fetch("SELECT patient_id FROM package_transfer LIMIT 1")
+        assert await seen_rows(billing, metadata.tables["package_transfer"], got["patient_id"]) == []
 
 
 async def test_the_database_shows_a_patient_the_parts_of_their_own_documents(till: Till) -> None:

@@ -311,7 +311,7 @@ async def test_a_watch_that_cannot_be_opened_is_given_up_as_a_call_is(server: St
 
 
 async def test_a_watch_that_was_open_once_is_opened_until_its_reader_leaves(server: StandIn) -> None:
-    server.answers["WatchSite"] = [[change("1"), AWAY], *[[AWAY]] * 5, [change("2")]]
+    server.answers["WatchSite"] = [[change("1"), AWAY], [AWAY], [AWAY], [AWAY], [change("2")]]
     impatient = Retry(attempts=2, first_s=0.01, longest_s=0.01, reopen_s=0.001)
     async with Atoll(server.url, "a-token", retry=impatient) as atoll:
         assert await watched(atoll, 2) == ["1", "2"]

@@ -80,9 +80,9 @@ class Caller:
         """Ends as the server's stream does, or goes on with it after the last token that came, if it gives any.
 
         Such a stream is opened again when it breaks off, when its token has expired, and when it ends at its greatest
-        age; `complete` ends it, and `Retry.reopen_s` of nothing. One that has no `complete` is a watch, with heartbeats:
-        it is opened again when it is silent for `Retry.silence_s`, too, until its reader leaves it. What cannot be
-        opened at all is tried as often as any call.
+        age; `complete` ends it, and `Retry.reopen_s` of nothing. One that has no `complete` is a watch, which has
+        heartbeats: it is opened again when it is silent for `Retry.silence_s`, too, until its reader leaves it. What
+        cannot be opened at all is tried as often as any call.
         """
         request, retry = _request(method, arguments), self._retry
         resumes = RESUME_TOKEN in request.DESCRIPTOR.fields_by_name
