@@ -70,6 +70,7 @@ def alias_table(name: str, metadata: MetaData) -> Table:
         CheckConstraint("survivor_id <> alias_id", name="of_another"),
         Index(f"{name}_end_idx", "chain_id", "end_id"),
         own_by="alias_id",
+        own_ids=OWN,
     )
 
 
