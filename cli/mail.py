@@ -47,8 +47,9 @@ def show(id: Annotated[str, typer.Argument(help="As `atoll mail list` names it."
     )
     console.print(message.text or message.html, markup=False)
     for name, kind, text in message.attachments:
-        console.print(f"\n[dim]{name} ({kind})[/]")
-        console.print(text, markup=False)
+        console.print(f"\n[dim]attached:[/] {name} [dim]({kind})[/]")
+        if text:
+            console.print(text, markup=False)
 
 
 def _mailbox() -> Mailbox:

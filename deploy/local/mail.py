@@ -7,6 +7,7 @@ deploy.local.texts, which has no process of its own: both wait nearly all the ti
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import threading
@@ -19,6 +20,8 @@ from functools import lru_cache
 from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -27,9 +30,10 @@ from deploy.local.pages import Pages, open_pages
 from deploy.local.process import HOST, PYTHON, Program, answers_http
 from deploy.local.texts.pages import open_texts
 
-MESSAGE_MAX = 1 << 20
+MESSAGE_MAX = 4 << 20
 SHOWN_MAX = 500
 PAGE_POLL_S = 0.05
+ATTACHED = re.compile(r"/messages/(?P<id>[^/]+)/attachments/(?P<number>[0-9]{1,3})")
 ENVELOPE = ("X-Received-Time", "X-Sender", "X-Recipients")
 SECURITY = "default-src 'none'; style-src 'unsafe-inline'; frame-src 'self'; img-src data:"
 
@@ -67,11 +71,18 @@ class Message:
     html: str
     headers: tuple[tuple[str, str], ...]
     attachments: tuple[tuple[str, str, str], ...]
-    """Name, type and text of each."""
+    """Name, type and, of what is text, the text of each."""
 
     @property
     def summary(self) -> dict[str, object]:
         return {name: getattr(self, name) for name in ("id", "received_time", "sender", "recipients", "subject")}
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    name: str
+    type: str
+    content: bytes
 
 
 class Mailbox:
@@ -104,17 +115,28 @@ class Mailbox:
         path = self.folder / f"{id}.eml"
         return read(path) if path.parent == self.folder and path.is_file() else None
 
+    def attachment(self, id: str, number: int) -> Attachment | None:
+        """Of a message that is kept, by its place, from 0."""
+        if self.message(id) is None:
+            return None
+        found = list(_parsed(self.folder / f"{id}.eml").iter_attachments())
+        if number >= len(found):
+            return None
+        content = found[number].get_payload(decode=True)
+        assert isinstance(content, bytes)
+        return Attachment(_name_of(found[number]), found[number].get_content_type(), content)
+
     def __len__(self) -> int:
         return sum(1 for _ in self.folder.glob("*.eml"))
 
 
 @lru_cache(maxsize=2_000)
 def read(path: Path) -> Message:
-    parsed = message_from_bytes(path.read_bytes(), policy=policy.default)
-    assert isinstance(parsed, EmailMessage)
+    parsed = _parsed(path)
     recipients = tuple(part for part in str(parsed["X-Recipients"]).split(", ") if part)
     attachments = tuple(
-        (part.get_filename() or "unnamed", part.get_content_type(), _text(part)) for part in parsed.iter_attachments()
+        (_name_of(part), part.get_content_type(), _text(part) if part.get_content_maintype() == "text" else "")
+        for part in parsed.iter_attachments()
     )
     return Message(
         id=path.stem,
@@ -127,6 +149,16 @@ def read(path: Path) -> Message:
         headers=tuple((name, str(value)) for name, value in parsed.items() if name not in ENVELOPE),
         attachments=attachments,
     )
+
+
+def _parsed(path: Path) -> EmailMessage:
+    parsed = message_from_bytes(path.read_bytes(), policy=policy.default)
+    assert isinstance(parsed, EmailMessage)
+    return parsed
+
+
+def _name_of(part: Any) -> str:
+    return part.get_filename() or "unnamed"
 
 
 def _text(part: MIMEPart | None) -> str:
@@ -163,6 +195,8 @@ class MailPages(Pages):
             self.answer("text/plain", "ok")
         elif name in ("/", "/messages"):
             self._list(extension)
+        elif attached := ATTACHED.fullmatch(path):
+            self._attachment(self.mailbox.attachment(attached["id"], int(attached["number"])))
         elif message := self.mailbox.message(name.removeprefix("/messages/")):
             self._message(message, extension)
         else:
@@ -174,6 +208,17 @@ class MailPages(Pages):
         else:
             shown = list(islice(self.mailbox.messages(), SHOWN_MAX))
             self.answer_page("mail.html.j2", messages=shown, total=len(self.mailbox))
+
+    def _attachment(self, attachment: Attachment | None) -> None:
+        """To be kept as a file, whatever it is: never shown as a page of this host."""
+        if attachment is None:
+            self.answer("text/plain", "no such attachment", HTTPStatus.NOT_FOUND)
+            return
+        headers = {
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(attachment.name, safe='')}",
+            "X-Content-Type-Options": "nosniff",
+        }
+        self.answer_bytes(attachment.type, attachment.content, headers=headers)
 
     def _message(self, message: Message, extension: str) -> None:
         if extension == "json":

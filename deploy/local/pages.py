@@ -24,9 +24,13 @@ class Pages(BaseHTTPRequestHandler):
     def answer(
         self, kind: str, text: str, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
     ) -> None:
-        body = text.encode()
+        self.answer_bytes(f"{kind}; charset=utf-8", text.encode(), status, headers)
+
+    def answer_bytes(
+        self, kind: str, body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.send_header("Content-Security-Policy", self.security)
         for name, value in (headers or {}).items():

@@ -19,7 +19,7 @@ EDGE = "edge"
 PEERS = {
     "patients": (EDGE, "billing", "notifications"),
     "scheduling": (EDGE,),
-    "billing": (EDGE,),
+    "billing": (EDGE, "notifications"),
     "notifications": (EDGE,),
 }
 """Who calls which service, by the names of their certificates: others are refused. With TLS only."""
@@ -35,6 +35,7 @@ class Surroundings:
     service_token: Path
     smtp_port: int
     patients_address: str
+    billing_address: str
     document_keys: Path
     message_keys: Path
     card_accounts: Path
@@ -76,7 +77,8 @@ class Surroundings:
             "ATOLL_TLS_KEY_FILE": str(certificate.key_file),
             "ATOLL_TLS_CA_FILE": str(self.authority.ca_file),
             "ATOLL_TLS_PEERS": ",".join(PEERS[name]),
-            "ATOLL_PATIENTS_TLS_NAME": "patients",  # Here its host has another.
+            "ATOLL_PATIENTS_TLS_NAME": "patients",  # Here their hosts have others.
+            "ATOLL_BILLING_TLS_NAME": "billing",
         }
 
     def of_scheduling(self) -> dict[str, str]:
@@ -97,6 +99,7 @@ class Surroundings:
     def of_notifications(self) -> dict[str, str]:
         return {
             "ATOLL_PATIENTS_ADDRESS": self.patients_address,
+            "ATOLL_BILLING_ADDRESS": self.billing_address,
             "ATOLL_SMTP_HOST": HOST,
             "ATOLL_SMTP_PORT": str(self.smtp_port),
             "ATOLL_MESSAGE_KEYS_FILE": str(self.message_keys),

@@ -153,7 +153,8 @@ class Stack:
             jwks=home.issuer.jwks,
             service_token=home.service_token,
             smtp_port=ports.smtp,
-            patients_address=self.info.services["patients"].address if "patients" in self.info.services else "",
+            patients_address=self._address("patients"),
+            billing_address=self._address("billing"),
             document_keys=home.document_keys,
             message_keys=home.message_keys,
             card_accounts=home.card_accounts,
@@ -173,6 +174,10 @@ class Stack:
         await together(*(supervisor.launch(each, rank=4, port=ports.services[each.name].calls) for each in programs))
         self._record()
         supervisor.watch()
+
+    def _address(self, service: str) -> str:
+        """Empty where it is not started."""
+        return self.info.services[service].address if service in self.info.services else ""
 
     def _prepare(self) -> None:
         """Whatever can be refused is refused before anything starts."""

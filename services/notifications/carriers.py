@@ -13,6 +13,7 @@ from chassis.ids import to_wire
 from chassis.keyring import KeyMissing
 from services.notifications.channels.email import AddressUnusable, Invitation, Letter, Mailer, compose
 from services.notifications.domain.contacts import Contact
+from services.notifications.domain.documents import Document
 from services.notifications.domain.kinds import Channel, MessageKind
 from services.notifications.domain.links import PATHS, link_for
 from services.notifications.domain.messages import PassedOver, Reason, TemplateRef
@@ -46,9 +47,15 @@ class Parcel:
 
 class Carrier(Protocol):
     async def pack(
-        self, call: Call, taken: Taken, contact: Contact, way: Way, others: Sequence[Taken] = ()
+        self,
+        call: Call,
+        taken: Taken,
+        contact: Contact,
+        way: Way,
+        others: Sequence[Taken] = (),
+        documents: Sequence[Document] = (),
     ) -> Parcel | PassedOver:
-        """Or why this channel cannot carry it. `others` are to stand in the same letter."""
+        """Or why this channel cannot carry it. `others` are to stand in the same letter; `documents` come with it."""
         ...
 
 
@@ -57,15 +64,21 @@ class Mail:
         self._mailer, self._mail_from, self._writing = mailer, mail_from, writing
 
     async def pack(
-        self, call: Call, taken: Taken, contact: Contact, way: Way, others: Sequence[Taken] = ()
+        self,
+        call: Call,
+        taken: Taken,
+        contact: Contact,
+        way: Way,
+        others: Sequence[Taken] = (),
+        documents: Sequence[Document] = (),
     ) -> Parcel | PassedOver:
         assert way.to
         try:
             if others:
                 written = await self._writing.write_digest(call, [taken, *others], contact)
             else:
-                written = await self._writing.write(call, taken, contact, Channel.EMAIL)
-            mail = compose(self._letter(call, taken, way.to.value, written))
+                written = await self._writing.write(call, taken, contact, Channel.EMAIL, attached=bool(documents))
+            mail = compose(self._letter(call, taken, way.to.value, written, documents))
         except AddressUnusable:
             return PassedOver(Channel.EMAIL, Reason.NO_EMAIL_ADDRESS, "ADDRESS_UNUSABLE")
         except (BrokenTemplate, ValueError) as error:
@@ -76,7 +89,9 @@ class Mail:
 
         return Parcel(written.template, hand_over, _key(call, way.to.value))
 
-    def _letter(self, call: Call, taken: Taken, recipient: str, written: Written) -> Letter:
+    def _letter(
+        self, call: Call, taken: Taken, recipient: str, written: Written, documents: Sequence[Document]
+    ) -> Letter:
         return Letter(
             sender=self._mail_from,
             sender_name=taken.site.discreet_name,
@@ -88,6 +103,7 @@ class Mail:
             written=call.now,
             html=written.html,
             invitation=_invitation(taken) if taken.kind in WITH_INVITATION else None,
+            attachments=documents,
             unsubscribe=f"mailto:{self._mail_from}?subject=unsubscribe" if taken.kind in NOT_ESSENTIAL else None,
         )
 
@@ -115,7 +131,13 @@ class Phone:
         self._channel, self._texting, self._writing = channel, texting, writing
 
     async def pack(
-        self, call: Call, taken: Taken, contact: Contact, way: Way, others: Sequence[Taken] = ()
+        self,
+        call: Call,
+        taken: Taken,
+        contact: Contact,
+        way: Way,
+        others: Sequence[Taken] = (),
+        documents: Sequence[Document] = (),
     ) -> Parcel | PassedOver:
         assert way.to
         to, number = way.to.value, self._texting.sender_of(call.chain_id, taken.site.id)
@@ -148,7 +170,13 @@ class Inbox:
         self._writing = writing
 
     async def pack(
-        self, call: Call, taken: Taken, contact: Contact, way: Way, others: Sequence[Taken] = ()
+        self,
+        call: Call,
+        taken: Taken,
+        contact: Contact,
+        way: Way,
+        others: Sequence[Taken] = (),
+        documents: Sequence[Document] = (),
     ) -> Parcel | PassedOver:
         try:
             written = await self._writing.write(call, taken, contact, Channel.IN_APP)
@@ -187,9 +215,11 @@ class Writing:
         own = await self._own(call, kind, first.site.id, language, Channel.EMAIL)
         return self._templates.write(kind, Channel.EMAIL, language, words, own)
 
-    async def write(self, call: Call, taken: Taken, contact: Contact, channel: Channel) -> Written:
+    async def write(
+        self, call: Call, taken: Taken, contact: Contact, channel: Channel, *, attached: bool = False
+    ) -> Written:
         own = await self._own(call, taken.kind, taken.site.id, contact.language, channel)
-        words = words_of(taken, contact, await self._link(call, taken))
+        words = words_of(taken, contact, await self._link(call, taken), attached=attached)
         return self._templates.write(taken.kind, channel, contact.language, words, own)
 
     async def _link(self, call: Call, taken: Taken) -> str | None:

@@ -4,6 +4,8 @@ from uuid import UUID
 
 import grpc
 
+from atoll.billing.v1.document_service_pb2 import GetDocumentRequest
+from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
 from atoll.patients.v1 import patient_pb2, permission_pb2
 from atoll.patients.v1.patient_service_pb2 import ContactDetails, GetContactDetailsRequest
 from atoll.patients.v1.patient_service_pb2_grpc import PatientServiceStub
@@ -11,7 +13,9 @@ from chassis.client import DEADLINE_S, metadata
 from chassis.ids import to_wire
 from chassis.settings import Settings
 from services.notifications.domain.contacts import Contact, Permission, Point, Related, Use
+from services.notifications.domain.documents import Document, file_name
 from services.notifications.domain.kinds import Channel, Purpose, Recipient
+from services.notifications.domain.matters import Matter, MatterKind
 
 CHANNELS = {
     permission_pb2.MESSAGE_CHANNEL_EMAIL: Channel.EMAIL,
@@ -36,6 +40,16 @@ ROLES = {
 }
 
 
+ABOUT = {
+    MatterKind.ESTIMATE: "estimate_id",
+    MatterKind.INVOICE: "invoice_id",
+    MatterKind.CREDIT_NOTE: "credit_note_id",
+    MatterKind.PAYMENT: "payment_id",
+    MatterKind.REFUND: "refund_id",
+}
+"""The field of GetDocumentRequest that names what a document shows."""
+
+
 class PatientsAway(Exception):
     """No contact details could be had now. `code` tells why."""
 
@@ -58,6 +72,33 @@ class Patients:
             raise PatientsAway(f"PATIENTS_{error.code().name}") from error
         details = answer.contact_details
         return contact_of(details)
+
+
+class BillingAway(Exception):
+    """A document could not be had now. `code` tells why."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class Billing:
+    def __init__(self, settings: Settings, channel: grpc.aio.Channel) -> None:
+        self._settings, self._stub = settings, DocumentServiceStub(channel)
+
+    async def document(self, chain_id: UUID, matter: Matter, traceparent: str) -> Document | None:
+        """Of an estimate, an invoice, a credit note, a payment or a refund; None: there is none, and will be none."""
+        request = GetDocumentRequest(**{ABOUT[matter.kind]: matter.about})
+        who = metadata(self._settings, chain_id, traceparent)
+        try:
+            answer = await self._stub.GetDocument(request, metadata=who, timeout=DEADLINE_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return None
+            pending = error.code() is grpc.StatusCode.FAILED_PRECONDITION
+            raise BillingAway("DOCUMENT_PENDING" if pending else f"BILLING_{error.code().name}") from error
+        found = answer.document
+        return Document(file_name(matter.kind, matter.number), found.pdf, found.voided)
 
 
 def contact_of(details: ContactDetails) -> Contact:

@@ -8,6 +8,7 @@ business time; leases and back-off run on real time.
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -26,11 +27,12 @@ from chassis.ids import new_id, to_wire
 from chassis.tracing import traceparent_of
 from services.notifications.carriers import Carrier, carriers_of
 from services.notifications.channels.email import Mailer
-from services.notifications.clients import Patients, PatientsAway
+from services.notifications.clients import Billing, BillingAway, Patients, PatientsAway
 from services.notifications.domain import digests, sending
 from services.notifications.domain.contacts import Contact
+from services.notifications.domain.documents import Document, fitting, hold, is_attached
 from services.notifications.domain.kinds import Channel
-from services.notifications.domain.messages import PassedOver
+from services.notifications.domain.messages import PassedOver, Reason, Status
 from services.notifications.domain.sending import NO_HOLD, NextChannel, Postpone, Retry, Send, Settle, Step, Taken, Way
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
@@ -56,11 +58,17 @@ RENEW_S = 5.0
 
 
 async def send_messages(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
-    patients = connect(settings.patients_address, settings.tls, settings.patients_tls_name)
-    async with patients as channel, IN_PROCESS.held() as texting:
+    async with AsyncExitStack() as stack:
+        texting = await stack.enter_async_context(IN_PROCESS.held())
+        patients = connect(settings.patients_address, settings.tls, settings.patients_tls_name)
+        asked = Patients(settings, await stack.enter_async_context(patients))
+        billing = None
+        if settings.billing_address:
+            channel = connect(settings.billing_address, settings.tls, settings.billing_tls_name)
+            billing = Billing(settings, await stack.enter_async_context(channel))
         mailer = Mailer(settings.smtp_host, settings.smtp_port)
         carriers = carriers_of(db, mailer, settings.mail_from, Templates(), texting)
-        await Sender(db, Patients(settings, channel), carriers, clock).run()
+        await Sender(db, asked, billing, carriers, clock).run()
 
 
 class Sender:
@@ -68,11 +76,12 @@ class Sender:
         self,
         db: Database,
         patients: Patients,
+        billing: Billing | None,
         carriers: Mapping[Channel, Carrier],
         clock: Clock,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        self._db, self._patients, self._carriers = db, patients, carriers
+        self._db, self._patients, self._billing, self._carriers = db, patients, billing, carriers
         self._clock, self._chance = clock, chance
         self._chains, self._chains_until = list[UUID](), 0.0
 
@@ -159,7 +168,7 @@ class Sender:
         try:
             contact = await self._patients.contact(call.chain_id, taken.recipient_id, call.traceparent)
         except PatientsAway as error:
-            return sending.without_contact(taken, error.code, self._chance()), None
+            return sending.put_off(taken, error.code, self._chance()), None
         if end := sending.unreachable(taken, contact):
             return end, None
         passed_over = list[PassedOver]()
@@ -175,7 +184,14 @@ class Sender:
     ) -> tuple[Step | None, Tried | None] | PassedOver:
         """Writes the message, commits that it is about to go, and hands it over."""
         others = await self._others(call, taken, contact, way)
-        parcel = await self._carriers[way.channel].pack(call, taken, contact, way, others)
+        found = await self._documents(call, [taken, *others], contact, way)
+        if isinstance(found, Retry):
+            return found, None
+        if _is_void(taken, found):
+            return sending.settle(taken, Status.WITHDRAWN, Reason.MATTER_CLOSED), None
+        others = [each for each in others if not _is_void(each, found)]
+        documents = fitting([found[each.id] for each in (taken, *others) if each.id in found])
+        parcel = await self._carriers[way.channel].pack(call, taken, contact, way, others, documents)
         if isinstance(parcel, PassedOver):
             return parcel
         begin = partial(
@@ -211,8 +227,31 @@ class Sender:
         lease_id = new_id()  # Whoever took one of them up as its own finds that it is not any more.
         return [replace(each, lease_id=lease_id) for each in found if sending.goes_with(each, way, contact, call.now)]
 
+    async def _documents(
+        self, call: Call, letter: Sequence[Taken], contact: Contact, way: Way
+    ) -> Mapping[UUID, Document] | Retry:
+        """What comes with a letter, by message. What billing has not written yet is waited for, for a while."""
+        found = dict[UUID, Document]()
+        for each in letter:
+            if self._billing is None or each.matter is None or not is_attached(each, contact, way):
+                continue
+            try:
+                document = await self._billing.document(call.chain_id, each.matter, call.traceparent)
+            except BillingAway as error:
+                if wait := hold(letter[0], call.now):
+                    return sending.put_off(letter[0], error.code, self._chance(), wait)
+                log.warning("message.without_document", message_id=to_wire("message", each.id), error=error.code)
+            else:
+                found |= {each.id: document} if document else {}
+        return found
+
     def _call(self, chain_id: UUID, cause: str = "") -> Call:
         return Call(chain_id, None, NAME, f"{NAME}.sender", cause, AUDIT_NONE, self._clock(), traceparent_of(""))
+
+
+def _is_void(taken: Taken, documents: Mapping[UUID, Document]) -> bool:
+    """What it tells of no longer holds. What may be out in a letter goes out again as it was."""
+    return not taken.digest_id and taken.id in documents and documents[taken.id].voided
 
 
 def _told(end: Step | None) -> str:

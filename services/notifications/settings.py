@@ -15,6 +15,10 @@ class NotificationsSettings(Settings):
     """host:port of the patients service, which knows where to reach whom."""
     patients_tls_name: str = ""
     """What its certificate is called, if not as the host of its address. With TLS only."""
+    billing_address: str = ""
+    """host:port of the billing service, whose documents are attached to emails. Empty: none is."""
+    billing_tls_name: str = ""
+    """As `patients_tls_name`."""
     smtp_host: str = "127.0.0.1"
     smtp_port: int = Field(default=25, ge=1, le=65535)
     """The relay that mail is handed to. It signs (DKIM) and delivers; STARTTLS is used where it offers it."""

@@ -7,13 +7,18 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from uuid import uuid4
 
 import grpc
 import httpx
 import pytest
 import pytest_asyncio
 from google.protobuf import json_format
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.type.money_pb2 import Money
+from pypdf import PdfReader
 from rich.progress import Progress
 
 from atoll.billing.v1.account_service_pb2 import GetCourseAccountRequest
@@ -22,13 +27,24 @@ from atoll.billing.v1.document_service_pb2 import GetDocumentRequest
 from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
 from atoll.billing.v1.estimate_service_pb2 import ListEstimatesRequest
 from atoll.billing.v1.estimate_service_pb2_grpc import EstimateServiceStub
+from atoll.billing.v1.payment_service_pb2 import TENDER_CASH, RecordPaymentRequest
+from atoll.billing.v1.payment_service_pb2_grpc import PaymentServiceStub
 from atoll.patients.v1.consent_service_pb2 import CONSENT_STATUS_CURRENT, GetConsentStatusRequest
 from atoll.patients.v1.consent_service_pb2_grpc import ConsentServiceStub
+from atoll.patients.v1.patient_service_pb2 import GetPatientRequest, UpdatePatientRequest
+from atoll.patients.v1.patient_service_pb2_grpc import PatientServiceStub
+from atoll.patients.v1.permission_pb2 import (
+    MESSAGE_CHANNEL_EMAIL,
+    MESSAGE_PURPOSE_TREATMENT_DETAIL,
+    PERMISSION_GIVER_PATIENT,
+)
+from atoll.patients.v1.permission_service_pb2 import PERMISSION_METHOD_PAPER, RecordPermissionRequest
+from atoll.patients.v1.permission_service_pb2_grpc import PermissionServiceStub
 from atoll.scheduling.v1.course_service_pb2 import Course, GetCourseRequest, ListCoursesRequest
 from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
 from chassis.ids import new_id, to_wire
 from chassis.times import utc_now
-from cli.client import open_channel
+from cli.client import Client, open_channel
 from cli.demo.queues import open_queues
 from cli.sample.chain import protocol_files
 from cli.sample.load import Sample, westernmost_day
@@ -155,3 +171,52 @@ async def test_the_estimate_of_a_course_is_printed_for_its_patient(loaded: Loade
             break
         await asyncio.sleep(0.2)
     assert pdf.startswith(b"%PDF")
+
+
+async def test_a_receipt_is_attached_to_the_mail_of_whoever_permits_it(loaded: Loaded) -> None:
+    booked = loaded.sample.booked[0]
+    staff = loaded.sample.staff[booked.site.code]
+    permission = RecordPermissionRequest(
+        request_id=str(uuid4()),
+        patient_id=booked.patient_id,
+        site_id=booked.site.id,
+        channel=MESSAGE_CHANNEL_EMAIL,
+        purpose=MESSAGE_PURPOSE_TREATMENT_DETAIL,
+        permitted=True,
+        giver=PERMISSION_GIVER_PATIENT,
+        method=PERMISSION_METHOD_PAPER,
+    )
+    await staff.desk.call(PermissionServiceStub, "RecordPermission", permission)
+    await _move_to_where_it_is_noon(staff.desk, booked.patient_id)
+    async with open_queues(loaded.stack.info) as queues:
+        await queues.drained()
+    payment = RecordPaymentRequest(
+        request_id=str(uuid4()),
+        site_id=booked.site.id,
+        patient_id=booked.patient_id,
+        amount=Money(currency_code="USD", units=21),
+        tender=TENDER_CASH,
+    )
+    await staff.desk.call(PaymentServiceStub, "RecordPayment", payment)
+    async with httpx.AsyncClient(base_url=loaded.stack.info.mail_url) as client, asyncio.timeout(60):
+        while not any("$21.00" in text for text in await _receipts(client)):  # noqa: ASYNC110  # The page tells nobody.
+            await asyncio.sleep(0.2)
+
+
+async def _move_to_where_it_is_noon(desk: Client, patient_id: str) -> None:
+    """Else mail waits for the morning."""
+    patient = (await desk.call(PatientServiceStub, "GetPatient", GetPatientRequest(patient_id=patient_id))).patient
+    east = 12 - utc_now().hour
+    patient.time_zone = f"Etc/GMT{-east:+}"  # The sign of these names is that of POSIX.
+    mask = FieldMask(paths=["time_zone"])
+    request = UpdatePatientRequest(request_id=str(uuid4()), patient=patient, update_mask=mask)
+    await desk.call(PatientServiceStub, "UpdatePatient", request)
+
+
+async def _receipts(client: httpx.AsyncClient) -> list[str]:
+    """What stands in those that have come with mail."""
+    listed = (await client.get("/messages.json")).json()["messages"]
+    shown = [(await client.get(f"/messages/{each['id']}.json")).json() for each in listed]
+    found = [each["id"] for each in shown if [name for name, _, _ in each["attachments"]] == ["receipt.pdf"]]
+    pdfs = [(await client.get(f"/messages/{id}/attachments/0")).content for id in found]
+    return ["".join(page.extract_text() for page in PdfReader(BytesIO(pdf)).pages) for pdf in pdfs]

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -141,6 +142,7 @@ async def test_mail_is_kept_and_shown(stack: Stack) -> None:
     message = EmailMessage()
     message["From"], message["To"], message["Subject"] = "clinic@atoll.test", "jo@example.org", "Your visit"
     message.set_content("Tuesday at 10:00.")
+    message.add_attachment(b"%PDF-1.7 <script>", "application", "pdf", filename='a "receipt".pdf')
     host, _, port = stack.info.smtp_address.rpartition(":")
     with smtplib.SMTP(host, int(port)) as smtp:
         smtp.send_message(message)
@@ -148,6 +150,11 @@ async def test_mail_is_kept_and_shown(stack: Stack) -> None:
         (listed,) = (await client.get("/messages.json")).json()["messages"]
         shown = (await client.get(f"/messages/{listed['id']}.json")).json()
         page = (await client.get("/")).text
+        attached = await client.get(f"/messages/{listed['id']}/attachments/0")
+        assert (await client.get(f"/messages/{listed['id']}/attachments/1")).status_code == HTTPStatus.NOT_FOUND
+        assert f"/messages/{listed['id']}/attachments/0" in (await client.get(f"/messages/{listed['id']}")).text
+    assert (attached.headers["content-type"], attached.content) == ("application/pdf", b"%PDF-1.7 <script>")
+    assert attached.headers["content-disposition"] == "attachment; filename*=UTF-8''a%20%22receipt%22.pdf"
     assert (listed["recipients"], listed["subject"]) == (["jo@example.org"], "Your visit")
     assert shown["text"].strip() == "Tuesday at 10:00."
     assert "Your visit" in page

@@ -18,8 +18,9 @@ from google.type.postal_address_pb2 import PostalAddress
 from grpc import StatusCode
 from pypdf import PdfReader
 
+from atoll.billing.v1 import credit_note_service_pb2, refund_service_pb2
 from atoll.billing.v1 import document_service_pb2 as pb
-from atoll.billing.v1 import refund_service_pb2
+from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.billing.v1.billing_profile_service_pb2 import LegalEntityBilling, UpdateLegalEntityBillingRequest
 from atoll.billing.v1.billing_profile_service_pb2_grpc import BillingProfileServiceStub
 from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
@@ -264,6 +265,34 @@ async def test_each_version_has_a_document_and_that_of_the_first_stays_as_it_was
     assert (await office.document(first)).pdf == before
     assert "$890.00" in text_of((await office.document(latest)).pdf)
     assert len(await kept(office)) == 2
+
+
+async def test_a_document_says_whether_what_it_shows_still_holds(office: Office) -> None:
+    """A void invoice, a payment that was reversed, an estimate that a later one replaced: each stays as it was."""
+    billing, desk = office.billing, Invoicing(office.billing)
+    course, first = await booked(office)
+    await billing.complete(course, 0)
+    invoice, payment, kept_payment = await billing.issue(course), await billing.pay(5), await billing.pay(6)
+    await office.writer().write_some()
+    shown = [{"estimate_id": first}, {"invoice_id": invoice.id}, {"payment_id": payment.id}]
+    assert [(await office.document_of(**each)).voided for each in shown] == [False] * 3
+    before = [(await office.document_of(**each)).pdf for each in shown]
+
+    await billing.cancel(course, 2)
+    reverse = payment_pb.ReversePaymentRequest(request_id=str(uuid4()), payment_id=payment.id, reason="mis-keyed")
+    await billing.svc.call(billing.payments.ReversePayment, reverse)
+    await desk.void(invoice.id, purpose=credit_note_service_pb2.CREDIT_PURPOSE_CREDIT)
+    await office.writer().write_some()
+    assert [(await office.document_of(**each)).voided for each in shown] == [True] * 3
+    assert [(await office.document_of(**each)).pdf for each in shown] == before
+    latest = (await billing.estimates_of(course))[0].id
+    [note] = [each for each in await billing.fetch("SELECT id FROM credit_note")]
+    holds = [
+        {"estimate_id": latest},
+        {"payment_id": kept_payment.id},
+        {"credit_note_id": to_wire("creditnote", note["id"])},
+    ]
+    assert [(await office.document_of(**each)).voided for each in holds] == [False] * 3
 
 
 async def test_of_a_merged_patient_the_survivor_is_asked_for(office: Office) -> None:

@@ -67,7 +67,14 @@ async def test_a_visit_is_confirmed_by_a_link_once(office: TextingOffice) -> Non
 
 @pytest.mark.parametrize(
     ("purpose", "kind"),
-    [("ACKNOWLEDGE_ESTIMATE", "estimate"), ("PAY", "invoice"), ("ACCEPT_OFFER", "offer")],
+    [
+        ("ACKNOWLEDGE_ESTIMATE", "estimate"),
+        ("PAY", "invoice"),
+        ("ACCEPT_OFFER", "offer"),
+        ("READ_RECEIPT", "payment"),
+        ("READ_REFUND", "refund"),
+        ("READ_CREDIT_NOTE", "creditnote"),
+    ],
 )
 async def test_what_other_links_are_about_is_told_for_the_site_to_do(
     office: TextingOffice, purpose: str, kind: str

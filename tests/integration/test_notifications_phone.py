@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from atoll.billing.v1.events_pb2 import PaymentReceived
 from atoll.notifications.v1 import cadence_service_pb2 as cadence_pb
 from atoll.notifications.v1 import link_service_pb2 as link_pb
 from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
@@ -20,6 +21,8 @@ from atoll.notifications.v1.link_service_pb2_grpc import LinkServiceStub
 from atoll.patients.v1 import patient_pb2, permission_pb2
 from atoll.patients.v1.patient_service_pb2 import ContactDetails
 from chassis.ids import new_id, to_wire
+from chassis.money import Money
+from chassis.money import to_wire as to_money
 from services.notifications.domain.kinds import Channel
 from services.notifications.domain.messages import TemplateRef
 from services.notifications.domain.replies import understand
@@ -282,6 +285,19 @@ async def test_a_letter_leads_to_where_its_visit_is_confirmed_once(office: Offic
     assert used.about_id == to_wire("visit", row["visit_id"])
     assert (await refusal(use(office, token, link_pb.LINK_PURPOSE_CONFIRM_VISIT))).reason == "LINK_USED"
     assert (await refusal(use(office, token, link_pb.LINK_PURPOSE_PAY))).reason == "LINK_NOT_FOUND"
+
+
+async def test_a_letter_leads_to_the_receipt_of_the_payment_that_it_tells_of(office: Office) -> None:
+    await lead_to(office, "https://visits.example.org/")
+    payment_id, amount = to_wire("payment", new_id()), to_money(Money(100))
+    patient_id, site_id = to_wire("patient", office.patient_id), to_wire("site", office.site_id)
+    paid = PaymentReceived(payment_id=payment_id, patient_id=patient_id, site_id=site_id, amount=amount)
+    await office.svc.deliver(paid)
+    await office.sender().drain()
+    [mail] = office.mailbox.arrived
+    text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    [token] = re.findall(r"https://visits\.example\.org/receipt/([A-Za-z0-9_-]{43})\b", text)
+    assert (await use(office, token, link_pb.LINK_PURPOSE_READ_RECEIPT)).about_id == payment_id
 
 
 async def test_without_a_site_of_the_chains_own_letters_have_no_link(office: Office) -> None:

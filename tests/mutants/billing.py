@@ -462,4 +462,7 @@ BILLING = [
     Mutant('deploy/local/cards/processor.py', '    if number not in ACCEPTED:\n        return NOT_A_TEST_CARD\n', '', 'tests/unit/test_local_cards.py', 'says_why'),
     Mutant('deploy/local/cards/processor.py', 'if intent["status"] != "requires_payment_method":', 'if False:', 'tests/unit/test_local_cards.py', 'paid_once'),
     Mutant('deploy/local/cards/__main__.py', '            if method == "POST":\n                self.books.save()\n', '', 'tests/unit/test_local_cards.py', 'restart'),
+    Mutant("services/billing/store/printing.py", '    open_item.c.status == InvoiceStatus.VOID,\n', '', I_BILLING_DOCUMENTS, "still_holds"),
+    Mutant("services/billing/store/printing.py", '    _later.c.version > document_order.c.version,\n', '', I_BILLING_DOCUMENTS, "still_holds"),
+    Mutant("services/billing/store/printing.py", '    (document_order.c.kind == PrintedKind.RECEIPT, _is_reversed),\n', '', I_BILLING_DOCUMENTS, "still_holds"),
 ]  # fmt: skip

@@ -30,6 +30,7 @@ I_NOTIFICATIONS_CADENCE = "tests/integration/test_notifications_cadence.py"
 I_NOTIFICATIONS_BILLS = "tests/integration/test_notifications_bills.py"
 I_NOTIFICATIONS_BY_HAND = "tests/integration/test_notifications_by_hand.py"
 I_NOTIFICATIONS_DIGESTS = "tests/integration/test_notifications_digests.py"
+I_NOTIFICATIONS_DOCUMENTS = "tests/integration/test_notifications_documents.py"
 I_NOTIFICATIONS_MONTH = "tests/integration/test_notifications_month.py"
 U_NOTIFICATIONS_CHANNELS = "tests/unit/test_notifications_channels.py"
 U_LOCAL_TEXTS = "tests/unit/test_local_texts.py"
@@ -321,4 +322,15 @@ NOTIFICATIONS = [
     Mutant("deploy/local/texts/pages.py", 'allowed = compare_digest(given.encode(), expected.encode())', 'allowed = True', U_LOCAL_TEXTS, "accounts_token"),
     Mutant("deploy/local/texts/pages.py", 'if not is_from_here(self.headers):', 'if False:', U_LOCAL_TEXTS, "pages_of_elsewhere"),
     Mutant("deploy/local/texts/telling.py", ' or tries >= TRIES_MAX:', ':', U_LOCAL_TEXTS, "five_times"),
+    Mutant("services/notifications/domain/documents.py", ' or not contact.may_name_treatment', '', I_NOTIFICATIONS_DOCUMENTS, "permission"),
+    Mutant("services/notifications/domain/documents.py", 'taken.kind not in WITH_DOCUMENT or ', '', I_NOTIFICATIONS_DOCUMENTS, "no_document"),
+    Mutant("services/notifications/domain/documents.py", 'to_another = taken.recipient is Recipient.PAYER and', 'to_another = False and', I_NOTIFICATIONS_DOCUMENTS, "grown_up"),
+    Mutant("services/notifications/domain/documents.py", ' and not contact.spoken_for', '', I_NOTIFICATIONS_DOCUMENTS, "minor"),
+    Mutant("services/notifications/domain/documents.py", ' if waited < WAIT_MAX else None', '', I_NOTIFICATIONS_DOCUMENTS, "quarter"),
+    Mutant("services/notifications/domain/documents.py", 'if len(each.pdf) <= room:', 'if True:', I_NOTIFICATIONS_DOCUMENTS, "too_large"),
+    Mutant("services/notifications/sender.py", '        if isinstance(found, Retry):\n            return found, None\n', '        found = {} if isinstance(found, Retry) else found\n', I_NOTIFICATIONS_DOCUMENTS, "waited_for"),
+    Mutant("services/notifications/sender.py", '        if _is_void(taken, found):\n            return sending.settle(taken, Status.WITHDRAWN, Reason.MATTER_CLOSED), None\n', '', I_NOTIFICATIONS_DOCUMENTS, "voided"),
+    Mutant("services/notifications/sender.py", '        others = [each for each in others if not _is_void(each, found)]\n', '', I_NOTIFICATIONS_DOCUMENTS, "digest"),
+    Mutant("services/notifications/clients.py", '            if error.code() is grpc.StatusCode.NOT_FOUND:\n                return None\n', '', I_NOTIFICATIONS_DOCUMENTS, "does_not_wait"),
+    Mutant("services/notifications/domain/links.py", 'from_wire(ABOUT[purpose], taken.matter.about)', 'taken.matter.id', I_NOTIFICATIONS_PHONE, "receipt_of_the_payment"),
 ]  # fmt: skip

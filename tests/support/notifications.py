@@ -11,6 +11,7 @@ from uuid import UUID, uuid4
 import grpc
 from asyncpg import Record
 
+from atoll.billing.v1.document_service_pb2 import GetDocumentRequest, GetDocumentResponse, PrintedDocument
 from atoll.notifications.v1.message_service_pb2_grpc import MessageServiceStub
 from atoll.patients.v1.events_pb2 import PatientRegistered, PatientUpdated
 from atoll.patients.v1.patient_pb2 import CONTACT_SYSTEM_EMAIL, ContactPoint
@@ -34,7 +35,7 @@ from chassis.times import to_timestamp
 from services.notifications.__main__ import SERVICE
 from services.notifications.carriers import carriers_of
 from services.notifications.channels.email import Mailer
-from services.notifications.clients import Patients
+from services.notifications.clients import Billing, Patients
 from services.notifications.sender import Sender
 from services.notifications.settings import NotificationsSettings
 from services.notifications.texting import Texting
@@ -69,6 +70,37 @@ class FakePatients:
 
 
 @dataclass
+class FakeBilling:
+    """Answers GetDocument of what it was told is written; of all else that it is still to be."""
+
+    documents: dict[str, PrintedDocument] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    unknown: bool = False
+    """It has none, and will have none."""
+    away: bool = False
+    before_answer: Callable[[], Awaitable[object]] | None = None
+    address: str = ""
+
+    def write(self, subject_id: str, pdf: bytes = b"%PDF-1.7 of a test", **changes: Any) -> None:
+        self.documents[subject_id] = PrintedDocument(subject_id=subject_id, pdf=pdf, **changes)
+
+    async def GetDocument(
+        self, request: GetDocumentRequest, context: "grpc.aio.ServicerContext[Any, Any]"
+    ) -> GetDocumentResponse:
+        about: str = getattr(request, str(request.WhichOneof("about")))
+        self.asked.append(about)
+        if self.before_answer:
+            await self.before_answer()
+        if self.away:
+            await context.abort(grpc.StatusCode.INTERNAL, "away")
+        if self.unknown:
+            await context.abort(grpc.StatusCode.NOT_FOUND, "no such document")
+        if about not in self.documents:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the document is being written")
+        return GetDocumentResponse(document=self.documents[about])
+
+
+@dataclass
 class Office:
     """One chain with a site and a patient, whose messages go through a real SMTP server."""
 
@@ -77,6 +109,8 @@ class Office:
     patients: FakePatients
     settings: NotificationsSettings
     channel: grpc.aio.Channel
+    billing: FakeBilling
+    billing_channel: grpc.aio.Channel
     texting: Texting = field(default_factory=lambda: Texting({}))
     site_id: UUID = field(default_factory=new_id)
     patient_id: UUID = field(default_factory=new_id)
@@ -154,7 +188,8 @@ class Office:
         mailer = Mailer(HOST, port or self.mailbox.port, timeout_s=5.0)
         patients = Patients(self.settings, self.channel)
         carriers = carriers_of(self.svc.db, mailer, self.settings.mail_from, Templates(), self.texting)
-        return Sender(self.svc.db, patients, carriers, self.svc.clock, chance=lambda: 1.0)
+        billing = Billing(self.settings, self.billing_channel)
+        return Sender(self.svc.db, patients, billing, carriers, self.svc.clock, chance=lambda: 1.0)
 
     async def rows(self, kind: str = "%") -> list[Record]:
         return await self.svc.admin.fetch("SELECT * FROM message WHERE kind LIKE $1 ORDER BY due_at, kind", kind)
@@ -179,18 +214,37 @@ class Office:
 
 @asynccontextmanager
 async def patients_server() -> AsyncIterator[FakePatients]:
-    server, patients = grpc.aio.server(), FakePatients()
+    patients = FakePatients()
     handler = grpc.unary_unary_rpc_method_handler(
         patients.GetContactDetails,
         request_deserializer=GetContactDetailsRequest.FromString,
         response_serializer=GetContactDetailsResponse.SerializeToString,
     )
-    service = "atoll.patients.v1.PatientService"
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"GetContactDetails": handler})])
-    patients.address = f"{HOST}:{server.add_insecure_port(f'{HOST}:0')}"
+    async with _server("atoll.patients.v1.PatientService", {"GetContactDetails": handler}) as patients.address:
+        yield patients
+
+
+@asynccontextmanager
+async def billing_server() -> AsyncIterator[FakeBilling]:
+    billing = FakeBilling()
+    handler = grpc.unary_unary_rpc_method_handler(
+        billing.GetDocument,
+        request_deserializer=GetDocumentRequest.FromString,
+        response_serializer=GetDocumentResponse.SerializeToString,
+    )
+    async with _server("atoll.billing.v1.DocumentService", {"GetDocument": handler}) as billing.address:
+        yield billing
+
+
+@asynccontextmanager
+async def _server(service: str, handlers: dict[str, Any]) -> AsyncIterator[str]:
+    """Its address."""
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, handlers)])
+    address = f"{HOST}:{server.add_insecure_port(f'{HOST}:0')}"
     await server.start()
     try:
-        yield patients
+        yield address
     finally:
         await server.stop(None)
 
@@ -202,6 +256,8 @@ async def open_office(server_url: str, folder: Path) -> AsyncIterator[Office]:
         smtp_server() as mailbox,
         patients_server() as patients,
         connect(patients.address) as channel,
+        billing_server() as billing,
+        connect(billing.address) as billing_channel,
     ):
         token = folder / f"service-token-{uuid4().hex}"
         token.write_text(svc.issuer.service_token("notifications"))
@@ -215,8 +271,9 @@ async def open_office(server_url: str, folder: Path) -> AsyncIterator[Office]:
             jwks="test",
             service_token_file=token,
             patients_address=patients.address,
+            billing_address=billing.address,
             smtp_port=mailbox.port,
         )
-        office = Office(svc, mailbox, patients, settings, channel)
+        office = Office(svc, mailbox, patients, settings, channel, billing, billing_channel)
         await office.open()
         yield office

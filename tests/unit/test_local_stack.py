@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import time
 from collections.abc import AsyncIterator
+from email.message import EmailMessage
 from pathlib import Path
 
 import psutil
@@ -38,7 +39,7 @@ from deploy.local import envoy, nats, postgres
 from deploy.local.certificates import Authority
 from deploy.local.home import Home, Lock, ProcessInfo, StackInfo, wait_for_leftovers
 from deploy.local.issuer import Issuer
-from deploy.local.mail import Mailbox
+from deploy.local.mail import Attachment, Mailbox
 from deploy.local.process import PYTHON, LocalError, Program, free_ports, require_free, start
 from deploy.local.stack import IMAGE, Options
 from deploy.local.supervisor import State, Supervisor, together
@@ -455,6 +456,22 @@ def test_a_kept_message_is_read_back_whole(tmp_path: Path) -> None:
     assert (message.subject, message.text.strip()) == ("Hello", "See you.")
     assert message.headers == (("Subject", "Hello"), ("To", "Jo"))
     assert mailbox.message(message.id) == message
+
+
+def test_what_is_attached_to_a_message_is_had_back_as_it_was(tmp_path: Path) -> None:
+    mailbox, mail = Mailbox(tmp_path), EmailMessage()
+    mail["Subject"] = "Your receipt"
+    mail.set_content("Thank you.")
+    mail.add_attachment(bytes(range(256)), "application", "pdf", filename="receipt.pdf")
+    mail.add_attachment("milk", filename="list.txt")
+    mailbox.keep("clinic@atoll.test", ["jo@example.org"], mail.as_bytes())
+    (message,) = mailbox.messages()
+    assert message.text.strip() == "Thank you."
+    assert message.attachments == (("receipt.pdf", "application/pdf", ""), ("list.txt", "text/plain", "milk\n"))
+    found = mailbox.attachment(message.id, 0)
+    assert found == Attachment("receipt.pdf", "application/pdf", bytes(range(256)))
+    assert mailbox.attachment(message.id, 2) is None
+    assert mailbox.attachment("../secret", 0) is None
 
 
 def test_no_file_outside_the_mailbox_is_shown(tmp_path: Path) -> None:

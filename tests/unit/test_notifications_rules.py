@@ -25,9 +25,9 @@ from services.notifications.domain.sending import (
     after_attempt,
     back_off,
     next_step,
+    put_off,
     settle,
     unreachable,
-    without_contact,
 )
 from services.notifications.domain.visits import Instruction, Site, Visit, VisitStatus
 
@@ -267,7 +267,7 @@ def test_what_may_be_out_by_one_channel_goes_by_no_other() -> None:
 
 def test_waiting_for_contact_details_is_no_attempt_and_changes_nothing() -> None:
     for status in (Status.SCHEDULED, Status.SENDING):
-        assert without_contact(taken(status=status), "PATIENTS_UNAVAILABLE", chance=0.0) == Retry(
+        assert put_off(taken(status=status), "PATIENTS_UNAVAILABLE", chance=0.0) == Retry(
             status, timedelta(seconds=2.5), "PATIENTS_UNAVAILABLE"
         )
 

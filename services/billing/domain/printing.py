@@ -72,6 +72,8 @@ class Kept:
     order: Order
     written: Written
     written_at: datetime
+    voided: bool
+    """What it shows no longer holds."""
 
 
 def kept_until(day: date) -> date:

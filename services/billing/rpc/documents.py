@@ -38,5 +38,6 @@ class DocumentServicer:
             pdf=self._keys.open(Sealed(written.key_id, written.pdf), "pdf", order.id),
             create_time=to_timestamp(kept.written_at),
             keep_date=to_date(written.keep_until),
+            voided=kept.voided,
         )
         return pb.GetDocumentResponse(document=document)

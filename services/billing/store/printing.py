@@ -5,16 +5,25 @@ from datetime import timedelta
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Integer, Interval, SmallInteger, Uuid, and_, func, insert, select, update
+from sqlalchemy import Integer, Interval, SmallInteger, Uuid, and_, case, exists, false, func, insert, select, update
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Store
+from services.billing.domain.invoices import InvoiceStatus
 from services.billing.domain.printing import DocumentNotFound, DocumentPending, Kept, Order, PrintedKind, Written
 from services.billing.store.copies import PATIENTS
-from services.billing.tables import document, document_order, document_work, served_chain
+from services.billing.tables import (
+    document,
+    document_order,
+    document_work,
+    estimate,
+    open_item,
+    reversal,
+    served_chain,
+)
 
 CHAIN, ID, DOCUMENT = (param(name, Uuid) for name in ("chain_id", "id", "document_id"))
 _real_now = func.clock_timestamp()
@@ -57,10 +66,29 @@ KEEP_DOCUMENT = Statement(
     .add_cte(_done.cte("done"))
 )
 _its_document = and_(document.c.chain_id == document_order.c.chain_id, document.c.id == document_order.c.id)
+_later = estimate.alias("later")
+_is_void = exists().where(
+    open_item.c.chain_id == CHAIN,
+    open_item.c.id == document_order.c.shown_id,
+    open_item.c.status == InvoiceStatus.VOID,
+)
+_is_reversed = exists().where(reversal.c.chain_id == CHAIN, reversal.c.payment_id == document_order.c.shown_id)
+_is_replaced = exists().where(
+    _later.c.chain_id == CHAIN,
+    _later.c.course_id == document_order.c.course_id,
+    _later.c.version > document_order.c.version,
+)
+_voided = case(
+    (document_order.c.kind == PrintedKind.INVOICE, _is_void),
+    (document_order.c.kind == PrintedKind.RECEIPT, _is_reversed),
+    (document_order.c.kind == PrintedKind.ESTIMATE, _is_replaced),
+    else_=false(),
+)
 DOCUMENT_OF = Statement(
     select(
         document_order,
         *(document.c[name] for name in ("key_id", "pdf", "snapshot", "written_at", "keep_until")),
+        _voided.label("voided"),
     )
     .outerjoin(document, _its_document)
     .where(
@@ -117,7 +145,7 @@ class PrintingStore(Store):
         if row["key_id"] is None:
             raise DocumentPending(document_id=to_wire("document", row["id"]))
         written = Written(row["key_id"], row["pdf"], row["snapshot"], row["keep_until"])
-        return Kept(_order(row), written, row["written_at"])
+        return Kept(_order(row), written, row["written_at"], row["voided"])
 
 
 def _order(row: Record) -> Order:

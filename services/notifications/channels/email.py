@@ -2,12 +2,13 @@
 
 import re
 from binascii import b2a_qp
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.header import Header
 from email.message import Message
+from email.mime.application import MIMEApplication
 from email.mime.multipart import MIMEMultipart
 from email.mime.nonmultipart import MIMENonMultipart
 from email.policy import compat32
@@ -17,6 +18,7 @@ from functools import partial
 import aiosmtplib
 from icalendar import Calendar, Event, vCalAddress
 
+from services.notifications.domain.documents import Document
 from services.notifications.domain.sending import Answer
 
 TIMEOUT_S = 30.0
@@ -63,6 +65,7 @@ class Letter:
     written: datetime
     html: str | None = None
     invitation: Invitation | None = None
+    attachments: Sequence[Document] = ()
     unsubscribe: str | None = None
     """Where nobody needs the letter: the https: or mailto: address by which no more of its kind come."""
 
@@ -81,7 +84,8 @@ class Mail:
 
 
 def compose(letter: Letter) -> Mail:
-    """Plain text, HTML and invitation as alternatives. ValueError where something cannot be a line of the head.
+    """Plain text, HTML and invitation as alternatives; beside them what is attached. ValueError where something cannot
+    be a line of the head.
 
     By the old classes of the email package: the new ones read back each header that they are given, which costs more
     than all else that a message needs.
@@ -97,6 +101,9 @@ def compose(letter: Letter) -> Mail:
     mail = parts[0]
     if len(parts) > 1:
         mail = MIMEMultipart("alternative", boundary=f"{BOUNDARY}{letter.message_id}", _subparts=parts)
+    if letter.attachments:
+        attached = map(_attachment, letter.attachments)
+        mail = MIMEMultipart("mixed", boundary=f"{BOUNDARY}{letter.message_id}.whole", _subparts=[mail, *attached])
     for name, value in _head(letter):
         if CONTROL.search(value):
             raise ValueError(name)
@@ -125,6 +132,12 @@ def _part(text: str, subtype: str, method: str = "") -> Message:
         part.set_param("method", method)
     part["Content-Transfer-Encoding"] = "quoted-printable"
     part.set_payload(b2a_qp(text.encode(), istext=True).decode("ascii"))
+    return part
+
+
+def _attachment(document: Document) -> Message:
+    part = MIMEApplication(document.pdf, "pdf", name=document.name)
+    part.add_header("Content-Disposition", "attachment", filename=document.name)
     return part
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from chassis.errors import DomainError, Kind
+from chassis.ids import from_wire
 from services.notifications.domain.kinds import MessageKind
 from services.notifications.domain.sending import Taken
 from services.notifications.domain.visits import LIVE, Visit
@@ -41,6 +42,9 @@ class LinkPurpose(StrEnum):
     ACKNOWLEDGE_ESTIMATE = "ACKNOWLEDGE_ESTIMATE"
     PAY = "PAY"
     ACCEPT_OFFER = "ACCEPT_OFFER"
+    READ_RECEIPT = "READ_RECEIPT"
+    READ_REFUND = "READ_REFUND"
+    READ_CREDIT_NOTE = "READ_CREDIT_NOTE"
 
 
 ABOUT = {
@@ -48,6 +52,9 @@ ABOUT = {
     LinkPurpose.ACKNOWLEDGE_ESTIMATE: "estimate",
     LinkPurpose.PAY: "invoice",
     LinkPurpose.ACCEPT_OFFER: "offer",
+    LinkPurpose.READ_RECEIPT: "payment",
+    LinkPurpose.READ_REFUND: "refund",
+    LinkPurpose.READ_CREDIT_NOTE: "creditnote",
 }
 """The kind of the id that each is about."""
 PATHS = {
@@ -55,6 +62,9 @@ PATHS = {
     LinkPurpose.ACKNOWLEDGE_ESTIMATE: "acknowledge",
     LinkPurpose.PAY: "pay",
     LinkPurpose.ACCEPT_OFFER: "accept",
+    LinkPurpose.READ_RECEIPT: "receipt",
+    LinkPurpose.READ_REFUND: "refund",
+    LinkPurpose.READ_CREDIT_NOTE: "credit-note",
 }
 """Behind the base of the chain's own site, before the token: by it the page knows what it is for."""
 PURPOSES = {
@@ -64,6 +74,9 @@ PURPOSES = {
     MessageKind.ESTIMATE_READY: LinkPurpose.ACKNOWLEDGE_ESTIMATE,
     MessageKind.INVOICE_ISSUED: LinkPurpose.PAY,
     MessageKind.BALANCE_DUE: LinkPurpose.PAY,
+    MessageKind.PAYMENT_RECEIVED: LinkPurpose.READ_RECEIPT,
+    MessageKind.REFUND_MADE: LinkPurpose.READ_REFUND,
+    MessageKind.CREDIT_NOTE_ISSUED: LinkPurpose.READ_CREDIT_NOTE,
 }
 """What the link of a message is for."""
 BILL_LINK_GOOD_FOR = timedelta(days=60)
@@ -113,8 +126,13 @@ def _signed(chain_id: UUID, link_id: UUID, purpose: LinkPurpose) -> bytes:
 
 def link_for(taken: Taken, now: datetime) -> Link | None:
     """Of a message that somebody can answer; under its own id, so that an attempt more makes no other."""
-    purpose, about = PURPOSES.get(taken.kind), taken.visit or taken.matter
-    if purpose is None or about is None:
+    purpose = PURPOSES.get(taken.kind)
+    if purpose is None:
         return None
-    until = taken.visit.start if taken.visit else now + BILL_LINK_GOOD_FOR
-    return Link(taken.id, purpose, about.id, taken.recipient_id, taken.site.id, until)
+    if taken.visit:
+        about_id, until = taken.visit.id, taken.visit.start
+    elif taken.matter:
+        about_id, until = from_wire(ABOUT[purpose], taken.matter.about), now + BILL_LINK_GOOD_FOR
+    else:
+        return None
+    return Link(taken.id, purpose, about_id, taken.recipient_id, taken.site.id, until)

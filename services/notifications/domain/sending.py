@@ -242,9 +242,10 @@ def unreachable(taken: Taken, contact: Contact) -> Settle | None:
     return settle(taken, Status.SUPPRESSED, Reason.PATIENT_DECEASED) if contact.deceased else None
 
 
-def without_contact(taken: Taken, code: str, chance: float) -> Retry:
-    """No contact details could be had. Not an attempt: nothing is lost by waiting until the visit begins."""
-    return Retry(taken.status, spread(BACK_OFF_MIN, chance), code)
+def put_off(taken: Taken, code: str, chance: float, hold: timedelta = BACK_OFF_MIN) -> Retry:
+    """Contact details, or a document, could not be had. Not an attempt: nothing is lost by waiting until the visit
+    begins."""
+    return Retry(taken.status, spread(hold, chance), code)
 
 
 class Answer(Enum):

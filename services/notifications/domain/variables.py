@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
 
+from services.notifications.domain.documents import WITH_DOCUMENT
 from services.notifications.domain.kinds import Channel, MessageKind
 from services.notifications.domain.templates import ABOUT_VISIT, BILLS, REPLIES, TO_PATIENT_OF_VISIT
 
@@ -75,6 +76,7 @@ VARIABLES = (
     ),
     _flag("instructions_held_back", PREPARED_FOR, "There are instructions that may not be said in the message."),
     _flag("may_name_treatment", TO_PATIENT_OF_VISIT, "The patient permits an email to name treatment."),
+    _flag("attached", WITH_DOCUMENT, "The document that an email is about comes with it."),
     _text("amount", BILLS, "An amount of money. May be empty."),
     _text("document", BILLS, "The number of the invoice, or of another document. May be empty."),
 )

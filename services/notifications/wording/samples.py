@@ -54,5 +54,5 @@ def trials(words: Words) -> Iterator[Words]:
     held_back = ("Stop eating six hours before your infusion.",)
     yield words
     yield replace(words, instructions=held_back)
-    yield replace(words, instructions=held_back, may_name_treatment=True)
+    yield replace(words, instructions=held_back, may_name_treatment=True, attached=True)
     yield SHORT

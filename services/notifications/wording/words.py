@@ -44,6 +44,7 @@ class Words:
     link: str | None = None
     text: str | None = None
     may_name_treatment: bool = False
+    attached: bool = False
     news: tuple[str, ...] = ()
     """What stands in a digest, of one message after another."""
 
@@ -94,6 +95,7 @@ def _all(words: Words, channel: Channel, language: str) -> Mapping[str, str | bo
         "instructions": may_say,
         "instructions_held_back": len(may_say) < len(words.instructions),
         "may_name_treatment": words.may_name_treatment,
+        "attached": words.attached,
         "amount": words.amount or "",
         "due_day": say_day(words.due_date, language, channel) if words.due_date else "",
         "document": words.document or "",
@@ -103,7 +105,8 @@ def _all(words: Words, channel: Channel, language: str) -> Mapping[str, str | bo
     }
 
 
-def words_of(taken: Taken, contact: Contact, link: str | None) -> Words:
+def words_of(taken: Taken, contact: Contact, link: str | None, *, attached: bool = False) -> Words:
+    """`attached`: the document that it is about comes with it."""
     site, visit, matter = taken.site, taken.visit, taken.matter
     return Words(
         given_name=contact.given_name,
@@ -120,6 +123,7 @@ def words_of(taken: Taken, contact: Contact, link: str | None) -> Words:
         link=link,
         text=text_in(taken.announcement, contact.language) if taken.announcement else None,
         may_name_treatment=contact.may_name_treatment,
+        attached=attached,
     )
 
 

@@ -1,0 +1,243 @@
+"""Documents that come with an email: fetched from billing when it is sent, where an email may name treatment."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+from google.type.timeofday_pb2 import TimeOfDay
+
+from atoll.billing.v1 import events_pb2 as bills
+from atoll.notifications.v1 import cadence_service_pb2 as cadence_pb
+from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
+from atoll.patients.v1.patient_pb2 import RELATED_PERSON_ROLE_GUARANTOR
+from atoll.patients.v1.patient_service_pb2 import ContactDetails
+from atoll.patients.v1.permission_pb2 import MESSAGE_CHANNEL_EMAIL, MESSAGE_PURPOSE_TREATMENT_DETAIL
+from chassis.ids import new_id, to_wire
+from chassis.money import Money
+from chassis.money import to_wire as money_to_wire
+from services.notifications.domain.documents import SIZE_MAX
+from tests.support.notifications import Office, open_office
+from tests.support.service import NOW
+
+MINUTE = timedelta(minutes=1)
+USD = money_to_wire(Money(59_000))
+PDF = bytes(range(256)) * 40
+
+
+@pytest_asyncio.fixture
+async def office(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Office]:
+    """Its patient permits that an email names treatment."""
+    async with open_office(postgres_url, issuer_folder) as office:
+        permit(contact(office))
+        yield office
+
+
+def contact(office: Office) -> ContactDetails:
+    return office.patients.details[to_wire("patient", office.patient_id)]
+
+
+def permit(details: ContactDetails, *, permitted: bool = True) -> None:
+    details.permissions.add(
+        channel=MESSAGE_CHANNEL_EMAIL, purpose=MESSAGE_PURPOSE_TREATMENT_DETAIL, permitted=permitted
+    )
+
+
+def of(office: Office, **changes: Any) -> dict[str, Any]:
+    ids = {"patient_id": to_wire("patient", office.patient_id), "site_id": to_wire("site", office.site_id)}
+    return ids | changes
+
+
+async def pay(office: Office) -> str:
+    payment_id = to_wire("payment", new_id())
+    await office.svc.deliver(bills.PaymentReceived(payment_id=payment_id, amount=USD, **of(office)))
+    return payment_id
+
+
+async def send(office: Office, to: str = "ana@example.org") -> list[EmailMessage]:
+    """What has arrived there by now."""
+    await office.end_holds()
+    await office.sender().drain()
+    return office.mailbox.to(to)
+
+
+def attached(mail: EmailMessage) -> list[tuple[str | None, str, bytes]]:
+    return [
+        (part.get_filename(), part.get_content_type(), part.get_payload(decode=True))  # type: ignore[misc]
+        for part in mail.iter_attachments()
+    ]
+
+
+def said(mail: EmailMessage) -> str:
+    body = mail.get_body(("plain",))
+    assert body
+    return str(body.get_content())
+
+
+def facts(office: Office) -> list[tuple[Any, str, str]]:
+    """An event, the id of its document, and the name of the file."""
+    ids = {kind: to_wire(kind, new_id()) for kind in ("estimate", "invoice", "payment", "refund", "creditnote")}
+    estimate = bills.EstimateIssued(estimate_id=ids["estimate"], total=USD, **of(office))
+    invoice = bills.InvoiceIssued(invoice_id=ids["invoice"], balance=USD, display_number="NM 1/7", **of(office))
+    payment = bills.PaymentReceived(payment_id=ids["payment"], amount=USD, **of(office))
+    refund = bills.RefundSucceeded(refund_id=ids["refund"], amount=USD, **of(office))
+    note = bills.CreditNoteIssued(credit_note_id=ids["creditnote"], total=USD, **of(office))
+    return [
+        (estimate, ids["estimate"], "estimate.pdf"),
+        (invoice, ids["invoice"], "invoice-NM-1-7.pdf"),
+        (payment, ids["payment"], "receipt.pdf"),
+        (refund, ids["refund"], "refund-receipt.pdf"),
+        (note, ids["creditnote"], "credit-note.pdf"),
+    ]
+
+
+async def test_a_receipt_comes_with_its_mail(office: Office) -> None:
+    office.billing.write(await pay(office), PDF)
+    [mail] = await send(office)
+    assert (mail.get_content_type(), attached(mail)) == (
+        "multipart/mixed",
+        [("receipt.pdf", "application/pdf", PDF)],
+    )
+    assert "Your receipt is attached to this email." in said(mail)
+    html = mail.get_body(("html",))
+    assert html
+    assert "Your receipt is attached to this email." in html.get_content()
+    assert mail["Subject"] == "Thank you: Harbor Lane"
+    [row] = await office.rows()
+    assert (row["status"], row["attempts"], row["last_error"]) == ("SENT", 1, None)
+
+
+async def test_each_document_that_a_patient_is_sent_comes_with_its_mail(office: Office) -> None:
+    made = facts(office)
+    for event, subject_id, name in made:
+        office.billing.write(subject_id, name.encode())
+        await office.svc.deliver(event)
+    found = [attached(mail) for mail in await send(office)]
+    assert sorted(found) == sorted([(name, "application/pdf", name.encode())] for _, _, name in made)
+
+
+async def test_what_tells_of_no_document_asks_for_none(office: Office) -> None:
+    sale = {"package_sale_id": to_wire("packagesale", new_id())}
+    await office.svc.deliver(bills.PackageSold(price=USD, **of(office, **sale)))
+    payment = {"payment_id": to_wire("payment", new_id())}
+    await office.svc.deliver(bills.DepositReleased(amount=USD, **of(office, **payment)))
+    await office.book()
+    assert [mail.is_multipart() and attached(mail) for mail in await send(office)] == [[]] * 3
+    assert office.billing.asked == []
+
+
+@pytest.mark.parametrize("said_no", [False, True])
+async def test_without_permission_to_name_treatment_no_document_leaves_billing(office: Office, said_no: bool) -> None:
+    del contact(office).permissions[:]
+    if said_no:
+        permit(contact(office), permitted=False)
+    for event, subject_id, _ in facts(office):
+        office.billing.write(subject_id)
+        await office.svc.deliver(event)
+    mails = await send(office)
+    assert [attached(mail) for mail in mails] == [[]] * 5
+    assert "attached" not in "".join(said(mail) for mail in mails)
+    assert office.billing.asked == []
+
+
+async def test_whoever_pays_for_a_grown_up_gets_no_document(office: Office) -> None:
+    """The permission is the patient's, for their own mail."""
+    contact(office).related_persons.add(role=RELATED_PERSON_ROLE_GUARANTOR, email="payer@example.org")
+    office.billing.write(await pay(office))
+    [mail] = await send(office, "payer@example.org")
+    assert (attached(mail), office.billing.asked) == ([], [])
+
+
+async def test_whoever_speaks_for_a_minor_gets_the_document(office: Office) -> None:
+    contact(office).minor = True
+    contact(office).related_persons.add(role=RELATED_PERSON_ROLE_GUARANTOR, email="parent@example.org")
+    office.billing.write(await pay(office), PDF)
+    [mail] = await send(office, "parent@example.org")
+    assert attached(mail) == [("receipt.pdf", "application/pdf", PDF)]
+
+
+@pytest.mark.parametrize(("away", "error"), [(False, "DOCUMENT_PENDING"), (True, "BILLING_INTERNAL")])
+async def test_a_document_that_is_not_there_yet_is_waited_for(office: Office, away: bool, error: str) -> None:
+    payment_id = await pay(office)
+    office.billing.away = away
+    assert await send(office) == []
+    [row] = await office.rows()
+    assert (row["status"], row["attempts"], row["last_error"]) == ("SCHEDULED", 0, error)
+    office.billing.away = False
+    office.billing.write(payment_id, PDF)
+    [mail] = await send(office)
+    assert attached(mail) == [("receipt.pdf", "application/pdf", PDF)]
+
+
+async def test_a_document_that_does_not_come_is_waited_for_no_longer_than_a_quarter_of_an_hour(
+    office: Office,
+) -> None:
+    await pay(office)
+    office.svc.clock.now = NOW + 15 * MINUTE - timedelta(seconds=1)
+    assert await send(office) == []
+    office.svc.clock.now = NOW + 15 * MINUTE
+    [mail] = await send(office)
+    assert attached(mail) == []
+    assert "attached" not in said(mail)
+    assert [(row["status"], row["attempts"]) for row in await office.rows()] == [("SENT", 1)]
+
+
+async def test_where_there_is_no_document_the_mail_does_not_wait(office: Office) -> None:
+    office.billing.unknown = True
+    await pay(office)
+    [mail] = await send(office)
+    assert attached(mail) == []
+
+
+async def test_of_what_was_voided_meanwhile_nothing_goes_out(office: Office) -> None:
+    """Also before the event that says so has come."""
+    office.billing.write(await pay(office), voided=True)
+    assert await send(office) == []
+    assert [(row["status"], row["reason"]) for row in await office.rows()] == [("WITHDRAWN", "MATTER_CLOSED")]
+
+
+async def test_a_document_that_is_too_large_stays_behind(office: Office) -> None:
+    office.billing.write(await pay(office), bytes(SIZE_MAX + 1))
+    [mail] = await send(office)
+    assert attached(mail) == []
+    assert "attached" not in said(mail)
+
+
+async def test_a_mail_whose_line_broke_goes_out_again_with_the_same_document(office: Office) -> None:
+    office.billing.write(await pay(office), PDF)
+    office.mailbox.drops = True
+    await send(office)
+    office.mailbox.drops = False
+    first, again = await send(office)
+    assert first["Message-ID"] == again["Message-ID"]
+    assert attached(first) == attached(again) == [("receipt.pdf", "application/pdf", PDF)]
+
+
+async def test_a_mail_that_is_refused_has_failed_whatever_came_with_it(office: Office) -> None:
+    office.billing.write(await pay(office))
+    office.mailbox.rcpt_answer = "550 5.1.1 no such mailbox"
+    assert await send(office) == []
+    assert [(row["status"], row["reason"]) for row in await office.rows()] == [("FAILED", "REFUSED")]
+
+
+async def test_a_digest_brings_the_documents_of_all_that_stands_in_it(office: Office) -> None:
+    stub = office.svc.stub(CadenceServiceStub)
+    found = await office.svc.call(stub.GetSendingPolicy, cadence_pb.GetSendingPolicyRequest())
+    found.sending_policy.digest_time.CopyFrom(TimeOfDay(hours=17))
+    request = cadence_pb.UpdateSendingPolicyRequest(request_id=str(uuid4()), sending_policy=found.sending_policy)
+    await office.svc.call(stub.UpdateSendingPolicy, request)
+    for number, voided in enumerate((False, False, True)):
+        office.billing.write(await pay(office), b"%d" % number, voided=voided)
+    await office.sender().drain()
+    office.svc.clock.now = NOW + timedelta(hours=8)
+    sender = office.sender()
+    [(chain_id, first)] = await sender.take(1)
+    await sender.see_to(chain_id, first)
+    [mail] = await send(office)
+    assert sorted(content for _, _, content in attached(mail)) == [b"0", b"1"]
+    ends = [(row["status"], row["digest_id"] is not None) for row in await office.rows()]
+    assert sorted(ends) == [("SENT", True), ("SENT", True), ("WITHDRAWN", False)]
