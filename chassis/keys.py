@@ -62,6 +62,13 @@ class Keys:
             return await _document(client, source or await _jwks_uri(client, self._issuer.issuer))
 
 
+async def jwks_uri(issuer: str) -> str:
+    """Where an issuer's discovery document says that its keys are, for what cannot read one itself. ValueError, or
+    httpx.HTTPError."""
+    async with httpx.AsyncClient(timeout=FETCH_S) as client:
+        return await _jwks_uri(client, issuer)
+
+
 async def _jwks_uri(client: httpx.AsyncClient, issuer: str) -> str:
     """Asked each time, so that an issuer may move its keys: OpenID Connect Discovery 1.0 §4, else RFC 8414 §3."""
     try:

@@ -2,7 +2,8 @@
 
 Databases and roles, their newest schema, the development issuer's keys, the services' token, certificates, the edge's
 configuration. Reads ATOLL_POSTGRES_URL, whose password the roles get too; ATOLL_EDGE_SERVICES: `patients=host:port …`,
-whose hosts are what certificates name; and ATOLL_EDGE_TLS: callers come over TLS, too, if it is not empty.
+whose hosts are what certificates name; ATOLL_ACCOUNT_ISSUER, where callers find the edge, and ATOLL_EDGE_ACCOUNTS,
+host:port, where it finds the tokens of service accounts; and ATOLL_EDGE_TLS: callers come over TLS, too, if not empty.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import shutil
 from urllib.parse import unquote, urlsplit
 
 from chassis.provision import provision
-from deploy.envoy.config import Edge, Service, render, secrets
+from deploy.envoy.config import Accounts, Edge, Service, render, secrets
 from deploy.local import issuer
 from deploy.local.certificates import Authority
 from deploy.local.envoy import shown_by
@@ -24,8 +25,9 @@ from deploy.local.stack import IMAGE
 def main() -> None:
     asyncio.run(make_databases(os.environ["ATOLL_POSTGRES_URL"]))
     home, addresses = Home.default(), os.environ["ATOLL_EDGE_SERVICES"]
+    accounts = Accounts(os.environ["ATOLL_EDGE_ACCOUNTS"], os.environ["ATOLL_ACCOUNT_ISSUER"])
     make_certificates(home)
-    configure_edge(home, addresses, tls=bool(os.environ.get("ATOLL_EDGE_TLS")))
+    configure_edge(home, addresses, accounts, tls=bool(os.environ.get("ATOLL_EDGE_TLS")))
 
 
 async def make_databases(server_url: str) -> None:
@@ -41,7 +43,7 @@ def make_certificates(home: Home) -> None:
         authority.issue(name)
 
 
-def configure_edge(home: Home, addresses: str, *, tls: bool) -> None:
+def configure_edge(home: Home, addresses: str, accounts: Accounts, *, tls: bool) -> None:
     folder = home.folder / "edge"
     folder.mkdir(exist_ok=True)
     descriptors = folder / IMAGE.name
@@ -57,6 +59,7 @@ def configure_edge(home: Home, addresses: str, *, tls: bool) -> None:
         listen="0.0.0.0:8080",  # In a container of its own.
         admin="127.0.0.1:9901",
         issuer=issuer.NAME,
+        accounts=accounts,
         jwks=str(home.issuer.jwks),
         descriptors=str(descriptors),
         access_log="/dev/stdout",

@@ -2,10 +2,11 @@
 
 Every call gets a route of its own: its name is what the access log holds, and streams alone run without a time limit.
 
-    python -m deploy.envoy.config --jwks https://… --issuer https://… --service patients=patients:50051 …
+    python -m deploy.envoy.config --issuer https://… --service patients=patients:50051 …
 """
 
 import argparse
+import asyncio
 import base64
 import json
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from google.protobuf.json_format import MessageToDict
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chassis.errors import RateLimited
+from chassis.keys import jwks_uri
 from chassis.status import status_of
 from deploy.envoy.fields import fields_lua
 
@@ -148,6 +150,25 @@ class Accounts:
     audience: str = "atoll"
 
 
+@dataclass(frozen=True, slots=True)
+class Issuer:
+    """Whose tokens are let through."""
+
+    name: str
+    jwks: str
+    """An https URL, or a file."""
+    audience: str = "atoll"
+
+    @property
+    def host(self) -> str:
+        """Of the URL; empty of a file."""
+        return (urlsplit(self.jwks).hostname or "") if self.jwks.startswith("https://") else ""
+
+    @property
+    def address(self) -> str:
+        return f"{self.host}:{urlsplit(self.jwks).port or 443}"
+
+
 TOKEN_PATHS = "/oauth/token", "/.well-known/jwks.json", "/.well-known/oauth-authorization-server"
 """Asked for no token: the first gives one to whoever proves to have a key, the others say what everybody may know."""
 DEFAULT_LIMITS = Limits()
@@ -164,6 +185,8 @@ class Edge:
     descriptors: str
     access_log: str
     audience: str = "atoll"
+    others: Sequence[Issuer] = ()
+    """Further issuers, as services are told of them by ATOLL_ISSUERS."""
     origins: Sequence[str] = LOCAL_ORIGINS
     """Regular expressions for the web origins whose pages may call."""
     accounts: Accounts | None = None
@@ -195,7 +218,6 @@ class EdgeCall:
 def render(edge: Edge, image: bytes) -> str:
     """`image` is the content of gen/image.binpb, which Envoy itself reads from `edge.descriptors`."""
     calls = list(public_calls(image, [service.name for service in edge.services]))
-    issuer = urlsplit(edge.jwks)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -208,8 +230,7 @@ def render(edge: Edge, image: bytes) -> str:
         calls=calls,
         token_paths=TOKEN_PATHS if edge.accounts else (),
         grpc_services=sorted({call.name.partition("/")[0] for call in calls}),
-        issuer_host=issuer.hostname,
-        issuer_address=f"{issuer.hostname}:{issuer.port or 443}",
+        issuers=[Issuer(edge.issuer, edge.jwks, edge.audience), *edge.others],
         fields=fields_lua(image, [service.name for service in edge.services]),
         pages={path: (f"{edge.pages}/{file}", kind) for path, (file, kind) in PAGES.items()} if edge.pages else {},
         page_max=PAGE_MAX,
@@ -276,7 +297,13 @@ def main() -> None:
     arguments.add_argument("--listen", default="0.0.0.0:8080")  # In a container of its own.
     arguments.add_argument("--admin", default="127.0.0.1:9901")
     arguments.add_argument("--issuer", required=True)
-    arguments.add_argument("--jwks", required=True, help="an https URL, or a file that Envoy can read")
+    arguments.add_argument(
+        "--jwks", help="an https URL, or a file that Envoy can read; if not given, what its discovery document says now"
+    )
+    arguments.add_argument("--audience", default="atoll", help="of its tokens")
+    arguments.add_argument(
+        "--also", nargs=3, action="append", default=[], metavar=("ISSUER", "AUDIENCE", "JWKS"), help="a further issuer"
+    )
     arguments.add_argument("--accounts", metavar="ISSUER=HOST:PORT", help="scheduling's token endpoint")
     arguments.add_argument("--image", type=Path, default=Path("gen/image.binpb"))
     arguments.add_argument("--descriptors", default="/etc/envoy/image.binpb", help="where Envoy finds the image")
@@ -302,7 +329,9 @@ def main() -> None:
         admin=given.admin,
         issuer=given.issuer,
         accounts=Accounts(endpoint, accounts) if accounts else None,
-        jwks=given.jwks,
+        jwks=given.jwks or asyncio.run(jwks_uri(given.issuer)),
+        audience=given.audience,
+        others=[Issuer(issuer, jwks, audience) for issuer, audience, jwks in given.also],
         descriptors=given.descriptors,
         access_log=given.access_log,
         pages=given.pages,

@@ -13,7 +13,8 @@ import pytest_asyncio
 
 from atoll.notifications.v1 import message_service_pb2 as messages
 from atoll.scheduling.v1 import board_service_pb2 as boards
-from deploy.local.issuer import Issuer
+from deploy.envoy.config import Issuer as TrustedByEdge
+from deploy.local.issuer import AUDIENCE, Issuer
 from tests.support.edge import GET, MISSING, Door, StandIn, opened
 
 
@@ -85,6 +86,25 @@ async def test_another_issuers_token_is_none(door: Door, stand_in: StandIn, tmp_
     answer = await door.http("GET", "/v1/messages/message_1", token=False, headers=headers)
     assert answer.status_code == 401
     assert stand_in.asked == []
+
+
+async def test_further_issuers_are_let_through_each_for_its_own_audience(tmp_path: Path) -> None:
+    others = [Issuer.open(tmp_path / name) for name in ("good", "bad")]
+    for other in others:
+        other.serve_at(f"https://{other.jwks.parent.name}.example")
+    audiences = (AUDIENCE, "another")
+    trusted = [
+        TrustedByEdge(each.name, str(each.jwks), audience) for each, audience in zip(others, audiences, strict=True)
+    ]
+    with opened(tmp_path, others=trusted) as door:
+        server = await StandIn().serve(door.service_port)
+        statuses = []
+        for issuer in (door.issuer, *others):
+            bearer = {"authorization": f"Bearer {issuer.token('jo', 'chain_1', {'ROLE_NURSE': ['*']})}"}
+            answer = await door.http("GET", "/v1/messages/message_1", token=False, headers=bearer)
+            statuses.append(answer.status_code)
+        await server.stop(None)
+    assert statuses == [200, 200, 403]
 
 
 async def test_a_query_that_the_call_does_not_know_is_refused(door: Door, stand_in: StandIn) -> None:

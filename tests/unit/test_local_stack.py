@@ -35,6 +35,7 @@ from deploy.envoy.config import (
     render,
     secrets,
 )
+from deploy.envoy.config import Issuer as TrustedByEdge
 from deploy.local import envoy, nats, postgres
 from deploy.local.certificates import Authority
 from deploy.local.home import Home, Lock, ProcessInfo, StackInfo, wait_for_leftovers
@@ -302,6 +303,7 @@ OTHER_LIMITS: dict[str, object] = {"trusted_hops": 2, "limits": Limits(Rate(1, 2
         (True, False, {"jwks": "https://issuer.example/jwks"}),
         (False, True, OTHER_LIMITS),
         (True, True, {"jwks": "https://issuer.example/jwks", "hsts_s": 0}),
+        (False, False, {"others": [TrustedByEdge("https://b.example", "https://keys.example:8443/b", "b")]}),
     ],
 )
 def test_envoy_finds_the_configuration_good(
