@@ -197,6 +197,7 @@ class Stage:
             "ATOLL_PATIENTS_ADDRESS": "127.0.0.1:1",  # Nobody: what is measured asks no other service.
             "ATOLL_DOCUMENT_KEYS_FILE": str(self.keys),
             "ATOLL_MESSAGE_KEYS_FILE": str(self.keys),
+            "ATOLL_RECORD_KEYS_FILE": str(self.keys),
         }
         with running(self.folder, workers, *arguments, **environment | more) as process:
             yield calls, process

@@ -271,8 +271,15 @@ class Store:
         earlier = await self.row(EARLIER, **self._request_key())
         if earlier is None or earlier["request_hash"] != digest:
             raise RequestIdReused()
-        response: bytes = earlier["response"]
-        return response
+        return self.recalled(earlier["response"])
+
+    def kept(self, answer: bytes) -> bytes:
+        """How an answer is remembered: a service whose answers tell of patients may seal them."""
+        return answer
+
+    def recalled(self, kept: bytes) -> bytes:
+        """The answer that was `kept` so. Of one that was emptied, b''."""
+        return kept
 
     def claim_values(self, request: Message) -> dict[str, Any]:
         """What the service's own `claiming` asks for besides."""
@@ -289,7 +296,8 @@ class Store:
         for each in before:
             await self.rows(NOTE, **each)
         note |= self._request_key()
-        await self.rows(statement, **note, **self._emitted(), **values, response=response.SerializeToString())
+        kept = self.kept(response.SerializeToString())
+        await self.rows(statement, **note, **self._emitted(), **values, response=kept)
 
     def saw(self, *ids: UUID) -> None:
         """Whoever calls is shown data of these: what `note_read` cannot find by itself."""

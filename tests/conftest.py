@@ -1,11 +1,13 @@
 """One PostgreSQL and one NATS for the whole run; property tests try the same examples in each run."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.support.record_keys import RECORD_KEYS, write_keys
 from tests.support.servers import nats_server, postgres_server
 
 # A run passes or fails for what was changed, not by luck. `--hypothesis-profile explore` looks for new examples.
@@ -24,6 +26,15 @@ def postgres_url() -> Iterator[str]:
 def nats_url() -> Iterator[str]:
     with nats_server() as url:
         yield url
+
+
+@pytest.fixture(scope="session", autouse=True)
+def record_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What texts of patients' records are sealed with, unless a test has keys of its own."""
+    path = tmp_path_factory.mktemp("keys") / "record-keys.json"
+    write_keys(path, "1")
+    os.environ[RECORD_KEYS] = str(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -57,6 +57,11 @@ class Home:
         return self.folder / "message-keys.json"
 
     @property
+    def record_keys(self) -> Path:
+        """What patients seals texts of records with: see docs/adr/0029."""
+        return self.folder / "record-keys.json"
+
+    @property
     def account_keys(self) -> Path:
         """What scheduling signs tokens of service accounts with: see services/scheduling/accounts/keys.py."""
         return self.folder / "account-keys.json"
@@ -107,7 +112,7 @@ class Home:
         if not self.audit_key.exists():
             self.audit_key.touch(mode=0o600)
             self.audit_key.write_text(json.dumps(new_key(f"dev-{os.urandom(4).hex()}")))
-        for path in (self.document_keys, self.message_keys):
+        for path in (self.document_keys, self.message_keys, self.record_keys):
             if not path.exists():
                 key, digest = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
                 path.touch(mode=0o600)

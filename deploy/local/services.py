@@ -38,6 +38,7 @@ class Surroundings:
     billing_address: str
     document_keys: Path
     message_keys: Path
+    record_keys: Path
     card_accounts: Path
     webhook_port: int
     """Where the card processor tells billing what came of payments."""
@@ -80,6 +81,9 @@ class Surroundings:
             "ATOLL_PATIENTS_TLS_NAME": "patients",  # Here their hosts have others.
             "ATOLL_BILLING_TLS_NAME": "billing",
         }
+
+    def of_patients(self) -> dict[str, str]:
+        return {"ATOLL_RECORD_KEYS_FILE": str(self.record_keys)}
 
     def of_scheduling(self) -> dict[str, str]:
         return {
@@ -125,6 +129,7 @@ def serve(name: str, ports: ServicePorts, databases: DatabaseUrls, around: Surro
         **(around.of_billing() if name == "billing" else {}),
         "ATOLL_AUDIT_HEADS_FILE": str(around.audit_heads / f"{name}.jsonl"),
         **(around.of_scheduling() if name == "scheduling" else {}),
+        **(around.of_patients() if name == "patients" else {}),
         "ATOLL_DATABASE_URL": databases.service,
         "ATOLL_RELAY_DATABASE_URL": databases.relay,
         "ATOLL_SEALER_DATABASE_URL": databases.sealer,

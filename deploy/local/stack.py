@@ -157,6 +157,7 @@ class Stack:
             billing_address=self._address("billing"),
             document_keys=home.document_keys,
             message_keys=home.message_keys,
+            record_keys=home.record_keys,
             card_accounts=home.card_accounts,
             webhook_port=ports.webhooks,
             text_accounts=home.text_accounts,

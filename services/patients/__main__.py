@@ -3,9 +3,16 @@
 from chassis.service import Service, main
 from services.patients import consumers
 from services.patients.rpc import servicers
+from services.patients.settings import PatientsSettings
 from services.patients.store import PatientsStore
 
-SERVICE = Service(name="patients", store_type=PatientsStore, servicers=servicers, reads=consumers.READS)
+SERVICE = Service(
+    name="patients",
+    store_type=PatientsStore,
+    servicers=servicers,
+    reads=consumers.READS,
+    settings_type=PatientsSettings,
+)
 
 if __name__ == "__main__":
     main(SERVICE)

@@ -219,7 +219,7 @@ async def test_a_clearance_waits_for_a_screening_that_is_being_recorded(desk: De
         )
         await until_a_lock_is_awaited(desk)
         await conn.execute(
-            "INSERT INTO screening SELECT chain_id, $2, patient_id, protocol_id, site_id, answers, recorded_by, "
+            "INSERT INTO screening SELECT chain_id, $2, patient_id, protocol_id, site_id, '', recorded_by, "
             "recorded_at, questionnaire_version_id, 'SCREENING_OUTCOME_EXCLUDED', '{psychosis_history}' "
             "FROM screening WHERE id = $1",
             from_wire("screening", fine.id),
@@ -376,7 +376,7 @@ async def test_the_database_lets_no_site_write_in_the_name_of_another(desk: Desk
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         async with desk.service.db.transaction(call) as conn:
             await conn.execute(
-                "INSERT INTO screening SELECT $1, gen_random_uuid(), $2, $2, $3, '[]', 'dr', now()",
+                "INSERT INTO screening SELECT $1, gen_random_uuid(), $2, $2, $3, '', 'dr', now()",
                 desk.service.chain_id,
                 from_wire("patient", patient.id),
                 desk.site_id,

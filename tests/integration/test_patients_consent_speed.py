@@ -24,11 +24,11 @@ MANY = """
                   '', date '1950-01-01' + n % 20000, 'FEMALE', 'en-US', 'America/Denver', $2, false, 1, now(), now()
                   FROM generate_series(1, $5::integer) AS n RETURNING id),
          seen AS (INSERT INTO patient_site SELECT $1, id, $2 FROM made),
-         opened AS (INSERT INTO break_glass SELECT $1, gen_random_uuid(), id, $2, 'dr', 'asleep',
+         opened AS (INSERT INTO break_glass SELECT $1, gen_random_uuid(), id, $2, 'dr', '',
                     now() - interval '1 day', now() - interval '23 hours' FROM made),
-         signed AS (INSERT INTO consent SELECT $1, id, id, $2, $3, $4, 1, 'en-US', 'Ana', 'SELF', 'PAPER', '',
+         signed AS (INSERT INTO consent SELECT $1, id, id, $2, $3, $4, 1, 'en-US', '-', 'SELF', 'PAPER', '',
                     '2027-03-01', 'dr', '2027-03-01' FROM made),
-         withdrawn AS (INSERT INTO consent_withdrawal SELECT $1, id, id, $2, 'no', 'dr', '2027-03-01' FROM made)
+         withdrawn AS (INSERT INTO consent_withdrawal SELECT $1, id, id, $2, '', 'dr', '2027-03-01' FROM made)
     INSERT INTO permission SELECT $1, gen_random_uuid(), id, $2, 'SMS', purpose, 'UNSPECIFIED', true, 'PATIENT',
                                   'PAPER', '2027-03-01', '', NULL, 'dr', '2027-03-01'
     FROM made, unnest(ARRAY['APPOINTMENT', 'BILLING']) AS purpose

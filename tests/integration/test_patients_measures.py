@@ -259,7 +259,7 @@ async def test_measures_are_found_by_index_among_many(desk: Desk, many: int) -> 
         INSERT INTO safety_flag SELECT $1, gen_random_uuid(), $2, $3, id, 'SELF_HARM', now(), closed.by, closed.at,
             closed.note
         FROM taken, LATERAL (SELECT CASE WHEN course_id IS NULL THEN 'dr' END AS by,
-            CASE WHEN course_id IS NULL THEN now() END AS at, CASE WHEN course_id IS NULL THEN 'ok' ELSE '' END AS note)
+            CASE WHEN course_id IS NULL THEN now() END AS at, CASE WHEN course_id IS NULL THEN '-' ELSE '' END AS note)
             AS closed
         """,
         desk.service.chain_id, id, desk.site_id, course_id, many,

@@ -22,7 +22,7 @@ MERGED = """
                     JOIN numbered AS merged ON merged.n = survivor.n + 1 WHERE survivor.n % 4 = 0),
          pointed AS (UPDATE patient SET survivor_id = paired.survivor_id FROM paired WHERE id = merged_id)
     INSERT INTO patient_merge
-    SELECT $1, gen_random_uuid(), survivor_id, merged_id, 1, 'twice', 'dr', now() FROM paired
+    SELECT $1, gen_random_uuid(), survivor_id, merged_id, 1, '-', 'dr', now() FROM paired
 """
 
 

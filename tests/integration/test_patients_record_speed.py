@@ -20,12 +20,12 @@ MANY = """
                   date '1950-01-01', 'FEMALE', 'en-US', 'America/Denver', $2, false, 1, now(), now()
                   FROM generate_series(1, 20000) AS n RETURNING id),
          seen AS (INSERT INTO patient_site SELECT $1, id, $2 FROM made),
-         opened AS (INSERT INTO break_glass SELECT $1, gen_random_uuid(), id, $2, 'dr', 'asleep',
+         opened AS (INSERT INTO break_glass SELECT $1, gen_random_uuid(), id, $2, 'dr', '',
                     now() - interval '1 day', now() - interval '23 hours' FROM made),
          known AS (INSERT INTO patient_identifier SELECT $1, 'urn:old', id::text, id, 0 FROM made),
          reached AS (INSERT INTO contact_point SELECT $1, id, 0, 'EMAIL', id::text, 'HOME', 1, false FROM made),
          related AS (INSERT INTO related_person SELECT $1, id, 0, 'GUARANTOR', 'Eva', '', '', 'e@x.org', '' FROM made)
-    INSERT INTO patient_change SELECT $1, id, version, $2, 'user', 'Method', '', now(), '', '[]'
+    INSERT INTO patient_change SELECT $1, id, version, $2, 'user', 'Method', '', now(), '', ''
     FROM made, generate_series(1, 5) AS version
 """
 

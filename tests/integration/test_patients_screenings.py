@@ -16,8 +16,10 @@ from atoll.patients.v1.questionnaire_pb2 import (
     SCREENING_OUTCOME_NEEDS_REVIEW,
 )
 from chassis.ids import from_wire, new_id, to_wire
+from services.patients.tables.clearances import screening
 from tests.support.patients import Desk, desk
 from tests.support.patients_questionnaires import KETAMINE, content, question
+from tests.support.record_keys import texts_of
 from tests.support.service import refusal
 
 __all__ = ["desk"]
@@ -322,11 +324,13 @@ async def test_the_database_keeps_no_outcome_without_its_reasons_or_its_version(
 
 
 async def test_answers_older_than_questionnaires_need_review(desk: Desk) -> None:
-    patient = await desk.create()
+    patient, id, texts = await desk.create(), new_id(), texts_of(desk.service.chain_id)
+    told = texts.seal_json(screening.c.answers, [["psychosis", False], ["note", ""], ["age", 40]], id)
+    written = texts.seal_json(screening.c.answer_texts, ["none"], id)
+    columns = "chain_id, id, patient_id, protocol_id, site_id, answers, answer_texts, recorded_by, recorded_at"
     await desk.service.admin.execute(
-        "INSERT INTO screening (chain_id, id, patient_id, protocol_id, site_id, answers, recorded_by, recorded_at) "
-        """VALUES ($1, $2, $3, $2, $4, '[["psychosis", false], ["note", "none"], ["age", 40]]', 'dr', now())""",
-        desk.service.chain_id, new_id(), from_wire("patient", patient.id), desk.site_id,
+        f"INSERT INTO screening ({columns}) VALUES ($1, $2, $3, $2, $4, $5, $6, 'dr', now())",
+        desk.service.chain_id, id, from_wire("patient", patient.id), desk.site_id, told, written,
     )  # fmt: skip
     [old] = (await list_screenings(desk, patient.id, desk.clinician())).screenings
     assert (old.questionnaire_version_id, old.outcome) == ("", SCREENING_OUTCOME_NEEDS_REVIEW)

@@ -231,7 +231,7 @@ async def test_a_part_written_while_its_site_is_removed_keeps_the_site_or_is_ref
 async def test_the_database_lets_staff_write_changes_at_their_own_sites_only(desk: Desk) -> None:
     created = await desk.create()
     insert = (
-        "INSERT INTO patient_change SELECT chain_id, patient_id, 9, $1, actor, method, cause, changed_at, '', '[]' "
+        "INSERT INTO patient_change SELECT chain_id, patient_id, 9, $1, actor, method, cause, changed_at, '', '' "
         "FROM patient_change WHERE patient_id = $2"
     )
     with pytest.raises(asyncpg.InsufficientPrivilegeError):

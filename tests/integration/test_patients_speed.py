@@ -45,10 +45,10 @@ MANY = """
                         AS called, generate_series(1, length(word) + 1) AS i),
          known AS (INSERT INTO patient_identifier SELECT $1, 'urn:old', mrn, id, 0 FROM made),
          seen AS (INSERT INTO patient_site SELECT $1, id, $2 FROM made),
-         opened AS (INSERT INTO break_glass SELECT $1, gen_random_uuid(), id, $2, 'dr', 'asleep',
+         opened AS (INSERT INTO break_glass SELECT $1, gen_random_uuid(), id, $2, 'dr', '',
                     now() - interval '1 day', now() - interval '23 hours' FROM made),
          related AS (INSERT INTO related_person SELECT $1, id, 0, 'GUARANTOR', 'Eva', '', '', '', '' FROM made),
-         asked AS (INSERT INTO screening SELECT $1, gen_random_uuid(), id, id, $2, '[]', 'dr', now() FROM made),
+         asked AS (INSERT INTO screening SELECT $1, gen_random_uuid(), id, id, $2, '', 'dr', now() FROM made),
          cleared AS (INSERT INTO clearance SELECT $1, gen_random_uuid(), id, id, $2, '{iv}', '2027-03-01', '2027-09-01',
                      NULL, 'dr', now() FROM made)
     INSERT INTO contact_point SELECT $1, id, 0, 'PHONE', '+1505' || family_name, 'HOME', 1, false FROM made

@@ -414,7 +414,7 @@ BILLING = [
     Mutant("services/billing/store/printing.py", 'document_work.c.not_before <= func.now()', 'document_work.c.not_before.is_not(None)', I_BILLING_DOCUMENTS),
     Mutant("services/billing/store/printing.py", 'PATIENTS.end(document_order.c.patient_id)', 'document_order.c.patient_id', I_BILLING_DOCUMENTS),
     Mutant("chassis/keyring.py", 'return f"{part} {id}".encode()', 'return part.encode()', I_BILLING_DOCUMENTS),
-    Mutant("chassis/keyring.py", 'AESGCM(keys[sealed.key_id])', 'AESGCM(keys["1"])', I_BILLING_DOCUMENTS),
+    Mutant("chassis/keyring.py", '_cipher(keys[sealed.key_id], chain_id)', '_cipher(keys["1"], chain_id)', I_BILLING_DOCUMENTS),
     Mutant("services/billing/printing/writer.py", 'await asyncio.to_thread(self._render, TEMPLATES[order.kind], content, order.ordered_at)', 'self._render(TEMPLATES[order.kind], content, order.ordered_at)', I_BILLING_DOCUMENTS),
     Mutant("services/billing/printing/writer.py", '        except Exception as error:\n', '        except KeyError as error:\n', I_BILLING_DOCUMENTS),
     Mutant("services/billing/migrations/versions/0010_estimates.py", '"octet_length(pdf) > 28 AND octet_length(snapshot) > 28"', '"octet_length(pdf) > 0"', I_BILLING_DOCUMENTS),

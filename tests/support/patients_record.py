@@ -62,7 +62,7 @@ class Records:
     async def break_glass(self, patient_id: str, actor: str, *, site_id: UUID | None = None, minutes: int = 30) -> None:
         """As the row is left behind by it. Negative minutes: it is over."""
         await self.desk.service.admin.execute(
-            "INSERT INTO break_glass SELECT $1, gen_random_uuid(), $2, $3, $4, 'asleep', now() - interval '1 hour' + "
+            "INSERT INTO break_glass SELECT $1, gen_random_uuid(), $2, $3, $4, '', now() - interval '1 hour' + "
             "make_interval(mins => $5), now() + make_interval(mins => $5)",
             self.desk.service.chain_id,
             from_wire("patient", patient_id),

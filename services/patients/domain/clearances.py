@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from chassis.errors import DomainError, Kind, Violation
 from chassis.ids import to_wire
 from services.patients.domain.questionnaires import Outcome
-from services.patients.domain.screenings import Screening
+from services.patients.domain.screenings import Judged
 
 YEARS_MAX = 1
 """A clearance ends at most so long after the day of the decision: the patient is then looked at anew."""
@@ -77,7 +77,7 @@ class Clearance:
     revoked_at: datetime | None = None
     revoke_reason: str = ""
 
-    def check(self, time_zone: str, screenings: Iterable[Screening] = ()) -> None:
+    def check(self, time_zone: str, screenings: Iterable[Judged] = ()) -> None:
         """Whether it can be granted. Days are those of the site, whose zone is `time_zone`.
 
         `screenings` for the protocol speak against it: the one it names, and the latest, which may say otherwise.

@@ -52,6 +52,14 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What came of a screening: all of it that a clearance looks at."""
+
+    id: UUID
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
 class Screening:
     id: UUID
     patient_id: UUID

@@ -10,9 +10,10 @@ from sqlalchemy import Uuid, insert, select, text, update
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import Store, settling
+from chassis.store import settling
 from services.patients.domain.adverse_events import AdverseEvent, AdverseEventNotFound, Grade, GradeChange, Outcome
 from services.patients.store.persons import PERSON
+from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.adverse_events import OPEN, adverse_event
 
 CHAIN = param("chain_id", Uuid)
@@ -51,7 +52,7 @@ OPEN_ADVERSE_EVENTS = Statement(
 )
 
 
-class AdverseEventStore(Store):
+class AdverseEventStore(TextStore):
     def add_adverse_event(self, new: AdverseEvent) -> None:
         self.write_last(
             ADD_ADVERSE_EVENT,
@@ -62,26 +63,31 @@ class AdverseEventStore(Store):
             visit_id=new.visit_id,
             code=new.code,
             occurred_at=new.occurred_at,
-            description=new.description,
+            description=self.texts.seal(adverse_event.c.description, new.description, new.id),
             **_changing(new),
         )
 
     async def adverse_event(self, id: UUID) -> AdverseEvent:
-        return _found(await self.row(ADVERSE_EVENT, adverse_event_id=id), id)
+        return self._adverse_event(await self.row(ADVERSE_EVENT, adverse_event_id=id), id)
 
     async def adverse_event_to_change(self, id: UUID) -> AdverseEvent:
-        return _found(await self.row(ADVERSE_EVENT_TO_CHANGE, adverse_event_id=id), id)
+        return self._adverse_event(await self.row(ADVERSE_EVENT_TO_CHANGE, adverse_event_id=id), id)
 
     def change_adverse_event(self, changed: AdverseEvent) -> None:
         self.write_last(CHANGE_ADVERSE_EVENT, adverse_event_id=changed.id, **_changing(changed))
 
     async def adverse_events(self, patient_id: UUID, before: UUID | None, limit: int) -> list[AdverseEvent]:
         found = await self.rows(ADVERSE_EVENTS, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [adverse_event_of(row) for row in found]
+        return [adverse_event_of(row, self.texts) for row in found]
 
     async def open_adverse_events(self, site_id: UUID, after: UUID | None, limit: int) -> list[AdverseEvent]:
         found = await self.rows(OPEN_ADVERSE_EVENTS, site_id=site_id, after=after or FIRST_ID, limit=limit)
-        return [adverse_event_of(row) for row in found]
+        return [adverse_event_of(row, self.texts) for row in found]
+
+    def _adverse_event(self, row: Record | None, id: UUID) -> AdverseEvent:
+        if row is None:
+            raise AdverseEventNotFound(adverse_event_id=to_wire("adverseevent", id))
+        return adverse_event_of(row, self.texts)
 
 
 def _changing(event: AdverseEvent) -> dict[str, Any]:
@@ -89,13 +95,7 @@ def _changing(event: AdverseEvent) -> dict[str, Any]:
     return {name: getattr(event, name) for name in CHANGING} | {"grades": json.dumps(grades)}
 
 
-def _found(row: Record | None, id: UUID) -> AdverseEvent:
-    if row is None:
-        raise AdverseEventNotFound(adverse_event_id=to_wire("adverseevent", id))
-    return adverse_event_of(row)
-
-
-def adverse_event_of(row: Record) -> AdverseEvent:
+def adverse_event_of(row: Record, texts: Texts) -> AdverseEvent:
     grades = (GradeChange(Grade(n), datetime.fromisoformat(at), by) for n, at, by in json.loads(row["grades"]))
     return AdverseEvent(
         id=row["id"],
@@ -105,7 +105,7 @@ def adverse_event_of(row: Record) -> AdverseEvent:
         visit_id=row["visit_id"],
         code=row["code"],
         occurred_at=row["occurred_at"],
-        description=row["description"],
+        description=texts.open(adverse_event.c.description, row["description"], row["id"]),
         grades=tuple(grades),
         version=row["version"],
         resolved_by=row["resolved_by"],

@@ -7,9 +7,10 @@ from sqlalchemy import Boolean, Integer, Uuid, and_, exists, func, insert, or_, 
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import Store, settling
+from chassis.store import settling
 from services.patients.domain.break_glass import Finding, GlassBreak, GlassBreakNotFound, Review
 from services.patients.domain.patients import PatientNotFound
+from services.patients.store.texts import TextStore
 from services.patients.tables.break_glass import glass_review
 from services.patients.tables.records import break_glass, patient, patient_site
 
@@ -62,7 +63,7 @@ _review = ("chain_id", "glass_break_id", "broken_by", "finding", "note", "review
 REVIEW = settling(insert(glass_review).inline().values(params(*_review)).cte("new_review"))
 
 
-class BreakGlassStore(Store):
+class BreakGlassStore(TextStore):
     async def seen_at(self, patient_id: UUID, site_id: UUID) -> bool:
         """Whether the site may see the record."""
         if row := await self.row(SEEN_AT, patient_id=patient_id, site_id=site_id):
@@ -71,7 +72,8 @@ class BreakGlassStore(Store):
 
     async def break_glass(self, id: UUID, patient_id: UUID, site_id: UUID, reason: str, minutes: int) -> GlassBreak:
         """For the actor of the call, from now on."""
-        told = {"patient_id": patient_id, "site_id": site_id, "actor": self.call.actor, "reason": reason}
+        sealed = self.texts.seal(break_glass.c.reason, reason, id)
+        told = {"patient_id": patient_id, "site_id": site_id, "actor": self.call.actor, "reason": sealed}
         row = await self.row(BREAK, id=id, minutes=minutes, **told)
         assert row
         return GlassBreak(
@@ -81,7 +83,7 @@ class BreakGlassStore(Store):
 
     async def glass_break(self, id: UUID) -> GlassBreak:
         if row := await self.row(BREAK_OF_ID, id=id):
-            return _glass_break(row)
+            return self._glass_break(row)
         raise GlassBreakNotFound(glass_break_id=to_wire("glass", id))
 
     async def glass_breaks(
@@ -89,7 +91,7 @@ class BreakGlassStore(Store):
     ) -> list[GlassBreak]:
         """The latest first: ids are in the order of their making."""
         asked = {"site_id": site_id, "reviewed_too": reviewed_too, "before": before or LAST_ID, "limit": limit}
-        return [_glass_break(row) for row in await self.rows(BREAKS, **asked)]
+        return [self._glass_break(row) for row in await self.rows(BREAKS, **asked)]
 
     def review_glass_break(self, glass: GlassBreak, review: Review) -> None:
         self.write_last(
@@ -97,23 +99,23 @@ class BreakGlassStore(Store):
             glass_break_id=glass.id,
             broken_by=glass.actor,
             finding=review.finding,
-            note=review.note,
+            note=self.texts.seal(glass_review.c.note, review.note, glass.id),
             reviewed_by=review.reviewed_by,
             reviewed_at=review.reviewed_at,
         )
 
-
-def _glass_break(row: Record) -> GlassBreak:
-    review = None
-    if row["finding"]:
-        review = Review(Finding(row["finding"]), row["note"], row["reviewed_by"], row["reviewed_at"])
-    return GlassBreak(
-        id=row["id"],
-        patient_id=row["patient_id"],
-        site_id=row["site_id"],
-        actor=row["actor"],
-        reason=row["reason"],
-        started_at=row["started_at"],
-        expire_at=row["expire_at"],
-        review=review,
-    )
+    def _glass_break(self, row: Record) -> GlassBreak:
+        review = None
+        if row["finding"]:
+            note = self.texts.open(glass_review.c.note, row["note"], row["id"])
+            review = Review(Finding(row["finding"]), note, row["reviewed_by"], row["reviewed_at"])
+        return GlassBreak(
+            id=row["id"],
+            patient_id=row["patient_id"],
+            site_id=row["site_id"],
+            actor=row["actor"],
+            reason=self.texts.open(break_glass.c.reason, row["reason"], row["id"]),
+            started_at=row["started_at"],
+            expire_at=row["expire_at"],
+            review=review,
+        )

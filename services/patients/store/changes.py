@@ -1,29 +1,29 @@
 """SQL of the history of records."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date
+from itertools import repeat
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Integer, Text, Uuid, insert, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Integer, Text, Uuid, func, insert, select
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, rows
-from chassis.store import Store
 from chassis.tables import Instant
 from services.patients.domain.changes import FieldChange, NewChange, PatientChange
 from services.patients.domain.patients import PatientNotFound
 from services.patients.store.persons import SURVIVOR
 from services.patients.store.seen import AT_ITS_SITES_OR_BEHIND_GLASS
+from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.changes import patient_change
 from services.patients.tables.records import patient
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
 VERSION_MAX = 2**31 - 1
+BETWEEN_FIELDS = " "  # The names of one change, in an array of many changes'.
 
 SEEN = Statement(
     select(patient.c.id).where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR, AT_ITS_SITES_OR_BEHIND_GLASS)
@@ -34,14 +34,22 @@ _change = rows(
     changed_version=Integer,
     written_site_id=Uuid,
     change_reason=Text,
-    changes=JSONB,
+    changes=Text,
+    changed_fields=Text,
 )
+_COLUMNS = ("patient_id", "version", "site_id", "reason", "changes")
 _of_call = {"actor": Text, "method": Text, "cause": Text}  # Parameters of the audit row, which is written with it.
 NEW_CHANGES = (
     insert(patient_change)
     .from_select(
-        ["chain_id", "patient_id", "version", "site_id", "reason", "changes", *_of_call, "changed_at"],
-        select(CHAIN, *_change.c, *(param(name, type_) for name, type_ in _of_call.items()), param("at", Instant)),
+        ["chain_id", *_COLUMNS, "fields", *_of_call, "changed_at"],
+        select(
+            CHAIN,
+            *(each for each in _change.c if each.name != "changed_fields"),
+            func.string_to_array(_change.c.changed_fields, BETWEEN_FIELDS),
+            *(param(name, type_) for name, type_ in _of_call.items()),
+            param("at", Instant),
+        ),
     )
     .cte("new_changes")
 )
@@ -55,28 +63,33 @@ CHANGES = Statement(
 )
 
 
-class ChangeStore(Store):
+class ChangeStore(TextStore):
     async def changes(self, patient_id: UUID, before: int | None, limit: int) -> list[PatientChange]:
         """The latest first. None need be there of a record that is older than its history."""
         if await self.row(SEEN, patient_id=patient_id) is None:
             raise PatientNotFound(patient_id=to_wire("patient", patient_id))
         before = VERSION_MAX if before is None else before
-        return [_change_of(row) for row in await self.rows(CHANGES, patient_id=patient_id, before=before, limit=limit)]
+        found = await self.rows(CHANGES, patient_id=patient_id, before=before, limit=limit)
+        return [_change_of(row, self.texts) for row in found]
 
 
-def change_columns(changes: Sequence[NewChange]) -> dict[str, list[Any]]:
+def change_columns(changes: Sequence[NewChange], texts: Texts) -> dict[str, list[Any]]:
     """The parameters of `NEW_CHANGES`."""
     return {
         "changed_patient_id": [each.patient_id for each in changes],
         "changed_version": [each.version for each in changes],
         "written_site_id": [each.site_id for each in changes],
-        "change_reason": [each.reason for each in changes],
-        "changes": [_changes_text(each.changes) for each in changes],
+        "change_reason": [
+            texts.seal(patient_change.c.reason, each.reason, each.patient_id, each.version) for each in changes
+        ],
+        "changes": [_sealed(each, texts) for each in changes],
+        "changed_fields": [BETWEEN_FIELDS.join(of.field for of in each.changes) for each in changes],
     }
 
 
-def _changes_text(changes: Sequence[FieldChange]) -> str:
-    return json.dumps([[each.field, each.before, each.after] for each in changes], default=_plain)
+def _sealed(change: NewChange, texts: Texts) -> str:
+    values = [[each.before, each.after] for each in change.changes]
+    return texts.seal_json(patient_change.c.changes, values, change.patient_id, change.version, default=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -91,7 +104,9 @@ def _plain(value: Any) -> Any:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def _change_of(row: Record) -> PatientChange:
+def _change_of(row: Record, texts: Texts) -> PatientChange:
+    of_row = row["patient_id"], row["version"]
+    values = texts.open_json(patient_change.c.changes, row["changes"], *of_row) or repeat((None, None))
     return PatientChange(
         patient_id=row["patient_id"],
         version=row["version"],
@@ -99,6 +114,6 @@ def _change_of(row: Record) -> PatientChange:
         method=row["method"],
         cause=row["cause"],
         changed_at=row["changed_at"],
-        reason=row["reason"],
-        changes=tuple(FieldChange(*each) for each in json.loads(row["changes"])),
+        reason=texts.open(patient_change.c.reason, row["reason"], *of_row),
+        changes=tuple(FieldChange(field, *each) for field, each in zip(row["fields"], values, strict=False)),
     )

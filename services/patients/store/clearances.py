@@ -1,6 +1,5 @@
 """SQL of clearances."""
 
-import json
 from dataclasses import asdict
 from datetime import date
 from uuid import UUID
@@ -11,11 +10,13 @@ from sqlalchemy import Date, Uuid, func, insert, literal, or_, select, true, upd
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import Store, settling
+from chassis.store import settling
 from services.patients.domain.clearances import Clearance, ClearanceCondition, ClearanceNotFound, Limits
-from services.patients.domain.screenings import Screening
+from services.patients.domain.questionnaires import Outcome
+from services.patients.domain.screenings import Judged
 from services.patients.store.persons import PERSON
-from services.patients.store.screenings import CHAIN, LAST_ID, screening_of, zone_of_site
+from services.patients.store.screenings import CHAIN, LAST_ID, zone_of_site
+from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.clearances import clearance, screening
 
 ADD_CLEARANCE = settling(insert(clearance).inline().values(params(*clearance.c.keys())).cte("new_clearance"))
@@ -49,7 +50,7 @@ _for_protocol = [
 ]
 _latest = select(screening.c.id).where(*_for_protocol).order_by(screening.c.id.desc()).limit(1).scalar_subquery()
 _decisive = (
-    select(screening)
+    select(screening.c.id, screening.c.outcome)
     .where(*_for_protocol, or_(screening.c.id == param("screening_id", Uuid), screening.c.id == _latest))
     .subquery("decisive")
 )
@@ -60,19 +61,20 @@ GROUNDS = Statement(
 )
 
 
-class ClearanceStore(Store):
+class ClearanceStore(TextStore):
     async def grounds(
         self, patient_id: UUID, protocol_id: UUID, site_id: UUID, screening_id: UUID | None
-    ) -> tuple[str, list[Screening]]:
+    ) -> tuple[str, list[Judged]]:
         """The site's zone, and the screenings that count for a clearance: the one that is named, and the latest."""
         ids = {"patient_id": patient_id, "protocol_id": protocol_id, "site_id": site_id, "screening_id": screening_id}
         found = await self.rows(GROUNDS, **ids)
         time_zone: str = found[0]["time_zone"]
         if not time_zone:
             raise NotYetKnown("site", site_id)
-        return time_zone, [screening_of(row) for row in found if row["id"]]
+        return time_zone, [Judged(row["id"], Outcome(row["outcome"])) for row in found if row["id"]]
 
     def add_clearance(self, new: Clearance) -> None:
+        texts = self.texts
         self.write_last(
             ADD_CLEARANCE,
             id=new.id,
@@ -89,9 +91,11 @@ class ClearanceStore(Store):
             revoked_at=new.revoked_at,
             band_codes=list(new.limits.band_codes),
             session_minutes_max=new.limits.session_minutes_max,
-            conditions=json.dumps([asdict(each) for each in new.limits.conditions]),
-            override_reason=new.override_reason,
-            revoke_reason=new.revoke_reason,
+            conditions=texts.seal_json(
+                clearance.c.conditions, [asdict(each) for each in new.limits.conditions], new.id
+            ),
+            override_reason=texts.seal(clearance.c.override_reason, new.override_reason, new.id),
+            revoke_reason=texts.seal(clearance.c.revoke_reason, new.revoke_reason, new.id),
         )
 
     def revoke(self, revoked: Clearance) -> None:
@@ -100,14 +104,14 @@ class ClearanceStore(Store):
             clearance_id=revoked.id,
             revoked_by=revoked.revoked_by,
             revoked_at=revoked.revoked_at,
-            revoke_reason=revoked.revoke_reason,
+            revoke_reason=self.texts.seal(clearance.c.revoke_reason, revoked.revoke_reason, revoked.id),
         )
 
     async def clearance(self, clearance_id: UUID) -> Clearance:
-        return _found(await self.row(CLEARANCE, clearance_id=clearance_id), clearance_id)
+        return self._clearance(await self.row(CLEARANCE, clearance_id=clearance_id), clearance_id)
 
     async def clearance_to_change(self, clearance_id: UUID) -> Clearance:
-        return _found(await self.row(CLEARANCE_TO_CHANGE, clearance_id=clearance_id), clearance_id)
+        return self._clearance(await self.row(CLEARANCE_TO_CHANGE, clearance_id=clearance_id), clearance_id)
 
     async def clearances(
         self, patient_id: UUID, before: UUID | None, limit: int, in_force: date | None = None
@@ -115,18 +119,20 @@ class ClearanceStore(Store):
         """All, or those in force on a day."""
         page = {"patient_id": patient_id, "before": before or LAST_ID, "limit": limit}
         if in_force is None:
-            return [clearance_of(row) for row in await self.rows(CLEARANCES, **page)]
-        return [clearance_of(row) for row in await self.rows(CLEARANCES_IN_FORCE, **page, day=in_force)]
+            found = await self.rows(CLEARANCES, **page)
+        else:
+            found = await self.rows(CLEARANCES_IN_FORCE, **page, day=in_force)
+        return [clearance_of(row, self.texts) for row in found]
+
+    def _clearance(self, row: Record | None, clearance_id: UUID) -> Clearance:
+        if row is None:
+            raise ClearanceNotFound(clearance_id=to_wire("clearance", clearance_id))
+        return clearance_of(row, self.texts)
 
 
-def _found(row: Record | None, clearance_id: UUID) -> Clearance:
-    if row is None:
-        raise ClearanceNotFound(clearance_id=to_wire("clearance", clearance_id))
-    return clearance_of(row)
-
-
-def clearance_of(row: Record) -> Clearance:
-    conditions = tuple(ClearanceCondition(**each) for each in json.loads(row["conditions"]))
+def clearance_of(row: Record, texts: Texts) -> Clearance:
+    told = texts.open_json(clearance.c.conditions, row["conditions"], row["id"]) or ()
+    conditions = tuple(ClearanceCondition(**each) for each in told)
     return Clearance(
         id=row["id"],
         patient_id=row["patient_id"],
@@ -139,8 +145,8 @@ def clearance_of(row: Record) -> Clearance:
         granted_by=row["granted_by"],
         granted_at=row["granted_at"],
         limits=Limits(tuple(row["band_codes"]), row["session_minutes_max"], conditions),
-        override_reason=row["override_reason"],
+        override_reason=texts.open(clearance.c.override_reason, row["override_reason"], row["id"]),
         revoked_by=row["revoked_by"],
         revoked_at=row["revoked_at"],
-        revoke_reason=row["revoke_reason"],
+        revoke_reason=texts.open(clearance.c.revoke_reason, row["revoke_reason"], row["id"]),
     )

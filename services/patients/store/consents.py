@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import Store, settling
+from chassis.store import settling
 from chassis.tables import Instant
 from services.patients.domain.consents import (
     Consent,
@@ -22,6 +22,7 @@ from services.patients.domain.consents import (
     Withdrawal,
 )
 from services.patients.store.persons import PERSON
+from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.consents import (
     consent,
     consent_document,
@@ -96,7 +97,7 @@ LAST_CONSENTS = Statement(
 )
 
 
-class ConsentStore(Store):
+class ConsentStore(TextStore):
     def add_consent(self, new: Consent) -> None:
         """The caller holds the patient's lock: `sequence` is the next."""
         self.write_last(
@@ -108,10 +109,10 @@ class ConsentStore(Store):
             version_id=new.version_id,
             sequence=new.sequence,
             language=new.language,
-            signer_name=new.signer_name,
+            signer_name=self.texts.seal(consent.c.signer_name, new.signer_name, new.id),
             relationship=new.relationship,
             consent_method=new.method,
-            witness_name=new.witness_name,
+            witness_name=self.texts.seal(consent.c.witness_name, new.witness_name, new.id),
             signed_at=new.signed_at,
             recorded_by=new.recorded_by,
             recorded_at=new.recorded_at,
@@ -125,35 +126,35 @@ class ConsentStore(Store):
             consent_id=withdrawn.id,
             patient_id=withdrawn.patient_id,
             site_id=withdrawal.site_id,
-            reason=withdrawal.reason,
+            reason=self.texts.seal(consent_withdrawal.c.reason, withdrawal.reason, withdrawn.id),
             withdrawn_by=withdrawal.withdrawn_by,
             withdrawn_at=withdrawal.withdrawn_at,
         )
 
     async def consent(self, patient_id: UUID, consent_id: UUID) -> KeptConsent:
         if row := await self.row(CONSENT, patient_id=patient_id, consent_id=consent_id):
-            return kept_consent_of(row)
+            return kept_consent_of(row, self.texts)
         raise ConsentNotFound(consent_id=to_wire("consent", consent_id))
 
     async def last_consent(self, patient_id: UUID, document_id: UUID) -> Consent | None:
         """Under any id of the person; numbered as the last of them all, so that the next is one that is free."""
         row = await self.row(LAST_CONSENT, patient_id=patient_id, document_id=document_id)
-        return replace(_consent(row), sequence=row["sequence_max"]) if row else None
+        return replace(_consent(row, self.texts), sequence=row["sequence_max"]) if row else None
 
     async def last_consents(self, patient_id: UUID, until: datetime) -> dict[UUID, KeptConsent]:
         """By document, as it was just before `until`."""
         found = await self.rows(LAST_CONSENTS, patient_id=patient_id, until=until)
-        return {row["document_id"]: kept_consent_of(row) for row in found}
+        return {row["document_id"]: kept_consent_of(row, self.texts) for row in found}
 
     async def consents(self, patient_id: UUID, before: UUID | None, limit: int) -> list[KeptConsent]:
         """The latest first: ids are in the order of their making."""
         found = await self.rows(CONSENTS, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [kept_consent_of(row) for row in found]
+        return [kept_consent_of(row, self.texts) for row in found]
 
 
-def kept_consent_of(row: Record) -> KeptConsent:
+def kept_consent_of(row: Record, texts: Texts) -> KeptConsent:
     return KeptConsent(
-        consent=_consent(row),
+        consent=_consent(row, texts),
         document_code=row["code"],
         state=row["state"],
         version_number=row["number"],
@@ -163,10 +164,11 @@ def kept_consent_of(row: Record) -> KeptConsent:
     )
 
 
-def _consent(row: Record) -> Consent:
+def _consent(row: Record, texts: Texts) -> Consent:
     withdrawal = None
     if row["withdrawn_at"] is not None:
-        withdrawal = Withdrawal(row["withdrawal_site_id"], row["reason"], row["withdrawn_by"], row["withdrawn_at"])
+        reason = texts.open(consent_withdrawal.c.reason, row["reason"], row["id"])
+        withdrawal = Withdrawal(row["withdrawal_site_id"], reason, row["withdrawn_by"], row["withdrawn_at"])
     return Consent(
         id=row["id"],
         patient_id=row["patient_id"],
@@ -175,10 +177,10 @@ def _consent(row: Record) -> Consent:
         version_id=row["version_id"],
         sequence=row["sequence"],
         language=row["language"],
-        signer_name=row["signer_name"],
+        signer_name=texts.open(consent.c.signer_name, row["signer_name"], row["id"]),
         relationship=Relationship(row["relationship"]),
         method=Method(row["method"]),
-        witness_name=row["witness_name"],
+        witness_name=texts.open(consent.c.witness_name, row["witness_name"], row["id"]),
         signed_at=row["signed_at"],
         recorded_by=row["recorded_by"],
         recorded_at=row["recorded_at"],

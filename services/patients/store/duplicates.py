@@ -28,9 +28,9 @@ from sqlalchemy import (
     update,
 )
 
-from chassis.ids import to_wire
+from chassis.ids import new_id, to_wire
 from chassis.sql import Statement, param, params, rows
-from chassis.store import Store, settling
+from chassis.store import settling
 from services.patients.domain.contacts import ContactPoint, ContactSystem
 from services.patients.domain.duplicates import (
     Candidate,
@@ -48,6 +48,7 @@ from services.patients.domain.duplicates import (
 from services.patients.domain.patients import FormerName, Gender, Identifier, Patient, PatientCard, Person
 from services.patients.store.pairs import NEW_PAIRS, SCORE_UNIT, pair_columns, read_evidence
 from services.patients.store.records import NEW_KEYS, columns_of, entries_of, key_columns, list_of
+from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.duplicates import duplicate_pair, match_key
 from services.patients.tables.records import contact_point, patient, patient_identifier, patient_site
 
@@ -191,12 +192,12 @@ DISMISS = settling(
         duplicate_pair.c.first_id == param("first_id", Uuid),
         duplicate_pair.c.second_id == param("second_id", Uuid),
     )
-    .values(params(*_dismissal))
+    .values(params(*_dismissal, "dismissal_id"))
     .cte("dismissed_pair")
 )
 
 
-class DuplicateStore(Store):
+class DuplicateStore(TextStore):
     async def candidates(self, records: Sequence[Patient]) -> dict[UUID, list[Candidate]]:
         """For each, others of the chain who share something with the person, at whichever site."""
         found = dict[UUID, list[Candidate]]((each.id, []) for each in records)
@@ -213,7 +214,7 @@ class DuplicateStore(Store):
         """Nobody else changes it until the transaction ends."""
         first, second = sorted((one_id, other_id))
         if row := await self.row(PAIR, first_id=first, second_id=second):
-            return _listed(row)
+            return _listed(row, self.texts)
         raise DuplicateNotFound(patient_id=to_wire("patient", one_id), other_patient_id=to_wire("patient", other_id))
 
     async def pairs(
@@ -231,10 +232,12 @@ class DuplicateStore(Store):
             found = await self.rows(PAIRS, **asked)
         else:
             found = await self.rows(PAIRS_OF_SITE, **asked, site_id=site_id)
-        return [_listed(row) for row in found]
+        return [_listed(row, self.texts) for row in found]
 
     def dismiss(self, dismissed: ListedPair) -> None:
-        told = {name: getattr(dismissed, name) for name in _dismissal}
+        told, id = {name: getattr(dismissed, name) for name in _dismissal}, new_id()
+        told |= {"dismissal_id": id}
+        told["dismiss_reason"] = self.texts.seal(duplicate_pair.c.dismiss_reason, dismissed.dismiss_reason, id)
         self.write_last(DISMISS, first_id=dismissed.first.id, second_id=dismissed.second.id, **told)
 
 
@@ -292,14 +295,14 @@ def _card_of(row: Row, side: str = "") -> PatientCard:
     return PatientCard(**told | {"given_names": tuple(told["given_names"])})
 
 
-def _listed(row: Row) -> ListedPair:
+def _listed(row: Row, texts: Texts) -> ListedPair:
     return ListedPair(
         first=_shown(row, "one_"),
         second=_shown(row, "two_"),
         likeness=Likeness(row["score"] / SCORE_UNIT, read_evidence(row["evidence"])),
         state=PairState(row["state"]),
         scored_at=row["scored_at"],
-        dismiss_reason=row["dismiss_reason"] or "",
+        dismiss_reason=texts.open(duplicate_pair.c.dismiss_reason, row["dismiss_reason"] or "", row["dismissal_id"]),
         dismissed_by=row["dismissed_by"] or "",
         dismissed_at=row["dismissed_at"],
     )

@@ -10,7 +10,6 @@ from sqlalchemy import ARRAY, Select, Table, Uuid, any_, select
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param
-from chassis.store import Store
 from services.patients.domain.exports import PatientExport
 from services.patients.domain.patients import PatientNotFound
 from services.patients.store.adverse_events import adverse_event_of
@@ -23,6 +22,7 @@ from services.patients.store.persons import SURVIVOR
 from services.patients.store.records import every_record, patient_of
 from services.patients.store.screenings import screening_of
 from services.patients.store.seen import AT_ITS_SITES_OR_BEHIND_GLASS
+from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.adverse_events import adverse_event
 from services.patients.tables.clearances import clearance, screening
 from services.patients.tables.consents import consent
@@ -51,19 +51,23 @@ def _of_patients(table: Table, entries: Select[Any] | None = None) -> Statement:
     return Statement(found.where(table.c.chain_id == CHAIN, of_them).order_by(table.c.patient_id, table.c.id))
 
 
-KINDS: Mapping[str, tuple[Statement, Callable[[Record], Any]]] = {
+def _without_texts(read: Callable[[Record], Any]) -> Callable[[Record, Texts], Any]:
+    return lambda row, _: read(row)
+
+
+KINDS: Mapping[str, tuple[Statement, Callable[[Record, Texts], Any]]] = {
     "screenings": (_of_patients(screening), screening_of),
     "clearances": (_of_patients(clearance), clearance_of),
     "consents": (_of_patients(consent, every_consent()), kept_consent_of),
-    "permissions": (_of_patients(permission), permission_of),
-    "measures": (_of_patients(measure), measure_of),
+    "permissions": (_of_patients(permission), _without_texts(permission_of)),
+    "measures": (_of_patients(measure), _without_texts(measure_of)),
     "adverse_events": (_of_patients(adverse_event), adverse_event_of),
-    "diagnoses": (_of_patients(diagnosis), diagnosis_of),
+    "diagnoses": (_of_patients(diagnosis), _without_texts(diagnosis_of)),
 }
 """By the field of PatientExport: what finds its entries, and what reads one."""
 
 
-class ExportStore(Store):
+class ExportStore(TextStore):
     async def export(self, patient_id: UUID) -> PatientExport:
         found = await self.rows(EXPORTED, patient_id=patient_id)
         if not found:
@@ -90,10 +94,10 @@ class ExportStore(Store):
         ]
 
     async def _entries(
-        self, statement: Statement, whose: Mapping[UUID, UUID], read: Callable[[Record], Any]
+        self, statement: Statement, whose: Mapping[UUID, UUID], read: Callable[[Record, Texts], Any]
     ) -> dict[Any, list[Any]]:
         """By record. One statement for each kind, however many the records are."""
         found = defaultdict[Any, list[Any]](list)
         for row in await self.rows(statement, patient_ids=list(whose)):
-            found[whose[row["patient_id"]]].append(read(row))
+            found[whose[row["patient_id"]]].append(read(row, self.texts))
         return found

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params, rows
-from chassis.store import Store, settling
+from chassis.store import settling
 from chassis.tables import Instant
 from services.patients.domain.measures import (
     Content,
@@ -30,6 +30,7 @@ from services.patients.domain.measures import (
     VitalSigns,
 )
 from services.patients.store.persons import EACH_ID, PERSON
+from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.measures import measure, safety_flag
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
@@ -117,7 +118,7 @@ ACKNOWLEDGE_FLAG = settling(
 )
 
 
-class MeasureStore(Store):
+class MeasureStore(TextStore):
     def add_measure(self, new: Measure, flag: SafetyFlag | None) -> None:
         self.write_last(
             ADD_MEASURE,
@@ -166,12 +167,12 @@ class MeasureStore(Store):
 
     async def safety_flag_to_change(self, flag_id: UUID) -> SafetyFlag:
         if row := await self.row(FLAG_TO_CHANGE, safety_flag_id=flag_id):
-            return _flag_of(row)
+            return _flag_of(row, self.texts)
         raise SafetyFlagNotFound(safety_flag_id=to_wire("safetyflag", flag_id))
 
     async def open_safety_flags(self, site_id: UUID, after: UUID | None, limit: int) -> list[SafetyFlag]:
         found = await self.rows(OPEN_FLAGS, site_id=site_id, after=after or FIRST_ID, limit=limit)
-        return [_flag_of(row) for row in found]
+        return [_flag_of(row, self.texts) for row in found]
 
     def acknowledge_safety_flag(self, acknowledged: SafetyFlag) -> None:
         self.write_last(
@@ -179,7 +180,7 @@ class MeasureStore(Store):
             safety_flag_id=acknowledged.id,
             acknowledged_by=acknowledged.acknowledged_by,
             acknowledged_at=acknowledged.acknowledged_at,
-            note=acknowledged.note,
+            note=self.texts.seal(safety_flag.c.note, acknowledged.note, acknowledged.id),
         )
 
 
@@ -213,7 +214,7 @@ def _content(instrument: Instrument, kept: dict[str, Any]) -> Content:
     return Questionnaire(instrument, tuple(kept["item_scores"]))
 
 
-def _flag_of(row: Record) -> SafetyFlag:
+def _flag_of(row: Record, texts: Texts) -> SafetyFlag:
     return SafetyFlag(
         id=row["id"],
         kind=SafetyFlagKind(row["kind"]),
@@ -223,5 +224,5 @@ def _flag_of(row: Record) -> SafetyFlag:
         raised_at=row["raised_at"],
         acknowledged_by=row["acknowledged_by"],
         acknowledged_at=row["acknowledged_at"],
-        note=row["note"],
+        note=texts.open(safety_flag.c.note, row["note"], row["id"]),
     )

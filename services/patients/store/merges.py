@@ -29,12 +29,13 @@ from sqlalchemy import (
 
 from chassis.ids import ids_of_kind, read_id, to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import LOCK_IDS, Store, claiming, settling
+from chassis.store import LOCK_IDS, claiming, settling
 from services.patients.domain.merges import Merge, MergeNotFound, PatientNotMerged, ToMerge, Written
 from services.patients.domain.patients import PatientNotFound
 from services.patients.store.pairs import CARRIED_PAIRS, MERGED_PAIRS, PARTED_PAIRS
 from services.patients.store.persons import PERSON, PERSON_IDS, SURVIVOR
 from services.patients.store.seen import AT_ITS_SITES
+from services.patients.store.texts import TextStore
 from services.patients.tables.adverse_events import adverse_event
 from services.patients.tables.clearances import clearance, screening
 from services.patients.tables.consents import consent
@@ -155,7 +156,7 @@ _all_written = union_all(*(_written(kind, table) for kind, table in KINDS.items(
 WRITTEN = Statement(select(_all_written).order_by(_all_written.c.id).limit(param("limit")))
 
 
-class MergeStore(Store):
+class MergeStore(TextStore):
     claiming = CLAIM
     _survivors: Mapping[UUID, UUID] = MappingProxyType({})
     """Of the records that the request names, those that were merged."""
@@ -194,38 +195,42 @@ class MergeStore(Store):
     def add_merge(self, new: Merge, theirs: Collection[UUID], person_ids: Collection[UUID]) -> None:
         """`theirs` are the records that became part of the person, whose records are now `person_ids`."""
         values = {name: getattr(new, name) for name in patient_merge.c.keys() if name != "chain_id"}  # noqa: SIM118
+        values["reason"] = self.texts.seal(patient_merge.c.reason, new.reason, new.id)
         ids = {"their_ids": list(theirs), "person_ids": list(person_ids), "standing_id": new.survivor_id}
         self.write_last(ADD_MERGE, **values, **ids)
 
     def end_merge(self, ended: Merge, theirs: Collection[UUID]) -> None:
         """`theirs` are the records that are the person's no longer."""
-        self.write_last(
-            END_MERGE, merge_id=ended.id, their_ids=list(theirs), **{name: getattr(ended, name) for name in _unmerging}
-        )
+        values = {name: getattr(ended, name) for name in _unmerging}
+        values["unmerge_reason"] = self.texts.seal(patient_merge.c.unmerge_reason, ended.unmerge_reason or "", ended.id)
+        self.write_last(END_MERGE, merge_id=ended.id, their_ids=list(theirs), **values)
 
     async def standing_merges(self, merged_id: UUID) -> tuple[UUID, list[Merge]]:
         """Of the person whose record it is, and the record that stands for them."""
         found = await self.rows(STANDING, patient_id=merged_id)
         if not found:
             raise PatientNotMerged()
-        return found[0]["standing_id"], [_merge(row) for row in found]
+        return found[0]["standing_id"], [self._merge(row) for row in found]
 
     async def merge(self, id: UUID) -> Merge:
         if row := await self.row(MERGE, merge_id=id):
-            return _merge(row)
+            return self._merge(row)
         raise MergeNotFound(merge_id=to_wire("merge", id))
 
     async def merges(self, patient_id: UUID, before: UUID | None, limit: int) -> list[Merge]:
         """The latest first: ids are in the order of their making."""
         found = await self.rows(MERGES, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        for each in map(_merge, found):
-            self.saw(each.survivor_id, each.merged_id)
-        return [_merge(row) for row in found]
+        for row in found:
+            self.saw(row["survivor_id"], row["merged_id"])
+        return [self._merge(row) for row in found]
 
     async def written_while(self, merge: Merge, after: UUID | None, limit: int) -> list[Written]:
         asked = {"after": after or merge.id, "until": merge.unmerge_id or LAST_ID, "limit": limit}
         return [Written(**row) for row in await self.rows(WRITTEN, patient_id=merge.survivor_id, **asked)]
 
-
-def _merge(row: Record) -> Merge:
-    return Merge(**{name: row[name] for name in patient_merge.c.keys() if name != "chain_id"})  # noqa: SIM118
+    def _merge(self, row: Record) -> Merge:
+        values = {name: row[name] for name in patient_merge.c.keys() if name != "chain_id"}  # noqa: SIM118
+        for column in (patient_merge.c.reason, patient_merge.c.unmerge_reason):
+            if row[column.name] is not None:
+                values[column.name] = self.texts.open(column, row[column.name], row["id"])
+        return Merge(**values)

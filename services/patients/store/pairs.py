@@ -60,7 +60,7 @@ MERGED_PAIRS = (
 )
 """Of records that are one person's now."""
 _other = case((any_(_theirs) == _FIRST, _SECOND), else_=_FIRST)
-_told = ("score", "evidence", "state", "scored_at", "dismiss_reason", "dismissed_by", "dismissed_at")
+_told = ("score", "evidence", "state", "scored_at", "dismiss_reason", "dismissed_by", "dismissed_at", "dismissal_id")
 _low, _high = func.least(_other, _survivor).label("low"), func.greatest(_other, _survivor).label("high")
 _carried = (
     select(CHAIN, _low, _high, *(duplicate_pair.c[name] for name in _told))

@@ -9,13 +9,14 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import Store, settling
+from chassis.store import settling
 from services.patients.domain.changes import NewChange
 from services.patients.domain.merges import PatientMerged
 from services.patients.domain.patient_sites import PatientSite, PatientSiteInUse, PatientSiteNotFound
 from services.patients.domain.patients import PatientNotFound
 from services.patients.store.changes import NEW_CHANGES, change_columns
 from services.patients.store.persons import PERSON
+from services.patients.store.texts import TextStore
 from services.patients.tables.records import patient, patient_site, site
 
 _merged = patient.alias("merged_record")
@@ -70,7 +71,7 @@ REMOVE_PATIENT_SITE = Statement(
 NOTE_REMOVAL = settling(_next_version, NEW_CHANGES)
 
 
-class PatientSiteStore(Store):
+class PatientSiteStore(TextStore):
     async def patient_site(self, patient_id: UUID, site_id: UUID) -> PatientSite:
         """Nobody else changes the record until the transaction ends. One that was merged meanwhile is refused."""
         row = await self.row(PATIENT_SITE, patient_id=patient_id, site_id=site_id)
@@ -89,7 +90,7 @@ class PatientSiteStore(Store):
             site_id=change.site_id,
             version=change.version,
             updated_at=self.call.now,
-            **change_columns([change]),
+            **change_columns([change], self.texts),
         )
 
     async def remove_patient_site(self, change: NewChange) -> None:
@@ -105,5 +106,5 @@ class PatientSiteStore(Store):
             patient_id=change.patient_id,
             version=change.version,
             updated_at=self.call.now,
-            **change_columns([change]),
+            **change_columns([change], self.texts),
         )

@@ -33,7 +33,7 @@ from sqlalchemy.sql.selectable import CTE
 from chassis.errors import NotYetKnown
 from chassis.ids import read_id, to_wire
 from chassis.sql import Statement, TypeArgument, param, params, rows
-from chassis.store import NotedRead, Store, settling
+from chassis.store import NotedRead, settling
 from chassis.tables import Instant
 from services.patients.domain.changes import NewChange, registration
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse
@@ -57,6 +57,7 @@ from services.patients.store.pairs import NEW_PAIRS, forgotten_pairs, pair_colum
 from services.patients.store.persons import SURVIVOR, merged_ids
 from services.patients.store.search import new_spellings
 from services.patients.store.seen import AT_ITS_SITES, AT_ITS_SITES_OR_BEHIND_GLASS
+from services.patients.store.texts import TextStore
 from services.patients.tables.duplicates import match_key
 from services.patients.tables.records import (
     contact_point,
@@ -258,7 +259,7 @@ FORGET_BELONGINGS = Statement(
 )
 
 
-class RecordStore(Store):
+class RecordStore(TextStore):
     async def keep_site(self, site_id: UUID, time_zone: str, state: str) -> None:
         await self.rows(KEEP_SITE, id=site_id, time_zone=time_zone, state=state)
 
@@ -292,7 +293,7 @@ class RecordStore(Store):
             **{name: [values[name] for values in told] for name in _told},
             **_belongings_of(patients),
             **pair_columns(pairs, self.call.now),
-            **change_columns([registration(each) for each in patients]),
+            **change_columns([registration(each) for each in patients], self.texts),
         )
 
     async def patient(self, patient_id: UUID) -> Patient:
@@ -338,7 +339,7 @@ class RecordStore(Store):
             **_told_of(changed.person),
             **_belongings_of([changed]),
             **pair_columns(pairs or (), self.call.now),
-            **change_columns([change]),
+            **change_columns([change], self.texts),
         )
 
 

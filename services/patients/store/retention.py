@@ -10,12 +10,13 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import Store, settling
+from chassis.store import settling
 from chassis.tables import Instant
 from services.patients.domain.patients import Patient, PatientNotFound
 from services.patients.domain.retention import Restriction, Retention, RetentionPolicy
 from services.patients.store.persons import PERSON, SURVIVOR, ids_with, merged_ids
 from services.patients.store.records import NEW_NAMES, name_columns
+from services.patients.store.texts import TextStore
 from services.patients.tables.break_glass import glass_review
 from services.patients.tables.clearances import clearance, screening
 from services.patients.tables.consents import consent
@@ -107,7 +108,7 @@ IS_RESTRICTED = Statement(select(patient.c.restricted).where(patient.c.chain_id 
 ANONYMISE = Statement(select(func.anonymise_patient(PATIENT, param("at", Instant))).where(CHAIN.is_not(None)))
 
 
-class RetentionStore(Store):
+class RetentionStore(TextStore):
     async def retention_policy(self) -> RetentionPolicy:
         row = await self.row(POLICY)
         return RetentionPolicy(**row) if row else RetentionPolicy()
@@ -134,10 +135,10 @@ class RetentionStore(Store):
 
     def restrict(self, decided: Restriction) -> None:
         """Nobody finds the patient any more: no search looks at names that are not there."""
-        self.write_last(RESTRICT, **_decision_of(decided))
+        self.write_last(RESTRICT, **self._decision(decided))
 
     def lift(self, decided: Restriction, patient: Patient) -> None:
-        self.write_last(LIFT, **_decision_of(decided), **name_columns([patient]))
+        self.write_last(LIFT, **self._decision(decided), **name_columns([patient]))
 
     async def is_restricted(self, patient_id: UUID) -> bool:
         row = await self.row(IS_RESTRICTED, patient_id=patient_id)
@@ -147,16 +148,15 @@ class RetentionStore(Store):
         """What the database erases of the patient, in every table."""
         await self.rows(ANONYMISE, patient_id=patient_id, at=self.call.now)
 
-
-def _decision_of(decided: Restriction) -> dict[str, Any]:
-    return {
-        "id": decided.id,
-        "patient_id": decided.patient_id,
-        "restricted": decided.restricted,
-        "reason": decided.reason,
-        "decided_by": decided.decided_by,
-        "decided_at": decided.decided_at,
-    }
+    def _decision(self, decided: Restriction) -> dict[str, Any]:
+        return {
+            "id": decided.id,
+            "patient_id": decided.patient_id,
+            "restricted": decided.restricted,
+            "reason": self.texts.seal(restriction.c.reason, decided.reason, decided.id),
+            "decided_by": decided.decided_by,
+            "decided_at": decided.decided_at,
+        }
 
 
 def _retention_of(row: Record) -> Retention:

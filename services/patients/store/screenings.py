@@ -11,13 +11,14 @@ from sqlalchemy import Uuid, exists, insert, literal, select, true
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import Store, settling
-from services.patients.domain.eligibility import Chosen, Value
+from chassis.store import settling
+from services.patients.domain.eligibility import Answers, Chosen, Value
 from services.patients.domain.patients import PatientNotFound
 from services.patients.domain.questionnaires import Outcome, QuestionnaireVersionNotFound, content_of
 from services.patients.domain.screenings import Asked, Screening, ScreeningNotFound
 from services.patients.store.persons import PERSON, SURVIVOR
 from services.patients.store.questionnaires import current
+from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.clearances import screening
 from services.patients.tables.questionnaires import questionnaire, questionnaire_version
 from services.patients.tables.records import patient, patient_site, site
@@ -65,7 +66,7 @@ ASKED = Statement(
 )
 
 
-class ScreeningStore(Store):
+class ScreeningStore(TextStore):
     async def asked(self, patient_id: UUID, protocol_id: UUID, site_id: UUID, version_id: UUID) -> Asked:
         """All that a screening rests on, at once."""
         ids = {"patient_id": patient_id, "protocol_id": protocol_id, "site_id": site_id, "version_id": version_id}
@@ -89,13 +90,16 @@ class ScreeningStore(Store):
         )
 
     def add_screening(self, new: Screening) -> None:
+        told = [[code, "" if isinstance(value, str) else _to_json(value)] for code, value in new.answers]
+        written = [value for _, value in new.answers if isinstance(value, str)]
         self.write_last(
             ADD_SCREENING,
             id=new.id,
             patient_id=new.patient_id,
             protocol_id=new.protocol_id,
             site_id=new.site_id,
-            answers=json.dumps([[code, _to_json(value)] for code, value in new.answers]),
+            answers=self.texts.seal_json(screening.c.answers, told, new.id),
+            answer_texts=self.texts.seal_json(screening.c.answer_texts, written, new.id),
             recorded_by=new.recorded_by,
             recorded_at=new.recorded_at,
             questionnaire_version_id=new.questionnaire_version_id,
@@ -105,21 +109,21 @@ class ScreeningStore(Store):
 
     async def screening(self, screening_id: UUID) -> Screening:
         if row := await self.row(SCREENING, screening_id=screening_id):
-            return screening_of(row)
+            return screening_of(row, self.texts)
         raise ScreeningNotFound(screening_id=to_wire("screening", screening_id))
 
     async def screenings(self, patient_id: UUID, before: UUID | None, limit: int) -> list[Screening]:
         found = await self.rows(SCREENINGS, patient_id=patient_id, before=before or LAST_ID, limit=limit)
-        return [screening_of(row) for row in found]
+        return [screening_of(row, self.texts) for row in found]
 
 
-def screening_of(row: Record) -> Screening:
+def screening_of(row: Record, texts: Texts) -> Screening:
     return Screening(
         id=row["id"],
         patient_id=row["patient_id"],
         protocol_id=row["protocol_id"],
         site_id=row["site_id"],
-        answers=tuple((code, _from_json(value)) for code, value in json.loads(row["answers"])),
+        answers=_answers(row, texts),
         recorded_by=row["recorded_by"],
         recorded_at=row["recorded_at"],
         questionnaire_version_id=row["questionnaire_version_id"],
@@ -128,7 +132,14 @@ def screening_of(row: Record) -> Screening:
     )
 
 
-def _to_json(value: Value) -> bool | int | str | dict[str, str]:
+def _answers(row: Record, texts: Texts) -> Answers:
+    """Texts are put where they were given; those that were erased stay empty."""
+    told = texts.open_json(screening.c.answers, row["answers"], row["id"]) or ()
+    written = iter(texts.open_json(screening.c.answer_texts, row["answer_texts"], row["id"]) or ())
+    return tuple((code, next(written, "") if isinstance(value, str) else _from_json(value)) for code, value in told)
+
+
+def _to_json(value: Value) -> Any:
     """JSON's own types as they are; the others name themselves."""
     if isinstance(value, Chosen):
         return {"option": value.code}

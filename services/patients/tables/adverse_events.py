@@ -5,7 +5,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.tables import Instant
 from services.patients.domain.adverse_events import Outcome
-from services.patients.tables.base import id_, one_of, record_table, seen_at_its_site
+from services.patients.tables.base import id_, one_of, record_table, sealed, seen_at_its_site
 
 OPEN = "(resolved_at IS NULL OR (allowed_at IS NULL AND outcome <> 'FATAL'))"
 
@@ -18,7 +18,7 @@ adverse_event = record_table(
     id_("visit_id", nullable=True),
     Column("code", Text, nullable=False),
     Column("occurred_at", Instant, nullable=False),
-    Column("description", Text, nullable=False),
+    *sealed("description"),
     Column("grades", JSONB, nullable=False),
     Column("version", Integer, nullable=False),
     Column("resolved_by", Text),

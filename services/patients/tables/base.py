@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table, Uuid
+from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Table, Text, Uuid
 from sqlalchemy.schema import SchemaItem
 
 from chassis.tables import chain_table, service_metadata
@@ -46,6 +46,7 @@ GLASS_IDS = _FUNCTION.format(name="glass_ids()", ids=f"ids_of_persons(ARRAY({GLA
 
 metadata = service_metadata(own_ids="(SELECT own_ids())::uuid[]")
 metadata.info["ddl"] = [PERSONS, OWN_IDS, GLASS_IDS]
+metadata.tables["idempotency"].c.response.info["sealed_by"] = ("actor", "method", "request_id")
 
 RECORD_OWN = """'*' = current_setting('app.sites', true)
 OR (SELECT true FROM patient_site AS seen
@@ -75,6 +76,25 @@ OF_ONE_KNOWN = OF_ONE_SHOWN.replace("SELECT true", "SELECT anonymised_at IS NULL
 
 def id_(name: str = "id", *, key: bool = False, nullable: bool = False) -> Column[UUID]:
     return Column(name, Uuid, primary_key=key, nullable=nullable)
+
+
+SEALED = "s1"
+"""How a sealed text begins. After a dot each, the id of its key, and nonce and ciphertext in base64, follow."""
+ERASED = "-"
+"""What is left of a sealed text that is erased where a rule wants one to be there. Sealed, it would not be this."""
+_SEALED_OR_NONE = "{name} = '' OR {name} = '" + ERASED + "' OR {name} ~ '^" + SEALED + "[.].+[.][A-Za-z0-9_-]+$'"
+
+
+def sealed(
+    name: str, *, by: tuple[str, ...] = ("id",), nullable: bool = False, later: bool = False
+) -> tuple[Column[str], CheckConstraint]:
+    """A column that holds what somebody wrote about a patient: sealed by the store under the chain's key, bound to the
+    column and to the row, which the columns `by` tell. The database takes no clear text. `later`: rows are older."""
+    default = "" if later else None
+    return (
+        Column(name, Text, nullable=nullable, server_default=default, info={"sealed_by": by}),
+        CheckConstraint(_SEALED_OR_NONE.format(name=name), name=f"{name}_sealed"),
+    )
 
 
 def record_table(name: str, *items: SchemaItem, append_only: bool = False) -> Table:

@@ -4,7 +4,7 @@ from sqlalchemy import CheckConstraint, Column, ForeignKeyConstraint, Text
 
 from chassis.tables import Instant, chain_table
 from services.patients.domain.break_glass import Finding
-from services.patients.tables.base import id_, metadata, one_of
+from services.patients.tables.base import id_, metadata, one_of, sealed
 
 glass_review = chain_table(
     "glass_review",
@@ -12,7 +12,7 @@ glass_review = chain_table(
     id_("glass_break_id", key=True),
     Column("broken_by", Text, nullable=False),
     Column("finding", Text, nullable=False),
-    Column("note", Text, nullable=False),
+    *sealed("note", by=("glass_break_id",)),
     Column("reviewed_by", Text, nullable=False),
     Column("reviewed_at", Instant, nullable=False),
     ForeignKeyConstraint(

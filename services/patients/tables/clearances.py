@@ -12,14 +12,13 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.tables import Instant
 from services.patients.domain.questionnaires import Outcome
-from services.patients.tables.base import belongs_to, id_, one_of, record_table, seen_at_its_site
+from services.patients.tables.base import belongs_to, id_, one_of, record_table, sealed, seen_at_its_site
 
-# Defaults are for rows older than their columns.
-EMPTY_LIST, EMPTY_TEXT = text("'{}'"), text("''")
+# Of rows older than their columns.
+EMPTY_LIST = text("'{}'")
 
 screening = record_table(
     "screening",
@@ -27,12 +26,13 @@ screening = record_table(
     id_("patient_id"),
     id_("protocol_id"),
     id_("site_id"),
-    Column("answers", JSONB, nullable=False),
+    *sealed("answers"),  # JSON. Free text is not in it, but in a column of its own, so that it is erased by itself.
     Column("recorded_by", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False),
     id_("questionnaire_version_id", nullable=True),  # Null of answers older than questionnaires.
     Column("outcome", Text, nullable=False, server_default=Outcome.NEEDS_REVIEW),
     Column("reason_codes", ARRAY(Text), nullable=False, server_default=EMPTY_LIST),
+    *sealed("answer_texts", later=True),  # JSON: the texts among the answers, in their order.
     seen_at_its_site(),
     belongs_to("questionnaire_version", "questionnaire_version_id"),
     one_of("outcome", Outcome),
@@ -63,9 +63,9 @@ clearance = record_table(
     Column("revoked_at", Instant),
     Column("band_codes", ARRAY(Text), nullable=False, server_default=EMPTY_LIST),
     Column("session_minutes_max", Integer, nullable=False, server_default="0"),
-    Column("conditions", JSONB, nullable=False, server_default=text("'[]'")),
-    Column("override_reason", Text, nullable=False, server_default=EMPTY_TEXT),
-    Column("revoke_reason", Text, nullable=False, server_default=EMPTY_TEXT),
+    *sealed("conditions", later=True),  # JSON.
+    *sealed("override_reason", later=True),
+    *sealed("revoke_reason", later=True),
     seen_at_its_site(),
     ForeignKeyConstraint(
         ["chain_id", "patient_id", "screening_id"],

@@ -15,7 +15,7 @@ from sqlalchemy import (
 from chassis.tables import Instant, chain_table
 from services.patients.domain.consents import Method, Relationship
 from services.patients.domain.documents import TextFormat
-from services.patients.tables.base import belongs_to, id_, metadata, one_of, record_table, seen_at_its_site
+from services.patients.tables.base import belongs_to, id_, metadata, one_of, record_table, sealed, seen_at_its_site
 
 consent_document = chain_table(
     "consent_document",
@@ -74,10 +74,10 @@ consent = record_table(
     id_("version_id"),
     Column("sequence", Integer, nullable=False),
     Column("language", Text, nullable=False),
-    Column("signer_name", Text, nullable=False),
+    *sealed("signer_name"),
     Column("relationship", Text, nullable=False),
     Column("method", Text, nullable=False),
-    Column("witness_name", Text, nullable=False),
+    *sealed("witness_name"),
     Column("signed_at", Instant, nullable=False),
     Column("recorded_by", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False),
@@ -105,7 +105,7 @@ consent_withdrawal = record_table(
     id_("consent_id", key=True),
     id_("patient_id"),
     id_("site_id"),
-    Column("reason", Text, nullable=False),
+    *sealed("reason", by=("consent_id",)),
     Column("withdrawn_by", Text, nullable=False),
     Column("withdrawn_at", Instant, nullable=False),
     seen_at_its_site(),

@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, Column, Index, Integer, Text
 
 from chassis.tables import Instant, chain_table
 from services.patients.domain.duplicates import PairState
-from services.patients.tables.base import belongs_to, id_, metadata, one_of
+from services.patients.tables.base import belongs_to, id_, metadata, one_of, sealed
 
 # What two records of one person share and no other index knows: family name with year of birth, and identifiers whoever
 # gave them out. Compared by equality, which row-level security lets reach the index. Of each record its own, merged or
@@ -31,15 +31,16 @@ duplicate_pair = chain_table(
     Column("evidence", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("scored_at", Instant, nullable=False),
-    Column("dismiss_reason", Text),
+    *sealed("dismiss_reason", by=("dismissal_id",), nullable=True),
     Column("dismissed_by", Text),
     Column("dismissed_at", Instant),
+    id_("dismissal_id", nullable=True),  # Goes where the dismissal goes: to the pair of a surviving record, too.
     belongs_to("patient", "first_id"),
     belongs_to("patient", "second_id"),
     CheckConstraint("first_id < second_id", name="two"),
     CheckConstraint("score BETWEEN 0 AND 10000", name="score"),
     CheckConstraint(
-        "num_nonnulls(dismiss_reason, dismissed_by, dismissed_at) IN (0, 3) "
+        "num_nonnulls(dismiss_reason, dismissed_by, dismissed_at, dismissal_id) IN (0, 4) "
         "AND CASE state WHEN 'OPEN' THEN dismissed_at IS NULL WHEN 'DISMISSED' THEN dismissed_at IS NOT NULL "
         "ELSE true END",
         name="dismissed",

@@ -5,7 +5,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.tables import Instant
 from services.patients.domain.measures import Instrument, SafetyFlagKind
-from services.patients.tables.base import id_, one_of, record_table, seen_at_its_site
+from services.patients.tables.base import id_, one_of, record_table, sealed, seen_at_its_site
 
 measure = record_table(
     "measure",
@@ -42,7 +42,7 @@ safety_flag = record_table(
     Column("raised_at", Instant, nullable=False),
     Column("acknowledged_by", Text),
     Column("acknowledged_at", Instant),
-    Column("note", Text, nullable=False),
+    *sealed("note"),
     seen_at_its_site(),
     ForeignKeyConstraint(
         ["chain_id", "patient_id", "measure_id"], ["measure.chain_id", "measure.patient_id", "measure.id"]

@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, Column, Index, Integer, Text, UniqueConstraint, text
 
 from chassis.tables import Instant, chain_table
-from services.patients.tables.base import belongs_to, id_, metadata
+from services.patients.tables.base import belongs_to, id_, metadata, sealed
 
 # The history: `survivor_id` is the record that was named, which may be merged itself later. Which record stands for a
 # merged one now is told by `patient.survivor_id`. `version` counts the merges and unmerges of the merged record.
@@ -14,11 +14,11 @@ patient_merge = chain_table(
     id_("survivor_id"),
     id_("merged_id"),
     Column("version", Integer, nullable=False),
-    Column("reason", Text, nullable=False),
+    *sealed("reason"),
     Column("merged_by", Text, nullable=False),
     Column("merged_at", Instant, nullable=False),
     id_("unmerge_id", nullable=True),  # In the order of ids: what was written while the merge stood lies between.
-    Column("unmerge_reason", Text),
+    *sealed("unmerge_reason", nullable=True),
     Column("unmerged_by", Text),
     Column("unmerged_at", Instant),
     belongs_to("patient", "survivor_id"),

@@ -25,7 +25,7 @@ from services.patients.domain.contacts import ContactSystem, ContactUse
 from services.patients.domain.patients import Gender, GenderIdentity
 from services.patients.domain.related_persons import RelatedPersonRole
 from services.patients.domain.self_pay import SelfPayBasis
-from services.patients.tables.base import NOT_RESTRICTED, belongs_to, id_, metadata, one_of
+from services.patients.tables.base import NOT_RESTRICTED, belongs_to, id_, metadata, one_of, sealed
 
 # What scheduling told of a site. `state` is empty while it was told by an event from before there was a column for it.
 site = chain_table(
@@ -102,7 +102,7 @@ break_glass = chain_table(
     id_("patient_id"),
     id_("site_id"),
     Column("actor", Text, nullable=False),
-    Column("reason", Text, nullable=False),
+    *sealed("reason"),
     Column("started_at", Instant, nullable=False),
     Column("expire_at", Instant, nullable=False),
     belongs_to("patient", "patient_id"),

@@ -6,7 +6,7 @@ from sqlalchemy import CheckConstraint, Column, Integer, Table, Text
 
 from chassis.tables import Instant, chain_table
 from services.patients.tables.adverse_events import adverse_event
-from services.patients.tables.base import belongs_to, id_, metadata
+from services.patients.tables.base import belongs_to, id_, metadata, sealed
 from services.patients.tables.changes import patient_change
 from services.patients.tables.clearances import clearance, screening
 from services.patients.tables.consents import consent, consent_withdrawal
@@ -36,27 +36,21 @@ restriction = chain_table(
     metadata,
     id_("id", key=True),
     id_("patient_id"),
-    Column("reason", Text, nullable=False),
+    *sealed("reason"),
     Column("decided_by", Text, nullable=False),
     Column("decided_at", Instant, nullable=False),
     belongs_to("patient", "patient_id"),
     append_only=True,
 )
 
-_TEXTLESS_ANSWERS = """(SELECT coalesce(jsonb_agg(CASE jsonb_typeof(answer->1) WHEN 'string'
-    THEN jsonb_build_array(answer->0, '') ELSE answer END ORDER BY place), '[]')
-    FROM jsonb_array_elements(answers) WITH ORDINALITY AS each (answer, place))"""
-_VALUELESS_CHANGES = """(SELECT coalesce(jsonb_agg(jsonb_build_array(change->0, NULL, NULL) ORDER BY place), '[]')
-    FROM jsonb_array_elements(changes) WITH ORDINALITY AS each (change, place))"""
-
 FORGOTTEN: tuple[Table, ...] = (patient_name, match_key, patient_identifier, contact_point, related_person)
 """Tables whose rows of a patient are deleted when the patient is forgotten."""
 SCRUBBED: dict[Table, dict[str, str]] = {
-    screening: {"answers": _TEXTLESS_ANSWERS},
-    patient_change: {"reason": "''", "changes": _VALUELESS_CHANGES},
+    screening: {"answer_texts": "''"},
+    patient_change: {"reason": "''", "changes": "''"},
     break_glass: {"reason": "''"},
     restriction: {"reason": "''"},
-    clearance: {"conditions": "'[]'", "override_reason": "''", "revoke_reason": "''"},
+    clearance: {"conditions": "''", "override_reason": "''", "revoke_reason": "''"},
     consent: {"signer_name": "'-'", "witness_name": "'-'"},
     consent_withdrawal: {"reason": "''"},
     safety_flag: {"note": "CASE WHEN note = '' THEN '' ELSE '-' END"},
@@ -65,7 +59,7 @@ SCRUBBED: dict[Table, dict[str, str]] = {
 """Columns of a patient's rows that hold what somebody wrote, and what is left of them (SQL)."""
 KEPT: dict[str, frozenset[str]] = {
     "patient": frozenset({"mrn", "language", "time_zone", "gender", "self_pay_basis", "self_pay_recorded_by"}),
-    "screening": frozenset({"recorded_by", "outcome", "reason_codes"}),
+    "screening": frozenset({"answers", "recorded_by", "outcome", "reason_codes"}),
     "clearance": frozenset({"route_codes", "band_codes", "granted_by", "revoked_by"}),
     "consent": frozenset({"language", "relationship", "method", "recorded_by"}),
     "consent_withdrawal": frozenset({"withdrawn_by"}),
@@ -74,11 +68,11 @@ KEPT: dict[str, frozenset[str]] = {
     "safety_flag": frozenset({"kind", "acknowledged_by"}),
     "adverse_event": frozenset({"code", "grades", "resolved_by", "outcome", "allowed_by"}),
     "diagnosis": frozenset({"code", "rank", "recorded_by", "retracted_by"}),
-    "patient_change": frozenset({"actor", "method", "cause"}),
+    "patient_change": frozenset({"actor", "method", "cause", "fields"}),
     "break_glass": frozenset({"actor"}),
     "restriction": frozenset({"decided_by"}),
 }
-"""Texts that stay: codes, and ids of staff. The record number is one that tells nothing."""
+"""Texts that stay: codes, ids of staff, and answers that are no texts. The record number is one that tells nothing."""
 
 _OF_PATIENT = "WHERE part.chain_id = chain AND part.patient_id = patient;"
 _FORGET = "DELETE FROM {table} AS part " + _OF_PATIENT  # noqa: S608  # Of tables of ours.
