@@ -3,11 +3,12 @@
 import base64
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from asyncpg import Record
 from sqlalchemy import Column
 
 from chassis.keyring import KeyRing
@@ -33,7 +34,7 @@ def texts_of(chain_id: UUID) -> Texts:
     return Texts(KeyRing.of_environment(RECORD_KEYS), chain_id)
 
 
-def opened(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
+def opened(table: str, row: Record) -> dict[str, Any]:
     """The row with the texts that it holds sealed."""
     texts, found = texts_of(row["chain_id"]), dict(row)
     for column in metadata.tables[table].c:
