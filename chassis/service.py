@@ -69,6 +69,8 @@ class Service:
     settings_type: type[Settings] = Settings
     short_lived: Sequence[Table] = ()
     """Its own tables whose old rows are deleted."""
+    commands: Mapping[str, Callable[["Service"], None]] = field(default_factory=dict)
+    """Beside `serve` and `migrate`, by the word that they are called by."""
 
     @property
     def stream(self) -> str:
@@ -76,7 +78,7 @@ class Service:
 
 
 def main(service: Service) -> None:
-    commands = {"serve": serve, "migrate": migrate_service}
+    commands = {"serve": serve, "migrate": migrate_service, **service.commands}
     if len(sys.argv) != 2 or sys.argv[1] not in commands:
         sys.exit(f"usage: python -m services.{service.name} {' | '.join(commands)}")
     try:

@@ -1,7 +1,8 @@
-"""Wiring: `python -m services.patients serve | migrate`."""
+"""Wiring: `python -m services.patients serve | migrate | keys | reseal`."""
 
 from chassis.service import Service, main
 from services.patients import consumers
+from services.patients.resealing import count_keys, reseal
 from services.patients.rpc import servicers
 from services.patients.settings import PatientsSettings
 from services.patients.store import PatientsStore
@@ -12,6 +13,7 @@ SERVICE = Service(
     servicers=servicers,
     reads=consumers.READS,
     settings_type=PatientsSettings,
+    commands={"keys": count_keys, "reseal": reseal},
 )
 
 if __name__ == "__main__":

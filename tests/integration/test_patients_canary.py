@@ -7,6 +7,7 @@ searched.
 
 import io
 import logging
+import re
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -36,7 +37,9 @@ from deploy.local.nats import nats as nats_program
 from deploy.local.nats import nats_url
 from deploy.local.process import free_port, start
 from services.patients.store import PatientsStore
+from services.patients.tables import metadata
 from tests.contract.found import rpcs
+from tests.integration.test_patients_duplicates import Duplicates
 from tests.support.canaries import MARK, Canaries, marked, spoilt
 from tests.support.patients import Desk
 from tests.support.patients_access import Retention
@@ -44,7 +47,8 @@ from tests.support.patients_consents import ConsentDesk, desk, text
 from tests.support.patients_merges import Merges
 from tests.support.patients_parts import call_measures, phq_9, record_measure, report
 from tests.support.patients_questionnaires import content, question
-from tests.support.record_keys import opened
+from tests.support.patients_record import Records
+from tests.support.record_keys import opened, sealed_columns
 
 __all__ = ["desk"]
 
@@ -61,6 +65,24 @@ ANSWERED = {
     "ListGlassBreaks", "ReviewGlassBreak",
 }  # fmt: skip
 """At least these must come through."""
+
+
+IN_CLEAR: dict[str, set[str]] = {
+    "patient": {"mrn", "given_names", "family_name", "prefix", "preferred_name", "former_names"},
+    "patient_identifier": {"system", "value"},
+    "patient_name": {"word", "line"},
+    "name_spelling": {"word", "spelling"},
+    "match_key": {"key"},
+    "contact_point": {"value"},
+    "related_person": {"name", "relationship", "phone", "email", "address"},
+    "adverse_event": {"code"},
+    "questionnaire": {"code", "display_name"},
+    "consent_document": {"display_name"},
+    "consent_text": {"content"},
+}
+"""Columns in which a text that somebody chose may stand for whoever has a copy of the database: names and contacts,
+which are searched, codes, and texts of the chain's own. See docs/adr/0029."""
+NUMBERED = re.compile(rf"Zq{MARK} of \d+", re.IGNORECASE)
 
 
 @dataclass
@@ -257,6 +279,50 @@ async def found_in_tables(desk: Desk, *tables: str) -> list[str]:
     return found
 
 
+async def of_twins(desk: Desk) -> None:
+    """What is written about two who are alike, and not forgotten afterwards."""
+    one, other = [await desk.create(given_names=[f"Zg{MARK}"], family_name=f"Zh{MARK}") for _ in range(2)]
+    await Merges(desk).merge(one, other, reason=f"{MARK} is one")
+    await Merges(desk).unmerge(other.id, reason=f"{MARK} is two")
+    await Duplicates(desk).dismiss(one.id, other.id, reason=f"{MARK} has a sister")
+    await Retention(desk).restrict(one.id, reason=f"{MARK} asked for it")
+    await Records(desk).add_site(one.id, reason=f"{MARK} moves")
+
+
+async def columns_with_canaries(desk: Desk) -> tuple[dict[str, set[str]], set[tuple[str, str]]]:
+    """In clear, by table; and sealed."""
+    clear, sealed = dict[str, set[str]](), set[tuple[str, str]]()
+    for table in metadata.sorted_tables:
+        for row in await desk.service.admin.fetch(f"SELECT * FROM {table.name}"):
+            if shown := {name for name, value in row.items() if _marked_value(value)}:
+                clear[table.name] = clear.get(table.name, set()) | shown
+            told = {name for name, value in opened(table.name, row).items() if _marked_value(value)}
+            sealed |= {(table.name, name) for name in told - shown}
+    return clear, sealed
+
+
+async def told_in_sealed_columns(desk: Desk) -> set[str]:
+    """The numbered canaries, each of which stands in one field of one request. The history and remembered answers are
+    left out: what they tell of names may have stood in clear, in rows that are gone and not yet written over."""
+    found = set[str]()
+    for column in sealed_columns():
+        table = column.table.name
+        if (table, column.name) not in {("patient_change", "changes"), ("idempotency", "response")}:
+            for row in await desk.service.admin.fetch(f"SELECT * FROM {table}"):
+                found |= set(NUMBERED.findall(str(opened(table, row)[column.name])))
+    return found
+
+
+async def raw_bytes(desk: Desk) -> bytes:
+    """The files of all tables and indexes, as a copy of the disk has them."""
+    await desk.service.admin.execute("CHECKPOINT")
+    files = await desk.service.admin.fetch(
+        "SELECT pg_read_binary_file(pg_relation_filepath(oid)) AS file FROM pg_class "
+        "WHERE relkind IN ('r', 't', 'i') AND relnamespace <> 'pg_catalog'::regnamespace AND relfilenode > 0"
+    )
+    return b"".join(row["file"] for row in files)
+
+
 async def tables_with_canaries(desk: Desk, *tables: str) -> set[str]:
     return {line.partition(":")[0] for line in await found_in_tables(desk, *tables)}
 
@@ -303,7 +369,7 @@ async def test_nothing_that_a_request_holds_is_found_where_it_does_not_belong(
     assert await found_in_tables(desk, "outbox", "dead_letter", "audit", "audit_subject", "inbox") == []
 
 
-async def test_the_canaries_are_where_they_belong(caller: Caller) -> None:
+async def test_the_canaries_are_where_they_belong_and_in_clear_only_where_that_is_decided(caller: Caller) -> None:
     """Else the test above would find nothing for want of any."""
     await ask_everything(caller)
     asked = "patient", "patient_identifier", "contact_point"
@@ -311,6 +377,16 @@ async def test_the_canaries_are_where_they_belong(caller: Caller) -> None:
     await ask_sensibly(caller)
     written = "screening", "clearance", "safety_flag", "adverse_event", "consent", "consent_withdrawal", "patient_merge"
     assert await tables_with_canaries(caller.desk, *written) == set(written)
+    await of_twins(caller.desk)
+    clear, sealed = await columns_with_canaries(caller.desk)
+    assert {(table, each) for table, names in clear.items() for each in names - IN_CLEAR.get(table, set())} == set()
+    assert sealed == {(each.table.name, each.name) for each in sealed_columns()} - {("screening", "answers")}
+    answers = await caller.desk.service.admin.fetch("SELECT answers FROM screening")  # All that are no texts.
+    assert {row["answers"][:5] for row in answers} == {"s1.1."}
+    written, raw = await told_in_sealed_columns(caller.desk), await raw_bytes(caller.desk)
+    assert len(written) > 5
+    assert f"Zq{MARK}".encode() in raw  # A name.
+    assert [text for text in written if text.encode() in raw] == []
 
 
 async def test_nothing_is_left_of_a_patient_who_is_forgotten(caller: Caller) -> None:

@@ -1,0 +1,262 @@
+"""What somebody wrote about a patient stands in the database sealed, and opens only where it was written."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from grpc import StatusCode
+from structlog.testing import capture_logs
+
+from atoll.patients.v1.clearance_service_pb2 import GetClearanceRequest
+from chassis.db import Database
+from chassis.ids import from_wire, new_id
+from chassis.pool import open_pool
+from deploy.local.process import ROOT
+from services.patients import resealing
+from services.patients.resealing import chains_of, count_by_key, reseal_all
+from services.patients.settings import ResealSettings
+from services.patients.store.resealing import Batch, ResealStore
+from tests.integration.test_patients_screenings import get_screening
+from tests.support.patients import Desk, desk
+from tests.support.patients_parts import call_adverse_events, report
+from tests.support.patients_record import Records
+from tests.support.record_keys import RECORD_KEYS, write_keys
+from tests.support.service import Refusal, refusal
+
+__all__ = ["desk"]
+
+
+@pytest.fixture
+def keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Of this test alone."""
+    path = tmp_path / "record-keys.json"
+    write_keys(path, "1")
+    monkeypatch.setenv(RECORD_KEYS, str(path))
+    return path
+
+
+def settings(desk: Desk, keys: Path) -> ResealSettings:
+    urls = desk.service.urls
+    return ResealSettings(owner_database_url=urls.owner, sealer_database_url=urls.sealer, record_keys_file=keys)
+
+
+async def under_keys(desk: Desk) -> dict[str, int]:
+    async with open_pool(desk.service.urls.owner, size=1) as pool:
+        return dict(await count_by_key(Database(pool), await chains_of(desk.service.urls.sealer)))
+
+
+async def get_clearance(desk: Desk, id: str) -> Any:
+    request = GetClearanceRequest(clearance_id=id)
+    return (await desk.service.call(desk.clearances.GetClearance, request, desk.clinician())).clearance
+
+
+def does_not_open(refused: Refusal, column: str) -> bool:
+    told = (refused.code, refused.reason, refused.metadata, refused.retry)
+    return told == (StatusCode.FAILED_PRECONDITION, "RECORD_TEXT_REFUSED", {"column": column}, False)
+
+
+async def test_answers_that_were_moved_to_another_screening_do_not_open(desk: Desk) -> None:
+    patient = await desk.create()
+    mine, theirs = await desk.screen(patient.id), await desk.screen(patient.id)
+    moved = "UPDATE screening SET answers = (SELECT answers FROM screening WHERE id = $2) WHERE id = $1"
+    await desk.service.admin.execute(moved, *(from_wire("screening", each.id) for each in (mine, theirs)))
+    with capture_logs() as logged:
+        refused = await refusal(get_screening(desk, mine.id, desk.clinician()))
+    assert does_not_open(refused, "screening.answers")
+    assert [each["column"] for each in logged if each["event"] == "texts.refused"] == ["screening.answers"]
+    assert await get_screening(desk, theirs.id, desk.clinician()) == theirs
+
+
+async def test_a_reason_that_was_moved_to_another_column_does_not_open(desk: Desk) -> None:
+    granted = await desk.clear((await desk.create()).id, override_reason="she knows")
+    revoked = await desk.revoke(granted.id)
+    assert await get_clearance(desk, granted.id) == revoked
+    await desk.service.admin.execute("UPDATE clearance SET override_reason = revoke_reason")
+    assert does_not_open(await refusal(get_clearance(desk, granted.id)), "clearance.override_reason")
+
+
+async def test_a_record_that_was_moved_to_another_chain_does_not_open(desk: Desk) -> None:
+    """With all that it refers to, under the same ids."""
+    patient, other = await desk.create(), new_id()
+    await report(desk, patient.id, description="fell")
+    await desk.service.admin.execute("SET session_replication_role = replica")  # Without foreign keys.
+    for table in ("site", "patient", "patient_site", "adverse_event"):
+        await desk.service.admin.execute(f"UPDATE {table} SET chain_id = $1", other)
+    token = desk.service.token("ROLE_CLINICIAN", chain_id=other)
+    refused = await refusal(call_adverse_events(desk, "ListAdverseEvents", token, patient_id=patient.id))
+    assert does_not_open(refused, "adverse_event.description")
+    assert (await desk.get(patient.id, token)).family_name == "Ruiz"
+
+
+async def test_a_text_that_is_no_sealed_one_is_not_shown(desk: Desk) -> None:
+    patient = await desk.create()
+    await report(desk, patient.id, description="fell")
+    for text in ("s1.1.AAAA", "s1.1.A", "s1.1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"):
+        await desk.service.admin.execute("UPDATE adverse_event SET description = $1", text)
+        refused = await refusal(call_adverse_events(desk, "ListAdverseEvents", patient_id=patient.id))
+        assert does_not_open(refused, "adverse_event.description")
+    for text in ("fell", "s1.fell", "s1..fell"):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await desk.service.admin.execute("UPDATE adverse_event SET description = $1", text)
+
+
+async def test_an_answer_that_is_remembered_is_sealed_and_the_same_bytes_when_it_is_asked_for_again(desk: Desk) -> None:
+    request_id = str(uuid4())
+    first = await desk.create(request_id=request_id)
+    [kept] = await desk.service.admin.fetch("SELECT response FROM idempotency")
+    assert kept["response"].startswith(b"s1.1.")
+    assert await desk.create(request_id=request_id) == first
+    await desk.create(request_id=str(uuid4()), given_names=["Eva"])
+    moved = "UPDATE idempotency SET response = (SELECT response FROM idempotency WHERE request_id <> $1)"
+    await desk.service.admin.execute(f"{moved} WHERE request_id = $1", request_id)
+    assert does_not_open(await refusal(desk.create(request_id=request_id)), "idempotency.response")
+
+
+async def test_two_texts_that_are_alike_do_not_look_alike_and_nothing_looks_like_nothing(desk: Desk) -> None:
+    patient = await desk.create()
+    for description in ("fell", "fell", ""):
+        await report(desk, patient.id, description=description)
+    found = await desk.service.admin.fetch("SELECT description FROM adverse_event ORDER BY id")
+    first, second, third = (row["description"] for row in found)
+    assert (first != second, third) == (True, "")
+
+
+def lose(keys: Path, lost: str) -> None:
+    if lost == "gone":
+        keys.unlink()
+    elif lost == "empty":
+        keys.write_text("")
+    else:
+        write_keys(keys, "2")
+
+
+@pytest.mark.parametrize("lost", ["gone", "empty", "without the key"])
+async def test_without_its_keys_the_service_says_so_and_writes_nothing(desk: Desk, keys: Path, lost: str) -> None:
+    patient = await desk.create()
+    screened = await desk.screen(patient.id)
+    lose(keys, lost)
+    with capture_logs() as logged:
+        refused = await refusal(get_screening(desk, screened.id, desk.clinician()))
+    assert (refused.code, refused.reason, refused.retry) == (StatusCode.UNAVAILABLE, "RECORD_KEYS_MISSING", True)
+    assert "texts.no_key" in {each["event"] for each in logged}
+    if lost != "without the key":
+        tables = ("screening", "patient", "patient_change", "idempotency", "outbox")
+        before = [await desk.service.count(table) for table in tables]
+        for answer in (desk.screen(patient.id), desk.create(), desk.update(patient, prefix="Dr.")):
+            assert (await refusal(answer)).reason == "RECORD_KEYS_MISSING"
+        assert [await desk.service.count(table) for table in tables[1:]] == before[1:]
+    assert await desk.found("ruiz") == ["Ana"]
+    write_keys(keys, "1")
+    assert await get_screening(desk, screened.id, desk.clinician()) == screened
+
+
+async def test_a_key_is_replaced_while_the_service_runs_and_nothing_but_the_seals_changes(
+    desk: Desk, keys: Path
+) -> None:
+    history, request_id = Records(desk), str(uuid4())
+    patient = await desk.create(request_id=request_id)
+    old = await desk.clear(patient.id, override_reason="she knows")
+    write_keys(keys, "1", "2")
+    assert await get_clearance(desk, old.id) == old
+    new = await desk.clear(patient.id, override_reason="she still knows")
+    before, counted = await desk.get(patient.id), await under_keys(desk)
+    changes = await history.page(patient.id)
+    assert set(counted) == {"1", "2"}
+    assert await reseal_all(settings(desk, keys)) == 0
+    assert await under_keys(desk) == {"2": sum(counted.values())}
+    write_keys(keys, "2")
+    assert (await get_clearance(desk, old.id), await get_clearance(desk, new.id)) == (old, new)
+    assert (await desk.get(patient.id), await history.page(patient.id)) == (before, changes)
+    assert await desk.create(request_id=request_id) == patient
+    assert await reseal_all(settings(desk, keys)) == 0
+
+
+async def test_sealing_anew_goes_on_where_it_was_stopped(
+    desk: Desk, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = await desk.create()
+    reported = [await report(desk, patient.id, description=f"fell {n}") for n in range(5)]
+    write_keys(keys, "1", "2")
+    whole, batches = await under_keys(desk), list[Batch]()
+    some = ResealStore.reseal_some
+
+    async def killed(store: ResealStore, *given: Any, **named: Any) -> Batch:
+        batch = await some(store, *given, **named)
+        if sum(each.resealed for each in batches) >= 4:
+            raise KeyboardInterrupt
+        batches.append(batch)
+        return batch
+
+    monkeypatch.setattr(resealing, "AT_ONCE", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(ResealStore, "reseal_some", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await reseal_all(settings(desk, keys))
+    halfway = await under_keys(desk)
+    assert (halfway["2"], sum(halfway.values())) == (4, sum(whole.values()))
+    listed = await call_adverse_events(desk, "ListAdverseEvents", patient_id=patient.id)
+    assert list(listed.adverse_events) == reported[::-1]
+    assert await reseal_all(settings(desk, keys)) == 0
+    assert await under_keys(desk) == {"2": sum(whole.values())}
+
+
+async def test_what_is_written_while_it_is_sealed_anew_stays(
+    desk: Desk, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the reading of a text and its replacement somebody erases it."""
+    await report(desk, (await desk.create()).id, description="fell")
+    write_keys(keys, "1", "2")
+    rows = ResealStore.rows
+
+    async def rows_after(store: ResealStore, statement: Any, **values: Any) -> Any:
+        if "UPDATE adverse_event" in statement.text:
+            await desk.service.admin.execute("UPDATE adverse_event SET description = ''")
+        return await rows(store, statement, **values)
+
+    monkeypatch.setattr(ResealStore, "rows", rows_after)
+    assert await reseal_all(settings(desk, keys)) == 0
+    assert await desk.service.admin.fetchval("SELECT description FROM adverse_event") == ""
+
+
+async def test_a_text_that_does_not_open_is_left_and_counted_and_the_others_are_sealed_anew(
+    desk: Desk, keys: Path
+) -> None:
+    patient = await desk.create()
+    spoilt, kept = [await report(desk, patient.id, description="fell") for _ in range(2)]
+    text = "s1.1." + "A" * 60
+    id = from_wire("adverseevent", spoilt.id)
+    await desk.service.admin.execute("UPDATE adverse_event SET description = $1 WHERE id = $2", text, id)
+    write_keys(keys, "1", "2")
+    assert await reseal_all(settings(desk, keys)) == 1
+    assert (await under_keys(desk))["1"] == 1
+    assert await desk.service.admin.fetchval("SELECT description FROM adverse_event WHERE id = $1", id) == text
+    listed = "SELECT description FROM adverse_event WHERE id = $1"
+    assert (await desk.service.admin.fetchval(listed, from_wire("adverseevent", kept.id))).startswith("s1.2.")
+
+
+@pytest.mark.parametrize(
+    ("names", "code", "said"),
+    [(("1", "2"), 0, '"texts.under_key"'), (("2",), 1, "stopped, and may be run again: the service has not the keys")],
+)
+async def test_the_command_says_what_is_left_under_each_key(
+    desk: Desk, keys: Path, names: tuple[str, ...], code: int, said: str
+) -> None:
+    await desk.create()
+    write_keys(keys, *names)
+    urls = desk.service.urls
+    environment = {**os.environ, "ATOLL_OWNER_DATABASE_URL": urls.owner, "ATOLL_SEALER_DATABASE_URL": urls.sealer}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.patients", "reseal", env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    _, stderr = await process.communicate()
+    assert process.returncode == code, stderr.decode()
+    lines = stderr.decode().splitlines()
+    assert said in lines[-1]
+    if code == 0:
+        assert (json.loads(lines[-1])["key"], json.loads(lines[-1])["count"]) == ("2", 2)
