@@ -18,6 +18,7 @@ from deploy.local.process import PYTHON, ROOT
 from services.billing.processor import ProcessorSettings
 from services.billing.settings import BillingSettings
 from services.notifications.texting import TextingSettings
+from services.patients.settings import PatientsSettings
 
 SECRET = "correct-horse-battery"
 NEEDED = {
@@ -122,6 +123,32 @@ def test_production_refuses_a_file_that_holds_no_keys(
         read(BillingSettings)
 
 
+@pytest.mark.parametrize(
+    "text", ["", "{}", '{"current": "2", "keys": {}}', '{"current": "1", "keys": {"1": "c2hvcnQ="}}', None]
+)
+def test_patients_is_not_served_without_keys_in_development_either(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, text: str | None
+) -> None:
+    path = str(tmp_path / "none") if text is None else written(tmp_path, text)
+    monkeypatch.setenv("ATOLL_MODE", "development")
+    monkeypatch.setenv("ATOLL_RECORD_KEYS_FILE", path)
+    with pytest.raises(SettingsRefused, match="ATOLL_RECORD_KEYS_FILE names a file without usable keys"):
+        read(PatientsSettings)
+    monkeypatch.setenv("ATOLL_RECORD_KEYS_FILE", written(tmp_path, json.dumps(ring("2027"))))
+    assert read(PatientsSettings)
+    monkeypatch.delenv("ATOLL_RECORD_KEYS_FILE")
+    with pytest.raises(SettingsRefused, match="ATOLL_RECORD_KEYS_FILE: Field required"):
+        read(PatientsSettings)
+
+
+def test_production_refuses_to_seal_records_with_a_key_of_a_local_stack(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ATOLL_RECORD_KEYS_FILE", written(tmp_path, json.dumps(ring("2027", "dev-1"))))
+    with pytest.raises(SettingsRefused, match="ATOLL_RECORD_KEYS_FILE holds a key for development"):
+        read(PatientsSettings)
+
+
 def test_heads_and_the_key_that_signs_them_are_set_together(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("ATOLL_AUDIT_HEADS_FILE", str(tmp_path / "heads"))
     with pytest.raises(SettingsRefused, match="ATOLL_AUDIT_HEADS_FILE and ATOLL_AUDIT_KEY_FILE go together"):
@@ -136,6 +163,7 @@ def test_every_key_that_a_local_stack_makes_is_one_that_production_refuses(
     for variable, path in (
         ("DOCUMENT_KEYS_FILE", home.document_keys),
         ("DOCUMENT_KEYS_FILE", home.message_keys),
+        ("DOCUMENT_KEYS_FILE", home.record_keys),
         ("DOCUMENT_KEYS_FILE", home.audit_key),
     ):
         monkeypatch.setenv(f"ATOLL_{variable}", str(path))

@@ -19,6 +19,8 @@ from services.patients.domain.patients import FormerName, Patient, Person, exami
 from services.patients.domain.related_persons import RelatedPerson, RelatedPersonRole, examine_related_persons
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration, recorded
 from services.patients.store.changes import change_columns
+from services.patients.tables.changes import patient_change
+from tests.support.record_keys import texts_of
 
 DENVER = "America/Denver"
 NOW = datetime(2027, 3, 2, 5, tzinfo=UTC)  # Still the first of March in Denver.
@@ -124,16 +126,21 @@ def test_a_change_is_written_at_the_home_site_if_the_caller_has_it(seen: tuple[U
 
 def test_a_change_goes_to_the_database_as_json_with_sites_as_on_the_wire() -> None:
     told = replace(ANA, related_persons=(BO,), former_names=(FormerName(("Eva",), "Koh"),))
-    columns: dict[str, Any] = change_columns([registration(patient(told, HOME, OTHER))])
-    assert columns["changes"] == [
-        '[["mrn", null, "M1"], '
-        '["site_ids", null, ["site_00000000000000000000000001", "site_00000000000000000000000002"]], '
-        '["given_names", null, ["Ana"]], ["family_name", null, "Ruiz"], ["birth_date", null, "1980-05-17"], '
-        '["home_site_id", null, "site_00000000000000000000000002"], '
-        '["former_names", null, [{"given_names": ["Eva"], "family_name": "Koh"}]], '
-        '["related_persons", null, [{"role": "ESCORT", "name": "Bo", "relationship": "", '
-        '"phone": "+15058422000", "email": "", "address": ""}]]]'
+    record, texts = patient(told, HOME, OTHER), texts_of(UUID(int=1))
+    columns: dict[str, Any] = change_columns([registration(record)], texts)
+    assert columns["changed_fields"] == [
+        "mrn site_ids given_names family_name birth_date home_site_id former_names related_persons"
     ]
+    [sealed] = columns["changes"]
+    assert texts.open(patient_change.c.changes, sealed, record.id, 1) == (
+        '[[null,"M1"],'
+        '[null,["site_00000000000000000000000001","site_00000000000000000000000002"]],'
+        '[null,["Ana"]],[null,"Ruiz"],[null,"1980-05-17"],'
+        '[null,"site_00000000000000000000000002"],'
+        '[null,[{"given_names":["Eva"],"family_name":"Koh"}]],'
+        '[null,[{"role":"ESCORT","name":"Bo","relationship":"",'
+        '"phone":"+15058422000","email":"","address":""}]]]'
+    )
 
 
 def test_a_site_is_added_if_it_does_not_see_the_record_and_removed_if_it_does() -> None:
