@@ -16,7 +16,9 @@ from structlog.testing import capture_logs
 from atoll.patients.v1.clearance_service_pb2 import GetClearanceRequest
 from chassis.db import Database
 from chassis.ids import from_wire, new_id
+from chassis.migrate import migrate
 from chassis.pool import open_pool
+from chassis.provision import provision
 from deploy.local.process import ROOT
 from services.patients import resealing
 from services.patients.resealing import chains_of, count_by_key, reseal_all
@@ -27,6 +29,7 @@ from tests.support.patients import Desk, desk
 from tests.support.patients_parts import call_adverse_events, report
 from tests.support.patients_record import Records
 from tests.support.record_keys import RECORD_KEYS, write_keys
+from tests.support.servers import as_administrator, drop, password_of
 from tests.support.service import Refusal, refusal
 
 __all__ = ["desk"]
@@ -174,7 +177,10 @@ async def test_a_key_is_replaced_while_the_service_runs_and_nothing_but_the_seal
     assert (await get_clearance(desk, old.id), await get_clearance(desk, new.id)) == (old, new)
     assert (await desk.get(patient.id), await history.page(patient.id)) == (before, changes)
     assert await desk.create(request_id=request_id) == patient
+    sealed = "SELECT override_reason FROM clearance ORDER BY id"
+    once = await desk.service.admin.fetch(sealed)
     assert await reseal_all(settings(desk, keys)) == 0
+    assert await desk.service.admin.fetch(sealed) == once  # There was nothing left to do.
 
 
 async def test_sealing_anew_goes_on_where_it_was_stopped(
@@ -260,3 +266,21 @@ async def test_the_command_says_what_is_left_under_each_key(
     assert said in lines[-1]
     if code == 0:
         assert (json.loads(lines[-1])["key"], json.loads(lines[-1])["count"]) == ("2", 2)
+
+
+async def test_texts_in_clear_from_before_keep_the_migration_from_losing_them(postgres_url: str) -> None:
+    urls = await provision(
+        postgres_url, "patients", database=f"clear_{uuid4().hex[:12]}", password=password_of(postgres_url)
+    )
+    admin = await asyncpg.connect(as_administrator(postgres_url, urls))
+    await migrate(urls.owner, "patients", "0013")
+    await admin.execute("SET session_replication_role = replica")  # Without foreign keys.
+    told = "INSERT INTO restriction VALUES ($1, $1, $1, 'asked for it', 'dr', now())"
+    await admin.execute(told, new_id())
+    with pytest.raises(RuntimeError, match="restriction holds texts in clear"):
+        await migrate(urls.owner, "patients", "0014")
+    assert await admin.fetchval("SELECT reason FROM restriction") == "asked for it"
+    await admin.execute("UPDATE restriction SET reason = ''")
+    await migrate(urls.owner, "patients", "0014")
+    await admin.close()
+    await drop(postgres_url, urls)

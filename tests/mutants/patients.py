@@ -46,6 +46,8 @@ I_PATIENTS_RECORD = "tests/integration/test_patients_record.py"
 I_PATIENTS_CHANGES = "tests/integration/test_patients_changes.py"
 I_PATIENTS_SITES = "tests/integration/test_patients_sites.py"
 U_PATIENTS_RECORD = "tests/unit/test_patients_record.py"
+U_PATIENTS_TEXTS = "tests/unit/test_patients_texts.py"
+I_PATIENTS_SEALING = "tests/integration/test_patients_sealing.py"
 
 PATIENTS = [
     Mutant("services/patients/rpc/patients.py", 'call.now.astimezone(ZoneInfo(person.time_zone)).date()', 'call.now.date()', I_PATIENTS),
@@ -345,4 +347,24 @@ PATIENTS = [
     Mutant("services/patients/store/search.py", "func.length(new) >= SPELT_MIN, known.is_(None))", "func.length(new) >= SPELT_MIN, ~exists(select(name_spelling.c.word).where(name_spelling.c.chain_id == CHAIN, name_spelling.c.spelling == new, name_spelling.c.word == new)))", "tests/integration/test_patients_speed.py", "while_a_chain_grows"),
     Mutant("services/patients/consumers.py", '    if event.patient_id:\n        said = OptOut(', '    if True:\n        said = OptOut(', I_PATIENTS_PERMISSIONS, "nobody_is_known"),
     Mutant("services/patients/domain/permissions.py", 'OPTED_INTO = {Giver.PATIENT: (Purpose.APPOINTMENT,)', 'OPTED_INTO = {Giver.PATIENT: tuple(Purpose)', I_PATIENTS_PERMISSIONS, "opts_in_again"),
+    Mutant("chassis/keyring.py", '    if chain_id is not None:\n', '    if False:\n', U_PATIENTS_TEXTS, "chain_column_and_row"),
+    Mutant("services/patients/store/texts.py", '        if "\\0" in text:\n', '        if False:\n', U_PATIENTS_TEXTS, "not_keep"),
+    Mutant("services/patients/store/texts.py", '        if NUL_IN_JSON.search(dumped):\n', '        if False:\n', U_PATIENTS_TEXTS, "not_keep"),
+    Mutant("services/patients/store/texts.py", 'return " ".join(map(str, row))', 'return str(row[0])', U_PATIENTS_TEXTS, "all_of_its_key"),
+    Mutant("services/patients/store/texts.py", 'if text in ("", ERASED):', 'if text == "":', U_PATIENTS_TEXTS, "what_is_erased"),
+    Mutant("services/patients/store/texts.py", '    if refused:\n        raise', '    if False:\n        raise', I_PATIENTS_SEALING, "another_screening"),
+    Mutant("services/patients/store/texts.py", 'return self.texts.seal_bytes(ANSWER, answer, *self._request_key().values()).encode()', 'return answer', I_PATIENTS_SEALING, "remembered"),
+    Mutant("services/patients/store/texts.py", 'sealed = self._keys.seal(content, str(column), _id(row), self._chain_id)\n        except KeyMissing as error:', 'sealed = self._keys.seal(content, str(column), _id(row), self._chain_id)\n        except KeyError as error:', I_PATIENTS_SEALING, "says_so_and_writes"),
+    Mutant("services/patients/settings.py", '            KeyRing(self.record_keys_file).current()\n', '            pass\n', "tests/unit/test_chassis_settings.py", "development_either"),
+    Mutant("services/patients/store/resealing.py", '            .where(column == new.c.old_text)\n', '', I_PATIENTS_SEALING, "while_it_is_sealed"),
+    Mutant("services/patients/store/resealing.py", 'key_id != CURRENT, ', 'key_id.is_not(None), CURRENT.is_not(None), ', I_PATIENTS_SEALING, "nothing_but_the_seals"),
+    Mutant("services/patients/store/resealing.py", 'found[-1] if len(found) == limit else None', 'None', I_PATIENTS_SEALING, "was_stopped"),
+    Mutant("services/patients/store/resealing.py", '            except RecordTextRefused:', '            except KeyError:', I_PATIENTS_SEALING, "left_and_counted"),
+    Mutant("services/patients/resealing.py", '    except DomainError as error:', '    except KeyError as error:', I_PATIENTS_SEALING, "command_says"),
+    Mutant("services/patients/store/pairs.py", '"dismissed_at", "dismissal_id")', '"dismissed_at")', I_DUPLICATES, "holds_of_its_survivor"),
+    Mutant("services/patients/store/consents.py", 'self.texts.seal(consent.c.signer_name, new.signer_name, new.id)', 'new.signer_name', I_PATIENTS_CONSENTS),
+    Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", 'op.create_check_constraint(op.f(f"{table}_{column}_sealed_check"), table, FORM.format(name=column))', 'pass', I_PATIENTS_SEALING, "no_sealed_one"),
+    Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", '    _refuse_clear_texts()\n    op', '    op', I_PATIENTS_SEALING, "from_before"),
+    Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", "UPDATE screening AS part SET answer_texts = '' WHERE", "UPDATE screening AS part SET outcome = outcome WHERE", I_PATIENTS_CANARY, "written_into"),
+    Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", "SET reason = '', changes = '' WHERE", "SET reason = '' WHERE", I_PATIENTS_CANARY, "written_into"),
 ]  # fmt: skip

@@ -31,6 +31,8 @@ EVERYWHERE = (
     "TRY_AGAIN",
     "TOO_LATE",
 )
+BY_PACKAGE = {"atoll.patients.v1": ("RECORD_KEYS_MISSING", "RECORD_TEXT_REFUSED")}
+"""Whatever is written there is remembered sealed, and most of what is read is."""
 BY_FIELD = {"request_id": "REQUEST_ID_REUSED", "page_token": "BAD_PAGE_TOKEN"}
 WORD = re.compile(r"\b[A-Z][A-Z0-9_]+\b:?")
 LIKE = re.compile(r"\breasons\s+of\s+(\w+)")
@@ -75,6 +77,7 @@ class Reasons:
         fields = self._messages[method.proto.input_type.removeprefix(".")].fields
         names = [*EVERYWHERE, *(BY_FIELD[each.name] for each in fields if each.name in BY_FIELD)]
         keys = [(COMMON, name) for name in names] + [each[:2] for each in self._named[method.full_name]]
+        keys += [(method.package, name) for name in BY_PACKAGE.get(method.package, ())]
         return [self.all[key] for key in dict.fromkeys(keys)]
 
 
