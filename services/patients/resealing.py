@@ -18,6 +18,7 @@ import structlog
 
 from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
+from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
@@ -108,5 +109,6 @@ async def _reseal_chain(db: Database, chain_id: UUID, current: str) -> tuple[int
     return resealed, refused
 
 
-def _call(chain_id: UUID) -> Call:
-    return Call(chain_id, None, "patients", "patients.reseal", "", AUDIT_NONE, utc_now())
+def _call(chain_id: UUID, clock: Clock = utc_now) -> Call:
+    """Nothing that is written bears its instant."""
+    return Call(chain_id, None, "patients", "patients.reseal", "", AUDIT_NONE, clock())

@@ -383,10 +383,10 @@ async def test_the_canaries_are_where_they_belong_and_in_clear_only_where_that_i
     assert sealed == {(each.table.name, each.name) for each in sealed_columns()} - {("screening", "answers")}
     answers = await caller.desk.service.admin.fetch("SELECT answers FROM screening")  # All that are no texts.
     assert {row["answers"][:5] for row in answers} == {"s1.1."}
-    written, raw = await told_in_sealed_columns(caller.desk), await raw_bytes(caller.desk)
-    assert len(written) > 5
+    told, raw = await told_in_sealed_columns(caller.desk), await raw_bytes(caller.desk)
+    assert len(told) > 5
     assert f"Zq{MARK}".encode() in raw  # A name.
-    assert [text for text in written if text.encode() in raw] == []
+    assert [text for text in told if text.encode() in raw] == []
 
 
 async def test_nothing_is_left_of_a_patient_who_is_forgotten(caller: Caller) -> None:
