@@ -2,6 +2,7 @@
 
 from chassis.service import Service, main
 from services.patients import consumers
+from services.patients.jobs import recall_consents
 from services.patients.resealing import count_keys, reseal
 from services.patients.rpc import servicers
 from services.patients.settings import PatientsSettings
@@ -12,6 +13,7 @@ SERVICE = Service(
     store_type=PatientsStore,
     servicers=servicers,
     reads=consumers.READS,
+    jobs=(recall_consents,),
     settings_type=PatientsSettings,
     commands={"keys": count_keys, "reseal": reseal},
 )

@@ -11,6 +11,7 @@ from atoll.patients.v1.events_pb2 import (
     ClearanceRevoked,
     ConsentDocumentRetired,
     ConsentDocumentVersionPublished,
+    ConsentOutdated,
     ConsentSigned,
     ConsentWithdrawn,
     DiagnosisRecorded,
@@ -45,6 +46,7 @@ from services.patients.domain.measures import Measure, SafetyFlag
 from services.patients.domain.merges import Merge
 from services.patients.domain.patients import Patient
 from services.patients.domain.permissions import Permission
+from services.patients.domain.recalls import Outdated
 from services.patients.domain.screenings import Screening
 
 
@@ -190,6 +192,18 @@ def consent_document_version_published(
         version_number=version.number,
         effective_date=to_date(version.effective_date),
         earlier_signatures_stay_good=version.earlier_signatures_stay_good,
+    )
+
+
+def consent_outdated(patient_id: UUID, asked: Outdated) -> ConsentOutdated:
+    return ConsentOutdated(
+        patient_id=to_wire("patient", patient_id),
+        consent_document_id=to_wire("consentdocument", asked.document.id),
+        document_code=asked.document.code,
+        state_code=asked.document.state,
+        consent_document_version_id=to_wire("consentdocumentversion", asked.version.id),
+        version_number=asked.version.number,
+        site_ids=[to_wire("site", site_id) for site_id in asked.site_ids],
     )
 
 

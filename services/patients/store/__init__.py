@@ -30,6 +30,7 @@ from services.patients.store.merges import MergeStore
 from services.patients.store.patient_sites import PatientSiteStore
 from services.patients.store.permissions import PermissionStore
 from services.patients.store.questionnaires import QuestionnaireStore
+from services.patients.store.recalls import RecallStore
 from services.patients.store.records import RecordStore
 from services.patients.store.retention import RetentionStore
 from services.patients.store.screenings import ScreeningStore
@@ -47,6 +48,7 @@ class PatientsStore(
     PatientSiteStore,
     DocumentStore,
     ConsentStore,
+    RecallStore,
     PermissionStore,
     ScreeningStore,
     QuestionnaireStore,

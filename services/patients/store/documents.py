@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from itertools import groupby
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params, rows
 from chassis.store import Store, settling
+from chassis.tables import Instant
 from services.patients.domain.consents import SiteTold
 from services.patients.domain.documents import (
     EVERY_STATE,
@@ -23,6 +25,7 @@ from services.patients.domain.documents import (
     TextFormat,
 )
 from services.patients.tables.consents import consent_document, consent_document_version, consent_text
+from services.patients.tables.recalls import consent_recall
 from services.patients.tables.records import site
 
 CHAIN = param("chain_id", Uuid)
@@ -43,9 +46,15 @@ _new_texts = insert(consent_text).from_select(
     ["chain_id", "version_id", "language", "format", "content", "content_hash"],
     select(CHAIN, param("id", Uuid), _text.c.language, _text.c.format, _text.c.content, _text.c.content_hash),
 )
+_recalled_at = param("recalled_at", Instant)
+_new_recall = insert(consent_recall).from_select(
+    ["chain_id", "version_id", "due_at"],
+    select(CHAIN, param("id", Uuid), _recalled_at).where(_recalled_at.is_not(None)),
+)
 ADD_VERSION = settling(
     insert(consent_document_version).inline().values(params(*consent_document_version.c.keys())).cte("new_version"),
     _new_texts.cte("new_texts"),
+    _new_recall.cte("new_recall"),
 )
 
 # Documents with their versions: a row for each version, and one for a document without any.
@@ -153,7 +162,8 @@ class DocumentStore(Store):
         values = {"retired_at": retired.retired_at, "retired_by": retired.retired_by}
         self.write_last(RETIRE, document_id=retired.id, **values)
 
-    def add_version(self, new: DocumentVersion, texts: Sequence[ConsentText]) -> None:
+    def add_version(self, new: DocumentVersion, texts: Sequence[ConsentText], recalled_at: datetime | None) -> None:
+        """`recalled_at`: when earlier signers hear of it; None: nobody does."""
         self.write_last(
             ADD_VERSION,
             id=new.id,
@@ -167,6 +177,7 @@ class DocumentStore(Store):
             format=[each.format for each in texts],
             content=[each.content for each in texts],
             content_hash=[each.content_hash for each in texts],
+            recalled_at=recalled_at,
         )
 
     async def documents(self, after: Sequence[str] | None, limit: int) -> list[ConsentDocument]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from chassis.ids import new_id
 from services.patients import events
 from services.patients.domain.documents import ConsentDocument, ConsentText, DocumentVersion, check_version
+from services.patients.domain.recalls import begun_everywhere, recalls
 from services.patients.store import PatientsStore
 
 
@@ -33,7 +34,8 @@ async def publish_version(
         published_at=store.call.now,
         published_by=store.call.actor,
     )
-    store.add_version(version, texts)
+    due = begun_everywhere(effective_date) if recalls(published.document, version) else None
+    store.add_version(version, texts, due)
     event = events.consent_document_version_published(published.document, version)
     store.emit(event, about=document_id, version=version.number)
     return version
