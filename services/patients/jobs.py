@@ -39,9 +39,8 @@ async def recall_consents(db: Database, settings: Settings, clock: Clock) -> Non
 
 
 async def recall_some(db: Database, clock: Clock) -> int:
-    """Of every chain with something due, at most so many in one transaction; 0 when all are told."""
-    now = clock()
-    chains = await db.job(_call(NO_CHAIN, clock), PatientsStore, lambda store: store.recalling_chains(now))
+    """Of every chain, at most so many in one transaction; 0 when all are told."""
+    chains = await db.job(_call(NO_CHAIN, clock), PatientsStore, PatientsStore.recalling_chains)
     tell = partial(tell_outdated, limit=AT_ONCE_MAX)
     return sum([await db.job(_call(chain_id, clock), PatientsStore, tell) for chain_id in chains])
 

@@ -72,6 +72,15 @@ async def test_whoever_withdrew_signed_anew_or_never_signed_hears_nothing(desk: 
     assert await people(desk) == [old]
 
 
+async def test_nobody_asks_the_dead(desk: ConsentDesk) -> None:
+    first = await desk.published()
+    patient_id = await signed(desk, first)
+    await desk.update(await desk.get(patient_id), deceased=True)
+    await desk.publish_document(first.consent_document_id, from_day=MAY)
+    desk.service.clock.now = BEGUN
+    assert await told(desk) == []
+
+
 async def test_a_document_that_was_retired_asks_nobody(desk: ConsentDesk) -> None:
     first = await desk.published()
     await signed(desk, first)

@@ -33,6 +33,7 @@ I_NOTIFICATIONS_DIGESTS = "tests/integration/test_notifications_digests.py"
 I_NOTIFICATIONS_DOCUMENTS = "tests/integration/test_notifications_documents.py"
 I_NOTIFICATIONS_MONTH = "tests/integration/test_notifications_month.py"
 U_NOTIFICATIONS_CHANNELS = "tests/unit/test_notifications_channels.py"
+I_NOTIFICATIONS_CONSENTS = "tests/integration/test_notifications_consents.py"
 U_LOCAL_TEXTS = "tests/unit/test_local_texts.py"
 
 NOTIFICATIONS = [
@@ -333,4 +334,10 @@ NOTIFICATIONS = [
     Mutant("services/notifications/sender.py", '        others = [each for each in others if not _is_void(each, found)]\n', '', I_NOTIFICATIONS_DOCUMENTS, "digest"),
     Mutant("services/notifications/clients.py", '            if error.code() is grpc.StatusCode.NOT_FOUND:\n                return None\n', '', I_NOTIFICATIONS_DOCUMENTS, "does_not_wait"),
     Mutant("services/notifications/domain/links.py", 'from_wire(ABOUT[purpose], taken.matter.about)', 'taken.matter.id', I_NOTIFICATIONS_PHONE, "receipt_of_the_payment"),
+    # Forms that are signed anew.
+    Mutant("services/notifications/use_cases/renewals.py", 'if site_id := await store.next_visit_at(renewal.patient_id, renewal.site_ids):', 'if site_id := renewal.site_ids[0]:', I_NOTIFICATIONS_CONSENTS),
+    Mutant("services/notifications/use_cases/renewals.py", 'if site_id in renewal.site_ids and await', 'if await', I_NOTIFICATIONS_CONSENTS),
+    Mutant("services/notifications/use_cases/renewals.py", 'earlier.document_id == renewal.document_id and earlier.number < renewal.number', 'False', I_NOTIFICATIONS_CONSENTS),
+    Mutant("services/notifications/domain/renewals.py", 'uuid5(self.version_id, str(self.patient_id))', 'uuid5(self.version_id, str(id(self)))', I_NOTIFICATIONS_CONSENTS),
+    Mutant("services/notifications/store/renewals.py", '        visit.c.start_at > param("now", Instant),\n        visit.c.status.in_((literal_column("\'BOOKED\'"), literal_column("\'CONFIRMED\'"))),\n', '        param("now", Instant).is_not(None),\n', I_NOTIFICATIONS_CONSENTS),
 ]  # fmt: skip

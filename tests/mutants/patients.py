@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 I_PATIENTS = "tests/integration/test_patients.py"
 I_PATIENTS_IMPORT = "tests/integration/test_patients_import.py"
+I_PATIENTS_RECALLS = "tests/integration/test_patients_recalls.py"
 I_PATIENTS_RACES = "tests/integration/test_patients_races.py"
 I_PATIENTS_CLEARANCES = "tests/integration/test_patients_clearances.py"
 I_PATIENTS_SEARCH = "tests/integration/test_patients_search.py"
@@ -367,4 +368,13 @@ PATIENTS = [
     Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", '    _refuse_clear_texts()\n    op', '    op', I_PATIENTS_SEALING, "from_before"),
     Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", "UPDATE screening AS part SET answer_texts = '' WHERE", "UPDATE screening AS part SET outcome = outcome WHERE", I_PATIENTS_CANARY, "written_into"),
     Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", "SET reason = '', changes = '' WHERE", "SET reason = '' WHERE", I_PATIENTS_CANARY, "written_into"),
+    # Who signs anew.
+    Mutant("services/patients/domain/recalls.py", 'return not version.earlier_signatures_stay_good', 'return True', I_PATIENTS_RECALLS, "nobody_hears"),
+    Mutant("services/patients/domain/recalls.py", 'datetime.combine(day, time.min, UTC) - WESTERNMOST', 'datetime.combine(day, time.min, UTC)', I_PATIENTS_RECALLS, "has_begun"),
+    Mutant("services/patients/domain/recalls.py", ' or _overtaken(ours, recalled, day):', ':', I_PATIENTS_RECALLS, "only_the_later"),
+    Mutant("services/patients/domain/recalls.py", 'if signature is None or signature.consent.withdrawal:', 'if signature is None:', I_PATIENTS_RECALLS, "withdrew"),
+    Mutant("services/patients/domain/recalls.py", ' or _replaced(published, ours, last)', '', I_PATIENTS_RECALLS, "states_first"),
+    Mutant("services/patients/store/recalls.py", ' & ~_again', '', I_PATIENTS_RECALLS, "merged"),
+    Mutant("services/patients/store/recalls.py", '_person.c.deceased.is_(False) & ', '', I_PATIENTS_RECALLS, "dead"),
+    Mutant("services/patients/use_cases/recalls.py", '        await store.advance(recall, signers[-1].patient_id)\n', '        await store.end_recall(recall)\n', I_PATIENTS_RECALLS, "some_at_a_time"),
 ]  # fmt: skip

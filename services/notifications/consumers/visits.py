@@ -18,7 +18,7 @@ from services.notifications.domain.kinds import MessageKind
 from services.notifications.domain.matters import Matter, MatterKind
 from services.notifications.domain.visits import Visit, VisitStatus
 from services.notifications.store import NotificationsStore
-from services.notifications.use_cases import messages
+from services.notifications.use_cases import messages, renewals
 
 
 async def plan_visits(store: NotificationsStore, event: CourseBooked) -> None:
@@ -32,6 +32,7 @@ async def plan_visits(store: NotificationsStore, event: CourseBooked) -> None:
         version=event.meta.aggregate_version,
     )
     await messages.plan_visits(store, command)
+    await renewals.ask_at_booking(store, command.patient_id, command.site_id, command.event_id)
 
 
 def _some(version_id: str) -> UUID | None:

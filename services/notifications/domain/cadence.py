@@ -89,6 +89,7 @@ SHIPPED: tuple[Rule, ...] = (
     _notice(MessageKind.VISIT_CANCELLED, Anchor.CANCELLED, Channel.EMAIL, Channel.SMS),
     _notice(MessageKind.VISIT_MISSED, Anchor.MISSED),
     _notice(MessageKind.HOLD_EXPIRED, Anchor.TOLD),
+    _notice(MessageKind.CONSENT_OUTDATED, Anchor.TOLD, Channel.EMAIL, Channel.SMS),
     _notice(MessageKind.ESTIMATE_READY, Anchor.TOLD),
     _notice(MessageKind.INVOICE_ISSUED, Anchor.TOLD),
     _notice(MessageKind.PAYMENT_RECEIVED, Anchor.TOLD),

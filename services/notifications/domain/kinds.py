@@ -37,6 +37,8 @@ class MessageKind(StrEnum):
     ANNOUNCEMENT = "ANNOUNCEMENT"
     DAILY_DIGEST = "DAILY_DIGEST"
     """Of a letter in which several messages stand; each of them stays what it is."""
+    CONSENT_OUTDATED = "CONSENT_OUTDATED"
+    """A document that was signed has a new version."""
 
 
 class Channel(StrEnum):
@@ -126,6 +128,7 @@ NATURES: Mapping[MessageKind, Nature] = {
         Purpose.COMPANION, Rank.SAFETY, frozenset({Anchor.START, Anchor.END}), Recipient.COMPANION
     ),
     MessageKind.HOLD_EXPIRED: _visit(Anchor.TOLD),
+    MessageKind.CONSENT_OUTDATED: _visit(Anchor.TOLD, rank=Rank.PREPARATION),
     MessageKind.ESTIMATE_READY: _bill(again=True),
     MessageKind.INVOICE_ISSUED: _bill(again=True),
     MessageKind.PAYMENT_RECEIVED: _bill(again=True),
@@ -159,4 +162,4 @@ OF_VISIT = frozenset(
         Anchor.END,
     }
 )
-"""The other anchors are of what is no visit: a hold, a bill."""
+"""The other anchors are of what is no visit: a hold, a bill, a document to sign."""

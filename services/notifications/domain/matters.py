@@ -1,4 +1,4 @@
-"""What messages are about that is no visit: holds and bills, as far as a message speaks of them. Pure."""
+"""What messages are about that is no visit: holds, bills, forms to sign, as far as a message speaks of them. Pure."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -17,6 +17,7 @@ class MatterKind(StrEnum):
     CREDIT_NOTE = "CREDIT_NOTE"
     CARD_CHARGE = "CARD_CHARGE"
     PACKAGE_SALE = "PACKAGE_SALE"
+    CONSENT = "CONSENT"
 
 
 @dataclass(frozen=True, slots=True)

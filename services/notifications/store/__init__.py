@@ -11,6 +11,7 @@ from services.notifications.store.copies import CopyStore
 from services.notifications.store.inbox import InboxStore
 from services.notifications.store.links import LinkStore
 from services.notifications.store.messages import MessageStore
+from services.notifications.store.renewals import RenewalStore
 from services.notifications.store.sending import SendingStore
 from services.notifications.store.templates import TemplateStore
 from services.notifications.store.texting import TextingStore
@@ -20,6 +21,7 @@ from services.notifications.store.webhooks import WebhookStore
 class NotificationsStore(
     CopyStore,
     CadenceStore,
+    RenewalStore,
     MessageStore,
     SendingStore,
     TemplateStore,

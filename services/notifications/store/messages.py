@@ -93,9 +93,13 @@ WITHDRAW = Statement(
     .values(**_withdrawn)
     .returning(*SETTLED)
 )
-WITHDRAW_MATTER = Statement(
+WITHDRAW_MATTERS = Statement(
     update(message)
-    .where(*_scheduled, message.c.matter_id == ID, message.c.kind == any_(param("kinds", ARRAY(Text))))
+    .where(
+        *_scheduled,
+        message.c.matter_id == any_(param("matter_ids", ARRAY(Uuid))),
+        message.c.kind == any_(param("kinds", ARRAY(Text))),
+    )
     .values(**_withdrawn)
     .returning(*SETTLED)
 )
@@ -257,8 +261,9 @@ class MessageStore(Store):
         found = await self.rows(WITHDRAW, id=visit_id, reason=reason, anchors=list(anchors))
         return [settled_of(row) for row in found]
 
-    async def withdraw_matter(self, matter_id: UUID, kinds: Sequence[MessageKind]) -> list[Settled]:
-        found = await self.rows(WITHDRAW_MATTER, id=matter_id, reason=Reason.MATTER_CLOSED, kinds=list(kinds))
+    async def withdraw_matters(self, matter_ids: Sequence[UUID], kinds: Sequence[MessageKind]) -> list[Settled]:
+        of = {"matter_ids": list(matter_ids), "kinds": list(kinds)}
+        found = await self.rows(WITHDRAW_MATTERS, reason=Reason.MATTER_CLOSED, **of)
         return [settled_of(row) for row in found]
 
     async def with_scheduled(self, patient_ids: Sequence[UUID]) -> list[UUID]:

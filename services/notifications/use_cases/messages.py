@@ -119,7 +119,7 @@ async def tell_matter(store: NotificationsStore, command: TellMatter) -> None:
 async def close_matter(store: NotificationsStore, matter: Matter, kinds: Sequence[MessageKind]) -> None:
     """Nothing is to be asked for it any more; messages of these kinds that were not sent are withdrawn."""
     await store.close_matter(matter)
-    for settled in await store.withdraw_matter(matter.id, kinds):
+    for settled in await store.withdraw_matters([matter.id], kinds):
         emit_settled(store, settled)
 
 

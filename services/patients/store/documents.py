@@ -8,6 +8,7 @@ from uuid import UUID
 
 from asyncpg import Record
 from sqlalchemy import ColumnElement, Select, Text, Uuid, and_, func, insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
@@ -25,7 +26,7 @@ from services.patients.domain.documents import (
     TextFormat,
 )
 from services.patients.tables.consents import consent_document, consent_document_version, consent_text
-from services.patients.tables.recalls import consent_recall
+from services.patients.tables.recalls import consent_recall, recalling_chain
 from services.patients.tables.records import site
 
 CHAIN = param("chain_id", Uuid)
@@ -51,10 +52,16 @@ _new_recall = insert(consent_recall).from_select(
     ["chain_id", "version_id", "due_at"],
     select(CHAIN, param("id", Uuid), _recalled_at).where(_recalled_at.is_not(None)),
 )
+_new_chain = (
+    pg_insert(recalling_chain)
+    .from_select(["chain_id"], select(CHAIN).where(_recalled_at.is_not(None)))
+    .on_conflict_do_nothing()
+)
 ADD_VERSION = settling(
     insert(consent_document_version).inline().values(params(*consent_document_version.c.keys())).cte("new_version"),
     _new_texts.cte("new_texts"),
     _new_recall.cte("new_recall"),
+    _new_chain.cte("new_chain"),
 )
 
 # Documents with their versions: a row for each version, and one for a document without any.

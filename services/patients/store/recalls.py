@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import ARRAY, Uuid, any_, case, exists, func, or_, select, update
@@ -14,19 +13,14 @@ from services.patients.domain.consents import SiteTold
 from services.patients.domain.recalls import Recall
 from services.patients.store.persons import PERSON
 from services.patients.tables.consents import consent
-from services.patients.tables.recalls import NO_CHAIN, consent_recall
+from services.patients.tables.recalls import NO_CHAIN, consent_recall, recalling_chain
 from services.patients.tables.records import patient, patient_site, site
 
 CHAIN, DOCUMENTS = param("chain_id", Uuid), param("document_ids", ARRAY(Uuid))
 NONE_YET = UUID(int=0)
 _due = (consent_recall.c.ended_at.is_(None), consent_recall.c.due_at <= param("now", Instant))
 
-RECALLING_CHAINS = Statement(
-    select(consent_recall.c.chain_id)
-    .where(CHAIN == NO_CHAIN, *_due)
-    .group_by(consent_recall.c.chain_id)
-    .order_by(consent_recall.c.chain_id)
-)
+CHAINS = Statement(select(recalling_chain.c.chain_id).where(CHAIN == NO_CHAIN).order_by(recalling_chain.c.chain_id))
 NEXT_RECALL = Statement(
     select(consent_recall.c.version_id, consent_recall.c.after_id)
     .where(consent_recall.c.chain_id == CHAIN, *_due)
@@ -89,9 +83,9 @@ class Signer:
 
 
 class RecallStore(Store):
-    async def recalling_chains(self, now: datetime) -> list[UUID]:
-        """Those with something due, for a call of NO_CHAIN; none for any other."""
-        return [row["chain_id"] for row in await self.rows(RECALLING_CHAINS, now=now)]
+    async def recalling_chains(self) -> list[UUID]:
+        """Those that ever recalled anything, for a call of NO_CHAIN; none for any other."""
+        return [row["chain_id"] for row in await self.rows(CHAINS)]
 
     async def next_recall(self) -> Recall | None:
         """The first that is due: nobody else tells it until the transaction ends."""

@@ -7,9 +7,6 @@ from sqlalchemy import Column, Index, text
 from chassis.tables import Instant, chain_table
 from services.patients.tables.base import belongs_to, id_, metadata
 
-# The job that tells works for all chains: it looks here as the call of none, and then into each as a call of that one.
-NO_CHAIN = UUID(int=0)
-
 consent_recall = chain_table(
     "consent_recall",
     metadata,
@@ -25,7 +22,12 @@ Index(
     consent_recall.c.due_at,
     postgresql_where=text("ended_at IS NULL"),
 )
-consent_recall.info["ddl"] = [
-    "CREATE POLICY every_chain ON consent_recall FOR SELECT TO patients "
+
+# The chains that ever recalled anything. The job that tells works for all of them: it looks here as the call of no
+# chain, and then into each as a call of that one.
+NO_CHAIN = UUID(int=0)
+recalling_chain = chain_table("recalling_chain", metadata)
+recalling_chain.info["ddl"] = [
+    "CREATE POLICY every_chain ON recalling_chain FOR SELECT TO patients "
     f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
 ]

@@ -35,6 +35,17 @@ def upgrade() -> None:
         "CREATE POLICY own_chain ON consent_recall USING (chain_id = nullif(current_setting('app.chain', true), '')::uuid)"
     )
     op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON consent_recall TO patients")
+    op.create_table(
+        "recalling_chain",
+        sa.Column("chain_id", sa.Uuid(), nullable=False),
+        sa.PrimaryKeyConstraint("chain_id", name=op.f("recalling_chain_pkey")),
+    )
+    op.execute("ALTER TABLE recalling_chain ENABLE ROW LEVEL SECURITY")
+    op.execute("ALTER TABLE recalling_chain FORCE ROW LEVEL SECURITY")
     op.execute(
-        "CREATE POLICY every_chain ON consent_recall FOR SELECT TO patients USING (current_setting('app.chain', true) = '00000000-0000-0000-0000-000000000000')"
+        "CREATE POLICY own_chain ON recalling_chain USING (chain_id = nullif(current_setting('app.chain', true), '')::uuid)"
+    )
+    op.execute("GRANT SELECT, INSERT, UPDATE, DELETE ON recalling_chain TO patients")
+    op.execute(
+        "CREATE POLICY every_chain ON recalling_chain FOR SELECT TO patients USING (current_setting('app.chain', true) = '00000000-0000-0000-0000-000000000000')"
     )
