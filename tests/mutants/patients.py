@@ -369,7 +369,6 @@ PATIENTS = [
     Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", "UPDATE screening AS part SET answer_texts = '' WHERE", "UPDATE screening AS part SET outcome = outcome WHERE", I_PATIENTS_CANARY, "written_into"),
     Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", "SET reason = '', changes = '' WHERE", "SET reason = '' WHERE", I_PATIENTS_CANARY, "written_into"),
     # Who signs anew.
-    Mutant("services/patients/domain/recalls.py", 'return not version.earlier_signatures_stay_good', 'return True', I_PATIENTS_RECALLS, "nobody_hears"),
     Mutant("services/patients/domain/recalls.py", 'datetime.combine(day, time.min, UTC) - WESTERNMOST', 'datetime.combine(day, time.min, UTC)', I_PATIENTS_RECALLS, "has_begun"),
     Mutant("services/patients/domain/recalls.py", ' or _overtaken(ours, recalled, day):', ':', I_PATIENTS_RECALLS, "only_the_later"),
     Mutant("services/patients/domain/recalls.py", 'if signature is None or signature.consent.withdrawal:', 'if signature is None:', I_PATIENTS_RECALLS, "withdrew"),
