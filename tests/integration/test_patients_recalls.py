@@ -125,8 +125,7 @@ async def test_a_states_first_document_is_told_to_who_signed_the_one_of_every_st
 async def test_a_merged_person_hears_once(desk: ConsentDesk) -> None:
     first = await desk.published()
     one, other = [await signed(desk, first) for _ in range(2)]
-    records = [await desk.get(id) for id in (one, other)]
-    await Merges(desk).merge(*records)
+    await Merges(desk).merge(await desk.get(one), await desk.get(other))
     await desk.publish_document(first.consent_document_id, from_day=MAY)
     desk.service.clock.now = BEGUN
     assert await people(desk) == [one]
