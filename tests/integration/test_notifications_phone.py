@@ -444,3 +444,45 @@ async def test_an_answer_waits_for_a_number_that_others_of_its_process_text_from
                 await asyncio.sleep(0.05)
         job.cancel()
         await asyncio.wait([job])
+
+
+async def test_a_doubt_that_comes_into_the_night_stays_one_until_the_morning_settles_it(
+    office: Office, twilio: FakeTwilio
+) -> None:
+    """The provider may have taken it. Nobody is told that it waits as if it had not been tried, and no email goes."""
+    permit_texts(office)
+    await confirm(office)
+    twilio.breaks = ["after"]
+    await office.sender().drain()
+    assert [row["status"] for row in await office.rows()] == ["SENDING"]
+    office.svc.clock.now = NOW + 12 * HOUR
+    await office.end_holds()
+    await office.sender().drain()
+    [row] = await office.rows()
+    assert (row["status"], row["due_at"], row["last_error"]) == ("SENDING", NOW + 23 * HOUR, "TWILIO_NO_ANSWER")
+    assert (len(twilio.texts), office.mailbox.arrived) == (1, [])
+    office.svc.clock.now = NOW + 23 * HOUR
+    await office.sender().drain()
+    [row] = await office.rows()
+    assert (row["status"], row["attempts"], len(twilio.texts), office.mailbox.arrived) == ("SENT", 2, 2, [])
+
+
+@pytest.mark.parametrize("ended", ["cancelled", "over"])
+async def test_a_doubt_of_the_night_whose_visit_is_off_or_over_by_the_morning_ends_unknown(
+    office: Office, twilio: FakeTwilio, ended: str
+) -> None:
+    permit_texts(office)
+    booked = await office.book()
+    await office.svc.admin.execute("DELETE FROM message WHERE kind <> 'VISIT_CONFIRMATION'")
+    await texts_first(office)
+    twilio.breaks = ["after"]
+    await office.sender().drain()
+    office.svc.clock.now = NOW + 12 * HOUR
+    await office.end_holds()
+    await office.sender().drain()
+    if ended == "cancelled":
+        await office.svc.deliver(office.cancelled(booked))
+    office.svc.clock.now = NOW + 23 * HOUR if ended == "cancelled" else FIRST
+    await office.sender().drain()
+    [row] = await office.rows("VISIT_CONFIRMATION")
+    assert (row["status"], row["reason"], len(twilio.texts)) == ("UNKNOWN", "NO_ANSWER", 1)

@@ -340,4 +340,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/use_cases/renewals.py", 'earlier.document_id == renewal.document_id and earlier.number < renewal.number', 'False', I_NOTIFICATIONS_CONSENTS),
     Mutant("services/notifications/domain/renewals.py", 'uuid5(self.version_id, str(self.patient_id))', 'uuid5(self.version_id, str(id(self)))', I_NOTIFICATIONS_CONSENTS),
     Mutant("services/notifications/store/renewals.py", '        visit.c.start_at > param("now", Instant),\n        visit.c.status.in_((literal_column("\'BOOKED\'"), literal_column("\'CONFIRMED\'"))),\n', '        param("now", Instant).is_not(None),\n', I_NOTIFICATIONS_CONSENTS),
+    # What is in doubt stays so.
+    Mutant("services/notifications/use_cases/messages.py", 'status = Status.SENDING if taken.in_doubt else Status.SCHEDULED', 'status = Status.SCHEDULED', I_NOTIFICATIONS_PHONE, "stays_one"),
+    Mutant("services/notifications/domain/sending.py", 'channels = taken.channels[:1] if taken.in_doubt else taken.channels', 'channels = taken.channels', U_NOTIFICATIONS_CHANNELS, "by_no_other"),
 ]  # fmt: skip

@@ -242,3 +242,10 @@ def test_the_reason_is_that_of_the_channel_that_was_wanted_most_or_of_one_that_f
     assert no_way(message(), none, NOON) == Settle(Status.SUPPRESSED, Reason.NOT_PERMITTED, None, tuple(none))
     refused = replace(message(), passed_over=(passed(Channel.EMAIL, Reason.REFUSED, "SMTP_550"),))
     assert no_way(refused, none, NOON) == Settle(Status.FAILED, Reason.REFUSED, "SMTP_550", tuple(none))
+
+
+def test_what_may_be_out_by_one_channel_goes_by_no_other() -> None:
+    doubtful = replace(message(MessageKind.VISIT_CONFIRMATION, Channel.SMS, Channel.EMAIL), status=Status.SENDING)
+    assert by(doubtful, contact(MOBILE, MAIL), NIGHT) == {Channel.SMS: "QUIET_HOURS"}
+    unsure = replace(doubtful, status=Status.SCHEDULED)
+    assert set(by(unsure, contact(MOBILE, MAIL), NIGHT)) == {Channel.SMS, Channel.EMAIL}

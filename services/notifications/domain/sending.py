@@ -96,7 +96,7 @@ class Settle:
 
 @dataclass(frozen=True, slots=True)
 class Postpone:
-    """It would come at a bad hour."""
+    """It would come at a bad hour. What is in doubt stays so till then."""
 
     due: datetime
 
@@ -178,8 +178,10 @@ class Way:
 
 
 def ways(taken: Taken, contact: Contact, now: datetime) -> list[Way | PassedOver]:
-    """For each channel still to be tried, whether what is known of the recipient lets it carry the message."""
-    return [_way(taken, contact, channel, now) for channel in taken.channels]
+    """For each channel still to be tried, whether what is known of the recipient lets it carry the message. What may be
+    out by the first goes by no other."""
+    channels = taken.channels[:1] if taken.in_doubt else taken.channels
+    return [_way(taken, contact, channel, now) for channel in channels]
 
 
 def _way(taken: Taken, contact: Contact, channel: Channel, now: datetime) -> Way | PassedOver:

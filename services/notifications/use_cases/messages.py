@@ -131,7 +131,8 @@ async def end_step(store: NotificationsStore, taken: Taken, step: Step, provider
                 emit_settled(store, settled)
             return settled is not None
         case Postpone(due):
-            await store.release(taken, Status.SCHEDULED, NO_HOLD, due=due)
+            status = Status.SENDING if taken.in_doubt else Status.SCHEDULED
+            await store.release(taken, status, NO_HOLD, due=due)
         case Retry(status, hold, error):
             await store.release(taken, status, hold, error=error)
         case NextChannel(passed_over):
