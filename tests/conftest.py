@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.support.record_keys import RECORD_KEYS, write_keys
+from tests.support.record_keys import write_keys
 from tests.support.servers import nats_server, postgres_server
 
 # A run passes or fails for what was changed, not by luck. `--hypothesis-profile explore` looks for new examples.
@@ -33,7 +33,7 @@ def record_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What texts of patients' records are sealed with, unless a test has keys of its own."""
     path = tmp_path_factory.mktemp("keys") / "record-keys.json"
     write_keys(path, "1")
-    os.environ[RECORD_KEYS] = str(path)
+    os.environ["ATOLL_RECORD_KEYS_FILE"] = str(path)
     return path
 
 

@@ -36,10 +36,12 @@ from chassis.service import ensure_stream
 from deploy.local.nats import nats as nats_program
 from deploy.local.nats import nats_url
 from deploy.local.process import free_port, start
+from services.patients.resealing import reseal_all
 from services.patients.store import PatientsStore
 from services.patients.tables import metadata
 from tests.contract.found import rpcs
 from tests.integration.test_patients_duplicates import Duplicates
+from tests.integration.test_patients_sealing import keys, settings, under_keys
 from tests.support.canaries import MARK, Canaries, marked, spoilt
 from tests.support.patients import Desk
 from tests.support.patients_access import Retention
@@ -48,9 +50,10 @@ from tests.support.patients_merges import Merges
 from tests.support.patients_parts import call_measures, phq_9, record_measure, report
 from tests.support.patients_questionnaires import content, question
 from tests.support.patients_record import Records
-from tests.support.record_keys import opened, sealed_columns
+from tests.support.record_keys import write_keys
+from tests.support.sealed import opened, sealed_columns
 
-__all__ = ["desk"]
+__all__ = ["desk", "keys"]
 
 TURNS = range(4)
 RPCS = [each for each in rpcs() if each.full_name.startswith("atoll.patients.v1.")]
@@ -313,6 +316,15 @@ async def told_in_sealed_columns(desk: Desk) -> set[str]:
     return found
 
 
+async def everything(desk: Desk) -> dict[str, list[Any]]:
+    """Every row of every table with a sealed column, as it was before it was sealed."""
+    found = dict[str, list[Any]]()
+    for table in {each.table.name for each in sealed_columns()}:
+        rows = await desk.service.admin.fetch(f"SELECT * FROM {table}")
+        found[table] = sorted((opened(table, row) for row in rows), key=str)
+    return found
+
+
 async def raw_bytes(desk: Desk) -> bytes:
     """The files of all tables and indexes, as a copy of the disk has them."""
     await desk.service.admin.execute("CHECKPOINT")
@@ -369,8 +381,10 @@ async def test_nothing_that_a_request_holds_is_found_where_it_does_not_belong(
     assert await found_in_tables(desk, "outbox", "dead_letter", "audit", "audit_subject", "inbox") == []
 
 
-async def test_the_canaries_are_where_they_belong_and_in_clear_only_where_that_is_decided(caller: Caller) -> None:
-    """Else the test above would find nothing for want of any."""
+async def test_the_canaries_are_where_they_belong_and_in_clear_only_where_that_is_decided(
+    caller: Caller, keys: Path
+) -> None:
+    """Else the test above would find nothing for want of any. Each sealed text is sealed anew, too."""
     await ask_everything(caller)
     asked = "patient", "patient_identifier", "contact_point"
     assert await tables_with_canaries(caller.desk, *asked) == set(asked)
@@ -387,6 +401,12 @@ async def test_the_canaries_are_where_they_belong_and_in_clear_only_where_that_i
     assert len(told) > 5
     assert f"Zq{MARK}".encode() in raw  # A name.
     assert [text for text in told if text.encode() in raw] == []
+    before = await everything(caller.desk)
+    write_keys(keys, "1", "2")
+    assert await reseal_all(settings(caller.desk, keys)) == 0
+    write_keys(keys, "2")
+    assert set(await under_keys(caller.desk)) == {"2"}
+    assert await everything(caller.desk) == before
 
 
 async def test_nothing_is_left_of_a_patient_who_is_forgotten(caller: Caller) -> None:

@@ -30,7 +30,7 @@ from tests.support.patients import Desk, desk
 from tests.support.patients_access import Retention, accesses, break_glass, named, review
 from tests.support.patients_parts import several_many
 from tests.support.patients_questionnaires import content, number, question
-from tests.support.record_keys import opened
+from tests.support.sealed import opened
 from tests.support.service import read_refusal, refusal
 
 __all__ = ["desk"]

@@ -19,7 +19,7 @@ from chassis.ids import from_wire, new_id, to_wire
 from services.patients.tables.clearances import screening
 from tests.support.patients import Desk, desk
 from tests.support.patients_questionnaires import KETAMINE, content, question
-from tests.support.record_keys import texts_of
+from tests.support.sealed import texts_of
 from tests.support.service import refusal
 
 __all__ = ["desk"]

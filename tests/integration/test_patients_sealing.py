@@ -22,13 +22,13 @@ from chassis.provision import provision
 from deploy.local.process import ROOT
 from services.patients import resealing
 from services.patients.resealing import chains_of, count_by_key, reseal_all
-from services.patients.settings import ResealSettings
+from services.patients.settings import RECORD_KEYS, ResealSettings
 from services.patients.store.resealing import Batch, ResealStore
 from tests.integration.test_patients_screenings import get_screening
 from tests.support.patients import Desk, desk
 from tests.support.patients_parts import call_adverse_events, report
 from tests.support.patients_record import Records
-from tests.support.record_keys import RECORD_KEYS, write_keys
+from tests.support.record_keys import write_keys
 from tests.support.servers import as_administrator, drop, password_of
 from tests.support.service import Refusal, refusal
 

@@ -20,7 +20,7 @@ from services.patients.domain.related_persons import RelatedPerson, RelatedPerso
 from services.patients.domain.self_pay import SelfPayBasis, SelfPayDeclaration, recorded
 from services.patients.store.changes import change_columns
 from services.patients.tables.changes import patient_change
-from tests.support.record_keys import texts_of
+from tests.support.sealed import texts_of
 
 DENVER = "America/Denver"
 NOW = datetime(2027, 3, 2, 5, tzinfo=UTC)  # Still the first of March in Denver.

@@ -10,7 +10,7 @@ from chassis.errors import NulInText
 from chassis.ids import new_id
 from services.patients.domain.texts import RecordTextRefused
 from services.patients.tables.clearances import clearance, screening
-from tests.support.record_keys import sealed_columns, texts_of
+from tests.support.sealed import sealed_columns, texts_of
 
 CHAIN, ROW, OTHER = (new_id() for _ in range(3))
 COLUMNS = list(sealed_columns())
