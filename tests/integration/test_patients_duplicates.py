@@ -217,6 +217,21 @@ async def test_what_was_said_of_a_merged_record_holds_of_its_survivor(desk: Desk
     assert await duplicates.listed() == [{first.id, third.id}]
 
 
+async def test_a_dismissal_goes_with_a_record_that_is_merged_and_tells_its_reason_there(
+    desk: Desk, duplicates: Duplicates
+) -> None:
+    first = await desk.create(given_names=["Peter"], family_name="Huber")
+    second, third = await desk.create(), await desk.create()
+    await duplicates.dismiss(second.id, third.id, reason="sisters")
+    await Merges(desk).merge(first, second)
+    [carried] = [
+        each
+        for each in (await duplicates.page(state=pb.DUPLICATE_STATE_DISMISSED)).pairs
+        if {each.first.patient_id, each.second.patient_id} == {first.id, third.id}
+    ]
+    assert (carried.dismiss_reason, carried.dismissed_by) == ("sisters", "user")
+
+
 async def test_names_of_all_records_of_a_person_are_compared(desk: Desk, duplicates: Duplicates) -> None:
     merges = Merges(desk)
     first = await desk.create(given_names=["Peter"], family_name="Huber")

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -246,26 +245,40 @@ async def test_a_text_that_does_not_open_is_left_and_counted_and_the_others_are_
     assert (await desk.service.admin.fetchval(listed, from_wire("adverseevent", kept.id))).startswith("s1.2.")
 
 
-@pytest.mark.parametrize(
-    ("names", "code", "said"),
-    [(("1", "2"), 0, '"texts.under_key"'), (("2",), 1, "stopped, and may be run again: the service has not the keys")],
-)
-async def test_the_command_says_what_is_left_under_each_key(
-    desk: Desk, keys: Path, names: tuple[str, ...], code: int, said: str
+@pytest.fixture
+def told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an operator sets before the command."""
+    monkeypatch.setenv("ATOLL_OWNER_DATABASE_URL", desk.service.urls.owner)
+    monkeypatch.setenv("ATOLL_SEALER_DATABASE_URL", desk.service.urls.sealer)
+
+
+async def test_the_command_ends_with_why_if_a_text_is_left(
+    desk: Desk, keys: Path, told: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(resealing, "configure_process", lambda _: None)
+    await report(desk, (await desk.create()).id, description="fell")
+    write_keys(keys, "2")
+    with pytest.raises(SystemExit, match="stopped, and may be run again: the service has not the keys"):
+        await asyncio.to_thread(resealing.reseal, None)
+    write_keys(keys, "1", "2")
+    await desk.service.admin.execute("UPDATE adverse_event SET description = 's1.1.' || repeat('A', 60)")
+    with pytest.raises(SystemExit, match="1 texts do not open; the log names their columns"):
+        await asyncio.to_thread(resealing.reseal, None)
+
+
+@pytest.mark.long
+async def test_the_command_says_how_many_texts_are_under_which_key(desk: Desk, keys: Path, told: None) -> None:
+    """In a process of its own, as an operator runs it."""
     await desk.create()
-    write_keys(keys, *names)
-    urls = desk.service.urls
-    environment = {**os.environ, "ATOLL_OWNER_DATABASE_URL": urls.owner, "ATOLL_SEALER_DATABASE_URL": urls.sealer}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.patients", "reseal", env=environment, cwd=ROOT, stderr=asyncio.subprocess.PIPE
-    )
-    _, stderr = await process.communicate()
-    assert process.returncode == code, stderr.decode()
-    lines = stderr.decode().splitlines()
-    assert said in lines[-1]
-    if code == 0:
-        assert (json.loads(lines[-1])["key"], json.loads(lines[-1])["count"]) == ("2", 2)
+    write_keys(keys, "1", "2")
+    for command, key in (("keys", "1"), ("reseal", "2"), ("keys", "2")):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.patients", command, cwd=ROOT, stderr=asyncio.subprocess.PIPE
+        )
+        _, stderr = await process.communicate()
+        assert process.returncode == 0, stderr.decode()
+        last = json.loads(stderr.decode().splitlines()[-1])
+        assert (last["event"], last["key"], last["count"]) == ("texts.under_key", key, 2)
 
 
 async def test_texts_in_clear_from_before_keep_the_migration_from_losing_them(postgres_url: str) -> None:
