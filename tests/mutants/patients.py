@@ -364,7 +364,7 @@ PATIENTS = [
     Mutant("services/patients/resealing.py", '    if refused:\n', '    if False:\n', I_PATIENTS_SEALING, "command_ends"),
     Mutant("services/patients/resealing.py", '    except DomainError as error:', '    except KeyError as error:', I_PATIENTS_SEALING, "command_ends"),
     Mutant("services/patients/store/pairs.py", '"dismissed_at", "dismissal_id")', '"dismissed_at")', I_DUPLICATES, "dismissal_goes_with"),
-    Mutant("services/patients/store/consents.py", 'self.texts.seal(consent.c.signer_name, new.signer_name, new.id)', 'new.signer_name', I_PATIENTS_CONSENTS),
+    Mutant("services/patients/store/consents.py", 'self.texts.seal(consent.c.signer_name, new.signer_name, new.id)', 'new.signer_name', I_PATIENTS_CONSENTS, "what_was_signed"),
     Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", 'op.create_check_constraint(op.f(f"{table}_{column}_sealed_check"), table, FORM.format(name=column))', 'pass', I_PATIENTS_SEALING, "no_sealed_one"),
     Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", '    _refuse_clear_texts()\n    op', '    op', I_PATIENTS_SEALING, "from_before"),
     Mutant("services/patients/migrations/versions/0014_texts_of_records_are_sealed.py", "UPDATE screening AS part SET answer_texts = '' WHERE", "UPDATE screening AS part SET outcome = outcome WHERE", I_PATIENTS_CANARY, "written_into"),
