@@ -14,7 +14,10 @@ from grpc import StatusCode
 
 from atoll.billing.v1 import charge_service_pb2 as pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
+from atoll.billing.v1 import refund_service_pb2 as refund_pb
 from atoll.billing.v1.account_service_pb2 import DOCUMENT_KIND_FORFEITURE
+from atoll.billing.v1.invoice_service_pb2 import Invoice
+from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_CLINIC, CANCELLATION_REASON_PATIENT
 from chassis.ids import from_wire, new_id
 from services.billing.domain.fees import FeeKind
@@ -227,6 +230,87 @@ async def test_a_fee_that_the_deposit_paid_whole_is_waived_too(billing: Billing,
     assert (await refusal(desk.waive(fee.id))).reason == "FEE_WAIVED"
     reverse = payment_pb.ReversePaymentRequest(request_id=str(uuid4()), payment_id=paid[0].id, reason="mis-keyed")
     await billing.svc.call(billing.payments.ReversePayment, reverse)  # Nothing of it is gone any more.
+
+
+async def invoiced_fee(billing: Billing, *amounts: float) -> tuple[BookedCourse, list[payment_pb.Payment], Invoice]:
+    """50 of the deposit and 25 on an invoice, unless told otherwise; a visit stands on it, too."""
+    course, paid = await deposited(billing, *amounts or (50,))
+    await billing.miss(course, 1)
+    await billing.complete(course, 0)
+    return course, paid, await billing.issue(course)
+
+
+def line_of(invoice: Invoice, description: str = "Missed visit") -> Any:
+    return next(each for each in invoice.lines if each.description == description)
+
+
+async def test_a_credit_note_over_all_of_an_invoiced_fee_gives_the_deposit_back(
+    billing: Billing, desk: Invoicing
+) -> None:
+    course, paid, invoice = await invoiced_fee(billing)
+    fee = line_of(invoice)
+    refused = await refusal(desk.waive(fee.charge_id))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "CHARGE_INVOICED")
+    before = await billing.trial_balance()
+    note = await desk.credit(invoice.id, (fee.charge_id, 25), note="Snow")
+    assert (dollars(note.total), await left(billing, *paid)) == (25, [(50, 0)])
+    assert await taken(billing) == [5_000, -5_000]
+    books = await billing.trial_balance()
+    assert (before["FEE_REVENUE"], books["FEE_REVENUE"]) == ((0, 75), (75, 75))
+    assert [dollars(part.amount) for part in (await desk.explain(fee.charge_id)).deposit_parts] == [50, -50]
+    returned = await billing.last_fact("deposit.returned")
+    assert (returned.payment_id, dollars(returned.amount), returned.charge_id) == (paid[0].id, 50, fee.charge_id)
+    assert dollars((await forfeit(billing, course)).forfeited) == 50  # Kept for the course as before.
+
+
+async def test_the_same_credit_note_asked_for_twice_gives_the_deposit_back_once(
+    billing: Billing, desk: Invoicing
+) -> None:
+    _, paid, invoice = await invoiced_fee(billing)
+    request = desk.credit_request(invoice.id, (line_of(invoice).charge_id, 25))
+    first, again = [await billing.svc.call(desk.credit_notes.CreateCreditNote, request) for _ in range(2)]
+    assert first == again
+    refused = await refusal(desk.credit(invoice.id, (line_of(invoice).charge_id, 25)))
+    assert refused.reason == "CREDIT_ABOVE_LEFT"
+    assert (await left(billing, *paid), await taken(billing)) == ([(50, 0)], [5_000, -5_000])
+
+
+async def test_the_deposit_comes_back_with_the_last_part_of_the_fee(billing: Billing, desk: Invoicing) -> None:
+    _, paid, invoice = await invoiced_fee(billing)
+    fee = line_of(invoice).charge_id
+    await desk.credit(invoice.id, (fee, 10))
+    assert (await left(billing, *paid), await taken(billing)) == ([(0, 50)], [5_000])
+    await desk.credit(invoice.id, (fee, 15))
+    assert (await left(billing, *paid), await taken(billing)) == ([(50, 0)], [5_000, -5_000])
+
+
+async def test_a_credit_note_over_another_line_leaves_the_fee_as_it_is(billing: Billing, desk: Invoicing) -> None:
+    _, paid, invoice = await invoiced_fee(billing)
+    await desk.credit(invoice.id, (line_of(invoice, "Evaluation").charge_id, 300))
+    assert (await left(billing, *paid), await taken(billing)) == ([(0, 50)], [5_000])
+
+
+async def test_an_invoice_that_is_void_gives_the_deposit_of_its_fees_back(billing: Billing, desk: Invoicing) -> None:
+    _, paid, invoice = await invoiced_fee(billing)
+    await desk.void(invoice.id)
+    assert (await left(billing, *paid), await taken(billing)) == ([(50, 0)], [5_000, -5_000])
+    order = await billing.fetch("SELECT content::text FROM document_order WHERE kind = 3")
+    assert "$50.00 of your deposit that had become a fee is yours again." in order[0]["content"]
+
+
+async def test_what_comes_back_of_a_deposit_can_be_refunded(billing: Billing, desk: Invoicing) -> None:
+    course, paid, invoice = await invoiced_fee(billing)
+    await desk.credit(invoice.id, (line_of(invoice).charge_id, 25))
+    request = refund_pb.CreateRefundRequest(
+        request_id=str(uuid4()),
+        site_id=course.site_id,
+        patient_id=course.patient_id,
+        amount=usd(50),
+        reason="moves away",
+    )
+    refund = (await billing.svc.call(billing.svc.stub(RefundServiceStub).CreateRefund, request)).refund
+    assert (dollars(refund.amount), [part.payment_id for part in refund.parts]) == (50, [paid[0].id])
+    assert await left(billing, *paid) == [(0, 50)]
 
 
 async def test_nothing_is_taken_while_the_estimate_is_in_dispute(billing: Billing) -> None:

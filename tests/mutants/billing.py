@@ -465,4 +465,6 @@ BILLING = [
     Mutant("services/billing/store/printing.py", '    open_item.c.status == InvoiceStatus.VOID,\n', '', I_BILLING_DOCUMENTS, "still_holds"),
     Mutant("services/billing/store/printing.py", '    _later.c.version > document_order.c.version,\n', '', I_BILLING_DOCUMENTS, "still_holds"),
     Mutant("services/billing/store/printing.py", '    (document_order.c.kind == PrintedKind.RECEIPT, _is_reversed),\n', '', I_BILLING_DOCUMENTS, "still_holds"),
+    Mutant("services/billing/use_cases/credit_notes.py", '        of_deposit += await return_deposit(store, fee, note or reason.name)\n', '        pass\n', I_BILLING_DEPOSIT_FEES, "gives_the_deposit"),
+    Mutant("services/billing/domain/credit_notes.py", ' if taken.get(line.charge.id) == line.net.minor]', ' if line.charge.id in taken]', I_BILLING_DEPOSIT_FEES, "last_part"),
 ]  # fmt: skip

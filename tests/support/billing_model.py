@@ -27,6 +27,8 @@ class Charge:
     course: str
     amount: int
     earned: str
+    of_deposit: list[tuple["Item", int]] = field(default_factory=list)
+    """Of a fee: what it took of which payment, beside `amount`."""
 
 
 @dataclass
@@ -131,6 +133,17 @@ class Model:
         charge = self.charges[charge_id]
         charge.amount += amount
         self.move(charge.site, RECEIVABLE, charge.earned, amount)
+
+    def fee(self, charge: Charge, deposit: Item, taken: int) -> None:
+        self.charge(charge)
+        self.go(deposit, taken, charge.earned)
+        charge.of_deposit.append((deposit, taken))
+
+    def fee_ended(self, charge: Charge) -> None:
+        """Nothing is left of it: what it took is as it was before."""
+        while charge.of_deposit:
+            deposit, taken = charge.of_deposit.pop()
+            self.go(deposit, -taken, charge.earned)
 
     def bill(self, id: str, lines: Sequence[Line]) -> Item:
         first = lines[0].charge
@@ -239,6 +252,9 @@ class Model:
             self.move(invoice.site, line.charge.earned, RECEIVABLE, net + discount)
             self.move(invoice.site, RECEIVABLE, "DISCOUNTS", discount)
             self.move(invoice.site, "TAX_PAYABLE", RECEIVABLE, tax)
+        for line, _ in asked:
+            if line.credited[0] == line.net:
+                self.fee_ended(line.charge)
         returned = total - min(total, invoice.left)
         taken = self.take_off([each for each in self.applied if each.invoice is invoice], returned)
         invoice.left -= total

@@ -80,9 +80,9 @@ DUE = "UPDATE {} SET look_at = now() WHERE look_at IS NOT NULL"
 
 OFTEN = ("visits", "pay", "invoice_course", "invoice_charges", "hear", "ask_card")
 SELDOM = (
-    "product", "correct", "waive", "apply", "allocate", "unapply", "reverse", "move_to_credit", "use_credit", "forfeit",
-    "refund", "credit_lines", "void", "dispute", "close_dispute", "decide", "fail_refund", "pay_out", "sell", "undo",
-    "stop", "wrong",
+    "product", "miss", "correct", "waive", "apply", "allocate", "unapply", "reverse", "move_to_credit", "use_credit",
+    "forfeit", "refund", "credit_lines", "void", "dispute", "close_dispute", "decide", "fail_refund", "pay_out", "sell",
+    "undo", "stop", "wrong",
 )  # fmt: skip
 STEPS = (*OFTEN, *OFTEN, *OFTEN, *SELDOM)
 
@@ -293,6 +293,30 @@ class Walk:
                 self.earn(seller, site, row["value_minor"])
                 self.happened.add("drawn")
 
+    async def miss(self) -> None:
+        """The first of two visits, with less paid ahead than the fee: that becomes the fee, and the rest is owed.
+        Whatever ends the fee later, a waiver or credit notes, gives it back."""
+        site, patient, amount = self.one(self.sites), self.one(self.patients), self.chance.randint(1, FEE_CENTS - 1)
+        self.note(site, patient, amount)
+        course = await self.billing.book(
+            [ASSESSMENT, INFUSION], first=self.billing.svc.now, site_id=site, patient_id=patient
+        )
+        says: dict[str, Any] = {"site_id": site, "patient_id": patient, "course_id": course.id, "tender": CASH}
+        payment = await self.billing.pay(amount / 100, self.token, **says)
+        whose = self.model.whole(patient)
+        deposit = self.model.pay(Item(PAYMENT, payment.id, site, whose, course.id, amount, amount, tender=CASH))
+        missed = self.billing.missed(course, 0)
+        for _ in range(2):
+            await self.billing.svc.deliver(missed)
+        self.courses.append(course)
+        self.lives.add(course.id)
+        self.missed_in.add(course.id)
+        self.delivered += [course.event, missed]
+        [row] = await self.billing.fetch(OF_VISITS, [from_wire("visit", course.visits[0].visit_id)])
+        assert row["amount_minor"] == FEE_CENTS - amount
+        charge = Charge(to_wire("charge", row["id"]), site, whose, course.id, row["amount_minor"], "FEE_REVENUE")
+        self.model.fee(charge, deposit, amount)
+
     def earn(self, seller: str, site: str, value: int) -> None:
         if self.model.entity_of[seller] == self.model.entity_of[site]:
             self.model.move(site, "DEFERRED_REVENUE", "REVENUE", value)
@@ -319,6 +343,7 @@ class Walk:
         self.note(charge.id)
         await self.desk.waive(charge.id, self.token)
         self.model.correct(charge.id, -charge.amount)
+        self.model.fee_ended(charge)
         del self.model.charges[charge.id]
 
     # Invoices.

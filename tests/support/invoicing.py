@@ -62,9 +62,9 @@ async def ask_fees(
 
 
 async def price_everything(billing: Billing, site_id: str) -> None:
-    """From today on: the visits, the salve, and the fees of `ask_fees`."""
+    """From today on: the visits, the salve, and the fees of `ask_fees`, taken of deposits."""
     salve = _item("PRODUCT", "salve", "Salve", unit_price=cents_of(SALVE_CENTS))
-    await _price_from_today(billing, site_id, [salve, *_fees(0)])
+    await _price_from_today(billing, site_id, [salve, *_fees(0, of_deposit=True)])
 
 
 def _fees(grace: int, *, of_deposit: bool = False) -> list[price_book_service_pb2.CreatePriceBookRequest.Item]:

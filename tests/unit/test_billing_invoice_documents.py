@@ -181,7 +181,9 @@ def test_little_known_of_patient_and_clinic_leaves_no_empty_labels() -> None:
     ],
 )
 def test_a_credit_note_says_what_it_corrects_and_what_becomes_of_the_money(purpose: CreditPurpose, said: str) -> None:
-    pages, text = printed("credit_note", credit_note.content_of(credited(purpose), "ABQ-1042", DAY, PATIENT, ISSUER))
+    pages, text = printed(
+        "credit_note", credit_note.content_of(credited(purpose), Money(0), "ABQ-1042", DAY, PATIENT, ISSUER)
+    )
     assert pages == 1
     for shown in ("No. ABQ-CN3", "ABQ-1042", "Correction", "$100.00", "$40.00 of the invoice is no longer", said):
         assert shown in text, shown

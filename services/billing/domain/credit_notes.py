@@ -9,9 +9,9 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
-from services.billing.domain.accounts import EARNED_ON, ChargeKind
+from services.billing.domain.accounts import EARNED_ON, Charge, ChargeKind
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
-from services.billing.domain.charges import ChargeNotCorrectable
+from services.billing.domain.charges import FEES, ChargeNotCorrectable
 from services.billing.domain.invoices import NOTHING, Line, Taken, display_number, summed, taken_from_revenue
 from services.billing.domain.ledger import Account, Entry, Posting, Source, move
 from services.billing.domain.tax import half_up
@@ -161,6 +161,13 @@ def all_left(lines: Sequence[Line], credited: Mapping[UUID, Taken]) -> list[Cred
     pairs = [(line, credited.get(line.charge.id, NOTHING)) for line in lines]
     left = [(line, taken, line.net - Money(taken.amount_minor, line.net.currency)) for line, taken in pairs]
     return [_credit_line(line, taken, amount, 0) for line, taken, amount in left if amount.minor]
+
+
+def fees_ended(lines: Sequence[Line], credited: Mapping[UUID, Taken], made: Sequence[CreditLine]) -> list[Charge]:
+    """Fees of which nothing is left once `made` is credited, too."""
+    taken = {each.charge_id: credited.get(each.charge_id, NOTHING).amount_minor + each.amount.minor for each in made}
+    fees = [line for line in lines if line.charge.kind in FEES]
+    return [line.charge for line in fees if taken.get(line.charge.id) == line.net.minor]
 
 
 def unapplied(applied: Sequence[AppliedMoney], amount: Money) -> Iterator[tuple[AppliedMoney, Money]]:

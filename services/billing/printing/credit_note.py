@@ -22,12 +22,19 @@ RETURNED = {
     CreditPurpose.REFUND: "{} that was paid will be refunded.",
     CreditPurpose.CREDIT: "{} that was paid is kept as your credit, and pays your next invoices.",
 }
+DEPOSIT_RETURNED = "{} of your deposit that had become a fee is yours again."
 
 
 def content_of(
-    note: CreditNote, invoice_number: str, issued: date, patient: Mapping[str, Any], issuer: Mapping[str, Any]
+    note: CreditNote,
+    of_deposit: Money,
+    invoice_number: str,
+    issued: date,
+    patient: Mapping[str, Any],
+    issuer: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """`invoice_number` is the invoice's as it is shown; the rest as of an invoice."""
+    """`of_deposit` is what comes back beside the note's total, `invoice_number` the invoice's as it is shown; the rest
+    as of an invoice."""
     tax = sum((line.tax for line in note.lines), Money(0, note.total.currency))
     return who(patient, issuer) | {
         "number": note.display_number,
@@ -38,14 +45,16 @@ def content_of(
         "amount": money(note.total - tax),
         "tax": money(tax) if tax.minor else "",
         "total": money(note.total),
-        "settled": _settled(note),
+        "settled": _settled(note, of_deposit),
     }
 
 
-def _settled(note: CreditNote) -> list[str]:
+def _settled(note: CreditNote, of_deposit: Money) -> list[str]:
     said = [f"{money(note.offset)} of the invoice is no longer to be paid."] if note.offset.minor else []
     if note.returned.minor:
         said.append(RETURNED[note.purpose].format(money(note.returned)))
+    if of_deposit.minor:
+        said.append(DEPOSIT_RETURNED.format(money(of_deposit)))
     return said
 
 

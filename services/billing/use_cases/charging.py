@@ -24,7 +24,7 @@ from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import add_charge
 from services.billing.use_cases.estimates import books_of
-from services.billing.use_cases.payments import forfeit
+from services.billing.use_cases.payments import forfeit, return_deposit
 
 FEE_KINDS = {FeeKind.NO_SHOW: ChargeKind.NO_SHOW_FEE, FeeKind.LATE_CANCELLATION: ChargeKind.LATE_CANCELLATION_FEE}
 NEVER_FORGIVEN = 1_000
@@ -179,9 +179,7 @@ async def waive_fee(store: BillingStore, charge_id: UUID, note: str) -> Charge:
     taken = still_taken(await store.forfeitures_of(charge_id))
     amount = waived(found.charge, found.corrections, of_deposit=bool(taken))
     correction = await _correct(store, found, amount, CorrectionReason.WAIVER, note)
-    if course_id := found.charge.course_id:
-        back = {payment_id: -minor for payment_id, minor in taken.items()}
-        await forfeit(store, await store.site(found.charge.site_id), course_id, back, note, charge_id)
+    await return_deposit(store, found.charge, note)
     return correction
 
 

@@ -21,6 +21,7 @@ from services.billing.domain.credit_notes import (
     all_left,
     credit_lines,
     entries_of,
+    fees_ended,
     unapplied,
 )
 from services.billing.domain.invoices import Invoice, InvoiceVoid, total_of
@@ -29,6 +30,7 @@ from services.billing.printing import NOBODY
 from services.billing.printing.credit_note import content_of
 from services.billing.store import BillingStore
 from services.billing.store.billable import SiteToBill
+from services.billing.use_cases.payments import return_deposit
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,9 @@ async def _credit(
     if purpose is CreditPurpose.OFFSET and offset < total:
         raise CreditAboveOpen(left_minor=invoice.balance.minor)
     taken = await _taken(store, invoice_id, total - offset)
+    of_deposit = Money(0, total.currency)
+    for fee in fees_ended(invoice.lines, invoice.credited_of, lines):
+        of_deposit += await return_deposit(store, fee, note or reason.name)
     made = CreditNote(
         id=new_id(),
         site_id=invoice.site_id,
@@ -100,7 +105,7 @@ async def _credit(
         issued_at=store.call.now,
     )
     store.issue_credit_note(made, taken, entries_of(made, invoice.lines, taken))
-    await store.order_document(_order(made, invoice, await store.site_to_bill(invoice.site_id)))
+    await store.order_document(_order(made, of_deposit, invoice, await store.site_to_bill(invoice.site_id)))
     voids, about = invoice.credited + total == invoice.total, invoice.course_id or invoice.id
     store.emit(events.credit_note_issued(made, voids=voids), about=about)
     if not voids and offset.minor and offset == invoice.balance:
@@ -108,7 +113,7 @@ async def _credit(
     return made
 
 
-def _order(note: CreditNote, invoice: Invoice, place: SiteToBill) -> Order:
+def _order(note: CreditNote, of_deposit: Money, invoice: Invoice, place: SiteToBill) -> Order:
     day = place.site.day(note.issued_at)
     return Order(
         id=new_id(),
@@ -119,7 +124,7 @@ def _order(note: CreditNote, invoice: Invoice, place: SiteToBill) -> Order:
         patient_id=note.patient_id,
         course_id=invoice.course_id,
         day=day,
-        content=content_of(note, invoice.display_number, day, NOBODY, asdict(place.issuer)),
+        content=content_of(note, of_deposit, invoice.display_number, day, NOBODY, asdict(place.issuer)),
         ordered_at=note.issued_at,
     )
 

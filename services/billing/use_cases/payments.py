@@ -15,6 +15,7 @@ from services.billing import events
 from services.billing.domain import ledger
 from services.billing.domain.accounts import (
     Application,
+    Charge,
     ItemKind,
     OpenItem,
     Payment,
@@ -44,6 +45,7 @@ from services.billing.domain.payments import (
     check_credit,
     check_reversible,
     entries_of,
+    still_taken,
     taken_from,
     unapplied,
 )
@@ -297,6 +299,15 @@ async def forfeit(
         await post(store, site, payment.patient_id, [forfeited.entry()])
         tell = events.deposit_forfeited if minor > 0 else events.deposit_returned
         store.emit(tell(forfeited), about=course_id)
+
+
+async def return_deposit(store: BillingStore, fee: Charge, reason: str) -> Money:
+    """What was taken of a deposit for a fee of which nothing is left: it is as before. With the patient locked."""
+    taken = still_taken(await store.forfeitures_of(fee.id))
+    if taken and fee.course_id:
+        back = {payment_id: -minor for payment_id, minor in taken.items()}
+        await forfeit(store, await store.site(fee.site_id), fee.course_id, back, reason, fee.id)
+    return Money(sum(taken.values()), fee.amount.currency)
 
 
 async def release_deposits(store: BillingStore, course_id: UUID) -> None:
