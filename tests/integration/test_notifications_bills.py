@@ -66,6 +66,9 @@ def once(office: Office) -> list[tuple[Any, str]]:
         (bills.PackageSold(price=USD, **of(office, **sale)), "PACKAGE_SOLD"),
         (bills.PackageExpiring(expire_date=to_date(DUE), **of(office, **sale)), "PACKAGE_EXPIRING"),
         (bills.PackageExpired(**of(office, **sale)), "PACKAGE_EXPIRED"),
+        (bills.PackageTransferred(**of(office, **sale)), "PACKAGE_TRANSFERRED"),
+        (bills.PaymentReversed(payment_id=id("payment"), amount=USD, **of(office)), "PAYMENT_REVERSED"),
+        (bills.DepositReturned(payment_id=id("payment"), amount=USD, **of(office)), "DEPOSIT_RETURNED"),
         (bills.PackageStopped(refundable=USD, **of(office, **sale)), "PACKAGE_STOPPED"),
     ]
 

@@ -12,6 +12,7 @@ from atoll.billing.v1.events_pb2 import (
     CreditNoteIssued,
     DepositForfeited,
     DepositReleased,
+    DepositReturned,
     EstimateAcknowledged,
     EstimateIssued,
     InvoiceIssued,
@@ -20,7 +21,9 @@ from atoll.billing.v1.events_pb2 import (
     PackageExpiring,
     PackageSold,
     PackageStopped,
+    PackageTransferred,
     PaymentReceived,
+    PaymentReversed,
     RefundSucceeded,
 )
 from chassis.consumer import Reads
@@ -115,4 +118,7 @@ READS: Reads = {
     PackageExpiring: _told(MessageKind.PACKAGE_EXPIRING, *_PACKAGE, "", "expire_date"),
     PackageExpired: _told(MessageKind.PACKAGE_EXPIRED, *_PACKAGE),
     PackageStopped: _told(MessageKind.PACKAGE_STOPPED, *_PACKAGE, "refundable"),
+    PackageTransferred: _told(MessageKind.PACKAGE_TRANSFERRED, *_PACKAGE),
+    PaymentReversed: _told(MessageKind.PAYMENT_REVERSED, MatterKind.PAYMENT, "payment_id", "amount"),
+    DepositReturned: _told(MessageKind.DEPOSIT_RETURNED, MatterKind.PAYMENT, "payment_id", "amount"),
 }

@@ -103,6 +103,9 @@ SHIPPED: tuple[Rule, ...] = (
     _notice(MessageKind.PACKAGE_EXPIRING, Anchor.TOLD),
     _notice(MessageKind.PACKAGE_EXPIRED, Anchor.TOLD),
     _notice(MessageKind.PACKAGE_STOPPED, Anchor.TOLD),
+    _notice(MessageKind.PAYMENT_REVERSED, Anchor.TOLD),
+    _notice(MessageKind.DEPOSIT_RETURNED, Anchor.TOLD),
+    _notice(MessageKind.PACKAGE_TRANSFERRED, Anchor.TOLD),
 )
 
 

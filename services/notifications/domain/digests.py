@@ -30,6 +30,9 @@ COMBINED = frozenset(
         _K.PACKAGE_EXPIRING,
         _K.PACKAGE_EXPIRED,
         _K.PACKAGE_STOPPED,
+        _K.PAYMENT_REVERSED,
+        _K.DEPOSIT_RETURNED,
+        _K.PACKAGE_TRANSFERRED,
     }
 )
 """Kinds that lose nothing by some hours. Never what is about safety or preparation, what puts a visit into a calendar

@@ -39,6 +39,12 @@ class MessageKind(StrEnum):
     """Of a letter in which several messages stand; each of them stays what it is."""
     CONSENT_OUTDATED = "CONSENT_OUTDATED"
     """A document that was signed has a new version."""
+    PAYMENT_REVERSED = "PAYMENT_REVERSED"
+    """It was keyed in by mistake."""
+    DEPOSIT_RETURNED = "DEPOSIT_RETURNED"
+    """What had become a fee is the patient's again."""
+    PACKAGE_TRANSFERRED = "PACKAGE_TRANSFERRED"
+    """To whom it was handed."""
 
 
 class Channel(StrEnum):
@@ -142,6 +148,9 @@ NATURES: Mapping[MessageKind, Nature] = {
     MessageKind.PACKAGE_EXPIRING: _bill(),
     MessageKind.PACKAGE_EXPIRED: _bill(),
     MessageKind.PACKAGE_STOPPED: _bill(again=True),
+    MessageKind.PAYMENT_REVERSED: _bill(again=True),
+    MessageKind.DEPOSIT_RETURNED: _bill(again=True),
+    MessageKind.PACKAGE_TRANSFERRED: _bill(again=True),
     MessageKind.OPT_OUT_CONFIRMED: _REPLY,
     MessageKind.OPT_IN_CONFIRMED: _REPLY,
     MessageKind.HELP: _REPLY,

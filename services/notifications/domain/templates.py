@@ -56,6 +56,9 @@ BILLS = frozenset(
         _K.PACKAGE_EXPIRING,
         _K.PACKAGE_EXPIRED,
         _K.PACKAGE_STOPPED,
+        _K.PAYMENT_REVERSED,
+        _K.DEPOSIT_RETURNED,
+        _K.PACKAGE_TRANSFERRED,
     }
 )
 SPOKEN = frozenset(
