@@ -44,7 +44,8 @@ async def provision(server_url: str, service: str, *, database: str | None = Non
             await admin.execute(f"ALTER ROLE {service} SET {name} = '{value}'")
         name = database or service
         if not await admin.fetchval("SELECT true FROM pg_database WHERE datname = $1", name):
-            await admin.execute(f"CREATE DATABASE {name} OWNER {service}_owner")
+            made = f"CREATE DATABASE {name} OWNER {service}_owner ENCODING 'UTF8' TEMPLATE template0"
+            await admin.execute(made)  # Whatever the server's own databases are in: one in SQL_ASCII takes no names.
         await _lower_deadlock_timeout(admin, name)
     finally:
         await admin.close()
