@@ -3,6 +3,7 @@
 from tests.mutants.mutant import Mutant
 
 FIELDS, LIMITS, TLS = (f"tests/e2e/test_stack_edge_{name}.py" for name in ("fields", "limits", "tls"))
+STACK = "tests/e2e/test_stack_edge.py"
 TEMPLATE = "deploy/envoy/envoy.yaml.j2"
 
 EDGE = [
@@ -13,6 +14,8 @@ EDGE = [
     Mutant(TEMPLATE, "- actions: [{ remote_address: {} }]", "- actions: [{ generic_key: { descriptor_value: all } }]", LIMITS, "an_address"),
     Mutant(TEMPLATE, "max_active_downstream_connections: {{ edge.limits.connections }}", "max_active_downstream_connections: 10000", LIMITS, "connections"),
     Mutant(TEMPLATE, "min_content_length: {{ compressed_min }}", "min_content_length: 1", LIMITS, "short_answer"),
+    Mutant(TEMPLATE, "audiences: [{{ issuer.audience | tojson }}]", "audiences: [atoll, another]", STACK, "further_issuers"),
+    Mutant("deploy/envoy/config.py", "edge.audience), *edge.others]", "edge.audience)]", STACK, "further_issuers"),
     Mutant(TEMPLATE, "value: no-transform", "value: no-cache", LIMITS, "lines_of_a_stream"),
     Mutant(TEMPLATE, "tls_params: { tls_minimum_protocol_version: TLSv1_2 }", "tls_params: { tls_minimum_protocol_version: TLSv1_0 }", TLS, "old_versions"),
     Mutant(TEMPLATE, "alpn_protocols: [h2, http/1.1]", "alpn_protocols: [http/1.1]", TLS, "agree"),
