@@ -6,6 +6,7 @@ notice, and words of the names of its tests (as `pytest -k` takes them), so that
     python -m tests.mutants [FILE…]     only rows whose file, or whose tests, have one of these in their path
 """
 
+import json
 import os
 import queue
 import shutil
@@ -30,7 +31,7 @@ from tests.support.servers import nats_server, postgres_server
 
 ROOT = Path(__file__).parents[2]
 LANES = 2
-TEST_S, ROW_S = 40, 120
+TEST_S = 40
 """A mutant may hang; that is red as well."""
 OUTCOMES = {0: "SURVIVES", 1: "red", 2: "red"}
 """By what pytest exits with; 2 is a module that cannot be imported any more. Anything else is a row that names no test."""
@@ -43,40 +44,50 @@ class Lane(threading.Thread):
 
     def __init__(self, folder: Path, waiting: "queue.SimpleQueue[Mutant]", outcomes: Counter[str]) -> None:
         super().__init__()
-        self._copy, self._waiting, self._outcomes = folder / "copy", waiting, outcomes
+        self._copy, self._printed = folder / "copy", folder / "printed"
+        self._waiting, self._outcomes = waiting, outcomes
         shutil.copytree(ROOT, self._copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
 
     def run(self) -> None:
+        command = [sys.executable, "-m", "tests.mutants.runner", str(self._printed)]
+        pipe = subprocess.PIPE
         with postgres_server() as postgres_url, nats_server() as nats_url:
             servers = {"ATOLL_POSTGRES_URL": postgres_url, "ATOLL_NATS_URL": nats_url}
             environment = {**os.environ, **servers, "PYTHONDONTWRITEBYTECODE": ""}  # What one row compiled, others use.
-            while True:
-                try:
-                    mutant = self._waiting.get_nowait()
-                except queue.Empty:
-                    return
-                outcome = self._outcome_of(mutant, environment)
-                self._outcomes[outcome] += 1
-                print(f"{outcome:8}", mutant.file, mutant.guard.strip().splitlines()[0], flush=True)
+            with subprocess.Popen(
+                command, cwd=self._copy, env=environment, stdin=pipe, stdout=pipe, text=True
+            ) as runner:
+                self._take_all(runner)
 
-    def _outcome_of(self, mutant: Mutant, environment: dict[str, str]) -> str:
+    def _take_all(self, runner: "subprocess.Popen[str]") -> None:
+        while True:
+            try:
+                mutant = self._waiting.get_nowait()
+            except queue.Empty:
+                return
+            outcome = self._outcome_of(mutant, runner)
+            self._outcomes[outcome] += 1
+            print(f"{outcome:8}", mutant.file, mutant.guard.strip().splitlines()[0], flush=True)
+
+    def _outcome_of(self, mutant: Mutant, runner: "subprocess.Popen[str]") -> str:
         source = (ROOT / mutant.file).read_text()
         if source.count(mutant.guard) != 1:
             return "ABSENT" if mutant.guard not in source else "TWICE"
         (self._copy / mutant.file).write_text(source.replace(mutant.guard, mutant.instead))
-        command = [sys.executable, "-m", "pytest", "-x", "--timeout", str(TEST_S), mutant.tests, "-k", mutant.words]
         for _ in range(2):  # Python 3.11 now and then fails to parse a file that is well: then once more.
-            done = self._run(command, environment)
-            if done.returncode in OUTCOMES and b"AST constructor" not in done.stdout + done.stderr:
+            code = self._exit_of(mutant, runner)
+            if code in OUTCOMES and b"AST constructor" not in self._printed.read_bytes():
                 break
         (self._copy / mutant.file).write_text(source)
-        return OUTCOMES.get(done.returncode, f"EXIT {done.returncode}")
+        return OUTCOMES.get(code, f"EXIT {code}")
 
-    def _run(self, command: list[str], environment: dict[str, str]) -> "subprocess.CompletedProcess[bytes]":
-        try:
-            return subprocess.run(command, cwd=self._copy, env=environment, capture_output=True, timeout=ROW_S)
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 1, b"", b"")
+    def _exit_of(self, mutant: Mutant, runner: "subprocess.Popen[str]") -> int:
+        arguments = ["-x", "--timeout", str(TEST_S), mutant.tests, "-k", mutant.words]
+        assert runner.stdin
+        assert runner.stdout
+        runner.stdin.write(json.dumps(arguments) + "\n")
+        runner.stdin.flush()
+        return int(runner.stdout.readline())
 
 
 def main(*paths: str) -> None:
