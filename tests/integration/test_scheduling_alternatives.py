@@ -102,11 +102,12 @@ async def test_a_hold_in_conflict_is_told_of_other_places_too_and_without_anythi
     assert await clinic.counts(*tables) == before
 
 
+@pytest.mark.parametrize("most", ["LOOKING_MAX", "IN_HAND_MAX"])
 async def test_when_too_many_ask_the_refusal_comes_without_places(
-    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, most: str
 ) -> None:
     await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST])))
-    monkeypatch.setattr(conflicts, "LOOKING_MAX", 0)
+    monkeypatch.setattr(conflicts, most, 0)
     request = clinic.request(await clinic.add_patient(), clinic.treatments([FIRST]))
     refused = await refusal(clinic.book(request))
     assert (refused.reason, detail(refused)) == ("VISITS_CONFLICT", None)

@@ -21,8 +21,11 @@ from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import alternatives
 from services.scheduling.use_cases.courses import BookCourse
 
-LOOKING_MAX = 4
+LOOKING_MAX = 2
 """Refusals in one worker for which other places are looked for at once."""
+IN_HAND_MAX = 8
+"""Bookings in one worker beside which a refusal still looks: it costs as much as several bookings, and in a rush for the
+same places all the others would wait for it."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -30,15 +33,16 @@ log = structlog.get_logger()
 
 class Conflicts:
     def __init__(self, db: Database) -> None:
-        self._db, self._looking = db, 0
+        self._db, self._in_hand, self._looking = db, 0, 0
         self._thread = ThreadPoolExecutor(1, "conflicts")
 
     async def or_elsewhere(self, call: Call, request: Message, command: BookCourse, answer: Awaitable[T]) -> T:
         """A conflict says where else its visits could be, unless too many ask at once."""
+        self._in_hand += 1
         try:
             return await answer
         except VisitsConflict as error:
-            if error.indexes and self._looking < LOOKING_MAX:
+            if error.indexes and self._looking < LOOKING_MAX and self._in_hand <= IN_HAND_MAX:
                 self._looking += 1
                 try:
                     error.detail = await self._elsewhere(call, request, command, error.indexes)
@@ -47,6 +51,8 @@ class Conflicts:
                 finally:
                     self._looking -= 1
             raise
+        finally:
+            self._in_hand -= 1
 
     async def _elsewhere(
         self, call: Call, request: Message, command: BookCourse, indexes: Sequence[int]
