@@ -31,7 +31,8 @@ from cli.sample.courses import Booked, Staff
 
 EARLY = timedelta(minutes=5)  # Patients arrive so long before their visit.
 CANCELLED_AHEAD = timedelta(days=3)
-TOGETHER = timedelta(hours=2)  # Messages due within so long of each other go out at one stop of the clock.
+# Messages due within so long of each other go out at one stop of the clock: less than any of them is good for.
+TOGETHER = timedelta(minutes=40)
 SETTLED_S = 300.0  # A sender that was killed leaves messages leased for a while.
 POLL_S = 0.05
 KNOWN_OTHERWISE = frozenset({GateKind.GATE_KIND_DEPOSIT_PAID, GateKind.GATE_KIND_OBSERVATION_SERVED})

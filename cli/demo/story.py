@@ -9,7 +9,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from atoll.notifications.v1.message_pb2 import Message, MessageReason, MessageStatus
+from atoll.notifications.v1.message_pb2 import (
+    CHANNEL_EMAIL,
+    CHANNEL_IN_APP,
+    CHANNEL_SMS,
+    CHANNEL_VOICE,
+    MESSAGE_STATUS_SENT,
+    Message,
+    MessageReason,
+    MessageStatus,
+)
 from atoll.notifications.v1.message_service_pb2 import ListMessagesRequest
 from atoll.notifications.v1.message_service_pb2_grpc import MessageServiceStub
 from chassis.clock import set_clock
@@ -25,6 +34,7 @@ from deploy.local.stack import Options, Stack
 
 OPENING = datetime(2027, 2, 8, 15, tzinfo=UTC)  # A Monday. Clocks change on 14 March, in the midst of the courses.
 SEALED_S = 10.0
+WAYS = {CHANNEL_EMAIL: "email", CHANNEL_SMS: "text", CHANNEL_VOICE: "call", CHANNEL_IN_APP: "inbox"}
 
 
 async def run(console: Console, folder: Path, patients: Path | None, count: int) -> bool:
@@ -112,7 +122,8 @@ class Story:
 
 
 def _outcome(message: Message) -> str:
-    return MessageStatus.Name(message.status).removeprefix("MESSAGE_STATUS_").lower()
+    outcome = MessageStatus.Name(message.status).removeprefix("MESSAGE_STATUS_").lower()
+    return f"{outcome} by {WAYS[message.channel]}" if message.status == MESSAGE_STATUS_SENT else outcome
 
 
 def _why(message: Message) -> str:
