@@ -24,8 +24,8 @@ from services.scheduling.use_cases.courses import BookCourse
 LOOKING_MAX = 2
 """Refusals in one worker for which other places are looked for at once."""
 IN_HAND_MAX = 8
-"""Bookings in one worker beside which a refusal still looks: it costs as much as several bookings, and in a rush for the
-same places all the others would wait for it."""
+"""Bookings in one worker beside which a refusal still looks: it costs as much as several bookings, and in a rush for
+the same places all the others would wait for it."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
