@@ -10,6 +10,7 @@ import pytest
 from chassis.sql import Statement
 from services.patients.store.consents import CONSENT, CONSENTS, LAST_CONSENT, LAST_CONSENTS
 from services.patients.store.permissions import LAST_WORDS, PERMISSIONS
+from services.patients.store.recalls import FIRST_SIGNED_UNDER, SIGNERS, SITES_TO_SIGN_AT
 from tests.integration.test_patients_speed import explained, most_rows, round_trips
 from tests.support.patients_consents import ConsentDesk, desk
 from tests.support.patients_parts import several_many
@@ -17,7 +18,7 @@ from tests.support.patients_parts import several_many
 __all__ = ["desk"]
 
 ROWS_LOOKED_AT_MAX = 100
-REFERENCE = {"consent_document", "consent_document_version", "consent_text"}
+REFERENCE = {"consent_document", "consent_document_version", "consent_text", "site"}
 """A chain has dozens of rows of them."""
 MANY = """
     WITH made AS (INSERT INTO patient SELECT $1, gen_random_uuid(), 'M' || n, ARRAY['Given' || n % 1000], 'Family' || n,
@@ -74,6 +75,9 @@ async def test_a_patients_consents_are_found_by_index_among_those_of_many(desk: 
         (CONSENT, {"patient_id": one, "consent_id": one}, ("consent_pkey", by_id, line)),
         (PERMISSIONS, page, ("permission_patient_idx",)),
         (LAST_WORDS, {"patient_id": one}, ("permission_patient_idx",)),
+        (SIGNERS, {"document_ids": [document_id], "after_id": UUID(int=0), "limit": 20}, (line, by_id)),
+        (FIRST_SIGNED_UNDER, {"patient_id": one, "document_ids": [document_id]}, (line, by_id)),
+        (SITES_TO_SIGN_AT, {"patient_id": one}, ("patient_site_pkey",)),
     ]
     for statement, values, indexes in cases:
         plan = await explained(desk, statement, values)

@@ -374,7 +374,7 @@ PATIENTS = [
     Mutant("services/patients/domain/recalls.py", ' or _overtaken(ours, recalled, day):', ':', I_PATIENTS_RECALLS, "only_the_later"),
     Mutant("services/patients/domain/recalls.py", 'if signature is None or signature.consent.withdrawal:', 'if signature is None:', I_PATIENTS_RECALLS, "withdrew"),
     Mutant("services/patients/domain/recalls.py", ' or _replaced(published, ours, last)', '', I_PATIENTS_RECALLS, "states_first"),
-    Mutant("services/patients/store/recalls.py", ' & ~_again', '', I_PATIENTS_RECALLS, "merged"),
-    Mutant("services/patients/store/recalls.py", '_person.c.deceased.is_(False) & ', '', I_PATIENTS_RECALLS, "dead"),
+    Mutant("services/patients/use_cases/recalls.py", 'if signer.merged and await store.first_signed_under(id, documents) != id:', 'if False:', I_PATIENTS_RECALLS, "merged"),
+    Mutant("services/patients/store/recalls.py", '    _written.c.deceased.is_(False),\n', '', I_PATIENTS_RECALLS, "dead"),
     Mutant("services/patients/use_cases/recalls.py", '        await store.advance(recall, signers[-1].patient_id)\n', '        await store.end_recall(recall)\n', I_PATIENTS_RECALLS, "some_at_a_time"),
 ]  # fmt: skip

@@ -26,6 +26,16 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class Signer:
+    patient_id: UUID
+    """That a signature was written under."""
+    person_id: UUID
+    """The record that stands for them."""
+    merged: bool
+    """The person has further ids."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outdated:
     """What somebody is to sign, and where."""
 

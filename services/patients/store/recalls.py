@@ -1,17 +1,16 @@
 """SQL of versions whose earlier signers are to be told."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, case, exists, func, or_, select, update
+from sqlalchemy import ARRAY, Uuid, any_, exists, select, update
 
 from chassis.sql import Statement, param
 from chassis.store import Store
 from chassis.tables import Instant
 from services.patients.domain.consents import SiteTold
-from services.patients.domain.recalls import Recall
-from services.patients.store.persons import PERSON
+from services.patients.domain.recalls import Recall, Signer
+from services.patients.store.persons import PERSON, SURVIVOR
 from services.patients.tables.consents import consent
 from services.patients.tables.recalls import NO_CHAIN, consent_recall, recalling_chain
 from services.patients.tables.records import patient, patient_site, site
@@ -44,42 +43,32 @@ _signer = (
     .limit(param("limit"))
     .cte("signer")
 )
-_written, _person = patient.alias("written"), patient.alias("person")
-_other, _others = patient.alias("other"), consent.alias("others")
-# Of somebody who signed under several ids the first stands for all.
-_again = exists().where(
-    _other.c.chain_id == CHAIN,
-    or_(_other.c.id == _person.c.id, _other.c.survivor_id == _person.c.id),
-    _other.c.id < _signer.c.patient_id,
-    _others.c.chain_id == CHAIN,
-    _others.c.patient_id == _other.c.id,
-    _others.c.document_id == any_(DOCUMENTS),
-)
-_to_be_told = _person.c.deceased.is_(False) & _person.c.anonymised_at.is_(None) & ~_again
+_written, _other = patient.alias("written"), patient.alias("other")
+_survives = exists().where(_other.c.chain_id == CHAIN, _other.c.survivor_id == _written.c.id)
 SIGNERS = Statement(
-    select(_signer.c.patient_id, case((_to_be_told, _person.c.id)).label("person_id"))
+    select(_signer.c.patient_id, _written.c.survivor_id, _survives.label("survives"))
     .join(_written, (_written.c.chain_id == CHAIN) & (_written.c.id == _signer.c.patient_id))
-    .join(
-        _person,
-        (_person.c.chain_id == CHAIN) & (_person.c.id == func.coalesce(_written.c.survivor_id, _written.c.id)),
-    )
     .order_by(_signer.c.patient_id)
 )
-SITES_OF_RECORD = Statement(
+FIRST_SIGNED_UNDER = Statement(
+    select(consent.c.patient_id)
+    .where(consent.c.chain_id == CHAIN, consent.c.patient_id == PERSON, consent.c.document_id == any_(DOCUMENTS))
+    .order_by(consent.c.patient_id)
+    .limit(1)
+)
+_asked = select(_written.c.id).where(
+    _written.c.chain_id == CHAIN,
+    _written.c.id == SURVIVOR,
+    _written.c.deceased.is_(False),
+    _written.c.anonymised_at.is_(None),
+)
+SITES_TO_SIGN_AT = Statement(
     select(site.c.id, site.c.state, site.c.time_zone)
     .join(patient_site, (patient_site.c.chain_id == CHAIN) & (patient_site.c.site_id == site.c.id))
-    .where(site.c.chain_id == CHAIN, patient_site.c.patient_id == PERSON)
+    .where(site.c.chain_id == CHAIN, patient_site.c.patient_id == PERSON, _asked.exists())
     .distinct()
     .order_by(site.c.id)
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    patient_id: UUID
-    """That the signature was written under."""
-    person_id: UUID | None
-    """The record that stands for them; None: nobody is to be told under this id."""
 
 
 class RecallStore(Store):
@@ -95,11 +84,21 @@ class RecallStore(Store):
     async def signers(self, document_ids: Sequence[UUID], after_id: UUID | None, limit: int) -> list[Signer]:
         """Whoever ever signed one of the documents, by id."""
         found = await self.rows(SIGNERS, document_ids=list(document_ids), after_id=after_id or NONE_YET, limit=limit)
-        return [Signer(row["patient_id"], row["person_id"]) for row in found]
+        return [
+            Signer(
+                row["patient_id"], row["survivor_id"] or row["patient_id"], bool(row["survivor_id"]) or row["survives"]
+            )
+            for row in found
+        ]
 
-    async def sites_of_record(self, patient_id: UUID) -> list[SiteTold]:
-        """That see the record of the person."""
-        found = await self.rows(SITES_OF_RECORD, patient_id=patient_id)
+    async def first_signed_under(self, patient_id: UUID, document_ids: Sequence[UUID]) -> UUID | None:
+        """The first of the person's ids under which one of the documents was ever signed."""
+        row = await self.row(FIRST_SIGNED_UNDER, patient_id=patient_id, document_ids=list(document_ids))
+        return row["patient_id"] if row else None
+
+    async def sites_to_sign_at(self, patient_id: UUID) -> list[SiteTold]:
+        """That see the record of the person; none of somebody who is dead or forgotten."""
+        found = await self.rows(SITES_TO_SIGN_AT, patient_id=patient_id)
         return [SiteTold(row["id"], row["state"], row["time_zone"]) for row in found]
 
     async def advance(self, recall: Recall, after_id: UUID) -> None:

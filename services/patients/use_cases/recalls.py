@@ -16,12 +16,16 @@ async def tell_outdated(store: PatientsStore, limit: int) -> int:
     if recall is None:
         return 0
     published = await store.documents_to_sign(recall.version_id)
-    signers = await store.signers([each.document.id for each in published], recall.after_id, limit)
-    for person_id in (each.person_id for each in signers if each.person_id):
-        sites = await store.sites_of_record(person_id)
-        last = await store.last_consents(person_id, store.call.now + UNTIL)
+    documents = [each.document.id for each in published]
+    signers = await store.signers(documents, recall.after_id, limit)
+    for signer in signers:
+        id = signer.patient_id
+        if signer.merged and await store.first_signed_under(id, documents) != id:
+            continue
+        sites = await store.sites_to_sign_at(id)
+        last = await store.last_consents(id, store.call.now + UNTIL) if sites else {}
         if asked := outdated(published, recall.version_id, sites, last, store.call.now):
-            store.emit(events.consent_outdated(person_id, asked), about=person_id)
+            store.emit(events.consent_outdated(signer.person_id, asked), about=signer.person_id)
     if signers:
         await store.advance(recall, signers[-1].patient_id)
     else:
