@@ -34,7 +34,7 @@ from tests.support.billing import COURSE, THERAPY, TODAY, BookedCourse, dollars,
 from tests.support.billing_estimates import Office, code, open_office, write_keys
 from tests.support.invoicing import Invoicing
 from tests.support.packages import Packages
-from tests.support.service import NOW, refusal
+from tests.support.service import NOW, read_refusal, refusal
 
 DAY = timedelta(days=1)
 
@@ -452,6 +452,19 @@ async def test_without_a_key_nothing_is_written_and_later_it_is(office: Office) 
     assert (await office.document(estimate_id)).pdf
 
 
+async def test_a_document_is_not_given_out_while_its_key_is_away(office: Office) -> None:
+    _, estimate_id = await booked(office)
+    await office.writer().write_some()
+    text = office.keys_file.read_text()
+    office.keys_file.unlink()
+    try:
+        refused = await refusal(office.document(estimate_id))
+    finally:
+        office.keys_file.write_text(text)
+    assert (refused.code, refused.reason, refused.retry) == (StatusCode.UNAVAILABLE, "DOCUMENT_KEYS_MISSING", True)
+    assert (await office.document(estimate_id)).pdf.startswith(b"%PDF")
+
+
 async def test_a_document_that_was_moved_to_another_does_not_open(office: Office) -> None:
     """Not even by somebody who may write to the database."""
     _, first = await booked(office)
@@ -462,16 +475,17 @@ async def test_a_document_that_was_moved_to_another_does_not_open(office: Office
         (await kept(office))[0]["id"],
         office.billing.svc.chain_id,
     )
-    codes = [await read_code(office, estimate_id) for estimate_id in (first, second)]
-    assert sorted(map(str, codes)) == ["None", str(StatusCode.INTERNAL)]
+    reasons = [await reason_of(office, estimate_id) for estimate_id in (first, second)]
+    assert sorted(reasons) == ["", "DOCUMENT_REFUSED"]
 
 
-async def read_code(office: Office, estimate_id: str) -> StatusCode | None:
+async def reason_of(office: Office, estimate_id: str) -> str:
+    """Of the refusal, if it is refused."""
     try:
         await office.document(estimate_id)
     except grpc.aio.AioRpcError as error:
-        return error.code()
-    return None
+        return read_refusal(error).reason
+    return ""
 
 
 async def test_a_document_is_never_kept_unencrypted(office: Office) -> None:

@@ -411,6 +411,8 @@ BILLING = [
     Mutant("services/billing/store/deadlines.py", 'estimate_duty.c.told_at.is_(None), estimate_duty.c.due_at', 'estimate_duty.c.due_at', I_BILLING_DELIVERIES),
     Mutant("services/billing/store/deadlines.py", 'or_(not_(param("legal_only", Boolean)), estimate_duty.c.due_at.is_not(None))', 'or_(not_(param("legal_only", Boolean)), estimate_duty.c.id.is_not(None))', I_BILLING_DELIVERIES),
     Mutant("services/billing/store/printing.py", '    .on_conflict_do_nothing()\n', '', I_BILLING_DOCUMENTS),
+    Mutant("services/billing/rpc/documents.py", 'except KeyMissing as error:', 'except ZeroDivisionError as error:', I_BILLING_DOCUMENTS, "key_is_away"),
+    Mutant("services/billing/rpc/documents.py", 'refused = isinstance(error, TextRefused)', 'refused = False', I_BILLING_DOCUMENTS, "was_moved"),
     Mutant("services/billing/store/printing.py", 'document_work.c.not_before <= func.now()', 'document_work.c.not_before.is_not(None)', I_BILLING_DOCUMENTS),
     Mutant("services/billing/store/printing.py", 'PATIENTS.end(document_order.c.patient_id)', 'document_order.c.patient_id', I_BILLING_DOCUMENTS),
     Mutant("chassis/keyring.py", 'return f"{part} {id}".encode()', 'return part.encode()', I_BILLING_DOCUMENTS),

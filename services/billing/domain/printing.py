@@ -23,6 +23,20 @@ class DocumentPending(DomainError):
     kind, reason, message = Kind.NOT_YET, "DOCUMENT_PENDING", "the document is being written"
 
 
+class DocumentKeysMissing(DomainError):
+    """An operator has to bring the file of keys back, or the one that the document was written with."""
+
+    kind, reason = Kind.UNAVAILABLE, "DOCUMENT_KEYS_MISSING"
+    message = "the service has not the key that the document is kept with"
+    retry_after_s = 30.0
+
+
+class DocumentRefused(DomainError):
+    """It was changed in the database, or moved from where it was written. An operator has to find out."""
+
+    kind, reason, message = Kind.CONFLICT, "DOCUMENT_REFUSED", "what is kept does not open as the document"
+
+
 class PrintedKind(IntEnum):
     """What a document shows; numbered as in the proto."""
 
