@@ -431,7 +431,7 @@ BILLING = [
     Mutant("services/billing/store/copies.py", 'row["npi"] or row["entity_npi"] or ""', 'row["npi"] or ""', I_BILLING_PROFILES, "who_bills_as"),
     Mutant("services/billing/store/copies.py", 'tin=row["tax_id"] or ""', 'tin=""', I_BILLING_PROFILES, "who_bills_as"),
     Mutant("services/billing/store/printing.py", ', _new_chain.cte("new_chain")', '', I_BILLING_DOCUMENTS, "nobody_ever"),
-    Mutant("services/billing/use_cases/invoices.py", '    await store.order_document(_order(invoice, place))\n', '', I_BILLING_DOCUMENTS, "as_it_stood"),
+    Mutant("services/billing/store/invoices.py", '    *ORDERED,\n', '', I_BILLING_DOCUMENTS, "as_it_stood"),
     Mutant("services/billing/clients.py", 'if order.kind in NAMES_DIAGNOSES else None', 'if True else None', I_BILLING_DOCUMENTS, "as_it_stood"),
     Mutant("services/billing/domain/coverage.py", 'passed, amounts = sum(count for _, count in known)', 'passed, amounts = 0', U_BILLING_GUARD),
     Mutant("services/billing/domain/estimates.py", '                waiting[run.kind].insert(0, replace(line, count=line.count - part))', '                waiting[run.kind].append(replace(line, count=line.count - part))', "tests/unit/test_billing_price_items.py"),

@@ -43,8 +43,10 @@ from services.billing.domain.credit_notes import (
     kept_as_credit,
 )
 from services.billing.domain.ledger import Entry
+from services.billing.domain.printing import Order
 from services.billing.store.copies import is_about
 from services.billing.store.ledger import NEW_ENTRIES, LedgerStore, posted
+from services.billing.store.printing import ORDERED, ordered
 from services.billing.tables import (
     application,
     charge,
@@ -119,6 +121,7 @@ ISSUE_CREDIT_NOTE = settling(
     _less_owed.cte("less_owed"),
     _new_credit.cte("new_credit"),
     *NEW_ENTRIES,
+    *ORDERED,
 )
 _series = pg_insert(credit_note_series).values(params("chain_id", "legal_entity_id") | {"last_number": 1})
 NEXT_CREDIT_NOTE_NUMBER = Statement(
@@ -181,19 +184,21 @@ CREDIT_NOTE_LISTINGS = {
 
 
 class CreditNoteStore(LedgerStore):
-    def issue_credit_note(self, new: CreditNote, taken: Sequence[Unapplication], entries: Sequence[Entry]) -> None:
-        """Written last. What payments had paid goes back to them, unless it is kept as credit of the patient."""
+    def issue_credit_note(
+        self, new: CreditNote, taken: Sequence[Unapplication], entries: Sequence[Entry], order: Order
+    ) -> None:
+        """Written last, with its document. What payments had paid goes back to them, unless it is kept as credit of the
+        patient."""
         kept = kept_as_credit(new, taken)
         back = [each for each in taken if each.applied.of_credit or not kept.minor]
         self.write_last(
             ISSUE_CREDIT_NOTE,
             id=new.id,
-            site_id=new.site_id,
             legal_entity_id=new.legal_entity_id,
             number=new.number,
             prefix=new.prefix,
             invoice_id=new.invoice_id,
-            patient_id=new.patient_id,
+            **ordered(order),
             currency=new.total.currency,
             total_minor=new.total.minor,
             offset_minor=new.offset.minor,

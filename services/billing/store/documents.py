@@ -51,9 +51,11 @@ from services.billing.domain.accounts import (
 from services.billing.domain.disputes import DisputeState
 from services.billing.domain.ledger import Entry, Tender
 from services.billing.domain.prices import VisitKind
+from services.billing.domain.printing import Order
 from services.billing.domain.sites import VisitStatus
 from services.billing.store.copies import PATIENTS, is_about, kind_of
 from services.billing.store.ledger import NEW_ENTRIES, LedgerStore, posted
+from services.billing.store.printing import ORDERED, ordered
 from services.billing.tables import (
     application,
     charge,
@@ -119,7 +121,7 @@ _its_open_item = insert(open_item).values(
     | {"id": ID, "course_id": param("kept_for", Uuid), "kind": param("item_kind"), "since": param("posted_at")}
 )
 _PAID = (_new_payment.cte("new_payment"), _its_open_item.cte("new_open_item"), *APPLIED)
-RECORD_PAYMENT = settling(*_PAID)
+RECORD_PAYMENT = settling(*_PAID, *ORDERED)
 ADD_PAYMENT = Statement(select(literal(1)).add_cte(*_PAID))
 
 # Reads.
@@ -260,9 +262,10 @@ class DocumentStore(LedgerStore):
             **posted([entry] if entry else []),
         )
 
-    def record_payment(self, new: Payment, legal_entity_id: UUID, entries: Sequence[Entry]) -> None:
-        """Written last, with what it pays."""
-        self.write_last(RECORD_PAYMENT, **_paid(new, legal_entity_id), **posted(entries))
+    def record_payment(self, new: Payment, legal_entity_id: UUID, entries: Sequence[Entry], receipt: Order) -> None:
+        """Written last, with its receipt and what it pays."""
+        values = _paid(new, legal_entity_id) | ordered(receipt)
+        self.write_last(RECORD_PAYMENT, **values, **posted(entries))
 
     async def add_payment(self, new: Payment, legal_entity_id: UUID, entries: Sequence[Entry]) -> None:
         """With what it pays; for jobs, and where more is to be done."""

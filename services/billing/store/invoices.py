@@ -47,11 +47,13 @@ from services.billing.domain.invoices import (
     display_number,
 )
 from services.billing.domain.ledger import Entry
+from services.billing.domain.printing import Order
 from services.billing.store.accounts import INVOICE_DISPUTED
 from services.billing.store.billable import codes_of
 from services.billing.store.copies import is_about
 from services.billing.store.documents import APPLIED, ON_LINE, applied, charge_of
 from services.billing.store.ledger import LedgerStore, posted
+from services.billing.store.printing import ORDERED, ordered
 from services.billing.tables import (
     charge,
     credit_note_line,
@@ -151,6 +153,7 @@ ISSUE_INVOICE = settling(
     _new_taxes.cte("new_taxes"),
     _new_uses.cte("new_uses"),
     *APPLIED,
+    *ORDERED,
 )
 _series = pg_insert(invoice_series).values(params("chain_id", "legal_entity_id") | {"last_number": 1})
 NEXT_NUMBER = Statement(
@@ -239,8 +242,9 @@ class InvoiceStore(LedgerStore):
         applications: Sequence[Application],
         uses: Sequence[Application],
         entries: Sequence[Entry],
+        order: Order,
     ) -> None:
-        """Written last, with what pays it: payments, and credit of the patient."""
+        """Written last, with its document and what pays it: payments, and credit of the patient."""
         own = {line.charge.id: line for line in new.lines}
         lines = [own.get(each.id) for each in new.charges]
         shares = [each.share for each in (*applications, *uses)]
@@ -251,12 +255,9 @@ class InvoiceStore(LedgerStore):
         self.write_last(
             ISSUE_INVOICE,
             id=new.id,
-            site_id=new.site_id,
             legal_entity_id=new.legal_entity_id,
             number=new.number,
             prefix=new.prefix,
-            patient_id=new.patient_id,
-            course_id=new.course_id,
             currency=new.total.currency,
             subtotal_minor=new.subtotal.minor,
             discount_minor=new.discount.amount.minor if new.discount else 0,
@@ -285,6 +286,7 @@ class InvoiceStore(LedgerStore):
             left_minor=new.balance.minor,
             **(applied(applications, []) | taken),
             **posted(entries),
+            **ordered(order),
         )
 
     async def next_invoice_number(self, legal_entity_id: UUID) -> int:

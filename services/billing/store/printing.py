@@ -2,10 +2,25 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Integer, Interval, SmallInteger, Uuid, and_, case, exists, false, func, insert, select, update
+from sqlalchemy import (
+    Integer,
+    Interval,
+    SmallInteger,
+    Uuid,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -29,9 +44,12 @@ CHAIN, ID, DOCUMENT = (param(name, Uuid) for name in ("chain_id", "id", "documen
 _real_now = func.clock_timestamp()
 
 _new_work = insert(document_work).values(params("chain_id", "document_id", "site_id"))
-_new_order = insert(document_order).values({**params(*document_order.c.keys()), "id": DOCUMENT})
+_own = {name: param(f"document_{name}") for name in ("id", "kind", "version", "day", "content")}
+_new_order = insert(document_order).values(params(*document_order.c.keys()) | _own)
 _new_chain = pg_insert(served_chain).values(chain_id=CHAIN).on_conflict_do_nothing()
-ORDER_DOCUMENT = Statement(_new_work.add_cte(_new_order.cte("new_order"), _new_chain.cte("new_chain")))
+ORDERED = (_new_work.cte("new_work"), _new_order.cte("new_order"), _new_chain.cte("new_chain"))
+"""Goes with the last statement of what the document shows, whose columns have other names than `document_…`."""
+ORDER_DOCUMENT = Statement(select(literal_column("1")).add_cte(*ORDERED))
 _next = (
     select(document_work.c.document_id)
     .where(document_work.c.chain_id == CHAIN, document_work.c.not_before <= func.now())
@@ -102,19 +120,7 @@ DOCUMENT_OF = Statement(
 class PrintingStore(Store):
     async def order_document(self, new: Order) -> None:
         """To be written soon. What it shows is committed with this transaction."""
-        await self.rows(
-            ORDER_DOCUMENT,
-            document_id=new.id,
-            kind=new.kind,
-            shown_id=new.subject_id,
-            version=new.version,
-            site_id=new.site_id,
-            patient_id=new.patient_id,
-            course_id=new.course_id,
-            day=new.day,
-            content=json.dumps(new.content, ensure_ascii=False),
-            ordered_at=new.ordered_at,
-        )
+        await self.rows(ORDER_DOCUMENT, **ordered(new))
 
     async def take_work(self, limit: int, hold: timedelta) -> list[Order]:
         """Orders to see to; nobody else takes them up for so long."""
@@ -146,6 +152,22 @@ class PrintingStore(Store):
             raise DocumentPending(document_id=to_wire("document", row["id"]))
         written = Written(row["key_id"], row["pdf"], row["snapshot"], row["keep_until"])
         return Kept(_order(row), written, row["written_at"], row["voided"])
+
+
+def ordered(new: Order) -> dict[str, Any]:
+    """What ORDERED asks for."""
+    return {
+        "document_id": new.id,
+        "document_kind": new.kind,
+        "document_version": new.version,
+        "document_day": new.day,
+        "document_content": json.dumps(new.content, ensure_ascii=False),
+        "shown_id": new.subject_id,
+        "site_id": new.site_id,
+        "patient_id": new.patient_id,
+        "course_id": new.course_id,
+        "ordered_at": new.ordered_at,
+    }
 
 
 def _order(row: Record) -> Order:

@@ -87,6 +87,7 @@ async def _credit(
     of_deposit = Money(0, total.currency)
     for fee in fees_ended(invoice.lines, invoice.credited_of, lines):
         of_deposit += await return_deposit(store, fee, note or reason.name)
+    place = await store.site_to_bill(invoice.site_id)
     made = CreditNote(
         id=new_id(),
         site_id=invoice.site_id,
@@ -104,8 +105,8 @@ async def _credit(
         made_by=store.call.actor,
         issued_at=store.call.now,
     )
-    store.issue_credit_note(made, taken, entries_of(made, invoice.lines, taken))
-    await store.order_document(_order(made, of_deposit, invoice, await store.site_to_bill(invoice.site_id)))
+    order = _order(made, of_deposit, invoice, place)
+    store.issue_credit_note(made, taken, entries_of(made, invoice.lines, taken), order)
     voids, about = invoice.credited + total == invoice.total, invoice.course_id or invoice.id
     store.emit(events.credit_note_issued(made, voids=voids), about=about)
     if not voids and offset.minor and offset == invoice.balance:

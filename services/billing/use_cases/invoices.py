@@ -215,8 +215,7 @@ async def _issue(
     entries = [own] if own else []
     entries += [ledger.of_application(each.id, each.share.amount) for each in applications]
     entries += [of_credit_use(each.id, each.share.amount) for each in uses]
-    store.issue_invoice(invoice, applications, uses, entries)
-    await store.order_document(_order(invoice, place))
+    store.issue_invoice(invoice, applications, uses, entries, _order(invoice, place))
     about = invoice.course_id or invoice.id
     store.emit(events.invoice_issued(invoice), about=about)
     if not invoice.balance.minor:

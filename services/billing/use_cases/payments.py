@@ -52,7 +52,7 @@ from services.billing.domain.payments import (
 from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.cash import cash_day
-from services.billing.use_cases.receipts import order_receipt
+from services.billing.use_cases.receipts import order_receipt, receipt_of
 
 NOBODY = UUID(int=0)
 
@@ -87,8 +87,7 @@ async def record_payment(store: BillingStore, command: RecordPayment) -> Payment
         payment = await _make_credit(store, site, payment, payment.unapplied)
         await order_receipt(store, payment)
         return payment
-    await order_receipt(store, payment)
-    store.record_payment(payment, site.legal_entity_id, entries_of(payment))
+    store.record_payment(payment, site.legal_entity_id, entries_of(payment), await receipt_of(store, payment))
     return payment
 
 

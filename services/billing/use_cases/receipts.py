@@ -15,33 +15,36 @@ from services.billing.store import BillingStore
 
 
 async def order_receipt(store: BillingStore, payment: Payment) -> None:
+    await store.order_document(await receipt_of(store, payment))
+
+
+async def receipt_of(store: BillingStore, payment: Payment) -> Order:
+    """For whoever orders it with the payment's own last statement."""
     place = await store.site_to_bill(payment.site_id)
     paid = [each.share.invoice_id for each in payment.applications]
     numbers = await store.invoice_numbers(paid) if paid else {}
     content = content_of(payment, numbers, NOBODY, asdict(place.issuer))
-    await _order(store, PrintedKind.RECEIPT, payment, payment.course_id, content)
+    return _order(store, PrintedKind.RECEIPT, payment, payment.course_id, content)
 
 
 async def order_refund_receipt(store: BillingStore, refund: Refund) -> None:
     place = await store.site_to_bill(refund.site_id)
     content = refund_content_of(refund, NOBODY, asdict(place.issuer))
-    await _order(store, PrintedKind.REFUND_RECEIPT, refund, None, content)
+    await store.order_document(_order(store, PrintedKind.REFUND_RECEIPT, refund, None, content))
 
 
-async def _order(
+def _order(
     store: BillingStore, kind: PrintedKind, of: Payment | Refund, course_id: UUID | None, content: Mapping[str, Any]
-) -> None:
-    await store.order_document(
-        Order(
-            id=new_id(),
-            kind=kind,
-            subject_id=of.id,
-            version=1,
-            site_id=of.site_id,
-            patient_id=of.patient_id,
-            course_id=course_id,
-            day=of.business_date,
-            content=content,
-            ordered_at=store.call.now,
-        )
+) -> Order:
+    return Order(
+        id=new_id(),
+        kind=kind,
+        subject_id=of.id,
+        version=1,
+        site_id=of.site_id,
+        patient_id=of.patient_id,
+        course_id=course_id,
+        day=of.business_date,
+        content=content,
+        ordered_at=store.call.now,
     )
