@@ -147,6 +147,16 @@ async def test_an_estimate_that_was_acknowledged_is_not_announced(office: Office
     assert await told(office) == {"ESTIMATE_READY": ("WITHDRAWN", "MATTER_CLOSED")}
 
 
+@pytest.mark.parametrize("first", ["received", "reversed"])
+async def test_nobody_is_thanked_for_a_payment_that_was_never_taken(office: Office, first: str) -> None:
+    payment = {"payment_id": to_wire("payment", new_id()), "amount": USD}
+    received, undone = bills.PaymentReceived(**of(office, **payment)), bills.PaymentReversed(**of(office, **payment))
+    for event in (received, undone) if first == "received" else (undone, received):
+        await office.svc.deliver(event)
+    withdrawn = {"PAYMENT_RECEIVED": ("WITHDRAWN", "MATTER_CLOSED")}
+    assert await told(office) == (withdrawn if first == "received" else {})
+
+
 async def test_who_needs_no_such_letter_is_told_how_to_have_no_more(office: Office) -> None:
     sale = {"package_sale_id": to_wire("packagesale", new_id())}
     await office.svc.deliver(bills.PackageExpiring(**of(office, **sale), expire_date=to_date(DUE)))

@@ -343,4 +343,5 @@ NOTIFICATIONS = [
     # What is in doubt stays so.
     Mutant("services/notifications/use_cases/messages.py", 'status = Status.SENDING if taken.in_doubt else Status.SCHEDULED', 'status = Status.SCHEDULED', I_NOTIFICATIONS_PHONE, "stays_one"),
     Mutant("services/notifications/domain/sending.py", 'channels = taken.channels[:1] if taken.in_doubt else taken.channels', 'channels = taken.channels', U_NOTIFICATIONS_CHANNELS, "by_no_other"),
+    Mutant("services/notifications/consumers/bills.py", '    await messages.close_matter(store, matter, [MessageKind.PAYMENT_RECEIVED])\n', '', I_NOTIFICATIONS_BILLS, "never_taken"),
 ]  # fmt: skip

@@ -94,6 +94,18 @@ async def close_invoice(store: NotificationsStore, event: InvoicePaid) -> None:
     await messages.close_matter(store, matter, [MessageKind.BALANCE_DUE])
 
 
+async def tell_payment(store: NotificationsStore, event: PaymentReceived) -> None:
+    matter = _matter(from_wire("payment", event.payment_id), MatterKind.PAYMENT, event, "payment_id", "amount")
+    kinds = (MessageKind.PAYMENT_RECEIVED,)
+    await messages.tell_matter(store, messages.TellMatter(matter, kinds, UUID(event.meta.event_id)))
+
+
+async def close_payment(store: NotificationsStore, event: PaymentReversed) -> None:
+    """It was never taken: nobody is thanked for it any more."""
+    matter = _matter(from_wire("payment", event.payment_id), MatterKind.PAYMENT, event, "payment_id")
+    await messages.close_matter(store, matter, [MessageKind.PAYMENT_RECEIVED])
+
+
 async def tell_credit_note(store: NotificationsStore, event: CreditNoteIssued) -> None:
     if event.voids:
         matter = _matter(from_wire("invoice", event.invoice_id), MatterKind.INVOICE, event, "invoice_id")
@@ -109,7 +121,8 @@ READS: Reads = {
     InvoiceIssued: tell_invoice,
     InvoicePaid: close_invoice,
     CreditNoteIssued: tell_credit_note,
-    PaymentReceived: _told(MessageKind.PAYMENT_RECEIVED, MatterKind.PAYMENT, "payment_id", "amount"),
+    PaymentReceived: tell_payment,
+    PaymentReversed: close_payment,
     RefundSucceeded: _told(MessageKind.REFUND_MADE, MatterKind.REFUND, "refund_id", "amount"),
     CardChargeFailed: _told(MessageKind.CARD_CHARGE_FAILED, MatterKind.CARD_CHARGE, "card_charge_id", "amount"),
     DepositReleased: _told(MessageKind.DEPOSIT_RELEASED, MatterKind.PAYMENT, "payment_id", "amount"),
