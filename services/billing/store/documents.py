@@ -264,7 +264,7 @@ class DocumentStore(LedgerStore):
 
     def record_payment(self, new: Payment, legal_entity_id: UUID, entries: Sequence[Entry], receipt: Order) -> None:
         """Written last, with its receipt and what it pays."""
-        values = _paid(new, legal_entity_id) | ordered(receipt)
+        values = {**_paid(new, legal_entity_id), **ordered(receipt)}
         self.write_last(RECORD_PAYMENT, **values, **posted(entries))
 
     async def add_payment(self, new: Payment, legal_entity_id: UUID, entries: Sequence[Entry]) -> None:

@@ -100,10 +100,11 @@ async def tell_payment(store: NotificationsStore, event: PaymentReceived) -> Non
     await messages.tell_matter(store, messages.TellMatter(matter, kinds, UUID(event.meta.event_id)))
 
 
-async def close_payment(store: NotificationsStore, event: PaymentReversed) -> None:
-    """It was never taken: nobody is thanked for it any more."""
+async def tell_reversal(store: NotificationsStore, event: PaymentReversed) -> None:
+    """Nobody is thanked any more for what was never taken."""
     matter = _matter(from_wire("payment", event.payment_id), MatterKind.PAYMENT, event, "payment_id")
     await messages.close_matter(store, matter, [MessageKind.PAYMENT_RECEIVED])
+    await _reversal(store, event)
 
 
 async def tell_credit_note(store: NotificationsStore, event: CreditNoteIssued) -> None:
@@ -114,6 +115,7 @@ async def tell_credit_note(store: NotificationsStore, event: CreditNoteIssued) -
 
 
 _credit_note = _told(MessageKind.CREDIT_NOTE_ISSUED, MatterKind.CREDIT_NOTE, "credit_note_id", "total")
+_reversal = _told(MessageKind.PAYMENT_REVERSED, MatterKind.PAYMENT, "payment_id", "amount")
 _PACKAGE = MatterKind.PACKAGE_SALE, "package_sale_id"
 READS: Reads = {
     EstimateIssued: tell_estimate,
@@ -122,7 +124,7 @@ READS: Reads = {
     InvoicePaid: close_invoice,
     CreditNoteIssued: tell_credit_note,
     PaymentReceived: tell_payment,
-    PaymentReversed: close_payment,
+    PaymentReversed: tell_reversal,
     RefundSucceeded: _told(MessageKind.REFUND_MADE, MatterKind.REFUND, "refund_id", "amount"),
     CardChargeFailed: _told(MessageKind.CARD_CHARGE_FAILED, MatterKind.CARD_CHARGE, "card_charge_id", "amount"),
     DepositReleased: _told(MessageKind.DEPOSIT_RELEASED, MatterKind.PAYMENT, "payment_id", "amount"),
@@ -132,6 +134,5 @@ READS: Reads = {
     PackageExpired: _told(MessageKind.PACKAGE_EXPIRED, *_PACKAGE),
     PackageStopped: _told(MessageKind.PACKAGE_STOPPED, *_PACKAGE, "refundable"),
     PackageTransferred: _told(MessageKind.PACKAGE_TRANSFERRED, *_PACKAGE),
-    PaymentReversed: _told(MessageKind.PAYMENT_REVERSED, MatterKind.PAYMENT, "payment_id", "amount"),
     DepositReturned: _told(MessageKind.DEPOSIT_RETURNED, MatterKind.PAYMENT, "payment_id", "amount"),
 }
