@@ -1,12 +1,14 @@
 """One PostgreSQL and one NATS for the whole run; property tests try the same examples in each run."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from hypothesis import settings
 
+from tests.support.databases import handing_on
 from tests.support.record_keys import write_keys
 from tests.support.servers import nats_server, postgres_server
 
@@ -16,10 +18,11 @@ settings.register_profile("explore", derandomize=False, print_blob=True)
 settings.load_profile("same")
 
 
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+@pytest_asyncio.fixture(scope="session")
+async def postgres_url() -> AsyncIterator[str]:
     with postgres_server() as url:
-        yield url
+        async with handing_on(url):
+            yield url
 
 
 @pytest.fixture(scope="session")

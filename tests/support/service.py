@@ -30,13 +30,13 @@ from chassis.consumer import Consumer, Letter, fact_of
 from chassis.db import Database
 from chassis.ids import ids_of_kind, new_id, to_wire
 from chassis.issuers import TrustedIssuer
-from chassis.pool import Pool, open_pool
+from chassis.pool import Pool
 from chassis.provision import DatabaseUrls
 from chassis.server import Server
 from chassis.service import Service
 from chassis.times import to_timestamp
 from deploy.local.issuer import AUDIENCE, NAME, TYPE, Issuer
-from tests.support.servers import as_administrator, clone, drop
+from tests.support.databases import test_database
 
 NOW = datetime(2027, 3, 1, 16, tzinfo=UTC)  # A Monday, 9:00 in Denver; clocks change on Sunday the 14th.
 
@@ -157,19 +157,17 @@ async def running(
     service: Service, server_url: str, folder: Path, *, now: datetime = NOW, pool_size: int = 8
 ) -> AsyncIterator[Running]:
     """`folder` holds the issuer's keys: the test's tmp_path, or one of the session."""
-    urls, issuer, clock = await clone(server_url, service.name), Issuer.open(folder), Clock(now)
-    admin = await asyncpg.connect(as_administrator(server_url, urls))
-    async with open_pool(urls.service, size=pool_size, planned_once=True) as pool:
-        db = Database(pool)
+    issuer, clock = Issuer.open(folder), Clock(now)
+    async with test_database(server_url, service.name, pool_size) as database:
+        db = Database(database.pool)
         server = Server(tokens_of(issuer), clock)
         for descriptor, servicer in service.servicers(db).items():
             server.add(descriptor, servicer)
         ports = await server.start("127.0.0.1:0", "127.0.0.1:0")
+        urls, admin, pool = database.urls, database.admin, database.pool
         async with grpc.aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
             yield Running(service, urls, admin, pool, db, issuer, clock, server, channel, ports)
         await server.stop()
-    await admin.close()
-    await drop(server_url, urls)
 
 
 @dataclass(frozen=True)
