@@ -222,17 +222,24 @@ async def test_imports_are_for_those_who_run_sites_and_for_systems(desk: Desk, r
 
 async def test_an_import_into_a_small_table_does_not_scan_it_for_each_row(desk: Desk) -> None:
     """PostgreSQL planned the check of a foreign key for five rows, and would go on so while the table grows."""
+    before = await read_and_inserted(desk)
     await desk.import_rows(*(row(desk, f"few {n}") for n in range(5)))
     await desk.service.admin.execute("ANALYZE")
     for turn in range(4):
         await desk.import_rows(*(row(desk, f"{turn} {n}") for n in range(200)))
-    for _ in range(100):  # Statistics arrive with a delay, unless the connection is asked for them.
-        async with desk.service.pool.acquire() as conn:
-            await conn.execute("SELECT pg_stat_force_next_flush()")
-        read = "SELECT seq_tup_read, n_tup_ins FROM pg_stat_user_tables WHERE relname = 'patient'"
-        scanned, inserted = await desk.service.admin.fetchrow(read) or (0, 0)
+    for _ in range(100):
+        scanned, inserted = (now - then for now, then in zip(await read_and_inserted(desk), before, strict=True))
         if inserted >= 805:
             break
         await asyncio.sleep(0.1)
-    assert inserted == 805
+    assert inserted >= 805
     assert scanned < 300_000  # The first 200 rows fit on a few pages: they are rightly scanned.
+
+
+async def read_and_inserted(desk: Desk) -> tuple[int, int]:
+    """Rows of patients, since the database was made. They are told with a delay, unless the connection is asked."""
+    async with desk.service.pool.acquire() as conn:
+        await conn.execute("SELECT pg_stat_force_next_flush()")
+    told = "SELECT seq_tup_read, n_tup_ins FROM pg_stat_user_tables WHERE relname = 'patient'"
+    scanned, inserted = await desk.service.admin.fetchrow(told) or (0, 0)
+    return scanned, inserted

@@ -4,16 +4,21 @@ Only one that is as it was made is handed on. Whatever else a test did to it, th
 tables, took statistics of them, closed connections, or left something running.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
+from typing import TypeAlias
 
 import asyncpg
 
 from chassis.pool import Pool, open_pool
 from chassis.provision import DatabaseUrls
 from tests.support.servers import as_administrator, clone, drop
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 EMPTYING_S = 2
 WATCH = """
@@ -42,54 +47,66 @@ SEQUENCES = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'S' AND re
 
 
 @dataclass(frozen=True, slots=True)
-class TestDatabase:
+class Kept:
+    """Administrators come and go: a connection plans its checks of foreign keys once, by how much there is then."""
+
     urls: DatabaseUrls
-    admin: "asyncpg.Connection[asyncpg.Record]"  # A superuser, who sees past row-level security.
     pool: Pool
     emptying: str
 
+
+@dataclass(frozen=True, slots=True)
+class TestDatabase:
+    urls: DatabaseUrls
+    pool: Pool
+    admin: Connection  # A superuser, who sees past row-level security.
+
     __test__ = False  # It is no test.
 
-    async def empty(self) -> bool:
-        """Whether the next test may have it."""
-        if self.pool.is_closing() or self.admin.is_closed():
-            return False
-        await self.admin.reset()
-        if not await self.admin.fetchval(AS_MADE):
-            return False
-        try:
-            await self.admin.execute(self.emptying, timeout=EMPTYING_S)
-        except (TimeoutError, asyncpg.PostgresError):  # Somebody left a lock.
-            return False
-        return True
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Connections are of the loop that opened them."""
+
+    loop: asyncio.AbstractEventLoop
+    kept: dict[tuple[str, int], list[Kept]]
 
 
-_handed_on = dict[str, dict[tuple[str, int], list[TestDatabase]]]()
-"""By server, then by service and size of the pool: those that no test has now."""
+_shelves = dict[str, Shelf]()
+"""By server: the databases that no test has now, by service and size of the pool."""
 
 
 @asynccontextmanager
 async def handing_on(server_url: str) -> AsyncIterator[None]:
     """Within, tests on the server hand databases on; then all of them are dropped."""
-    _handed_on[server_url] = defaultdict(list)
+    shelf = _shelves[server_url] = Shelf(asyncio.get_running_loop(), defaultdict(list))
     yield
-    for databases in _handed_on.pop(server_url).values():
-        for database in databases:
-            await _discard(server_url, database)
+    del _shelves[server_url]
+    for database in chain.from_iterable(shelf.kept.values()):
+        await _discard(server_url, database)
 
 
 @asynccontextmanager
 async def test_database(server_url: str, service: str, pool_size: int) -> AsyncIterator[TestDatabase]:
-    free = _handed_on.get(server_url, {}).setdefault((service, pool_size), [])
-    database = free.pop() if free else await _make(server_url, service, pool_size)
-    yield database
-    if server_url in _handed_on and await database.empty():
-        free.append(database)
-    else:
-        await _discard(server_url, database)
+    shelf = _shelves.get(server_url)
+    if shelf and shelf.loop is not asyncio.get_running_loop():
+        shelf = None
+    waiting = shelf.kept[service, pool_size] if shelf else []
+    database = waiting.pop() if waiting else await _make(server_url, service, pool_size)
+    admin = await asyncpg.connect(as_administrator(server_url, database.urls))
+    emptied = False
+    try:
+        yield TestDatabase(database.urls, database.pool, admin)
+        emptied = shelf is not None and await _is_emptied(database, admin)
+    finally:
+        await admin.close()
+        if emptied:
+            waiting.append(database)
+        else:
+            await _discard(server_url, database)
 
 
-async def _make(server_url: str, service: str, pool_size: int) -> TestDatabase:
+async def _make(server_url: str, service: str, pool_size: int) -> Kept:
     urls = await clone(server_url, service)
     admin = await asyncpg.connect(as_administrator(server_url, urls))
     tables = [row[0] for row in await admin.fetch(TABLES)]
@@ -98,13 +115,22 @@ async def _make(server_url: str, service: str, pool_size: int) -> TestDatabase:
         "SET session_replication_role = replica",  # No foreign keys, no triggers.
         *(f"DELETE FROM {table}" for table in tables),
         *(f"SELECT setval('{sequence}', 1, false)" for sequence in sequences),
-        "RESET session_replication_role",
     ])  # fmt: skip
     await admin.execute(WATCH)
-    return TestDatabase(urls, admin, await open_pool(urls.service, size=pool_size, planned_once=True), emptying)
+    await admin.close()
+    return Kept(urls, await open_pool(urls.service, size=pool_size, planned_once=True), emptying)
 
 
-async def _discard(server_url: str, database: TestDatabase) -> None:
-    await database.pool.close()
-    await database.admin.close()
+async def _is_emptied(database: Kept, admin: Connection) -> bool:
+    if database.pool.is_closing() or admin.is_closed() or not await admin.fetchval(AS_MADE):
+        return False
+    try:
+        await admin.execute(database.emptying, timeout=EMPTYING_S)
+    except (TimeoutError, asyncpg.PostgresError):  # Somebody left a lock.
+        return False
+    return True
+
+
+async def _discard(server_url: str, database: Kept) -> None:
+    database.pool.terminate()
     await drop(server_url, database.urls)
