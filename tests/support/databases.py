@@ -116,6 +116,8 @@ async def _make(server_url: str, service: str, pool_size: int) -> Kept:
         *(f"DELETE FROM {table}" for table in tables),
         *(f"SELECT setval('{sequence}', 1, false)" for sequence in sequences),
     ])  # fmt: skip
+    for table in tables:  # Vacuumed while it is empty, it would be planned for as such, however much comes.
+        await admin.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     await admin.execute(WATCH)
     await admin.close()
     return Kept(urls, await open_pool(urls.service, size=pool_size, planned_once=True), emptying)
