@@ -1,6 +1,6 @@
 """Domain objects as the facts that other services read. Their subjects stand in the .proto."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +16,11 @@ from atoll.billing.v1.events_pb2 import (
     EntitlementRedeemed,
     EntitlementRestored,
     EstimateAcknowledged,
+    EstimateClockStarted,
     EstimateDelivered,
     EstimateIssued,
     EstimateOverdue,
+    EstimateWithdrawn,
     InvoiceIssued,
     InvoicePaid,
     PackageExpired,
@@ -306,6 +308,24 @@ def estimate_acknowledged(estimate: Estimate) -> EstimateAcknowledged:
         site_id=to_wire("site", estimate.site_id),
         course_id=to_wire("course", estimate.course_id) if estimate.course_id else "",
     )
+
+
+def estimate_clock_started(estimate: Estimate, due_at: datetime) -> EstimateClockStarted:
+    return EstimateClockStarted(**_of_course(estimate), due_time=to_timestamp(due_at))
+
+
+def estimate_withdrawn(estimate: Estimate) -> EstimateWithdrawn:
+    return EstimateWithdrawn(**_of_course(estimate))
+
+
+def _of_course(estimate: Estimate) -> dict[str, Any]:
+    assert estimate.course_id
+    return {
+        "estimate_id": to_wire("estimate", estimate.id),
+        "patient_id": to_wire("patient", estimate.patient_id),
+        "site_id": to_wire("site", estimate.site_id),
+        "course_id": to_wire("course", estimate.course_id),
+    }
 
 
 def estimate_overdue(duty: Duty) -> EstimateOverdue:

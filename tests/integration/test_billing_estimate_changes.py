@@ -89,13 +89,48 @@ async def test_a_hold_starts_no_clock_and_booking_it_does(billing: Billing) -> N
     assert [each.estimate_id for each in await deadlines(billing, "LATE")] == [estimate.id]
 
 
+async def clocks(billing: Billing) -> list[Any]:
+    return [event for name, event in await billing.facts() if name == "estimate.clock_started"]
+
+
+async def test_that_the_clock_of_a_hold_has_started_is_told_once(billing: Billing) -> None:
+    event = billing.course_event()
+    await billing.svc.deliver(held(event))
+    assert await clocks(billing) == []
+    for _ in range(2):
+        event.ClearField("meta")
+        await billing.svc.deliver(event)
+    [estimate], [told] = await billing.estimates_of(of(event)), await clocks(billing)
+    assert (told.estimate_id, told.due_time) == (estimate.id, estimate.due_time)
+    assert (told.course_id, told.patient_id) == (event.course_id, estimate.patient_id)
+    issued = await billing.last_fact("estimate.issued")
+    assert told.meta.aggregate_version == issued.meta.aggregate_version == 1
+
+
+async def test_a_clock_that_runs_already_is_not_told_again(billing: Billing) -> None:
+    course = await billing.book([INFUSION])
+    more = further(billing, course, [INFUSION], FIRST_VISIT + DAY)
+    await billing.svc.deliver(held(more))
+    await billing.svc.deliver(more)
+    assert await clocks(billing) == []
+    assert len(await billing.estimates_of(course)) == 2
+
+
+async def test_no_clock_is_told_of_what_was_booked_at_once_or_lacks_a_price(billing: Billing) -> None:
+    await billing.book()
+    unpriced = billing.course_event(kinds=[THERAPY])
+    await billing.svc.deliver(held(unpriced))
+    await billing.svc.deliver(unpriced)
+    assert await clocks(billing) == []
+
+
 async def test_what_was_delivered_while_it_was_held_is_not_due_again_when_it_is_booked(billing: Billing) -> None:
     event = billing.course_event()
     await billing.svc.deliver(held(event))
     [estimate] = await billing.estimates_of(of(event))
     await deliver(billing, estimate.id)
     await billing.svc.deliver(event)
-    assert await deadlines(billing) == []
+    assert await deadlines(billing) == await clocks(billing) == []
     assert len(await billing.estimates_of(of(event))) == 1
 
 
@@ -154,8 +189,11 @@ async def test_a_new_version_does_not_put_off_what_was_due(billing: Billing) -> 
 
 async def test_when_nothing_is_left_nothing_is_due(billing: Billing) -> None:
     course = await billing.book([INFUSION])
+    assert "estimate.withdrawn" not in await billing.fact_names()
     await billing.cancel(course, 0)
-    assert len(await billing.estimates_of(course)) == 1
+    [estimate] = await billing.estimates_of(course)
+    told = await billing.last_fact("estimate.withdrawn")
+    assert (told.estimate_id, told.course_id, told.meta.aggregate_version) == (estimate.id, estimate.course_id, 1)
     assert await deadlines(billing) == []
     await billing.svc.deliver(further(billing, course, [INFUSION], FIRST_VISIT))
     assert len(await deadlines(billing)) == 1

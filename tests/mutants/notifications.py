@@ -28,6 +28,7 @@ I_NOTIFICATIONS_INBOX = "tests/integration/test_notifications_inbox.py"
 I_NOTIFICATIONS_PHONE = "tests/integration/test_notifications_phone.py"
 I_NOTIFICATIONS_CADENCE = "tests/integration/test_notifications_cadence.py"
 I_NOTIFICATIONS_BILLS = "tests/integration/test_notifications_bills.py"
+I_NOTIFICATIONS_ESTIMATES = "tests/integration/test_notifications_estimates.py"
 I_NOTIFICATIONS_BY_HAND = "tests/integration/test_notifications_by_hand.py"
 I_NOTIFICATIONS_DIGESTS = "tests/integration/test_notifications_digests.py"
 I_NOTIFICATIONS_DOCUMENTS = "tests/integration/test_notifications_documents.py"
@@ -306,7 +307,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/use_cases/resending.py", '    if len(recipients) != expected:\n', '    if False:\n', I_NOTIFICATIONS_BY_HAND, "previewed_are_not"),
     Mutant("services/notifications/use_cases/cadence.py", '    if before.version != version:\n        raise StaleEtag()\n', '', I_NOTIFICATIONS_CADENCE, "read_again_first"),
     Mutant("services/notifications/use_cases/messages.py", '            if moved:\n                await _withdraw(store, visit.id, Reason.VISIT_MOVED)\n', '', I_NOTIFICATIONS_EVENTS, "moved"),
-    Mutant("services/notifications/use_cases/messages.py", '    if not await store.keep_matter(matter):\n        return\n', '    await store.keep_matter(matter)\n', I_NOTIFICATIONS_BILLS, "is_paid"),
+    Mutant("services/notifications/use_cases/messages.py", '    if not await _keep(store, matter):\n        return\n', '    await _keep(store, matter)\n', I_NOTIFICATIONS_BILLS, "is_paid"),
     Mutant("services/notifications/use_cases/sending.py", '        return PassedOver(way.channel, Reason.ADDRESS_SUPPRESSED)\n', '        pass\n', I_NOTIFICATIONS_PHONE, "opted_out or does_not_exist"),
     Mutant("services/notifications/use_cases/sending.py", '        await store.lock([_lock_of(key)])\n', '', I_NOTIFICATIONS_PHONE, "two_at_once"),
     Mutant("services/notifications/use_cases/sending.py", '            return PassedOver(way.channel, Reason.CAP_REACHED)\n', '            pass\n', I_NOTIFICATIONS_PHONE, "exemption"),
@@ -343,5 +344,15 @@ NOTIFICATIONS = [
     # What is in doubt stays so.
     Mutant("services/notifications/use_cases/messages.py", 'status = Status.SENDING if taken.in_doubt else Status.SCHEDULED', 'status = Status.SCHEDULED', I_NOTIFICATIONS_PHONE, "stays_one"),
     Mutant("services/notifications/domain/sending.py", 'channels = taken.channels[:1] if taken.in_doubt else taken.channels', 'channels = taken.channels', U_NOTIFICATIONS_CHANNELS, "by_no_other"),
+    Mutant("services/notifications/use_cases/messages.py", '    return is_open and matter.id not in replaced\n', '    return is_open\n', I_NOTIFICATIONS_ESTIMATES, "of_two_versions"),
+    Mutant("services/notifications/use_cases/messages.py", 'store.withdraw_matters(replaced, OF_ESTIMATE)', 'store.withdraw_matters([], OF_ESTIMATE)', I_NOTIFICATIONS_ESTIMATES, "of_two_versions"),
+    Mutant("services/notifications/use_cases/messages.py", '    await _keep(store, matter)\n    await close_matter(store, matter, OF_ESTIMATE)\n', '    await close_matter(store, matter, OF_ESTIMATE)\n', I_NOTIFICATIONS_ESTIMATES, "never_told"),
+    Mutant("services/notifications/use_cases/messages.py", '    await _keep(store, matter)\n    await close_matter(store, matter, OF_ESTIMATE)\n', '    await _keep(store, matter)\n', I_NOTIFICATIONS_ESTIMATES, "nothing_is_left"),
+    Mutant("services/notifications/store/copies.py", '        matter.c.version < _latest.scalar_subquery(),\n', '        matter.c.version <= _latest.scalar_subquery(),\n', I_NOTIFICATIONS_ESTIMATES, "law_sets"),
+    Mutant("services/notifications/store/copies.py", '        matter.c.course_id == param("course_id", Uuid),\n', '', I_NOTIFICATIONS_ESTIMATES, "replace_none"),
+    Mutant("services/notifications/store/copies.py", 'func.coalesce(_matter.excluded[name], matter.c[name])', '_matter.excluded[name]', I_NOTIFICATIONS_ESTIMATES, "amount_is_kept"),
+    Mutant("services/notifications/consumers/bills.py", 'to_instant(event.due_time) - MOMENT', 'to_instant(event.due_time)', I_NOTIFICATIONS_ESTIMATES, "law_sets"),
+    Mutant("services/notifications/consumers/bills.py", 'await messages.close_matter(store, _estimate(event), messages.OF_ESTIMATE)', 'await messages.close_matter(store, _estimate(event), messages.OF_ESTIMATE[:1])', I_NOTIFICATIONS_ESTIMATES, "acknowledged_is_not"),
+    Mutant("services/notifications/domain/links.py", '    MessageKind.ESTIMATE_DUE: LinkPurpose.ACKNOWLEDGE_ESTIMATE,\n', '', I_NOTIFICATIONS_ESTIMATES, "leads_to"),
     Mutant("services/notifications/consumers/bills.py", '    await messages.close_matter(store, matter, [MessageKind.PAYMENT_RECEIVED])\n', '', I_NOTIFICATIONS_BILLS, "never_taken"),
 ]  # fmt: skip

@@ -14,6 +14,7 @@ from services.billing.domain.deadlines import (
     HOLD,
     Clock,
     Duty,
+    Standing,
     clock_of_booking,
     clock_of_change,
     clock_of_more,
@@ -118,6 +119,7 @@ async def open_course(store: BillingStore, course: Course, visits: Sequence[Book
     elif before:
         clock = sooner(clock, before)
         await store.keep_duty(replace(before, clock=clock, act_by=clock.due_at or before.act_by))
+        await _tell_clock(store, before, clock)
 
 
 async def drop_visits(
@@ -136,6 +138,7 @@ async def drop_visits(
     if not ahead:  # Nothing is left that an estimate could still come before.
         if not left:
             await store.close_duty(course_id)
+            await _tell_withdrawn(store, course_id)
         return
     service_day = site.day(min(ahead))
     unbooked = all(dropped) or all(visit.held for visit in left)
@@ -264,7 +267,20 @@ async def _add(store: BillingStore, site: Site, estimate: Estimate, clock: Clock
     )
     if estimate.total is not None:
         await store.order_document(_order(estimate, site.day(estimate.created_at)))
-        store.emit(events.estimate_issued(estimate), about=id)
+        store.emit(events.estimate_issued(estimate), about=id, version=estimate.version)
+
+
+async def _tell_clock(store: BillingStore, before: Duty, clock: Clock) -> None:
+    """Of what was issued without a day, and is not with its patient in writing yet."""
+    if before.closed_at or before.clock.due_at or clock.due_at is None or before.standing is Standing.UNPRICED:
+        return
+    found = await store.estimate(before.estimate_id)
+    store.emit(events.estimate_clock_started(found, clock.due_at), about=before.id, version=found.version)
+
+
+async def _tell_withdrawn(store: BillingStore, course_id: UUID) -> None:
+    if latest := await store.latest_estimate(course_id):
+        store.emit(events.estimate_withdrawn(latest), about=course_id, version=latest.version)
 
 
 def _order(estimate: Estimate, day: date) -> Order:

@@ -1,7 +1,8 @@
 """Events of billing: what is told of estimates, invoices, payments and packages, and what need not be told any more."""
 
 from collections.abc import Awaitable, Callable
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,9 @@ from atoll.billing.v1.events_pb2 import (
     DepositReleased,
     DepositReturned,
     EstimateAcknowledged,
+    EstimateClockStarted,
     EstimateIssued,
+    EstimateWithdrawn,
     InvoiceIssued,
     InvoicePaid,
     PackageExpired,
@@ -29,13 +32,15 @@ from atoll.billing.v1.events_pb2 import (
 from chassis.consumer import Reads
 from chassis.ids import from_wire
 from chassis.money import from_wire as money_from_wire
-from chassis.times import from_date
+from chassis.times import from_date, to_instant
 from services.notifications.domain.kinds import MessageKind
 from services.notifications.domain.matters import Matter, MatterKind
 from services.notifications.store import NotificationsStore
 from services.notifications.use_cases import messages
 
 Handler = Callable[[NotificationsStore, Any], Awaitable[None]]
+MOMENT = timedelta(microseconds=1)
+"""Before what a last day ends with, it is that day still."""
 
 
 def _told(kind: MessageKind, of: MatterKind, id_field: str, amount_field: str = "", date_field: str = "") -> Handler:
@@ -69,14 +74,39 @@ def _day(event: Message, field: str) -> date | None:
 
 
 async def tell_estimate(store: NotificationsStore, event: EstimateIssued) -> None:
-    matter = _matter(from_wire("estimate", event.estimate_id), MatterKind.ESTIMATE, event, "estimate_id", "total")
-    kinds = (MessageKind.ESTIMATE_READY,)
-    await messages.tell_matter(store, messages.TellMatter(matter, kinds, UUID(event.meta.event_id)))
+    await _tell_estimate(store, event, messages.OF_ESTIMATE, "total")
+
+
+async def recall_estimate(store: NotificationsStore, event: EstimateClockStarted) -> None:
+    """It was told when its visits were held, and has a last day since they are booked."""
+    await _tell_estimate(store, event, (MessageKind.ESTIMATE_DUE,))
+
+
+async def _tell_estimate(
+    store: NotificationsStore,
+    event: EstimateIssued | EstimateClockStarted,
+    kinds: tuple[MessageKind, ...],
+    amount_field: str = "",
+) -> None:
+    estimate, last_day = _estimate(event, amount_field), None
+    if event.HasField("due_time"):
+        zone = await store.site_zone(estimate.site_id)
+        last_day = (to_instant(event.due_time) - MOMENT).astimezone(zone).date()
+    await messages.tell_matter(store, messages.TellMatter(estimate, kinds, UUID(event.meta.event_id), last_day))
 
 
 async def close_estimate(store: NotificationsStore, event: EstimateAcknowledged) -> None:
-    matter = _matter(from_wire("estimate", event.estimate_id), MatterKind.ESTIMATE, event, "estimate_id")
-    await messages.close_matter(store, matter, [MessageKind.ESTIMATE_READY])
+    await messages.close_matter(store, _estimate(event), messages.OF_ESTIMATE)
+
+
+async def withdraw_estimate(store: NotificationsStore, event: EstimateWithdrawn) -> None:
+    await messages.withdraw_estimate(store, _estimate(event))
+
+
+def _estimate(event: Any, amount_field: str = "") -> Matter:
+    matter = _matter(from_wire("estimate", event.estimate_id), MatterKind.ESTIMATE, event, "estimate_id", amount_field)
+    course_id = from_wire("course", event.course_id) if event.course_id else None
+    return replace(matter, course_id=course_id, version=event.meta.aggregate_version)
 
 
 async def tell_invoice(store: NotificationsStore, event: InvoiceIssued) -> None:
@@ -119,7 +149,9 @@ _reversal = _told(MessageKind.PAYMENT_REVERSED, MatterKind.PAYMENT, "payment_id"
 _PACKAGE = MatterKind.PACKAGE_SALE, "package_sale_id"
 READS: Reads = {
     EstimateIssued: tell_estimate,
+    EstimateClockStarted: recall_estimate,
     EstimateAcknowledged: close_estimate,
+    EstimateWithdrawn: withdraw_estimate,
     InvoiceIssued: tell_invoice,
     InvoicePaid: close_invoice,
     CreditNoteIssued: tell_credit_note,

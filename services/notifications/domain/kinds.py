@@ -45,6 +45,8 @@ class MessageKind(StrEnum):
     """What had become a fee is the patient's again."""
     PACKAGE_TRANSFERRED = "PACKAGE_TRANSFERRED"
     """To whom it was handed."""
+    ESTIMATE_DUE = "ESTIMATE_DUE"
+    """It is to be with the patient by a day that is near, and was not acknowledged."""
 
 
 class Channel(StrEnum):
@@ -136,6 +138,7 @@ NATURES: Mapping[MessageKind, Nature] = {
     MessageKind.HOLD_EXPIRED: _visit(Anchor.TOLD),
     MessageKind.CONSENT_OUTDATED: _visit(Anchor.TOLD, rank=Rank.PREPARATION),
     MessageKind.ESTIMATE_READY: _bill(again=True),
+    MessageKind.ESTIMATE_DUE: _bill(Anchor.DUE),
     MessageKind.INVOICE_ISSUED: _bill(again=True),
     MessageKind.PAYMENT_RECEIVED: _bill(again=True),
     MessageKind.REFUND_MADE: _bill(again=True),

@@ -72,6 +72,7 @@ PURPOSES = {
     MessageKind.VISIT_REMINDER: LinkPurpose.CONFIRM_VISIT,
     MessageKind.VISIT_MOVED: LinkPurpose.CONFIRM_VISIT,
     MessageKind.ESTIMATE_READY: LinkPurpose.ACKNOWLEDGE_ESTIMATE,
+    MessageKind.ESTIMATE_DUE: LinkPurpose.ACKNOWLEDGE_ESTIMATE,
     MessageKind.INVOICE_ISSUED: LinkPurpose.PAY,
     MessageKind.BALANCE_DUE: LinkPurpose.PAY,
     MessageKind.PAYMENT_RECEIVED: LinkPurpose.READ_RECEIPT,

@@ -33,3 +33,6 @@ class Matter:
     """Of the document, as people read it."""
     about: str = ""
     """Its id on the wire, where `id` is that of the event that told of it."""
+    course_id: UUID | None = None
+    """Of an estimate: a later version of the same course replaces it."""
+    version: int = 0

@@ -44,6 +44,7 @@ WITH_INVITATION = frozenset({_K.VISIT_CONFIRMATION, _K.VISIT_MOVED, _K.VISIT_CAN
 BILLS = frozenset(
     {
         _K.ESTIMATE_READY,
+        _K.ESTIMATE_DUE,
         _K.INVOICE_ISSUED,
         _K.PAYMENT_RECEIVED,
         _K.REFUND_MADE,

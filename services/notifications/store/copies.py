@@ -148,15 +148,44 @@ INSTRUCTIONS = Statement(
 )
 SITE_ZONE = Statement(select(site.c.time_zone).where(site.c.chain_id == CHAIN, site.c.id == ID))
 _matter = pg_insert(matter).values(
-    params("chain_id", "id", "site_id", "patient_id", "kind", "amount_minor", "currency", "due_date", "number", "about")
+    params(
+        "chain_id",
+        "id",
+        "site_id",
+        "patient_id",
+        "kind",
+        "amount_minor",
+        "currency",
+        "due_date",
+        "number",
+        "about",
+        "course_id",
+        "version",
+    )
 )
 _closed = pg_insert(matter).values(params("chain_id", "id", "site_id", "patient_id", "kind", "closed_at"))
-# One that is closed before it is heard of stays closed.
+# One that is closed before it is heard of stays closed; an amount that was told stays where later news name none.
 KEEP_MATTER = Statement(
     _matter.on_conflict_do_update(
         index_elements=["chain_id", "id"],
-        set_={name: _matter.excluded[name] for name in ("amount_minor", "currency", "due_date", "number", "about")},
+        set_={name: _matter.excluded[name] for name in ("due_date", "number", "about", "course_id", "version")}
+        | {name: func.coalesce(_matter.excluded[name], matter.c[name]) for name in ("amount_minor", "currency")},
     ).returning(matter.c.closed_at)
+)
+_of_course = matter.alias("of_course")
+_latest = select(func.max(_of_course.c.version)).where(
+    _of_course.c.chain_id == CHAIN, _of_course.c.course_id == param("course_id", Uuid)
+)
+CLOSE_REPLACED = Statement(
+    update(matter)
+    .where(
+        matter.c.chain_id == CHAIN,
+        matter.c.course_id == param("course_id", Uuid),
+        matter.c.closed_at.is_(None),
+        matter.c.version < _latest.scalar_subquery(),
+    )
+    .values(closed_at=param("closed_at", Instant))
+    .returning(matter.c.id)
 )
 MATTER_CLOSED = Statement(select(matter.c.closed_at).where(matter.c.chain_id == CHAIN, matter.c.id == ID))
 CLOSE_MATTER = Statement(
@@ -269,8 +298,15 @@ class CopyStore(AliasStore):
             due_date=told.due_date,
             number=told.number,
             about=told.about,
+            course_id=told.course_id,
+            version=told.version,
         )
         return row is not None and row["closed_at"] is None
+
+    async def close_replaced(self, course_id: UUID) -> list[UUID]:
+        """The estimates of a course that a later version replaces, and that were open."""
+        found = await self.rows(CLOSE_REPLACED, course_id=course_id, closed_at=self.call.now)
+        return [row["id"] for row in found]
 
     async def is_closed(self, matter_id: UUID) -> bool:
         row = await self.row(MATTER_CLOSED, id=matter_id)

@@ -89,6 +89,14 @@ matter = chain_table(
     Column("number", Text, nullable=False, server_default=""),
     Column("about", Text, nullable=False, server_default=""),  # Its id as others know it.
     Column("closed_at", Instant),
+    Column("course_id", Uuid),
+    Column("version", Integer, nullable=False, server_default=text("0")),  # Among the estimates of a course.
     one_of("kind", MatterKind),
     CheckConstraint("(amount_minor IS NULL) = (currency IS NULL)", name="amount"),
+)
+Index(
+    "matter_course_idx",
+    matter.c.chain_id,
+    matter.c.course_id,
+    postgresql_where=text("course_id IS NOT NULL"),
 )

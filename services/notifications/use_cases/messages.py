@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import time
+from datetime import date, time
 from uuid import UUID
 
 from services.notifications import events
@@ -24,6 +24,7 @@ HEARD = {
 }
 DUE_AT = time(10)
 """When, on the last day of a bill, its day counts as come: in the recipient's zone."""
+OF_ESTIMATE = (MessageKind.ESTIMATE_READY, MessageKind.ESTIMATE_DUE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class TellMatter:
     matter: Matter
     kinds: tuple[MessageKind, ...]
     event_id: UUID
+    last_day: date | None = None
+    """By which something is wanted that no message names: in the site's zone."""
 
 
 async def plan_visits(store: NotificationsStore, command: PlanVisits) -> None:
@@ -104,16 +107,36 @@ async def tell_matter(store: NotificationsStore, command: TellMatter) -> None:
     matter = command.matter
     await store.site_zone(matter.site_id)
     patient_id, zone = await store.patient(matter.patient_id)
-    if not await store.keep_matter(matter):
+    if not await _keep(store, matter):
         return
     cadence, policy = await store.planning()
-    due_at = at(matter.due_date, DUE_AT, zone) if matter.due_date else None
+    last_day = command.last_day or matter.due_date
+    due_at = at(last_day, DUE_AT, zone) if last_day else None
     planned = [
         message
         for kind in command.kinds
         for message in plan_matter(matter, kind, cadence.rules, zone, store.call.now, due_at, policy.hours)
     ]
     await _add(store, matter.site_id, patient_id, command.event_id, cadence.version, planned)
+
+
+async def withdraw_estimate(store: NotificationsStore, matter: Matter) -> None:
+    """Nothing is left that it, or a version before it, could be of."""
+    await _keep(store, matter)
+    await close_matter(store, matter, OF_ESTIMATE)
+
+
+async def _keep(store: NotificationsStore, matter: Matter) -> bool:
+    """Whether there is anything to be said of it: of the estimates of a course only of the latest, in whatever order
+    they are heard of."""
+    if matter.course_id is None:
+        return await store.keep_matter(matter)
+    await store.lock([matter.course_id])
+    is_open = await store.keep_matter(matter)
+    replaced = await store.close_replaced(matter.course_id)
+    for settled in await store.withdraw_matters(replaced, OF_ESTIMATE):
+        emit_settled(store, settled)
+    return is_open and matter.id not in replaced
 
 
 async def close_matter(store: NotificationsStore, matter: Matter, kinds: Sequence[MessageKind]) -> None:
