@@ -87,9 +87,9 @@ async def handing_on(server_url: str) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def test_database(server_url: str, service: str, pool_size: int) -> AsyncIterator[TestDatabase]:
+async def test_database(server_url: str, service: str, pool_size: int, *, new: bool) -> AsyncIterator[TestDatabase]:
     shelf = _shelves.get(server_url)
-    if shelf and shelf.loop is not asyncio.get_running_loop():
+    if new or (shelf and shelf.loop is not asyncio.get_running_loop()):
         shelf = None
     waiting = shelf.kept[service, pool_size] if shelf else []
     database = waiting.pop() if waiting else await _make(server_url, service, pool_size)

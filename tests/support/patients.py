@@ -1,6 +1,7 @@
 """The patients service, running in this process, with two sites that it has heard of."""
 
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -174,10 +175,16 @@ class Desk:
         return [subject for subject, _ in await self.service.published()]
 
 
+@asynccontextmanager
+async def open_desk(server_url: str, folder: Path, *, new: bool = False) -> AsyncIterator[Desk]:
+    async with running(SERVICE, server_url, folder, new=new) as service:
+        desk = Desk(service)
+        await desk.open()
+        yield desk
+
+
 @pytest_asyncio.fixture
 async def desk(postgres_url: str, issuer_folder: Path) -> AsyncIterator[Desk]:
     """To be imported by the tests that sit at it."""
-    async with running(SERVICE, postgres_url, issuer_folder) as service:
-        desk = Desk(service)
-        await desk.open()
+    async with open_desk(postgres_url, issuer_folder) as desk:
         yield desk

@@ -154,11 +154,11 @@ def tokens_of(issuer: Issuer, **changes: Any) -> Tokens:
 
 @asynccontextmanager
 async def running(
-    service: Service, server_url: str, folder: Path, *, now: datetime = NOW, pool_size: int = 8
+    service: Service, server_url: str, folder: Path, *, now: datetime = NOW, pool_size: int = 8, new: bool = False
 ) -> AsyncIterator[Running]:
-    """`folder` holds the issuer's keys: the test's tmp_path, or one of the session."""
+    """`folder` holds the issuer's keys: the test's tmp_path, or one of the session. `new`: no test had the database."""
     issuer, clock = Issuer.open(folder), Clock(now)
-    async with test_database(server_url, service.name, pool_size) as database:
+    async with test_database(server_url, service.name, pool_size, new=new) as database:
         db = Database(database.pool)
         server = Server(tokens_of(issuer), clock)
         for descriptor, servicer in service.servicers(db).items():
