@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 SERVICES = ("patients", "scheduling", "billing", "notifications")
@@ -52,12 +53,12 @@ def _kill(demo: "subprocess.Popen[bytes]", folder: Path, name: str) -> bool:
 
 
 def _pids(demo: "subprocess.Popen[bytes]", folder: Path, name: str) -> Iterator[int]:
-    """Of the service, once the sample is loaded so far that it has work."""
+    """Of the service, once the sample is loaded so far that it has work, and it is there again if it was killed."""
     stack, sites = folder / "home" / "stack.json", folder / "home" / "sites.json"
     while demo.poll() is None:
         if sites.exists() and json.loads(sites.read_text())["sites"]:
             process = json.loads(stack.read_text())["processes"].get(name)
-            if process:
+            if process and psutil.pid_exists(process["pid"]):
                 yield process["pid"]
         time.sleep(0.2)
 
