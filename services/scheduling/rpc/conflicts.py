@@ -24,8 +24,8 @@ from services.scheduling.use_cases.courses import BookCourse
 LOOKING_MAX = 2
 """Refusals in one worker for which other places are looked for at once."""
 IN_HAND_MAX = 8
-"""Bookings in one worker beside which a refusal still looks: it costs as much as several bookings, and in a rush for
-the same places all the others would wait for it."""
+"""Bookings in one worker beside which a refusal still looks: it costs as much as ten bookings, and in a rush for the
+same places whoever is told late would be told later still."""
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -39,10 +39,12 @@ class Conflicts:
     async def or_elsewhere(self, call: Call, request: Message, command: BookCourse, answer: Awaitable[T]) -> T:
         """A conflict says where else its visits could be, unless too many ask at once."""
         self._in_hand += 1
+        came_in_rush = self._in_hand > IN_HAND_MAX
         try:
             return await answer
         except VisitsConflict as error:
-            if error.indexes and self._looking < LOOKING_MAX and self._in_hand <= IN_HAND_MAX:
+            in_rush = came_in_rush or self._in_hand > IN_HAND_MAX
+            if error.indexes and self._looking < LOOKING_MAX and not in_rush:
                 self._looking += 1
                 try:
                     error.detail = await self._elsewhere(call, request, command, error.indexes)
