@@ -6,6 +6,7 @@ creates it. No role of a running service owns a table, and row-level security is
 
 from collections.abc import Iterator
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -73,6 +74,18 @@ def service_metadata(*, own_ids: str = "") -> MetaData:
     for table in _chassis.sorted_tables:
         table.to_metadata(metadata)
     return metadata
+
+
+NO_CHAIN = UUID(int=0)
+"""Of the call by which a job looks for the chains that it has work for. It goes into each by a call of that one."""
+
+
+def chain_list(name: str, metadata: MetaData, service: str) -> Table:
+    """The chains that a job has work for. A call of no chain sees all of them."""
+    table = chain_table(name, metadata)
+    shown = f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
+    table.info["ddl"] = [f"CREATE POLICY every_chain ON {name} FOR SELECT TO {service} {shown}"]
+    return table
 
 
 def chain_table(

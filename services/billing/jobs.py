@@ -5,23 +5,21 @@ is drawn from by no visit, whether or not this job runs: it is here to take what
 `services.billing.printing.writer`.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from uuid import UUID
 
 import structlog
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
+from chassis.jobs import job_call, keep_looking
 from chassis.settings import Settings
-from chassis.tracing import traceparent_of
+from chassis.tables import NO_CHAIN
 from services.billing.store import BillingStore
-from services.billing.tables import NO_CHAIN
 from services.billing.use_cases import sales
 from services.billing.use_cases.estimates import tell_overdue
 
@@ -37,13 +35,7 @@ STEPS: tuple[tuple[Find, Change], ...] = ((sales.over, sales.end_over), (sales.e
 
 async def end_packages(db: Database, settings: Settings, clock: Clock) -> None:
     """Until cancelled."""
-    while True:
-        try:
-            while await end_due_packages(db, clock):
-                pass
-        except DomainError as error:
-            log.warning("packages.not_ended", error=error.reason)
-        await asyncio.sleep(ENDING_POLL_S)
+    await keep_looking(partial(end_due_packages, db, clock), ENDING_POLL_S, "packages.not_ended")
 
 
 async def end_due_packages(db: Database, clock: Clock) -> int:
@@ -68,13 +60,7 @@ async def _one_by_one(db: Database, call: Call, find: Find, change: Change) -> i
 
 async def tell_overdue_estimates(db: Database, settings: Settings, clock: Clock) -> None:
     """Until cancelled."""
-    while True:
-        try:
-            while await tell_some(db, clock):
-                pass
-        except DomainError as error:
-            log.warning("estimates.not_told", error=error.reason)
-        await asyncio.sleep(TELLING_POLL_S)
+    await keep_looking(partial(tell_some, db, clock), TELLING_POLL_S, "estimates.not_told")
 
 
 async def tell_some(db: Database, clock: Clock) -> int:
@@ -85,13 +71,4 @@ async def tell_some(db: Database, clock: Clock) -> int:
 
 
 def _call(chain_id: UUID, work: str, clock: Clock) -> Call:
-    return Call(
-        chain_id=chain_id,
-        sites=None,
-        actor="billing",
-        method=f"billing.{work}",
-        cause="",
-        audit=AUDIT_NONE,
-        now=clock(),
-        traceparent=traceparent_of(""),
-    )
+    return job_call("billing", work, chain_id, clock())

@@ -17,14 +17,14 @@ from uuid import UUID
 
 import structlog
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.client import connect
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import new_id, to_wire
-from chassis.tracing import traceparent_of
+from chassis.jobs import job_call
+from chassis.tables import NO_CHAIN
 from services.notifications.carriers import Carrier, carriers_of
 from services.notifications.channels.email import Mailer
 from services.notifications.clients import Billing, BillingAway, Patients, PatientsAway
@@ -36,7 +36,6 @@ from services.notifications.domain.messages import PassedOver, Reason, Status
 from services.notifications.domain.sending import NO_HOLD, NextChannel, Postpone, Retry, Send, Settle, Step, Taken, Way
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
-from services.notifications.tables import NO_CHAIN
 from services.notifications.texting import IN_PROCESS
 from services.notifications.use_cases import sending as use_case
 from services.notifications.use_cases.sending import LetterChanged, Tried
@@ -246,7 +245,7 @@ class Sender:
         return found
 
     def _call(self, chain_id: UUID, cause: str = "") -> Call:
-        return Call(chain_id, None, NAME, f"{NAME}.sender", cause, AUDIT_NONE, self._clock(), traceparent_of(""))
+        return job_call(NAME, "sender", chain_id, self._clock(), cause)
 
 
 def _is_void(taken: Taken, documents: Mapping[UUID, Document]) -> bool:

@@ -16,12 +16,12 @@ from uuid import UUID
 import asyncpg
 import structlog
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
+from chassis.jobs import job_call
 from chassis.keyring import KeyRing
 from chassis.logs import configure_process
 from chassis.pool import open_pool
@@ -111,4 +111,4 @@ async def _reseal_chain(db: Database, chain_id: UUID, current: str) -> tuple[int
 
 def _call(chain_id: UUID, clock: Clock = utc_now) -> Call:
     """Nothing that is written bears its instant."""
-    return Call(chain_id, None, "patients", "patients.reseal", "", AUDIT_NONE, clock())
+    return job_call("patients", "reseal", chain_id, clock())

@@ -4,24 +4,17 @@ Holds that have run out are in nobody's way from that instant, whether or not th
 It is here to tell of them, and to set their visits to expired.
 """
 
-import asyncio
 from functools import partial
 from uuid import UUID
 
-import structlog
-
-from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
-from chassis.errors import DomainError
+from chassis.jobs import job_call, keep_looking
 from chassis.settings import Settings
-from chassis.tracing import traceparent_of
+from chassis.tables import NO_CHAIN
 from services.scheduling.store import SchedulingStore
-from services.scheduling.tables import NO_CHAIN
 from services.scheduling.use_cases import holds
-
-log = structlog.get_logger()
 
 POLL_S = 5.0
 AT_ONCE_MAX = 20
@@ -29,13 +22,7 @@ AT_ONCE_MAX = 20
 
 async def end_holds(db: Database, settings: Settings, clock: Clock) -> None:
     """Until cancelled."""
-    while True:
-        try:
-            while await end_due_holds(db, clock):
-                pass
-        except DomainError as error:
-            log.warning("holds.not_ended", error=error.reason)
-        await asyncio.sleep(POLL_S)
+    await keep_looking(partial(end_due_holds, db, clock), POLL_S, "holds.not_ended")
 
 
 async def end_due_holds(db: Database, clock: Clock) -> int:
@@ -46,13 +33,4 @@ async def end_due_holds(db: Database, clock: Clock) -> int:
 
 
 def _call(chain_id: UUID, clock: Clock) -> Call:
-    return Call(
-        chain_id=chain_id,
-        sites=None,
-        actor="scheduling",
-        method="scheduling.holds",
-        cause="",
-        audit=AUDIT_NONE,
-        now=clock(),
-        traceparent=traceparent_of(""),
-    )
+    return job_call("scheduling", "holds", chain_id, clock())

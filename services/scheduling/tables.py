@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import JSONB, ExcludeConstraint
 from sqlalchemy.schema import SchemaItem
 
 from chassis.aliases import OWN, OWN_IDS, alias_table
-from chassis.tables import NOT_FOR_PATIENTS, OWN_SITES, Instant, chain_table, service_metadata, shown_with
+from chassis.tables import NOT_FOR_PATIENTS, OWN_SITES, Instant, chain_list, chain_table, service_metadata, shown_with
 
 metadata = service_metadata(own_ids=OWN)
 metadata.info["ddl"] = [OWN_IDS]
@@ -535,11 +535,5 @@ service_account_key = chain_table(
 )
 Index("service_account_key_of_account", service_account_key.c.chain_id, service_account_key.c.account_id)
 
-# The chains that ever held anything. The job that ends holds works for all of them: it looks here as the call of no
-# chain, and then into each as a call of that one.
-NO_CHAIN = UUID(int=0)
-holding_chain = chain_table("holding_chain", metadata)
-holding_chain.info["ddl"] = [
-    "CREATE POLICY every_chain ON holding_chain FOR SELECT TO scheduling "
-    f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
-]
+# The chains that ever held anything.
+holding_chain = chain_list("holding_chain", metadata, "scheduling")

@@ -13,21 +13,20 @@ from uuid import UUID
 
 import structlog
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.client import connect
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
+from chassis.jobs import job_call
 from chassis.keyring import KeyMissing, KeyRing
-from chassis.tracing import traceparent_of
+from chassis.tables import NO_CHAIN
 from services.billing.clients import Patients, PatientsAway
 from services.billing.domain.printing import Order, PrintedKind, Written, delay_after, kept_until
 from services.billing.printing import dumps, pdf
 from services.billing.settings import BillingSettings
 from services.billing.store import BillingStore
-from services.billing.tables.copies import NO_CHAIN
 
 log = structlog.get_logger()
 
@@ -116,4 +115,4 @@ class Writer:
         log.info("document.put_off", document_id=to_wire("document", order.id), error=error)
 
     def _call(self, chain_id: UUID) -> Call:
-        return Call(chain_id, None, "billing", "billing.documents", "", AUDIT_NONE, self._clock(), traceparent_of(""))
+        return job_call("billing", "documents", chain_id, self._clock())

@@ -13,12 +13,10 @@ from uuid import UUID
 
 import structlog
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
-from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import to_wire
+from chassis.jobs import job_call
 from chassis.money import Money
-from chassis.tracing import traceparent_of
 from services.billing.domain.cards import Card, CardCharge, CardChargeState, EventOutcome, ProcessorAway, wait
 from services.billing.domain.ledger import Tender
 from services.billing.domain.refunds import RefundPart, RefundState
@@ -195,17 +193,7 @@ class Asking:
         return True
 
     async def _step(self, chain_id: UUID, work: Callable[[BillingStore], Awaitable[T]]) -> T:
-        call = Call(
-            chain_id=chain_id,
-            sites=None,
-            actor="billing",
-            method="billing.processor",
-            cause="",
-            audit=AUDIT_NONE,
-            now=self._now,
-            traceparent=traceparent_of(""),
-        )
-        return await self._db.job(call, BillingStore, work)
+        return await self._db.job(job_call("billing", "processor", chain_id, self._now), BillingStore, work)
 
 
 async def _charge_later(store: BillingStore, charge: CardCharge) -> None:

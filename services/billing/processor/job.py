@@ -2,16 +2,13 @@
 
 import asyncio
 
-import structlog
-
 from chassis.clock import Clock
 from chassis.db import Database
-from chassis.errors import DomainError
+from chassis.jobs import keep_looking
 from chassis.settings import Settings
 from services.billing.processor import Processors, ProcessorSettings
 from services.billing.processor.asking import Asking
 
-log = structlog.get_logger()
 POLL_S = 1.0
 
 
@@ -21,10 +18,4 @@ async def ask_processors(db: Database, settings: Settings, clock: Clock) -> None
     if not told.processors and not told.processors_file:
         await asyncio.Event().wait()
     processors = Processors.told(told)
-    while True:
-        try:
-            while await Asking(db, processors, clock()).look():
-                pass
-        except DomainError as error:
-            log.warning("processors.not_asked", error=error.reason)
-        await asyncio.sleep(POLL_S)
+    await keep_looking(lambda: Asking(db, processors, clock()).look(), POLL_S, "processors.not_asked")

@@ -10,13 +10,11 @@ from uuid import UUID
 
 import structlog
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
-from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.http_door import HttpAnswer, HttpDoor, HttpRequest
-from chassis.tracing import traceparent_of
+from chassis.jobs import job_call
 from services.billing.processor import Processors
 from services.billing.store import BillingStore
 
@@ -72,6 +70,6 @@ class Listener:
 
     async def _keep(self, chain_id: UUID, account: str, named: Sequence[str]) -> None:
         event_id, type, object_id = named
-        call = Call(chain_id, None, "billing", "billing.webhooks", "", AUDIT_NONE, self._clock(), traceparent_of(""))
+        call = job_call("billing", "webhooks", chain_id, self._clock())
         await self._db.job(call, BillingStore, lambda store: store.keep_event(account, event_id, type, object_id))
         log.info("webhook.kept", account=account, event_id=event_id)

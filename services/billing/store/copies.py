@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from chassis.aliases import Aliases, AliasStore, Whole
 from chassis.errors import NotYetKnown
 from chassis.sql import Statement, param, params, rows
-from chassis.tables import Instant
+from chassis.tables import NO_CHAIN, Instant
 from services.billing.domain.accounts import CourseVisit, billing_status
 from services.billing.domain.prices import VisitKind
 from services.billing.domain.sites import BookedVisit, Course, RenderedVisit, Site, Staff, VisitStatus
@@ -52,7 +52,7 @@ from services.billing.tables import (
     visit,
     visit_type,
 )
-from services.billing.tables.copies import KIND_OF_VISIT, NO_CHAIN
+from services.billing.tables.copies import KIND_OF_VISIT
 
 CHAIN, ID, SITE, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "site_id", "course_id"))
 

@@ -34,7 +34,7 @@ from chassis.ids import to_wire
 from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
-from chassis.tables import Instant
+from chassis.tables import NO_CHAIN, Instant
 from services.billing.domain.accounts import ItemKind
 from services.billing.domain.entitlements import (
     Entitlement,
@@ -47,7 +47,6 @@ from services.billing.domain.stops import PackageEnd
 from services.billing.store.copies import PATIENTS, is_about, kind_of
 from services.billing.store.packages import package_of
 from services.billing.tables import (
-    NO_CHAIN,
     entitlement,
     invoice,
     invoice_line,

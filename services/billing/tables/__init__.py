@@ -19,7 +19,6 @@ from services.billing.tables.cards import (
 from services.billing.tables.codes import diagnosis_code, service_code
 from services.billing.tables.columns import metadata
 from services.billing.tables.copies import (
-    NO_CHAIN,
     course,
     legal_entity,
     patient,
@@ -89,7 +88,6 @@ from services.billing.tables.profiles import legal_entity_billing, site_billing
 from services.billing.tables.tax import tax_rule
 
 __all__ = [
-    "NO_CHAIN",
     "adjustment",
     "application",
     "card",

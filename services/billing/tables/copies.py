@@ -1,11 +1,9 @@
 """Copies of what other services own, kept by their events; and what is kept of each visit."""
 
-from uuid import UUID
-
 from sqlalchemy import Boolean, Column, Index, Integer, Text, false
 
 from chassis.aliases import OWN, alias_table
-from chassis.tables import NO_PATIENT, chain_table
+from chassis.tables import NO_PATIENT, chain_list, chain_table
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -50,14 +48,8 @@ staff = chain_table(
     number_column("version"),  # Of the event that it is known from.
 )
 
-# The chains that there is anything to do for. A job works for all of them: it looks here as the call of no chain, and
-# then into each as a call of that one.
-NO_CHAIN = UUID(int=0)
-served_chain = chain_table("served_chain", metadata)
-served_chain.info["ddl"] = [
-    "CREATE POLICY every_chain ON served_chain FOR SELECT TO billing "
-    f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
-]
+# The chains that there is anything to do for.
+served_chain = chain_list("served_chain", metadata, "billing")
 
 patient = chain_table(
     "patient",

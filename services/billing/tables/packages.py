@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from chassis.tables import NOT_FOR_PATIENTS, OWN_SITES, chain_table
+from chassis.tables import NOT_FOR_PATIENTS, OWN_SITES, chain_list, chain_table
 from services.billing.tables.columns import (
     belongs_to,
     code_column,
@@ -32,7 +32,6 @@ from services.billing.tables.columns import (
     number_column,
     text_column,
 )
-from services.billing.tables.copies import NO_CHAIN
 
 _CALLERS_SITES = "string_to_array(current_setting('app.sites', true), ',')"
 _WHERE_DRAWN = f"{OWN_SITES} OR cardinality(redeem_site_ids) = 0 OR redeem_site_ids::text[] && {_CALLERS_SITES}"
@@ -355,10 +354,5 @@ settlement = chain_table(
     shown_if=NOT_FOR_PATIENTS,
 )
 
-# The chains that ever sold a package. The job that ends them works for all: it looks here as the call of no chain, and
-# then into each as a call of that one.
-package_chain = chain_table("package_chain", metadata)
-package_chain.info["ddl"] = [
-    "CREATE POLICY every_chain ON package_chain FOR SELECT TO billing "
-    f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
-]
+# The chains that ever sold a package.
+package_chain = chain_list("package_chain", metadata, "billing")

@@ -14,10 +14,10 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from chassis.aliases import Aliases, AliasStore
 from chassis.errors import NotYetKnown
 from chassis.sql import Statement, param, params, rows
-from chassis.tables import Instant
+from chassis.tables import NO_CHAIN, Instant
 from services.notifications.domain.matters import Matter
 from services.notifications.domain.visits import Patient, Site, Visit, VisitStatus
-from services.notifications.tables import NO_CHAIN, chain, matter, patient, patient_alias, protocol_version, site, visit
+from services.notifications.tables import chain, matter, patient, patient_alias, protocol_version, site, visit
 
 CHAIN, ID = param("chain_id", Uuid), param("id", Uuid)
 

@@ -31,7 +31,7 @@ from chassis.etags import StaleEtag
 from chassis.ids import new_id, to_wire
 from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
-from chassis.tables import Instant
+from chassis.tables import NO_CHAIN, Instant
 from services.notifications.domain.webhooks import (
     Delivered,
     Delivery,
@@ -50,7 +50,6 @@ from services.notifications.domain.webhooks import (
 )
 from services.notifications.store.copies import CHAIN, ID
 from services.notifications.tables import (
-    NO_CHAIN,
     PENDING,
     site,
     webhook_chain,

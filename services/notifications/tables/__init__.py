@@ -2,7 +2,6 @@
 
 from services.notifications.tables.columns import metadata
 from services.notifications.tables.copies import (
-    NO_CHAIN,
     chain,
     matter,
     patient,
@@ -20,7 +19,6 @@ from services.notifications.tables.texting import STANDING, WAITING, answer, rec
 from services.notifications.tables.webhooks import PENDING, webhook_chain, webhook_delivery, webhook_endpoint
 
 __all__ = [
-    "NO_CHAIN",
     "PENDING",
     "STANDING",
     "UNSENT",

@@ -1,26 +1,16 @@
 """Copies of what messages speak of, known by event, and which chains there are."""
 
-from uuid import UUID
-
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, Date, Index, Integer, Text, Uuid, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.aliases import alias_table
-from chassis.tables import Instant, chain_table
+from chassis.tables import Instant, chain_list, chain_table
 from services.notifications.domain.matters import MatterKind
 from services.notifications.domain.visits import VisitStatus
 from services.notifications.tables.columns import id_column, metadata, one_of
 
-# The chains that there are anything to send for. A sender works for all of them: it looks here as the call of no chain,
-# and then into each as a call of that one.
-NO_CHAIN = UUID(int=0)
-
-chain = chain_table("chain", metadata)
-
-chain.info["ddl"] = [
-    "CREATE POLICY every_chain ON chain FOR SELECT TO notifications "
-    f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
-]
+# The chains that there is anything to send for.
+chain = chain_list("chain", metadata, "notifications")
 
 site = chain_table(
     "site",

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import ARRAY, CheckConstraint, Column, Index, Integer, SmallInteger, Text, Uuid, func, text
 
-from chassis.tables import Instant, chain_table
+from chassis.tables import Instant, chain_list, chain_table
 from services.notifications.domain.webhooks import (
     ATTEMPTS_MAX,
     URL_MAX,
@@ -13,17 +13,11 @@ from services.notifications.domain.webhooks import (
     EndpointStatus,
 )
 from services.notifications.tables.columns import id_column, metadata, one_of
-from services.notifications.tables.copies import NO_CHAIN
 
 DELIVERIES_KEPT = timedelta(days=30)
 
-# The chains that ever had an endpoint. The sender works for all of them: it looks here as the call of no chain, and
-# then into each as a call of that one.
-webhook_chain = chain_table("webhook_chain", metadata)
-webhook_chain.info["ddl"] = [
-    "CREATE POLICY every_chain ON webhook_chain FOR SELECT TO notifications "
-    f"USING (current_setting('app.chain', true) = '{NO_CHAIN}')"
-]
+# The chains that ever had an endpoint.
+webhook_chain = chain_list("webhook_chain", metadata, "notifications")
 
 _EVERYWHERE = "'*' = current_setting('app.sites', true)"
 _SITES = "string_to_array(current_setting('app.sites', true), ',')::uuid[]"

@@ -15,14 +15,13 @@ from uuid import UUID
 import structlog
 from asyncpg import Record
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
-from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
+from chassis.jobs import job_call, keep_looking
 from chassis.keyring import KeyMissing, Sealed
-from chassis.tracing import traceparent_of
+from chassis.tables import NO_CHAIN
 from services.notifications.domain.kinds import Channel, MessageKind
 from services.notifications.domain.replies import TO_THE_OPTED_OUT, AnswerKind, AnswerState
 from services.notifications.domain.sending import Answer as Outcome
@@ -38,7 +37,6 @@ from services.notifications.domain.texting import (
 )
 from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
-from services.notifications.tables import NO_CHAIN
 from services.notifications.texting import IN_PROCESS, Texting
 from services.notifications.texting.keys import message_keys
 from services.notifications.wording import Templates, Words
@@ -59,25 +57,13 @@ async def answer_replies(db: Database, settings: NotificationsSettings, clock: C
     async with IN_PROCESS.held() as texting:
         if texting.idle:
             await asyncio.Event().wait()
-        answering = Answering(db, texting, clock, Templates())
-        while True:
-            try:
-                while await answering.look():
-                    pass
-            except DomainError as error:
-                log.warning("replies.not_answered", error=error.reason)
-            await asyncio.sleep(POLL_S)
+        await keep_looking(Answering(db, texting, clock, Templates()).look, POLL_S, "replies.not_answered")
 
 
 async def forget_replies(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
     """Until cancelled."""
-    while True:
-        try:
-            while await forget_some(db, timedelta(days=settings.reply_retention_days), clock):
-                pass
-        except DomainError as error:
-            log.warning("replies.not_forgotten", error=error.reason)
-        await asyncio.sleep(PURGE_POLL_S)
+    forget = partial(forget_some, db, timedelta(days=settings.reply_retention_days), clock)
+    await keep_looking(forget, PURGE_POLL_S, "replies.not_forgotten")
 
 
 async def forget_some(db: Database, kept: timedelta, clock: Clock) -> int:
@@ -166,6 +152,4 @@ def _number(row: Record) -> str:
 
 
 async def _step(db: Database, chain_id: UUID, clock: Clock, work: Callable[[NotificationsStore], Awaitable[T]]) -> T:
-    actor, method = "notifications", "notifications.texting"
-    call = Call(chain_id, None, actor, method, "", AUDIT_NONE, clock(), traceparent_of(""))
-    return await db.job(call, NotificationsStore, work)
+    return await db.job(job_call("notifications", "texting", chain_id, clock()), NotificationsStore, work)

@@ -12,15 +12,14 @@ from uuid import UUID
 
 import structlog
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.http_door import HttpAnswer, HttpDoor, HttpRequest
 from chassis.ids import BadId, from_wire, new_id
+from chassis.jobs import job_call
 from chassis.keyring import KeyMissing
-from chassis.tracing import traceparent_of
 from services.notifications.domain.replies import understand
 from services.notifications.domain.texting import Receipt
 from services.notifications.store import NotificationsStore
@@ -121,8 +120,7 @@ class Listener:
         log.info("texting.reply", account=account, provider_id=provider_id, meaning=command.understood.meaning)
 
     def _call(self, chain_id: UUID, what: str) -> Call:
-        actor, now = "notifications", self._clock()
-        return Call(chain_id, None, actor, f"notifications.{what}", "", AUDIT_NONE, now, traceparent_of(""))
+        return job_call("notifications", what, chain_id, self._clock())
 
 
 def _sender(fields: Fields, number: str) -> str:

@@ -16,18 +16,17 @@ from uuid import UUID
 
 import structlog
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
+from chassis.jobs import job_call
 from chassis.settings import Settings
-from chassis.tracing import traceparent_of
+from chassis.tables import NO_CHAIN
 from services.notifications.domain import webhooks as domain
 from services.notifications.domain.webhooks import End, Taken, WebhookKeysMissing
 from services.notifications.store import NotificationsStore
-from services.notifications.tables import NO_CHAIN
 from services.notifications.use_cases import webhooks
 from services.notifications.webhooks import WebhookSettings
 from services.notifications.webhooks.posting import Poster
@@ -165,4 +164,4 @@ class WebhookSender:
         return end
 
     def _call(self, chain_id: UUID) -> Call:
-        return Call(chain_id, None, NAME, f"{NAME}.webhooks", "", AUDIT_NONE, self._clock(), traceparent_of(""))
+        return job_call(NAME, "webhooks", chain_id, self._clock())

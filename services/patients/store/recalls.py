@@ -7,12 +7,12 @@ from sqlalchemy import ARRAY, Uuid, any_, exists, select, update
 
 from chassis.sql import Statement, param
 from chassis.store import Store
-from chassis.tables import Instant
+from chassis.tables import NO_CHAIN, Instant
 from services.patients.domain.consents import SiteTold
 from services.patients.domain.recalls import Recall, Signer
 from services.patients.store.persons import PERSON, SURVIVOR
 from services.patients.tables.consents import consent
-from services.patients.tables.recalls import NO_CHAIN, consent_recall, recalling_chain
+from services.patients.tables.recalls import consent_recall, recalling_chain
 from services.patients.tables.records import patient, patient_site, site
 
 CHAIN, DOCUMENTS = param("chain_id", Uuid), param("document_ids", ARRAY(Uuid))

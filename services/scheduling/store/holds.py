@@ -28,7 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.sql import Statement, param
 from chassis.store import Store, settling
-from chassis.tables import Instant
+from chassis.tables import NO_CHAIN, Instant
 from services.scheduling.domain.changes import ChangeKind
 from services.scheduling.domain.courses import Course, Taken, Terms
 from services.scheduling.domain.holds import Held, OwnBookings
@@ -38,7 +38,6 @@ from services.scheduling.store.courses import COURSE, SITE, WANTED, longer_cours
 from services.scheduling.store.sites import CHAIN, LIMIT
 from services.scheduling.store.told import TOLD, told
 from services.scheduling.tables import (
-    NO_CHAIN,
     allocation,
     course,
     hold,
