@@ -8,7 +8,6 @@ from urllib.request import urlopen
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from deploy.local.home import Home
 from deploy.local.process import LocalError
@@ -32,12 +31,13 @@ def list_texts(
     if as_json:
         typer.echo(json.dumps(said, indent=2))
         return
-    table = Table("At (UTC)", "From", "To", "", "Text", box=None, padding=(0, 2))
+    console = Console(highlight=False)
     for each in said:
         ends = (each["theirs"], each["ours"]) if each["kind"] == "reply" else (each["ours"], each["theirs"])
         kind = "call, " if each["kind"] == "call" else ""
-        table.add_row(each["at"][:19].replace("T", " "), *ends, kind + each["status"], each["body"])
-    Console(highlight=False).print(table if said else "Nothing was sent yet.")
+        _print(console, each, f"{ends[0]} to {ends[1]}, {kind}{each['status']}")
+    if not said:
+        console.print("Nothing was sent yet.")
 
 
 @texts.command()
@@ -46,8 +46,7 @@ def show(number: Number) -> None:
     console = Console(highlight=False)
     for each in _with(number):
         who = "them" if each["kind"] == "reply" else each["ours"]
-        console.print(f"[dim]{each['at'][:19].replace('T', ' ')}  {who}, {each['status']}[/]")
-        console.print(f"{each['body']}\n", markup=False)
+        _print(console, each, f"{who}, {each['status']}")
 
 
 @texts.command()
@@ -59,6 +58,11 @@ def reply(
     ours = _with(number)[-1]["ours"]
     _asked(f"/texts/{quote(ours)}/{quote(number)}", urlencode({"said": text}).encode())
     typer.echo(f"{number} said to {ours}: {text}")
+
+
+def _print(console: Console, said: dict[str, str], head: str) -> None:
+    console.print(f"[dim]{said['at'][:19].replace('T', ' ')} UTC  {head}[/]")
+    console.print(f"{said['body']}\n", markup=False)
 
 
 def _with(number: str) -> list[dict[str, str]]:
