@@ -298,6 +298,24 @@ async def test_an_invoice_that_is_void_gives_the_deposit_of_its_fees_back(billin
     assert "$50.00 of your deposit that had become a fee is yours again." in order[0]["content"]
 
 
+async def test_a_void_gives_back_the_deposit_that_paid_a_fee_whole(billing: Billing, desk: Invoicing) -> None:
+    course, paid = await deposited(billing, 60, 15)
+    await billing.miss(course, 1)
+    await billing.complete(course, 0)
+    ids = [each.id for each in await desk.uninvoiced()]
+    invoice = await desk.issue(*ids)
+    assert dollars(line_of(invoice).amount) == 0
+    await desk.void(invoice.id)
+    assert await left(billing, *paid) == [(60, 0), (15, 0)]
+
+
+async def test_a_fee_that_the_deposit_paid_whole_makes_no_invoice_by_itself(billing: Billing, desk: Invoicing) -> None:
+    course, _ = await deposited(billing, 90)
+    await billing.miss(course, 1)
+    [fee] = await desk.uninvoiced()
+    assert (await refusal(desk.issue(fee.id))).reason == "INVOICE_EMPTY"
+
+
 async def test_what_comes_back_of_a_deposit_can_be_refunded(billing: Billing, desk: Invoicing) -> None:
     course, paid, invoice = await invoiced_fee(billing)
     await desk.credit(invoice.id, (line_of(invoice).charge_id, 25))

@@ -254,8 +254,11 @@ def test_a_terminal_shows_a_conversation_and_answers_it(
 
     assert f"{THEIRS} said to {OURS}: STOP" in atoll("reply", THEIRS, "STOP")
     assert "Sandia: your visit." in atoll("show", THEIRS)
-    listed = atoll("list").splitlines()
-    assert [row.split()[2:4] for row in listed[1:]] == [[THEIRS, OURS], [OURS, THEIRS]]
+    heads = [line for line in atoll("list").splitlines() if " UTC " in line]
+    assert [head.partition("UTC  ")[2] for head in heads] == [
+        f"{THEIRS} to {OURS}, received",
+        f"{OURS} to {THEIRS}, queued",
+    ]
     assert [each["kind"] for each in json.loads(atoll("list", "--json", "--limit", "1"))] == ["reply"]
     with pytest.raises(LocalError, match="nothing was said"):
         CliRunner().invoke(build(), ["texts", "show", "+15055550999"], catch_exceptions=False)

@@ -163,11 +163,14 @@ def all_left(lines: Sequence[Line], credited: Mapping[UUID, Taken]) -> list[Cred
     return [_credit_line(line, taken, amount, 0) for line, taken, amount in left if amount.minor]
 
 
-def fees_ended(lines: Sequence[Line], credited: Mapping[UUID, Taken], made: Sequence[CreditLine]) -> list[Charge]:
-    """Fees of which nothing is left once `made` is credited, too."""
+def fees_ended(
+    lines: Sequence[Line], credited: Mapping[UUID, Taken], made: Sequence[CreditLine], *, voids: bool
+) -> list[Charge]:
+    """Fees of which nothing is left once `made` is credited, too: if that voids the invoice, all of them. A deposit or
+    a discount may have taken a fee to nothing, so that there was nothing to credit."""
     taken = {each.charge_id: credited.get(each.charge_id, NOTHING).amount_minor + each.amount.minor for each in made}
     fees = [line for line in lines if line.charge.kind in FEES]
-    return [line.charge for line in fees if taken.get(line.charge.id) == line.net.minor]
+    return [line.charge for line in fees if voids or taken.get(line.charge.id) == line.net.minor]
 
 
 def unapplied(applied: Sequence[AppliedMoney], amount: Money) -> Iterator[tuple[AppliedMoney, Money]]:

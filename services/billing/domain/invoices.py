@@ -242,7 +242,7 @@ def total_of(amounts: Iterable[Money]) -> Money:
 
 def choose(found: Sequence[ToBill], asked: Sequence[UUID], patient_ids: AbstractSet[UUID]) -> list[ToBill]:
     """The charges that are asked for, with their corrections, or why they make no invoice. `found` is what there is of
-    both; a correction goes where its charge goes."""
+    both; a correction goes where its charge goes. Of fees that deposits paid whole there is nothing to bill."""
     known = {each.charge.id: each for each in found}
     missing = [i for i, id in enumerate(asked) if id not in known or known[id].charge.corrects_id not in (None, *asked)]
     if missing:
@@ -254,6 +254,8 @@ def choose(found: Sequence[ToBill], asked: Sequence[UUID], patient_ids: Abstract
         raise ChargesOfTwoSites()
     if {each.charge.patient_id for each in found} - patient_ids:
         raise ChargesOfTwoPatients()
+    if not without_waived(found):
+        raise InvoiceEmpty()
     return list(found)
 
 

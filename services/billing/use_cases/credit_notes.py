@@ -84,8 +84,8 @@ async def _credit(
     if purpose is CreditPurpose.OFFSET and offset < total:
         raise CreditAboveOpen(left_minor=invoice.balance.minor)
     taken = await _taken(store, invoice_id, total - offset)
-    of_deposit = Money(0, total.currency)
-    for fee in fees_ended(invoice.lines, invoice.credited_of, lines):
+    voids, of_deposit = invoice.credited + total == invoice.total, Money(0, total.currency)
+    for fee in fees_ended(invoice.lines, invoice.credited_of, lines, voids=voids):
         of_deposit += await return_deposit(store, fee, note or reason.name)
     place = await store.site_to_bill(invoice.site_id)
     made = CreditNote(
@@ -107,7 +107,7 @@ async def _credit(
     )
     order = _order(made, of_deposit, invoice, place)
     store.issue_credit_note(made, taken, entries_of(made, invoice.lines, taken), order)
-    voids, about = invoice.credited + total == invoice.total, invoice.course_id or invoice.id
+    about = invoice.course_id or invoice.id
     store.emit(events.credit_note_issued(made, voids=voids), about=about)
     if not voids and offset.minor and offset == invoice.balance:
         store.emit(events.invoice_paid(invoice.id, invoice), about=about)
