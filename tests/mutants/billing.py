@@ -475,5 +475,5 @@ BILLING = [
     Mutant("services/billing/domain/credit_notes.py", 'if voids or taken.get', 'if taken.get', I_BILLING_DEPOSIT_FEES, "paid_a_fee_whole"),
     Mutant("services/billing/domain/invoices.py", '    if not without_waived(found):\n        raise InvoiceEmpty()\n', '', I_BILLING_DEPOSIT_FEES, "no_invoice_by_itself"),
     Mutant("services/billing/use_cases/credit_notes.py", '        of_deposit += await return_deposit(store, fee, note or reason.name)\n', '        pass\n', I_BILLING_DEPOSIT_FEES, "gives_the_deposit"),
-    Mutant("services/billing/domain/credit_notes.py", ' if taken.get(line.charge.id) == line.net.minor]', ' if line.charge.id in taken]', I_BILLING_DEPOSIT_FEES, "last_part"),
+    Mutant("services/billing/domain/credit_notes.py", 'taken.get(line.charge.id) == line.net.minor]', 'line.charge.id in taken]', I_BILLING_DEPOSIT_FEES, "last_part"),
 ]  # fmt: skip
