@@ -26,7 +26,7 @@ from atoll.billing.v1.billing_profile_service_pb2_grpc import BillingProfileServ
 from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.patients.v1.events_pb2 import PatientMerged
-from chassis.ids import new_id, to_wire
+from chassis.ids import from_wire, new_id, to_wire
 from chassis.keyring import KeyRing, Sealed
 from chassis.times import to_date, to_timestamp
 from services.billing.printing import pdf
@@ -293,6 +293,19 @@ async def test_a_document_says_whether_what_it_shows_still_holds(office: Office)
         {"credit_note_id": to_wire("creditnote", note["id"])},
     ]
     assert [(await office.document_of(**each)).voided for each in holds] == [False] * 3
+
+
+@pytest.mark.parametrize("no_measure", ["too_late = true", "total_minor = NULL"])
+async def test_an_estimate_holds_beside_a_later_version_that_is_no_measure(office: Office, no_measure: str) -> None:
+    """One that came too late, and one with what has no price yet."""
+    course, first = await booked(office)
+    await office.billing.cancel(course, 2)
+    latest = (await office.billing.estimates_of(course))[0].id
+    await office.writer().write_some()
+    assert (await office.document(first)).voided
+
+    await office.svc.admin.execute(f"UPDATE estimate SET {no_measure} WHERE id = $1", from_wire("estimate", latest))
+    assert not (await office.document(first)).voided
 
 
 async def test_of_a_merged_patient_the_survivor_is_asked_for(office: Office) -> None:

@@ -472,6 +472,8 @@ BILLING = [
     Mutant("services/billing/store/printing.py", '    open_item.c.status == InvoiceStatus.VOID,\n', '', I_BILLING_DOCUMENTS, "still_holds"),
     Mutant("services/billing/store/printing.py", '    _later.c.version > document_order.c.version,\n', '', I_BILLING_DOCUMENTS, "still_holds"),
     Mutant("services/billing/store/printing.py", '    (document_order.c.kind == PrintedKind.RECEIPT, _is_reversed),\n', '', I_BILLING_DOCUMENTS, "still_holds"),
+    Mutant("services/billing/store/printing.py", '    _later.c.total_minor.is_not(None),\n', '', I_BILLING_DOCUMENTS, "no_measure"),
+    Mutant("services/billing/store/printing.py", '    not_(_later.c.too_late),\n', '', I_BILLING_DOCUMENTS, "no_measure"),
     Mutant("services/billing/domain/credit_notes.py", 'if voids or taken.get', 'if taken.get', I_BILLING_DEPOSIT_FEES, "paid_a_fee_whole"),
     Mutant("services/billing/domain/invoices.py", '    if not without_waived(found):\n        raise InvoiceEmpty()\n', '', I_BILLING_DEPOSIT_FEES, "no_invoice_by_itself"),
     Mutant("services/billing/use_cases/credit_notes.py", '        of_deposit += await return_deposit(store, fee, note or reason.name)\n', '        pass\n', I_BILLING_DEPOSIT_FEES, "gives_the_deposit"),

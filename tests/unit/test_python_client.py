@@ -325,6 +325,25 @@ async def test_an_export_that_cannot_go_on_is_given_up_in_the_end(server: StandI
     assert 3 < len(server.asked["ExportPatients"]) < 100
 
 
+async def test_an_export_that_was_silent_for_long_is_opened_again_all_the_same(server: StandIn) -> None:
+    """The time in vain counts from the break, not from the last message."""
+    last = ExportPatientsResponse(complete=True)
+    server.answers["ExportPatients"] = [[exported("1"), AWAY], [exported("2"), 0.5, AWAY], [last]]
+    async with Atoll(server.url, "a-token", retry=Retry(first_s=0.01, longest_s=0.01, reopen_s=0.25)) as atoll:
+        assert [each.resume_token async for each in atoll.patients.exports.export_patients()] == ["1", "2", ""]
+
+
+@pytest.mark.parametrize("first", [[ExportPatientsResponse(resume_token="1")], []])
+async def test_an_export_that_ends_without_its_end_is_opened_less_and_less_often(
+    server: StandIn, first: list[ExportPatientsResponse]
+) -> None:
+    server.answers["ExportPatients"] = [[*first], []]
+    async with Atoll(server.url, "a-token", retry=Retry(first_s=0.01, reopen_s=0.5)) as atoll:
+        with pytest.raises(TryAgain, match="goes on"):
+            _ = [each async for each in atoll.patients.exports.export_patients()]
+    assert 3 < len(server.asked["ExportPatients"]) < 10
+
+
 async def test_an_export_goes_on_until_it_says_that_it_is_complete(server: StandIn, atoll: Atoll) -> None:
     last, gone = ExportPatientsResponse(complete=True), Refusal(grpc.StatusCode.OUT_OF_RANGE)
     server.answers["ExportPatients"] = [[exported("1"), exported("")], [exported("2"), last], [gone]]

@@ -4,15 +4,16 @@
  * A watch (WatchSite, WatchInbox) never ends by itself: once it could be opened it is opened again until its reader
  * leaves it or aborts its signal, when the service ends it, when its token has expired, and when not even a heartbeat came
  * for a while. Heartbeats are not handed on. A stream that says `complete` in its last message is opened again when it
- * ends without, for five minutes in vain at most. What cannot be opened at all is tried as often as any call.
+ * ends without, for five minutes in vain at most, counted from the break. What cannot be opened at all is tried as often
+ * as any call.
  */
 import type { DescMessage, DescMethodServerStreaming, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 
 import { mayRenew, type Caller, type CallOptions } from "./calls.ts";
-import { errorOf, nameOf, ServerFault, TryAgain, Unauthenticated, type AtollError } from "./errors.ts";
+import { errorOf, ServerFault, TryAgain, Unauthenticated, type AtollError } from "./errors.ts";
 import { read, requestOf, write } from "./requests.ts";
-import { FIRST_MS, LONGEST_MS, pauseMs, sleep } from "./retries.ts";
+import { LONGEST_MS, pauseMs, sleep } from "./retries.ts";
 import { headersFor } from "./tokens.ts";
 
 const SILENCE_MAX_MS = 45_000;
@@ -37,8 +38,8 @@ export async function* follow<I extends DescMessage, O extends DescMessage>(
   const complete = method.output.field["complete"];
   const watches = token !== undefined && complete === undefined;
   const silenceMs = watches ? (options.silenceMs ?? SILENCE_MAX_MS) : undefined;
-  const unchanged = { method: nameOf(method), requestId: "" };
   let heard: number | undefined; // When the last message came.
+  let broke: number | undefined; // When the first opening since then failed.
   let failures = 0;
   let refused = false;
   for (;;) {
@@ -46,6 +47,7 @@ export async function* follow<I extends DescMessage, O extends DescMessage>(
     try {
       for await (const message of once(caller, method, request, options.signal, silenceMs, refused)) {
         heard = Date.now();
+        broke = undefined;
         if (heard - opened > LONGEST_MS) failures = 0; // What breaks at once each time is opened less and less often.
         refused = false;
         if (from && token && read(message, token)) write(request, from, read(message, token)); // Else after the last one.
@@ -53,11 +55,12 @@ export async function* follow<I extends DescMessage, O extends DescMessage>(
         if (complete && read(message, complete)) return;
       }
       if (!from) return;
-      await sleep(FIRST_MS, options.signal, unchanged);
+      throw new ConnectError("ended, though it goes on", Code.Unavailable);
     } catch (thrown) {
       const error = errorOf(thrown, method);
       failures += 1;
-      const isVain = heard === undefined ? failures >= caller.attempts : !watches && Date.now() - heard > REOPEN_MAX_MS;
+      broke ??= Date.now();
+      const isVain = heard === undefined ? failures >= caller.attempts : !watches && Date.now() - broke > REOPEN_MAX_MS;
       const wasOpen = heard !== undefined && heard >= opened;
       if (isVain || !from || !mayGoOn(error, wasOpen, caller, refused)) throw error;
       refused = error instanceof Unauthenticated;

@@ -18,6 +18,7 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    not_,
     select,
     update,
 )
@@ -95,6 +96,8 @@ _is_replaced = exists().where(
     _later.c.chain_id == CHAIN,
     _later.c.course_id == document_order.c.course_id,
     _later.c.version > document_order.c.version,
+    _later.c.total_minor.is_not(None),
+    not_(_later.c.too_late),
 )
 _voided = case(
     (document_order.c.kind == PrintedKind.INVOICE, _is_void),

@@ -80,30 +80,29 @@ class Caller:
         """Ends as the server's stream does, or goes on with it after the last token that came, if it gives any.
 
         Such a stream is opened again when it breaks off, when its token has expired, and when it ends at its greatest
-        age; `complete` ends it, and `Retry.reopen_s` of nothing. One that has no `complete` is a watch, which has
-        heartbeats: it is opened again when it is silent for `Retry.silence_s`, too, until its reader leaves it. What
-        cannot be opened at all is tried as often as any call.
+        age; `complete` ends it, and `Retry.reopen_s` of openings in vain. One that has no `complete` is a watch, which
+        has heartbeats: it is opened again when it is silent for `Retry.silence_s`, too, until its reader leaves it.
+        What cannot be opened at all is tried as often as any call.
         """
         request, retry = _request(method, arguments), self._retry
         resumes = RESUME_TOKEN in request.DESCRIPTOR.fields_by_name
         watches = resumes and COMPLETE not in method.response_type.DESCRIPTOR.fields_by_name
         silence_s = retry.silence_s if watches else None
-        failures, heard, renewed = 0, None, False
+        failures, heard, broke, renewed = 0, None, None, False
         while True:
             opened = time.monotonic()
             try:
                 async with aclosing(self._open(method, request, silence_s)) as responses:
                     async for response in responses:
-                        heard, renewed = time.monotonic(), False
-                        if (
-                            heard - opened > retry.longest_s
-                        ):  # What breaks at once each time is opened less and less often.
-                            failures = 0
+                        heard, broke, renewed = time.monotonic(), None, False
+                        # What breaks at once each time is opened less and less often.
+                        failures = 0 if heard - opened > retry.longest_s else failures
                         yield response
                         if resumes and _goes_on_from(request, response):
                             return
                 if not resumes:
                     return
+                raise TryAgain(grpc.StatusCode.UNAVAILABLE, method.path, "ended, though it goes on")
             except AtollError as error:
                 was_open = heard is not None and heard >= opened
                 broke_off = isinstance(error, TryAgain) or (was_open and isinstance(error, ServerFault))
@@ -111,19 +110,18 @@ class Caller:
                 if not resumes or not (broke_off or expired):
                     raise
                 if expired:
+                    log.info("%s needs a new token: opened again", method.path)
                     renewed = True
                     continue
-                failures += 1
+                failures, broke = failures + 1, broke or time.monotonic()
                 if heard is None:
                     vain = failures >= retry.attempts
                 else:
-                    vain = not watches and time.monotonic() - heard > retry.reopen_s
+                    vain = not watches and time.monotonic() - broke > retry.reopen_s
                 if vain:
                     raise
                 pause_s = retry.pause_between_openings_s(failures, error)
                 log.info("%s broke off (%s): opened again in %.1f s", method.path, error.reason, pause_s)
-            else:
-                pause_s = retry.first_s
             await asyncio.sleep(pause_s)
 
     async def _send(self, method: Method[ResponseT], request: Message, request_id: str, until: float) -> ResponseT:
