@@ -1,7 +1,7 @@
 """What a service does by itself: a look that is taken again and again, and the calls that its steps are."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -10,6 +10,8 @@ import structlog
 from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.errors import DomainError
+from chassis.ids import to_wire
+from chassis.metrics import JOB_FAILURES
 from chassis.tracing import traceparent_of
 
 log = structlog.get_logger()
@@ -25,6 +27,21 @@ async def keep_looking(look: Callable[[], Awaitable[int]], poll_s: float, failed
         except DomainError as error:
             log.warning(failed, error=error.reason)
         await asyncio.sleep(poll_s)
+
+
+async def in_each(chains: Iterable[UUID], step: Callable[[UUID], Awaitable[int]], failed: str) -> int:
+    """What `step` found in all of the chains. One in which it fails, even by a mistake of ours, is logged as `failed`
+    and holds up no other: it is taken up again with the next look."""
+    found = 0
+    for chain_id in chains:
+        try:
+            found += await step(chain_id)
+        except DomainError as error:
+            log.warning(failed, chain_id=to_wire("chain", chain_id), error=error.reason)
+        except Exception:
+            log.exception(failed, chain_id=to_wire("chain", chain_id))
+            JOB_FAILURES.labels(failed).inc()
+    return found
 
 
 def job_call(service: str, work: str, chain_id: UUID, now: datetime, cause: str = "") -> Call:

@@ -1,16 +1,17 @@
 """How often consents and permissions go to PostgreSQL, and how it finds their rows for the service's own role."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from chassis.sql import Statement
+from services.patients.jobs import recall_some
 from services.patients.store.consents import CONSENT, CONSENTS, LAST_CONSENT, LAST_CONSENTS
 from services.patients.store.permissions import LAST_WORDS, PERMISSIONS
-from services.patients.store.recalls import FIRST_SIGNED_UNDER, SIGNERS, SITES_TO_SIGN_AT
+from services.patients.store.recalls import SIGNATURES, SIGNERS, SITES_TO_SIGN_AT
 from tests.integration.test_patients_speed import explained, most_rows, round_trips
 from tests.support.patients_consents import ConsentDesk, desk
 from tests.support.patients_parts import several_many
@@ -55,6 +56,19 @@ async def test_each_call_keeps_its_budget_of_round_trips(desk: ConsentDesk) -> N
     assert taken == {name: trips for name, (_, trips) in budget.items()} | {"withdraw": 6}
 
 
+async def test_many_who_are_told_at_once_cost_no_more_round_trips_than_one(desk: ConsentDesk) -> None:
+    """Others may not publish meanwhile: the documents are held."""
+    for code, count in (("WARM", 1), ("FEW", 1), ("MANY", 5)):  # Types are introspected once for each connection.
+        first = await desk.published(code=code)
+        for _ in range(count):
+            await desk.sign((await desk.create()).id, first.id)
+        await desk.publish_document(first.consent_document_id)
+    desk.service.clock.now += timedelta(days=1)
+    taken = [await round_trips(desk, recall_some(desk.service.db, desk.service.clock)) for _ in range(6)]
+    assert len([1 for subject, _ in await desk.service.published() if subject.endswith("consent.outdated")]) == 7
+    assert taken[2::2] == [13, 13]  # After each come those of the look that finds nobody any more.
+
+
 @pytest.mark.timeout(300)  # On a busy machine the patients alone take a minute.
 @several_many
 async def test_a_patients_consents_are_found_by_index_among_those_of_many(desk: ConsentDesk, many: int) -> None:
@@ -65,6 +79,7 @@ async def test_a_patients_consents_are_found_by_index_among_those_of_many(desk: 
     await admin.execute(MANY, desk.service.chain_id, desk.site_id, document_id, version_id, many)
     await admin.execute("ANALYZE")
     one: UUID = await admin.fetchval("SELECT id FROM patient LIMIT 1")
+    few = {"patient_ids": [row["id"] for row in await admin.fetch("SELECT id FROM patient LIMIT 20")]}
     page = {"patient_id": one, "before": UUID(int=2**128 - 1), "limit": 51}
     until = datetime(2027, 3, 2, tzinfo=UTC)
     line, by_id = "consent_chain_id_patient_id_document_id_sequence_key", "consent_chain_id_patient_id_id_key"
@@ -76,8 +91,8 @@ async def test_a_patients_consents_are_found_by_index_among_those_of_many(desk: 
         (PERMISSIONS, page, ("permission_patient_idx",)),
         (LAST_WORDS, {"patient_id": one}, ("permission_patient_idx",)),
         (SIGNERS, {"document_ids": [document_id], "after_id": UUID(int=0), "limit": 20}, (line, by_id)),
-        (FIRST_SIGNED_UNDER, {"patient_id": one, "document_ids": [document_id]}, (line, by_id)),
-        (SITES_TO_SIGN_AT, {"patient_id": one}, ("patient_site_pkey",)),
+        (SIGNATURES, few | {"document_ids": [document_id]}, (line, by_id)),
+        (SITES_TO_SIGN_AT, few, ("patient_site_pkey",)),
     ]
     for statement, values, indexes in cases:
         plan = await explained(desk, statement, values)

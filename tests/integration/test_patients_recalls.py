@@ -2,13 +2,16 @@
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from atoll.patients.v1.events_pb2 import ConsentOutdated
-from chassis.ids import to_wire
+from chassis.ids import from_wire, to_wire
 from chassis.times import to_date
 from services.patients import jobs
+from tests.support.patients_access import Retention
 from tests.support.patients_consents import STATE, ConsentDesk, desk, text
 from tests.support.patients_merges import Merges
 
@@ -81,6 +84,15 @@ async def test_nobody_asks_the_dead(desk: ConsentDesk) -> None:
     assert await told(desk) == []
 
 
+async def test_nobody_asks_who_is_forgotten(desk: ConsentDesk) -> None:
+    first = await desk.published()
+    patient_id = await signed(desk, first)
+    await Retention(desk).anonymise(patient_id, law="a law")
+    await desk.publish_document(first.consent_document_id, from_day=MAY)
+    desk.service.clock.now = BEGUN
+    assert await told(desk) == []
+
+
 async def test_a_document_that_was_retired_asks_nobody(desk: ConsentDesk) -> None:
     first = await desk.published()
     await signed(desk, first)
@@ -131,6 +143,16 @@ async def test_a_merged_person_hears_once(desk: ConsentDesk) -> None:
     assert await people(desk) == [one]
 
 
+async def test_whoever_signed_anew_under_another_of_their_ids_hears_nothing(desk: ConsentDesk) -> None:
+    first = await desk.published()
+    one, other = [await signed(desk, first) for _ in range(2)]
+    second = await desk.publish_document(first.consent_document_id, from_day=MAY)
+    desk.service.clock.now = BEGUN
+    await desk.sign(one, second.id)
+    await Merges(desk).merge(await desk.get(one), await desk.get(other))
+    assert await told(desk) == []
+
+
 async def test_many_are_told_some_at_a_time_and_a_job_that_was_killed_goes_on(
     desk: ConsentDesk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,3 +165,30 @@ async def test_many_are_told_some_at_a_time_and_a_job_that_was_killed_goes_on(
     assert looked == [2, 2]
     assert len([1 for subject, _ in await desk.service.published() if subject.endswith("consent.outdated")]) == 4
     assert sorted(await people(desk)) == sorted(patients)
+
+
+@pytest.mark.parametrize("spoilt", ["s1.1.", "s1.lost."])
+async def test_a_name_that_does_not_open_keeps_nobody_from_hearing(desk: ConsentDesk, spoilt: str) -> None:
+    first = await desk.published()
+    patients = [await signed(desk, first) for _ in range(2)]
+    spoil = "UPDATE consent SET signer_name = $1, witness_name = $1 WHERE patient_id = $2"
+    await desk.service.admin.execute(spoil, spoilt + "A" * 60, from_wire("patient", patients[0]))
+    await desk.publish_document(first.consent_document_id, from_day=MAY)
+    desk.service.clock.now = BEGUN
+    assert await people(desk) == patients
+
+
+async def test_a_chain_that_cannot_be_told_holds_up_no_other_and_is_in_the_log(desk: ConsentDesk) -> None:
+    before, admin = UUID(int=1), desk.service.admin
+    await admin.execute("SET session_replication_role = replica")  # Without foreign keys.
+    await admin.execute("INSERT INTO recalling_chain VALUES ($1)", before)
+    await admin.execute("INSERT INTO consent_recall VALUES ($1, $1, '2027-01-01')", before)
+    await admin.execute("RESET session_replication_role")
+    first = await desk.published()
+    patient_id = await signed(desk, first)
+    await desk.publish_document(first.consent_document_id, from_day=MAY)
+    desk.service.clock.now = BEGUN
+    with capture_logs() as logged:
+        assert await people(desk) == [patient_id]
+    failed = {(each["chain_id"], each["error"]) for each in logged if each["event"] == "consents.not_recalled"}
+    assert failed == {(to_wire("chain", before), "CONSENT_DOCUMENT_NOT_FOUND")}

@@ -1,9 +1,13 @@
 """A look that is taken again and again."""
 
 import asyncio
+from uuid import UUID
+
+from structlog.testing import capture_logs
 
 from chassis.errors import TryAgain
-from chassis.jobs import keep_looking
+from chassis.ids import new_id, to_wire
+from chassis.jobs import in_each, keep_looking
 
 LONG_S = 1_000.0
 
@@ -40,3 +44,19 @@ async def test_what_is_found_is_followed_up_at_once_and_then_there_is_a_pause() 
 async def test_a_failure_is_followed_by_a_pause_too_and_ends_nothing() -> None:
     assert await taken_within(Looks(1, None), LONG_S) == 2
     assert await taken_within(Looks(None, None, 1), 0.001) >= 3
+
+
+async def test_a_chain_that_fails_holds_up_no_other_and_is_named_in_the_log() -> None:
+    refused, mistaken, well = (new_id() for _ in range(3))
+
+    async def step(chain_id: UUID) -> int:
+        if chain_id == refused:
+            raise TryAgain()
+        return {well: 3}[chain_id]
+
+    with capture_logs() as logged:
+        assert await in_each([refused, mistaken, well], step, "looks.failed") == 3
+    assert [(each["event"], each["chain_id"], each.get("error")) for each in logged] == [
+        ("looks.failed", to_wire("chain", refused), "TRY_AGAIN"),
+        ("looks.failed", to_wire("chain", mistaken), None),
+    ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from uuid import UUID
 
-from services.patients.domain.consents import KeptConsent, SiteTold
+from services.patients.domain.consents import SiteTold
 from services.patients.domain.documents import (
     EVERY_STATE,
     WESTERNMOST,
@@ -26,13 +26,36 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class LastSignature:
+    """Of somebody under one document, as far as it matters to who signs anew."""
+
+    id: UUID
+    patient_id: UUID
+    document_id: UUID
+    version_number: int
+    withdrawn: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Signer:
     patient_id: UUID
     """That a signature was written under."""
     person_id: UUID
     """The record that stands for them."""
-    merged: bool
-    """The person has further ids."""
+    sites: tuple[SiteTold, ...]
+    """That see the record; none of somebody who is dead or forgotten."""
+    signatures: tuple[LastSignature, ...]
+    """The last under each document and each id of the person."""
+
+    @property
+    def comes_first(self) -> bool:
+        """Of the ids under which the person signed: they hear under this one, and once."""
+        return all(self.patient_id <= each.patient_id for each in self.signatures)
+
+    @property
+    def last(self) -> dict[UUID, LastSignature]:
+        """By document: ids are in the order of their making."""
+        return {each.document_id: each for each in sorted(self.signatures, key=lambda signature: signature.id)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +80,11 @@ def begun_everywhere(day: date) -> datetime:
 
 
 def outdated(
-    published: Sequence[PublishedDocument],
-    version_id: UUID,
-    sites: Sequence[SiteTold],
-    last: Mapping[UUID, KeptConsent],
-    now: datetime,
+    published: Sequence[PublishedDocument], version_id: UUID, signer: Signer, now: datetime
 ) -> Outdated | None:
-    """What the recall of a version asks of somebody with these sites and last signatures, by document. `published` are
-    the documents of one code."""
-    found = [(site.id, asked) for site in sites if (asked := _asked(published, version_id, site, last, now))]
+    """What the recall of a version asks of somebody. `published` are the documents of one code."""
+    last = signer.last
+    found = [(site.id, asked) for site in signer.sites if (asked := _asked(published, version_id, site, last, now))]
     if not found:
         return None
     document, version = found[0][1]
@@ -76,7 +95,7 @@ def _asked(
     published: Sequence[PublishedDocument],
     version_id: UUID,
     site: SiteTold,
-    last: Mapping[UUID, KeptConsent],
+    last: Mapping[UUID, LastSignature],
     now: datetime,
 ) -> tuple[ConsentDocument, DocumentVersion] | None:
     day = day_of(now, site.time_zone)
@@ -86,9 +105,9 @@ def _asked(
     if ours is None or recalled is None or in_effect is None or _overtaken(ours, recalled, day):
         return None
     signature = last.get(ours.document.id) or _replaced(published, ours, last)
-    if signature is None or signature.consent.withdrawal:
+    if signature is None or signature.withdrawn:
         return None
-    good = signature.consent.document_id == ours.document.id and ours.still_good(signature.version_number, day)
+    good = signature.document_id == ours.document.id and ours.still_good(signature.version_number, day)
     return None if good else (ours.document, in_effect)
 
 
@@ -99,8 +118,8 @@ def _overtaken(ours: PublishedDocument, recalled: DocumentVersion, day: date) ->
 
 
 def _replaced(
-    published: Sequence[PublishedDocument], ours: PublishedDocument, last: Mapping[UUID, KeptConsent]
-) -> KeptConsent | None:
+    published: Sequence[PublishedDocument], ours: PublishedDocument, last: Mapping[UUID, LastSignature]
+) -> LastSignature | None:
     """The signature under the document of every state, where `ours` is a state's own."""
     general = (each.document.id for each in published if each.document.state == EVERY_STATE)
     return next((last[id] for id in general if id in last and id != ours.document.id), None)

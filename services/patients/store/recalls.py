@@ -1,17 +1,20 @@
 """SQL of versions whose earlier signers are to be told."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, exists, select, update
+from asyncpg import Record
+from sqlalchemy import ARRAY, Uuid, and_, any_, func, select, update
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from chassis.sql import Statement, param
 from chassis.store import Store
 from chassis.tables import NO_CHAIN, Instant
 from services.patients.domain.consents import SiteTold
-from services.patients.domain.recalls import Recall, Signer
-from services.patients.store.persons import PERSON, SURVIVOR
-from services.patients.tables.consents import consent
+from services.patients.domain.recalls import LastSignature, Recall, Signer
+from services.patients.store.persons import merged_ids
+from services.patients.tables.consents import consent, consent_document_version, consent_withdrawal
 from services.patients.tables.recalls import consent_recall, recalling_chain
 from services.patients.tables.records import patient, patient_site, site
 
@@ -31,8 +34,15 @@ _recall = (consent_recall.c.chain_id == CHAIN, consent_recall.c.version_id == pa
 ADVANCE = Statement(update(consent_recall).where(*_recall).values(after_id=param("after_id", Uuid)))
 END_RECALL = Statement(update(consent_recall).where(*_recall).values(ended_at=param("now", Instant)))
 
+# Everybody of a batch at once. Nothing of what signers and witnesses are called is read: it need not open.
+_written, _person = patient.alias("written"), patient.alias("person")
+_stands = (
+    select(func.coalesce(_written.c.survivor_id, _written.c.id))
+    .where(_written.c.chain_id == CHAIN, _written.c.id == consent.c.patient_id)
+    .scalar_subquery()
+)
 _signer = (
-    select(consent.c.patient_id)
+    select(consent.c.patient_id, _stands.label("person_id"))
     .where(
         consent.c.chain_id == CHAIN,
         consent.c.patient_id > param("after_id", Uuid),
@@ -43,30 +53,37 @@ _signer = (
     .limit(param("limit"))
     .cte("signer")
 )
-_written, _other = patient.alias("written"), patient.alias("other")
-_survives = exists().where(_other.c.chain_id == CHAIN, _other.c.survivor_id == _written.c.id)
+_asked = and_(_person.c.deceased.is_(False), _person.c.anonymised_at.is_(None))
 SIGNERS = Statement(
-    select(_signer.c.patient_id, _written.c.survivor_id, _survives.label("survives"))
-    .join(_written, (_written.c.chain_id == CHAIN) & (_written.c.id == _signer.c.patient_id))
+    select(_signer, merged_ids(_signer.c.person_id).label("merged_ids"), _asked.label("asked"))
+    .join(_person, (_person.c.chain_id == CHAIN) & (_person.c.id == _signer.c.person_id))
     .order_by(_signer.c.patient_id)
 )
-FIRST_SIGNED_UNDER = Statement(
-    select(consent.c.patient_id)
-    .where(consent.c.chain_id == CHAIN, consent.c.patient_id == PERSON, consent.c.document_id == any_(DOCUMENTS))
-    .order_by(consent.c.patient_id)
-    .limit(1)
-)
-_asked = select(_written.c.id).where(
-    _written.c.chain_id == CHAIN,
-    _written.c.id == SURVIVOR,
-    _written.c.deceased.is_(False),
-    _written.c.anonymised_at.is_(None),
+_of_these = any_(param("patient_ids", ARRAY(Uuid)))
+SIGNATURES = Statement(
+    select(
+        consent.c.id,
+        consent.c.patient_id,
+        consent.c.document_id,
+        consent_document_version.c.number.label("version_number"),
+        consent_withdrawal.c.consent_id.is_not(None).label("withdrawn"),
+    )
+    .join(
+        consent_document_version,
+        and_(consent_document_version.c.chain_id == CHAIN, consent_document_version.c.id == consent.c.version_id),
+    )
+    .outerjoin(
+        consent_withdrawal,
+        and_(consent_withdrawal.c.chain_id == CHAIN, consent_withdrawal.c.consent_id == consent.c.id),
+    )
+    .ext(distinct_on(consent.c.patient_id, consent.c.document_id))
+    .where(consent.c.chain_id == CHAIN, consent.c.patient_id == _of_these, consent.c.document_id == any_(DOCUMENTS))
+    .order_by(consent.c.patient_id, consent.c.document_id, consent.c.id.desc())
 )
 SITES_TO_SIGN_AT = Statement(
-    select(site.c.id, site.c.state, site.c.time_zone)
+    select(patient_site.c.patient_id, site.c.id, site.c.state, site.c.time_zone)
     .join(patient_site, (patient_site.c.chain_id == CHAIN) & (patient_site.c.site_id == site.c.id))
-    .where(site.c.chain_id == CHAIN, patient_site.c.patient_id == PERSON, _asked.exists())
-    .distinct()
+    .where(site.c.chain_id == CHAIN, patient_site.c.patient_id == _of_these)
     .order_by(site.c.id)
 )
 
@@ -83,26 +100,31 @@ class RecallStore(Store):
 
     async def signers(self, document_ids: Sequence[UUID], after_id: UUID | None, limit: int) -> list[Signer]:
         """Whoever ever signed one of the documents, by id."""
-        found = await self.rows(SIGNERS, document_ids=list(document_ids), after_id=after_id or NONE_YET, limit=limit)
+        documents = list(document_ids)
+        found = await self.rows(SIGNERS, document_ids=documents, after_id=after_id or NONE_YET, limit=limit)
+        asked = [id for row in found if row["asked"] for id in _ids(row)]
+        signatures, sites = defaultdict[UUID, list[LastSignature]](list), defaultdict[UUID, list[SiteTold]](list)
+        for row in await self.rows(SIGNATURES, patient_ids=asked, document_ids=documents):
+            signatures[row["patient_id"]].append(LastSignature(**row))
+        for row in await self.rows(SITES_TO_SIGN_AT, patient_ids=asked):
+            sites[row["patient_id"]].append(SiteTold(row["id"], row["state"], row["time_zone"]))
         return [
             Signer(
-                row["patient_id"], row["survivor_id"] or row["patient_id"], bool(row["survivor_id"]) or row["survives"]
+                patient_id=row["patient_id"],
+                person_id=row["person_id"],
+                sites=tuple(sorted({each for id in _ids(row) for each in sites[id]}, key=lambda site: site.id)),
+                signatures=tuple(each for id in _ids(row) for each in signatures[id]),
             )
             for row in found
         ]
-
-    async def first_signed_under(self, patient_id: UUID, document_ids: Sequence[UUID]) -> UUID | None:
-        """The first of the person's ids under which one of the documents was ever signed."""
-        row = await self.row(FIRST_SIGNED_UNDER, patient_id=patient_id, document_ids=list(document_ids))
-        return row["patient_id"] if row else None
-
-    async def sites_to_sign_at(self, patient_id: UUID) -> list[SiteTold]:
-        """That see the record of the person; none of somebody who is dead or forgotten."""
-        found = await self.rows(SITES_TO_SIGN_AT, patient_id=patient_id)
-        return [SiteTold(row["id"], row["state"], row["time_zone"]) for row in found]
 
     async def advance(self, recall: Recall, after_id: UUID) -> None:
         await self.rows(ADVANCE, version_id=recall.version_id, after_id=after_id)
 
     async def end_recall(self, recall: Recall) -> None:
         await self.rows(END_RECALL, version_id=recall.version_id, now=self.call.now)
+
+
+def _ids(signer: Record) -> list[UUID]:
+    """All of the person's."""
+    return [signer["person_id"], *signer["merged_ids"]]

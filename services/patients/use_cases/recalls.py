@@ -1,13 +1,8 @@
 """Whoever signed before hears that a version asks for a new signature, some at a time."""
 
-from datetime import timedelta
-
 from services.patients import events
 from services.patients.domain.recalls import outdated
 from services.patients.store import PatientsStore
-
-UNTIL = timedelta(days=1)
-"""From now: what was signed this very instant counts."""
 
 
 async def tell_outdated(store: PatientsStore, limit: int) -> int:
@@ -16,15 +11,9 @@ async def tell_outdated(store: PatientsStore, limit: int) -> int:
     if recall is None:
         return 0
     published = await store.documents_to_sign(recall.version_id)
-    documents = [each.document.id for each in published]
-    signers = await store.signers(documents, recall.after_id, limit)
+    signers = await store.signers([each.document.id for each in published], recall.after_id, limit)
     for signer in signers:
-        id = signer.patient_id
-        if signer.merged and await store.first_signed_under(id, documents) != id:
-            continue
-        sites = await store.sites_to_sign_at(id)
-        last = await store.last_consents(id, store.call.now + UNTIL) if sites else {}
-        if asked := outdated(published, recall.version_id, sites, last, store.call.now):
+        if signer.comes_first and (asked := outdated(published, recall.version_id, signer, store.call.now)):
             store.emit(events.consent_outdated(signer.person_id, asked), about=signer.person_id)
     if signers:
         await store.advance(recall, signers[-1].patient_id)
