@@ -407,11 +407,18 @@ async def test_what_comes_for_others_is_not_told_and_does_not_hold_up_heartbeats
     inbox: Inboxes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.notifications.rpc.inbox.HEARTBEAT_S", 0.5)
-    async with watching(inbox) as watch:
-        for _ in range(3):
+
+    async def add_for_others() -> None:
+        while True:
             await inbox.add(new_id())
+            await asyncio.sleep(0.1)
+
+    async with watching(inbox) as watch:
+        others = asyncio.create_task(add_for_others())
+        for _ in range(3):
             beat = await watch.next(2)
             assert not beat.HasField("inbox_item")
+        others.cancel()
         mine = await inbox.add()
         while not (message := await watch.next()).HasField("inbox_item"):
             continue
@@ -422,6 +429,7 @@ async def test_staff_are_told_of_their_sites_only_though_one_reader_reads_for_al
     staff = inbox.svc.token("ROLE_FRONT_DESK", sites=[inbox.site_id])
     everywhere = inbox.svc.token("ROLE_CHAIN_ADMIN")
     async with watching(inbox, bearer=everywhere) as all_of_it, watching(inbox, bearer=staff) as watch:
+        await inbox.add(new_id())  # A patient whom nobody watches.
         elsewhere = await inbox.add(site_id=new_id())
         here = await inbox.add()
         assert await watch.item() == here

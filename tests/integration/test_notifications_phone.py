@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
-from atoll.billing.v1.events_pb2 import PaymentReceived
+from atoll.billing.v1.events_pb2 import PaymentReceived, RefundSucceeded
 from atoll.notifications.v1 import cadence_service_pb2 as cadence_pb
 from atoll.notifications.v1 import link_service_pb2 as link_pb
 from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
@@ -287,17 +287,25 @@ async def test_a_letter_leads_to_where_its_visit_is_confirmed_once(office: Offic
     assert (await refusal(use(office, token, link_pb.LINK_PURPOSE_PAY))).reason == "LINK_NOT_FOUND"
 
 
-async def test_a_letter_leads_to_the_receipt_of_the_payment_that_it_tells_of(office: Office) -> None:
+@pytest.mark.parametrize(
+    ("event_type", "id_field", "path", "purpose"),
+    [
+        (PaymentReceived, "payment_id", "receipt", link_pb.LINK_PURPOSE_READ_RECEIPT),
+        (RefundSucceeded, "refund_id", "refund", link_pb.LINK_PURPOSE_READ_REFUND),
+    ],
+)
+async def test_a_letter_leads_to_the_document_of_what_it_tells_of(
+    office: Office, event_type: Any, id_field: str, path: str, purpose: link_pb.LinkPurpose
+) -> None:
     await lead_to(office, "https://visits.example.org/")
-    payment_id, amount = to_wire("payment", new_id()), to_money(Money(100))
-    patient_id, site_id = to_wire("patient", office.patient_id), to_wire("site", office.site_id)
-    paid = PaymentReceived(payment_id=payment_id, patient_id=patient_id, site_id=site_id, amount=amount)
-    await office.svc.deliver(paid)
+    about_id = to_wire(id_field.removesuffix("_id"), new_id())
+    whose = {"patient_id": to_wire("patient", office.patient_id), "site_id": to_wire("site", office.site_id)}
+    await office.svc.deliver(event_type(**{id_field: about_id}, **whose, amount=to_money(Money(100))))
     await office.sender().drain()
     [mail] = office.mailbox.arrived
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
-    [token] = re.findall(r"https://visits\.example\.org/receipt/([A-Za-z0-9_-]{43})\b", text)
-    assert (await use(office, token, link_pb.LINK_PURPOSE_READ_RECEIPT)).about_id == payment_id
+    [token] = re.findall(rf"https://visits\.example\.org/{path}/([A-Za-z0-9_-]{{43}})\b", text)
+    assert (await use(office, token, purpose)).about_id == about_id
 
 
 async def test_without_a_site_of_the_chains_own_letters_have_no_link(office: Office) -> None:

@@ -346,7 +346,7 @@ BILLING = [
     Mutant("services/billing/use_cases/charging.py", 'if not fee.takes_deposit or await store.disputed(course_id):', 'if not fee.takes_deposit:', I_BILLING_DEPOSIT_FEES, "in_dispute"),
     Mutant("services/billing/use_cases/charging.py", 'if not fee.takes_deposit or await store.disputed(course_id):', 'if await store.disputed(course_id):', I_BILLING_DEPOSIT_FEES, "booked_by"),
     Mutant("services/billing/use_cases/charging.py", 'amount=found.amount - Money(sum(taken.values()), found.amount.currency),', 'amount=found.amount,', I_BILLING_DEPOSIT_FEES, "rest_of_it_stays"),
-    Mutant("services/billing/use_cases/charging.py", 'of_deposit=bool(taken))', 'of_deposit=False)', I_BILLING_DEPOSIT_FEES, "paid_whole"),
+    Mutant("services/billing/use_cases/charging.py", 'of_deposit=bool(still_taken(parts)))', 'of_deposit=False)', I_BILLING_DEPOSIT_FEES, "paid_whole"),
     Mutant("services/billing/domain/payments.py", 'for payment_id, minor in found.items() if minor}', 'for payment_id, minor in found.items()}', I_BILLING_DEPOSIT_FEES, "gives_the_deposit_back"),
     Mutant("services/billing/store/payments.py", ', forfeiture.c.charge_id.is_(None))', ')', I_BILLING_DEPOSIT_FEES, "its_own_fee"),
     Mutant("services/billing/store/charges.py", 'charge.c.amount_minor + _taken_of_deposit + _corrected', 'charge.c.amount_minor + _corrected', I_BILLING_DEPOSIT_FEES, "who_forfeits_while"),
@@ -476,6 +476,6 @@ BILLING = [
     Mutant("services/billing/store/printing.py", '    not_(_later.c.too_late),\n', '', I_BILLING_DOCUMENTS, "no_measure"),
     Mutant("services/billing/domain/credit_notes.py", 'if voids or taken.get', 'if taken.get', I_BILLING_DEPOSIT_FEES, "paid_a_fee_whole"),
     Mutant("services/billing/domain/invoices.py", '    if not without_waived(found):\n        raise InvoiceEmpty()\n', '', I_BILLING_DEPOSIT_FEES, "no_invoice_by_itself"),
-    Mutant("services/billing/use_cases/credit_notes.py", '        of_deposit += await return_deposit(store, fee, note or reason.name)\n', '        pass\n', I_BILLING_DEPOSIT_FEES, "gives_the_deposit"),
+    Mutant("services/billing/use_cases/credit_notes.py", 'of_deposit = await return_deposits(store, place.site, fees, parts, note or reason.name)', 'of_deposit = 0', I_BILLING_DEPOSIT_FEES, "gives_the_deposit"),
     Mutant("services/billing/domain/credit_notes.py", 'taken.get(line.charge.id) == line.net.minor]', 'line.charge.id in taken]', I_BILLING_DEPOSIT_FEES, "last_part"),
 ]  # fmt: skip

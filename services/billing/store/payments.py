@@ -89,9 +89,9 @@ FORFEITED = Statement(
     .where(forfeiture.c.chain_id == CHAIN, forfeiture.c.course_id == COURSE, forfeiture.c.charge_id.is_(None))
     .limit(1)
 )
-OF_CHARGE = Statement(
+OF_CHARGES = Statement(
     select(forfeiture)
-    .where(forfeiture.c.chain_id == CHAIN, forfeiture.c.charge_id == param("charge_id", Uuid))
+    .where(forfeiture.c.chain_id == CHAIN, forfeiture.c.charge_id == any_(param("charge_ids", ARRAY(Uuid))))
     .order_by(forfeiture.c.forfeited_at, forfeiture.c.id)
 )
 TAKE_REFERENCE = Statement(insert(taken_reference).values(params(*taken_reference.c.keys())))
@@ -240,9 +240,9 @@ class PaymentStore(Store):
         """Whether somebody made a fee of anything that was paid for the course, by hand."""
         return await self.row(FORFEITED, course_id=course_id) is not None
 
-    async def forfeitures_of(self, charge_id: UUID) -> tuple[Forfeiture, ...]:
-        """What was taken of a deposit for a fee, and given back, oldest first."""
-        return tuple(_forfeiture(row) for row in await self.rows(OF_CHARGE, charge_id=charge_id))
+    async def forfeitures_of(self, charge_ids: Sequence[UUID]) -> tuple[Forfeiture, ...]:
+        """What was taken of deposits for these fees, and given back, oldest first."""
+        return tuple(_forfeiture(row) for row in await self.rows(OF_CHARGES, charge_ids=charge_ids))
 
     async def taken_reference(
         self, site_id: UUID, day: date, tender: Tender, reference: str, payer_id: UUID

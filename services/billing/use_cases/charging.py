@@ -24,7 +24,7 @@ from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import add_charge
 from services.billing.use_cases.estimates import books_of
-from services.billing.use_cases.payments import forfeit, return_deposit
+from services.billing.use_cases.payments import forfeit, return_deposits
 
 FEE_KINDS = {FeeKind.NO_SHOW: ChargeKind.NO_SHOW_FEE, FeeKind.LATE_CANCELLATION: ChargeKind.LATE_CANCELLATION_FEE}
 NEVER_FORGIVEN = 1_000
@@ -170,16 +170,17 @@ async def _sold(store: BillingStore, site: Site, command: ChargeProduct) -> tupl
 async def correct_charge(store: BillingStore, command: CorrectCharge) -> Charge:
     found = await _found(store, command.charge_id)
     check_correction(found.charge, found.corrections, command.amount)
-    return await _correct(store, found, command.amount, command.reason, command.note)
+    site = await store.site(found.charge.site_id)
+    return await _correct(store, site, found, command.amount, command.reason, command.note)
 
 
 async def waive_fee(store: BillingStore, charge_id: UUID, note: str) -> Charge:
     """What was taken for it of the deposit is the patient's again, as it was before."""
     found = await _found(store, charge_id)
-    taken = still_taken(await store.forfeitures_of(charge_id))
-    amount = waived(found.charge, found.corrections, of_deposit=bool(taken))
-    correction = await _correct(store, found, amount, CorrectionReason.WAIVER, note)
-    await return_deposit(store, found.charge, note)
+    parts, site = await store.forfeitures_of([charge_id]), await store.site(found.charge.site_id)
+    amount = waived(found.charge, found.corrections, of_deposit=bool(still_taken(parts)))
+    correction = await _correct(store, site, found, amount, CorrectionReason.WAIVER, note)
+    await return_deposits(store, site, [found.charge], parts, note)
     return correction
 
 
@@ -194,7 +195,7 @@ async def explain_charge(store: BillingStore, charge_id: UUID) -> Explanation:
         invoice_id=background.invoice_id,
         invoice_display_number=background.invoice_display_number,
         credits=await store.credits_of_charge(charge_id),
-        deposit_parts=await store.forfeitures_of(charge_id),
+        deposit_parts=await store.forfeitures_of([charge_id]),
     )
 
 
@@ -211,7 +212,9 @@ async def _found(store: BillingStore, charge_id: UUID) -> Found:
     return Found(own.charge, tuple(each.charge for each in by_id.values()), patient_id)
 
 
-async def _correct(store: BillingStore, found: Found, amount: Money, reason: CorrectionReason, note: str) -> Charge:
+async def _correct(
+    store: BillingStore, site: Site, found: Found, amount: Money, reason: CorrectionReason, note: str
+) -> Charge:
     corrected = found.charge
     correction = Charge(
         id=new_id(),
@@ -232,7 +235,7 @@ async def _correct(store: BillingStore, found: Found, amount: Money, reason: Cor
         note=note,
         posted_at=store.call.now,
     )
-    await add_charge(store, await store.site(corrected.site_id), correction, corrected.kind)
+    await add_charge(store, site, correction, corrected.kind)
     return correction
 
 

@@ -30,7 +30,7 @@ from services.billing.printing import NOBODY
 from services.billing.printing.credit_note import content_of
 from services.billing.store import BillingStore
 from services.billing.store.billable import SiteToBill
-from services.billing.use_cases.payments import return_deposit
+from services.billing.use_cases.payments import return_deposits
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,10 @@ async def _credit(
     if purpose is CreditPurpose.OFFSET and offset < total:
         raise CreditAboveOpen(left_minor=invoice.balance.minor)
     taken = await _taken(store, invoice_id, total - offset)
-    voids, of_deposit = invoice.credited + total == invoice.total, Money(0, total.currency)
-    for fee in fees_ended(invoice.lines, invoice.credited_of, lines, voids=voids):
-        of_deposit += await return_deposit(store, fee, note or reason.name)
-    place = await store.site_to_bill(invoice.site_id)
+    voids, place = invoice.credited + total == invoice.total, await store.site_to_bill(invoice.site_id)
+    fees = fees_ended(invoice.lines, invoice.credited_of, lines, voids=voids)
+    parts = await store.forfeitures_of([fee.id for fee in fees]) if fees else ()
+    of_deposit = await return_deposits(store, place.site, fees, parts, note or reason.name)
     made = CreditNote(
         id=new_id(),
         site_id=invoice.site_id,
@@ -105,7 +105,7 @@ async def _credit(
         made_by=store.call.actor,
         issued_at=store.call.now,
     )
-    order = _order(made, of_deposit, invoice, place)
+    order = _order(made, Money(of_deposit, total.currency), invoice, place)
     store.issue_credit_note(made, taken, entries_of(made, invoice.lines, taken), order)
     about = invoice.course_id or invoice.id
     store.emit(events.credit_note_issued(made, voids=voids), about=about)

@@ -300,13 +300,19 @@ async def forfeit(
         store.emit(tell(forfeited), about=course_id)
 
 
-async def return_deposit(store: BillingStore, fee: Charge, reason: str) -> Money:
-    """What was taken of a deposit for a fee of which nothing is left: it is as before. With the patient locked."""
-    taken = still_taken(await store.forfeitures_of(fee.id))
-    if taken and fee.course_id:
+async def return_deposits(
+    store: BillingStore, site: Site, fees: Sequence[Charge], parts: Sequence[Forfeiture], reason: str
+) -> int:
+    """What `parts` say was taken of deposits for fees of which nothing is left is as before: so many minor units. With
+    the patient locked."""
+    returned = 0
+    for fee in fees:
+        taken = still_taken(each for each in parts if each.charge_id == fee.id)
         back = {payment_id: -minor for payment_id, minor in taken.items()}
-        await forfeit(store, await store.site(fee.site_id), fee.course_id, back, reason, fee.id)
-    return Money(sum(taken.values()), fee.amount.currency)
+        if back and fee.course_id:
+            await forfeit(store, site, fee.course_id, back, reason, fee.id)
+            returned -= sum(back.values())
+    return returned
 
 
 async def release_deposits(store: BillingStore, course_id: UUID) -> None:

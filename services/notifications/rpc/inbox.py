@@ -132,11 +132,9 @@ async def _beats(feed: Feed[Arrival], start: Reading[Arrival]) -> AsyncGenerator
     beat_at = loop.time() + HEARTBEAT_S
     while True:
         reading = await feed.after(reading.upto, max(beat_at - loop.time(), 0))
-        if reading.entries:
-            yield reading
-        if loop.time() >= beat_at:
+        yield reading
+        if not reading.entries:
             beat_at = loop.time() + HEARTBEAT_S
-            yield Reading((), reading.upto, reading.read_at)
 
 
 def _reader(call: Call) -> Call:
