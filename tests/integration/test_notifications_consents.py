@@ -1,18 +1,29 @@
 """Who hears that a form is to be signed anew: once for each version, with a visit to come, until it is signed."""
 
-from collections.abc import AsyncIterator
-from datetime import timedelta
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
 
+from atoll.common.v1.event_meta_pb2 import EventMeta
+from atoll.notifications.v1 import cadence_service_pb2 as cadence_pb
 from atoll.notifications.v1 import message_service_pb2 as pb
+from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
 from atoll.patients.v1 import events_pb2 as events
+from atoll.patients.v1.patient_pb2 import CONTACT_SYSTEM_EMAIL
 from chassis.ids import new_id, to_wire
+from chassis.times import to_timestamp
+from services.notifications.store import NotificationsStore
 from tests.support.notifications import FIRST, Office, open_office
+from tests.support.service import NOW
 
 KIND = "CONSENT_OUTDATED"
 
@@ -108,3 +119,183 @@ async def test_a_visit_that_is_off_or_over_asks_for_no_form(office: Office) -> N
     await office.svc.deliver(office.cancelled(booked))
     await office.svc.deliver(outdated(office, new_id()))
     assert await told(office) == []
+
+
+@dataclass
+class Person:
+    """Somebody with two records, and a document of their own; facts happen in the minutes that they are given."""
+
+    office: Office
+    ids: tuple[UUID, UUID] = field(default_factory=lambda: (new_id(), new_id()))
+    document_id: UUID = field(default_factory=new_id)
+
+    async def register(self) -> None:
+        for patient_id in self.ids:
+            await self.office.register(patient_id)
+
+    def meta(self, minute: int, version: int = 0) -> EventMeta:
+        at: datetime = NOW + timedelta(minutes=minute)
+        chain = to_wire("chain", self.office.svc.chain_id)
+        return EventMeta(event_id=str(uuid4()), occur_time=to_timestamp(at), chain_id=chain, aggregate_version=version)
+
+    def booked(self, minute: int, record: int = 0) -> Any:
+        event = self.office.course_booked(FIRST, patient_id=self.ids[record])
+        event.meta.CopyFrom(self.meta(minute))
+        return event
+
+    def outdated(self, minute: int, number: int, record: int = 0) -> Any:
+        patient_id = to_wire("patient", self.ids[record])
+        return outdated(self.office, self.document_id, number, meta=self.meta(minute), patient_id=patient_id)
+
+    def signed(self, minute: int, number: int, record: int = 0) -> Any:
+        return events.ConsentSigned(**self._ended(minute, number, record))
+
+    def withdrawn(self, minute: int, number: int, record: int = 0) -> Any:
+        return events.ConsentWithdrawn(**self._ended(minute, number, record))
+
+    def retired(self, minute: int) -> Any:
+        document_id = to_wire("consentdocument", self.document_id)
+        return events.ConsentDocumentRetired(meta=self.meta(minute), consent_document_id=document_id)
+
+    def merged(self, minute: int) -> Any:
+        survivor, alias = (to_wire("patient", id) for id in self.ids)
+        return events.PatientMerged(meta=self.meta(minute, 1), patient_id=survivor, merged_patient_id=alias)
+
+    def _ended(self, minute: int, number: int, record: int) -> dict[str, Any]:
+        return {
+            "meta": self.meta(minute),
+            "patient_id": to_wire("patient", self.ids[record]),
+            "consent_document_id": to_wire("consentdocument", self.document_id),
+            "version_number": number,
+        }
+
+    async def asked(self) -> list[str]:
+        """Versions that the person is still asked for."""
+        found = await self.office.svc.admin.fetch(
+            "SELECT matter.about FROM message JOIN matter ON matter.id = matter_id"
+            " WHERE message.kind = $1 AND status = 'SCHEDULED' AND closed_at IS NULL AND matter.patient_id = ANY($2)",
+            KIND,
+            list(self.ids),
+        )
+        return [row["about"] for row in found]
+
+
+STORIES: dict[str, tuple[Callable[[Person], list[Any]], list[int]]] = {
+    "is asked once": (lambda of: [of.booked(1), of.outdated(2, 2), of.booked(3)], [2]),
+    "signs": (lambda of: [of.booked(1), of.outdated(2, 2), of.signed(3, 2)], []),
+    "signs, and is asked for the next": (
+        lambda of: [of.booked(1), of.outdated(2, 2), of.signed(3, 2), of.outdated(4, 3)],
+        [3],
+    ),
+    "signed an earlier one": (lambda of: [of.signed(1, 1), of.booked(2), of.outdated(3, 2)], [2]),
+    "is asked for two, one after the other": (lambda of: [of.outdated(1, 2), of.booked(2), of.outdated(3, 3)], [3]),
+    "takes back what is outdated": (lambda of: [of.booked(1), of.outdated(2, 2), of.withdrawn(3, 1)], []),
+    "took it back and signed again": (
+        lambda of: [of.booked(1), of.withdrawn(2, 1), of.signed(3, 1), of.outdated(4, 2)],
+        [2],
+    ),
+    "signed an earlier one on paper": (lambda of: [of.booked(1), of.outdated(2, 3), of.signed(3, 2)], []),
+    "signs, is asked for the next, takes back": (
+        lambda of: [of.booked(1), of.signed(2, 2), of.outdated(3, 3), of.withdrawn(4, 2)],
+        [],
+    ),
+    "is asked for what is retired": (
+        lambda of: [of.outdated(1, 2), of.booked(2), of.outdated(3, 3), of.retired(4)],
+        [],
+    ),
+    "signed under the other record": (
+        lambda of: [of.booked(1), of.signed(2, 2, 1), of.outdated(3, 2), of.merged(4)],
+        [],
+    ),
+    "is asked under both records": (
+        lambda of: [of.booked(1), of.outdated(2, 2), of.outdated(3, 2, 1), of.merged(4)],
+        [2],
+    ),
+    "is asked under one and comes under the other": (
+        lambda of: [of.booked(1, 1), of.outdated(2, 2), of.merged(3)],
+        [2],
+    ),
+}
+
+
+@pytest.mark.parametrize("story", STORIES)
+async def test_in_whatever_order_they_are_heard_events_of_a_patient_ask_for_the_same(
+    office: Office, story: str
+) -> None:
+    tell, numbers = STORIES[story]
+    for order in permutations(range(len(tell(Person(office))))):
+        person = Person(office)
+        await person.register()
+        told = tell(person)
+        for event in (told[n] for n in order):
+            await office.svc.deliver(event)
+        version_of = {
+            event.consent_document_version_id: event.version_number
+            for event in told
+            if isinstance(event, events.ConsentOutdated)
+        }
+        assert [version_of[about] for about in await person.asked()] == numbers, order
+
+
+async def test_what_is_signed_stays_signed_since_then(office: Office) -> None:
+    await office.book()
+    event = outdated(office, new_id())
+    await office.svc.deliver(event)
+    await office.svc.deliver(events.ConsentSigned(**signed(event)))
+    office.svc.clock.now = NOW + timedelta(hours=1)
+    await office.book(FIRST + timedelta(days=7))
+    assert await office.svc.admin.fetchval("SELECT closed_at FROM matter") == NOW
+
+
+async def test_what_was_told_is_not_told_again_under_another_rule(office: Office) -> None:
+    await office.book()
+    await office.svc.deliver(outdated(office, new_id()))
+    stub = office.svc.stub(CadenceServiceStub)
+    cadence = (await office.svc.call(stub.GetCadence, cadence_pb.GetCadenceRequest())).cadence
+    for rule in cadence.rules:
+        rule.code = f"our_{rule.code}"
+    request = cadence_pb.UpdateCadenceRequest(request_id=str(uuid4()), rules=cadence.rules, etag=cadence.etag)
+    await office.svc.call(stub.UpdateCadence, request)
+    await office.book(FIRST + timedelta(days=7))
+    assert await told(office) == [("SCHEDULED", None)]
+
+
+async def test_what_was_sent_under_one_record_is_not_told_under_the_other(office: Office) -> None:
+    person = Person(office)
+    await person.register()
+    for event in (person.booked(1), person.outdated(2, 2)):
+        await office.svc.deliver(event)
+    office.patients.details[to_wire("patient", person.ids[0])].contact_points.add(
+        system=CONTACT_SYSTEM_EMAIL, value="one@example.org"
+    )
+    await office.sender().drain()
+    for event in (person.outdated(3, 2, 1), person.merged(4), person.booked(5, 1)):
+        await office.svc.deliver(event)
+    assert await told(office) == [("SENT", None)]
+
+
+@pytest.mark.parametrize(("ending", "asked_for"), [(False, 1), (True, 0)])
+async def test_a_booking_and_a_document_that_are_heard_of_at_once_see_one_another(
+    office: Office, monkeypatch: pytest.MonkeyPatch, ending: bool, asked_for: int
+) -> None:
+    """Whoever reads what is asked gives the other time to."""
+    person = Person(office)
+    await person.register()
+    asked = person.outdated(1, 2)
+    if ending:
+        await office.svc.deliver(asked)
+    read, both, seen = NotificationsStore.renewals, asyncio.Event(), list[Any]()
+
+    async def slowly(store: NotificationsStore, patient_id: UUID) -> Any:
+        found = await read(store, patient_id)
+        seen.append(found)
+        if len(seen) == 2:
+            both.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(both.wait(), 0.5)
+        return found
+
+    monkeypatch.setattr(NotificationsStore, "renewals", slowly)
+    other = person.signed(3, 2) if ending else asked
+    await asyncio.gather(office.svc.deliver(person.booked(2)), office.svc.deliver(other))
+    assert len(await person.asked()) == asked_for

@@ -5,7 +5,8 @@ from uuid import UUID
 from atoll.patients.v1.events_pb2 import ConsentDocumentRetired, ConsentOutdated, ConsentSigned, ConsentWithdrawn
 from chassis.consumer import Reads
 from chassis.ids import from_wire
-from services.notifications.domain.renewals import Renewal
+from chassis.times import to_instant
+from services.notifications.domain.renewals import Ending, Renewal
 from services.notifications.store import NotificationsStore
 from services.notifications.use_cases import renewals
 
@@ -17,17 +18,23 @@ async def keep_outdated(store: NotificationsStore, event: ConsentOutdated) -> No
         from_wire("consentdocumentversion", event.consent_document_version_id),
         event.version_number,
         tuple(from_wire("site", site_id) for site_id in event.site_ids),
+        to_instant(event.meta.occur_time),
     )
     await renewals.keep_renewal(store, renewal, UUID(event.meta.event_id))
 
 
 async def end_outdated(store: NotificationsStore, event: ConsentSigned | ConsentWithdrawn) -> None:
-    document_id = from_wire("consentdocument", event.consent_document_id)
-    await renewals.end_renewal(store, from_wire("patient", event.patient_id), document_id)
+    ending = Ending(
+        from_wire("patient", event.patient_id),
+        from_wire("consentdocument", event.consent_document_id),
+        event.version_number,
+        to_instant(event.meta.occur_time),
+    )
+    await renewals.end_renewal(store, ending, UUID(event.meta.event_id))
 
 
 async def end_document(store: NotificationsStore, event: ConsentDocumentRetired) -> None:
-    await renewals.end_renewals(store, from_wire("consentdocument", event.consent_document_id))
+    await renewals.end_document(store, from_wire("consentdocument", event.consent_document_id))
 
 
 READS: Reads = {

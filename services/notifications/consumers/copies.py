@@ -46,16 +46,16 @@ async def keep_patient(store: NotificationsStore, event: PatientUpdated) -> None
 
 
 async def merge(store: NotificationsStore, event: PatientMerged) -> None:
-    survivor_id = from_wire("patient", event.patient_id)
-    await patients.keep_merge(store, patients.KeepMerge(_merged(event), survivor_id, event.meta.aggregate_version))
+    await patients.keep_merge(store, _merge(event, from_wire("patient", event.patient_id)))
 
 
 async def unmerge(store: NotificationsStore, event: PatientUnmerged) -> None:
-    await patients.keep_merge(store, patients.KeepMerge(_merged(event), None, event.meta.aggregate_version))
+    await patients.keep_merge(store, _merge(event, None))
 
 
-def _merged(event: PatientMerged | PatientUnmerged) -> UUID:
-    return from_wire("patient", event.merged_patient_id)
+def _merge(event: PatientMerged | PatientUnmerged, survivor_id: UUID | None) -> patients.KeepMerge:
+    merged_id = from_wire("patient", event.merged_patient_id)
+    return patients.KeepMerge(merged_id, survivor_id, event.meta.aggregate_version, UUID(event.meta.event_id))
 
 
 OF_SCHEDULING: Reads = {

@@ -31,8 +31,9 @@ async def plan_visits(store: NotificationsStore, event: CourseBooked) -> None:
         visits=tuple(_visit(visit, protocol_id) for visit in event.visits),
         version=event.meta.aggregate_version,
     )
+    await store.lock_whole(command.patient_id)
     await messages.plan_visits(store, command)
-    await renewals.ask_at_booking(store, command.patient_id, command.site_id, command.event_id)
+    await renewals.settle(store, command.patient_id, command.event_id)
 
 
 def _some(version_id: str) -> UUID | None:

@@ -1,6 +1,8 @@
 """Documents that a patient is to sign anew. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID, uuid5
 
 from chassis.ids import to_wire
@@ -15,6 +17,7 @@ class Renewal:
     number: int
     site_ids: tuple[UUID, ...]
     """Where it is to be signed."""
+    asked_at: datetime
 
     @property
     def matter_id(self) -> UUID:
@@ -24,3 +27,47 @@ class Renewal:
     def matter(self, site_id: UUID) -> Matter:
         about = to_wire("consentdocumentversion", self.version_id)
         return Matter(self.matter_id, MatterKind.CONSENT, site_id, self.patient_id, about=about)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A version is signed, or its signature taken back. It ends what asked for this version or an earlier one, whenever
+    that was, and what asked before it for any: a signature of a version that is still good, on paper, comes after the
+    next one has begun."""
+
+    patient_id: UUID
+    document_id: UUID
+    number: int
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A renewal as it stands. A patient who was merged may have one of a document under each id."""
+
+    renewal: Renewal
+    ended: bool
+    """Signed, taken back or retired, under any id."""
+    told_id: UUID | None
+    """The matter that was told of it, or of a version before it."""
+    told_open: bool
+    """That matter still asks."""
+    next_site_id: UUID | None
+    """Where the patient's next visit is, of the sites where it is to be signed."""
+
+    @property
+    def told(self) -> bool:
+        return self.told_id == self.renewal.matter_id
+
+
+def still_asked(found: Sequence[Standing]) -> list[Standing]:
+    """Of each document one: the latest version, told before not told, unless that is ended."""
+    ordered = sorted(found, key=lambda each: (each.renewal.number, each.told, each.renewal.asked_at))
+    latest = {each.renewal.document_id: each for each in ordered}
+    return [each for each in latest.values() if not each.ended]
+
+
+def told_in_vain(found: Sequence[Standing], asked: Sequence[Standing]) -> list[UUID]:
+    """Matters that still ask for what is not asked any more."""
+    standing = {each.renewal.matter_id for each in asked}
+    return [each.told_id for each in found if each.told_id and each.told_open and each.told_id not in standing]

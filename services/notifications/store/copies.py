@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import Boolean, Integer, Text, Uuid, func, literal_column, select, update
+from sqlalchemy import ARRAY, Boolean, Integer, Text, Uuid, any_, func, literal_column, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.aliases import Aliases, AliasStore
@@ -187,6 +187,11 @@ CLOSE_REPLACED = Statement(
     .values(closed_at=param("closed_at", Instant))
     .returning(matter.c.id)
 )
+CLOSE_MATTERS = Statement(
+    update(matter)
+    .where(matter.c.chain_id == CHAIN, matter.c.id == any_(param("matter_ids", ARRAY(Uuid))))
+    .values(closed_at=param("closed_at", Instant))
+)
 MATTER_CLOSED = Statement(select(matter.c.closed_at).where(matter.c.chain_id == CHAIN, matter.c.id == ID))
 CLOSE_MATTER = Statement(
     _closed.on_conflict_do_update(
@@ -307,6 +312,9 @@ class CopyStore(AliasStore):
         """The estimates of a course that a later version replaces, and that were open."""
         found = await self.rows(CLOSE_REPLACED, course_id=course_id, closed_at=self.call.now)
         return [row["id"] for row in found]
+
+    async def close_matters(self, matter_ids: Sequence[UUID]) -> None:
+        await self.rows(CLOSE_MATTERS, matter_ids=list(matter_ids), closed_at=self.call.now)
 
     async def is_closed(self, matter_id: UUID) -> bool:
         row = await self.row(MATTER_CLOSED, id=matter_id)

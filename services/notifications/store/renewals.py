@@ -1,79 +1,129 @@
 """SQL of documents that patients are to sign anew."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import ARRAY, Uuid, any_, delete, literal_column, select
+from sqlalchemy import Uuid, and_, any_, exists, func, literal_column, or_, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
-from chassis.sql import Statement, param, params
+from chassis.sql import Statement, param, params, rows
 from chassis.store import Store
 from chassis.tables import Instant
-from services.notifications.domain.renewals import Renewal
-from services.notifications.store.copies import PATIENTS
-from services.notifications.tables import renewal, visit
+from services.notifications.domain.renewals import Ending, Renewal, Standing
+from services.notifications.store.copies import CHAIN, ID, PATIENTS
+from services.notifications.tables import matter, renewal, renewal_end, retired_document, visit
 
-CHAIN, ID, DOCUMENT = param("chain_id", Uuid), param("id", Uuid), param("document_id", Uuid)
+DOCUMENT = param("document_id", Uuid)
+KEY = ("chain_id", "patient_id", "document_id")
+_of_version = ("version_id", "number", "site_ids", "asked_at")
 
-_renewal = pg_insert(renewal).values(params(*renewal.c.keys()))
+_renewal = pg_insert(renewal).values(params(*KEY, *_of_version))
 KEEP = Statement(
     _renewal.on_conflict_do_update(
-        index_elements=["chain_id", "patient_id", "document_id"],
-        set_={name: _renewal.excluded[name] for name in ("version_id", "number", "site_ids")},
-        where=renewal.c.number <= _renewal.excluded.number,
+        index_elements=KEY,
+        set_={name: _renewal.excluded[name] for name in _of_version},
+        where=renewal.c.number < _renewal.excluded.number,
     )
 )
-_of_person = (renewal.c.chain_id == CHAIN, renewal.c.patient_id == any_(PATIENTS.all_ids(ID)))
-OF_PATIENT = Statement(select(renewal).where(*_of_person).order_by(renewal.c.document_id))
-END = Statement(delete(renewal).where(*_of_person, renewal.c.document_id == DOCUMENT).returning(renewal))
-END_ALL = Statement(
-    delete(renewal).where(renewal.c.chain_id == CHAIN, renewal.c.document_id == DOCUMENT).returning(renewal)
+_end = pg_insert(renewal_end).values(params(*renewal_end.c.keys()))
+END = Statement(
+    _end.on_conflict_do_update(
+        index_elements=KEY,
+        set_={name: func.greatest(renewal_end.c[name], _end.excluded[name]) for name in ("number", "ended_at")},
+    )
 )
-NEXT_VISIT_AT = Statement(
+RETIRE = Statement(pg_insert(retired_document).values(params("chain_id", "document_id")).on_conflict_do_nothing())
+_ids = PATIENTS.all_ids(ID)
+_ended = exists().where(
+    renewal_end.c.chain_id == CHAIN,
+    renewal_end.c.patient_id == any_(_ids),
+    renewal_end.c.document_id == renewal.c.document_id,
+    or_(renewal_end.c.number >= renewal.c.number, renewal_end.c.ended_at >= renewal.c.asked_at),
+)
+_retired = exists().where(retired_document.c.chain_id == CHAIN, retired_document.c.document_id == renewal.c.document_id)
+_next_site = (
     select(visit.c.site_id)
     .where(
         visit.c.chain_id == CHAIN,
-        visit.c.patient_id == any_(PATIENTS.all_ids(ID)),
+        visit.c.patient_id == any_(_ids),
         visit.c.start_at > param("now", Instant),
         visit.c.status.in_((literal_column("'BOOKED'"), literal_column("'CONFIRMED'"))),
-        visit.c.site_id == any_(param("site_ids", ARRAY(Uuid))),
+        visit.c.site_id == any_(renewal.c.site_ids),
     )
     .order_by(visit.c.start_at)
     .limit(1)
+    .scalar_subquery()
+)
+_told_open = and_(matter.c.chain_id == CHAIN, matter.c.id == renewal.c.matter_id, matter.c.closed_at.is_(None))
+OF_PATIENT = Statement(
+    select(
+        renewal,
+        or_(_ended, _retired).label("ended"),
+        matter.c.id.is_not(None).label("told_open"),
+        _next_site.label("next_site_id"),
+    )
+    .outerjoin(matter, _told_open)
+    .where(renewal.c.chain_id == CHAIN, renewal.c.patient_id == any_(_ids))
+    .order_by(renewal.c.document_id, renewal.c.patient_id)
+)
+TOLD_OF = Statement(
+    select(renewal.c.matter_id)
+    .join(matter, _told_open)
+    .where(renewal.c.chain_id == CHAIN, renewal.c.document_id == DOCUMENT)
+)
+_told = rows("told", patient_id=Uuid, document_id=Uuid, matter_id=Uuid)
+NOTE_TOLD = Statement(
+    update(renewal)
+    .where(
+        renewal.c.chain_id == CHAIN,
+        renewal.c.patient_id == _told.c.patient_id,
+        renewal.c.document_id == _told.c.document_id,
+    )
+    .values(matter_id=_told.c.matter_id)
 )
 
 
 class RenewalStore(Store):
-    async def keep_renewal(self, told: Renewal) -> None:
-        """Unless that of a later version is known."""
+    async def keep_renewal(self, asked: Renewal) -> None:
+        """Unless a later version is known."""
         await self.rows(
             KEEP,
-            patient_id=told.patient_id,
-            document_id=told.document_id,
-            version_id=told.version_id,
-            number=told.number,
-            site_ids=list(told.site_ids),
+            patient_id=asked.patient_id,
+            document_id=asked.document_id,
+            version_id=asked.version_id,
+            number=asked.number,
+            site_ids=list(asked.site_ids),
+            asked_at=asked.asked_at,
         )
 
-    async def renewals(self, patient_id: UUID) -> list[Renewal]:
+    async def end_renewal(self, told: Ending) -> None:
+        """Also of what is not known yet."""
+        of = {"patient_id": told.patient_id, "document_id": told.document_id}
+        await self.rows(END, **of, number=told.number, ended_at=told.ended_at)
+
+    async def retire_document(self, document_id: UUID) -> None:
+        await self.rows(RETIRE, document_id=document_id)
+
+    async def renewals(self, patient_id: UUID) -> list[Standing]:
         """Under any id of the patient."""
-        return _renewals(await self.rows(OF_PATIENT, id=patient_id))
+        return [_standing(row) for row in await self.rows(OF_PATIENT, id=patient_id, now=self.call.now)]
 
-    async def end_renewal(self, patient_id: UUID, document_id: UUID) -> list[Renewal]:
-        return _renewals(await self.rows(END, id=patient_id, document_id=document_id))
+    async def told_of(self, document_id: UUID) -> list[UUID]:
+        """The matters that still ask for a document."""
+        return [row["matter_id"] for row in await self.rows(TOLD_OF, document_id=document_id)]
 
-    async def end_renewals(self, document_id: UUID) -> list[Renewal]:
-        return _renewals(await self.rows(END_ALL, document_id=document_id))
+    async def note_told(self, told: Sequence[Renewal]) -> None:
+        if told:
+            await self.rows(
+                NOTE_TOLD,
+                patient_id=[each.patient_id for each in told],
+                document_id=[each.document_id for each in told],
+                matter_id=[each.matter_id for each in told],
+            )
 
-    async def next_visit_at(self, patient_id: UUID, site_ids: Sequence[UUID]) -> UUID | None:
-        """At which of the sites the patient's next visit is, if any."""
-        row = await self.row(NEXT_VISIT_AT, id=patient_id, now=self.call.now, site_ids=list(site_ids))
-        return row["site_id"] if row else None
 
-
-def _renewals(found: Iterable[Record]) -> list[Renewal]:
-    return [
-        Renewal(row["patient_id"], row["document_id"], row["version_id"], row["number"], tuple(row["site_ids"]))
-        for row in found
-    ]
+def _standing(row: Record) -> Standing:
+    of = row["patient_id"], row["document_id"], row["version_id"]
+    asked = Renewal(*of, row["number"], tuple(row["site_ids"]), row["asked_at"])
+    return Standing(asked, row["ended"], row["matter_id"], row["told_open"], row["next_site_id"])

@@ -13,7 +13,7 @@ from services.notifications.tables.copies import (
 from services.notifications.tables.inbox import inbox_arrival, inbox_item
 from services.notifications.tables.links import link
 from services.notifications.tables.messages import UNSENT, attempt, cadence, message, pause, policy
-from services.notifications.tables.renewals import renewal
+from services.notifications.tables.renewals import renewal, renewal_end, retired_document
 from services.notifications.tables.templates import link_hosts, template, template_version
 from services.notifications.tables.texting import STANDING, WAITING, answer, receipt, reply, suppression, texted
 from services.notifications.tables.webhooks import PENDING, webhook_chain, webhook_delivery, webhook_endpoint
@@ -41,7 +41,9 @@ __all__ = [
     "protocol_version",
     "receipt",
     "renewal",
+    "renewal_end",
     "reply",
+    "retired_document",
     "site",
     "suppression",
     "template",

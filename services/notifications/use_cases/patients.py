@@ -7,6 +7,7 @@ from uuid import UUID
 from services.notifications.domain.cadence import due
 from services.notifications.domain.visits import Patient
 from services.notifications.store import NotificationsStore
+from services.notifications.use_cases import renewals
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class KeepMerge:
     survivor_id: UUID | None
     """None: it is taken back."""
     version: int
+    event_id: UUID
 
 
 async def keep_patients(store: NotificationsStore, told: Sequence[Patient]) -> None:
@@ -25,9 +27,11 @@ async def keep_patients(store: NotificationsStore, told: Sequence[Patient]) -> N
 
 
 async def keep_merge(store: NotificationsStore, command: KeepMerge) -> None:
-    """What is still to go out for the alias moves with the zone of who it goes to now."""
+    """What is still to go out for the alias moves with the zone of who it goes to now, and what one of them signed the
+    other need not sign."""
     if await store.keep_alias(command.merged_patient_id, command.survivor_id, command.version):
         await _reckon_again(store, [command.merged_patient_id])
+        await renewals.settle(store, command.merged_patient_id, command.event_id)
 
 
 async def _reckon_again(store: NotificationsStore, patient_ids: Sequence[UUID]) -> None:
