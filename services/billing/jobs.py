@@ -16,7 +16,7 @@ from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
-from chassis.jobs import job_call, keep_looking
+from chassis.jobs import in_each, job_call, keep_looking
 from chassis.settings import Settings
 from chassis.tables import NO_CHAIN
 from services.billing.store import BillingStore
@@ -28,6 +28,7 @@ log = structlog.get_logger()
 ENDING_POLL_S, TELLING_POLL_S = 60.0, 5.0
 END_MAX, TELL_MAX = 20, 50
 """At once."""
+NOT_ENDED, NOT_TOLD = "packages.not_ended", "estimates.not_told"
 Find = Callable[..., Awaitable[list[UUID]]]
 Change = Callable[..., Awaitable[None]]
 STEPS: tuple[tuple[Find, Change], ...] = ((sales.over, sales.end_over), (sales.expiring, sales.warn_expiring))
@@ -35,14 +36,17 @@ STEPS: tuple[tuple[Find, Change], ...] = ((sales.over, sales.end_over), (sales.e
 
 async def end_packages(db: Database, settings: Settings, clock: Clock) -> None:
     """Until cancelled."""
-    await keep_looking(partial(end_due_packages, db, clock), ENDING_POLL_S, "packages.not_ended")
+    await keep_looking(partial(end_due_packages, db, clock), ENDING_POLL_S, NOT_ENDED)
 
 
 async def end_due_packages(db: Database, clock: Clock) -> int:
     """Of every chain, at most so many at once; how many it ended or told of."""
     chains = await db.job(_call(NO_CHAIN, "packages", clock), BillingStore, BillingStore.package_chains)
-    calls = [_call(chain_id, "packages", clock) for chain_id in chains]
-    return sum([await _one_by_one(db, call, *step) for call in calls for step in STEPS])
+    return await in_each(chains, lambda chain_id: _end_in(db, _call(chain_id, "packages", clock)), NOT_ENDED)
+
+
+async def _end_in(db: Database, call: Call) -> int:
+    return sum([await _one_by_one(db, call, *step) for step in STEPS])
 
 
 async def _one_by_one(db: Database, call: Call, find: Find, change: Change) -> int:
@@ -60,14 +64,16 @@ async def _one_by_one(db: Database, call: Call, find: Find, change: Change) -> i
 
 async def tell_overdue_estimates(db: Database, settings: Settings, clock: Clock) -> None:
     """Until cancelled."""
-    await keep_looking(partial(tell_some, db, clock), TELLING_POLL_S, "estimates.not_told")
+    await keep_looking(partial(tell_some, db, clock), TELLING_POLL_S, NOT_TOLD)
 
 
 async def tell_some(db: Database, clock: Clock) -> int:
     """Of every chain, at most so many in one transaction; how many it told of."""
     chains = await db.job(_call(NO_CHAIN, "deadlines", clock), BillingStore, BillingStore.served_chains)
     tell = partial(tell_overdue, limit=TELL_MAX)
-    return sum([await db.job(_call(chain_id, "deadlines", clock), BillingStore, tell) for chain_id in chains])
+    return await in_each(
+        chains, lambda chain_id: db.job(_call(chain_id, "deadlines", clock), BillingStore, tell), NOT_TOLD
+    )
 
 
 def _call(chain_id: UUID, work: str, clock: Clock) -> Call:

@@ -4,7 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -27,7 +27,7 @@ from tests.support.billing import dollars, open_chain, usd
 from tests.support.billing_till import ACCOUNT, House, Till, open_house, open_till
 from tests.support.invoicing import Invoicing
 from tests.support.processor import OLD_SECRET, signed
-from tests.support.service import refusal
+from tests.support.service import refusal, refusing
 
 
 @pytest_asyncio.fixture(scope="module")
@@ -191,8 +191,8 @@ async def test_no_card_on_file_pays_for_a_course_while_its_patient_disputes_the_
 # Whoever is killed, between whichever steps: no money twice, none lost.
 
 
-class Killed(Exception):
-    """The process is no more."""
+class Killed(BaseException):
+    """The process is no more: nothing catches it."""
 
 
 class Killing:
@@ -320,6 +320,15 @@ async def test_a_refund_is_made_once_however_the_connection_breaks(
     await till.look()
     assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
     assert await till.taken() == (4000, 4000)
+
+
+async def test_a_chain_whose_payments_cannot_be_looked_at_now_holds_up_no_other(till: Till) -> None:
+    refund = await till.refund(await till.pay(100), 60)
+    accounts, first = till.house.processors._accounts, UUID(int=1)
+    theirs = accounts[ACCOUNT].model_copy(update={"chain_id": to_wire("chain", first)})
+    till.house.processors._accounts = {"first": theirs, **accounts}
+    await Asking(refusing(till.billing.svc.db, first), till.house.processors, till.billing.svc.now).look()
+    assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
 
 
 async def test_what_an_account_is_asked_that_went_from_the_settings_waits_for_it(till: Till) -> None:

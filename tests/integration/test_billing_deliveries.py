@@ -19,7 +19,7 @@ from services.billing.store import BillingStore
 from tests.integration.test_billing_estimates import ask, asked
 from tests.support.billing import COURSE, INFUSION, THERAPY, Billing, open_billing, open_chain
 from tests.support.billing_estimates import EMAIL, ORAL, PAPER, acknowledge, deadlines, deliver, held
-from tests.support.service import NOW, Running, refusal
+from tests.support.service import NOW, Running, refusal, refusing
 
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 SOON = datetime(2027, 3, 12, 16, tzinfo=UTC)  # Booked for it, an estimate is due on Tuesday.
@@ -283,3 +283,13 @@ async def test_of_two_who_look_for_the_overdue_one_tells(billing: Billing) -> No
     billing.svc.clock.now = NOW + 10 * DAY
     await asyncio.gather(*(tell_some(billing.svc.db, billing.svc.clock) for _ in range(3)))
     assert len(await overdue(billing)) == 2
+
+
+async def test_a_chain_that_cannot_be_looked_at_now_holds_up_no_other(billing: Billing, service: Running) -> None:
+    await estimated(billing, first=SOON)
+    second = await open_chain(service)
+    await second.price()
+    due = await estimated(second, first=SOON)
+    second.svc.clock.now = NOW + 10 * DAY
+    await tell_some(refusing(second.svc.db, billing.svc.chain_id), second.svc.clock)
+    assert (await second.last_fact("estimate.overdue")).estimate_id == due.id

@@ -34,7 +34,7 @@ from tests.support.billing import COURSE, THERAPY, TODAY, BookedCourse, dollars,
 from tests.support.billing_estimates import Office, code, open_office, write_keys
 from tests.support.invoicing import Invoicing
 from tests.support.packages import Packages
-from tests.support.service import NOW, read_refusal, refusal
+from tests.support.service import NOW, read_refusal, refusal, refusing
 
 DAY = timedelta(days=1)
 
@@ -342,6 +342,16 @@ async def test_while_patients_is_away_a_document_is_put_off_longer_and_longer(of
     await office.writer().write_some()
     assert (await office.document(estimate_id)).pdf
     assert await work(office) == []
+
+
+async def test_a_chain_whose_work_cannot_be_taken_now_holds_up_no_other(office: Office) -> None:
+    await booked(office)
+    first = office.billing.svc.chain_id
+    await office.open()
+    await office.billing.price()
+    _, estimate_id = await booked(office)
+    await office.writer(refusing(office.svc.db, first)).write_some()
+    assert (await office.document(estimate_id)).pdf
 
 
 class Killed(BaseException):

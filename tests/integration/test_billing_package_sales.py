@@ -43,7 +43,7 @@ from tests.support.billing import (
 )
 from tests.support.invoicing import Invoicing, sell_extras
 from tests.support.packages import Packages, left
-from tests.support.service import NOW, Running, read_refusal, refusal
+from tests.support.service import NOW, Running, read_refusal, refusal, refusing
 
 DAY = timedelta(days=1)
 SIX = ("infusion", "", "", 6)  # For 3,000: 500 a visit, which costs 590 by itself.
@@ -682,6 +682,15 @@ async def test_sales_that_are_over_end_one_by_one(chain: Packages) -> None:
         assert [status(await chain.sale(each.id)) for each in ends] == ["EXPIRED", "OPEN", "EXPIRED"]
     await end_due_packages(chain.svc.db, chain.svc.clock)
     assert (await chain.billing.fact_names()).count("package.expired") == 3
+
+
+async def test_a_chain_whose_sales_cannot_be_ended_now_holds_up_no_other(chain: Packages, service: Running) -> None:
+    second = await Packages(await open_chain(service)).open()
+    for each in (chain, second):
+        await each.sell(await each.offer(SIX, valid_days=30))
+    second.svc.clock.now += 60 * DAY
+    await end_due_packages(refusing(second.svc.db, chain.svc.chain_id), second.svc.clock)
+    assert "package.expired" in await second.billing.fact_names()
 
 
 async def test_who_publishes_prices_locks_all_patients_in_order(service: Running) -> None:

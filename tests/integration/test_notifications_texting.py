@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import pytest_asyncio
@@ -13,10 +14,11 @@ from chassis.http_door import BODY_MAX
 from chassis.ids import new_id, to_wire
 from services.notifications.domain.texting import EVERY_SENDER, Method, SuppressionKind
 from services.notifications.settings import MESSAGE_KEYS
-from services.notifications.texting import keys
+from services.notifications.texting import Texting, keys
 from services.notifications.texting.job import Answering, forget_some
 from services.notifications.wording import Templates
 from tests.support.notifications import FIRST
+from tests.support.service import refusing
 from tests.support.texting import OURS, SPARE, THEIRS, TextingOffice, open_texting, write_message_keys
 from tests.support.twilio import OLD_TOKEN, signed
 
@@ -430,7 +432,25 @@ async def test_what_is_old_is_forgotten_and_what_holds_is_not(office: TextingOff
     assert await office.suppressed()
 
 
+async def test_a_chain_whose_replies_cannot_be_forgotten_now_holds_up_no_other(office: TextingOffice) -> None:
+    first = UUID(int=1)
+    await office.svc.admin.execute("INSERT INTO chain VALUES ($1)", first)
+    await office.say("please stop texting me")
+    office.svc.clock.now += 10 * DAY
+    assert await forget_some(refusing(office.svc.db, first), 5 * DAY, office.svc.clock) == 1
+
+
 # How answers go out.
+
+
+async def test_a_chain_whose_answers_cannot_be_taken_now_holds_up_no_other(office: TextingOffice) -> None:
+    accounts, first = dict(office.texting._accounts), UUID(int=1)
+    other = accounts["main"].model_copy(update={"chain_id": to_wire("chain", first)})
+    await office.say("STOP")
+    texting = Texting({"first": other} | accounts)
+    await Answering(refusing(office.svc.db, first), texting, office.svc.clock, Templates()).look()
+    assert len(office.fake.texts) == 1
+    await texting.close()
 
 
 async def test_an_answer_is_tried_again_while_the_provider_refuses_and_goes_out_once(office: TextingOffice) -> None:

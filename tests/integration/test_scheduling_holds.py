@@ -17,9 +17,9 @@ from atoll.scheduling.v1.visit_pb2 import VisitStatus
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.settings import Settings
 from services.scheduling.domain.holds import HOLDS_OF_CALLER_MAX
-from services.scheduling.jobs import end_holds
+from services.scheduling.jobs import end_due_holds, end_holds
 from tests.support.scheduling import DAY, Clinic, hours, local, open_clinic, open_scheduling, visit_choice
-from tests.support.service import Running, refusal
+from tests.support.service import Running, refusal, refusing
 
 FIRST = local(3, 2, 9)  # A Tuesday; it is Monday, nine o'clock.
 FRIDAY = FIRST + 3 * DAY
@@ -147,6 +147,16 @@ async def test_a_hold_ends_at_its_instant_and_not_before(clinic: Clinic) -> None
     assert (subject, event.meta.aggregate_version) == ("scheduling.v1.course.hold_expired", 2)
     assert (event.course_id, list(event.visit_ids)) == (held.id, [held.visits[0].id])
     assert (await refusal(clinic.book_hold(held.id))).reason == "HOLD_OVER"
+
+
+async def test_a_chain_whose_holds_cannot_be_ended_now_holds_up_no_other(clinic: Clinic) -> None:
+    first = clinic.svc.chain_id
+    await clinic.hold(await clinic.add_patient(), [FIRST])
+    second = await open_clinic(clinic.svc)
+    held = await second.hold(await second.add_patient(), [FIRST])
+    later(second, 15)
+    assert await end_due_holds(refusing(second.svc.db, first), second.svc.clock) == 1
+    assert statuses(await read(second, held.id)) == ["EXPIRED"]
 
 
 async def test_the_elected_process_ends_holds_by_itself(clinic: Clinic) -> None:

@@ -478,4 +478,8 @@ BILLING = [
     Mutant("services/billing/domain/invoices.py", '    if not without_waived(found):\n        raise InvoiceEmpty()\n', '', I_BILLING_DEPOSIT_FEES, "no_invoice_by_itself"),
     Mutant("services/billing/use_cases/credit_notes.py", 'of_deposit = await return_deposits(store, place.site, fees, parts, note or reason.name)', 'of_deposit = 0', I_BILLING_DEPOSIT_FEES, "gives_the_deposit"),
     Mutant("services/billing/domain/credit_notes.py", 'taken.get(line.charge.id) == line.net.minor]', 'line.charge.id in taken]', I_BILLING_DEPOSIT_FEES, "last_part"),
+    Mutant("services/billing/jobs.py", 'return await in_each(chains, lambda chain_id: _end_in(db, _call(chain_id, "packages", clock)), NOT_ENDED)', 'return sum([await _end_in(db, _call(chain_id, "packages", clock)) for chain_id in chains])', I_SALES, "no_other"),
+    Mutant("services/billing/jobs.py", 'return await in_each(\n        chains, lambda chain_id: db.job(_call(chain_id, "deadlines", clock), BillingStore, tell), NOT_TOLD\n    )', 'return sum([await db.job(_call(chain_id, "deadlines", clock), BillingStore, tell) for chain_id in chains])', I_BILLING_DELIVERIES, "no_other"),
+    Mutant("services/billing/printing/writer.py", 'return await in_each(chains, self._of_chain, FAILED)', 'return sum([await self._of_chain(chain_id) for chain_id in chains])', I_BILLING_DOCUMENTS, "no_other"),
+    Mutant("services/billing/processor/asking.py", 'return await in_each(sorted(self._processors.chains), self._look_at, FAILED)', 'return sum([await self._look_at(chain_id) for chain_id in sorted(self._processors.chains)])', I_BILLING_CARDS, "no_other"),
 ]  # fmt: skip

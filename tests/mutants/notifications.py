@@ -372,4 +372,6 @@ NOTIFICATIONS = [
     Mutant("services/notifications/consumers/bills.py", 'await messages.close_matter(store, _estimate(event), messages.OF_ESTIMATE)', 'await messages.close_matter(store, _estimate(event), messages.OF_ESTIMATE[:1])', I_NOTIFICATIONS_ESTIMATES, "acknowledged_is_not"),
     Mutant("services/notifications/domain/links.py", '    MessageKind.ESTIMATE_DUE: LinkPurpose.ACKNOWLEDGE_ESTIMATE,\n', '', I_NOTIFICATIONS_ESTIMATES, "leads_to"),
     Mutant("services/notifications/consumers/bills.py", '    await messages.close_matter(store, matter, [MessageKind.PAYMENT_RECEIVED])\n', '', I_NOTIFICATIONS_BILLS, "never_taken"),
+    Mutant("services/notifications/texting/job.py", 'return await in_each(chains, forget, NOT_FORGOTTEN)', 'return sum([await forget(chain_id) for chain_id in chains])', I_NOTIFICATIONS_TEXTING, "no_other"),
+    Mutant("services/notifications/texting/job.py", 'return await in_each(sorted(self._texting.chains), self._look_at, NOT_ANSWERED)', 'return sum([await self._look_at(chain_id) for chain_id in sorted(self._texting.chains)])', I_NOTIFICATIONS_TEXTING, "no_other"),
 ]  # fmt: skip

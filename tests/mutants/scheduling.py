@@ -379,4 +379,5 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/visits.py', 'if now >= self.slot.start:\n            raise VisitStarted', 'if False:\n            raise VisitStarted', I_SCHEDULING_PATIENTS, 'until_it_starts'),
     Mutant('services/scheduling/rpc/planners.py', ' or patient_id in self._patients', '', I_SCHEDULING_PATIENTS, 'one_course_at_a_time'),
     Mutant('services/scheduling/rpc/protocols.py', 'published = call.patient_id is not None', 'published = False', I_SCHEDULING_PATIENTS, 'offers'),
+    Mutant("services/scheduling/jobs.py", 'return await in_each(chains, lambda chain_id: db.job(_call(chain_id, clock), SchedulingStore, end), FAILED)', 'return sum([await db.job(_call(chain_id, clock), SchedulingStore, end) for chain_id in chains])', I_SCHEDULING_HOLDS, "no_other"),
 ]  # fmt: skip

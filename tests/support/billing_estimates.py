@@ -102,9 +102,9 @@ class Office:
         self.patients.asked.clear()
         self.patients.codes[:] = ["F33.2"]
 
-    def writer(self, **changes: Any) -> Writer:
+    def writer(self, db: Any = None, **changes: Any) -> Writer:
         patients, keys = Patients(self.settings, self.channel), KeyRing(self.keys_file)
-        return Writer(self.svc.db, patients, keys, self.svc.clock, **changes)
+        return Writer(db or self.svc.db, patients, keys, self.svc.clock, **changes)
 
     async def end_leases(self) -> None:
         """As if every lease and every back-off had run out."""

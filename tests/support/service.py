@@ -28,6 +28,7 @@ from chassis.auth import Tokens
 from chassis.call import Call, Sites
 from chassis.consumer import Consumer, Letter, fact_of
 from chassis.db import Database
+from chassis.errors import TryAgain
 from chassis.ids import ids_of_kind, new_id, to_wire
 from chassis.issuers import TrustedIssuer
 from chassis.pool import Pool
@@ -168,6 +169,22 @@ async def running(
         async with grpc.aio.insecure_channel(f"127.0.0.1:{ports[0]}") as channel:
             yield Running(service, urls, admin, pool, db, issuer, clock, server, channel, ports)
         await server.stop()
+
+
+class Refusing:
+    """A database in which no step of one chain succeeds, as while somebody has something of it locked for long."""
+
+    def __init__(self, db: Database, chain_id: UUID) -> None:
+        self._db, self._chain_id = db, chain_id
+
+    async def job(self, call: Call, *work: Any) -> Any:
+        if call.chain_id == self._chain_id:
+            raise TryAgain()
+        return await self._db.job(call, *work)
+
+
+def refusing(db: Database, chain_id: UUID) -> Any:
+    return Refusing(db, chain_id)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,8 @@ from chassis.call import Call
 from chassis.client import connect
 from chassis.clock import Clock
 from chassis.db import Database
-from chassis.errors import DomainError
 from chassis.ids import to_wire
-from chassis.jobs import job_call
+from chassis.jobs import in_each, job_call, keep_looking
 from chassis.keyring import KeyMissing, KeyRing
 from chassis.tables import NO_CHAIN
 from services.billing.clients import Patients, PatientsAway
@@ -39,6 +38,7 @@ TEMPLATES: Mapping[PrintedKind, str] = {
 }
 """The typst template of each kind, by the stem of its file."""
 POLL_S = 0.5
+FAILED = "documents.not_taken"
 AT_ONCE_MAX = 5
 LEASE = timedelta(seconds=60)
 
@@ -47,13 +47,7 @@ async def write_documents(db: Database, settings: BillingSettings, clock: Clock)
     """Until cancelled."""
     async with connect(settings.patients_address, settings.tls, settings.patients_tls_name) as channel:
         writer = Writer(db, Patients(settings, channel), KeyRing(settings.document_keys_file), clock)
-        while True:
-            try:
-                while await writer.write_some():
-                    pass
-            except DomainError as error:
-                log.warning("documents.not_taken", error=error.reason)
-            await asyncio.sleep(POLL_S)
+        await keep_looking(writer.write_some, POLL_S, FAILED)
 
 
 class Writer:
@@ -70,7 +64,7 @@ class Writer:
     async def write_some(self) -> int:
         """A few documents of each chain; how many it saw to."""
         chains = await self._db.job(self._call(NO_CHAIN), BillingStore, BillingStore.served_chains)
-        return sum([await self._of_chain(chain_id) for chain_id in chains])
+        return await in_each(chains, self._of_chain, FAILED)
 
     async def _of_chain(self, chain_id: UUID) -> int:
         take = partial(BillingStore.take_work, limit=AT_ONCE_MAX, hold=LEASE)

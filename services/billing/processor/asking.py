@@ -15,7 +15,7 @@ import structlog
 
 from chassis.db import Database
 from chassis.ids import to_wire
-from chassis.jobs import job_call
+from chassis.jobs import in_each, job_call
 from chassis.money import Money
 from services.billing.domain.cards import Card, CardCharge, CardChargeState, EventOutcome, ProcessorAway, wait
 from services.billing.domain.ledger import Tender
@@ -29,6 +29,7 @@ T = TypeVar("T")
 
 AT_ONCE_MAX = 20
 NEVER_ASKED = "never_asked"
+FAILED = "processors.not_asked"
 GIVEN_UP = ("requires_payment_method", "requires_action", "requires_confirmation")
 
 
@@ -56,7 +57,7 @@ class Asking:
 
     async def look(self) -> int:
         """At everything that is due to be looked at; how much that was."""
-        return sum([await self._look_at(chain_id) for chain_id in sorted(self._processors.chains)])
+        return await in_each(sorted(self._processors.chains), self._look_at, FAILED)
 
     async def _look_at(self, chain_id: UUID) -> int:
         charges = await self._step(chain_id, lambda store: store.card_charges_to_look_at(AT_ONCE_MAX))

@@ -7,7 +7,7 @@ from chassis.db import Database
 from chassis.jobs import keep_looking
 from chassis.settings import Settings
 from services.billing.processor import Processors, ProcessorSettings
-from services.billing.processor.asking import Asking
+from services.billing.processor.asking import FAILED, Asking
 
 POLL_S = 1.0
 
@@ -18,4 +18,4 @@ async def ask_processors(db: Database, settings: Settings, clock: Clock) -> None
     if not told.processors and not told.processors_file:
         await asyncio.Event().wait()
     processors = Processors.told(told)
-    await keep_looking(lambda: Asking(db, processors, clock()).look(), POLL_S, "processors.not_asked")
+    await keep_looking(lambda: Asking(db, processors, clock()).look(), POLL_S, FAILED)

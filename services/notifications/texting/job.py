@@ -19,7 +19,7 @@ from chassis.clock import Clock
 from chassis.db import Database
 from chassis.errors import DomainError
 from chassis.ids import to_wire
-from chassis.jobs import job_call, keep_looking
+from chassis.jobs import in_each, job_call, keep_looking
 from chassis.keyring import KeyMissing, Sealed
 from chassis.tables import NO_CHAIN
 from services.notifications.domain.kinds import Channel, MessageKind
@@ -46,6 +46,7 @@ T = TypeVar("T")
 
 POLL_S, PURGE_POLL_S = 0.5, 3600.0
 AT_ONCE_MAX, PURGE_MAX = 20, 500
+NOT_ANSWERED, NOT_FORGOTTEN = "replies.not_answered", "replies.not_forgotten"
 HOLD, AGAIN = timedelta(seconds=60), timedelta(seconds=5)
 """How long an answer is one sender's, of real time: longer than a turn and a request; and when one that was not taken
 is tried again."""
@@ -57,23 +58,25 @@ async def answer_replies(db: Database, settings: NotificationsSettings, clock: C
     async with IN_PROCESS.held() as texting:
         if texting.idle:
             await asyncio.Event().wait()
-        await keep_looking(Answering(db, texting, clock, Templates()).look, POLL_S, "replies.not_answered")
+        await keep_looking(Answering(db, texting, clock, Templates()).look, POLL_S, NOT_ANSWERED)
 
 
 async def forget_replies(db: Database, settings: NotificationsSettings, clock: Clock) -> None:
     """Until cancelled."""
     forget = partial(forget_some, db, timedelta(days=settings.reply_retention_days), clock)
-    await keep_looking(forget, PURGE_POLL_S, "replies.not_forgotten")
+    await keep_looking(forget, PURGE_POLL_S, NOT_FORGOTTEN)
 
 
 async def forget_some(db: Database, kept: timedelta, clock: Clock) -> int:
     """Of every chain, at most so many in one transaction; how many replies lost what they said."""
     chains, before = await _step(db, NO_CHAIN, clock, NotificationsStore.chains), clock() - kept
-    forgotten = 0
-    for chain_id in chains:
-        forgotten += await _step(db, chain_id, clock, lambda store: store.purge_replies(before, PURGE_MAX))
+
+    async def forget(chain_id: UUID) -> int:
+        forgotten = await _step(db, chain_id, clock, lambda store: store.purge_replies(before, PURGE_MAX))
         await _step(db, chain_id, clock, lambda store: store.forget_texted(before))
-    return forgotten
+        return forgotten
+
+    return await in_each(chains, forget, NOT_FORGOTTEN)
 
 
 class Answering:
@@ -82,7 +85,7 @@ class Answering:
 
     async def look(self) -> int:
         """At the answers that wait, of all chains that text; how many that were."""
-        return sum([await self._look_at(chain_id) for chain_id in sorted(self._texting.chains)])
+        return await in_each(sorted(self._texting.chains), self._look_at, NOT_ANSWERED)
 
     async def _look_at(self, chain_id: UUID) -> int:
         take = partial(NotificationsStore.take_answers, limit=AT_ONCE_MAX, hold=HOLD)
