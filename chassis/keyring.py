@@ -33,6 +33,10 @@ class KeyMissing(Exception):
     """There is no file of keys, or the key that a text names is not in it or is another. An operator has to act."""
 
 
+class KeyUnknown(KeyMissing):
+    """The file has no key of the name that a text gives. Other texts open."""
+
+
 class TextRefused(KeyMissing):
     """It does not open: it was changed, or stands where it was not written, or its key is another by that name."""
 
@@ -68,7 +72,7 @@ class KeyRing:
     def open(self, sealed: Sealed, part: str, id: UUID | str, chain_id: UUID | None = None) -> bytes:
         keys = self._keys().keys
         if sealed.key_id not in keys:
-            raise KeyMissing(sealed.key_id)
+            raise KeyUnknown(sealed.key_id)
         nonce, text = sealed.text[:NONCE_BYTES], sealed.text[NONCE_BYTES:]
         try:
             return _cipher(keys[sealed.key_id], chain_id).decrypt(nonce, text, _bound(part, id))

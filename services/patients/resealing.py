@@ -44,14 +44,14 @@ def reseal(_: object) -> None:
     """Ends with 1 if a text did not open: its key may not be taken away before somebody has seen to it."""
     refused = _run(reseal_all)
     if refused:
-        sys.exit(f"{refused} texts do not open; the log names their columns")
+        sys.exit(f"{refused} texts do not open; the log names them")
 
 
 def _run(work: Callable[[ResealSettings], Coroutine[Any, Any, int]]) -> int:
     configure_process("patients")
     try:
         return asyncio.run(work(read(ResealSettings)))
-    except DomainError as error:  # A key is missing, or the database is away.
+    except DomainError as error:  # There is no file of keys any more, or the database is away.
         sys.exit(f"stopped, and may be run again: {error}")
 
 

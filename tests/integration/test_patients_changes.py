@@ -19,6 +19,7 @@ from services.patients.use_cases import records
 from services.patients.use_cases.records import ChangePatient
 from tests.integration.test_patients_races import once
 from tests.support.patients import Desk, desk
+from tests.support.patients_access import Retention
 from tests.support.patients_record import Records, fields_of
 from tests.support.service import refusal
 
@@ -83,6 +84,14 @@ async def test_an_update_tells_what_differs_before_and_after(desk: Desk) -> None
     }  # fmt: skip
     assert (latest.version, latest.changed_by, latest.method) == (2, "ben", f"{SERVICE}.UpdatePatient")
     assert (latest.change_time, first.version) == (changed.update_time, 1)
+
+
+async def test_of_who_is_forgotten_it_tells_what_was_changed_and_no_value(desk: Desk) -> None:
+    patient, history = await desk.create(), Records(desk)
+    [told] = await history.history(patient.id)
+    await Retention(desk).anonymise(patient.id, law="a law")
+    assert len(told) > 1
+    assert await history.history(patient.id) == [dict.fromkeys(told, (None, None))]
 
 
 async def test_telling_the_same_again_is_a_change_without_fields(desk: Desk) -> None:

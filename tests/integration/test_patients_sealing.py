@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from atoll.patients.v1.clearance_service_pb2 import GetClearanceRequest
 from chassis.db import Database
-from chassis.ids import from_wire, new_id
+from chassis.ids import from_wire, new_id, to_wire
 from chassis.migrate import migrate
 from chassis.pool import open_pool
 from chassis.provision import provision
@@ -71,7 +71,9 @@ async def test_answers_that_were_moved_to_another_screening_do_not_open(desk: De
     with capture_logs() as logged:
         refused = await refusal(get_screening(desk, mine.id, desk.clinician()))
     assert does_not_open(refused, "screening.answers")
-    assert [each["column"] for each in logged if each["event"] == "texts.refused"] == ["screening.answers"]
+    [told] = [each for each in logged if each["event"] == "texts.refused"]
+    assert (told["column"], told["chain_id"]) == ("screening.answers", to_wire("chain", desk.service.chain_id))
+    assert told["row"] == str(from_wire("screening", mine.id))
     assert await get_screening(desk, theirs.id, desk.clinician()) == theirs
 
 
@@ -117,7 +119,16 @@ async def test_an_answer_that_is_remembered_is_sealed_and_the_same_bytes_when_it
     await desk.create(request_id=str(uuid4()), given_names=["Eva"])
     moved = "UPDATE idempotency SET response = (SELECT response FROM idempotency WHERE request_id <> $1)"
     await desk.service.admin.execute(f"{moved} WHERE request_id = $1", request_id)
-    assert does_not_open(await refusal(desk.create(request_id=request_id)), "idempotency.response")
+    with capture_logs() as logged:
+        assert does_not_open(await refusal(desk.create(request_id=request_id)), "idempotency.response")
+    assert [each["row"] for each in logged if each["event"] == "texts.refused"] == [request_id]
+
+
+async def test_the_database_remembers_no_answer_that_is_not_sealed(desk: Desk) -> None:
+    await desk.create()
+    for answer in (b"Ana", b"s1.Ana", b"\x0a\x03Ana", b"s1.1.\xff"):
+        with pytest.raises((asyncpg.CheckViolationError, asyncpg.CharacterNotInRepertoireError)):
+            await desk.service.admin.execute("UPDATE idempotency SET response = $1", answer)
 
 
 async def test_two_texts_that_are_alike_do_not_look_alike_and_nothing_looks_like_nothing(desk: Desk) -> None:
@@ -141,7 +152,8 @@ def lose(keys: Path, lost: str) -> None:
 @pytest.mark.parametrize("lost", ["gone", "empty", "without the key"])
 async def test_without_its_keys_the_service_says_so_and_writes_nothing(desk: Desk, keys: Path, lost: str) -> None:
     patient = await desk.create()
-    screened = await desk.screen(patient.id)
+    screened, protocol_id = await desk.screen(patient.id), to_wire("protocol", new_id())
+    asked = {"protocol_id": protocol_id, "questionnaire_version_id": (await desk.asks(protocol_id)).id}
     lose(keys, lost)
     with capture_logs() as logged:
         refused = await refusal(get_screening(desk, screened.id, desk.clinician()))
@@ -150,9 +162,9 @@ async def test_without_its_keys_the_service_says_so_and_writes_nothing(desk: Des
     if lost != "without the key":
         tables = ("screening", "patient", "patient_change", "idempotency", "outbox")
         before = [await desk.service.count(table) for table in tables]
-        for answer in (desk.screen(patient.id), desk.create(), desk.update(patient, prefix="Dr.")):
+        for answer in (desk.screen(patient.id, **asked), desk.create(), desk.update(patient, prefix="Dr.")):
             assert (await refusal(answer)).reason == "RECORD_KEYS_MISSING"
-        assert [await desk.service.count(table) for table in tables[1:]] == before[1:]
+        assert [await desk.service.count(table) for table in tables] == before
     assert await desk.found("ruiz") == ["Ana"]
     write_keys(keys, "1")
     assert await get_screening(desk, screened.id, desk.clinician()) == screened
@@ -229,17 +241,18 @@ async def test_what_is_written_while_it_is_sealed_anew_stays(
     assert await desk.service.admin.fetchval("SELECT description FROM adverse_event") == ""
 
 
+@pytest.mark.parametrize("key", ["1", "lost"])
 async def test_a_text_that_does_not_open_is_left_and_counted_and_the_others_are_sealed_anew(
-    desk: Desk, keys: Path
+    desk: Desk, keys: Path, key: str
 ) -> None:
     patient = await desk.create()
     spoilt, kept = [await report(desk, patient.id, description="fell") for _ in range(2)]
-    text = "s1.1." + "A" * 60
+    text = f"s1.{key}." + "A" * 60
     id = from_wire("adverseevent", spoilt.id)
     await desk.service.admin.execute("UPDATE adverse_event SET description = $1 WHERE id = $2", text, id)
     write_keys(keys, "1", "2")
     assert await reseal_all(settings(desk, keys)) == 1
-    assert (await under_keys(desk))["1"] == 1
+    assert (await under_keys(desk))[key] == 1
     assert await desk.service.admin.fetchval("SELECT description FROM adverse_event WHERE id = $1", id) == text
     listed = "SELECT description FROM adverse_event WHERE id = $1"
     assert (await desk.service.admin.fetchval(listed, from_wire("adverseevent", kept.id))).startswith("s1.2.")
@@ -257,12 +270,20 @@ async def test_the_command_ends_with_why_if_a_text_is_left(
 ) -> None:
     monkeypatch.setattr(resealing, "configure_process", lambda _: None)
     await report(desk, (await desk.create()).id, description="fell")
-    write_keys(keys, "2")
-    with pytest.raises(SystemExit, match="stopped, and may be run again: the service has not the keys"):
-        await asyncio.to_thread(resealing.reseal, None)
+    write_keys(keys, "1", "2")
+    rows = ResealStore.rows
+
+    async def rows_and_lose(store: ResealStore, statement: Any, **values: Any) -> Any:
+        lose(keys, "empty")
+        return await rows(store, statement, **values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ResealStore, "rows", rows_and_lose)
+        with pytest.raises(SystemExit, match="stopped, and may be run again: the service has not the keys"):
+            await asyncio.to_thread(resealing.reseal, None)
     write_keys(keys, "1", "2")
     await desk.service.admin.execute("UPDATE adverse_event SET description = 's1.1.' || repeat('A', 60)")
-    with pytest.raises(SystemExit, match="1 texts do not open; the log names their columns"):
+    with pytest.raises(SystemExit, match="1 texts do not open; the log names them"):
         await asyncio.to_thread(resealing.reseal, None)
 
 

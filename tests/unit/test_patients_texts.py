@@ -6,9 +6,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Column
 
+from atoll.common.v1.access_pb2 import AUDIT_CHANGE
+from chassis.call import Call
 from chassis.errors import NulInText
 from chassis.ids import new_id
+from chassis.times import utc_now
 from services.patients.domain.texts import RecordTextRefused
+from services.patients.store.texts import TextStore
 from services.patients.tables.clearances import clearance, screening
 from tests.support.sealed import sealed_columns, texts_of
 
@@ -37,6 +41,14 @@ def test_nothing_stays_nothing_and_what_is_erased_reads_so() -> None:
     assert (texts.seal(column, "", ROW), texts.open(column, "", ROW), texts.open(column, "-", ROW)) == ("", "", "-")
     assert texts.open(column, texts.seal(column, "-", ROW), ROW) == "-"
     assert (texts.seal_json(column, [], ROW), texts.open_json(column, "", ROW)) == ("", None)
+
+
+@pytest.mark.parametrize("kept", [b"\xff\xfe", b"s1.1.\xff", b"\x0a\x03Ana"])
+def test_what_is_no_answer_of_ours_does_not_open_as_one(kept: bytes) -> None:
+    call = Call(CHAIN, None, "user", "method", str(ROW), AUDIT_CHANGE, utc_now())
+    conn: Any = None  # It is not asked.
+    with pytest.raises(RecordTextRefused):
+        TextStore(conn, call).recalled(kept)
 
 
 @pytest.mark.parametrize("text", ["a\0", "\0", "\\\0", "\\\\\0"])

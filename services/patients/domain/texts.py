@@ -11,6 +11,10 @@ class RecordKeysMissing(DomainError):
     retry_after_s = 30.0
 
 
+class RecordKeyUnknown(RecordKeysMissing):
+    """The key of one text: others open."""
+
+
 class RecordTextRefused(DomainError):
     """Nobody can read it any more, unless an operator finds out what became of it. Names its column."""
 

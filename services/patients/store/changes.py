@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date
-from itertools import repeat
 from typing import Any
 from uuid import UUID
 
@@ -106,7 +105,8 @@ def _plain(value: Any) -> Any:
 
 def _change_of(row: Record, texts: Texts) -> PatientChange:
     of_row = row["patient_id"], row["version"]
-    values = texts.open_json(patient_change.c.changes, row["changes"], *of_row) or repeat((None, None))
+    erased = [(None, None)] * len(row["fields"])
+    values = texts.open_json(patient_change.c.changes, row["changes"], *of_row) or erased
     return PatientChange(
         patient_id=row["patient_id"],
         version=row["version"],
@@ -115,5 +115,5 @@ def _change_of(row: Record, texts: Texts) -> PatientChange:
         cause=row["cause"],
         changed_at=row["changed_at"],
         reason=texts.open(patient_change.c.reason, row["reason"], *of_row),
-        changes=tuple(FieldChange(field, *each) for field, each in zip(row["fields"], values, strict=False)),
+        changes=tuple(FieldChange(field, *each) for field, each in zip(row["fields"], values, strict=True)),
     )

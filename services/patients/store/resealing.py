@@ -13,8 +13,8 @@ from asyncpg import Record
 from sqlalchemy import Boolean, Column, LargeBinary, Text, Uuid, func, or_, select, tuple_, update
 
 from chassis.sql import Statement, param, rows
-from services.patients.domain.texts import RecordTextRefused
-from services.patients.store.texts import TextStore
+from services.patients.domain.texts import RecordKeyUnknown, RecordTextRefused
+from services.patients.store.texts import TextStore, text_in
 from services.patients.tables.base import SEALED, metadata
 
 CHAIN, CURRENT, FIRST = param("chain_id", Uuid), param("current", Text), param("first", Boolean)
@@ -77,7 +77,7 @@ class ResealStore(TextStore):
         for row in found:
             try:
                 replaced.append((row, self._resealed(of, row)))
-            except RecordTextRefused:  # It is in the log.
+            except (RecordTextRefused, RecordKeyUnknown):  # It is in the log.
                 refused += 1
         values: dict[str, list[Any]] = {f"new_{name}": [row[name] for row, _ in replaced] for name in of.key}
         values |= {"old_text": [row["text"] for row, _ in replaced], "new_text": [text for _, text in replaced]}
@@ -93,6 +93,6 @@ class ResealStore(TextStore):
 
     def _resealed(self, of: SealedColumn, row: Record) -> Any:
         of_row = [row[name] for name in of.by]
-        text = row["text"].decode() if of.binary else row["text"]
+        text = text_in(row["text"]) if of.binary else row["text"]
         sealed = self.texts.seal_bytes(of.column, self.texts.open_bytes(of.column, text, *of_row), *of_row)
         return sealed.encode() if of.binary else sealed

@@ -16,9 +16,10 @@ import structlog
 from sqlalchemy import Column
 
 from chassis.errors import NulInText
-from chassis.keyring import KeyMissing, KeyRing, Sealed, TextRefused
+from chassis.ids import to_wire
+from chassis.keyring import KeyMissing, KeyRing, KeyUnknown, Sealed, TextRefused
 from chassis.store import Store
-from services.patients.domain.texts import RecordKeysMissing, RecordTextRefused
+from services.patients.domain.texts import RecordKeysMissing, RecordKeyUnknown, RecordTextRefused
 from services.patients.settings import RECORD_KEYS
 from services.patients.tables.base import ERASED, SEALED, metadata
 
@@ -47,7 +48,7 @@ class Texts:
         try:
             sealed = self._keys.seal(content, str(column), _id(row), self._chain_id)
         except KeyMissing as error:
-            _refuse(column, error)
+            self._refuse(error, column, row)
         return f"{SEALED}.{sealed.key_id}.{base64.urlsafe_b64encode(sealed.text).decode().rstrip('=')}"
 
     def open(self, column: Column[Any], text: str, *row: object) -> str:
@@ -64,7 +65,7 @@ class Texts:
             sealed = Sealed(key_id, base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))
             return self._keys.open(sealed, str(column), _id(row), self._chain_id)
         except (KeyMissing, binascii.Error) as error:
-            _refuse(column, error)
+            self._refuse(error, column, row)
 
     def seal_json(
         self, column: Column[Any], value: Any, *row: object, default: Callable[[Any], Any] | None = None
@@ -78,18 +79,26 @@ class Texts:
         """None: it is empty, or erased."""
         return json.loads(opened) if (opened := self.open(column, text, *row)) else None
 
+    def _refuse(self, error: Exception, column: Column[Any], row: tuple[object, ...]) -> NoReturn:
+        """An operator has to act, and finds what to look at in the log: of whom an answer is, it does not say."""
+        refused = not isinstance(error, KeyMissing) or isinstance(error, TextRefused)
+        place = {"chain_id": to_wire("chain", self._chain_id), "column": str(column)}
+        place["row"] = _id(tuple(each for each in row if isinstance(each, UUID | int)))
+        log.error("texts.refused" if refused else "texts.no_key", **place, cause=str(error))
+        if refused:
+            raise RecordTextRefused(column=column) from error
+        if isinstance(error, KeyUnknown):
+            raise RecordKeyUnknown() from error
+        raise RecordKeysMissing() from error
+
 
 def _id(row: tuple[object, ...]) -> str:
     return " ".join(map(str, row))
 
 
-def _refuse(column: Column[Any], error: Exception) -> NoReturn:
-    """An operator has to act, and finds what to look at in the log."""
-    refused = not isinstance(error, KeyMissing) or isinstance(error, TextRefused)
-    log.error("texts.refused" if refused else "texts.no_key", column=str(column), cause=str(error))
-    if refused:
-        raise RecordTextRefused(column=column) from error
-    raise RecordKeysMissing() from error
+def text_in(kept: bytes) -> str:
+    """Of a column of bytes. What is no text at all does not open either."""
+    return kept.decode(errors="replace")
 
 
 class TextStore(Store):
@@ -101,4 +110,4 @@ class TextStore(Store):
         return self.texts.seal_bytes(ANSWER, answer, *self._request_key().values()).encode()
 
     def recalled(self, kept: bytes) -> bytes:
-        return self.texts.open_bytes(ANSWER, kept.decode(), *self._request_key().values())
+        return self.texts.open_bytes(ANSWER, text_in(kept), *self._request_key().values())

@@ -46,7 +46,6 @@ GLASS_IDS = _FUNCTION.format(name="glass_ids()", ids=f"ids_of_persons(ARRAY({GLA
 
 metadata = service_metadata(own_ids="(SELECT own_ids())::uuid[]")
 metadata.info["ddl"] = [PERSONS, OWN_IDS, GLASS_IDS]
-metadata.tables["idempotency"].c.response.info["sealed_by"] = ("actor", "method", "request_id")
 
 RECORD_OWN = """'*' = current_setting('app.sites', true)
 OR (SELECT true FROM patient_site AS seen
@@ -83,6 +82,14 @@ SEALED = "s1"
 ERASED = "-"
 """What is left of a sealed text that is erased where a rule wants one to be there. Sealed, it would not be this."""
 _SEALED_OR_NONE = "{name} = '' OR {name} = '" + ERASED + "' OR {name} ~ '^" + SEALED + "[.].+[.][A-Za-z0-9_-]+$'"
+
+
+# Answers that are remembered tell of patients, too. A claim has none yet.
+_answers = metadata.tables["idempotency"]
+_answers.c.response.info["sealed_by"] = ("actor", "method", "request_id")
+_answers.append_constraint(
+    CheckConstraint(_SEALED_OR_NONE.format(name="convert_from(response, 'UTF8')"), name="response_sealed")
+)
 
 
 def sealed(
