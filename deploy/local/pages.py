@@ -61,8 +61,10 @@ def is_ours(headers: Message) -> bool:
 
 
 def is_from_here(headers: Message) -> bool:
-    """Whether a browser sends it from a page of this very address; programs name no origin, and are let in."""
-    return headers.get("Origin", "").partition("://")[2] in ("", headers.get("Host", ""))
+    """Whether a browser sends it from a page of this very address, which one that hides its own ("null") is not;
+    programs name no origin, and are let in."""
+    origin = headers.get("Origin")
+    return origin is None or origin == f"http://{headers.get('Host')}"
 
 
 def shared(headers: Message) -> dict[str, str]:

@@ -180,7 +180,8 @@ def test_a_reply_that_nobody_takes_in_says_so(door: Door) -> None:
 
 
 def test_pages_of_elsewhere_neither_see_nor_answer(door: Door) -> None:
-    assert door.reply("STOP", Origin="https://pages.example").status_code == 403
+    for origin in ("https://pages.example", "null", ""):
+        assert door.reply("STOP", Origin=origin).status_code == 403
     assert door.reply("STOP", Host="pages.example").status_code == 403
     assert httpx.get(f"{door.url}/", headers={"Host": "pages.example"}).status_code == 403
     assert (door.reply("").status_code, door.reply("x" * 1601).status_code) == (400, 400)
