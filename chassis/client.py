@@ -10,6 +10,8 @@ from typing import Any, Self
 from uuid import UUID
 
 import grpc
+from google.rpc.error_details_pb2 import ErrorInfo
+from grpc_status import rpc_status
 
 from chassis.ids import to_wire
 from chassis.settings import Settings
@@ -104,3 +106,10 @@ def metadata(settings: Settings, chain_id: UUID, traceparent: str = "") -> tuple
     token = settings.service_token_file.read_text().strip()
     named = (("authorization", f"Bearer {token}"), ("atoll-chain", to_wire("chain", chain_id)))
     return (*named, ("traceparent", traceparent)) if traceparent else named
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """Why another service refused, as it names it; empty where it could not be asked, or broke."""
+    status = rpc_status.from_call(error)  # type: ignore[arg-type]  # The stubs know the blocking client only.
+    info = ErrorInfo()
+    return next((info.reason for each in (status.details if status else ()) if each.Unpack(info)), "")

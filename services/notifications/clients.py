@@ -9,7 +9,7 @@ from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
 from atoll.patients.v1 import patient_pb2, permission_pb2
 from atoll.patients.v1.patient_service_pb2 import ContactDetails, GetContactDetailsRequest
 from atoll.patients.v1.patient_service_pb2_grpc import PatientServiceStub
-from chassis.client import DEADLINE_S, metadata
+from chassis.client import DEADLINE_S, metadata, reason_of
 from chassis.ids import to_wire
 from chassis.settings import Settings
 from services.notifications.domain.contacts import Contact, Permission, Point, Related, Use
@@ -48,6 +48,9 @@ ABOUT = {
     MatterKind.REFUND: "refund_id",
 }
 """The field of GetDocumentRequest that names what a document shows."""
+PENDING = "DOCUMENT_PENDING"
+NEVER = frozenset({"DOCUMENT_NOT_FOUND", "DOCUMENT_REFUSED"})
+"""Why billing has no document that waiting would bring."""
 
 
 class PatientsAway(Exception):
@@ -93,10 +96,9 @@ class Billing:
         try:
             answer = await self._stub.GetDocument(request, metadata=who, timeout=DEADLINE_S)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
+            if (reason := reason_of(error)) in NEVER:
                 return None
-            pending = error.code() is grpc.StatusCode.FAILED_PRECONDITION
-            raise BillingAway("DOCUMENT_PENDING" if pending else f"BILLING_{error.code().name}") from error
+            raise BillingAway(PENDING if reason == PENDING else f"BILLING_{error.code().name}") from error
         found = answer.document
         return Document(file_name(matter.kind, matter.number), found.pdf, found.voided)
 

@@ -17,9 +17,11 @@ from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
 from atoll.patients.v1.patient_pb2 import RELATED_PERSON_ROLE_GUARANTOR
 from atoll.patients.v1.patient_service_pb2 import ContactDetails
 from atoll.patients.v1.permission_pb2 import MESSAGE_CHANNEL_EMAIL, MESSAGE_PURPOSE_TREATMENT_DETAIL
+from chassis.errors import DomainError
 from chassis.ids import new_id, to_wire
 from chassis.money import Money
 from chassis.money import to_wire as money_to_wire
+from services.billing.domain.printing import DocumentNotFound, DocumentRefused
 from services.notifications.domain.documents import SIZE_MAX
 from tests.support.notifications import Office, open_office
 from tests.support.service import NOW
@@ -186,11 +188,13 @@ async def test_a_document_that_does_not_come_is_waited_for_no_longer_than_a_quar
     assert [(row["status"], row["attempts"]) for row in await office.rows()] == [("SENT", 1)]
 
 
-async def test_where_there_is_no_document_the_mail_does_not_wait(office: Office) -> None:
-    office.billing.unknown = True
+@pytest.mark.parametrize("refuses", [DocumentNotFound, DocumentRefused])
+async def test_where_no_document_will_come_the_mail_does_not_wait(office: Office, refuses: type[DomainError]) -> None:
+    office.billing.refuses = refuses
     await pay(office)
     [mail] = await send(office)
     assert attached(mail) == []
+    assert "attached" not in said(mail)
 
 
 async def test_of_what_was_voided_meanwhile_nothing_goes_out(office: Office) -> None:

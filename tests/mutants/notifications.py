@@ -323,6 +323,7 @@ NOTIFICATIONS = [
     Mutant("deploy/local/mail.py", 'if os.environ.get("ATOLL_MODE") == "production":', 'if False:', U_LOCAL_TEXTS, "production"),
     Mutant("deploy/local/texts/pages.py", 'allowed = compare_digest(given.encode(), expected.encode())', 'allowed = True', U_LOCAL_TEXTS, "accounts_token"),
     Mutant("deploy/local/texts/pages.py", 'if not is_from_here(self.headers):', 'if False:', U_LOCAL_TEXTS, "pages_of_elsewhere"),
+    Mutant("deploy/local/pages.py", 'origin is None or origin == f"http://{headers.get(\'Host\')}"', 'origin in (None, "null", f"http://{headers.get(\'Host\')}")', U_LOCAL_TEXTS, "pages_of_elsewhere"),
     Mutant("deploy/local/texts/telling.py", ' or tries >= TRIES_MAX:', ':', U_LOCAL_TEXTS, "five_times"),
     Mutant("services/notifications/domain/documents.py", ' or not contact.may_name_treatment', '', I_NOTIFICATIONS_DOCUMENTS, "permission"),
     Mutant("services/notifications/domain/documents.py", 'taken.kind not in WITH_DOCUMENT or ', '', I_NOTIFICATIONS_DOCUMENTS, "no_document"),
@@ -333,7 +334,9 @@ NOTIFICATIONS = [
     Mutant("services/notifications/sender.py", '        if isinstance(found, Retry):\n            return found, None\n', '        found = {} if isinstance(found, Retry) else found\n', I_NOTIFICATIONS_DOCUMENTS, "waited_for"),
     Mutant("services/notifications/sender.py", '        if _is_void(taken, found):\n            return sending.settle(taken, Status.WITHDRAWN, Reason.MATTER_CLOSED), None\n', '', I_NOTIFICATIONS_DOCUMENTS, "voided"),
     Mutant("services/notifications/sender.py", '        others = [each for each in others if not _is_void(each, found)]\n', '', I_NOTIFICATIONS_DOCUMENTS, "digest"),
-    Mutant("services/notifications/clients.py", '            if error.code() is grpc.StatusCode.NOT_FOUND:\n                return None\n', '', I_NOTIFICATIONS_DOCUMENTS, "does_not_wait"),
+    Mutant("services/notifications/clients.py", '            if (reason := reason_of(error)) in NEVER:\n                return None\n', '            reason = reason_of(error)\n', I_NOTIFICATIONS_DOCUMENTS, "does_not_wait"),
+    Mutant("services/notifications/clients.py", '{"DOCUMENT_NOT_FOUND", "DOCUMENT_REFUSED"}', '{"DOCUMENT_NOT_FOUND"}', I_NOTIFICATIONS_DOCUMENTS, "does_not_wait"),
+    Mutant("services/notifications/clients.py", 'PENDING if reason == PENDING else', 'PENDING if True else', I_NOTIFICATIONS_DOCUMENTS, "waited_for"),
     Mutant("services/notifications/domain/links.py", 'from_wire(ABOUT[purpose], taken.matter.about)', 'taken.matter.id', I_NOTIFICATIONS_PHONE, "document_of_what"),
     # Forms that are signed anew.
     Mutant("services/notifications/use_cases/renewals.py", '    await _withdraw(store, told_in_vain(found, asked))\n', '', I_NOTIFICATIONS_CONSENTS, "order"),

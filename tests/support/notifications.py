@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import grpc
 from asyncpg import Record
+from grpc_status import rpc_status
 
 from atoll.billing.v1.document_service_pb2 import GetDocumentRequest, GetDocumentResponse, PrintedDocument
 from atoll.notifications.v1.message_service_pb2_grpc import MessageServiceStub
@@ -30,8 +31,11 @@ from atoll.scheduling.v1.events_pb2 import (
     VisitMissed,
 )
 from chassis.client import connect
+from chassis.errors import DomainError
 from chassis.ids import new_id, to_wire
+from chassis.status import status_of
 from chassis.times import to_timestamp
+from services.billing.domain.printing import DocumentPending
 from services.notifications.__main__ import SERVICE
 from services.notifications.carriers import carriers_of
 from services.notifications.channels.email import Mailer
@@ -75,8 +79,8 @@ class FakeBilling:
 
     documents: dict[str, PrintedDocument] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
-    unknown: bool = False
-    """It has none, and will have none."""
+    refuses: type[DomainError] = DocumentPending
+    """Why, as billing itself would."""
     away: bool = False
     before_answer: Callable[[], Awaitable[object]] | None = None
     address: str = ""
@@ -93,10 +97,8 @@ class FakeBilling:
             await self.before_answer()
         if self.away:
             await context.abort(grpc.StatusCode.INTERNAL, "away")
-        if self.unknown:
-            await context.abort(grpc.StatusCode.NOT_FOUND, "no such document")
         if about not in self.documents:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "the document is being written")
+            await context.abort_with_status(rpc_status.to_status(status_of(self.refuses())))
         return GetDocumentResponse(document=self.documents[about])
 
 
