@@ -11,21 +11,32 @@ T = TypeVar("T")
 
 
 class WatchedFile(Generic[T]):
-    """One that cannot be read, or that holds what is refused, changes nothing."""
+    """One that cannot be read, or that holds what is refused, changes nothing, and is tried again at the next look: it
+    may have been half written."""
 
     def __init__(self, path: Path, parse: Callable[[bytes], T], first: T) -> None:
         """`parse` may raise ValueError; `first` is what holds until the file was read."""
-        self._path, self._parse, self._seen = path, parse, 0
+        self._path, self._parse = path, parse
+        self._read_at: int | None = None
+        self._trouble: tuple[str, int | None] | None = None
         self.content = first
 
     def changed(self) -> bool:
         """Whether it tells something else than it did; looks at the file's time."""
+        written_at = None
         try:
-            if (seen := self._path.stat().st_mtime_ns) == self._seen:
-                return False
-            self._seen = seen
-            self.content = self._parse(self._path.read_bytes())
+            written_at = self._path.stat().st_mtime_ns
+            as_it_was = written_at == self._read_at
+            if not as_it_was:
+                self.content = self._parse(self._path.read_bytes())
         except (OSError, ValueError) as error:
-            log.error("file.unreadable", file=self._path.name, error=type(error).__name__)
+            self._tell(type(error).__name__, written_at)
             return False
-        return True
+        self._read_at, self._trouble = written_at, None
+        return not as_it_was
+
+    def _tell(self, error: str, written_at: int | None) -> None:
+        """Once, until it changes: whoever sends looks many times a second."""
+        if (trouble := (error, written_at)) != self._trouble:
+            log.error("file.unreadable", file=self._path.name, error=error)
+        self._trouble = trouble

@@ -461,7 +461,6 @@ BILLING = [
     # Accounts with a card processor, and the one of the local stack.
     Mutant('services/billing/processor/__init__.py', 'if mode == "production" and account.api_url and not account', 'if account.api_url and not account', 'tests/unit/test_billing_processors.py', 'tls_only'),
     Mutant('services/billing/processor/__init__.py', '            raise PlainProcessor(', '            PlainProcessor(', 'tests/unit/test_billing_processors.py', 'tls_only'),
-    Mutant('chassis/watched.py', 'except (OSError, ValueError) as error:\n            log.error("file.unreadable"', 'except (OSError, KeyError) as error:\n            log.error("file.unreadable"', 'tests/unit/test_billing_processors.py', 'changes_nothing'),
     Mutant('services/billing/processor/__init__.py', '            self._made.clear()\n', '', 'tests/unit/test_billing_processors.py', 'stand_in_it_now'),
     Mutant('deploy/local/cards/__main__.py', 'if os.environ.get("ATOLL_MODE") == "production":', 'if False:', 'tests/unit/test_local_cards.py', 'production'),
     Mutant('deploy/local/cards/__main__.py', 'if not compare_digest(given.encode(), keys.publishable.encode()):', 'if False:', 'tests/unit/test_local_cards.py', 'nothing_else'),
