@@ -36,11 +36,11 @@ log = structlog.get_logger()
 AT_ONCE = 500
 
 
-def count_keys(_: object) -> None:
+def count_keys() -> None:
     _run(_count)
 
 
-def reseal(_: object) -> None:
+def reseal() -> None:
     """Ends with 1 if a text did not open: its key may not be taken away before somebody has seen to it."""
     refused = _run(reseal_all)
     if refused:
