@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -124,11 +125,16 @@ async def test_an_answer_that_is_remembered_is_sealed_and_the_same_bytes_when_it
     assert [each["row"] for each in logged if each["event"] == "texts.refused"] == [request_id]
 
 
-async def test_the_database_remembers_no_answer_that_is_not_sealed(desk: Desk) -> None:
-    await desk.create()
+async def test_the_database_remembers_no_answer_that_is_not_sealed_and_none_is_given_again(desk: Desk) -> None:
+    request_id = str(uuid4())
+    await desk.create(request_id=request_id)
     for answer in (b"Ana", b"s1.Ana", b"\x0a\x03Ana", b"s1.1.\xff"):
         with pytest.raises((asyncpg.CheckViolationError, asyncpg.CharacterNotInRepertoireError)):
             await desk.service.admin.execute("UPDATE idempotency SET response = $1", answer)
+    await desk.service.admin.execute("ALTER TABLE idempotency DROP CONSTRAINT idempotency_response_sealed_check")
+    for answer in (b"Ana", b"s1.1.\xff"):
+        await desk.service.admin.execute("UPDATE idempotency SET response = $1", answer)
+        assert does_not_open(await refusal(desk.create(request_id=request_id)), "idempotency.response")
 
 
 async def test_two_texts_that_are_alike_do_not_look_alike_and_nothing_looks_like_nothing(desk: Desk) -> None:
@@ -280,11 +286,17 @@ async def test_the_command_ends_with_why_if_a_text_is_left(
     with monkeypatch.context() as patch:
         patch.setattr(ResealStore, "rows", rows_and_lose)
         with pytest.raises(SystemExit, match="stopped, and may be run again: the service has not the keys"):
-            await asyncio.to_thread(resealing.reseal, None)
+            await asyncio.to_thread(resealing.reseal)
     write_keys(keys, "1", "2")
     await desk.service.admin.execute("UPDATE adverse_event SET description = 's1.1.' || repeat('A', 60)")
     with pytest.raises(SystemExit, match="1 texts do not open; the log names them"):
-        await asyncio.to_thread(resealing.reseal, None)
+        await asyncio.to_thread(resealing.reseal)
+
+
+def test_a_process_that_serves_does_not_load_what_the_commands_need() -> None:
+    program = "import sys, services.patients.__main__; print('services.patients.resealing' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert told.stdout.strip() == "False"
 
 
 @pytest.mark.long

@@ -367,6 +367,7 @@ PATIENTS = [
     Mutant("services/patients/store/resealing.py", 'found[-1] if len(found) == limit else None', 'None', I_PATIENTS_SEALING, "was_stopped"),
     Mutant("services/patients/store/resealing.py", 'except (RecordTextRefused, RecordKeyUnknown):', 'except RecordKeyUnknown:', I_PATIENTS_SEALING, "left_and_counted"),
     Mutant("services/patients/resealing.py", '    if refused:\n', '    if False:\n', I_PATIENTS_SEALING, "command_ends"),
+    Mutant("services/patients/__main__.py", "from services.patients.jobs import recall_consents\n", "from services.patients import resealing as resealing\nfrom services.patients.jobs import recall_consents\n", I_PATIENTS_SEALING, "serves"),
     Mutant("services/patients/resealing.py", '    except DomainError as error:', '    except KeyError as error:', I_PATIENTS_SEALING, "command_ends"),
     Mutant("services/patients/store/pairs.py", '"dismissed_at", "dismissal_id")', '"dismissed_at")', I_DUPLICATES, "dismissal_goes_with"),
     Mutant("services/patients/store/consents.py", 'self.texts.seal(consent.c.signer_name, new.signer_name, new.id)', 'new.signer_name', I_PATIENTS_CONSENTS, "what_was_signed"),
