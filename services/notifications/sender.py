@@ -46,6 +46,8 @@ log = structlog.get_logger()
 NAME = "notifications"
 IN_HAND_MAX, TAKEN_MIN = 32, 8
 """So many at once; more are taken when there is room for so many, not for each."""
+ASKED_MAX = 8
+"""Documents that are asked for at once: some 30 KB each, of a service that opens them one by one."""
 POLL_S = 0.2
 CHAINS_S = 1.0
 RETRY_S = 1.0
@@ -83,6 +85,7 @@ class Sender:
         self._db, self._patients, self._billing, self._carriers = db, patients, billing, carriers
         self._clock, self._chance = clock, chance
         self._chains, self._chains_until = list[UUID](), 0.0
+        self._asking = asyncio.Semaphore(ASKED_MAX)
 
     async def run(self) -> None:
         """Until cancelled; those in hand are finished first."""
@@ -229,20 +232,29 @@ class Sender:
     async def _documents(
         self, call: Call, letter: Sequence[Taken], contact: Contact, way: Way
     ) -> Mapping[UUID, Document] | Retry:
-        """What comes with a letter, by message. What billing has not written yet is waited for, for a while."""
+        """What comes with a letter, by message. What billing has not written yet is waited for, for a while; but by no
+        letter of several, unless it may be out already: then it goes as it was."""
+        wanted = [each for each in letter if is_attached(each, contact, way)]
+        answers = await asyncio.gather(*(self._document(call, each) for each in wanted))
+        waits = len(letter) == 1 or letter[0].in_doubt
         found = dict[UUID, Document]()
-        for each in letter:
-            if self._billing is None or each.matter is None or not is_attached(each, contact, way):
-                continue
-            try:
-                document = await self._billing.document(call.chain_id, each.matter, call.traceparent)
-            except BillingAway as error:
-                if wait := hold(letter[0], call.now):
-                    return sending.put_off(letter[0], error.code, self._chance(), wait)
-                log.warning("message.without_document", message_id=to_wire("message", each.id), error=error.code)
-            else:
-                found |= {each.id: document} if document else {}
+        for each, answer in zip(wanted, answers, strict=True):
+            if isinstance(answer, Document):
+                found[each.id] = answer
+            elif answer and waits and (wait := hold(letter[0], call.now)):
+                return sending.put_off(letter[0], answer.code, self._chance(), wait)
+            elif answer:
+                log.warning("message.without_document", message_id=to_wire("message", each.id), error=answer.code)
         return found
+
+    async def _document(self, call: Call, taken: Taken) -> Document | BillingAway | None:
+        if self._billing is None or taken.matter is None:
+            return None
+        try:
+            async with self._asking:
+                return await self._billing.document(call.chain_id, taken.matter, call.traceparent)
+        except BillingAway as error:
+            return error
 
     def _call(self, chain_id: UUID, cause: str = "") -> Call:
         return job_call(NAME, "sender", chain_id, self._clock(), cause)

@@ -1,6 +1,8 @@
 """Documents that come with an email: fetched from billing when it is sent, where an email may name treatment."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from email.message import EmailMessage
 from pathlib import Path
@@ -14,6 +16,7 @@ from google.type.timeofday_pb2 import TimeOfDay
 from atoll.billing.v1 import events_pb2 as bills
 from atoll.notifications.v1 import cadence_service_pb2 as cadence_pb
 from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
+from atoll.notifications.v1.message_pb2 import CHANNEL_IN_APP, MESSAGE_KIND_PAYMENT_RECEIVED
 from atoll.patients.v1.patient_pb2 import RELATED_PERSON_ROLE_GUARANTOR
 from atoll.patients.v1.patient_service_pb2 import ContactDetails
 from atoll.patients.v1.permission_pb2 import MESSAGE_CHANNEL_EMAIL, MESSAGE_PURPOSE_TREATMENT_DETAIL
@@ -29,6 +32,8 @@ from tests.support.service import NOW
 MINUTE = timedelta(minutes=1)
 USD = money_to_wire(Money(59_000))
 PDF = bytes(range(256)) * 40
+DIGEST = NOW + timedelta(hours=8)
+"""17:00 in Denver."""
 
 
 @pytest_asyncio.fixture
@@ -58,6 +63,24 @@ async def pay(office: Office) -> str:
     payment_id = to_wire("payment", new_id())
     await office.svc.deliver(bills.PaymentReceived(payment_id=payment_id, amount=USD, **of(office)))
     return payment_id
+
+
+async def digests(office: Office) -> None:
+    """Go out at 17:00."""
+    stub = office.svc.stub(CadenceServiceStub)
+    found = await office.svc.call(stub.GetSendingPolicy, cadence_pb.GetSendingPolicyRequest())
+    found.sending_policy.digest_time.CopyFrom(TimeOfDay(hours=17))
+    request = cadence_pb.UpdateSendingPolicyRequest(request_id=str(uuid4()), sending_policy=found.sending_policy)
+    await office.svc.call(stub.UpdateSendingPolicy, request)
+
+
+async def due(office: Office, payments: int) -> list[str]:
+    """As many payments whose receipts are to go out in one letter, now."""
+    await digests(office)
+    paid = [await pay(office) for _ in range(payments)]
+    await office.sender().drain()
+    office.svc.clock.now = DIGEST
+    return paid
 
 
 async def send(office: Office, to: str = "ana@example.org") -> list[EmailMessage]:
@@ -229,15 +252,11 @@ async def test_a_mail_that_is_refused_has_failed_whatever_came_with_it(office: O
 
 
 async def test_a_digest_brings_the_documents_of_all_that_stands_in_it(office: Office) -> None:
-    stub = office.svc.stub(CadenceServiceStub)
-    found = await office.svc.call(stub.GetSendingPolicy, cadence_pb.GetSendingPolicyRequest())
-    found.sending_policy.digest_time.CopyFrom(TimeOfDay(hours=17))
-    request = cadence_pb.UpdateSendingPolicyRequest(request_id=str(uuid4()), sending_policy=found.sending_policy)
-    await office.svc.call(stub.UpdateSendingPolicy, request)
+    await digests(office)
     for number, voided in enumerate((False, False, True)):
         office.billing.write(await pay(office), b"%d" % number, voided=voided)
     await office.sender().drain()
-    office.svc.clock.now = NOW + timedelta(hours=8)
+    office.svc.clock.now = DIGEST
     sender = office.sender()
     [(chain_id, first)] = await sender.take(1)
     await sender.see_to(chain_id, first)
@@ -245,3 +264,70 @@ async def test_a_digest_brings_the_documents_of_all_that_stands_in_it(office: Of
     assert sorted(content for _, _, content in attached(mail)) == [b"0", b"1"]
     ends = [(row["status"], row["digest_id"] is not None) for row in await office.rows()]
     assert sorted(ends) == [("SENT", True), ("SENT", True), ("WITHDRAWN", False)]
+
+
+async def test_a_digest_waits_for_no_document(office: Office) -> None:
+    written, _ = await due(office, 2)
+    office.billing.write(written, PDF)
+    [mail] = await send(office)
+    assert attached(mail) == [("receipt.pdf", "application/pdf", PDF)]
+    assert [row["status"] for row in await office.rows()] == ["SENT", "SENT"]
+
+
+async def test_a_digest_that_may_be_out_waits_to_go_out_as_it_was(office: Office) -> None:
+    """What is void since then is in it, too."""
+    for number, payment_id in enumerate(await due(office, 2)):
+        office.billing.write(payment_id, b"%d" % number)
+    office.mailbox.drops = True
+    [first] = await send(office)
+    office.mailbox.drops, office.billing.away = False, True
+    assert await send(office) == [first]
+    office.billing.away = False
+    for document in office.billing.documents.values():
+        document.voided = True
+    _, again = await send(office)
+    assert first["Message-ID"] == again["Message-ID"]
+    assert attached(first) == attached(again)
+    assert len(attached(again)) == 2
+
+
+async def test_documents_of_a_digest_are_asked_for_at_once_but_no_more_than_eight(office: Office) -> None:
+    for payment_id in await due(office, 10):
+        office.billing.write(payment_id, PDF)
+    asking, most, eight = 0, 0, asyncio.Event()
+
+    async def wait() -> None:
+        nonlocal asking, most
+        asking += 1
+        most = max(most, asking)
+        if asking == 8:
+            eight.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(eight.wait(), 1)
+        await asyncio.sleep(0.05)  # For one too many to be asked for.
+        asking -= 1
+
+    office.billing.before_answer = wait
+    [mail] = await send(office)
+    assert (most, len(attached(mail))) == (8, 10)
+
+
+async def test_what_does_not_fit_into_one_letter_any_more_stays_behind(office: Office) -> None:
+    for payment_id in await due(office, 3):
+        office.billing.write(payment_id, bytes(SIZE_MAX // 2))
+    [mail] = await send(office)
+    assert len(attached(mail)) == 2
+
+
+async def test_what_goes_by_no_email_asks_for_no_document(office: Office) -> None:
+    stub = office.svc.stub(CadenceServiceStub)
+    cadence = (await office.svc.call(stub.GetCadence, cadence_pb.GetCadenceRequest())).cadence
+    for rule in cadence.rules:
+        if rule.kind == MESSAGE_KIND_PAYMENT_RECEIVED:
+            rule.channels[:] = [CHANNEL_IN_APP]
+    request = cadence_pb.UpdateCadenceRequest(request_id=str(uuid4()), rules=cadence.rules, etag=cadence.etag)
+    await office.svc.call(stub.UpdateCadence, request)
+    await pay(office)
+    await send(office)
+    assert [row["status"] for row in await office.rows()] == ["SENT"]
+    assert office.billing.asked == []

@@ -27,7 +27,7 @@ WAIT_MAX = timedelta(minutes=15)
 """Then the message goes out without: what it says is worth more than what would have come with it."""
 HOLD_MIN, HOLD_MAX = timedelta(seconds=1), timedelta(minutes=1)
 SIZE_MAX = 2 << 20
-"""Bytes of all that is attached to one letter; some thirty documents."""
+"""Bytes of all that is attached to one letter: more than the twenty of a digest take, of some 30 KB each."""
 FILES = {
     MatterKind.ESTIMATE: "estimate",
     MatterKind.INVOICE: "invoice",
