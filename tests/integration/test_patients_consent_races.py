@@ -11,12 +11,12 @@ import pytest
 from atoll.patients.v1 import consent_service_pb2 as pb
 from chassis.ids import from_wire, to_wire
 from services.patients.domain.consents import (
-    Consent,
     ConsentAlreadyGiven,
     ConsentNotStanding,
     ConsentVersionNotCurrent,
     Method,
     Relationship,
+    Signature,
     Signing,
 )
 from services.patients.domain.documents import ConsentDocumentRetired, ConsentText, TextFormat
@@ -161,8 +161,8 @@ async def test_of_two_signatures_that_both_saw_none_the_database_refuses_one(des
     both_have_read = asyncio.Barrier(2)
 
     class Hesitant(PatientsStore):
-        async def last_consent(self, patient_id: UUID, document_id: UUID) -> Consent | None:
-            found = await super().last_consent(patient_id, document_id)
+        async def last_signature(self, patient_id: UUID, document_id: UUID) -> Signature | None:
+            found = await super().last_signature(patient_id, document_id)
             await both_have_read.wait()
             return found
 
@@ -224,8 +224,8 @@ async def test_of_two_withdrawals_that_both_saw_none_the_database_refuses_one(de
     both_have_read = asyncio.Barrier(2)
 
     class Hesitant(PatientsStore):
-        async def last_consent(self, patient_id: UUID, document_id: UUID) -> Consent | None:
-            found = await super().last_consent(patient_id, document_id)
+        async def last_signature(self, patient_id: UUID, document_id: UUID) -> Signature | None:
+            found = await super().last_signature(patient_id, document_id)
             await both_have_read.wait()
             return found
 

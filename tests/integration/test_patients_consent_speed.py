@@ -9,7 +9,7 @@ import pytest
 
 from chassis.sql import Statement
 from services.patients.jobs import recall_some
-from services.patients.store.consents import CONSENT, CONSENTS, LAST_CONSENT, LAST_CONSENTS
+from services.patients.store.consents import CONSENT, CONSENTS, LAST_CONSENTS, LAST_SIGNATURE
 from services.patients.store.permissions import LAST_WORDS, PERMISSIONS
 from services.patients.store.recalls import SIGNATURES, SIGNERS, SITES_TO_SIGN_AT
 from tests.integration.test_patients_speed import explained, most_rows, round_trips
@@ -85,7 +85,7 @@ async def test_a_patients_consents_are_found_by_index_among_those_of_many(desk: 
     line, by_id = "consent_chain_id_patient_id_document_id_sequence_key", "consent_chain_id_patient_id_id_key"
     cases: list[tuple[Statement, dict[str, Any], tuple[str, ...]]] = [
         (LAST_CONSENTS, {"patient_id": one, "until": until}, (line, "consent_withdrawal_pkey")),
-        (LAST_CONSENT, {"patient_id": one, "document_id": document_id}, (line, by_id)),
+        (LAST_SIGNATURE, {"patient_id": one, "document_id": document_id}, (line, by_id)),
         (CONSENTS, page, (by_id,)),
         (CONSENT, {"patient_id": one, "consent_id": one}, ("consent_pkey", by_id, line)),
         (PERMISSIONS, page, ("permission_patient_idx",)),

@@ -234,6 +234,15 @@ async def test_a_version_is_signed_once_while_the_signature_stands(desk: Consent
     assert await desk.service.count("consent") == 1
 
 
+async def test_names_that_do_not_open_keep_nobody_from_signing_the_next_version(desk: ConsentDesk) -> None:
+    patient, first = await desk.create(), await desk.published()
+    await desk.sign(patient.id, first.id)
+    second = await desk.publish_document(first.consent_document_id)
+    spoil = "UPDATE consent SET signer_name = 's1.1.' || repeat('A', 60), witness_name = 's1.lost.' || repeat('A', 60)"
+    await desk.service.admin.execute(spoil)
+    assert (await desk.sign(patient.id, second.id)).version_number == 2
+
+
 async def test_a_withdrawn_consent_can_be_given_again(desk: ConsentDesk) -> None:
     patient, version = await desk.create(), await desk.published()
     first = await desk.sign(patient.id, version.id)

@@ -1,5 +1,6 @@
 """Who hears that a document has a new version to sign: each person once, when it has begun, and some at a time."""
 
+import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -9,8 +10,12 @@ from structlog.testing import capture_logs
 
 from atoll.patients.v1.events_pb2 import ConsentOutdated
 from chassis.ids import from_wire, to_wire
+from chassis.jobs import job_call
 from chassis.times import to_date
 from services.patients import jobs
+from services.patients.store import PatientsStore
+from services.patients.use_cases.recalls import tell_outdated
+from tests.integration.test_chassis_once import until_a_lock_is_awaited
 from tests.support.patients_access import Retention
 from tests.support.patients_consents import STATE, ConsentDesk, desk, text
 from tests.support.patients_merges import Merges
@@ -192,3 +197,26 @@ async def test_a_chain_that_cannot_be_told_holds_up_no_other_and_is_in_the_log(d
         assert await people(desk) == [patient_id]
     failed = {(each["chain_id"], each["error"]) for each in logged if each["event"] == "consents.not_recalled"}
     assert failed == {(to_wire("chain", before), "CONSENT_DOCUMENT_NOT_FOUND")}
+
+
+async def test_of_two_who_tell_at_once_the_second_goes_on_after_the_first(desk: ConsentDesk) -> None:
+    """As while a process that was elected before has not heard yet that it is no more."""
+    first = await desk.published()
+    patients = [await signed(desk, first) for _ in range(2)]
+    await desk.publish_document(first.consent_document_id, from_day=MAY)
+    desk.service.clock.now = BEGUN
+    has_told, go_on = asyncio.Event(), asyncio.Event()
+
+    async def tell_and_wait(store: PatientsStore) -> None:
+        await tell_outdated(store, jobs.AT_ONCE_MAX)
+        has_told.set()
+        await go_on.wait()
+
+    call = job_call("patients", "recalls", desk.service.chain_id, BEGUN)
+    one = asyncio.create_task(desk.service.db.job(call, PatientsStore, tell_and_wait))
+    await has_told.wait()
+    other = asyncio.create_task(jobs.recall_some(desk.service.db, desk.service.clock))
+    await until_a_lock_is_awaited(desk.service)
+    go_on.set()
+    await asyncio.gather(one, other)
+    assert sorted(await people(desk)) == sorted(patients)

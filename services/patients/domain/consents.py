@@ -108,6 +108,21 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class Signature:
+    """What rules ask of a consent. Nothing of it is sealed: names that do not open keep nobody from signing anew."""
+
+    id: UUID
+    patient_id: UUID
+    document_id: UUID
+    version_id: UUID
+    version_number: int
+    sequence: int
+    relationship: Relationship
+    signed_at: datetime
+    withdrawn_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class KeptConsent:
     """A consent with what it was given to."""
 
@@ -203,7 +218,7 @@ def check_signing(
     document: ConsentDocument,
     version: DocumentVersion,
     age: int,
-    last: Consent | None,
+    last: Signature | None,
     now: datetime,
 ) -> None:
     """`age` in years on the day of signing; `last` is the patient's last signature under the document."""
@@ -237,7 +252,7 @@ def _method_faults(signing: Signing, version: DocumentVersion) -> Iterator[Viola
 
 
 def _sign_time_faults(
-    signed_at: datetime | None, version: DocumentVersion, last: Consent | None, now: datetime
+    signed_at: datetime | None, version: DocumentVersion, last: Signature | None, now: datetime
 ) -> Iterator[Violation]:
     if signed_at is None:
         return
@@ -245,17 +260,17 @@ def _sign_time_faults(
         yield Violation("sign_time", "SIGN_TIME_IN_FUTURE", "is after now")
     if signed_at < version.published_at:
         yield Violation("sign_time", "SIGN_TIME_BEFORE_PUBLISHED", "is before the version was published")
-    if last and signed_at < (last.withdrawal.withdrawn_at if last.withdrawal else last.signed_at):
+    if last and signed_at < (last.withdrawn_at or last.signed_at):
         yield Violation("sign_time", "SIGN_TIME_BEFORE_LAST", "the patient signed or withdrew later than that")
 
 
-def check_not_given(version: DocumentVersion, relationship: Relationship, last: Consent | None) -> None:
+def check_not_given(version: DocumentVersion, relationship: Relationship, last: Signature | None) -> None:
     """A parent's signature does not keep a patient who has come of age from signing for themself."""
-    if last and not last.withdrawal and (last.version_id, last.relationship) == (version.id, relationship):
+    if last and not last.withdrawn_at and (last.version_id, last.relationship) == (version.id, relationship):
         raise ConsentAlreadyGiven(consent_id=to_wire("consent", last.id))
 
 
-def check_standing(consent: Consent, last: Consent) -> None:
+def check_standing(consent: Consent, last: Signature) -> None:
     """`last` is the last of its line."""
     if consent.withdrawal:
         raise ConsentNotStanding(Violation("consent_id", "WITHDRAWN", "the consent was withdrawn before"))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from uuid import UUID
 
-from services.patients.domain.consents import SiteTold
+from services.patients.domain.consents import Signature, SiteTold
 from services.patients.domain.documents import (
     EVERY_STATE,
     WESTERNMOST,
@@ -26,17 +26,6 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
-class LastSignature:
-    """Of somebody under one document, as far as it matters to who signs anew."""
-
-    id: UUID
-    patient_id: UUID
-    document_id: UUID
-    version_number: int
-    withdrawn: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Signer:
     patient_id: UUID
     """That a signature was written under."""
@@ -44,7 +33,7 @@ class Signer:
     """The record that stands for them."""
     sites: tuple[SiteTold, ...]
     """That see the record; none of somebody who is dead or forgotten."""
-    signatures: tuple[LastSignature, ...]
+    signatures: tuple[Signature, ...]
     """The last under each document and each id of the person."""
 
     @property
@@ -53,7 +42,7 @@ class Signer:
         return all(self.patient_id <= each.patient_id for each in self.signatures)
 
     @property
-    def last(self) -> dict[UUID, LastSignature]:
+    def last(self) -> dict[UUID, Signature]:
         """By document: ids are in the order of their making."""
         return {each.document_id: each for each in sorted(self.signatures, key=lambda signature: signature.id)}
 
@@ -95,7 +84,7 @@ def _asked(
     published: Sequence[PublishedDocument],
     version_id: UUID,
     site: SiteTold,
-    last: Mapping[UUID, LastSignature],
+    last: Mapping[UUID, Signature],
     now: datetime,
 ) -> tuple[ConsentDocument, DocumentVersion] | None:
     day = day_of(now, site.time_zone)
@@ -105,7 +94,7 @@ def _asked(
     if ours is None or recalled is None or in_effect is None or _overtaken(ours, recalled, day):
         return None
     signature = last.get(ours.document.id) or _replaced(published, ours, last)
-    if signature is None or signature.withdrawn:
+    if signature is None or signature.withdrawn_at:
         return None
     good = signature.document_id == ours.document.id and ours.still_good(signature.version_number, day)
     return None if good else (ours.document, in_effect)
@@ -118,8 +107,8 @@ def _overtaken(ours: PublishedDocument, recalled: DocumentVersion, day: date) ->
 
 
 def _replaced(
-    published: Sequence[PublishedDocument], ours: PublishedDocument, last: Mapping[UUID, LastSignature]
-) -> LastSignature | None:
+    published: Sequence[PublishedDocument], ours: PublishedDocument, last: Mapping[UUID, Signature]
+) -> Signature | None:
     """The signature under the document of every state, where `ours` is a state's own."""
     general = (each.document.id for each in published if each.document.state == EVERY_STATE)
     return next((last[id] for id in general if id in last and id != ours.document.id), None)

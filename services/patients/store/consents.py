@@ -19,6 +19,7 @@ from services.patients.domain.consents import (
     KeptConsent,
     Method,
     Relationship,
+    Signature,
     Withdrawal,
 )
 from services.patients.store.persons import PERSON
@@ -44,13 +45,15 @@ ADD_WITHDRAWAL = settling(
 )
 
 
+_version_signed = and_(
+    consent_document_version.c.chain_id == CHAIN, consent_document_version.c.id == consent.c.version_id
+)
+_taken_back = and_(consent_withdrawal.c.chain_id == CHAIN, consent_withdrawal.c.consent_id == consent.c.id)
+
+
 def every_consent(*withdrawn: ColumnElement[bool]) -> Select[Any]:
     """Consents with what they were given to, and with their withdrawals, if they are `withdrawn`."""
-    taken_back = and_(
-        consent_withdrawal.c.chain_id == CHAIN, consent_withdrawal.c.consent_id == consent.c.id, *withdrawn
-    )
     document = and_(consent_document.c.chain_id == CHAIN, consent_document.c.id == consent.c.document_id)
-    version = and_(consent_document_version.c.chain_id == CHAIN, consent_document_version.c.id == consent.c.version_id)
     text = and_(
         consent_text.c.chain_id == CHAIN,
         consent_text.c.version_id == consent.c.version_id,
@@ -71,10 +74,29 @@ def every_consent(*withdrawn: ColumnElement[bool]) -> Select[Any]:
             consent_withdrawal.c.withdrawn_at,
         )
         .join(consent_document, document)
-        .join(consent_document_version, version)
+        .join(consent_document_version, _version_signed)
         .join(consent_text, text)
-        .outerjoin(consent_withdrawal, taken_back)
+        .outerjoin(consent_withdrawal, and_(_taken_back, *withdrawn))
     )
+
+
+EVERY_SIGNATURE = (
+    select(
+        consent.c.id,
+        consent.c.patient_id,
+        consent.c.document_id,
+        consent.c.version_id,
+        consent_document_version.c.number.label("version_number"),
+        consent.c.sequence,
+        consent.c.relationship,
+        consent.c.signed_at,
+        consent_withdrawal.c.withdrawn_at,
+    )
+    .join(consent_document_version, _version_signed)
+    .outerjoin(consent_withdrawal, _taken_back)
+    .where(consent.c.chain_id == CHAIN)
+)
+"""Consents without what stands in them sealed."""
 
 
 def _of_patient(*withdrawn: ColumnElement[bool]) -> Select[Any]:
@@ -85,9 +107,13 @@ CONSENTS = Statement(
     _of_patient().where(consent.c.id < param("before", Uuid)).order_by(consent.c.id.desc()).limit(param("limit"))
 )
 CONSENT = Statement(_of_patient().where(consent.c.id == param("consent_id", Uuid)))
-_under_document = _of_patient().where(consent.c.document_id == param("document_id", Uuid))
 _sequence_max = func.max(consent.c.sequence).over().label("sequence_max")
-LAST_CONSENT = Statement(_under_document.add_columns(_sequence_max).order_by(consent.c.id.desc()).limit(1))
+LAST_SIGNATURE = Statement(
+    EVERY_SIGNATURE.add_columns(_sequence_max)
+    .where(consent.c.patient_id == PERSON, consent.c.document_id == param("document_id", Uuid))
+    .order_by(consent.c.id.desc())
+    .limit(1)
+)
 UNTIL = param("until", Instant)
 LAST_CONSENTS = Statement(
     _of_patient(consent_withdrawal.c.withdrawn_at < UNTIL)
@@ -136,10 +162,10 @@ class ConsentStore(TextStore):
             return kept_consent_of(row, self.texts)
         raise ConsentNotFound(consent_id=to_wire("consent", consent_id))
 
-    async def last_consent(self, patient_id: UUID, document_id: UUID) -> Consent | None:
+    async def last_signature(self, patient_id: UUID, document_id: UUID) -> Signature | None:
         """Under any id of the person; numbered as the last of them all, so that the next is one that is free."""
-        row = await self.row(LAST_CONSENT, patient_id=patient_id, document_id=document_id)
-        return replace(_consent(row, self.texts), sequence=row["sequence_max"]) if row else None
+        row = await self.row(LAST_SIGNATURE, patient_id=patient_id, document_id=document_id)
+        return replace(signature_of(row), sequence=row["sequence_max"]) if row else None
 
     async def last_consents(self, patient_id: UUID, until: datetime) -> dict[UUID, KeptConsent]:
         """By document, as it was just before `until`."""
@@ -150,6 +176,20 @@ class ConsentStore(TextStore):
         """The latest first: ids are in the order of their making."""
         found = await self.rows(CONSENTS, patient_id=patient_id, before=before or LAST_ID, limit=limit)
         return [kept_consent_of(row, self.texts) for row in found]
+
+
+def signature_of(row: Record) -> Signature:
+    return Signature(
+        id=row["id"],
+        patient_id=row["patient_id"],
+        document_id=row["document_id"],
+        version_id=row["version_id"],
+        version_number=row["version_number"],
+        sequence=row["sequence"],
+        relationship=Relationship(row["relationship"]),
+        signed_at=row["signed_at"],
+        withdrawn_at=row["withdrawn_at"],
+    )
 
 
 def kept_consent_of(row: Record, texts: Texts) -> KeptConsent:

@@ -11,10 +11,11 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from chassis.sql import Statement, param
 from chassis.store import Store
 from chassis.tables import NO_CHAIN, Instant
-from services.patients.domain.consents import SiteTold
-from services.patients.domain.recalls import LastSignature, Recall, Signer
+from services.patients.domain.consents import Signature, SiteTold
+from services.patients.domain.recalls import Recall, Signer
+from services.patients.store.consents import EVERY_SIGNATURE, signature_of
 from services.patients.store.persons import merged_ids
-from services.patients.tables.consents import consent, consent_document_version, consent_withdrawal
+from services.patients.tables.consents import consent
 from services.patients.tables.recalls import consent_recall, recalling_chain
 from services.patients.tables.records import patient, patient_site, site
 
@@ -61,23 +62,8 @@ SIGNERS = Statement(
 )
 _of_these = any_(param("patient_ids", ARRAY(Uuid)))
 SIGNATURES = Statement(
-    select(
-        consent.c.id,
-        consent.c.patient_id,
-        consent.c.document_id,
-        consent_document_version.c.number.label("version_number"),
-        consent_withdrawal.c.consent_id.is_not(None).label("withdrawn"),
-    )
-    .join(
-        consent_document_version,
-        and_(consent_document_version.c.chain_id == CHAIN, consent_document_version.c.id == consent.c.version_id),
-    )
-    .outerjoin(
-        consent_withdrawal,
-        and_(consent_withdrawal.c.chain_id == CHAIN, consent_withdrawal.c.consent_id == consent.c.id),
-    )
-    .ext(distinct_on(consent.c.patient_id, consent.c.document_id))
-    .where(consent.c.chain_id == CHAIN, consent.c.patient_id == _of_these, consent.c.document_id == any_(DOCUMENTS))
+    EVERY_SIGNATURE.ext(distinct_on(consent.c.patient_id, consent.c.document_id))
+    .where(consent.c.patient_id == _of_these, consent.c.document_id == any_(DOCUMENTS))
     .order_by(consent.c.patient_id, consent.c.document_id, consent.c.id.desc())
 )
 SITES_TO_SIGN_AT = Statement(
@@ -103,9 +89,9 @@ class RecallStore(Store):
         documents = list(document_ids)
         found = await self.rows(SIGNERS, document_ids=documents, after_id=after_id or NONE_YET, limit=limit)
         asked = [id for row in found if row["asked"] for id in _ids(row)]
-        signatures, sites = defaultdict[UUID, list[LastSignature]](list), defaultdict[UUID, list[SiteTold]](list)
+        signatures, sites = defaultdict[UUID, list[Signature]](list), defaultdict[UUID, list[SiteTold]](list)
         for row in await self.rows(SIGNATURES, patient_ids=asked, document_ids=documents):
-            signatures[row["patient_id"]].append(LastSignature(**row))
+            signatures[row["patient_id"]].append(signature_of(row))
         for row in await self.rows(SITES_TO_SIGN_AT, patient_ids=asked):
             sites[row["patient_id"]].append(SiteTold(row["id"], row["state"], row["time_zone"]))
         return [

@@ -50,7 +50,7 @@ async def sign_consent(store: PatientsStore, command: SignConsent) -> KeptConsen
     published = await store.documents_to_sign(command.version_id)
     on, today = signed_on(signing, site, now), day_of(now, site.time_zone)
     ours, version = check_version_current(published, command.version_id, site, on, today)
-    last = await store.last_consent(command.patient_id, ours.document.id)
+    last = await store.last_signature(command.patient_id, ours.document.id)
     check_signing(signing, ours.document, version, years_old(patient.birth_date, on), last, now)
     check_not_given(version, signing.relationship, last)
     consent = Consent(
@@ -86,7 +86,7 @@ async def sign_consent(store: PatientsStore, command: SignConsent) -> KeptConsen
 async def withdraw_consent(store: PatientsStore, command: WithdrawConsent) -> KeptConsent:
     """The caller holds the patient's lock. Whether the site may see the patient's record, the database tells."""
     kept = await store.consent(command.patient_id, command.consent_id)
-    last = await store.last_consent(command.patient_id, kept.consent.document_id)
+    last = await store.last_signature(command.patient_id, kept.consent.document_id)
     assert last
     check_standing(kept.consent, last)
     withdrawal = Withdrawal(command.site_id, command.reason, store.call.actor, store.call.now)
