@@ -1,6 +1,6 @@
 """What a file tells, as it tells it now: read anew when it has changed, as secrets are that stand in no table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -40,3 +40,30 @@ class WatchedFile(Generic[T]):
         if (trouble := (error, written_at)) != self._trouble:
             log.error("file.unreadable", file=self._path.name, error=error)
         self._trouble = trouble
+
+
+class Named(Generic[T]):
+    """What is told by name: what is given, and what a file tells beside it, as it tells it now."""
+
+    def __init__(
+        self,
+        given: Mapping[str, T],
+        file: WatchedFile[dict[str, T]] | None = None,
+        let_go: Callable[[str], object] = lambda name: None,
+    ) -> None:
+        """`let_go` hears of each name that tells something else than it did, or nothing any more."""
+        self._given, self._told, self._file, self._let_go = given, given, file, let_go
+
+    @property
+    def now(self) -> Mapping[str, T]:
+        if self._file and self._file.changed():
+            before, self._told = self._told, {**self._given, **self._file.content}
+            for name, told in before.items():
+                if self._told.get(name) != told:
+                    self._let_go(name)
+        return self._told
+
+    @property
+    def none_ever(self) -> bool:
+        """Whether there is none, and never will be one."""
+        return self._file is None and not self._given

@@ -406,7 +406,8 @@ async def test_a_mailbox_that_refuses_what_we_say_is_written_to_again(office: Of
 @asynccontextmanager
 async def busy_number(office: Office, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Somebody else in this process has just texted from it, and nobody waits for the next turn."""
-    account = office.texting._accounts["main"].model_dump(mode="json") | {"auth_tokens": [TOKEN], "per_second": 0.01}
+    told = office.texting._accounts.now["main"]
+    account = told.model_dump(mode="json") | {"auth_tokens": [TOKEN], "per_second": 0.01}
     monkeypatch.setenv("ATOLL_MODE", "development")  # Its provider is one of this machine, in the clear.
     monkeypatch.setenv("ATOLL_TEXTING", json.dumps({"main": account}))
     monkeypatch.setattr(pacing, "WAIT_MAX_S", 0.0)

@@ -444,7 +444,7 @@ async def test_a_chain_whose_replies_cannot_be_forgotten_now_holds_up_no_other(o
 
 
 async def test_a_chain_whose_answers_cannot_be_taken_now_holds_up_no_other(office: TextingOffice) -> None:
-    accounts, first = dict(office.texting._accounts), UUID(int=1)
+    accounts, first = dict(office.texting._accounts.now), UUID(int=1)
     other = accounts["main"].model_copy(update={"chain_id": to_wire("chain", first)})
     await office.say("STOP")
     texting = Texting({"first": other} | accounts)

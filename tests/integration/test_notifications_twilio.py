@@ -1,5 +1,6 @@
 """Texts and calls by Twilio's own library, against an HTTP server with its shapes: what each outcome is taken for."""
 
+import asyncio
 import json
 import logging
 import os
@@ -24,6 +25,7 @@ from tests.support.twilio import ACCOUNT_SID, OLD_TOKEN, TOKEN, FakeTwilio, fake
 
 CHAIN, SITE, OTHER_SITE, MESSAGE = (UUID(int=n) for n in range(1, 5))
 OURS, THEIRS, SERVICE_SID = "+15055550100", "+15055550177", "MG" + "a" * 32
+OTHER = "+15055550101"
 NUMBER = SendingNumber("main", OURS, OURS)
 
 
@@ -95,6 +97,61 @@ async def test_accounts_of_a_file_are_those_that_stand_in_it_now(fake: FakeTwili
     os.utime(file, (9, 9))
     assert (await texting.send(NUMBER, THEIRS, "hello", MESSAGE)).code == "TEXTING_NO_ACCOUNT"
     await texting.close()
+
+
+def tell(file: Path, second: int, **accounts: TextingAccount) -> None:
+    """Clocks of files are coarse."""
+    told = {name: each.model_dump(mode="json") | {"auth_tokens": [TOKEN]} for name, each in accounts.items()}
+    file.write_text(json.dumps(told))
+    os.utime(file, (second, second))
+
+
+async def test_accounts_that_are_told_anew_are_asked_at_the_pace_of_before(
+    fake: FakeTwilio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "WAIT_MAX_S", 0.0)
+    file, slow = tmp_path / "accounts.json", account(fake.url, per_second=1e-3)
+    texting = Texting.told(TextingSettings(mode="development", texting_accounts_file=file))
+    codes = list[str]()
+    for second, more in enumerate(
+        ({}, {"webhook_url": "https://other.example.org"}, {"per_second": 2e-3}, {"per_second": 2e-3}), start=1
+    ):
+        tell(file, second, main=slow.model_copy(update=more))
+        codes.append((await texting.send(NUMBER, THEIRS, "hello", MESSAGE)).code)
+    assert codes == ["TWILIO_TAKEN", "TEXTING_TOO_FAST", "TWILIO_TAKEN", "TEXTING_TOO_FAST"]
+    await texting.close()
+
+
+async def test_an_account_that_is_told_anew_closes_once_nobody_is_answered_by_it_any_more(
+    fake: FakeTwilio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, closed = tmp_path / "accounts.json", list[twilio.Twilio]()
+    close = twilio.Twilio.close
+
+    async def noted(provider: twilio.Twilio) -> None:
+        await close(provider)
+        closed.append(provider)
+
+    monkeypatch.setattr(twilio.Twilio, "close", noted)
+    texting = Texting.told(TextingSettings(mode="development", texting_accounts_file=file))
+    urls = "https://one.example.org", "https://two.example.org", "https://three.example.org"
+    for second, url in enumerate(urls, start=1):
+        tell(file, second, main=account(fake.url, webhook_url=url), other=account(fake.url, OTHER))
+        for name, sender in ("main", OURS), ("other", OTHER):
+            await texting.send(SendingNumber(name, sender, ""), THEIRS, "hello", MESSAGE)
+        assert closed == []
+    await texting.close()
+    assert len(set(closed)) == len(closed) == 4
+    closed.clear()
+    monkeypatch.setattr("services.notifications.texting.KEPT_S", 0.01)
+    texting = Texting.told(TextingSettings(mode="development", texting_accounts_file=file))
+    await texting.send(NUMBER, THEIRS, "hello", MESSAGE)
+    tell(file, 9)
+    assert "main" not in texting
+    await asyncio.gather(*texting._closing)
+    assert (len(closed), texting._closing) == (1, set())
+    await texting.close()
+    assert len(closed) == 1
 
 
 async def test_in_production_a_provider_is_asked_over_tls_only() -> None:

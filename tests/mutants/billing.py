@@ -361,7 +361,7 @@ BILLING = [
     Mutant("services/billing/processor/asking.py", 'if charge.processor_id or charge.aged:', 'if charge.processor_id:', I_BILLING_CARDS, "a_day"),
     Mutant("services/billing/processor/asking.py", '            if id:  # Nobody is to pay it later.\n                await processor.cancel_intent(id)\n', '', I_BILLING_CARDS, "declined"),
     Mutant("services/billing/processor/asking.py", 'await processor.find_refund(part.id, intent_id) or ', '', I_BILLING_CARDS, "connection_breaks or is_killed"),
-    Mutant("services/billing/processor/__init__.py", '        if name not in self._now:\n', '        if False:\n', I_BILLING_CARDS, "went_from"),
+    Mutant("services/billing/processor/__init__.py", '        if account is None:\n            log.error("processor.unknown_account", account=name)\n            raise Away()\n', '        assert account\n', I_BILLING_CARDS, "went_from"),
     Mutant("services/billing/processor/asking.py", 'if dispute.status.startswith("warning_"):', 'if False:', I_BILLING_CARDS, "inquiry"),
     Mutant("services/billing/processor/stripe.py", 'return {"idempotency_key": f"{what}-{our_id}"}', 'return {}', I_BILLING_CARDS, "made_once"),
     Mutant("services/billing/processor/stripe.py", 'payload, signature, secret, TOLERANCE_S)', 'payload, signature, secret)', I_BILLING_CARDS, "proves"),
@@ -461,7 +461,7 @@ BILLING = [
     # Accounts with a card processor, and the one of the local stack.
     Mutant('services/billing/processor/__init__.py', 'if mode == "production" and account.api_url and not account', 'if account.api_url and not account', 'tests/unit/test_billing_processors.py', 'tls_only'),
     Mutant('services/billing/processor/__init__.py', '            raise PlainProcessor(', '            PlainProcessor(', 'tests/unit/test_billing_processors.py', 'tls_only'),
-    Mutant('services/billing/processor/__init__.py', '            self._made.clear()\n', '', 'tests/unit/test_billing_processors.py', 'stand_in_it_now'),
+    Mutant('services/billing/processor/__init__.py', 'Named(accounts, file, lambda name: self._made.pop(name, None))', 'Named(accounts, file)', 'tests/unit/test_billing_processors.py', 'stand_in_it_now'),
     Mutant('deploy/local/cards/__main__.py', 'if os.environ.get("ATOLL_MODE") == "production":', 'if False:', 'tests/unit/test_local_cards.py', 'production'),
     Mutant('deploy/local/cards/__main__.py', 'if not compare_digest(given.encode(), keys.publishable.encode()):', 'if False:', 'tests/unit/test_local_cards.py', 'nothing_else'),
     Mutant('deploy/local/cards/processor.py', 'return intent if secrets.compare_digest(intent["client_secret"].encode(), secret.encode()) else None', 'return intent', 'tests/unit/test_local_cards.py', 'secret'),

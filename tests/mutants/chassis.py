@@ -127,6 +127,8 @@ CHASSIS = [
     Mutant("chassis/jobs.py", "except DomainError as error:\n            log.warning(failed, chain_id", "except KeyError as error:\n            log.warning(failed, chain_id", "tests/unit/test_chassis_jobs.py"),
     Mutant("chassis/jobs.py", "except Exception:", "except OSError:", "tests/unit/test_chassis_jobs.py"),
     Mutant("chassis/watched.py", "except (OSError, ValueError) as error:", "except (OSError, KeyError) as error:", "tests/unit/test_chassis_watched.py"),
+    Mutant("chassis/watched.py", "                if self._told.get(name) != told:\n", "                if True:\n", "tests/unit/test_chassis_watched.py", "by_name"),
+    Mutant("chassis/watched.py", "{**self._given, **self._file.content}", "self._file.content", "tests/unit/test_chassis_watched.py", "by_name"),
     Mutant("chassis/watched.py", "            written_at = self._path.stat().st_mtime_ns\n", "            written_at = self._read_at = self._path.stat().st_mtime_ns\n", "tests/unit/test_chassis_watched.py", "when_it_has_changed"),
     Mutant("chassis/watched.py", "            self._tell(type(error).__name__, written_at)\n", "            self._read_at = written_at\n", "tests/unit/test_chassis_watched.py", "half_written"),
     Mutant("chassis/watched.py", "        self._trouble = trouble\n", "", "tests/unit/test_chassis_watched.py", "once"),

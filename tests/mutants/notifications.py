@@ -319,7 +319,11 @@ NOTIFICATIONS = [
     # Accounts of a file, and the provider of the local stack.
     Mutant("services/notifications/texting/__init__.py", 'if mode == "production" and account.api_url and not account', 'if account.api_url and not account', I_NOTIFICATIONS_TWILIO, "tls_only"),
     Mutant("services/notifications/texting/__init__.py", '            raise PlainProvider(', '            PlainProvider(', I_NOTIFICATIONS_TWILIO, "tls_only"),
-    Mutant("services/notifications/texting/__init__.py", '            self._providers.clear()\n', '', I_NOTIFICATIONS_TWILIO, "stand_in_it_now"),
+    Mutant("services/notifications/texting/__init__.py", 'Named(accounts, file, self._let_go)', 'Named(accounts, file)', I_NOTIFICATIONS_TWILIO, "stand_in_it_now or told_anew"),
+    Mutant("services/notifications/texting/__init__.py", 'if pace is None or pace.per_second != rate:', 'if pace is None:', I_NOTIFICATIONS_TWILIO, "told_anew"),
+    Mutant("services/notifications/texting/__init__.py", 'if pace is None or pace.per_second != rate:', 'if True:', I_NOTIFICATIONS_TWILIO, "told_anew"),
+    Mutant("services/notifications/texting/__init__.py", '            await asyncio.wait_for(self._over.wait(), KEPT_S)\n', '            pass\n', I_NOTIFICATIONS_TWILIO, "told_anew"),
+    Mutant("services/notifications/texting/__init__.py", '        self._over.set()\n        await asyncio.gather(*self._closing, *', '        await asyncio.gather(*', I_NOTIFICATIONS_TWILIO, "told_anew"),
     Mutant("deploy/local/mail.py", 'if os.environ.get("ATOLL_MODE") == "production":', 'if False:', U_LOCAL_TEXTS, "production"),
     Mutant("deploy/local/texts/pages.py", 'allowed = compare_digest(given.encode(), expected.encode())', 'allowed = True', U_LOCAL_TEXTS, "accounts_token"),
     Mutant("deploy/local/texts/pages.py", 'if not is_from_here(self.headers):', 'if False:', U_LOCAL_TEXTS, "pages_of_elsewhere"),

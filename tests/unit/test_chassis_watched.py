@@ -5,7 +5,7 @@ from pathlib import Path
 
 from structlog.testing import capture_logs
 
-from chassis.watched import WatchedFile
+from chassis.watched import Named, WatchedFile
 
 
 def write(path: Path, text: str, at: int) -> None:
@@ -55,3 +55,15 @@ def test_one_that_cannot_be_read_keeps_what_it_told_and_says_so_once_for_each_ch
         ("file.unreadable", "number", "FileNotFoundError"),
         ("file.unreadable", "number", "FileNotFoundError"),
     ]
+
+
+def test_what_is_told_by_name_is_what_is_given_and_what_the_file_tells_now(tmp_path: Path) -> None:
+    path, let_go = tmp_path / "numbers", list[str]()
+    file = WatchedFile(path, lambda told: {name: int(name) for name in told.decode().split()}, dict[str, int]())
+    named = Named({"0": 0}, file, let_go.append)
+    assert (named.now, named.none_ever) == ({"0": 0}, False)
+    write(path, "1 2", 1)
+    assert (named.now, let_go) == ({"0": 0, "1": 1, "2": 2}, [])
+    write(path, "2", 2)
+    assert (named.now, let_go) == ({"0": 0, "2": 2}, ["1"])
+    assert (Named({}).none_ever, Named({"0": 0}).none_ever) == (True, False)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field, SecretStr, TypeAdapter
 from chassis.ids import from_wire, to_wire
 from chassis.money import Money
 from chassis.settings import FromEnvironment
-from chassis.watched import WatchedFile
+from chassis.watched import Named, WatchedFile
 from services.billing.domain.cards import CardCharge
 from services.billing.domain.refunds import RefundPart, RefundState
 from services.billing.domain.sites import Site
@@ -160,8 +160,8 @@ class Processors:
     the first is asked for."""
 
     def __init__(self, accounts: Mapping[str, ProcessorAccount], file: WatchedFile[Accounts] | None = None) -> None:
-        self._given, self._accounts, self._file = accounts, accounts, file
         self._made = dict[str, Processor]()
+        self._accounts = Named(accounts, file, lambda name: self._made.pop(name, None))
 
     @classmethod
     def told(cls, settings: ProcessorSettings) -> "Processors":
@@ -172,36 +172,31 @@ class Processors:
     def account_of(self, chain_id: UUID, site: Site) -> str | None:
         """The site's own, else its legal entity's."""
         chain = to_wire("chain", chain_id)
-        mine = {name: account for name, account in self._now.items() if account.chain_id == chain}
+        mine = {name: account for name, account in self._accounts.now.items() if account.chain_id == chain}
         site_id, legal_entity_id = to_wire("site", site.id), to_wire("legalentity", site.legal_entity_id)
         own = (name for name, account in mine.items() if site_id in account.site_ids)
         shared = (name for name, account in mine.items() if legal_entity_id in account.legal_entity_ids)
         return next(own, None) or next(shared, None)
 
     @property
-    def _now(self) -> Mapping[str, ProcessorAccount]:
-        if self._file and self._file.changed():
-            self._accounts = {**self._given, **self._file.content}
-            self._made.clear()
-        return self._accounts
-
-    @property
     def chains(self) -> frozenset[UUID]:
-        return frozenset(from_wire("chain", account.chain_id) for account in self._now.values())
+        return frozenset(from_wire("chain", account.chain_id) for account in self._accounts.now.values())
 
     def chain_of(self, name: str) -> UUID | None:
-        return from_wire("chain", self._now[name].chain_id) if name in self._now else None
+        account = self._accounts.now.get(name)
+        return from_wire("chain", account.chain_id) if account else None
 
     def __getitem__(self, name: str) -> Processor:
         """One that no settings tell of any more is away until they do."""
-        if name not in self._now:
+        account = self._accounts.now.get(name)
+        if account is None:
             log.error("processor.unknown_account", account=name)
             raise Away()
         if name not in self._made:
             from services.billing.processor.stripe import Stripe  # Some 30 MB, for those that have an account.
 
-            self._made[name] = Stripe(self._accounts[name])
+            self._made[name] = Stripe(account)
         return self._made[name]
 
     def __contains__(self, name: str) -> bool:
-        return name in self._now
+        return name in self._accounts.now

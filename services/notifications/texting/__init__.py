@@ -4,9 +4,10 @@ happens while an account does not answer.
 Nothing here is asked inside a transaction: the intent is committed before.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Literal, Protocol, TypeAlias
@@ -18,7 +19,7 @@ from pydantic import BaseModel, Field, SecretStr, TypeAdapter
 
 from chassis.ids import from_wire, to_wire
 from chassis.settings import FromEnvironment
-from chassis.watched import WatchedFile
+from chassis.watched import Named, WatchedFile
 from services.notifications.domain.sending import Answer
 from services.notifications.domain.texting import SendingNumber, Sent
 from services.notifications.texting.pacing import Breaker, Pace, TooFast
@@ -29,6 +30,8 @@ Ask: TypeAlias = "Callable[[Provider, str], Awaitable[Sent]]"
 PATH = "/v1/textingWebhooks/"
 RETRIES = "#rc=5&rp=ct,rt,5xx"
 """Asks the provider to send a receipt that we did not take again, up to five times: its connection overrides."""
+KEPT_S = 30.0
+"""How long an account that has changed stays open for those whom it still answers: longer than any of them waits."""
 TOO_FAST, NO_ACCOUNT, NO_VOICE = "TEXTING_TOO_FAST", "TEXTING_NO_ACCOUNT", "TEXTING_NO_VOICE"
 
 
@@ -115,9 +118,10 @@ class Texting:
         file: WatchedFile[Accounts] | None = None,
     ) -> None:
         """`clock` is of real time, in seconds."""
-        self._given, self._accounts, self._clock, self._file = accounts, accounts, clock, file
+        self._clock = clock
+        self._accounts = Named(accounts, file, self._let_go)
         self._providers = dict[str, Provider]()
-        self._replaced = list[Provider]()
+        self._closing, self._over = set[asyncio.Task[None]](), asyncio.Event()
         self._paces = dict[tuple[str, str], Pace]()
         self._breakers = defaultdict[str, Breaker](lambda: Breaker(clock))
 
@@ -129,8 +133,7 @@ class Texting:
 
     @property
     def idle(self) -> bool:
-        """Whether there is no account, and never will be one."""
-        return self._file is None and not self._given
+        return self._accounts.none_ever
 
     def sender_of(self, chain_id: UUID, site_id: UUID) -> SendingNumber | None:
         """Of the first account that serves the site and answers; of the first, where none does. None: no texting."""
@@ -161,11 +164,11 @@ class Texting:
     def senders_beside(self, account: str, sender: str) -> Sequence[str]:
         """All that the sites text from that text from `sender`, in whatever account, itself included: who has no more
         of one is not texted by another when the first does not answer."""
-        chain = self._now[account].chain_id
-        sites = {site for site, number in self._now[account].sites.items() if number.sender == sender}
+        chain = self._accounts.now[account].chain_id
+        sites = {site for site, number in self._accounts.now[account].sites.items() if number.sender == sender}
         others = {
             each.sites[site].sender
-            for each in self._now.values()
+            for each in self._accounts.now.values()
             for site in sites
             if each.chain_id == chain and site in each.sites
         }
@@ -173,51 +176,55 @@ class Texting:
 
     def first_site(self, account: str, sender: str) -> UUID | None:
         """The first that texts from `sender`."""
-        named = (site for site, number in self._now[account].sites.items() if number.sender == sender)
+        named = (site for site, number in self._accounts.now[account].sites.items() if number.sender == sender)
         site = next(named, None)
         return from_wire("site", site) if site else None
 
     def chain_of(self, account: str) -> UUID:
-        return from_wire("chain", self._now[account].chain_id)
+        return from_wire("chain", self._accounts.now[account].chain_id)
 
     @property
     def chains(self) -> frozenset[UUID]:
-        return frozenset(map(self.chain_of, self._now))
+        return frozenset(map(self.chain_of, self._accounts.now))
 
     def __contains__(self, account: str) -> bool:
-        return account in self._now
+        return account in self._accounts.now
 
     def verified(self, account: str, target: str, body: bytes, signature: str) -> bool:
         """Whether the provider sent `body` to `target`, a path with its query."""
-        return self._provider(account).verified(self._now[account].webhook_url + target, body, signature)
+        told = self._accounts.now[account]
+        return self._provider(account, told).verified(told.webhook_url + target, body, signature)
 
     async def close(self) -> None:
-        for provider in (*self._providers.values(), *self._replaced):
-            await provider.close()
+        self._over.set()
+        await asyncio.gather(*self._closing, *(provider.close() for provider in self._providers.values()))
 
-    @property
-    def _now(self) -> Mapping[str, TextingAccount]:
-        """Whoever is still being asked under an account that has changed is closed at the end, with all others."""
-        if self._file and self._file.changed():
-            self._accounts = {**self._given, **self._file.content}
-            self._replaced += self._providers.values()
-            self._providers.clear()
-            self._paces.clear()
-        return self._accounts
+    def _let_go(self, name: str) -> None:
+        """An account that has changed is asked as a new one, at the pace of before."""
+        if provider := self._providers.pop(name, None):
+            closing = asyncio.create_task(self._close_later(provider))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    async def _close_later(self, provider: Provider) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._over.wait(), KEPT_S)
+        await provider.close()
 
     def _of_site(self, chain_id: UUID, site: str) -> Iterator[tuple[str, SiteNumber]]:
         chain = to_wire("chain", chain_id)
-        for name, account in self._now.items():
+        for name, account in self._accounts.now.items():
             if account.chain_id == chain and site in account.sites:
                 yield name, account.sites[site]
 
     async def _asked(self, name: str, sender: str, ask: Ask, message_id: UUID) -> Sent:
-        if name not in self._now:
+        account = self._accounts.now.get(name)
+        if account is None:
             log.error("texting.unknown_account", account=name)
             return Sent(Answer.NOT_NOW, NO_ACCOUNT)
-        provider, callback = self._provider(name), self._callback(name, message_id)
+        provider, callback = self._provider(name, account), _callback(name, account, message_id)
         try:
-            await self._turn(name, sender)
+            await self._turn(name, account, sender)
         except TooFast:
             return Sent(Answer.NOT_NOW, TOO_FAST)
         sent = await ask(provider, callback)
@@ -225,25 +232,25 @@ class Texting:
             log.warning("texting.account_away", account=name, code=sent.code)
         return sent
 
-    async def _turn(self, name: str, sender: str) -> None:
-        account = self._now[name]
+    async def _turn(self, name: str, account: TextingAccount, sender: str) -> None:
         for key, rate in ((name, ""), account.account_per_second), ((name, sender), account.per_second):
-            if key not in self._paces:
-                self._paces[key] = Pace(rate, self._clock)
-            await self._paces[key].turn()
+            pace = self._paces.get(key)
+            if pace is None or pace.per_second != rate:
+                pace = self._paces[key] = Pace(rate, self._clock)
+            await pace.turn()
 
-    def _callback(self, name: str, message_id: UUID) -> str:
-        query = urlencode({"message_id": to_wire("message", message_id)})
-        return f"{self._now[name].webhook_url}{PATH}{name}/status?{query}{RETRIES}"
-
-    def _provider(self, name: str) -> Provider:
+    def _provider(self, name: str, account: TextingAccount) -> Provider:
         if name not in self._providers:
             from services.notifications.channels.twilio import Twilio  # Heavy, for those that have an account.
 
-            account = self._now[name]
             tokens = [token.get_secret_value() for token in account.auth_tokens]
             self._providers[name] = Twilio(account.account_sid, tokens, account.api_url)
         return self._providers[name]
+
+
+def _callback(name: str, account: TextingAccount, message_id: UUID) -> str:
+    query = urlencode({"message_id": to_wire("message", message_id)})
+    return f"{account.webhook_url}{PATH}{name}/status?{query}{RETRIES}"
 
 
 class OneForAll:

@@ -21,6 +21,7 @@ class Pace:
     """A bucket that fills by `per_second` tokens, up to a second's worth, or one."""
 
     def __init__(self, per_second: float, clock: Callable[[], float]) -> None:
+        self.per_second = per_second
         self._each_s, self._clock = 1 / per_second, clock
         self._ahead_s = max(0.0, BURST - self._each_s)
         self._next = clock() - self._ahead_s
