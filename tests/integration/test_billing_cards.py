@@ -22,6 +22,7 @@ from atoll.billing.v1 import payout_service_pb2 as payout_pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
 from atoll.billing.v1.credit_note_service_pb2 import CREDIT_PURPOSE_CREDIT
 from chassis.ids import from_wire, new_id, to_wire
+from chassis.watched import Named
 from services.billing.processor.asking import Asking
 from tests.support.billing import dollars, open_chain, usd
 from tests.support.billing_till import ACCOUNT, House, Till, open_house, open_till
@@ -324,9 +325,9 @@ async def test_a_refund_is_made_once_however_the_connection_breaks(
 
 async def test_a_chain_whose_payments_cannot_be_looked_at_now_holds_up_no_other(till: Till) -> None:
     refund = await till.refund(await till.pay(100), 60)
-    accounts, first = till.house.processors._accounts, UUID(int=1)
+    accounts, first = till.house.processors._accounts.now, UUID(int=1)
     theirs = accounts[ACCOUNT].model_copy(update={"chain_id": to_wire("chain", first)})
-    till.house.processors._accounts = {"first": theirs, **accounts}
+    till.house.processors._accounts = Named({"first": theirs, **accounts})
     await Asking(refusing(till.billing.svc.db, first), till.house.processors, till.billing.svc.now).look()
     assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
 
@@ -334,7 +335,7 @@ async def test_a_chain_whose_payments_cannot_be_looked_at_now_holds_up_no_other(
 async def test_what_an_account_is_asked_that_went_from_the_settings_waits_for_it(till: Till) -> None:
     payment = await till.pay(100)
     refund = await till.refund(payment, 60)
-    [mine] = till.house.processors._accounts.values()
+    [mine] = till.house.processors._accounts.now.values()
     till.house.processors.give("another", mine)
     asking = Asking(till.billing.svc.db, till.house.processors, till.billing.svc.now)
     assert (await asking.look(), await asking.look()) == (1, 0)  # It is put off: whoever asks does not spin.
@@ -369,7 +370,7 @@ async def test_a_refund_of_another_account_is_not_ours_whatever_id_it_names(till
     refund = await till.refund(payment, 60)
     await till.look()
     [told] = till.fake.of_kind("refund")
-    [mine] = till.house.processors._accounts.values()
+    [mine] = till.house.processors._accounts.now.values()
     till.house.processors.give("another", mine)
     till.fake.told.clear()
     till.fake.change_refund(told["id"], "failed", "expired_or_canceled_card")
@@ -767,7 +768,7 @@ async def test_a_payout_of_another_account_has_nothing_of_ours(till: Till) -> No
     payment = await till.pay(100)
     await till.refund(payment, 60)
     await till.look()
-    [mine] = till.house.processors._accounts.values()
+    [mine] = till.house.processors._accounts.now.values()
     till.house.processors.give("another", mine)
     till.fake.told.clear()
     till.fake.pay_out()
@@ -784,7 +785,7 @@ async def test_a_payout_for_two_sites_is_in_the_books_of_both(till: Till) -> Non
     await billing.register_legal_entity(other)
     elsewhere = await billing.register_site(legal_entity_id=other)
     await billing.price(site_id=elsewhere)
-    [mine] = till.house.processors._accounts.values()
+    [mine] = till.house.processors._accounts.now.values()
     till.house.processors.give(ACCOUNT, mine.model_copy(update={"site_ids": frozenset({elsewhere})}))
     await till.pay(100)
     await till.pay(50, site_id=elsewhere)

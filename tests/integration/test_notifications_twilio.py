@@ -112,11 +112,10 @@ async def test_accounts_that_are_told_anew_are_asked_at_the_pace_of_before(
     monkeypatch.setattr(pacing, "WAIT_MAX_S", 0.0)
     file, slow = tmp_path / "accounts.json", account(fake.url, per_second=1e-3)
     texting = Texting.told(TextingSettings(mode="development", texting_accounts_file=file))
-    codes = list[str]()
-    for second, more in enumerate(
-        ({}, {"webhook_url": "https://other.example.org"}, {"per_second": 2e-3}, {"per_second": 2e-3}), start=1
-    ):
-        tell(file, second, main=slow.model_copy(update=more))
+    codes, faster = list[str](), {"per_second": 2e-3}
+    changes: list[dict[str, Any]] = [{}, {"webhook_url": "https://other.example.org"}, faster, faster]
+    for second, change in enumerate(changes, start=1):
+        tell(file, second, main=slow.model_copy(update=change))
         codes.append((await texting.send(NUMBER, THEIRS, "hello", MESSAGE)).code)
     assert codes == ["TWILIO_TAKEN", "TEXTING_TOO_FAST", "TWILIO_TAKEN", "TEXTING_TOO_FAST"]
     await texting.close()

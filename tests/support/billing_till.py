@@ -19,6 +19,7 @@ from atoll.billing.v1.payout_service_pb2_grpc import PayoutServiceStub
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from chassis.ids import to_wire
 from chassis.times import utc_now
+from chassis.watched import Named
 from services.billing.__main__ import SERVICE
 from services.billing.processor import ProcessorAccount, Processors
 from services.billing.processor.asking import Asking
@@ -39,7 +40,7 @@ class Known(Processors):
 
     def give(self, name: str, account: ProcessorAccount) -> None:
         self._made.clear()
-        self._accounts = {name: account}
+        self._accounts = Named({name: account})
 
 
 @dataclass
