@@ -2,7 +2,7 @@
 
 import json
 from typing import Annotated
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.parse import quote, urlencode
 from urllib.request import urlopen
 
@@ -13,6 +13,8 @@ from deploy.local.home import Home
 from deploy.local.process import LocalError
 
 ANSWER_S = 15.0
+SAID_MAX = 200
+"""Bytes of a refusal that are shown."""
 texts = typer.Typer(help="Texts and calls that the stack made, which went to no telephone.", no_args_is_help=True)
 Number = Annotated[str, typer.Argument(help="The telephone's, as `atoll texts list` shows it.")]
 
@@ -83,6 +85,9 @@ def _asked(path: str, form: bytes | None = None) -> bytes:
     try:
         with urlopen(url + path, form, timeout=ANSWER_S) as answer:  # noqa: S310  # Of this machine.
             content: bytes = answer.read()
-    except (URLError, OSError) as error:
+    except HTTPError as error:
+        said = error.read(SAID_MAX).decode(errors="replace")
+        raise LocalError(f"the provider of texts answered {error.code} {error.reason}: {said}") from error
+    except OSError as error:
         raise LocalError(f"the provider of texts on {url} did not answer: see its log, mail.log") from error
     return content

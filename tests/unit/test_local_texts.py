@@ -199,6 +199,32 @@ def test_a_receipt_that_nobody_takes_in_is_told_five_times(door: Door, monkeypat
     assert [told["MessageStatus"] for _, told, _ in door.heard.told] == ["sent"] * 5 + ["delivered"] * 5
 
 
+def test_a_receipt_that_nobody_takes_in_holds_up_no_other(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.local.texts.telling.AGAIN_S", 60.0)
+    door.ask(StatusCallback="nowhere")
+    door.ask(StatusCallback=f"{door.heard.url}/status", To="+15055550102")
+    assert [door.teller.tell_some() for _ in range(3)] == [2, 1, 0]
+    assert [told["MessageStatus"] for _, told, _ in door.heard.told] == ["sent", "delivered"]
+
+
+def test_receipts_go_on_after_one_that_could_not_be_kept(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deploy.local.texts.telling.AGAIN_S", 0.0)
+    mark, marked = door.provider.mark, threading.Event()
+
+    def fail_once(sid: str, status: str) -> None:
+        monkeypatch.setattr(door.provider, "mark", note)
+        raise OSError("no space left on device")
+
+    def note(sid: str, status: str) -> None:
+        mark(sid, status)
+        marked.set()
+
+    monkeypatch.setattr(door.provider, "mark", fail_once)
+    door.ask()
+    threading.Thread(target=door.teller.tell_all, daemon=True).start()
+    assert marked.wait(10)
+
+
 def test_what_was_said_outlives_a_restart_and_receipts_go_on(tmp_path: Path) -> None:
     with opened(tmp_path) as door:
         door.ask()
@@ -263,3 +289,5 @@ def test_a_terminal_shows_a_conversation_and_answers_it(
     assert [each["kind"] for each in json.loads(atoll("list", "--json", "--limit", "1"))] == ["reply"]
     with pytest.raises(LocalError, match="nothing was said"):
         CliRunner().invoke(build(), ["texts", "show", "+15055550999"], catch_exceptions=False)
+    refused = CliRunner().invoke(build(), ["texts", "reply", THEIRS, "x" * 1601])
+    assert str(refused.exception) == "the provider of texts answered 400 Bad Request: 1 to 1600 characters"

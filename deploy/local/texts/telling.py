@@ -4,9 +4,11 @@ import base64
 import hashlib
 import hmac
 import time
+import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.error import HTTPError, URLError
+from http.client import HTTPException
+from urllib.error import HTTPError
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -31,6 +33,7 @@ class Teller:
         """`webhook_url`: scheme and host of notifications' listener."""
         self._provider, self._webhook_url = provider, webhook_url
         self._tries = dict[str, int]()
+        self._not_before = dict[str, float]()
 
     def reply(self, ours: str, theirs: str, body: str) -> None:
         """Somebody texts a site: kept with what came of it."""
@@ -41,17 +44,23 @@ class Teller:
         self._provider.mark(said.sid, RECEIVED if answered == HTTPStatus.OK else NOT_TAKEN)
 
     def tell_all(self) -> None:
-        """Receipts, until the process ends."""
+        """Receipts, until the process ends, whatever goes wrong with one: nobody would start it anew."""
         while True:
-            if not self.tell_some():
-                time.sleep(IDLE_S)
+            try:
+                if not self.tell_some():
+                    time.sleep(IDLE_S)
+            except Exception:
+                traceback.print_exc()
+                time.sleep(AGAIN_S)
 
     def tell_some(self) -> int:
-        """The next receipt of each that has one; how many those were. One that nobody takes in is left in the end."""
-        unfinished = self._provider.unfinished()
-        for said in unfinished:
+        """The next receipt of each that has one and need not wait; how many those were. One that nobody takes in is
+        left in the end, and holds up no other."""
+        now = time.monotonic()
+        due = [said for said in self._provider.unfinished() if self._not_before.get(said.sid, now) <= now]
+        for said in due:
             self._tell_next(said)
-        return len(unfinished)
+        return len(due)
 
     def _tell_next(self, said: Said) -> None:
         status, of_text = str(said.next_status), said.kind == "text"
@@ -61,10 +70,11 @@ class Teller:
         fields |= {"ErrorCode": said.error_code} if status in IN_VAIN.values() else {}
         tries = self._tries[said.sid] = self._tries.get(said.sid, 0) + 1
         if self._tell(said.callback, fields) == HTTPStatus.OK or tries >= TRIES_MAX:
-            del self._tries[said.sid]
             self._provider.mark(said.sid, status)
+            self._tries.pop(said.sid)
+            self._not_before.pop(said.sid, None)
         else:
-            time.sleep(AGAIN_S)
+            self._not_before[said.sid] = time.monotonic() + AGAIN_S
 
     def _tell(self, url: str, fields: Mapping[str, str]) -> int:
         """The status of the answer; 0: there was none."""
@@ -75,5 +85,5 @@ class Teller:
                 return int(answer.status)
         except HTTPError as error:
             return error.code
-        except (URLError, OSError):
+        except (OSError, HTTPException, ValueError):
             return 0
