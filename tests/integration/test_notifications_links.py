@@ -74,6 +74,7 @@ async def test_a_visit_is_confirmed_by_a_link_once(office: TextingOffice) -> Non
         ("READ_RECEIPT", "payment"),
         ("READ_REFUND", "refund"),
         ("READ_CREDIT_NOTE", "creditnote"),
+        ("SIGN_CONSENT", "consentdocumentversion"),
     ],
 )
 async def test_what_other_links_are_about_is_told_for_the_site_to_do(

@@ -19,6 +19,7 @@ from atoll.notifications.v1 import link_service_pb2 as link_pb
 from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
 from atoll.notifications.v1.link_service_pb2_grpc import LinkServiceStub
 from atoll.patients.v1 import patient_pb2, permission_pb2
+from atoll.patients.v1.events_pb2 import ConsentOutdated
 from atoll.patients.v1.patient_service_pb2 import ContactDetails
 from chassis.ids import new_id, to_wire
 from chassis.money import Money
@@ -306,6 +307,26 @@ async def test_a_letter_leads_to_the_document_of_what_it_tells_of(
     text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     [token] = re.findall(rf"https://visits\.example\.org/{path}/([A-Za-z0-9_-]{{43}})\b", text)
     assert (await use(office, token, purpose)).about_id == about_id
+
+
+async def test_a_letter_leads_to_where_a_form_is_signed(office: Office) -> None:
+    await lead_to(office, "https://visits.example.org/")
+    await office.book()
+    await office.svc.admin.execute("DELETE FROM message")
+    version_id = to_wire("consentdocumentversion", new_id())
+    outdated = ConsentOutdated(
+        patient_id=to_wire("patient", office.patient_id),
+        consent_document_id=to_wire("consentdocument", new_id()),
+        consent_document_version_id=version_id,
+        version_number=2,
+        site_ids=[to_wire("site", office.site_id)],
+    )
+    await office.svc.deliver(outdated)
+    await office.sender().drain()
+    [mail] = office.mailbox.arrived
+    text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    [token] = re.findall(r"https://visits\.example\.org/sign/([A-Za-z0-9_-]{43})\b", text)
+    assert (await use(office, token, link_pb.LINK_PURPOSE_SIGN_CONSENT)).about_id == version_id
 
 
 async def test_without_a_site_of_the_chains_own_letters_have_no_link(office: Office) -> None:

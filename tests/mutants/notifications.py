@@ -389,6 +389,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/store/copies.py", 'func.coalesce(_matter.excluded[name], matter.c[name])', '_matter.excluded[name]', I_NOTIFICATIONS_ESTIMATES, "amount_is_kept"),
     Mutant("services/notifications/consumers/bills.py", 'to_instant(event.due_time) - MOMENT', 'to_instant(event.due_time)', I_NOTIFICATIONS_ESTIMATES, "law_sets"),
     Mutant("services/notifications/consumers/bills.py", 'await messages.close_matter(store, _estimate(event), messages.OF_ESTIMATE)', 'await messages.close_matter(store, _estimate(event), messages.OF_ESTIMATE[:1])', I_NOTIFICATIONS_ESTIMATES, "acknowledged_is_not"),
+    Mutant("services/notifications/domain/links.py", '    MessageKind.CONSENT_OUTDATED: LinkPurpose.SIGN_CONSENT,\n', '', I_NOTIFICATIONS_PHONE, "form_is_signed"),
     Mutant("services/notifications/domain/links.py", '    MessageKind.ESTIMATE_DUE: LinkPurpose.ACKNOWLEDGE_ESTIMATE,\n', '', I_NOTIFICATIONS_ESTIMATES, "leads_to"),
     Mutant("services/notifications/consumers/bills.py", '    await messages.close_matter(store, matter, [MessageKind.PAYMENT_RECEIVED])\n', '', I_NOTIFICATIONS_BILLS, "never_taken"),
     Mutant("services/notifications/texting/job.py", 'return await in_each(chains, forget, NOT_FORGOTTEN)', 'return sum([await forget(chain_id) for chain_id in chains])', I_NOTIFICATIONS_TEXTING, "no_other"),

@@ -13,6 +13,7 @@ import pytest
 
 from services.notifications.domain.discretion import NO_REPLY_WORD, health_words
 from services.notifications.domain.kinds import Channel, MessageKind
+from services.notifications.domain.links import PURPOSES
 from services.notifications.domain.segments import SMS_MAX, Encoding, length_of
 from services.notifications.domain.templates import (
     ABOUT_VISIT,
@@ -206,6 +207,15 @@ def test_every_text_says_how_to_opt_out_where_that_fits_and_is_no_answer() -> No
 def test_a_long_name_is_cut_at_a_word_and_written_in_the_alphabet_of_networks(site_name: str, shown: str) -> None:
     text = written(MessageKind.VISIT_REMINDER, Channel.SMS, "en", replace(LONG, site_name=site_name)).text
     assert text.startswith(shown), text
+
+
+def test_a_shipped_template_has_a_place_for_a_link_where_one_comes() -> None:
+    """And where it says what to do without one."""
+    placed = {
+        kind for kind, channel, language in SET if "link" in TEMPLATES.shipped(kind, channel, language).content.text
+    }
+    assert placed - PURPOSES.keys() == {MessageKind.VISIT_PREPARATION, MessageKind.VISIT_FOLLOW_UP}
+    assert PURPOSES.keys() <= placed
 
 
 def test_a_link_that_does_not_fit_is_left_out_before_the_site_is_unnamed() -> None:

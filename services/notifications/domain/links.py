@@ -45,6 +45,7 @@ class LinkPurpose(StrEnum):
     READ_RECEIPT = "READ_RECEIPT"
     READ_REFUND = "READ_REFUND"
     READ_CREDIT_NOTE = "READ_CREDIT_NOTE"
+    SIGN_CONSENT = "SIGN_CONSENT"
 
 
 ABOUT = {
@@ -55,6 +56,7 @@ ABOUT = {
     LinkPurpose.READ_RECEIPT: "payment",
     LinkPurpose.READ_REFUND: "refund",
     LinkPurpose.READ_CREDIT_NOTE: "creditnote",
+    LinkPurpose.SIGN_CONSENT: "consentdocumentversion",
 }
 """The kind of the id that each is about."""
 PATHS = {
@@ -65,6 +67,7 @@ PATHS = {
     LinkPurpose.READ_RECEIPT: "receipt",
     LinkPurpose.READ_REFUND: "refund",
     LinkPurpose.READ_CREDIT_NOTE: "credit-note",
+    LinkPurpose.SIGN_CONSENT: "sign",
 }
 """Behind the base of the chain's own site, before the token: by it the page knows what it is for."""
 PURPOSES = {
@@ -78,9 +81,11 @@ PURPOSES = {
     MessageKind.PAYMENT_RECEIVED: LinkPurpose.READ_RECEIPT,
     MessageKind.REFUND_MADE: LinkPurpose.READ_REFUND,
     MessageKind.CREDIT_NOTE_ISSUED: LinkPurpose.READ_CREDIT_NOTE,
+    MessageKind.CONSENT_OUTDATED: LinkPurpose.SIGN_CONSENT,
 }
 """What the link of a message is for."""
-BILL_LINK_GOOD_FOR = timedelta(days=60)
+LINK_GOOD_FOR = timedelta(days=60)
+"""Of a bill, or a form to sign: one of a visit is good until it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ def link_for(taken: Taken, now: datetime) -> Link | None:
     if taken.visit:
         about_id, until = taken.visit.id, taken.visit.start
     elif taken.matter:
-        about_id, until = from_wire(ABOUT[purpose], taken.matter.about), now + BILL_LINK_GOOD_FOR
+        about_id, until = from_wire(ABOUT[purpose], taken.matter.about), now + LINK_GOOD_FOR
     else:
         return None
     return Link(taken.id, purpose, about_id, taken.recipient_id, taken.site.id, until)

@@ -54,7 +54,7 @@ VARIABLES = (
     _text(
         "link",
         EVERY - REPLIES - DIGEST,
-        "Where the recipient reads or does more. May be empty. Left out of a text that it does not fit into.",
+        "Where the recipient reads or does more. Empty for most kinds. Left out of a text that it does not fit into.",
         discreet=True,
     ),
     _text("day", TIMED, "The day of the visit's start at the site; short in a text.", discreet=True),
