@@ -1,10 +1,12 @@
 """One function per event that billing reads. No ack, no dedup, no retry: the chassis does that."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from atoll.notifications.v1.events_pb2 import EstimateEmailed
 from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered, PatientUnmerged
 from atoll.scheduling.v1.events_pb2 import (
     CANCELLATION_REASON_PATIENT,
@@ -27,13 +29,14 @@ from atoll.scheduling.v1.protocol_pb2 import RESOURCE_KIND_STAFF
 from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import to_instant
+from services.billing.domain.estimates import DeliveryMethod, EstimateSuperseded
 from services.billing.domain.fees import FeeKind
 from services.billing.domain.prices import VisitKind
 from services.billing.domain.sites import BookedVisit, Course, RenderedVisit, Site, Staff, VisitStatus
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import render
 from services.billing.use_cases.charging import charge_fee
-from services.billing.use_cases.estimates import drop_visits, open_course
+from services.billing.use_cases.estimates import RecordDelivery, drop_visits, open_course, record_delivery
 from services.billing.use_cases.payments import release_deposits
 
 
@@ -161,6 +164,15 @@ async def _drop(
     await drop_visits(store, site_id, course_id, [from_wire("visit", id) for id in visit_ids], status)
 
 
+async def deliver_emailed(store: BillingStore, event: EstimateEmailed) -> None:
+    """The patient has it in writing. What a later version replaced meanwhile is delivered with that one."""
+    sent_at = min(to_instant(event.meta.occur_time), store.call.now)  # By another's clock.
+    with suppress(EstimateSuperseded):
+        await record_delivery(
+            store, RecordDelivery(from_wire("estimate", event.estimate_id), DeliveryMethod.EMAIL, sent_at)
+        )
+
+
 READS: dict[str, Reads] = {
     "SCHEDULING": {
         LegalEntityRegistered: keep_legal_entity,
@@ -179,4 +191,5 @@ READS: dict[str, Reads] = {
         VisitMissed: drop_missed,
     },
     "PATIENTS": {PatientRegistered: Together(keep_patients), PatientMerged: merge, PatientUnmerged: unmerge},
+    "NOTIFICATIONS": {EstimateEmailed: deliver_emailed},
 }

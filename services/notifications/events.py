@@ -6,6 +6,7 @@ from uuid import UUID
 from atoll.notifications.v1.events_pb2 import (
     ChannelOptedIn,
     ChannelOptedOut,
+    EstimateEmailed,
     MessageSettled,
     RescheduleRequested,
     VisitConfirmationReceived,
@@ -13,6 +14,7 @@ from atoll.notifications.v1.events_pb2 import (
 )
 from atoll.notifications.v1.webhook_pb2 import WebhookEndpointDisableReason
 from chassis.ids import to_wire
+from services.notifications.domain.matters import Matter
 from services.notifications.domain.messages import Settled
 from services.notifications.domain.texting import Asked
 from services.notifications.domain.webhooks import DisableReason
@@ -25,6 +27,15 @@ def message_settled(settled: Settled) -> MessageSettled:
         site_id=to_wire("site", settled.site_id),
         visit_id=to_wire("visit", settled.visit_id) if settled.visit_id else "",
         outcome=settled.status,
+    )
+
+
+def estimate_emailed(estimate: Matter, message_id: UUID) -> EstimateEmailed:
+    return EstimateEmailed(
+        estimate_id=to_wire("estimate", estimate.id),
+        patient_id=to_wire("patient", estimate.patient_id),
+        site_id=to_wire("site", estimate.site_id),
+        message_id=to_wire("message", message_id),
     )
 
 

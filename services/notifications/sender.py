@@ -215,7 +215,9 @@ class Sender:
         )
         alike = [replace(each, attempts=each.attempts + 1, digest_id=digest_id) for each in others]
         ends = tuple((each, sending.after_attempt(each, sent.answer, sent.code, chance)) for each in alike)
-        return sending.after_attempt(tried, sent.answer, sent.code, chance), Tried(way, parcel, sent, ends)
+        return sending.after_attempt(tried, sent.answer, sent.code, chance), Tried(
+            way, parcel, sent, ends, with_document=bool(documents)
+        )
 
     async def _others(self, call: Call, taken: Taken, contact: Contact, way: Way) -> list[Taken]:
         """What stands in the same letter: as it did, where that may be out."""

@@ -12,6 +12,8 @@ import pytest_asyncio
 from grpc import StatusCode
 
 from atoll.billing.v1 import estimate_service_pb2 as pb
+from atoll.common.v1.event_meta_pb2 import EventMeta
+from atoll.notifications.v1.events_pb2 import EstimateEmailed
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_timestamp
 from services.billing.jobs import tell_some
@@ -57,6 +59,36 @@ async def test_a_delivery_is_kept_with_its_method_its_instant_and_who_kept_it(bi
     assert (told.estimate_id, told.course_id, told.patient_id) == (estimate.id, estimate.course_id, estimate.patient_id)
     assert (told.written, told.deliver_time) == (True, to_timestamp(NOW + MINUTE))
     assert told.meta.site_id == estimate.site_id
+
+
+def emailed(billing: Billing, estimate: pb.Estimate, sent: datetime) -> EstimateEmailed:
+    meta = EventMeta(
+        event_id=str(uuid4()), occur_time=to_timestamp(sent), chain_id=to_wire("chain", billing.svc.chain_id)
+    )
+    return EstimateEmailed(meta=meta, estimate_id=estimate.id, patient_id=estimate.patient_id, site_id=estimate.site_id)
+
+
+async def test_an_estimate_that_went_out_by_email_is_delivered_once(billing: Billing) -> None:
+    """When it was sent, though that is heard of later; the clock of whoever sent it may be ahead."""
+    course = await billing.book()
+    [estimate] = await billing.estimates_of(course)
+    billing.svc.clock.now = NOW + 2 * MINUTE
+    event = emailed(billing, estimate, NOW + MINUTE)
+    for each in (event, event, emailed(billing, estimate, NOW + DAY)):
+        await billing.svc.deliver(each)
+    [latest] = await billing.estimates_of(course)
+    kept = [(each.method, each.deliver_time, each.recorded_by) for each in latest.deliveries]
+    assert kept == [(EMAIL, to_timestamp(NOW + minutes * MINUTE), "billing") for minutes in (1, 2)]
+    assert (await billing.last_fact("estimate.delivered")).written
+    assert await deadlines(billing) == []
+
+
+async def test_of_an_estimate_that_was_emailed_a_later_version_is_to_be_delivered_still(billing: Billing) -> None:
+    course = await billing.book()
+    [first] = await billing.estimates_of(course)
+    await billing.cancel(course, 2)
+    await billing.svc.deliver(emailed(billing, first, NOW))
+    assert [list(each.deliveries) for each in await billing.estimates_of(course)] == [[], []]
 
 
 async def test_an_oral_answer_leaves_the_written_one_due(billing: Billing) -> None:

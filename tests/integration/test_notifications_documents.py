@@ -16,6 +16,7 @@ from google.type.timeofday_pb2 import TimeOfDay
 from atoll.billing.v1 import events_pb2 as bills
 from atoll.notifications.v1 import cadence_service_pb2 as cadence_pb
 from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
+from atoll.notifications.v1.events_pb2 import EstimateEmailed
 from atoll.notifications.v1.message_pb2 import CHANNEL_IN_APP, MESSAGE_KIND_PAYMENT_RECEIVED
 from atoll.patients.v1.patient_pb2 import RELATED_PERSON_ROLE_GUARANTOR
 from atoll.patients.v1.patient_service_pb2 import ContactDetails
@@ -249,6 +250,41 @@ async def test_a_mail_that_is_refused_has_failed_whatever_came_with_it(office: O
     office.mailbox.rcpt_answer = "550 5.1.1 no such mailbox"
     assert await send(office) == []
     assert [(row["status"], row["reason"]) for row in await office.rows()] == [("FAILED", "REFUSED")]
+
+
+async def emailed(office: Office) -> list[str]:
+    """Estimates that are told to have gone out as PDFs."""
+    return [event.estimate_id for _, event in await office.svc.published() if isinstance(event, EstimateEmailed)]
+
+
+async def estimate(office: Office, pdf: bytes = PDF) -> str:
+    estimate_id = to_wire("estimate", new_id())
+    office.billing.write(estimate_id, pdf)
+    await office.svc.deliver(bills.EstimateIssued(estimate_id=estimate_id, total=USD, **of(office)))
+    return estimate_id
+
+
+async def test_an_estimate_that_went_out_is_told_once(office: Office) -> None:
+    """Of other documents nothing is told."""
+    estimate_id = await estimate(office)
+    office.billing.write(await pay(office))
+    assert [bool(attached(mail)) for mail in await send(office)] == [True] * 2
+    assert await emailed(office) == [estimate_id]
+    [told] = [event for _, event in await office.svc.published() if isinstance(event, EstimateEmailed)]
+    [row] = [row for row in await office.rows() if row["kind"] == "ESTIMATE_READY"]
+    assert (told.patient_id, told.site_id, told.message_id) == (*of(office).values(), to_wire("message", row["id"]))
+
+
+@pytest.mark.parametrize("why", ["by link", "too large", "refused"])
+async def test_an_estimate_that_did_not_go_out_as_a_document_is_not_told(office: Office, why: str) -> None:
+    if why == "by link":
+        del contact(office).permissions[:]
+    if why == "refused":
+        office.mailbox.rcpt_answer = "550 5.1.1 no such mailbox"
+    await estimate(office, bytes(SIZE_MAX + 1) if why == "too large" else PDF)
+    assert len(await send(office)) == (why != "refused")
+    assert [row["status"] for row in await office.rows()] == ["FAILED" if why == "refused" else "SENT"]
+    assert await emailed(office) == []
 
 
 async def test_a_digest_brings_the_documents_of_all_that_stands_in_it(office: Office) -> None:

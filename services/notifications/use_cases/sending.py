@@ -7,12 +7,13 @@ from datetime import datetime, time, timedelta
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
+from services.notifications import events
 from services.notifications.carriers import Parcel
 from services.notifications.domain import caps
 from services.notifications.domain.hours import at
-from services.notifications.domain.kinds import BY_PHONE, Channel, Purpose, Recipient
-from services.notifications.domain.messages import PassedOver, Reason
-from services.notifications.domain.sending import Answer, Step, Taken, Way
+from services.notifications.domain.kinds import BY_PHONE, Channel, MessageKind, Purpose, Recipient
+from services.notifications.domain.messages import PassedOver, Reason, Status
+from services.notifications.domain.sending import Answer, Settle, Step, Taken, Way
 from services.notifications.domain.texting import EVERY_SENDER, Method, Sent, SuppressionKind, suppression_after
 from services.notifications.store import NotificationsStore
 from services.notifications.use_cases import messages, receipts
@@ -30,6 +31,7 @@ class Tried:
     sent: Sent
     others: tuple[tuple[Taken, Step], ...] = ()
     """That stood in the same letter, and what becomes of each."""
+    with_document: bool = False
 
 
 class LetterChanged(Exception):
@@ -85,6 +87,9 @@ async def finish(store: NotificationsStore, taken: Taken, step: Step, tried: Tri
             for left in await store.leave_others_in_doubt(taken):
                 messages.emit_settled(store, left)
         return
+    if settled and _is_estimate_sent(taken, step, tried):
+        assert taken.matter
+        store.emit(events.estimate_emailed(taken.matter, taken.id), about=taken.matter.id)
     for other, end in tried.others:
         await messages.end_step(store, other, end)
     if settled and (line := tried.parcel.line):
@@ -97,6 +102,12 @@ async def finish(store: NotificationsStore, taken: Taken, step: Step, tried: Tri
         await store.suppress(channel, key, kind, Method.RECEIPT, senders=senders, note=note)
     if tried.way.channel in BY_PHONE:
         await receipts.apply(store, taken.id)
+
+
+def _is_estimate_sent(taken: Taken, end: Step, tried: Tried) -> bool:
+    """With its document; an estimate stands in no letter with others."""
+    is_sent = isinstance(end, Settle) and end.status is Status.SENT
+    return is_sent and tried.with_document and taken.kind is MessageKind.ESTIMATE_READY
 
 
 def _suppression(tried: Tried) -> SuppressionKind | None:
