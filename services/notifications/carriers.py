@@ -45,17 +45,21 @@ class Parcel:
     """For an inbox."""
 
 
+@dataclass(frozen=True, slots=True)
+class Enclosed:
+    """What goes out with a message, by email only."""
+
+    others: Sequence[Taken]
+    """That stand in the same letter."""
+    documents: Sequence[Document]
+    """That come with it."""
+
+
 class Carrier(Protocol):
     async def pack(
-        self,
-        call: Call,
-        taken: Taken,
-        contact: Contact,
-        way: Way,
-        others: Sequence[Taken] = (),
-        documents: Sequence[Document] = (),
+        self, call: Call, taken: Taken, contact: Contact, way: Way, enclosed: Enclosed
     ) -> Parcel | PassedOver:
-        """Or why this channel cannot carry it. `others` are to stand in the same letter; `documents` come with it."""
+        """Or why this channel cannot carry it."""
         ...
 
 
@@ -64,21 +68,16 @@ class Mail:
         self._mailer, self._mail_from, self._writing = mailer, mail_from, writing
 
     async def pack(
-        self,
-        call: Call,
-        taken: Taken,
-        contact: Contact,
-        way: Way,
-        others: Sequence[Taken] = (),
-        documents: Sequence[Document] = (),
+        self, call: Call, taken: Taken, contact: Contact, way: Way, enclosed: Enclosed
     ) -> Parcel | PassedOver:
         assert way.to
         try:
-            if others:
-                written = await self._writing.write_digest(call, [taken, *others], contact)
+            if enclosed.others:
+                written = await self._writing.write_digest(call, [taken, *enclosed.others], contact)
             else:
-                written = await self._writing.write(call, taken, contact, Channel.EMAIL, attached=bool(documents))
-            mail = compose(self._letter(call, taken, way.to.value, written, documents))
+                attached = bool(enclosed.documents)
+                written = await self._writing.write(call, taken, contact, Channel.EMAIL, attached=attached)
+            mail = compose(self._letter(call, taken, way.to.value, written, enclosed.documents))
         except AddressUnusable:
             return PassedOver(Channel.EMAIL, Reason.NO_EMAIL_ADDRESS, "ADDRESS_UNUSABLE")
         except (BrokenTemplate, ValueError) as error:
@@ -131,13 +130,7 @@ class Phone:
         self._channel, self._texting, self._writing = channel, texting, writing
 
     async def pack(
-        self,
-        call: Call,
-        taken: Taken,
-        contact: Contact,
-        way: Way,
-        others: Sequence[Taken] = (),
-        documents: Sequence[Document] = (),
+        self, call: Call, taken: Taken, contact: Contact, way: Way, enclosed: Enclosed
     ) -> Parcel | PassedOver:
         assert way.to
         to, number = way.to.value, self._texting.sender_of(call.chain_id, taken.site.id)
@@ -170,13 +163,7 @@ class Inbox:
         self._writing = writing
 
     async def pack(
-        self,
-        call: Call,
-        taken: Taken,
-        contact: Contact,
-        way: Way,
-        others: Sequence[Taken] = (),
-        documents: Sequence[Document] = (),
+        self, call: Call, taken: Taken, contact: Contact, way: Way, enclosed: Enclosed
     ) -> Parcel | PassedOver:
         try:
             written = await self._writing.write(call, taken, contact, Channel.IN_APP)

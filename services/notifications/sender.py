@@ -25,7 +25,7 @@ from chassis.errors import DomainError
 from chassis.ids import new_id, to_wire
 from chassis.jobs import job_call
 from chassis.tables import NO_CHAIN
-from services.notifications.carriers import Carrier, carriers_of
+from services.notifications.carriers import Carrier, Enclosed, carriers_of
 from services.notifications.channels.email import Mailer
 from services.notifications.clients import Billing, BillingAway, Patients, PatientsAway
 from services.notifications.domain import digests, sending
@@ -193,7 +193,7 @@ class Sender:
             return sending.settle(taken, Status.WITHDRAWN, Reason.MATTER_CLOSED), None
         others = [each for each in others if not _is_void(each, found)]
         documents = fitting([found[each.id] for each in (taken, *others) if each.id in found])
-        parcel = await self._carriers[way.channel].pack(call, taken, contact, way, others, documents)
+        parcel = await self._carriers[way.channel].pack(call, taken, contact, way, Enclosed(others, documents))
         if isinstance(parcel, PassedOver):
             return parcel
         begin = partial(
