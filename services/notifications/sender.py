@@ -12,7 +12,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from time import monotonic
 from uuid import UUID
 
 import structlog
@@ -25,6 +24,7 @@ from chassis.errors import DomainError
 from chassis.ids import new_id, to_wire
 from chassis.jobs import job_call
 from chassis.tables import NO_CHAIN
+from chassis.taking import Shuffled, keep_taking, take_all
 from services.notifications.carriers import Carrier, Enclosed, carriers_of
 from services.notifications.channels.email import Mailer
 from services.notifications.clients import Billing, BillingAway, Patients, PatientsAway
@@ -48,9 +48,6 @@ IN_HAND_MAX, TAKEN_MIN = 32, 8
 """So many at once; more are taken when there is room for so many, not for each."""
 ASKED_MAX = 8
 """Documents that are asked for at once: some 30 KB each, of a service that opens them one by one."""
-POLL_S = 0.2
-CHAINS_S = 1.0
-RETRY_S = 1.0
 DRAIN_S = 10.0
 """How long those in hand may take when the job is stopped."""
 LEASE = timedelta(seconds=15)
@@ -84,57 +81,36 @@ class Sender:
     ) -> None:
         self._db, self._patients, self._billing, self._carriers = db, patients, billing, carriers
         self._clock, self._chance = clock, chance
-        self._chains, self._chains_until = list[UUID](), 0.0
+        self._shuffled = Shuffled(self._chains)
         self._asking = asyncio.Semaphore(ASKED_MAX)
 
     async def run(self) -> None:
         """Until cancelled; those in hand are finished first."""
-        in_hand = set[asyncio.Task[None]]()
-        try:
-            while True:
-                if (room := IN_HAND_MAX - len(in_hand)) >= TAKEN_MIN:
-                    for chain_id, taken in await self._take_or_wait(room):
-                        in_hand.add(asyncio.create_task(self._see_to(chain_id, taken)))
-                if in_hand:
-                    _, in_hand = await asyncio.wait(in_hand, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
-                else:
-                    await asyncio.sleep(POLL_S)
-        finally:
-            if in_hand:
-                await asyncio.wait(in_hand, timeout=DRAIN_S)
+        await keep_taking(
+            self.take,
+            self._see_to,
+            most=IN_HAND_MAX,
+            least=TAKEN_MIN,
+            drain_s=DRAIN_S,
+            failed="messages.not_taken",
+        )
 
     async def drain(self) -> int:
         """Sees to everything that is due and not held, and says how many that were."""
-        seen = 0
-        while found := await self.take(IN_HAND_MAX):
-            await asyncio.gather(*(self._see_to(chain_id, taken) for chain_id, taken in found))
-            seen += len(found)
-        return seen
+        return await take_all(self.take, self._see_to, IN_HAND_MAX)
 
     async def take(self, limit: int) -> list[tuple[UUID, Taken]]:
-        """Up to `limit` due messages of all chains, in no order of chains: none waits for another's backlog."""
+        """Up to `limit` due messages of all chains, in no order of chains."""
         found = list[tuple[UUID, Taken]]()
-        for chain_id in await self._shuffled_chains():
+        for chain_id in await self._shuffled.chains():
             if len(found) < limit:
                 lease = partial(NotificationsStore.take, limit=limit - len(found), hold=LEASE)
                 leased = await self._db.job(self._call(chain_id), NotificationsStore, lease)
                 found += [(chain_id, taken) for taken in leased]
         return found
 
-    async def _take_or_wait(self, limit: int) -> list[tuple[UUID, Taken]]:
-        try:
-            return await self.take(limit)
-        except DomainError as error:
-            log.warning("messages.not_taken", error=error.reason)
-            await asyncio.sleep(RETRY_S)
-            return []
-
-    async def _shuffled_chains(self) -> list[UUID]:
-        if monotonic() >= self._chains_until:
-            self._chains = await self._db.job(self._call(NO_CHAIN), NotificationsStore, lambda store: store.chains())
-            self._chains_until = monotonic() + CHAINS_S
-        random.shuffle(self._chains)
-        return self._chains
+    async def _chains(self) -> list[UUID]:
+        return await self._db.job(self._call(NO_CHAIN), NotificationsStore, lambda store: store.chains())
 
     async def _see_to(self, chain_id: UUID, taken: Taken) -> None:
         """One message, to whatever end. A failure of ours leaves it leased until the lease runs out."""

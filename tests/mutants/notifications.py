@@ -57,8 +57,6 @@ NOTIFICATIONS = [
     Mutant("services/notifications/use_cases/messages.py", 'replace(visit, status=status)', 'visit', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/use_cases/patients.py", 'await store.move({', 'dict({', I_NOTIFICATIONS_EVENTS),
     Mutant("services/notifications/sender.py", '        if begun is None or isinstance(begun, PassedOver):\n            return begun or (None, None)\n', '        begun = begun or 1\n', I_NOTIFICATIONS_SENDING),
-    Mutant("services/notifications/sender.py", '(room := IN_HAND_MAX - len(in_hand)) >= TAKEN_MIN', '(room := IN_HAND_MAX)', I_NOTIFICATIONS_SENDING),
-    Mutant("services/notifications/sender.py", '            if in_hand:\n                await asyncio.wait(in_hand, timeout=DRAIN_S)\n', '            for task in in_hand:\n                task.cancel()\n', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/sender.py", '                await self._renew(chain_id, taken)\n', '                await asyncio.sleep(0)\n', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/sender.py", '        if end := sending.unreachable(taken, contact):\n            return end, None\n', '', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/clients.py", ' and point.use != patient_pb2.CONTACT_USE_OLD', '', I_NOTIFICATIONS_SENDING),

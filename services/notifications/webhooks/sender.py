@@ -5,7 +5,6 @@ when the lease runs out it is sent again, under the same webhook-id, by which a 
 it runs on real time.
 """
 
-import asyncio
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -19,11 +18,11 @@ import structlog
 from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
-from chassis.errors import DomainError
 from chassis.ids import to_wire
 from chassis.jobs import job_call
 from chassis.settings import Settings
 from chassis.tables import NO_CHAIN
+from chassis.taking import Shuffled, keep_taking, take_all
 from services.notifications.domain import webhooks as domain
 from services.notifications.domain.webhooks import End, Taken, WebhookKeysMissing
 from services.notifications.store import NotificationsStore
@@ -38,11 +37,8 @@ NAME = "notifications"
 IN_HAND_MAX = 300
 OF_ONE_MAX = 5
 """Of one endpoint at once; of one that fails, one."""
-POLL_S = 0.2
 QUIET_S = 0.5
 """How long a chain is left alone for which nothing was due: many chains have endpoints, few have something to send."""
-CHAINS_S = 1.0
-RETRY_S = 1.0
 DRAIN_S = 20.0
 """How long those in hand may take when the job is stopped: longer than an attempt."""
 LEASE = timedelta(seconds=60)
@@ -66,37 +62,22 @@ class WebhookSender:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self._db, self._keeper, self._poster, self._clock, self._chance = db, keeper, poster, clock, chance
-        self._chains, self._chains_until = list[UUID](), 0.0
+        self._shuffled = Shuffled(self._chains)
         self._busy = defaultdict[UUID, Counter[UUID]](Counter)  # By chain, how many are in hand of each endpoint.
         self._quiet_until = dict[UUID, float]()
 
     async def run(self) -> None:
         """Until cancelled; those in hand are finished first."""
-        in_hand = set[asyncio.Task[None]]()
-        try:
-            while True:
-                for chain_id, taken in await self._take_or_wait(IN_HAND_MAX - len(in_hand)):
-                    in_hand.add(asyncio.create_task(self._see_to(chain_id, taken)))
-                if in_hand:
-                    _, in_hand = await asyncio.wait(in_hand, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
-                else:
-                    await asyncio.sleep(POLL_S)
-        finally:
-            if in_hand:
-                await asyncio.wait(in_hand, timeout=DRAIN_S)
+        await keep_taking(self.take, self._see_to, most=IN_HAND_MAX, drain_s=DRAIN_S, failed="webhooks.not_taken")
 
     async def drain(self) -> int:
         """Sends all that is due and not held, and says how many that were."""
-        seen = 0
-        while found := await self.take(IN_HAND_MAX):
-            await asyncio.gather(*(self._see_to(chain_id, taken) for chain_id, taken in found))
-            seen += len(found)
-        return seen
+        return await take_all(self.take, self._see_to, IN_HAND_MAX)
 
     async def take(self, limit: int) -> list[tuple[UUID, Taken]]:
         """Up to `limit` due deliveries of all chains, in no order of chains."""
         found = list[tuple[UUID, Taken]]()
-        for chain_id in await self._shuffled_chains():
+        for chain_id in await self._shuffled.chains():
             if len(found) < limit and monotonic() >= self._quiet_until.get(chain_id, 0.0):
                 of_chain = await self._take_of(chain_id, limit - len(found))
                 found += [(chain_id, taken) for taken in of_chain]
@@ -116,23 +97,8 @@ class WebhookSender:
         )
         return await self._db.job(self._call(chain_id), NotificationsStore, lease)
 
-    async def _take_or_wait(self, limit: int) -> list[tuple[UUID, Taken]]:
-        if limit <= 0:
-            return []
-        try:
-            return await self.take(limit)
-        except DomainError as error:
-            log.warning("webhooks.not_taken", error=error.reason)
-            await asyncio.sleep(RETRY_S)
-            return []
-
-    async def _shuffled_chains(self) -> list[UUID]:
-        if monotonic() >= self._chains_until:
-            look = NotificationsStore.webhook_chains
-            self._chains = await self._db.job(self._call(NO_CHAIN), NotificationsStore, look)
-            self._chains_until = monotonic() + CHAINS_S
-        random.shuffle(self._chains)
-        return self._chains
+    async def _chains(self) -> list[UUID]:
+        return await self._db.job(self._call(NO_CHAIN), NotificationsStore, NotificationsStore.webhook_chains)
 
     async def _see_to(self, chain_id: UUID, taken: Taken) -> None:
         """One attempt, to whatever end. A failure of ours leaves the delivery leased until the lease runs out."""
