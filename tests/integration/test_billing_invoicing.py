@@ -130,7 +130,7 @@ async def test_two_invoices_of_one_charge_at_once_bill_it_once(billing: Billing,
     ids = [from_wire("charge", charge)]
     async with billing.held_open(_issue(charge_ids=[charge]), lambda store: invoices.invoice_charges(store, ids)):
         second = asyncio.create_task(refusal(desk.issue(charge)))
-        await billing.someone_waits()
+        await billing.someone_waits("advisory")
     assert (await second).reason == "CHARGE_INVOICED"
     assert await billing.count("invoice") == 1
 

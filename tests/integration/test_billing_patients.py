@@ -275,6 +275,7 @@ async def test_a_patient_sees_and_pays_what_is_theirs_under_any_of_their_ids(til
         assert len((await each.account()).documents) == 3
         assert len(await each.cards()) == 1
     assert (await me.pay(293, invoice_id=invoice.id)).state == card_pb.CARD_CHARGE_STATE_SUCCEEDED
+    assert [len((await each.account()).documents) for each in (me, before)] == [4, 4]
     assert not (await stranger.account()).documents
     unmerge = PatientUnmerged(patient_id=me.id, merged_patient_id=before.id)
     await till.billing.svc.deliver(unmerge, version=2)

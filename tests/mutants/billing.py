@@ -268,7 +268,7 @@ BILLING = [
     Mutant("services/billing/domain/charges.py", '    if wild := out_of_range(net_of(charge, corrections) + amount, "amount"):', '    if wild := []:', I_BILLING_CHARGING),
     Mutant("services/billing/domain/charges.py", '    if charge.kind not in CORRECTABLE:', '    if False:', I_BILLING_CHARGING),
     Mutant("services/billing/domain/charges.py", '    if charge.kind not in FEES:\n        raise NotAFee()', '    if False:\n        raise NotAFee()', I_BILLING_CHARGING),
-    Mutant("services/billing/use_cases/invoices.py", 'patient = await store.lock_patient(whose)', 'patient = await store.whole(whose)', I_BILLING_INVOICING),
+    Mutant("services/billing/use_cases/invoices.py", 'patient = await store.lock_patient(whose)', 'patient = await store.whole(whose)', I_BILLING_INVOICING, "one_charge_at_once"),
     Mutant("services/billing/use_cases/invoices.py", '    await store.end_draft(draft_id, version, invoice_id)\n', '', I_BILLING_INVOICING),
     Mutant("services/billing/use_cases/invoices.py", '    if made.site_id != before.site_id:', '    if False:', I_BILLING_INVOICING),
     Mutant("services/billing/use_cases/invoices.py", '    if made.patient_id != (await store.whole(before.patient_id)).end:', '    if False:', I_BILLING_INVOICING),

@@ -370,12 +370,14 @@ class Billing:
             with suppress(Interrupted):
                 await change
 
-    async def someone_waits(self) -> None:
-        """Returns once a statement waits for a lock."""
-        database = await self.svc.admin.fetchval("SELECT current_database()")
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock'"
+    async def someone_waits(self, lock: str = "%") -> None:
+        """Returns once a statement waits for a lock; of that kind ("advisory": one of ours), if told."""
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' "
+            "AND wait_event LIKE $1"
+        )
         for _ in range(500):
-            if await self.svc.admin.fetchval(waiting, database):
+            if await self.svc.admin.fetchval(waiting, lock):
                 return
             await asyncio.sleep(0.01)
         raise AssertionError("nobody waits")

@@ -4,7 +4,6 @@ Twilio has no key by which it would drop a second request: what may have been ta
 Sources: twilio.com/docs/api/errors, /docs/messaging/api/message-resource, /docs/voice/api/call-resource.
 """
 
-import logging
 from collections.abc import Awaitable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -32,9 +31,6 @@ OUR_TROUBLE = frozenset({"20003", "20429", "21212", "21606", "21659"})
 """Codes that are about the account or what it sends from: every text meets them, until somebody sees to it."""
 VOICES = {"en": ("en-US", "Polly.Joanna"), "es": ("es-US", "Polly.Lupe")}
 PAUSE_S = 1
-
-_silent = logging.getLogger(f"{__name__}.http")  # The library's own logger tells numbers.
-_silent.disabled = True
 
 
 class Twilio:
@@ -75,7 +71,7 @@ class Twilio:
         open whether a text was taken."""
         if self._made is None:
             session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True, limit=CONNECTIONS_MAX))
-            http = AsyncTwilioHttpClient(pool_connections=False, logger=_silent)
+            http = AsyncTwilioHttpClient(pool_connections=False)
             http.session = _Bounded(session)
             client = Client(self._account_sid, self._token, http_client=http)
             if self._api_url:
