@@ -462,6 +462,7 @@ BILLING = [
     Mutant('services/billing/processor/__init__.py', 'if mode == "production" and account.api_url and not account', 'if account.api_url and not account', 'tests/unit/test_billing_processors.py', 'tls_only'),
     Mutant('services/billing/processor/__init__.py', '            raise PlainProcessor(', '            PlainProcessor(', 'tests/unit/test_billing_processors.py', 'tls_only'),
     Mutant('services/billing/processor/__init__.py', 'Named(accounts, file, lambda name: self._made.pop(name, None))', 'Named(accounts, file)', 'tests/unit/test_billing_processors.py', 'stand_in_it_now'),
+    Mutant('deploy/local/cards/telling.py', 'except (OSError, HTTPException):', 'except OSError:', 'tests/unit/test_local_cards.py', 'no_http'),
     Mutant('deploy/local/cards/__main__.py', 'if os.environ.get("ATOLL_MODE") == "production":', 'if False:', 'tests/unit/test_local_cards.py', 'production'),
     Mutant('deploy/local/cards/__main__.py', 'if not compare_digest(given.encode(), keys.publishable.encode()):', 'if False:', 'tests/unit/test_local_cards.py', 'nothing_else'),
     Mutant('deploy/local/cards/processor.py', 'return intent if secrets.compare_digest(intent["client_secret"].encode(), secret.encode()) else None', 'return intent', 'tests/unit/test_local_cards.py', 'secret'),

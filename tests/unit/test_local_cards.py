@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ import stripe
 from deploy.local.cards.__main__ import Books, CardPages
 from deploy.local.cards.accounts import take_cards
 from deploy.local.cards.processor import ACCEPTED, REFUSED
+from deploy.local.cards.telling import told
 from deploy.local.home import Home
 from deploy.local.pages import open_pages
 from deploy.local.process import PYTHON, free_ports
@@ -235,3 +237,17 @@ def test_billing_is_told_of_an_account_for_every_site_that_the_home_remembers(tm
     assert (name, account["chain_id"], account["site_ids"]) == ("local", "chain_1", ["site_1", "site_2"])
     assert home.card_accounts.stat().st_mode & 0o077 == 0
     assert (home.cards / "keys.json").stat().st_mode & 0o077 == 0
+
+
+def test_whoever_answers_no_http_has_taken_nothing_in() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        def answer() -> None:
+            line, _ = server.accept()
+            with line:
+                line.recv(4096)
+                line.sendall(b"220 mail.example.org ESMTP\r\n\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        assert not told({"type": "payment_intent.succeeded"}, "whsec_test", url)

@@ -5,7 +5,7 @@ import hmac
 import json
 import time
 from http import HTTPStatus
-from urllib.error import URLError
+from http.client import HTTPException
 from urllib.request import Request, urlopen
 
 from deploy.local.cards.processor import Object
@@ -27,5 +27,5 @@ def told(event: Object, secret: str, url: str) -> bool:
     try:
         with urlopen(Request(url, body, headers), timeout=ANSWER_S) as answer:  # noqa: S310  # An address of the stack.
             return bool(answer.status == HTTPStatus.OK)
-    except (URLError, OSError):
+    except (OSError, HTTPException):
         return False
