@@ -2,6 +2,7 @@
 
 from chassis.service import Service, main
 from services.notifications import consumers
+from services.notifications.bounces import take_bounces
 from services.notifications.rpc import servicers
 from services.notifications.sender import send_messages
 from services.notifications.settings import NotificationsSettings
@@ -16,7 +17,7 @@ SERVICE = Service(
     store_type=NotificationsStore,
     servicers=servicers,
     reads=with_webhooks(consumers.READS),
-    jobs=(send_messages, answer_replies, forget_replies, send_webhooks),
+    jobs=(send_messages, answer_replies, forget_replies, send_webhooks, take_bounces),
     settings_type=NotificationsSettings,
     short_lived=[webhook_delivery, inbox_arrival],
 )

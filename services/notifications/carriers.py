@@ -11,7 +11,8 @@ from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import to_wire
 from chassis.keyring import KeyMissing
-from services.notifications.channels.email import AddressUnusable, Invitation, Letter, Mailer, compose
+from services.notifications.channels.bounces import return_path
+from services.notifications.channels.email import AddressUnusable, Invitation, Letter, Mailer, compose, domain_of
 from services.notifications.domain.contacts import Contact
 from services.notifications.domain.documents import Document
 from services.notifications.domain.kinds import Channel, MessageKind
@@ -20,6 +21,7 @@ from services.notifications.domain.messages import PassedOver, Reason, TemplateR
 from services.notifications.domain.sending import Answer, Taken, Way
 from services.notifications.domain.templates import NOT_ESSENTIAL, WITH_INVITATION, OwnTemplate
 from services.notifications.domain.texting import EVERY_SENDER, Sent
+from services.notifications.settings import NotificationsSettings
 from services.notifications.store import NotificationsStore
 from services.notifications.texting import Texting
 from services.notifications.texting.keys import NUMBER, address_key, message_keys
@@ -64,8 +66,9 @@ class Carrier(Protocol):
 
 
 class Mail:
-    def __init__(self, mailer: Mailer, mail_from: str, writing: "Writing") -> None:
-        self._mailer, self._mail_from, self._writing = mailer, mail_from, writing
+    def __init__(self, mailer: Mailer, settings: NotificationsSettings, writing: "Writing") -> None:
+        self._mailer, self._writing = mailer, writing
+        self._mail_from, self._takes_back = settings.mail_from, bool(settings.mail_bounces_listen)
 
     async def pack(
         self, call: Call, taken: Taken, contact: Contact, way: Way, enclosed: Enclosed
@@ -83,10 +86,20 @@ class Mail:
         except (BrokenTemplate, ValueError) as error:
             return PassedOver(Channel.EMAIL, Reason.TEMPLATE_BROKEN, type(error).__name__)
 
+        comes_back_to = self._return_path(call, taken)
+
         async def hand_over() -> Sent:
-            return Sent(*await self._mailer.send(mail))
+            return Sent(*await self._mailer.send(replace(mail, sender=comes_back_to)))
 
         return Parcel(written.template, hand_over, _key(call, way.to.value))
+
+    def _return_path(self, call: Call, taken: Taken) -> str:
+        if not self._takes_back:
+            return self._mail_from
+        try:
+            return return_path(call.chain_id, taken.id, domain_of(self._mail_from), message_keys().digest)
+        except KeyMissing:
+            return self._mail_from
 
     def _letter(
         self, call: Call, taken: Taken, recipient: str, written: Written, documents: Sequence[Document]
@@ -239,11 +252,11 @@ class Writing:
 
 
 def carriers_of(
-    db: Database, mailer: Mailer, mail_from: str, templates: Templates, texting: Texting
+    db: Database, mailer: Mailer, settings: NotificationsSettings, templates: Templates, texting: Texting
 ) -> Mapping[Channel, Carrier]:
     writing = Writing(db, templates)
     return {
-        Channel.EMAIL: Mail(mailer, mail_from, writing),
+        Channel.EMAIL: Mail(mailer, settings, writing),
         Channel.SMS: Phone(Channel.SMS, texting, writing),
         Channel.VOICE: Phone(Channel.VOICE, texting, writing),
         Channel.IN_APP: Inbox(writing),

@@ -65,7 +65,7 @@ async def send_messages(db: Database, settings: NotificationsSettings, clock: Cl
             channel = connect(settings.billing_address, settings.tls, settings.billing_tls_name)
             billing = Billing(settings, await stack.enter_async_context(channel))
         mailer = Mailer(settings.smtp_host, settings.smtp_port)
-        carriers = carriers_of(db, mailer, settings.mail_from, Templates(), texting)
+        carriers = carriers_of(db, mailer, settings, Templates(), texting)
         await Sender(db, asked, billing, carriers, clock).run()
 
 

@@ -24,6 +24,10 @@ class NotificationsSettings(Settings):
     """The relay that mail is handed to. It signs (DKIM) and delivers; STARTTLS is used where it offers it."""
     mail_from: str = Field(default="notices@example.org", pattern=r"^[^@\s]+@[^@\s]+$")
     """Address that messages come from."""
+    mail_bounces_listen: str = ""
+    """host:port where mail that could not be delivered comes back by SMTP, from the relay or whatever server takes mail
+    for the domain of `mail_from`; nobody else should reach it. Each letter then has a return path of its own there, if
+    there are message keys. Empty: what comes back goes to `mail_from`, and nobody here hears of it."""
     message_keys_file: Path | None = None
     """Keys that replies and the numbers they come from are encrypted with, and one for digests of addresses, which is
     never replaced: see chassis.keyring. Not needed where nothing is texted."""

@@ -31,6 +31,7 @@ I_NOTIFICATIONS_BILLS = "tests/integration/test_notifications_bills.py"
 I_NOTIFICATIONS_ESTIMATES = "tests/integration/test_notifications_estimates.py"
 I_NOTIFICATIONS_BY_HAND = "tests/integration/test_notifications_by_hand.py"
 I_NOTIFICATIONS_DIGESTS = "tests/integration/test_notifications_digests.py"
+I_NOTIFICATIONS_BOUNCES = "tests/integration/test_notifications_bounces.py"
 I_NOTIFICATIONS_DOCUMENTS = "tests/integration/test_notifications_documents.py"
 I_NOTIFICATIONS_MONTH = "tests/integration/test_notifications_month.py"
 U_NOTIFICATIONS_CHANNELS = "tests/unit/test_notifications_channels.py"
@@ -393,4 +394,17 @@ NOTIFICATIONS = [
     Mutant("services/notifications/consumers/bills.py", '    await messages.close_matter(store, matter, [MessageKind.PAYMENT_RECEIVED])\n', '', I_NOTIFICATIONS_BILLS, "never_taken"),
     Mutant("services/notifications/texting/job.py", 'return await in_each(chains, forget, NOT_FORGOTTEN)', 'return sum([await forget(chain_id) for chain_id in chains])', I_NOTIFICATIONS_TEXTING, "no_other"),
     Mutant("services/notifications/texting/job.py", 'return await in_each(sorted(self._texting.chains), self._look_at, NOT_ANSWERED)', 'return sum([await self._look_at(chain_id) for chain_id in sorted(self._texting.chains)])', I_NOTIFICATIONS_TEXTING, "no_other"),
+    Mutant("services/notifications/channels/bounces.py", 'if hmac.compare_digest(raw[32:], expected)', 'if expected', I_NOTIFICATIONS_BOUNCES, "no_letter_of_ours"),
+    Mutant("services/notifications/channels/bounces.py", 'if action == "failed" and status:', 'if status:', I_NOTIFICATIONS_BOUNCES, "no_word"),
+    Mutant("services/notifications/channels/bounces.py", 're.compile(r"5\\.', 're.compile(r"[45]\\.', I_NOTIFICATIONS_BOUNCES, "no_word"),
+    Mutant("services/notifications/channels/bounces.py", 'b32decode(local_part.upper())', 'b32decode(local_part)', I_NOTIFICATIONS_BOUNCES, "not_written_to_again"),
+    Mutant("services/notifications/channels/bounces.py", '    if not LOCAL_PART.fullmatch(local_part):\n        return None\n', '', I_NOTIFICATIONS_BOUNCES, "no_letter_of_ours"),
+    Mutant("services/notifications/use_cases/bounces.py", '        return False\n', '        return True\n', I_NOTIFICATIONS_BOUNCES, "before_it_is_settled"),
+    Mutant("services/notifications/use_cases/bounces.py", 'if found and NO_SUCH_MAILBOX.search(code) else', 'if found else', I_NOTIFICATIONS_BOUNCES, "next_channel"),
+    Mutant("services/notifications/use_cases/bounces.py", 'row["channels"][1:]', '()', I_NOTIFICATIONS_BOUNCES, "next_channel"),
+    Mutant("services/notifications/store/messages.py", 'or_(message.c.id == ID, message.c.digest_id == ID)', 'message.c.id == ID', I_NOTIFICATIONS_BOUNCES, "digest"),
+    Mutant("services/notifications/bounces.py", 'return TAKEN if all(taken) else LATER', 'return TAKEN', I_NOTIFICATIONS_BOUNCES, "before_it_is_settled"),
+    Mutant("services/notifications/bounces.py", '            return NOBODY\n', '            return TAKEN\n', I_NOTIFICATIONS_BOUNCES, "no_letter_of_ours"),
+    Mutant("services/notifications/bounces.py", 'data_size_limit=SIZE_MAX', 'data_size_limit=None', I_NOTIFICATIONS_BOUNCES, "too_large"),
+    Mutant("services/notifications/carriers.py", '        if not self._takes_back:\n            return self._mail_from\n', '', I_NOTIFICATIONS_BOUNCES, "without_a_door"),
 ]  # fmt: skip

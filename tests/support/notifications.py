@@ -189,7 +189,7 @@ class Office:
     def sender(self, port: int | None = None) -> Sender:
         mailer = Mailer(HOST, port or self.mailbox.port, timeout_s=5.0)
         patients = Patients(self.settings, self.channel)
-        carriers = carriers_of(self.svc.db, mailer, self.settings.mail_from, Templates(), self.texting)
+        carriers = carriers_of(self.svc.db, mailer, self.settings, Templates(), self.texting)
         billing = Billing(self.settings, self.billing_channel)
         return Sender(self.svc.db, patients, billing, carriers, self.svc.clock, chance=lambda: 1.0)
 

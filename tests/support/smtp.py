@@ -18,6 +18,8 @@ HOST = "127.0.0.1"
 class Mailbox:
     port: int = 0
     arrived: list[EmailMessage] = field(default_factory=list)
+    return_paths: list[str] = field(default_factory=list)
+    """Of each that arrived."""
     rcpt_answer: str = "250 OK"
     data_answer: str = "250 OK"
     drops: bool = False
@@ -40,6 +42,7 @@ class Mailbox:
         if not self.data_answer.startswith("250"):
             return self.data_answer
         self.arrived.append(mail)
+        self.return_paths.append(envelope.mail_from or "")
         if self.on_data:
             await self.on_data()
         if self.drops:

@@ -44,7 +44,7 @@ from services.notifications.domain.messages import (
     Status,
 )
 from services.notifications.store.copies import CHAIN, ID, PATIENTS
-from services.notifications.tables import UNSENT, matter, message, patient, visit
+from services.notifications.tables import UNSENT, attempt, matter, message, patient, visit
 
 FIRST = datetime(1, 1, 1, tzinfo=UTC), UUID(int=0)
 """Sorts before every message."""
@@ -234,8 +234,26 @@ TRY_NEXT = Statement(
         channel_attempts=literal_column("0"),
         channels=param("channels", ARRAY(Text)),
         channel=param("channel", Text),
+        digest_id=null(),
     )
     .returning(*SETTLED)
+)
+LETTER = Statement(
+    select(message.c.id, message.c.status, message.c.channels)
+    .where(
+        message.c.chain_id == CHAIN,
+        or_(message.c.id == ID, message.c.digest_id == ID),
+        message.c.status.in_((literal_column("'SENDING'"), literal_column("'SENT'"))),
+        message.c.channel == Channel.EMAIL,
+    )
+    .order_by(message.c.id)
+    .with_for_update()
+)
+EMAILED_TO = Statement(
+    select(attempt.c.address_key)
+    .where(attempt.c.chain_id == CHAIN, attempt.c.message_id == ID, attempt.c.channel == Channel.EMAIL)
+    .order_by(attempt.c.number.desc())
+    .limit(1)
 )
 
 
@@ -298,6 +316,15 @@ class MessageStore(Store):
     async def sent_by_phone(self, message_id: UUID) -> Record | None:
         """Of a message that was sent as a text or a call, locked; None of any other."""
         return await self.row(SENT_BY_PHONE, id=message_id)
+
+    async def letter(self, message_id: UUID) -> list[Record]:
+        """The messages that stood in an email, locked; those that are being sent, or have been."""
+        return await self.rows(LETTER, id=message_id)
+
+    async def emailed_to(self, message_id: UUID) -> bytes | None:
+        """The digest of the address that it last went to, if it was known."""
+        row = await self.row(EMAILED_TO, id=message_id)
+        return row["address_key"] if row else None
 
     async def note_delivered(self, message_id: UUID) -> None:
         await self.rows(DELIVERED, id=message_id, now=self.call.now)
