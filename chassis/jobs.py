@@ -11,7 +11,7 @@ from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.errors import DomainError
 from chassis.ids import to_wire
-from chassis.metrics import JOB_FAILURES
+from chassis.metrics import CHAIN_FAILURES
 from chassis.tracing import traceparent_of
 
 log = structlog.get_logger()
@@ -30,9 +30,9 @@ async def keep_looking(look: Callable[[], Awaitable[int]], poll_s: float, failed
 
 
 async def in_each(chains: Iterable[UUID], step: Callable[[UUID], Awaitable[int]], failed: str) -> int:
-    """What `step` found in all of the chains. One in which it fails, even by a mistake of ours, is logged as `failed`
-    and holds up no other: it is taken up again with the next look."""
-    found = 0
+    """What `step` found in all of the chains; nothing where it failed in one, so that the next look waits. That chain,
+    even if by a mistake of ours, is logged as `failed`, and holds up no other."""
+    found, well = 0, True
     for chain_id in chains:
         try:
             found += await step(chain_id)
@@ -40,8 +40,11 @@ async def in_each(chains: Iterable[UUID], step: Callable[[UUID], Awaitable[int]]
             log.warning(failed, chain_id=to_wire("chain", chain_id), error=error.reason)
         except Exception:
             log.exception(failed, chain_id=to_wire("chain", chain_id))
-            JOB_FAILURES.labels(failed).inc()
-    return found
+        else:
+            continue
+        well = False
+        CHAIN_FAILURES.labels(failed).inc()
+    return found if well else 0
 
 
 def job_call(service: str, work: str, chain_id: UUID, now: datetime, cause: str = "") -> Call:

@@ -11,8 +11,9 @@ OUTBOX_BACKLOG = Gauge("atoll_outbox_backlog", "Events in the last batch that wa
 EVENTS_HANDLED = Counter("atoll_events_handled_total", "Events read.", ["consumer", "outcome"])
 AUDIT_SEALED = Counter("atoll_audit_sealed_total", "Audit rows that were sealed.")
 AUDIT_HEADS_BEHIND = Gauge("atoll_audit_heads_behind", "Trails that end before what was exported of them.")
-JOB_FAILURES = Counter(
-    "atoll_job_failures_total", "Background jobs that were started again, or failed in a chain.", ["job"]
+JOB_FAILURES = Counter("atoll_job_failures_total", "Background jobs that were started again.", ["job"])
+CHAIN_FAILURES = Counter(
+    "atoll_chain_failures_total", "Steps of background jobs that failed in a chain, by what the log says.", ["event"]
 )
 
 

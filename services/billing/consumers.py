@@ -165,12 +165,12 @@ async def _drop(
 
 
 async def deliver_emailed(store: BillingStore, event: EstimateEmailed) -> None:
-    """The patient has it in writing. What a later version replaced meanwhile is delivered with that one."""
-    sent_at = min(to_instant(event.meta.occur_time), store.call.now)  # By another's clock.
+    """The patient has it in writing, when it was sent, as far as another's clock agrees with ours. Once a later version
+    is there, be it without a price yet, only that one is still to be delivered."""
+    estimate = await store.estimate(from_wire("estimate", event.estimate_id))
+    sent_at = min(max(to_instant(event.meta.occur_time), estimate.created_at), store.call.now)
     with suppress(EstimateSuperseded):
-        await record_delivery(
-            store, RecordDelivery(from_wire("estimate", event.estimate_id), DeliveryMethod.EMAIL, sent_at)
-        )
+        await record_delivery(store, RecordDelivery(estimate.id, DeliveryMethod.EMAIL, sent_at))
 
 
 READS: dict[str, Reads] = {

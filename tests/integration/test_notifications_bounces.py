@@ -112,7 +112,7 @@ async def said(office: Office) -> list[tuple[str, str, str, list[tuple[str, str,
 
 async def suppressed(office: Office) -> list[tuple[str, str, str]]:
     rows = await office.svc.admin.fetch("SELECT channel, kind, note FROM suppression")
-    return [tuple(row) for row in rows]  # type: ignore[misc]
+    return [tuple(row) for row in rows]
 
 
 async def failed(office: Office) -> list[str]:

@@ -125,6 +125,7 @@ CHASSIS = [
     Mutant("chassis/db.py", "SET LOCAL app.{name} =", "SET app.{name} =", ONCE, "gone_with_it"),
     Mutant("chassis/jobs.py", "except DomainError as error:\n            log.warning(failed, error", "except KeyError as error:\n            log.warning(failed, error", "tests/unit/test_chassis_jobs.py"),
     Mutant("chassis/jobs.py", "except DomainError as error:\n            log.warning(failed, chain_id", "except KeyError as error:\n            log.warning(failed, chain_id", "tests/unit/test_chassis_jobs.py"),
+    Mutant("chassis/jobs.py", "return found if well else 0", "return found", "tests/unit/test_chassis_jobs.py"),
     Mutant("chassis/jobs.py", "except Exception:", "except OSError:", "tests/unit/test_chassis_jobs.py"),
     Mutant("chassis/taking.py", "(room := most - len(in_hand)) >= least", "(room := most) >= least", "tests/unit/test_chassis_taking.py", "no_more"),
     Mutant("chassis/taking.py", "(room := most - len(in_hand)) >= least", "(room := most - len(in_hand)) >= 1", "tests/unit/test_chassis_taking.py", "room_for_so_many"),

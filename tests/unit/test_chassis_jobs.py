@@ -49,13 +49,19 @@ async def test_a_failure_is_followed_by_a_pause_too_and_ends_nothing() -> None:
 async def test_a_chain_that_fails_holds_up_no_other_and_is_named_in_the_log() -> None:
     refused, mistaken, well = (new_id() for _ in range(3))
 
+    done = list[UUID]()
+
     async def step(chain_id: UUID) -> int:
         if chain_id == refused:
             raise TryAgain()
-        return {well: 3}[chain_id]
+        found = {well: 3}[chain_id]
+        done.append(chain_id)
+        return found
 
     with capture_logs() as logged:
-        assert await in_each([refused, mistaken, well], step, "looks.failed") == 3
+        assert await in_each([refused, mistaken, well], step, "looks.failed") == 0
+    assert done == [well]
+    assert await in_each([well], step, "looks.failed") == 3
     assert [(each["event"], each["chain_id"], each.get("error")) for each in logged] == [
         ("looks.failed", to_wire("chain", refused), "TRY_AGAIN"),
         ("looks.failed", to_wire("chain", mistaken), None),
