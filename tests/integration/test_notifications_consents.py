@@ -161,6 +161,19 @@ class Person:
         survivor, alias = (to_wire("patient", id) for id in self.ids)
         return events.PatientMerged(meta=self.meta(minute, 1), patient_id=survivor, merged_patient_id=alias)
 
+    def unmerged(self, minute: int) -> Any:
+        survivor, alias = (to_wire("patient", id) for id in self.ids)
+        return events.PatientUnmerged(meta=self.meta(minute, 2), patient_id=survivor, merged_patient_id=alias)
+
+    async def tell(self, *told: Any) -> None:
+        for event in told:
+            await self.office.svc.deliver(event)
+
+    async def waiting(self) -> list[UUID]:
+        """Under which records something is still to go out: each once for each message."""
+        rows = await self.office.rows(KIND)
+        return [row["patient_id"] for row in rows if row["status"] == "SCHEDULED"]
+
     def _ended(self, minute: int, number: int, record: int) -> dict[str, Any]:
         return {
             "meta": self.meta(minute),
@@ -237,6 +250,12 @@ async def test_in_whatever_order_they_are_heard_events_of_a_patient_ask_for_the_
         assert [version_of[about] for about in await person.asked()] == numbers, order
 
 
+def reachable(of: Person) -> None:
+    for patient_id in of.ids:
+        details = of.office.patients.details[to_wire("patient", patient_id)]
+        details.contact_points.add(system=CONTACT_SYSTEM_EMAIL, value="one@example.org")
+
+
 async def test_what_is_signed_stays_signed_since_then(office: Office) -> None:
     await office.book()
     event = outdated(office, new_id())
@@ -265,13 +284,100 @@ async def test_what_was_sent_under_one_record_is_not_told_under_the_other(office
     await person.register()
     for event in (person.booked(1), person.outdated(2, 2)):
         await office.svc.deliver(event)
-    office.patients.details[to_wire("patient", person.ids[0])].contact_points.add(
-        system=CONTACT_SYSTEM_EMAIL, value="one@example.org"
-    )
+    reachable(person)
     await office.sender().drain()
     for event in (person.outdated(3, 2, 1), person.merged(4), person.booked(5, 1)):
         await office.svc.deliver(event)
     assert await told(office) == [("SENT", None)]
+
+
+@pytest.mark.parametrize("record", [0, 1])
+async def test_what_another_signed_is_asked_for_again_once_they_are_two(office: Office, record: int) -> None:
+    of = Person(office)
+    await of.register()
+    await of.tell(of.booked(1, record), of.outdated(2, 2, record), of.merged(3), of.signed(4, 2, 1 - record))
+    assert await of.asked() == []
+    await of.tell(of.unmerged(5), of.booked(6, record))
+    assert len(await of.asked()) == 1
+    assert await of.waiting() == [of.ids[record]]
+    await of.tell(of.signed(7, 2, record))
+    assert await of.waiting() == []
+
+
+@pytest.mark.parametrize("record", [0, 1])
+async def test_what_was_not_told_for_another_s_signature_is_once_they_are_two(office: Office, record: int) -> None:
+    of = Person(office)
+    await of.register()
+    await of.tell(of.merged(1), of.signed(2, 2, 1 - record), of.booked(3, record), of.outdated(4, 2, record))
+    assert await told(office) == []
+    await of.tell(of.unmerged(5))
+    assert await of.waiting() == [of.ids[record]]
+
+
+async def test_two_who_were_told_as_one_are_each_told_once_they_are_two(office: Office) -> None:
+    of = Person(office)
+    await of.register()
+    for record in (0, 1):
+        await of.tell(of.booked(1, record), of.outdated(2 + record, 2, record))
+    await of.tell(of.merged(4))
+    assert await of.waiting() == [of.ids[0]]
+    await of.tell(of.unmerged(5))
+    assert sorted(await of.waiting()) == sorted(of.ids)
+
+
+async def test_what_was_told_as_of_the_survivor_is_told_again_as_of_whom_it_asks(office: Office) -> None:
+    of = Person(office)
+    await of.register()
+    await of.tell(of.booked(1, 1), of.merged(2), of.outdated(3, 2, 1))
+    assert await of.waiting() == [of.ids[0]]
+    await of.tell(of.signed(4, 2), of.unmerged(5))
+    assert await of.waiting() == [of.ids[1]]
+
+
+async def test_whoever_has_no_visit_to_come_is_told_again_with_the_next(office: Office) -> None:
+    of = Person(office)
+    await of.register()
+    booked = of.booked(1)
+    await of.tell(booked, of.outdated(2, 2), of.merged(3), of.signed(4, 2, 1))
+    await of.tell(office.cancelled(booked), of.unmerged(5))
+    assert await of.waiting() == []
+    await of.tell(of.booked(6))
+    assert await of.waiting() == [of.ids[0]]
+
+
+async def test_what_was_sent_is_not_sent_again_once_they_are_two(office: Office) -> None:
+    of = Person(office)
+    await of.register()
+    reachable(of)
+    await of.tell(of.booked(1), of.outdated(2, 2))
+    await office.sender().drain()
+    await of.tell(of.merged(3), of.signed(4, 2, 1), of.unmerged(5))
+    assert await told(office) == [("SENT", None)]
+    assert await office.svc.admin.fetchval("SELECT closed_at FROM matter") is None
+
+
+@pytest.mark.parametrize("minutes", [(2, 3), (3, 2)])
+async def test_of_two_who_were_told_whoever_was_sent_word_hears_no_more(
+    office: Office, minutes: tuple[int, int]
+) -> None:
+    of = Person(office)
+    await of.register()
+    reachable(of)
+    await of.tell(of.booked(1), of.outdated(minutes[0], 2))
+    await office.sender().drain()
+    await of.tell(of.booked(1, 1), of.outdated(minutes[1], 2, 1), of.merged(4))
+    assert sorted(await told(office), key=str) == [("SENT", None), ("WITHDRAWN", "MATTER_CLOSED")]
+
+
+@pytest.mark.parametrize("booked_last", [False, True])
+async def test_what_ended_for_one_is_asked_for_since_then_of_the_other(office: Office, booked_last: bool) -> None:
+    of = Person(office)
+    await of.register()
+    events = [of.outdated(2, 3), of.signed(3, 2), of.outdated(4, 3, 1), of.merged(5)]
+    events.insert(len(events) if booked_last else 0, of.booked(1))
+    await of.tell(*events)
+    assert await of.waiting() == [of.ids[0]]
+    assert len(await of.asked()) == 1
 
 
 @pytest.mark.parametrize(("ending", "asked_for"), [(False, 1), (True, 0)])

@@ -46,16 +46,16 @@ async def keep_patient(store: NotificationsStore, event: PatientUpdated) -> None
 
 
 async def merge(store: NotificationsStore, event: PatientMerged) -> None:
-    await patients.keep_merge(store, _merge(event, from_wire("patient", event.patient_id)))
+    await patients.keep_merge(store, _merge(event, is_merged=True))
 
 
 async def unmerge(store: NotificationsStore, event: PatientUnmerged) -> None:
-    await patients.keep_merge(store, _merge(event, None))
+    await patients.keep_merge(store, _merge(event, is_merged=False))
 
 
-def _merge(event: PatientMerged | PatientUnmerged, survivor_id: UUID | None) -> patients.KeepMerge:
-    merged_id = from_wire("patient", event.merged_patient_id)
-    return patients.KeepMerge(merged_id, survivor_id, event.meta.aggregate_version, UUID(event.meta.event_id))
+def _merge(event: PatientMerged | PatientUnmerged, *, is_merged: bool) -> patients.KeepMerge:
+    ids = from_wire("patient", event.merged_patient_id), from_wire("patient", event.patient_id)
+    return patients.KeepMerge(*ids, is_merged, event.meta.aggregate_version, UUID(event.meta.event_id))
 
 
 OF_SCHEDULING: Reads = {

@@ -52,17 +52,34 @@ class Standing:
     """The matter that was told of it, or of a version before it."""
     told_open: bool
     """That matter still asks."""
+    sent: bool
+    """What it told went out, or may have."""
     next_site_id: UUID | None
     """Where the patient's next visit is, of the sites where it is to be signed."""
 
     @property
     def told(self) -> bool:
+        return self._was_told and self.told_open
+
+    @property
+    def told_before(self) -> bool:
+        """It is not told any more: what ended it was another's, as it turned out."""
+        return self._was_told and not self.told_open
+
+    @property
+    def heard(self) -> bool:
+        return self._was_told and self.sent
+
+    @property
+    def _was_told(self) -> bool:
         return self.told_id == self.renewal.matter_id
 
 
 def still_asked(found: Sequence[Standing]) -> list[Standing]:
-    """Of each document one: the latest version, told before not told, unless that is ended."""
-    ordered = sorted(found, key=lambda each: (each.renewal.number, each.told, each.renewal.asked_at))
+    """Of each document one: the latest version, unless that is ended; of several of it what was heard, else told, else
+    asked first."""
+    by_age = sorted(found, key=lambda each: each.renewal.asked_at, reverse=True)
+    ordered = sorted(by_age, key=lambda each: (each.renewal.number, not each.ended, each.heard, each.told))
     latest = {each.renewal.document_id: each for each in ordered}
     return [each for each in latest.values() if not each.ended]
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from asyncpg import Record
-from sqlalchemy import ARRAY, Boolean, Integer, Text, Uuid, any_, func, literal_column, select, update
+from sqlalchemy import ARRAY, Boolean, Integer, Text, Uuid, any_, func, literal_column, null, select, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.aliases import Aliases, AliasStore
@@ -192,6 +192,11 @@ CLOSE_MATTERS = Statement(
     .where(matter.c.chain_id == CHAIN, matter.c.id == any_(param("matter_ids", ARRAY(Uuid))))
     .values(closed_at=param("closed_at", Instant))
 )
+REOPEN_MATTERS = Statement(
+    update(matter)
+    .where(matter.c.chain_id == CHAIN, matter.c.id == any_(param("matter_ids", ARRAY(Uuid))))
+    .values(closed_at=null())
+)
 MATTER_CLOSED = Statement(select(matter.c.closed_at).where(matter.c.chain_id == CHAIN, matter.c.id == ID))
 CLOSE_MATTER = Statement(
     _closed.on_conflict_do_update(
@@ -315,6 +320,9 @@ class CopyStore(AliasStore):
 
     async def close_matters(self, matter_ids: Sequence[UUID]) -> None:
         await self.rows(CLOSE_MATTERS, matter_ids=list(matter_ids), closed_at=self.call.now)
+
+    async def reopen_matters(self, matter_ids: Sequence[UUID]) -> None:
+        await self.rows(REOPEN_MATTERS, matter_ids=list(matter_ids))
 
     async def is_closed(self, matter_id: UUID) -> bool:
         row = await self.row(MATTER_CLOSED, id=matter_id)

@@ -103,6 +103,19 @@ WITHDRAW_MATTERS = Statement(
     .values(**_withdrawn)
     .returning(*SETTLED)
 )
+# To whom the matter is about: who was the survivor when it was written may be another by now.
+SCHEDULE_AGAIN = Statement(
+    update(message)
+    .where(
+        message.c.chain_id == CHAIN,
+        message.c.matter_id == any_(param("matter_ids", ARRAY(Uuid))),
+        message.c.kind == any_(param("kinds", ARRAY(Text))),
+        message.c.status == Status.WITHDRAWN,
+        matter.c.chain_id == CHAIN,
+        matter.c.id == message.c.matter_id,
+    )
+    .values(status=Status.SCHEDULED, reason=null(), patient_id=matter.c.patient_id)
+)
 SCHEDULED_OF_PATIENT = Statement(
     select(message).where(*_scheduled, message.c.patient_id == any_(PATIENTS.all_ids(ID))).with_for_update(of=message)
 )
@@ -283,6 +296,10 @@ class MessageStore(Store):
         of = {"matter_ids": list(matter_ids), "kinds": list(kinds)}
         found = await self.rows(WITHDRAW_MATTERS, reason=Reason.MATTER_CLOSED, **of)
         return [settled_of(row) for row in found]
+
+    async def schedule_again(self, matter_ids: Sequence[UUID], kinds: Sequence[MessageKind]) -> None:
+        """What was withdrawn of matters that ask again."""
+        await self.rows(SCHEDULE_AGAIN, matter_ids=list(matter_ids), kinds=list(kinds))
 
     async def with_scheduled(self, patient_ids: Sequence[UUID]) -> list[UUID]:
         """Those of the patients to whom, under any of their ids, something is still to go out."""

@@ -12,7 +12,7 @@ from chassis.store import Store
 from chassis.tables import Instant
 from services.notifications.domain.renewals import Ending, Renewal, Standing
 from services.notifications.store.copies import CHAIN, ID, PATIENTS
-from services.notifications.tables import matter, renewal, renewal_end, retired_document, visit
+from services.notifications.tables import matter, message, renewal, renewal_end, retired_document, visit
 
 DOCUMENT = param("document_id", Uuid)
 KEY = ("chain_id", "patient_id", "document_id")
@@ -56,11 +56,18 @@ _next_site = (
     .scalar_subquery()
 )
 _told_open = and_(matter.c.chain_id == CHAIN, matter.c.id == renewal.c.matter_id, matter.c.closed_at.is_(None))
+_sent = exists().where(
+    message.c.chain_id == CHAIN,
+    message.c.visit_id.is_(None),  # As the index begins.
+    message.c.matter_id == renewal.c.matter_id,
+    message.c.status.in_((literal_column("'SENDING'"), literal_column("'SENT'"), literal_column("'UNKNOWN'"))),
+)
 OF_PATIENT = Statement(
     select(
         renewal,
         or_(_ended, _retired).label("ended"),
         matter.c.id.is_not(None).label("told_open"),
+        _sent.label("sent"),
         _next_site.label("next_site_id"),
     )
     .outerjoin(matter, _told_open)
@@ -126,4 +133,4 @@ class RenewalStore(Store):
 def _standing(row: Record) -> Standing:
     of = row["patient_id"], row["document_id"], row["version_id"]
     asked = Renewal(*of, row["number"], tuple(row["site_ids"]), row["asked_at"])
-    return Standing(asked, row["ended"], row["matter_id"], row["told_open"], row["next_site_id"])
+    return Standing(asked, row["ended"], row["matter_id"], row["told_open"], row["sent"], row["next_site_id"])

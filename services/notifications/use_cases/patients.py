@@ -13,8 +13,10 @@ from services.notifications.use_cases import renewals
 @dataclass(frozen=True, slots=True)
 class KeepMerge:
     merged_patient_id: UUID
-    survivor_id: UUID | None
-    """None: it is taken back."""
+    patient_id: UUID
+    """Who survives; of what is taken back, who survived."""
+    is_merged: bool
+    """False: it is taken back."""
     version: int
     event_id: UUID
 
@@ -28,10 +30,14 @@ async def keep_patients(store: NotificationsStore, told: Sequence[Patient]) -> N
 
 async def keep_merge(store: NotificationsStore, command: KeepMerge) -> None:
     """What is still to go out for the alias moves with the zone of who it goes to now, and what one of them signed the
-    other need not sign."""
-    if await store.keep_alias(command.merged_patient_id, command.survivor_id, command.version):
+    other need not sign; once they are two again, each does."""
+    survivor_id = command.patient_id if command.is_merged else None
+    if await store.keep_alias(command.merged_patient_id, survivor_id, command.version):
         await _reckon_again(store, [command.merged_patient_id])
         await renewals.settle(store, command.merged_patient_id, command.event_id)
+        if not command.is_merged:
+            await store.lock_whole(command.patient_id)
+            await renewals.settle(store, command.patient_id, command.event_id)
 
 
 async def _reckon_again(store: NotificationsStore, patient_ids: Sequence[UUID]) -> None:

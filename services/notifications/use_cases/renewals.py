@@ -34,7 +34,9 @@ async def settle(store: NotificationsStore, patient_id: UUID, event_id: UUID) ->
     found = await store.renewals(patient_id)
     asked = still_asked(found)
     await _withdraw(store, told_in_vain(found, asked))
-    new = [(each.renewal, each.next_site_id) for each in asked if each.next_site_id and not each.told]
+    untold = [each for each in asked if each.next_site_id and not each.told]
+    await _tell_again(store, [each.renewal.matter_id for each in untold if each.told_before])
+    new = [(each.renewal, each.next_site_id) for each in untold if each.next_site_id and not each.told_before]
     for renewal, site_id in new:
         await messages.tell_matter(store, messages.TellMatter(renewal.matter(site_id), KINDS, event_id))
     await store.note_told([renewal for renewal, _ in new])
@@ -44,6 +46,13 @@ async def end_document(store: NotificationsStore, document_id: UUID) -> None:
     """Nobody is asked for it any more."""
     await store.retire_document(document_id)
     await _withdraw(store, await store.told_of(document_id))
+
+
+async def _tell_again(store: NotificationsStore, matter_ids: Sequence[UUID]) -> None:
+    """What went out already does not go out again."""
+    if matter_ids:
+        await store.reopen_matters(matter_ids)
+        await store.schedule_again(matter_ids, KINDS)
 
 
 async def _withdraw(store: NotificationsStore, matter_ids: Sequence[UUID]) -> None:
