@@ -370,6 +370,16 @@ async def test_what_is_said_of_a_course_that_is_there_must_be_so(clinic: Clinic)
     assert await clinic.count("visit") == 1
 
 
+async def test_of_a_course_that_is_held_in_part_more_is_booked_and_the_hold_stays(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([FIRST])))
+    await clinic.hold(patient, [FRIDAY], course_id=course.id)
+    later(clinic, 14)
+    more = await clinic.book(clinic.request(patient, clinic.treatments([FRIDAY + 3 * DAY]), course_id=course.id))
+    assert sorted(statuses(more)) == ["BOOKED", "BOOKED", "HELD"]
+    assert sorted(statuses(await clinic.book_hold(course.id))) == ["BOOKED"] * 3
+
+
 async def test_holding_again_after_a_hold_of_the_same_course_has_ended_ends_that_first(clinic: Clinic) -> None:
     patient = await clinic.add_patient()
     held = await clinic.hold(patient, [FIRST])

@@ -526,6 +526,8 @@ async def test_a_patient_has_so_many_courses_ahead_and_no_more(clinic: Clinic) -
     await me.cancel(booked[1].visits[0].id)
     await me.book([local(3, 9, 9)])
     await clinic.book(clinic.request(me.id, clinic.treatments([local(3, 10, 9)])))
+    clinic.svc.clock.now = local(3, 11, 9)  # All of them began, whatever became of them.
+    await me.book([local(3, 12, 9)])
 
 
 async def test_a_patient_plans_one_course_at_a_time(clinic: Clinic) -> None:
