@@ -4,6 +4,7 @@ from tests.mutants.mutant import Mutant
 
 FIELDS, LIMITS, TLS = (f"tests/e2e/test_stack_edge_{name}.py" for name in ("fields", "limits", "tls"))
 STACK = "tests/e2e/test_stack_edge.py"
+OPENAPI = "tests/unit/test_openapi.py"
 TEMPLATE = "deploy/envoy/envoy.yaml.j2"
 
 EDGE = [
@@ -28,4 +29,8 @@ EDGE = [
     Mutant("deploy/envoy/fields.lua", "  if #faults >= FAULTS_MAX then return end", "", FIELDS, "short_whatever"),
     Mutant("deploy/envoy/fields.lua", '  if depth > DEPTH_MAX then error("too deep") end\n', "", FIELDS, "not_json"),
     Mutant("deploy/envoy/fields.py", "for name in (field.name, field.json_name)", "for name in (field.json_name,)", FIELDS, "both_names"),
+    Mutant("tools/openapi/operations.py", 'if body not in ("", "*"):', 'if False:', OPENAPI, "part_of_the_request"),
+    Mutant("tools/openapi/operations.py", "            elif field.is_list:\n", "            elif False:\n", OPENAPI, "list_of_messages"),
+    Mutant("tools/openapi/schemas.py", '    raise Inexpressible(f"a field of type {FieldDescriptorProto.Type.Name(kind)}")', '    return {"type": "number"}', OPENAPI, "would_round"),
+    Mutant("tools/openapi/examples.py", '        raise Inexpressible(f"no example for {message.name}.{field.name}, {rules.string.pattern}")', '        return ""', OPENAPI, "which_no_example"),
 ]  # fmt: skip
