@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
@@ -20,9 +21,13 @@ from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
 from atoll.patients.v1 import events_pb2 as events
 from atoll.patients.v1.patient_pb2 import CONTACT_SYSTEM_EMAIL
 from chassis.ids import new_id, to_wire
+from chassis.migrate import migrate
+from chassis.provision import provision
 from chassis.times import to_timestamp
+from services.notifications.domain.renewals import Renewal
 from services.notifications.store import NotificationsStore
 from tests.support.notifications import FIRST, Office, open_office
+from tests.support.servers import as_administrator, drop, password_of
 from tests.support.service import NOW
 
 KIND = "CONSENT_OUTDATED"
@@ -405,3 +410,40 @@ async def test_a_booking_and_a_document_that_are_heard_of_at_once_see_one_anothe
     other = person.signed(3, 2) if ending else asked
     await asyncio.gather(office.svc.deliver(person.booked(2)), office.svc.deliver(other))
     assert len(await person.asked()) == asked_for
+
+
+async def test_what_was_told_before_the_migration_is_known_as_told(postgres_url: str) -> None:
+    """In each of two chains one was told, and more than go into one batch were not."""
+    urls = await provision(
+        postgres_url, "notifications", database=f"told_{uuid4().hex[:12]}", password=password_of(postgres_url)
+    )
+    admin = await asyncpg.connect(as_administrator(postgres_url, urls))
+    await migrate(urls.owner, "notifications", "0017")
+    await admin.execute("SET session_replication_role = replica")  # Without foreign keys.
+    told = [Renewal(new_id(), new_id(), new_id(), 2, (), NOW) for _ in range(2)]
+    untold = [Renewal(new_id(), new_id(), new_id(), 2, (), NOW) for _ in range(1_000)]
+    chains = {each.patient_id: new_id() for each in told}
+    await admin.executemany(
+        "INSERT INTO renewal (chain_id, patient_id, document_id, version_id, number, site_ids)"
+        " VALUES ($1, $2, $3, $4, $5, '{}')",
+        [
+            (chain_id, each.patient_id, each.document_id, each.version_id, each.number)
+            for chain_id, each in [
+                *((chains[each.patient_id], each) for each in told),
+                *((chain_id, each) for chain_id in chains.values() for each in untold),
+            ]
+        ],
+    )
+    await admin.executemany(
+        "INSERT INTO matter (chain_id, id, site_id, patient_id, kind) VALUES ($1, $2, $3, $4, 'CONSENT')",
+        [(chains[each.patient_id], each.matter_id, new_id(), each.patient_id) for each in told],
+    )
+    await migrate(urls.owner, "notifications", "0018")
+    found = await admin.fetch("SELECT patient_id, matter_id FROM renewal WHERE matter_id IS NOT NULL")
+    forced = await admin.fetchval(
+        "SELECT bool_and(relforcerowsecurity) FROM pg_class WHERE relname IN ('renewal', 'matter')"
+    )
+    await admin.close()
+    await drop(postgres_url, urls)
+    assert {row["patient_id"]: row["matter_id"] for row in found} == {each.patient_id: each.matter_id for each in told}
+    assert forced is True

@@ -388,6 +388,10 @@ NOTIFICATIONS = [
     Mutant("services/notifications/store/renewals.py", '        visit.c.start_at > param("now", Instant),\n        visit.c.status.in_((literal_column("\'BOOKED\'"), literal_column("\'CONFIRMED\'"))),\n', '        param("now", Instant).is_not(None),\n', I_NOTIFICATIONS_CONSENTS, "off_or_over"),
     Mutant("services/notifications/store/renewals.py", '        visit.c.site_id == any_(renewal.c.site_ids),\n', '', I_NOTIFICATIONS_CONSENTS, "where_it_is_signed"),
     Mutant("services/notifications/store/renewals.py", '.where(renewal.c.chain_id == CHAIN, renewal.c.patient_id == any_(_ids))', '.where(renewal.c.chain_id == CHAIN, renewal.c.patient_id == ID)', I_NOTIFICATIONS_CONSENTS, "order"),
+    Mutant("services/notifications/migrations/versions/0018_renewals_in_any_order.py", '    _note_what_was_told()\n    for', '    for', I_NOTIFICATIONS_CONSENTS, "before_the_migration"),
+    Mutant("services/notifications/migrations/versions/0018_renewals_in_any_order.py", 'op.execute(f"ALTER TABLE {table} NO FORCE', 'op.execute(f"ALTER TABLE {table} FORCE', I_NOTIFICATIONS_CONSENTS, "before_the_migration"),
+    Mutant("services/notifications/migrations/versions/0018_renewals_in_any_order.py", '.where(own, told)', '.where(own)', I_NOTIFICATIONS_CONSENTS, "before_the_migration"),
+    Mutant("services/notifications/migrations/versions/0018_renewals_in_any_order.py", '    while found:\n', '    if found:\n', I_NOTIFICATIONS_CONSENTS, "before_the_migration"),
     # What is in doubt stays so.
     Mutant("services/notifications/use_cases/messages.py", 'status = Status.SENDING if taken.in_doubt else Status.SCHEDULED', 'status = Status.SCHEDULED', I_NOTIFICATIONS_PHONE, "stays_one"),
     Mutant("services/notifications/domain/sending.py", 'channels = taken.channels[:1] if taken.in_doubt else taken.channels', 'channels = taken.channels', U_NOTIFICATIONS_CHANNELS, "by_no_other"),
