@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import permutations
+from itertools import count, permutations
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -374,6 +374,14 @@ async def test_of_two_who_were_told_whoever_was_sent_word_hears_no_more(
     assert sorted(await told(office), key=str) == [("SENT", None), ("WITHDRAWN", "MATTER_CLOSED")]
 
 
+async def test_what_one_was_told_waits_on_though_the_other_was_asked_before(office: Office) -> None:
+    of = Person(office)
+    await of.register()
+    await of.tell(of.booked(1), of.outdated(3, 2), of.outdated(2, 2, 1), of.merged(4))
+    assert await told(office) == [("SCHEDULED", None)]
+    assert await of.waiting() == [of.ids[0]]
+
+
 @pytest.mark.parametrize("booked_last", [False, True])
 async def test_what_ended_for_one_is_asked_for_since_then_of_the_other(office: Office, booked_last: bool) -> None:
     of = Person(office)
@@ -410,6 +418,34 @@ async def test_a_booking_and_a_document_that_are_heard_of_at_once_see_one_anothe
     other = person.signed(3, 2) if ending else asked
     await asyncio.gather(office.svc.deliver(person.booked(2)), office.svc.deliver(other))
     assert len(await person.asked()) == asked_for
+
+
+@pytest.mark.parametrize("read_before", [1, 2])
+async def test_a_booking_and_the_end_of_a_document_that_are_heard_of_at_once_ask_for_nothing(
+    office: Office, monkeypatch: pytest.MonkeyPatch, read_before: int
+) -> None:
+    """The document ends when the booking has read for the first time, or for the last."""
+    of = Person(office)
+    await of.register()
+    await of.tell(of.outdated(1, 2))
+    read, reading, ended, reads = NotificationsStore.renewals, asyncio.Event(), asyncio.Event(), count(1)
+
+    async def slowly(store: NotificationsStore, patient_id: UUID) -> Any:
+        found = await read(store, patient_id)
+        if next(reads) == read_before:
+            reading.set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), 0.5)
+        return found
+
+    async def end() -> None:
+        await reading.wait()
+        await of.tell(of.retired(3))
+        ended.set()
+
+    monkeypatch.setattr(NotificationsStore, "renewals", slowly)
+    await asyncio.wait_for(asyncio.gather(of.tell(of.booked(2)), end()), 10)
+    assert await of.asked() == []
 
 
 async def test_what_was_told_before_the_migration_is_known_as_told(postgres_url: str) -> None:

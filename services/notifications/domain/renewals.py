@@ -84,6 +84,11 @@ def still_asked(found: Sequence[Standing]) -> list[Standing]:
     return [each for each in latest.values() if not each.ended]
 
 
+def to_tell(asked: Sequence[Standing]) -> list[Standing]:
+    """With a visit to come, and not told yet, or not any more."""
+    return [each for each in asked if each.next_site_id and not each.told]
+
+
 def told_in_vain(found: Sequence[Standing], asked: Sequence[Standing]) -> list[UUID]:
     """Matters that still ask for what is not asked any more."""
     standing = {each.renewal.matter_id for each in asked}

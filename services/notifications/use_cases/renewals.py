@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from services.notifications.domain.kinds import MessageKind
-from services.notifications.domain.renewals import Ending, Renewal, still_asked, told_in_vain
+from services.notifications.domain.renewals import Ending, Renewal, still_asked, to_tell, told_in_vain
 from services.notifications.store import NotificationsStore
 from services.notifications.use_cases import messages
 
@@ -30,11 +30,15 @@ async def end_renewal(store: NotificationsStore, ending: Ending, event_id: UUID)
 
 async def settle(store: NotificationsStore, patient_id: UUID, event_id: UUID) -> None:
     """Tells what is asked and was not told, and withdraws what was told and is not asked. The caller holds the lock of
-    the patient: neither a booking nor a document may miss the other."""
+    the patient: neither a booking nor a document may miss the other. Nor may what is told and the end of its document,
+    which is locked before anything is written: whoever ends it waits for this, or this sees that it is ended."""
     found = await store.renewals(patient_id)
+    if untold := to_tell(still_asked(found)):
+        await store.lock([each.renewal.document_id for each in untold])
+        found = await store.renewals(patient_id)
     asked = still_asked(found)
     await _withdraw(store, told_in_vain(found, asked))
-    untold = [each for each in asked if each.next_site_id and not each.told]
+    untold = to_tell(asked)
     await _tell_again(store, [each.renewal.matter_id for each in untold if each.told_before])
     new = [(each.renewal, each.next_site_id) for each in untold if each.next_site_id and not each.told_before]
     for renewal, site_id in new:
@@ -44,6 +48,7 @@ async def settle(store: NotificationsStore, patient_id: UUID, event_id: UUID) ->
 
 async def end_document(store: NotificationsStore, document_id: UUID) -> None:
     """Nobody is asked for it any more."""
+    await store.lock([document_id])
     await store.retire_document(document_id)
     await _withdraw(store, await store.told_of(document_id))
 
