@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from tests.support.databases import handing_on
 from tests.support.record_keys import write_keys
@@ -15,6 +15,8 @@ from tests.support.servers import nats_server, postgres_server
 # A run passes or fails for what was changed, not by luck. `--hypothesis-profile explore` looks for new examples.
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", derandomize=False, print_blob=True)
+# Of a mutant nobody reads the smallest example, which takes longer than all the rest.
+settings.register_profile("mutants", derandomize=True, phases=(Phase.explicit, Phase.generate))
 settings.load_profile("same")
 
 

@@ -82,10 +82,10 @@ class Lane(threading.Thread):
         return OUTCOMES.get(code, f"EXIT {code}")
 
     def _exit_of(self, mutant: Mutant, runner: "subprocess.Popen[str]") -> int:
-        arguments = ["-x", "--timeout", str(TEST_S), mutant.tests, "-k", mutant.words]
+        bounds = ["-x", "--timeout", str(TEST_S), "--hypothesis-profile", "mutants"]
         assert runner.stdin
         assert runner.stdout
-        runner.stdin.write(json.dumps(arguments) + "\n")
+        runner.stdin.write(json.dumps([*bounds, mutant.tests, "-k", mutant.words]) + "\n")
         runner.stdin.flush()
         return int(runner.stdout.readline())
 
