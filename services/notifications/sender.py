@@ -8,7 +8,7 @@ business time; leases and back-off run on real time.
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -27,7 +27,7 @@ from chassis.tables import NO_CHAIN
 from chassis.taking import Shuffled, keep_taking, take_all
 from services.notifications.carriers import Carrier, Enclosed, carriers_of
 from services.notifications.channels.email import Mailer
-from services.notifications.clients import Billing, BillingAway, Patients, PatientsAway
+from services.notifications.clients import PENDING, Billing, BillingAway, Patients, PatientsAway
 from services.notifications.domain import digests, sending
 from services.notifications.domain.contacts import Contact
 from services.notifications.domain.documents import Document, fitting, hold, is_attached
@@ -47,7 +47,8 @@ NAME = "notifications"
 IN_HAND_MAX, TAKEN_MIN = 32, 8
 """So many at once; more are taken when there is room for so many, not for each."""
 ASKED_MAX = 8
-"""Documents that are asked for at once: some 30 KB each, of a service that opens them one by one."""
+"""Documents of digests, but for the first of each, that are asked for at once: some 30 KB each, of a service that opens
+them one by one."""
 DRAIN_S = 10.0
 """How long those in hand may take when the job is stopped."""
 LEASE = timedelta(seconds=15)
@@ -210,26 +211,32 @@ class Sender:
     async def _documents(
         self, call: Call, letter: Sequence[Taken], contact: Contact, way: Way
     ) -> Mapping[UUID, Document] | Retry:
-        """What comes with a letter, by message. What billing has not written yet is waited for, for a while; but by no
-        letter of several, unless it may be out already: then it goes as it was."""
+        """What comes with a letter, by message. Billing that is away is waited for, for a while, and so is what it has
+        not written yet; but this by no letter of several, unless it may be out already: then it goes as it was.
+
+        The first is asked for by itself: no letter waits for a place behind others that billing keeps waiting, and
+        where it is away it is not asked for the rest."""
         wanted = [each for each in letter if is_attached(each, contact, way)]
-        answers = await asyncio.gather(*(self._document(call, each) for each in wanted))
-        waits = len(letter) == 1 or letter[0].in_doubt
+        alone = len(letter) == 1 or letter[0].in_doubt
         found = dict[UUID, Document]()
-        for each, answer in zip(wanted, answers, strict=True):
-            if isinstance(answer, Document):
-                found[each.id] = answer
-            elif answer and waits and (wait := hold(letter[0], call.now)):
-                return sending.put_off(letter[0], answer.code, self._chance(), wait)
-            elif answer:
-                log.warning("message.without_document", message_id=to_wire("message", each.id), error=answer.code)
+        for some, place in ((wanted[:1], nullcontext()), (wanted[1:], self._asking)):
+            answers = await asyncio.gather(*(self._document(call, each, place) for each in some))
+            for each, answer in zip(some, answers, strict=True):
+                if isinstance(answer, Document):
+                    found[each.id] = answer
+                elif answer and (alone or answer.code != PENDING) and (wait := hold(letter[0], call.now)):
+                    return sending.put_off(letter[0], answer.code, self._chance(), wait)
+                elif answer:
+                    log.warning("message.without_document", message_id=to_wire("message", each.id), error=answer.code)
         return found
 
-    async def _document(self, call: Call, taken: Taken) -> Document | BillingAway | None:
+    async def _document(
+        self, call: Call, taken: Taken, place: AbstractAsyncContextManager[None]
+    ) -> Document | BillingAway | None:
         if self._billing is None or taken.matter is None:
             return None
         try:
-            async with self._asking:
+            async with place:
                 return await self._billing.document(call.chain_id, taken.matter, call.traceparent)
         except BillingAway as error:
             return error

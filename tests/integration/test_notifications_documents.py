@@ -27,6 +27,7 @@ from chassis.money import Money
 from chassis.money import to_wire as money_to_wire
 from services.billing.domain.printing import DocumentNotFound, DocumentRefused
 from services.notifications.domain.documents import SIZE_MAX
+from services.notifications.domain.sending import Retry
 from tests.support.notifications import Office, open_office
 from tests.support.service import NOW
 
@@ -310,6 +311,73 @@ async def test_a_digest_waits_for_no_document(office: Office) -> None:
     assert [row["status"] for row in await office.rows()] == ["SENT", "SENT"]
 
 
+async def test_a_digest_waits_for_billing_that_is_away_and_stays_one_letter(office: Office) -> None:
+    """Also when the wait of one of its messages ends before that of another. Billing is asked once for each message
+    that the letter might have begun with."""
+    for payment_id in await due(office, 3):
+        office.billing.write(payment_id, PDF)
+    office.billing.away = True
+    assert await send(office) == []
+    rows = await office.rows()
+    assert {(row["status"], row["attempts"], row["last_error"]) for row in rows} == {
+        ("SCHEDULED", 0, "BILLING_INTERNAL")
+    }
+    assert len(office.billing.asked) == 3
+    office.billing.away = False
+    await office.svc.admin.execute(
+        "UPDATE message SET held_until = clock_timestamp() + CASE id WHEN $1 THEN interval '-1 s' ELSE '1 minute' END",
+        rows[1]["id"],
+    )
+    await office.sender().drain()
+    [mail] = office.mailbox.to("ana@example.org")
+    assert len(attached(mail)) == 3
+    assert {(row["status"], row["digest_id"]) for row in await office.rows()} == {("SENT", rows[1]["id"])}
+
+
+async def test_a_digest_waits_for_billing_no_longer_than_a_quarter_of_an_hour(office: Office) -> None:
+    await due(office, 2)
+    office.billing.away = True
+    office.svc.clock.now = DIGEST + 15 * MINUTE - timedelta(seconds=1)
+    assert await send(office) == []
+    office.svc.clock.now = DIGEST + 15 * MINUTE
+    [mail] = await send(office)
+    assert attached(mail) == []
+
+
+async def test_a_digest_waits_for_billing_that_goes_away_in_between(office: Office) -> None:
+    """It answered for the first document."""
+    for payment_id in await due(office, 2):
+        office.billing.write(payment_id, PDF)
+    sender = office.sender()
+    [(chain_id, first)] = await sender.take(1)
+
+    async def leave() -> None:
+        office.billing.away = len(office.billing.asked) > 1
+
+    office.billing.before_answer = leave
+    end = await sender.see_to(chain_id, first)
+    assert isinstance(end, Retry)
+    assert end.error == "BILLING_INTERNAL"
+
+
+async def test_letters_with_one_document_wait_for_no_place_behind_one_another(office: Office) -> None:
+    """Sixteen of which billing answers none before it was asked for all."""
+    for payment_id in [await pay(office) for _ in range(16)]:
+        office.billing.write(payment_id, PDF)
+    asked_for_all = asyncio.Event()
+
+    async def wait() -> None:
+        if len(office.billing.asked) == 16:
+            asked_for_all.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asked_for_all.wait(), 2)
+
+    office.billing.before_answer = wait
+    assert len(await send(office)) == 16
+    assert asked_for_all.is_set()
+    assert len(office.billing.asked) == 16
+
+
 async def test_a_digest_that_may_be_out_waits_to_go_out_as_it_was(office: Office) -> None:
     """What is void since then is in it, too."""
     for number, payment_id in enumerate(await due(office, 2)):
@@ -328,12 +396,17 @@ async def test_a_digest_that_may_be_out_waits_to_go_out_as_it_was(office: Office
 
 
 async def test_documents_of_a_digest_are_asked_for_at_once_but_no_more_than_eight(office: Office) -> None:
-    for payment_id in await due(office, 10):
+    """But for the first, which is asked for before them."""
+    for payment_id in await due(office, 11):
         office.billing.write(payment_id, PDF)
+    sender = office.sender()
+    [(chain_id, taken)] = await sender.take(1)
     asking, most, eight = 0, 0, asyncio.Event()
 
     async def wait() -> None:
         nonlocal asking, most
+        if len(office.billing.asked) == 1:
+            return
         asking += 1
         most = max(most, asking)
         if asking == 8:
@@ -344,8 +417,9 @@ async def test_documents_of_a_digest_are_asked_for_at_once_but_no_more_than_eigh
         asking -= 1
 
     office.billing.before_answer = wait
-    [mail] = await send(office)
-    assert (most, len(attached(mail))) == (8, 10)
+    await sender.see_to(chain_id, taken)
+    [mail] = office.mailbox.to("ana@example.org")
+    assert (most, len(attached(mail))) == (8, 11)
 
 
 async def test_what_does_not_fit_into_one_letter_any_more_stays_behind(office: Office) -> None:

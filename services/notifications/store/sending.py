@@ -132,7 +132,7 @@ def _with_all(found: CTE) -> Statement:
 
 TAKE = _with_all(_leased)
 # What else is due to the same patient by the same channel: whoever began to send one of them is found out when the
-# letter is begun. What waits for another attempt waits on.
+# letter is begun. What waits for another attempt waits on; what was put off before its first does not.
 TO_COMBINE = _with_all(
     select(message)
     .where(
@@ -144,7 +144,12 @@ TO_COMBINE = _with_all(
         message.c.channel == param("channel", Text),
         message.c.kind == any_(param("kinds", ARRAY(Text))),
         message.c.due_at <= param("now", Instant),
-        or_(message.c.held_until.is_(None), message.c.held_until < _real_now, message.c.lease_id.is_not(None)),
+        or_(
+            message.c.held_until.is_(None),
+            message.c.held_until < _real_now,
+            message.c.lease_id.is_not(None),
+            message.c.channel_attempts == literal_column("0"),
+        ),
         ~_paused,
     )
     .order_by(message.c.due_at, message.c.id)
