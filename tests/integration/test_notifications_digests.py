@@ -237,6 +237,8 @@ async def test_a_letter_in_doubt_is_sent_again_under_its_id_with_all_that_stood_
         await office.svc.deliver(office.cancelled(booked, visit))
     await office.svc.admin.execute("DELETE FROM message WHERE kind = 'VISIT_CANCELLED'")
     await office.end_holds()
+    assert len(await office.sender().take(2)) == 1
+    await office.end_holds()
     await office.sender().drain()
     first, second = office.mailbox.arrived
     assert first["Message-ID"] == second["Message-ID"]

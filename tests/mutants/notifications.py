@@ -192,7 +192,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/domain/sending.py", ' and found.to.value == way.to.value', '', I_NOTIFICATIONS_DIGESTS),
     Mutant("services/notifications/domain/sending.py", 'return self.digest_id is not None or NATURES', 'return NATURES', I_NOTIFICATIONS_DIGESTS),
     Mutant("services/notifications/domain/sending.py", '    if taken.in_doubt and taken.digest_id:\n        return Send()  # As it was, whatever became of one of the messages in it.\n', '', I_NOTIFICATIONS_DIGESTS, "letter_in_doubt"),
-    Mutant("services/notifications/store/sending.py", '        or_(message.c.digest_id.is_(None), message.c.digest_id == message.c.id),\n', '', I_NOTIFICATIONS_DIGESTS),
+    Mutant("services/notifications/store/sending.py", '        or_(message.c.digest_id.is_(None), message.c.digest_id == message.c.id),\n', '', I_NOTIFICATIONS_DIGESTS, "letter_in_doubt"),
     Mutant("services/notifications/store/sending.py", '        or_(message.c.status == Status.SCHEDULED, message.c.digest_id == ID),\n', '', I_NOTIFICATIONS_DIGESTS),
     Mutant("services/notifications/store/sending.py", '        ),\n        ~_paused,\n', '        ),\n', I_NOTIFICATIONS_DIGESTS, "paused"),
     Mutant("services/notifications/sender.py", '        lease_id = new_id()  # Whoever', '        lease_id = taken.lease_id  # Whoever', I_NOTIFICATIONS_DIGESTS),
