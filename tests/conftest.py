@@ -9,6 +9,7 @@ import pytest_asyncio
 from hypothesis import Phase, settings
 
 from tests.support.databases import handing_on
+from tests.support.others import SHARED
 from tests.support.record_keys import write_keys
 from tests.support.servers import nats_server, postgres_server
 
@@ -18,6 +19,18 @@ settings.register_profile("explore", derandomize=False, print_blob=True)
 # Of a mutant nobody reads the smallest example, which takes longer than all the rest.
 settings.register_profile("mutants", derandomize=True, phases=(Phase.explicit, Phase.generate))
 settings.load_profile("same")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Imports and exports are tried with files that tests make; those of others come on top, where there are any."""
+    others = [] if SHARED.is_dir() else [item for item in items if item.get_closest_marker("others")]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in others]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not SHARED.is_dir():
+        terminalreporter.write_line("no ../shared/data: tests that read files of others were left out")
 
 
 @pytest_asyncio.fixture(scope="session")

@@ -24,7 +24,7 @@ class NotificationsSettings(Settings):
     """The relay that mail is handed to. It signs (DKIM) and delivers; STARTTLS is used where it offers it."""
     mail_from: str = Field(default="notices@example.org", pattern=r"^[^@\s]+@[^@\s]+$")
     """Address that messages come from."""
-    mail_bounces_listen: str = ""
+    mail_bounces_listen: str = Field(default="", pattern=r"^$|^\S+:\d+$")
     """host:port where mail that could not be delivered comes back by SMTP, from the relay or whatever server takes mail
     for the domain of `mail_from`; nobody else should reach it. Each letter then has a return path of its own there, if
     there are message keys. Empty: what comes back goes to `mail_from`, and nobody here hears of it."""

@@ -13,7 +13,8 @@ from cli.importing import Assignment, Outcome, Report
 from cli.importing.batches import import_source
 from cli.importing.tables import CsvSource
 from cli.importing.template import COLUMN_NAMES, template
-from tests.integration.test_import_fhir import SHARED, client, needs_shared, outcomes
+from tests.integration.test_import_fhir import client, outcomes
+from tests.support.others import SHARED
 from tests.support.patients import Desk, desk
 
 __all__ = ["desk"]
@@ -200,7 +201,7 @@ async def test_a_patient_in_the_place_of_the_header_is_not_told(desk: Desk, tmp_
     assert "1980-05-17" not in str(found)
 
 
-@needs_shared
+@pytest.mark.others
 async def test_all_of_syntheas_patients_are_taken_and_the_second_time_none(desk: Desk) -> None:
     file = SHARED / "synthea" / "csv" / "patients.csv"
     first, second = await imported(desk, file), await imported(desk, file)

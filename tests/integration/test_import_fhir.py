@@ -18,15 +18,11 @@ from chassis.ids import new_id, to_wire
 from cli.client import Client
 from cli.importing import Assignment, Entry, ImportedPatient, Outcome, Report, import_fhir
 from cli.importing.batches import BATCH_BYTES_MAX, ROWS_MAX
+from tests.support.others import SHARED
 from tests.support.patients import Desk, desk
 from tests.unit.test_fhir import ANA, bundle
 
 __all__ = ["desk"]
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
-"""Patients' files that others made. They are read beside the checkout and never kept in it, so that a clone alone has
-none; the other tests of imports make what they read."""
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data: files of others are read there")
 
 
 class Counting:
@@ -216,7 +212,7 @@ def shown(report: Report) -> str:
     return screen.getvalue()
 
 
-@needs_shared
+@pytest.mark.others
 async def test_all_40_bundles_of_others_are_accounted_for(desk: Desk) -> None:
     report = await imported(desk, SHARED / "synthea" / "fhir")
     assert (report.count(Outcome.CREATED), len(report.entries)) == (40, 40)
@@ -238,7 +234,7 @@ async def test_all_40_bundles_of_others_are_accounted_for(desk: Desk) -> None:
     ]  # fmt: skip
 
 
-@needs_shared
+@pytest.mark.others
 async def test_each_official_example_is_taken_or_refused_for_a_true_reason(desk: Desk) -> None:
     report = await imported(desk, *sorted((SHARED / "hl7-examples").glob("Patient-*.json")))
     assert outcomes(report) == [
@@ -251,7 +247,7 @@ async def test_each_official_example_is_taken_or_refused_for_a_true_reason(desk:
     assert [point.value for point in dutch.contact_points][:2] == ["+31648352638", "p.heuvel@gmail.com"]
 
 
-@needs_shared
+@pytest.mark.others
 async def test_resources_of_other_types_are_skipped_and_counted(desk: Desk) -> None:
     report = await imported(desk, SHARED / "hl7-examples")
     others = [path for path in (SHARED / "hl7-examples").glob("*.json") if not path.name.startswith("Patient-")]

@@ -192,6 +192,7 @@ async def test_each_message_of_a_digest_comes_back_with_it(office: Office) -> No
         report("5.1.1", "relayed"),
         b"Subject: Out of office\r\n\r\nBack on Monday. Status: 5.1.1\r\nAction: failed\r\n",
         b"Content-Type: message/delivery-status\r\n\r\n\xff\xfe",
+        report("=?utf-8?b?NS4xLjE"),
         b"Content-Type: multipart/report; boundary=x\r\n\r\n--x\r\n",
         b"",
     ],

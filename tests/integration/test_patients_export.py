@@ -18,9 +18,10 @@ from cli.exporting.resources import TYPES
 from cli.importing import Assignment, Outcome, import_fhir
 from deploy.local.process import LocalError
 from services.patients.store.exports import EXPORTED_AFTER, KINDS
-from tests.integration.test_import_fhir import SHARED, at_first_site, needs_shared
+from tests.integration.test_import_fhir import at_first_site
 from tests.integration.test_patients_speed import MANY, explained, most_rows
 from tests.support.fhir import check_resource
+from tests.support.others import SHARED
 from tests.support.patients import Desk, desk
 from tests.support.patients_parts import several_many
 from tests.support.patients_questionnaires import choice, content, number, question
@@ -301,7 +302,7 @@ async def test_a_refusal_ends_an_export(desk: Desk, tmp_path: Path) -> None:
         await ChainExport(tmp_path, {}).run(Client(service.channel, lambda: token))
 
 
-@needs_shared
+@pytest.mark.others
 async def test_what_others_made_is_exported_valid_and_imported_into_another_chain_the_same(
     desk: Desk, tmp_path: Path
 ) -> None:

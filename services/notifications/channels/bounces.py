@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from email.message import Message
-from email.policy import default
 from typing import Any
 from uuid import UUID
 
@@ -41,7 +40,7 @@ def returned_to(address: str, sign: Sign) -> tuple[UUID, UUID] | None:
 def failure_in(content: bytes) -> str:
     """The enhanced status code (RFC 3463) of a report that a letter was given up (RFC 3464); empty: it says no such
     thing, as one about a delay does not, nor somebody's answering machine."""
-    return next(_failures(message_from_bytes(content, policy=default)), "")
+    return next(_failures(message_from_bytes(content)), "")
 
 
 def _failures(mail: Message) -> Iterator[str]:
