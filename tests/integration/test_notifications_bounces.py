@@ -15,13 +15,14 @@ from pathlib import Path
 import aiosmtplib
 import pytest
 import pytest_asyncio
+from pydantic import ValidationError
 
 from atoll.notifications.v1.events_pb2 import MessageSettled
 from chassis.ids import new_id, to_wire
 from deploy.local.process import free_port
 from services.notifications.bounces import Door, take_bounces
 from services.notifications.channels.bounces import return_path
-from services.notifications.settings import MESSAGE_KEYS
+from services.notifications.settings import MESSAGE_KEYS, NotificationsSettings
 from services.notifications.texting.keys import message_keys
 from tests.integration.test_notifications_digests import digests_at, go_to, pay
 from tests.support.notifications import Office, open_office
@@ -259,6 +260,13 @@ async def test_the_service_takes_mail_back_where_it_is_told_to(office: Office) -
         await job
     assert (code, [status for status, *_ in await said(office)]) == (250, ["FAILED"])
     assert await hand_in(port, path, report("5.1.1")) == 0
+
+
+@pytest.mark.parametrize(("place", "faulty"), [("mail", True), ("mail:", True), ("127.0.0.1:25", False), ("", False)])
+def test_where_mail_comes_back_to_is_a_host_and_a_port(place: str, faulty: bool) -> None:
+    with pytest.raises(ValidationError) as refused:  # Other settings are missing.
+        NotificationsSettings.model_validate({"mail_bounces_listen": place})
+    assert (("mail_bounces_listen",) in [each["loc"] for each in refused.value.errors()]) is faulty
 
 
 async def test_a_report_that_is_too_large_is_refused(office: Office) -> None:

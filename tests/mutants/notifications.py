@@ -428,5 +428,6 @@ NOTIFICATIONS = [
     Mutant("services/notifications/bounces.py", 'return TAKEN if all(taken) else LATER', 'return TAKEN', I_NOTIFICATIONS_BOUNCES, "before_it_is_settled"),
     Mutant("services/notifications/bounces.py", '            return NOBODY\n', '            return TAKEN\n', I_NOTIFICATIONS_BOUNCES, "no_letter_of_ours"),
     Mutant("services/notifications/bounces.py", 'data_size_limit=SIZE_MAX', 'data_size_limit=None', I_NOTIFICATIONS_BOUNCES, "too_large"),
+    Mutant("services/notifications/settings.py", ', pattern=r"^$|^\\S+:\\d+$"', '', I_NOTIFICATIONS_BOUNCES, "host_and_a_port"),
     Mutant("services/notifications/carriers.py", '        if not self._takes_back:\n            return self._mail_from\n', '', I_NOTIFICATIONS_BOUNCES, "without_a_door"),
 ]  # fmt: skip
