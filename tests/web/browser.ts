@@ -2,9 +2,10 @@
  * A real Chromium, headless: the one that ATOLL_CHROMIUM names, or the one that the package @sparticuz/chromium carries.
  *
  * The package unpacks into the temporary folder and takes what it finds there for its own, so it is given a folder below
- * node_modules/. Told that it is on a bare machine, it brings its own libraries and fonts as well.
+ * node_modules/. Told that it is on a bare machine, it brings its own libraries and fonts as well; where those are it
+ * says for /tmp only, and without any the browser dies at the first character, so that it is said anew.
  */
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
@@ -12,6 +13,7 @@ import { chromium, type Browser, type Page } from "playwright-core";
 
 const MODULES = join(import.meta.dirname, "..", "..", "node_modules");
 const UNPACKED = join(MODULES, ".cache", "chromium");
+const FONTS = `<?xml version="1.0"?><fontconfig><dir prefix="relative">fonts</dir></fontconfig>`;
 const SCREENSHOTS = join(import.meta.dirname, "screenshots");
 const QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -34,6 +36,8 @@ async function packaged(): Promise<string> {
   const { default: carried } = await import("@sparticuz/chromium");
   carried.setGraphicsMode = false;
   const path = await carried.executablePath();
+  process.env["FONTCONFIG_FILE"] = join(UNPACKED, "fonts.conf");
+  writeFileSync(process.env["FONTCONFIG_FILE"], FONTS);
   for (const [name, value] of Object.entries(before)) {
     if (value === undefined) delete process.env[name];
     else process.env[name] = value;
