@@ -44,8 +44,9 @@ class Lane(threading.Thread):
 
     def __init__(self, folder: Path, waiting: "queue.SimpleQueue[Mutant]", outcomes: Counter[str]) -> None:
         super().__init__()
-        self._copy, self._printed = folder / "copy", folder / "printed"
+        self._copy, self._printed, self._left = folder / "copy", folder / "printed", folder / "left"
         self._waiting, self._outcomes = waiting, outcomes
+        self._left.mkdir(parents=True)
         shutil.copytree(ROOT, self._copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
 
     def run(self) -> None:
@@ -54,6 +55,7 @@ class Lane(threading.Thread):
         with postgres_server() as postgres_url, nats_server() as nats_url:
             servers = {"ATOLL_POSTGRES_URL": postgres_url, "ATOLL_NATS_URL": nats_url}
             environment = {**os.environ, **servers, "PYTHONDONTWRITEBYTECODE": ""}  # What one row compiled, others use.
+            environment["TMPDIR"] = str(self._left)  # A row that is forked clears nothing away.
             with subprocess.Popen(
                 command, cwd=self._copy, env=environment, stdin=pipe, stdout=pipe, text=True
             ) as runner:
