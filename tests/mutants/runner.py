@@ -1,5 +1,5 @@
 """Runs tests, one row after another, each in a process forked from this one, which has imported what all of them need
-from outside the project: that takes longer than most rows' tests.
+and no row changes: that takes longer than most rows' tests.
 
 Reads pytest's arguments as a line of JSON, and answers with what it exited with; what it printed is in the file that
 is named. `python -m tests.mutants.runner FILE`
@@ -10,7 +10,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -21,15 +23,22 @@ LIBRARIES = (
     "protovalidate", "pydantic_settings", "pytest_asyncio", "rich.console", "sqlalchemy.ext.asyncio", "structlog",
     "typeid", "uvloop",
 )  # fmt: skip
+GEN = Path(__file__).parents[2] / "gen"
 ROW_S = 120
 """A mutant may hang; that is red as well."""
 
 
 def main() -> None:
-    for library in LIBRARIES:
-        import_module(library)
+    for name in (*LIBRARIES, *_generated()):
+        import_module(name)
     for line in sys.stdin:
         print(_exit_of(json.loads(line), sys.argv[1]), flush=True)
+
+
+def _generated() -> Iterator[str]:
+    """Modules of messages."""
+    for file in GEN.rglob("*_pb2.py"):
+        yield ".".join(file.relative_to(GEN).with_suffix("").parts)
 
 
 def _exit_of(arguments: list[str], printed: str) -> int:

@@ -4,6 +4,7 @@ The servers are those that ATOLL_POSTGRES_URL and ATOLL_NATS_URL name; with ATOL
 else the embedded ones.
 """
 
+import hashlib
 import importlib.util
 import os
 import shutil
@@ -17,11 +18,14 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import pytest
 
+import chassis
 from chassis.provision import DEADLOCK_TIMEOUT, DatabaseUrls, database_urls, provision
 from deploy.local.nats import nats, nats_url
 from deploy.local.postgres import postgres, postgres_url
 from deploy.local.process import free_port, start
 
+CHASSIS, MAKERS = Path(chassis.__file__).parent, ("migrate.py", "provision.py")
+"""What makes a database, beside its service's migrations."""
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108  # Where Linux keeps files in memory.
 _in_memory: set[str] = set()
 """Servers whose files are there."""
@@ -90,17 +94,39 @@ def require_docker() -> None:
 
 
 async def create_template(server_url: str, service: str) -> None:
-    """The service's database, migrated, to be cloned for each test."""
-    from chassis.migrate import migrate
+    """The service's database, migrated, to be cloned for each test. One that a run made of the same before is kept."""
+    from chassis.migrate import migrate, migrations_of
 
     template = f"{service}_template"
+    digest = _digest(*(CHASSIS / name for name in MAKERS), *migrations_of(service).rglob("*.py"))
+    if await _comment(server_url, template) == digest:
+        return
     await _execute(server_url, f"DROP DATABASE IF EXISTS {template} WITH (FORCE)")
     urls = await provision(server_url, service, database=template, password=password_of(server_url))
     await migrate(urls.owner, service)
+    await _execute(server_url, f"COMMENT ON DATABASE {template} IS '{digest}'")
+
+
+def _digest(*files: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+async def _comment(server_url: str, database: str) -> str | None:
+    admin = await asyncpg.connect(server_url)
+    try:
+        found: str | None = await admin.fetchval(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = $1", database
+        )
+    finally:
+        await admin.close()
+    return found
 
 
 _templates: set[tuple[str, str]] = set()
-"""Server and service, of the templates that this run made."""
+"""Server and service, of the templates that this run made or found."""
 
 
 async def clone(server_url: str, service: str) -> DatabaseUrls:
