@@ -23,6 +23,7 @@ from atoll.billing.v1.events_pb2 import (
     EstimateWithdrawn,
     InvoiceIssued,
     InvoicePaid,
+    InvoiceReopened,
     PackageExpired,
     PackageExpiring,
     PackageSold,
@@ -39,7 +40,7 @@ from chassis.ids import some_to_wire, to_wire
 from chassis.money import Money
 from chassis.money import to_wire as money_to_wire
 from chassis.times import to_date, to_timestamp
-from services.billing.domain.accounts import Charge, Payment
+from services.billing.domain.accounts import Charge, OpenItem, Payment
 from services.billing.domain.cards import CardCharge
 from services.billing.domain.credit_notes import CreditNote
 from services.billing.domain.deadlines import Duty
@@ -118,6 +119,19 @@ def invoice_paid(invoice_id: UUID, by: Invoice | Payment) -> InvoicePaid:
         invoice_id=to_wire("invoice", invoice_id),
         patient_id=to_wire("patient", by.patient_id),
         site_id=to_wire("site", by.site_id),
+    )
+
+
+def invoice_reopened(invoice: OpenItem, display_number: str, by: Payment) -> InvoiceReopened:
+    """`by` paid it, and tells whose it is, and where."""
+    return InvoiceReopened(
+        invoice_id=to_wire("invoice", invoice.id),
+        patient_id=to_wire("patient", by.patient_id),
+        site_id=to_wire("site", by.site_id),
+        course_id=some_to_wire("course", invoice.course_id),
+        balance=money_to_wire(invoice.left),
+        due_date=to_date(invoice.due_date) if invoice.due_date else None,
+        display_number=display_number,
     )
 
 

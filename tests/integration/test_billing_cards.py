@@ -531,6 +531,8 @@ async def test_a_dispute_that_is_lost_is_owed_again(till: Till) -> None:
     assert (await till.payment(payment.id)).disputed
     decided = await decide(till, dispute_pb.DISPUTE_DECISION_OWED_AGAIN)
     assert (decided.state, await owed(till, invoice)) == (dispute_pb.DISPUTE_STATE_OWED_AGAIN, 300)
+    reopened = await till.billing.last_fact("invoice.reopened")
+    assert (reopened.invoice_id, dollars(reopened.balance)) == (invoice.id, 300)
     after = await till.payment(payment.id)
     assert (dollars(after.gone), dollars(after.unapplied), after.disputed) == (350, 0, False)
     balance = await till.billing.trial_balance()

@@ -261,6 +261,10 @@ async def test_a_reversed_payment_was_never_taken(billing: Billing) -> None:
         "CUSTOMER_DEPOSITS": (800, 800),
         "PATIENT_CREDIT": (100, 100),
     }
+    paid, reopened = [await billing.last_fact(f"invoice.{name}") for name in ("paid", "reopened")]
+    assert (reopened.invoice_id, reopened.display_number) == (invoice.id, invoice.display_number)
+    assert (dollars(reopened.balance), reopened.due_date) == (300, invoice.due_date)
+    assert [each.meta.aggregate_version for each in (paid, reopened)] == [2, 3]
     fact = await billing.last_fact("payment.reversed")
     assert (fact.payment_id, dollars(fact.amount), fact.deposit_uncovered) == (payment.id, 400, True)
     assert "wrong patient" not in str(await billing.facts())

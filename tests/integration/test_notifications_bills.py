@@ -114,7 +114,16 @@ async def test_what_is_paid_is_not_asked_for(office: Office, first: str) -> None
         await office.svc.deliver(event)
     found = await told(office)
     assert found.get("BALANCE_DUE") == (("WITHDRAWN", "MATTER_CLOSED") if first == "issued" else None)
-    assert found.get("INVOICE_ISSUED") == (("SCHEDULED", None) if first == "issued" else None)
+    assert found["INVOICE_ISSUED"] == ("SCHEDULED", None)
+
+
+async def test_an_invoice_that_is_paid_before_its_news_went_out_is_announced(office: Office) -> None:
+    issued = invoice(office, balance=0)
+    for event in (issued, bills.InvoicePaid(**of(office, invoice_id=issued.invoice_id))):
+        await office.svc.deliver(event)
+    office.billing.write(issued.invoice_id)
+    await office.sender().drain()
+    assert await told(office) == {"INVOICE_ISSUED": ("SENT", None)}
 
 
 @pytest.mark.parametrize("first", ["issued", "void"])

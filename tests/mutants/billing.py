@@ -486,4 +486,8 @@ BILLING = [
     Mutant("services/billing/jobs.py", 'return await in_each(\n        chains, lambda chain_id: db.job(_call(chain_id, "deadlines", clock), BillingStore, tell), NOT_TOLD\n    )', 'return sum([await db.job(_call(chain_id, "deadlines", clock), BillingStore, tell) for chain_id in chains])', I_BILLING_DELIVERIES, "no_other"),
     Mutant("services/billing/printing/writer.py", 'return await in_each(chains, self._of_chain, FAILED)', 'return sum([await self._of_chain(chain_id) for chain_id in chains])', I_BILLING_DOCUMENTS, "no_other"),
     Mutant("services/billing/processor/asking.py", 'return await in_each(sorted(self._processors.chains), self._look_at, FAILED)', 'return sum([await self._look_at(chain_id) for chain_id in sorted(self._processors.chains)])', I_BILLING_CARDS, "no_other"),
+    Mutant("services/billing/use_cases/payments.py", '    await _tell_reopened(store, payment, [changed[invoice_id] for invoice_id in owed_again])\n', '', I_BILLING_CARDS, "lost_is_owed_again"),
+    Mutant("services/billing/use_cases/payments.py", 'version=invoice.version + 1)', 'version=invoice.version)', I_BILLING_REFUNDS, "never_taken"),
+    Mutant("services/billing/store/payments.py", '        version=open_item.c.version + 1,\n', '', I_BILLING_REFUNDS, "never_taken"),
+    Mutant("services/billing/store/documents.py", ', version=open_item.c.version + 1)', ')', I_BILLING_REFUNDS, "never_taken"),
 ]  # fmt: skip

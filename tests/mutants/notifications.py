@@ -28,6 +28,7 @@ I_NOTIFICATIONS_INBOX = "tests/integration/test_notifications_inbox.py"
 I_NOTIFICATIONS_PHONE = "tests/integration/test_notifications_phone.py"
 I_NOTIFICATIONS_CADENCE = "tests/integration/test_notifications_cadence.py"
 I_NOTIFICATIONS_BILLS = "tests/integration/test_notifications_bills.py"
+I_NOTIFICATIONS_BALANCES = "tests/integration/test_notifications_balances.py"
 I_NOTIFICATIONS_ESTIMATES = "tests/integration/test_notifications_estimates.py"
 I_NOTIFICATIONS_BY_HAND = "tests/integration/test_notifications_by_hand.py"
 I_NOTIFICATIONS_DIGESTS = "tests/integration/test_notifications_digests.py"
@@ -304,7 +305,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/use_cases/resending.py", '    if len(recipients) != expected:\n', '    if False:\n', I_NOTIFICATIONS_BY_HAND, "previewed_are_not"),
     Mutant("services/notifications/use_cases/cadence.py", '    if before.version != version:\n        raise StaleEtag()\n', '', I_NOTIFICATIONS_CADENCE, "read_again_first"),
     Mutant("services/notifications/use_cases/messages.py", '            if moved:\n                await _withdraw(store, visit.id, Reason.VISIT_MOVED)\n', '', I_NOTIFICATIONS_EVENTS, "moved"),
-    Mutant("services/notifications/use_cases/messages.py", '    if not await _keep(store, matter):\n        return\n', '    await _keep(store, matter)\n', I_NOTIFICATIONS_BILLS, "is_paid"),
+    Mutant("services/notifications/use_cases/messages.py", '    if not await _keep(store, matter):\n        return\n', '    await _keep(store, matter)\n', I_NOTIFICATIONS_BILLS, "that_is_void"),
     Mutant("services/notifications/use_cases/sending.py", '        return PassedOver(way.channel, Reason.ADDRESS_SUPPRESSED)\n', '        pass\n', I_NOTIFICATIONS_PHONE, "opted_out or does_not_exist"),
     Mutant("services/notifications/use_cases/sending.py", '        await store.lock([_lock_of(key)])\n', '', I_NOTIFICATIONS_PHONE, "two_at_once"),
     Mutant("services/notifications/use_cases/sending.py", '            return PassedOver(way.channel, Reason.CAP_REACHED)\n', '            pass\n', I_NOTIFICATIONS_PHONE, "exemption"),
@@ -430,4 +431,18 @@ NOTIFICATIONS = [
     Mutant("services/notifications/bounces.py", 'data_size_limit=SIZE_MAX', 'data_size_limit=None', I_NOTIFICATIONS_BOUNCES, "too_large"),
     Mutant("services/notifications/settings.py", ', pattern=r"^$|^\\S+:\\d+$"', '', I_NOTIFICATIONS_BOUNCES, "host_and_a_port"),
     Mutant("services/notifications/carriers.py", '        if not self._takes_back:\n            return self._mail_from\n', '', I_NOTIFICATIONS_BOUNCES, "without_a_door"),
+    Mutant("services/notifications/domain/balances.py", 'return known is None or not known.void', 'return True', I_NOTIFICATIONS_BALANCES, "whatever_order"),
+    Mutant("services/notifications/domain/balances.py", ' or (self.version == 0 and self.matter_id is None)', '', I_NOTIFICATIONS_BALANCES, "changes_were_counted"),
+    Mutant("services/notifications/domain/balances.py", 'return self.version > known.version or', 'return True or', I_NOTIFICATIONS_BALANCES, "whatever_order"),
+    Mutant("services/notifications/domain/balances.py", 'return replace(invoice, id=uuid5(invoice.id, str(version)))', 'return invoice', I_NOTIFICATIONS_BALANCES, "reminded_again"),
+    Mutant("services/notifications/use_cases/balances.py", '    if not told.replaces(known):\n        return False\n', '', I_NOTIFICATIONS_BALANCES, "whatever_order"),
+    Mutant("services/notifications/use_cases/balances.py", '*([known.matter_id] if known and known.matter_id else [])', '', I_NOTIFICATIONS_BALANCES, "keyed_in_again"),
+    Mutant("services/notifications/use_cases/balances.py", 'store.withdraw_matters(asked, KINDS)', 'store.withdraw_matters(asked[1:], KINDS)', I_NOTIFICATIONS_BALANCES, "matter_of_its_own"),
+    Mutant("services/notifications/store/balances.py", 'func.greatest(balance.c.version, _told.excluded.version)', '_told.excluded.version', I_NOTIFICATIONS_BALANCES, "changes_were_counted"),
+    Mutant("services/notifications/consumers/bills.py", 'version, event_id, GRACE)', 'version, event_id)', I_NOTIFICATIONS_BALANCES, "a_day_later"),
+    Mutant("services/notifications/consumers/bills.py", '        await balances.void(store, matter.id)\n', '', I_NOTIFICATIONS_BALANCES, "whatever_order"),
+    Mutant("services/notifications/consumers/bills.py", '    if invoice.amount and invoice.amount.minor > 0:\n', '    if True:\n', I_NOTIFICATIONS_BILLS, "each_fact"),
+    Mutant("services/notifications/domain/cadence.py", ' or timing.wanted < max(sent_late))', ')', U_NOTIFICATIONS_RULES, "late_together"),
+    Mutant("services/notifications/domain/cadence.py", '(rule.late is Late.SKIP or', '(', U_NOTIFICATIONS_RULES, "late_together"),
+    Mutant("services/notifications/domain/cadence.py", '        if late and grace:\n            timing = replace(timing, anchor_at=now + grace - rule.offset)\n', '', I_NOTIFICATIONS_BALANCES, "a_day_later"),
 ]  # fmt: skip

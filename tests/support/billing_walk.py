@@ -24,6 +24,7 @@ from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
 from atoll.billing.v1.card_service_pb2_grpc import CardServiceStub
 from atoll.billing.v1.dispute_service_pb2_grpc import DisputeServiceStub
+from atoll.billing.v1.events_pb2 import CreditNoteIssued, InvoiceIssued, InvoicePaid, InvoiceReopened
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.patients.v1.events_pb2 import PatientMerged
 from chassis.ids import from_wire, new_id, to_wire
@@ -168,6 +169,7 @@ class Walk:
                 raise AssertionError(f"seed {self.seed}, step {number}: {why!r}\n{told}") from error
         await self.hear(everything=True)
         await self.agree(self.delivered)
+        await self.agree_with_events()
 
     async def step(self, number: int, count: int) -> None:
         self.billing.svc.clock.now += timedelta(minutes=7)
@@ -216,6 +218,22 @@ class Walk:
         assert await billing.fetch(NOT_WHOLE) == []
         [sums] = await billing.fetch(PACKAGE_SUMS)
         assert (sums["deferred"], sums["owed"]) == (sums["left"], sums["owing"])
+
+    async def agree_with_events(self) -> None:
+        """Whoever hears of invoices only, in any order, knows which of them owe."""
+        owes, void = dict[str, dict[int, bool]](), set[str]()
+        published = [event for _, event in await self.billing.svc.published()]
+        for event in self.chance.sample(published, len(published)):
+            match event:
+                case InvoiceIssued() | InvoiceReopened():
+                    of = owes.setdefault(event.invoice_id, {})
+                    of.setdefault(event.meta.aggregate_version, cents(event.balance) > 0)
+                case InvoicePaid():
+                    owes.setdefault(event.invoice_id, {})[event.meta.aggregate_version] = False
+                case CreditNoteIssued() if event.voids:
+                    void.add(event.invoice_id)
+        told = {id for id, by_version in owes.items() if by_version[max(by_version)] and id not in void}
+        assert told == {each.id for each in self.model.of(INVOICE) if each.left}
 
     # Small words.
 

@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.notifications.domain.cadence import SHIPPED, Planned, Timing, due, plan_visit
+from services.notifications.domain.cadence import SHIPPED, Late, Planned, Rule, Timing, due, plan_matter, plan_visit
 from services.notifications.domain.contacts import Contact
 from services.notifications.domain.discretion import health_words
 from services.notifications.domain.hours import at
 from services.notifications.domain.kinds import Anchor, Channel, MessageKind
+from services.notifications.domain.matters import Matter, MatterKind
 from services.notifications.domain.messages import PassedOver, Reason, Status
 from services.notifications.domain.sending import (
     ATTEMPTS_MAX,
@@ -72,6 +73,24 @@ REMINDERS = [
 @pytest.mark.parametrize(("shows", "zone", "visit", "reminder"), REMINDERS, ids=[row[0] for row in REMINDERS])
 def test_a_reminder_is_due(shows: str, zone: ZoneInfo, visit: str, reminder: str) -> None:
     assert reminded(local(visit, zone), zone, LONG_AGO) == local(reminder, zone)
+
+
+def test_of_reminders_that_are_late_together_the_last_goes_out_alone() -> None:
+    now, zone = local("2027-06-10 12:00", DENVER), DENVER
+    ladder = [
+        Rule(f"after_{days}", MessageKind.BALANCE_DUE, Anchor.DUE, timedelta(days=days), (Channel.EMAIL,), late)
+        for days, late in ((-3, Late.SEND), (7, Late.SEND), (8, Late.SKIP), (14, Late.SEND))
+    ]
+    invoice = Matter(UUID(int=1), MatterKind.INVOICE, UUID(int=2), UUID(int=3))
+    due_at = local("2027-06-01 10:00", DENVER)
+    planned = plan_matter(invoice, MessageKind.BALANCE_DUE, ladder, zone, now, due_at)
+    assert [(each.rule.code, each.too_late) for each in planned] == [
+        ("after_-3", True),
+        ("after_7", False),
+        ("after_8", True),
+        ("after_14", False),
+    ]
+    assert [each.due for each in planned][1::2] == [now, local("2027-06-15 10:00", DENVER)]
 
 
 def test_quiet_hours_are_those_of_the_recipient_and_not_of_the_site() -> None:

@@ -142,6 +142,10 @@ class OpenItem:
     course_id: UUID | None
     left: Money
     since: datetime
+    due_date: date | None = None
+    """Of an invoice: in the site's zone."""
+    version: int = 1
+    """Counts the changes of what is left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,6 +224,8 @@ class Invoice:
     credited_of: Mapping[UUID, Taken] = field(default_factory=dict)
     """By charge, of its line."""
     disputed: bool = False
+    version: int = 1
+    """Counts the changes of `balance`."""
 
     @property
     def display_number(self) -> str:

@@ -14,7 +14,6 @@ from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from chassis.errors import NotYetKnown
 from chassis.ids import read_id
-from chassis.money import Money
 from chassis.sql import Statement, param
 from chassis.store import Store
 from services.billing.domain.accounts import ChargeKind, ItemKind, OpenItem
@@ -23,7 +22,7 @@ from services.billing.domain.invoices import Issuer, Terms, ToBill
 from services.billing.domain.profiles import lines_of_address
 from services.billing.domain.sites import Site
 from services.billing.domain.tax import TaxRule
-from services.billing.store.documents import ON_LINE, OPEN_ITEMS, charge_of
+from services.billing.store.documents import ON_LINE, OPEN_ITEMS, charge_of, open_item_of
 from services.billing.tables import (
     charge,
     invoice_line,
@@ -131,11 +130,7 @@ class BillableStore(Store):
         """Payments and credit of a patient at a site, of which something is left; and which of them are credit."""
         kinds = [ItemKind.PAYMENT, ItemKind.CREDIT]
         found = await self.rows(OPEN_ITEMS, kinds=kinds, patient_id=patient_id, site_id=site_id, currency=currency)
-        items = [
-            OpenItem(row["id"], row["course_id"], Money(row["left_minor"], row["currency"]), row["since"])
-            for row in found
-        ]
-        return items, {row["id"] for row in found if row["kind"] == ItemKind.CREDIT}
+        return [open_item_of(row) for row in found], {row["id"] for row in found if row["kind"] == ItemKind.CREDIT}
 
 
 def codes_of(text: str) -> tuple[ServiceCode, ...]:

@@ -96,7 +96,7 @@ _back = rows("given_back", back_id=Uuid, back_minor=BigInteger)
 _more_left = (
     update(open_item)
     .where(open_item.c.chain_id == CHAIN, open_item.c.id == _back.c.back_id)
-    .values(left_minor=open_item.c.left_minor + _back.c.back_minor)
+    .values(left_minor=open_item.c.left_minor + _back.c.back_minor, version=open_item.c.version + 1)
 )
 _less_owed = (
     update(open_item)
@@ -104,6 +104,7 @@ _less_owed = (
     .values(
         left_minor=open_item.c.left_minor - param("offset_minor", BigInteger),
         credited_minor=open_item.c.credited_minor + param("total_minor", BigInteger),
+        version=open_item.c.version + 1,
     )
 )
 _kept = rows("kept", kept_id=Uuid, kept_minor=BigInteger)

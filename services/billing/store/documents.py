@@ -106,7 +106,7 @@ _taken = rows("taken", taken_id=Uuid, taken_minor=BigInteger)
 _less_left = (
     update(open_item)
     .where(open_item.c.chain_id == CHAIN, open_item.c.id == _taken.c.taken_id)
-    .values(left_minor=open_item.c.left_minor - _taken.c.taken_minor)
+    .values(left_minor=open_item.c.left_minor - _taken.c.taken_minor, version=open_item.c.version + 1)
 )
 APPLIED = (_new_applications.cte("new_applications"), _less_left.cte("less_left"), *NEW_ENTRIES)
 """Part of any statement that applies money; its parameters are `applied(…)` and those of NEW_ENTRIES."""
@@ -277,10 +277,7 @@ class DocumentStore(LedgerStore):
     async def open_items(self, kind: ItemKind, patient_id: UUID, site_id: UUID, currency: str) -> list[OpenItem]:
         """Invoices or payments of a patient at a site, under any of their ids, of which something is left."""
         found = await self.rows(OPEN_ITEMS, kinds=[kind], patient_id=patient_id, site_id=site_id, currency=currency)
-        return [
-            OpenItem(row["id"], row["course_id"], Money(row["left_minor"], row["currency"]), row["since"])
-            for row in found
-        ]
+        return [open_item_of(row) for row in found]
 
     async def deposit(self, course_id: UUID) -> tuple[Money | None, int, bool]:
         """What the course's latest estimate asks for, None without a price book; what was paid for it so far, without
@@ -341,6 +338,17 @@ def _paid(new: Payment, legal_entity_id: UUID) -> Mapping[str, Any]:
         "left_minor": new.unapplied.minor,
         **applied(new.applications, [each.share.invoice_id for each in new.applications]),
     }
+
+
+def open_item_of(row: Record) -> OpenItem:
+    return OpenItem(
+        id=row["id"],
+        course_id=row["course_id"],
+        left=Money(row["left_minor"], row["currency"]),
+        since=row["since"],
+        due_date=row["due_date"],
+        version=row["version"],
+    )
 
 
 def charge_of(row: Record) -> Charge:

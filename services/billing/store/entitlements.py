@@ -134,7 +134,7 @@ ADD_CREDIT = Statement(
 FORGIVE = Statement(
     update(open_item)
     .where(open_item.c.chain_id == CHAIN, open_item.c.id == ID)
-    .values(left_minor=open_item.c.left_minor - param("forgiven_minor", BigInteger))
+    .values(left_minor=open_item.c.left_minor - param("forgiven_minor", BigInteger), version=open_item.c.version + 1)
 )
 
 # Reads.

@@ -166,7 +166,7 @@ NEXT_NUMBER = Statement(
 
 
 _rest = and_(open_item.c.chain_id == invoice.c.chain_id, open_item.c.id == invoice.c.id)
-_standing = [open_item.c[name] for name in ("left_minor", "credited_minor", "status", "due_date")]
+_standing = [open_item.c[name] for name in ("left_minor", "credited_minor", "status", "due_date", "version")]
 _disputed = INVOICE_DISPUTED.label("disputed")
 _invoices = select(invoice, *_standing, _disputed).join(open_item, _rest).where(invoice.c.chain_id == CHAIN)
 INVOICE = Statement(_invoices.where(invoice.c.id == ID))
@@ -367,6 +367,7 @@ def _invoice(row: Record, lines: Sequence[Record], taxes: Sequence[Record]) -> I
         taxes=tuple(_tax_line(each, currency) for each in taxes),
         credited_of={each.id: _taken_of(found) for each, found in own},
         disputed=row["disputed"],
+        version=row["version"],
     )
 
 

@@ -29,6 +29,7 @@ from services.billing.domain.accounts import Application, ItemKind, OpenItem
 from services.billing.domain.ledger import Tender
 from services.billing.domain.payments import Change, CreditTransfer, Forfeiture, Reversal, Unapplication
 from services.billing.store.copies import PATIENTS
+from services.billing.store.documents import open_item_of
 from services.billing.tables import (
     application,
     credit_transfer,
@@ -54,7 +55,9 @@ CHANGE_ITEMS = Statement(
         left_minor=open_item.c.left_minor + _changed.c.more_left,
         credit_minor=open_item.c.credit_minor + _changed.c.more_credit,
         gone_minor=open_item.c.gone_minor + _changed.c.more_gone,
+        version=open_item.c.version + 1,
     )
+    .returning(open_item)
 )
 _applied = rows(
     "applied", application_id=Uuid, payment_id=Uuid, invoice_id=Uuid, currency=Text, amount_minor=BigInteger
@@ -113,7 +116,7 @@ RELEASE = Statement(
 )
 _its_payment = and_(payment.c.chain_id == open_item.c.chain_id, payment.c.id == open_item.c.id)
 KEPT_FOR_COURSE = Statement(
-    select(open_item.c.id, open_item.c.course_id, open_item.c.left_minor, open_item.c.currency, open_item.c.since)
+    select(open_item)
     .join(payment, _its_payment)
     .where(
         open_item.c.chain_id == CHAIN,
@@ -152,17 +155,19 @@ ADD_CREDIT_USES = Statement(
 
 
 class PaymentStore(Store):
-    async def change_items(self, changes: Iterable[Change]) -> None:
-        """Each open item once. The database refuses what would be below zero."""
-        found = list(changes)
-        if found:
-            await self.rows(
-                CHANGE_ITEMS,
-                item_id=[each.id for each in found],
-                more_left=[each.left for each in found],
-                more_credit=[each.credit for each in found],
-                more_gone=[each.gone for each in found],
-            )
+    async def change_items(self, changes: Iterable[Change]) -> dict[UUID, OpenItem]:
+        """Each open item once, as they are now. The database refuses what would be below zero."""
+        asked = list(changes)
+        if not asked:
+            return {}
+        changed = await self.rows(
+            CHANGE_ITEMS,
+            item_id=[each.id for each in asked],
+            more_left=[each.left for each in asked],
+            more_credit=[each.credit for each in asked],
+            more_gone=[each.gone for each in asked],
+        )
+        return {row["id"]: open_item_of(row) for row in changed}
 
     async def add_applications(self, site_id: UUID, new: Sequence[Application]) -> None:
         """All of one instant. What is left of payments and invoices is another statement's."""
@@ -278,10 +283,7 @@ class PaymentStore(Store):
     async def kept_for_course(self, course_id: UUID) -> list[OpenItem]:
         """Payments of which something is left and kept for the course, the oldest first."""
         found = await self.rows(KEPT_FOR_COURSE, course_id=course_id)
-        return [
-            OpenItem(row["id"], row["course_id"], Money(row["left_minor"], row["currency"]), row["since"])
-            for row in found
-        ]
+        return [open_item_of(row) for row in found]
 
     async def add_credit_uses(self, site_id: UUID, new: Sequence[Application]) -> None:
         """As `add_applications`, of credit that no payment holds."""

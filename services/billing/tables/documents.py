@@ -7,6 +7,7 @@ from sqlalchemy import (
     Computed,
     Date,
     Index,
+    Integer,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -188,6 +189,7 @@ open_item = chain_table(
     Column("status", SmallInteger, Computed(_STATUS, persisted=True)),  # Of an invoice, numbered as in the proto.
     Column("credit_minor", BigInteger, nullable=False, server_default="0"),  # Of a payment: what is credit.
     Column("gone_minor", BigInteger, nullable=False, server_default="0"),  # Reversed, given back, or a fee by now.
+    Column("version", Integer, nullable=False, server_default="1"),  # Counts the changes of `left_minor`.
     CheckConstraint("left_minor >= 0", name="left"),
     CheckConstraint("credit_minor >= 0", name="credit"),
     CheckConstraint("gone_minor >= 0", name="gone"),

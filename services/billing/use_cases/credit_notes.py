@@ -110,7 +110,7 @@ async def _credit(
     about = invoice.course_id or invoice.id
     store.emit(events.credit_note_issued(made, voids=voids), about=about)
     if not voids and offset.minor and offset == invoice.balance:
-        store.emit(events.invoice_paid(invoice.id, invoice), about=about)
+        store.emit(events.invoice_paid(invoice.id, invoice), about=about, version=invoice.version + 1)
     return made
 
 

@@ -217,9 +217,9 @@ async def _issue(
     entries += [of_credit_use(each.id, each.share.amount) for each in uses]
     store.issue_invoice(invoice, applications, uses, entries, _order(invoice, place))
     about = invoice.course_id or invoice.id
-    store.emit(events.invoice_issued(invoice), about=about)
+    store.emit(events.invoice_issued(invoice), about=about, version=invoice.version)
     if not invoice.balance.minor:
-        store.emit(events.invoice_paid(invoice.id, invoice), about=about)
+        store.emit(events.invoice_paid(invoice.id, invoice), about=about, version=invoice.version)
     return invoice
 
 

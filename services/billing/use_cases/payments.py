@@ -345,9 +345,10 @@ async def take_off(store: BillingStore, payment: Payment, taken_off: Sequence[Un
     await store.add_unapplications(payment.site_id, taken_off, reason)
     owed_again = _by_invoice([each.share for each in taken_off])
     changes = [Change(invoice_id, left=minor) for invoice_id, minor in owed_again.items()]
-    await store.change_items([Change(payment.id, left=sum(owed_again.values())), *changes])
+    changed = await store.change_items([Change(payment.id, left=sum(owed_again.values())), *changes])
     site = await store.site(payment.site_id)
     await post(store, site, payment.patient_id, [each.entry() for each in taken_off])
+    await _tell_reopened(store, payment, [changed[invoice_id] for invoice_id in owed_again])
 
 
 async def post(store: BillingStore, site: Site, patient_id: UUID, entries: Sequence[ledger.Entry]) -> None:
@@ -394,7 +395,15 @@ def _tell_paid(store: BillingStore, by: Payment | Invoice, owed: Sequence[OpenIt
     paid = _by_invoice(shares)
     for invoice in owed:
         if invoice.left.minor == paid.get(invoice.id):
-            store.emit(events.invoice_paid(invoice.id, by), about=invoice.course_id or invoice.id)
+            about = invoice.course_id or invoice.id
+            store.emit(events.invoice_paid(invoice.id, by), about=about, version=invoice.version + 1)
+
+
+async def _tell_reopened(store: BillingStore, by: Payment, owed: Sequence[OpenItem]) -> None:
+    numbers = await store.invoice_numbers([invoice.id for invoice in owed])
+    for invoice in owed:
+        told = events.invoice_reopened(invoice, numbers[invoice.id], by)
+        store.emit(told, about=invoice.course_id or invoice.id, version=invoice.version)
 
 
 def _by_invoice(shares: Sequence[Share]) -> dict[UUID, int]:

@@ -216,7 +216,7 @@ async def _tell_if_paid(store: BillingStore, sale: Sale) -> None:
     assert sale.invoice_id
     invoice = await store.invoice(sale.invoice_id)
     if not invoice.balance.minor:
-        store.emit(events.invoice_paid(invoice.id, invoice), about=invoice.id)
+        store.emit(events.invoice_paid(invoice.id, invoice), about=invoice.id, version=invoice.version)
 
 
 def _ended(store: BillingStore, sale: Sale, ended_as: SaleStatus) -> Sale:

@@ -20,6 +20,7 @@ from atoll.billing.v1.events_pb2 import (
     EstimateWithdrawn,
     InvoiceIssued,
     InvoicePaid,
+    InvoiceReopened,
     PackageExpired,
     PackageExpiring,
     PackageSold,
@@ -33,10 +34,11 @@ from chassis.consumer import Reads
 from chassis.ids import from_wire
 from chassis.money import from_wire as money_from_wire
 from chassis.times import from_date, to_instant
+from services.notifications.domain.balances import GRACE
 from services.notifications.domain.kinds import MessageKind
 from services.notifications.domain.matters import Matter, MatterKind
 from services.notifications.store import NotificationsStore
-from services.notifications.use_cases import messages
+from services.notifications.use_cases import balances, messages
 
 Handler = Callable[[NotificationsStore, Any], Awaitable[None]]
 MOMENT = timedelta(microseconds=1)
@@ -111,17 +113,24 @@ def _estimate(event: Any, amount_field: str = "") -> Matter:
 
 async def tell_invoice(store: NotificationsStore, event: InvoiceIssued) -> None:
     """What is paid when it is issued asks for nothing."""
-    matter = _matter(
-        from_wire("invoice", event.invoice_id), MatterKind.INVOICE, event, "invoice_id", "balance", "due_date"
-    )
-    owes = matter.amount is not None and matter.amount.minor > 0
-    kinds = (MessageKind.INVOICE_ISSUED, *([MessageKind.BALANCE_DUE] if owes else []))
-    await messages.tell_matter(store, messages.TellMatter(matter, kinds, UUID(event.meta.event_id)))
+    invoice, event_id, version = _owed(event), UUID(event.meta.event_id), event.meta.aggregate_version
+    await messages.tell_matter(store, messages.TellMatter(invoice, (MessageKind.INVOICE_ISSUED,), event_id))
+    if invoice.amount and invoice.amount.minor > 0:
+        await balances.ask(store, invoice, version, event_id)
 
 
-async def close_invoice(store: NotificationsStore, event: InvoicePaid) -> None:
-    matter = _matter(from_wire("invoice", event.invoice_id), MatterKind.INVOICE, event, "invoice_id")
-    await messages.close_matter(store, matter, [MessageKind.BALANCE_DUE])
+async def settle_invoice(store: NotificationsStore, event: InvoicePaid) -> None:
+    await balances.settle(store, from_wire("invoice", event.invoice_id), event.meta.aggregate_version)
+
+
+async def reopen_invoice(store: NotificationsStore, event: InvoiceReopened) -> None:
+    event_id, version = UUID(event.meta.event_id), event.meta.aggregate_version
+    await balances.ask(store, _owed(event), version, event_id, GRACE)
+
+
+def _owed(event: InvoiceIssued | InvoiceReopened) -> Matter:
+    invoice_id = from_wire("invoice", event.invoice_id)
+    return _matter(invoice_id, MatterKind.INVOICE, event, "invoice_id", "balance", "due_date")
 
 
 async def tell_payment(store: NotificationsStore, event: PaymentReceived) -> None:
@@ -140,7 +149,8 @@ async def tell_reversal(store: NotificationsStore, event: PaymentReversed) -> No
 async def tell_credit_note(store: NotificationsStore, event: CreditNoteIssued) -> None:
     if event.voids:
         matter = _matter(from_wire("invoice", event.invoice_id), MatterKind.INVOICE, event, "invoice_id")
-        await messages.close_matter(store, matter, [MessageKind.INVOICE_ISSUED, MessageKind.BALANCE_DUE])
+        await messages.close_matter(store, matter, [MessageKind.INVOICE_ISSUED])
+        await balances.void(store, matter.id)
     await _credit_note(store, event)
 
 
@@ -153,7 +163,8 @@ READS: Reads = {
     EstimateAcknowledged: close_estimate,
     EstimateWithdrawn: withdraw_estimate,
     InvoiceIssued: tell_invoice,
-    InvoicePaid: close_invoice,
+    InvoicePaid: settle_invoice,
+    InvoiceReopened: reopen_invoice,
     CreditNoteIssued: tell_credit_note,
     PaymentReceived: tell_payment,
     PaymentReversed: tell_reversal,

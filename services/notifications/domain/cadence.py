@@ -5,7 +5,7 @@ clocks do meanwhile; quiet hours are reckoned in the recipient's zone.
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
@@ -235,13 +235,19 @@ def plan_matter(
     now: datetime,
     due_at: datetime | None,
     hours: SendingHours = HOURS,
+    grace: timedelta = timedelta(),
 ) -> list[Planned]:
-    """The messages of one kind that follow from what was heard of a matter `now`."""
-    anchors = {Anchor.TOLD: now} | ({Anchor.DUE: due_at} if due_at else {})
+    """The messages of one kind that follow from what was heard of a matter `now`, and are wanted after a `grace`. Of
+    several whose times have passed by then the last alone goes out: the others would say the same in one breath."""
+    anchors = {Anchor.TOLD: now + grace} | ({Anchor.DUE: due_at} if due_at else {})
+    fitting = [rule for rule in rules if rule.kind is kind and rule.anchor in anchors and rule.at(matter.site_id)]
+    timings = [(rule, Timing(rule.anchor, anchors[rule.anchor], rule.offset, None)) for rule in fitting]
+    sent_late = [timing.wanted for rule, timing in timings if timing.wanted < now + grace and rule.late is Late.SEND]
     found = list[Planned]()
-    for rule in rules:
-        if rule.kind is kind and rule.anchor in anchors and rule.at(matter.site_id):
-            timing = Timing(rule.anchor, anchors[rule.anchor], rule.offset, None)
-            late = rule.late is Late.SKIP and timing.wanted < now
-            found.append(Planned(rule, timing, due(timing, zone, now, hours), matter_id=matter.id, too_late=late))
+    for rule, timing in timings:
+        late = timing.wanted < now + grace
+        too_late = late and (rule.late is Late.SKIP or timing.wanted < max(sent_late))
+        if late and grace:
+            timing = replace(timing, anchor_at=now + grace - rule.offset)
+        found.append(Planned(rule, timing, due(timing, zone, now, hours), matter_id=matter.id, too_late=too_late))
     return found

@@ -6,6 +6,7 @@ from typing import ClassVar
 from chassis.errors import DomainError
 from chassis.etags import StaleEtag
 from services.notifications.domain.pauses import AlreadyPaused
+from services.notifications.store.balances import BalanceStore
 from services.notifications.store.cadence import CadenceStore
 from services.notifications.store.copies import CopyStore
 from services.notifications.store.inbox import InboxStore
@@ -22,6 +23,7 @@ class NotificationsStore(
     CopyStore,
     CadenceStore,
     RenewalStore,
+    BalanceStore,
     MessageStore,
     SendingStore,
     TemplateStore,

@@ -2,6 +2,7 @@
 
 from services.notifications.tables.columns import metadata
 from services.notifications.tables.copies import (
+    balance,
     chain,
     matter,
     patient,
@@ -25,6 +26,7 @@ __all__ = [
     "WAITING",
     "answer",
     "attempt",
+    "balance",
     "cadence",
     "chain",
     "inbox_arrival",

@@ -90,3 +90,14 @@ Index(
     matter.c.course_id,
     postgresql_where=text("course_id IS NOT NULL"),
 )
+
+# What is left to pay on an invoice, by the latest that was heard of it.
+balance = chain_table(
+    "balance",
+    metadata,
+    id_column(key=True),  # Of the invoice.
+    Column("version", Integer, nullable=False),  # Of what is left, as billing counts its changes.
+    Column("matter_id", Uuid),  # That asks for it. NULL: nothing is left.
+    Column("void", Boolean, nullable=False),
+    CheckConstraint("NOT void OR matter_id IS NULL", name="void"),
+)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, time
+from datetime import date, time, timedelta
 from uuid import UUID
 
 from services.notifications import events
@@ -56,6 +56,8 @@ class TellMatter:
     event_id: UUID
     last_day: date | None = None
     """By which something is wanted that no message names: in the site's zone."""
+    grace: timedelta = timedelta()
+    """Before it has passed nobody is reminded."""
 
 
 async def plan_visits(store: NotificationsStore, command: PlanVisits) -> None:
@@ -115,7 +117,9 @@ async def tell_matter(store: NotificationsStore, command: TellMatter) -> None:
     planned = [
         message
         for kind in command.kinds
-        for message in plan_matter(matter, kind, cadence.rules, zone, store.call.now, due_at, policy.hours)
+        for message in plan_matter(
+            matter, kind, cadence.rules, zone, store.call.now, due_at, policy.hours, command.grace
+        )
     ]
     await _add(store, matter.site_id, patient_id, command.event_id, cadence.version, planned)
 
