@@ -13,8 +13,12 @@ from uuid_utils import uuid7
 
 from chassis.errors import DomainError, Kind
 
-TYPE_ID = re.compile(r"[a-z]+_[0-7][0-9a-hjkmnp-tv-z]{25}")
+SUFFIX = "[0-7][0-9a-hjkmnp-tv-z]{25}"
+TYPE_ID = re.compile(rf"[a-z]+_{SUFFIX}")
 ID = re.compile(rf"{TYPE_ID.pattern}|[0-9a-fA-F]{{8}}(-[0-9a-fA-F]{{4}}){{3}}-[0-9a-fA-F]{{12}}")
+
+KEPT = 10_000
+"""Sites, resources and versions stand in each call again, a patient in each of a course's visits."""
 
 
 class BadId(DomainError):
@@ -26,6 +30,7 @@ def new_id() -> UUID:
     return FastUUID(uuid7().bytes)
 
 
+@lru_cache(maxsize=KEPT)
 def to_wire(kind: str, id: UUID) -> str:
     return f"{kind}_{base32.encode(id.bytes)}"
 
@@ -35,6 +40,7 @@ def some_to_wire(kind: str, id: UUID | None) -> str:
     return "" if id is None else to_wire(kind, id)
 
 
+@lru_cache(maxsize=KEPT)
 def from_wire(kind: str, text: str) -> UUID:
     prefix, _, suffix = text.rpartition("_")
     try:
@@ -88,20 +94,34 @@ def all_ids(message: Message) -> Iterator[str]:
 def ids_of_kind(message: Message, kind: str, *, own: bool = True) -> Iterator[UUID]:
     """The ids of one kind that stand anywhere in a message in fields that are called ids.
 
-    Without `own` those in fields called `id` are left out: in a request such a field may be one that is ignored.
+    Without `own` those in fields called `id` are left out: in a request such a field may be one that is ignored. Most
+    messages name one patient, in their first field: what its bytes mention tells when there is none left to look for.
     """
+    left = set(_mentions_of(kind).findall(message.SerializeToString()))
+    for text in _texts_called_ids(message, own) if left else ():
+        if text.startswith(kind) and TYPE_ID.fullmatch(text) and text.rpartition("_")[0] == kind:
+            yield from_wire(kind, text)
+            left.discard(text.encode())
+            if not left:
+                return
+
+
+@lru_cache
+def _mentions_of(kind: str) -> re.Pattern[bytes]:
+    return re.compile(rf"{kind}_{SUFFIX}".encode())
+
+
+def _texts_called_ids(message: Message, own: bool) -> Iterator[str]:
     ids, parts = _all_places_of_ids(message.DESCRIPTOR)
     for name, repeated in ids:
         if own or name != "id":
             value = getattr(message, name)
-            for text in value if repeated else (value,):
-                if text.startswith(kind) and TYPE_ID.fullmatch(text) and text.rpartition("_")[0] == kind:
-                    yield from_wire(kind, text)
+            yield from value if repeated else (value,)
     for name, repeated in parts:
         if repeated or message.HasField(name):
             value = getattr(message, name)
             for part in value if repeated else (value,):
-                yield from ids_of_kind(part, kind, own=own)
+                yield from _texts_called_ids(part, own)
 
 
 @lru_cache(maxsize=1_000)

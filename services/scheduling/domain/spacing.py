@@ -1,6 +1,5 @@
 """How the visits of a course stand to each other in time: order, gaps, windows, distances from an anchor."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -29,14 +28,13 @@ class Stop:
 def phase_faults(template: Template, codes: Sequence[str], standing: Sequence[str] = ()) -> Iterator[Violation]:
     """Phases go in the version's order and may be left out; one that is there has its number of visits, those that
     stand counted. One with an anchor may be anywhere."""
-    counts, order, before = Counter(codes), template.order, -1
-    there = Counter(standing)
+    order, before = template.order, -1
     for i, code in enumerate(codes):
         field = f"visits[{i}].phase_code"
         if code not in order:
             yield Violation(field, "UNKNOWN", "the version has no such phase")
             continue
-        phase, count = template.phase(code), counts[code] + there[code]
+        phase, count = template.phase(code), codes.count(code) + standing.count(code)
         if not phase.anchor:
             if order[code] < before:
                 yield Violation(field, "OUT_OF_ORDER", "comes before a phase above it")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -383,7 +384,7 @@ class CourseStore(Store):
             telehealth=[visit.telehealth for visit in new],
             start_at=[visit.slot.start for visit in new],
             end_at=[visit.slot.end for visit in new],
-            resources=[json.dumps(visit.resources, default=str) for visit in new],
+            resources=[_kept_resources(visit.resources) for visit in new],
             lane_visit_id=[visit_id for visit_id, _ in lanes],
             resource_id=[each.holder_id for _, each in lanes],
             lane=[each.lane for _, each in lanes],
@@ -430,6 +431,12 @@ def site_template(row: Record, version: ProtocolVersion) -> Template:
     """Of the columns of `site_terms`: the site's own form of the version, or that itself."""
     form = row["narrowed_template"]
     return kept_template(form) if form else version.template
+
+
+@lru_cache(maxsize=1_000)
+def _kept_resources(resources: tuple[tuple[str, UUID], ...]) -> str:
+    """As JSON. Kept: visits of one course have mostly the same."""
+    return json.dumps(resources, default=str)
 
 
 def _clearances(text: str | None) -> list[Clearance] | None:
