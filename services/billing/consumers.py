@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from atoll.notifications.v1.events_pb2 import EstimateEmailed
+from atoll.notifications.v1.events_pb2 import EstimateEmailed, EstimateEmailReturned
 from atoll.patients.v1.events_pb2 import PatientMerged, PatientRegistered, PatientUnmerged
 from atoll.scheduling.v1.events_pb2 import (
     CANCELLATION_REASON_PATIENT,
@@ -36,7 +36,13 @@ from services.billing.domain.sites import BookedVisit, Course, RenderedVisit, Si
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import render
 from services.billing.use_cases.charging import charge_fee
-from services.billing.use_cases.estimates import RecordDelivery, drop_visits, open_course, record_delivery
+from services.billing.use_cases.estimates import (
+    RecordDelivery,
+    drop_visits,
+    open_course,
+    record_delivery,
+    return_delivery,
+)
 from services.billing.use_cases.payments import release_deposits
 
 
@@ -169,8 +175,14 @@ async def deliver_emailed(store: BillingStore, event: EstimateEmailed) -> None:
     is there, be it without a price yet, only that one is still to be delivered."""
     estimate = await store.estimate(from_wire("estimate", event.estimate_id))
     sent_at = min(max(to_instant(event.meta.occur_time), estimate.created_at), store.call.now)
+    message_id = from_wire("message", event.message_id) if event.message_id else None
     with suppress(EstimateSuperseded):
-        await record_delivery(store, RecordDelivery(estimate.id, DeliveryMethod.EMAIL, sent_at))
+        await record_delivery(store, RecordDelivery(estimate.id, DeliveryMethod.EMAIL, sent_at, message_id))
+
+
+async def return_emailed(store: BillingStore, event: EstimateEmailReturned) -> None:
+    ids = from_wire("estimate", event.estimate_id), from_wire("message", event.message_id)
+    await return_delivery(store, *ids, to_instant(event.meta.occur_time))
 
 
 READS: dict[str, Reads] = {
@@ -191,5 +203,5 @@ READS: dict[str, Reads] = {
         VisitMissed: drop_missed,
     },
     "PATIENTS": {PatientRegistered: Together(keep_patients), PatientMerged: merge, PatientUnmerged: unmerge},
-    "NOTIFICATIONS": {EstimateEmailed: deliver_emailed},
+    "NOTIFICATIONS": {EstimateEmailed: deliver_emailed, EstimateEmailReturned: return_emailed},
 }

@@ -18,6 +18,7 @@ from atoll.billing.v1.events_pb2 import (
     EstimateAcknowledged,
     EstimateClockStarted,
     EstimateDelivered,
+    EstimateDeliveryReturned,
     EstimateIssued,
     EstimateOverdue,
     EstimateWithdrawn,
@@ -312,6 +313,17 @@ def estimate_delivered(estimate: Estimate, delivery: Delivery) -> EstimateDelive
         course_id=to_wire("course", estimate.course_id) if estimate.course_id else "",
         written=delivery.method.written,
         deliver_time=to_timestamp(delivery.delivered_at),
+        delivery_id=to_wire("estimatedelivery", delivery.id),
+    )
+
+
+def estimate_delivery_returned(estimate: Estimate, delivery: Delivery) -> EstimateDeliveryReturned:
+    return EstimateDeliveryReturned(
+        estimate_id=to_wire("estimate", estimate.id),
+        patient_id=to_wire("patient", estimate.patient_id),
+        site_id=to_wire("site", estimate.site_id),
+        course_id=some_to_wire("course", estimate.course_id),
+        delivery_id=to_wire("estimatedelivery", delivery.id),
     )
 
 

@@ -7,6 +7,7 @@ from atoll.notifications.v1.events_pb2 import (
     ChannelOptedIn,
     ChannelOptedOut,
     EstimateEmailed,
+    EstimateEmailReturned,
     MessageSettled,
     RescheduleRequested,
     VisitConfirmationReceived,
@@ -36,6 +37,15 @@ def estimate_emailed(estimate: Matter, message_id: UUID) -> EstimateEmailed:
         patient_id=to_wire("patient", estimate.patient_id),
         site_id=to_wire("site", estimate.site_id),
         message_id=to_wire("message", message_id),
+    )
+
+
+def estimate_email_returned(estimate_id: UUID, of: Settled) -> EstimateEmailReturned:
+    return EstimateEmailReturned(
+        estimate_id=to_wire("estimate", estimate_id),
+        patient_id=to_wire("patient", of.patient_id),
+        site_id=to_wire("site", of.site_id),
+        message_id=to_wire("message", of.id),
     )
 
 

@@ -1,8 +1,15 @@
 """One function per event that scheduling reads. No ack, no dedup, no retry: the chassis does that."""
 
 from collections.abc import Mapping, Sequence
+from uuid import UUID
 
-from atoll.billing.v1.events_pb2 import DepositReleased, EstimateDelivered, EstimateIssued, PaymentReceived
+from atoll.billing.v1.events_pb2 import (
+    DepositReleased,
+    EstimateDelivered,
+    EstimateDeliveryReturned,
+    EstimateIssued,
+    PaymentReceived,
+)
 from atoll.notifications.v1.events_pb2 import RescheduleRequested, VisitConfirmationReceived
 from atoll.patients.v1.events_pb2 import (
     AdverseEventReported,
@@ -103,14 +110,22 @@ async def keep_deposit(store: SchedulingStore, event: PaymentReceived) -> None:
 async def keep_estimate_delivered(store: SchedulingStore, event: EstimateDelivered) -> None:
     """What was told by word of mouth is followed by a written one."""
     if event.course_id and event.written:
-        await store.keep_estimate_delivered(from_wire("course", event.course_id), to_instant(event.deliver_time))
+        told, course_id = event.delivery_id, from_wire("course", event.course_id)
+        id = from_wire("estimatedelivery", told) if told else UUID(event.meta.event_id)
+        at = to_instant(event.deliver_time)
+        await store.keep_estimate_delivery(course_id, id, event.meta.aggregate_version, at)
 
 
-async def forget_estimate_delivered(store: SchedulingStore, event: EstimateIssued) -> None:
+async def return_estimate_delivery(store: SchedulingStore, event: EstimateDeliveryReturned) -> None:
+    if event.course_id:
+        ids = from_wire("course", event.course_id), from_wire("estimatedelivery", event.delivery_id)
+        await store.return_estimate_delivery(*ids, event.meta.aggregate_version)
+
+
+async def ask_estimate(store: SchedulingStore, event: EstimateIssued) -> None:
     """A course that changed has another estimate, if the law asks for one: that has to be delivered, too."""
     if event.course_id and event.HasField("due_time"):
-        at = to_instant(event.meta.occur_time)
-        await store.forget_estimate_delivered(from_wire("course", event.course_id), at)
+        await store.ask_estimate(from_wire("course", event.course_id), event.meta.aggregate_version)
 
 
 async def settle_deposit(store: SchedulingStore, event: DepositReleased) -> None:
@@ -139,7 +154,8 @@ READS: Mapping[str, Reads] = {
     "BILLING": {
         PaymentReceived: keep_deposit,
         EstimateDelivered: keep_estimate_delivered,
-        EstimateIssued: forget_estimate_delivered,
+        EstimateDeliveryReturned: return_estimate_delivery,
+        EstimateIssued: ask_estimate,
         DepositReleased: settle_deposit,
     },
     "NOTIFICATIONS": {VisitConfirmationReceived: confirm, RescheduleRequested: ask_to_move},

@@ -257,7 +257,8 @@ course = chain_table(
     Column("booked_at", Instant),  # None: nothing of it is booked yet.
     Column("version", Integer, nullable=False),  # Counts the events about the course, its visits' among them.
     Column("deposit_paid_at", Instant),  # As billing told; None: not yet, or there is none.
-    Column("estimate_delivered_at", Instant),  # The first time, in writing; as billing told.
+    Column("estimate_delivered_at", Instant),  # The first time that stands, in writing; as `estimate_delivery` has it.
+    Column("estimate_version", Integer, nullable=False, server_default="0"),  # The latest that the law asks for.
     _belongs_to("site", "site_id"),
     _belongs_to("protocol_version", "protocol_version_id"),
     Index("course_by_site", "chain_id", "site_id", "id"),
@@ -300,6 +301,20 @@ visit_status_change = chain_table(
     _belongs_to("visit", "visit_id"),
     append_only=True,
     shown_if=shown_with("visit_status_change", "visit", "visit_id"),
+)
+
+# How estimates of a course were delivered in writing, in whatever order billing's events tell it.
+estimate_delivery = chain_table(
+    "estimate_delivery",
+    metadata,
+    _id(key=True),
+    _id("course_id"),
+    Column("version", Integer, nullable=False),  # Of the estimate.
+    Column("delivered_at", Instant),  # None: that it came back was heard of first.
+    Column("returned", Boolean, nullable=False),
+    _belongs_to("course", "course_id"),
+    Index("estimate_delivery_by_course", "chain_id", "course_id"),
+    shown_if=shown_with("estimate_delivery", "course", "course_id"),
 )
 
 # What somebody saw last of a gate of a visit.

@@ -13,7 +13,7 @@ from grpc import StatusCode
 
 from atoll.billing.v1 import estimate_service_pb2 as pb
 from atoll.common.v1.event_meta_pb2 import EventMeta
-from atoll.notifications.v1.events_pb2 import EstimateEmailed
+from atoll.notifications.v1.events_pb2 import EstimateEmailed, EstimateEmailReturned
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_timestamp
 from services.billing.jobs import tell_some
@@ -61,11 +61,19 @@ async def test_a_delivery_is_kept_with_its_method_its_instant_and_who_kept_it(bi
     assert told.meta.site_id == estimate.site_id
 
 
-def emailed(billing: Billing, estimate: pb.Estimate, sent: datetime) -> EstimateEmailed:
-    meta = EventMeta(
-        event_id=str(uuid4()), occur_time=to_timestamp(sent), chain_id=to_wire("chain", billing.svc.chain_id)
-    )
-    return EstimateEmailed(meta=meta, estimate_id=estimate.id, patient_id=estimate.patient_id, site_id=estimate.site_id)
+def emailed(billing: Billing, estimate: pb.Estimate, sent: datetime, message_id: str = "") -> EstimateEmailed:
+    return EstimateEmailed(**of_email(billing, estimate, sent, message_id))
+
+
+def came_back(billing: Billing, estimate: pb.Estimate, at: datetime, message_id: str) -> EstimateEmailReturned:
+    return EstimateEmailReturned(**of_email(billing, estimate, at, message_id))
+
+
+def of_email(billing: Billing, estimate: pb.Estimate, at: datetime, message_id: str) -> dict[str, Any]:
+    chain_id = to_wire("chain", billing.svc.chain_id)
+    meta = EventMeta(event_id=str(uuid4()), occur_time=to_timestamp(at), chain_id=chain_id)
+    ids = {"estimate_id": estimate.id, "patient_id": estimate.patient_id, "site_id": estimate.site_id}
+    return {"meta": meta, **ids, "message_id": message_id}
 
 
 async def test_an_estimate_that_went_out_by_email_is_delivered_once(billing: Billing) -> None:
@@ -89,6 +97,74 @@ async def test_of_an_estimate_that_was_emailed_a_later_version_is_to_be_delivere
     await billing.cancel(course, 2)
     await billing.svc.deliver(emailed(billing, first, NOW))
     assert [list(each.deliveries) for each in await billing.estimates_of(course)] == [[], []]
+
+
+@pytest.mark.parametrize("first", ["emailed", "returned"])
+async def test_an_email_that_came_back_is_due_again(billing: Billing, first: str) -> None:
+    """In whatever order the two are heard of, and however often."""
+    estimate, message_id = await estimated(billing, first=SOON), to_wire("message", new_id())
+    sent, back = emailed(billing, estimate, NOW, message_id), came_back(billing, estimate, NOW + DAY, message_id)
+    again = came_back(billing, estimate, NOW + 2 * DAY, message_id)
+    for event in (sent, back, back) if first == "emailed" else (back, again, sent):
+        await billing.svc.deliver(event)
+    request = pb.GetEstimateRequest(estimate_id=estimate.id)
+    [kept] = (await billing.svc.call(billing.estimates.GetEstimate, request)).estimate.deliveries
+    assert (kept.method, kept.return_time) == (EMAIL, to_timestamp(NOW + DAY))
+    delivered, returned = (await billing.facts())[-2:]
+    assert [delivered[0], returned[0]] == ["estimate.delivered", "estimate.delivery_returned"]
+    assert {(each.delivery_id, each.course_id) for _, each in (delivered, returned)} == {(kept.id, estimate.course_id)}
+    assert {each.meta.aggregate_version for _, each in (delivered, returned)} == {1}
+    [due] = await deadlines(billing)
+    assert (due.estimate_id, due.standing) == (estimate.id, pb.ESTIMATE_STANDING_UNDELIVERED)
+    billing.svc.clock.now = NOW + 10 * DAY
+    assert [each.estimate_id for each in await overdue(billing)] == [estimate.id]
+    assert [each.late for each in await deadlines(billing, "LATE")] == [True]
+
+
+@pytest.mark.parametrize("other", ["paper before", "paper after", "another email"])
+async def test_what_was_delivered_otherwise_stands_when_an_email_comes_back(billing: Billing, other: str) -> None:
+    estimate, message_id = await estimated(billing), to_wire("message", new_id())
+    if other == "paper before":
+        await deliver(billing, estimate.id, PAPER)
+    await billing.svc.deliver(emailed(billing, estimate, NOW, message_id))
+    if other == "another email":
+        await billing.svc.deliver(emailed(billing, estimate, NOW, to_wire("message", new_id())))
+    await billing.svc.deliver(came_back(billing, estimate, NOW, message_id))
+    if other == "paper after":
+        assert len(await deadlines(billing)) == 1
+        await deliver(billing, estimate.id, PAPER)
+    assert await deadlines(billing) == []
+    assert (await billing.fact_names()).count("estimate.delivery_returned") == 1
+
+
+async def test_of_an_email_that_came_back_an_oral_answer_stands(billing: Billing) -> None:
+    estimate, message_id = await ask(billing, asked(billing)), to_wire("message", new_id())
+    await deliver(billing, estimate.id, ORAL)
+    await billing.svc.deliver(emailed(billing, estimate, NOW, message_id))
+    await billing.svc.deliver(came_back(billing, estimate, NOW, message_id))
+    assert [each.estimate_id for each in await deadlines(billing, "ORAL_ONLY")] == [estimate.id]
+
+
+async def test_an_email_that_came_back_asks_for_nothing_where_nothing_is_left_to_estimate(billing: Billing) -> None:
+    course, message_id = await billing.book([INFUSION]), to_wire("message", new_id())
+    [estimate] = await billing.estimates_of(course)
+    await billing.svc.deliver(emailed(billing, estimate, NOW, message_id))
+    await billing.cancel(course, 0)
+    await billing.svc.deliver(came_back(billing, estimate, NOW, message_id))
+    assert await deadlines(billing) == []
+    assert "estimate.delivery_returned" in await billing.fact_names()
+
+
+async def test_an_email_with_an_earlier_version_that_came_back_leaves_the_later_one_as_it_is(billing: Billing) -> None:
+    course, message_id = await billing.book(), to_wire("message", new_id())
+    [first] = await billing.estimates_of(course)
+    await billing.svc.deliver(emailed(billing, first, NOW, message_id))
+    await billing.cancel(course, 2)
+    later, _ = sorted(await billing.estimates_of(course), key=lambda each: -each.version)
+    await deliver(billing, later.id, PAPER)
+    await billing.svc.deliver(came_back(billing, first, NOW, message_id))
+    assert await deadlines(billing) == []
+    assert (await billing.last_fact("estimate.delivery_returned")).meta.aggregate_version == 1
 
 
 async def test_an_oral_answer_leaves_the_written_one_due(billing: Billing) -> None:
@@ -152,6 +228,23 @@ async def test_a_delivery_waits_for_a_change_that_is_under_way(billing: Billing)
         assert await billing.count("estimate_delivery") == 0
     await delivery
     assert await billing.count("estimate_delivery") == 1
+
+
+async def test_an_email_that_came_back_waits_for_its_delivery_that_is_under_way(billing: Billing) -> None:
+    """Else neither would see the other."""
+    estimate, message_id = await estimated(billing), to_wire("message", new_id())
+    await billing.svc.deliver(emailed(billing, estimate, NOW, message_id))
+    request = pb.AcknowledgeEstimateRequest(request_id=str(uuid4()), estimate_id=estimate.id)
+
+    async def change(store: BillingStore) -> None:
+        await store.lock([from_wire("site", billing.site_id)])
+
+    async with billing.held_open(request, change):
+        back = asyncio.create_task(billing.svc.deliver(came_back(billing, estimate, NOW, message_id)))
+        await billing.someone_waits()
+        assert await billing.count("estimate_return") == 0
+    await back
+    assert await billing.count("estimate_return") == 1
 
 
 async def test_what_does_not_exist_is_neither_delivered_nor_acknowledged(billing: Billing) -> None:

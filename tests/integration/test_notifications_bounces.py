@@ -11,14 +11,18 @@ from email.mime.base import MIMEBase
 from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 from pathlib import Path
+from typing import Any
 
 import aiosmtplib
 import pytest
 import pytest_asyncio
 from pydantic import ValidationError
 
-from atoll.notifications.v1.events_pb2 import MessageSettled
+from atoll.billing.v1.events_pb2 import EstimateIssued
+from atoll.notifications.v1.events_pb2 import EstimateEmailReturned, MessageSettled
 from chassis.ids import new_id, to_wire
+from chassis.money import Money
+from chassis.money import to_wire as money_to_wire
 from deploy.local.process import free_port
 from services.notifications.bounces import Door, take_bounces
 from services.notifications.channels.bounces import return_path
@@ -182,6 +186,23 @@ async def test_each_message_of_a_digest_comes_back_with_it(office: Office) -> No
     assert [status for status, *_ in await said(office)] == ["FAILED", "FAILED"]
     assert len(await failed(office)) == 2
     assert len(await suppressed(office)) == 1
+
+
+async def test_an_estimate_that_came_back_is_told_of_once_and_nothing_else_is(office: Office) -> None:
+    estimate_id = to_wire("estimate", new_id())
+    ids: dict[str, Any] = {
+        "patient_id": to_wire("patient", office.patient_id),
+        "site_id": to_wire("site", office.site_id),
+    }
+    await office.svc.deliver(EstimateIssued(estimate_id=estimate_id, total=money_to_wire(Money(100)), **ids))
+    path = await send(office)
+    await pay(office, 100)
+    for back in (await send(office), path, path):
+        assert await bring_back(office, back, report("5.2.2")) == 250
+    told = [event for _, event in await office.svc.published() if isinstance(event, EstimateEmailReturned)]
+    [row] = await office.rows("ESTIMATE_READY")
+    said = [(each.estimate_id, each.message_id, each.patient_id, each.site_id) for each in told]
+    assert said == [(estimate_id, to_wire("message", row["id"]), *ids.values())]
 
 
 @pytest.mark.parametrize(

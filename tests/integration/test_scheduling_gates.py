@@ -2,23 +2,29 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
+import pytest
 import pytest_asyncio
 from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
-from atoll.billing.v1.events_pb2 import EstimateDelivered, EstimateIssued, PaymentReceived
+from atoll.billing.v1.events_pb2 import EstimateDelivered, EstimateDeliveryReturned, EstimateIssued, PaymentReceived
 from atoll.scheduling.v1 import gate_pb2, protocol_pb2, visit_service_pb2
 from atoll.scheduling.v1 import gate_service_pb2 as pb
 from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_PATIENT, SegmentMinutes
 from atoll.scheduling.v1.gate_service_pb2_grpc import GateServiceStub
 from atoll.scheduling.v1.protocol_service_pb2 import AdoptProtocolVersionRequest
-from chassis.ids import new_id, to_wire
+from chassis.ids import from_wire, new_id, to_wire
+from chassis.migrate import migrate
+from chassis.provision import provision
 from chassis.times import to_timestamp
 from tests.support.scheduling import TEMPLATE, Clinic, local, open_clinic, open_scheduling
+from tests.support.servers import as_administrator, drop, password_of
 from tests.support.service import NOW, Running, refusal
 
 FIRST = local(3, 2, 9)
@@ -219,15 +225,59 @@ async def test_an_estimate_that_the_law_asks_for_anew_has_to_be_delivered_anew(c
     await use(clinic, [gate("ESTIMATE_DELIVERED", "BLOCK")])
     course = await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST])))
     visit_id, at = course.visits[0].id, to_timestamp(NOW)
-    await clinic.svc.deliver(EstimateDelivered(course_id=course.id, written=True, deliver_time=at))
-    await clinic.svc.deliver(EstimateIssued(course_id=course.id))  # Too late to ask for: that before is the measure.
+    await clinic.svc.deliver(EstimateDelivered(course_id=course.id, written=True, deliver_time=at), version=1)
+    # Too late to ask for: that before is the measure.
+    await clinic.svc.deliver(EstimateIssued(course_id=course.id), version=2)
     assert (await gates(clinic, visit_id))["ESTIMATE_DELIVERED"].passed
     clinic.svc.clock.now = NOW + timedelta(hours=1)
-    await clinic.svc.deliver(EstimateIssued(course_id=course.id, due_time=at))
+    await clinic.svc.deliver(EstimateIssued(course_id=course.id, due_time=at), version=3)
     assert (await refusal(check_in(clinic, visit_id))).faults == [("gates.ESTIMATE_DELIVERED", "BLOCKED")]
     later = to_timestamp(NOW + timedelta(hours=2))
     await clinic.svc.deliver(EstimateDelivered(course_id=course.id, written=True, deliver_time=later))
     await check_in(clinic, visit_id)
+
+
+ESTIMATE_STORIES: dict[str, tuple[list[str], bool]] = {
+    "is delivered": (["issued 1", "delivered 1 a"], True),
+    "is emailed and comes back": (["issued 1", "delivered 1 a", "returned 1 a"], False),
+    "comes back, and is delivered again": (["issued 1", "delivered 1 a", "returned 1 a", "delivered 1 b"], True),
+    "comes back, and was delivered before": (["delivered 1 b", "delivered 1 a", "returned 1 a"], True),
+    "is asked for anew": (["issued 1", "delivered 1 a", "issued 2"], False),
+    "is asked for anew, and delivered": (["issued 1", "delivered 1 a", "issued 2", "delivered 2 b"], True),
+    "comes back though an earlier one stands": (["delivered 1 a", "issued 2", "delivered 2 b", "returned 2 b"], False),
+}
+
+
+@pytest.mark.parametrize("story", ESTIMATE_STORIES)
+async def test_in_whatever_order_it_is_heard_what_stands_of_an_estimate_passes_its_gate(
+    clinic: Clinic, story: str
+) -> None:
+    await use(clinic, [gate("ESTIMATE_DELIVERED", "BLOCK")])
+    told, passes = ESTIMATE_STORIES[story]
+    course = await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST])))
+    for order in permutations(told):
+        await clinic.svc.admin.execute("DELETE FROM estimate_delivery")
+        await clinic.svc.admin.execute("UPDATE course SET estimate_version = 0, estimate_delivered_at = NULL")
+        ids = {name: to_wire("estimatedelivery", new_id()) for name in ("a", "b")}
+        for each in order:
+            fact, version, *of = each.split()
+            event = {
+                "issued": EstimateIssued(course_id=course.id, due_time=to_timestamp(NOW)),
+                "delivered": EstimateDelivered(course_id=course.id, written=True, deliver_time=to_timestamp(NOW)),
+                "returned": EstimateDeliveryReturned(course_id=course.id),
+            }[fact]
+            if isinstance(event, EstimateDelivered | EstimateDeliveryReturned):
+                event.delivery_id = ids[of[0]]
+            await clinic.svc.deliver(event, version=int(version))
+        assert (await gates(clinic, course.visits[0].id))["ESTIMATE_DELIVERED"].passed is passes, order
+
+
+async def test_what_comes_back_of_a_request_or_of_a_course_that_is_not_there_changes_nothing(clinic: Clinic) -> None:
+    delivery_id = to_wire("estimatedelivery", new_id())
+    for course_id in ("", to_wire("course", new_id())):
+        await clinic.svc.deliver(EstimateDeliveryReturned(course_id=course_id, delivery_id=delivery_id), version=1)
+        id = from_wire("estimatedelivery", delivery_id)
+        assert await clinic.svc.admin.fetch("SELECT FROM estimate_delivery WHERE id = $1", id) == []
 
 
 async def test_a_gate_that_a_visit_does_not_have_is_refused(clinic: Clinic) -> None:
@@ -268,3 +318,25 @@ async def test_a_recording_sent_twice_is_one(clinic: Clinic) -> None:
     first = await clinic.svc.call(stub.RecordGate, request)
     clinic.svc.clock.now = NOW + timedelta(hours=1)
     assert await clinic.svc.call(stub.RecordGate, request) == first
+
+
+async def test_what_was_delivered_before_the_migration_stands(postgres_url: str) -> None:
+    urls = await provision(
+        postgres_url, "scheduling", database=f"delivered_{uuid4().hex[:12]}", password=password_of(postgres_url)
+    )
+    admin = await asyncpg.connect(as_administrator(postgres_url, urls))
+    await migrate(urls.owner, "scheduling", "0016")
+    await admin.execute("SET session_replication_role = replica")  # Without foreign keys.
+    courses = [(new_id(), new_id(), at) for at in (NOW, NOW, None)]
+    await admin.executemany(
+        "INSERT INTO course (chain_id, id, site_id, patient_id, protocol_version_id, route_code, version,"
+        " estimate_delivered_at) VALUES ($1, $2, $2, $2, $2, 'iv', 1, $3)",
+        courses,
+    )
+    await migrate(urls.owner, "scheduling", "0017")
+    found = await admin.fetch("SELECT chain_id, course_id, delivered_at FROM estimate_delivery WHERE NOT returned")
+    forced = await admin.fetchval("SELECT relforcerowsecurity FROM pg_class WHERE relname = 'course'")
+    await admin.close()
+    await drop(postgres_url, urls)
+    assert {tuple(row) for row in found} == set(courses[:2])
+    assert forced is True

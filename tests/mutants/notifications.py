@@ -445,4 +445,6 @@ NOTIFICATIONS = [
     Mutant("services/notifications/domain/cadence.py", ' or timing.wanted < max(sent_late))', ')', U_NOTIFICATIONS_RULES, "late_together"),
     Mutant("services/notifications/domain/cadence.py", '(rule.late is Late.SKIP or', '(', U_NOTIFICATIONS_RULES, "late_together"),
     Mutant("services/notifications/domain/cadence.py", '        if late and grace:\n            timing = replace(timing, anchor_at=now + grace - rule.offset)\n', '', I_NOTIFICATIONS_BALANCES, "a_day_later"),
+    Mutant("services/notifications/use_cases/bounces.py", '        if row["kind"] == MessageKind.ESTIMATE_READY:\n', '        if False:\n', I_NOTIFICATIONS_BOUNCES, "told_of_once"),
+    Mutant("services/notifications/use_cases/bounces.py", '        if row["kind"] == MessageKind.ESTIMATE_READY:\n', '        if row["matter_id"]:\n', I_NOTIFICATIONS_BOUNCES, "told_of_once"),
 ]  # fmt: skip

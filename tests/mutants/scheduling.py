@@ -380,4 +380,9 @@ SCHEDULING = [
     Mutant('services/scheduling/rpc/planners.py', ' or patient_id in self._patients', '', I_SCHEDULING_PATIENTS, 'one_course_at_a_time'),
     Mutant('services/scheduling/rpc/protocols.py', 'published = call.patient_id is not None', 'published = False', I_SCHEDULING_PATIENTS, 'offers'),
     Mutant("services/scheduling/jobs.py", 'return await in_each(chains, lambda chain_id: db.job(_call(chain_id, clock), SchedulingStore, end), FAILED)', 'return sum([await db.job(_call(chain_id, clock), SchedulingStore, end) for chain_id in chains])', I_SCHEDULING_HOLDS, "no_other"),
+    Mutant("services/scheduling/store/gates.py", 'or_(estimate_delivery.c.returned, _told.excluded.returned)', '_told.excluded.returned', I_SCHEDULING_GATES, "estimate_passes"),
+    Mutant("services/scheduling/store/gates.py", 'func.greatest(course.c.estimate_version, param("version", Integer))', 'param("version", Integer)', I_SCHEDULING_GATES, "estimate_passes"),
+    Mutant("services/scheduling/store/gates.py", '        estimate_delivery.c.version >= _asked,\n', '', I_SCHEDULING_GATES, "estimate_passes"),
+    Mutant("services/scheduling/store/gates.py", '        not_(estimate_delivery.c.returned),\n', '', I_SCHEDULING_GATES, "estimate_passes"),
+    Mutant("services/scheduling/store/gates.py", 'func.coalesce(func.nullif(param("version", Integer), literal_column("0")), course.c.estimate_version)', 'param("version", Integer)', I_SCHEDULING_GATES, "asks_for_anew"),
 ]  # fmt: skip

@@ -114,4 +114,4 @@ def sooner(clock: Clock, before: Duty | None) -> Clock:
 def standing_of(estimate: Estimate) -> Standing:
     if estimate.total is None:
         return Standing.UNPRICED
-    return Standing.ORAL_ONLY if estimate.deliveries else Standing.UNDELIVERED
+    return Standing.ORAL_ONLY if estimate.standing_deliveries else Standing.UNDELIVERED

@@ -117,9 +117,14 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
+    id: UUID
     method: DeliveryMethod
     delivered_at: datetime
     recorded_by: str
+    message_id: UUID | None = None
+    """Of the email that brought it, where nobody kept it by hand."""
+    returned_at: datetime | None = None
+    """When that came back: then it does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +176,15 @@ class Estimate:
     content: Content = Content()
     deliveries: tuple[Delivery, ...] = ()
     acknowledged_at: datetime | None = None
+
+    @property
+    def standing_deliveries(self) -> list[Delivery]:
+        return [each for each in self.deliveries if not each.returned_at]
+
+    @property
+    def is_in_writing(self) -> bool:
+        """With its patient."""
+        return any(each.method.written for each in self.standing_deliveries)
 
     @property
     def visit_count(self) -> int:

@@ -267,6 +267,8 @@ def _delivery(delivery: Delivery) -> pb.EstimateDelivery:
         method=pb.EstimateDeliveryMethod.ValueType(delivery.method),
         deliver_time=to_timestamp(delivery.delivered_at),
         recorded_by=delivery.recorded_by,
+        id=to_wire("estimatedelivery", delivery.id),
+        return_time=to_timestamp(delivery.returned_at) if delivery.returned_at else None,
     )
 
 

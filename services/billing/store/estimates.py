@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -26,6 +27,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import read_id, to_wire
 from chassis.money import Money
@@ -49,6 +51,7 @@ from services.billing.tables import (
     estimate_delivery,
     estimate_duty,
     estimate_line,
+    estimate_return,
 )
 
 CHAIN, ID, SITE = (param(name, Uuid) for name in ("chain_id", "id", "site_id"))
@@ -130,8 +133,13 @@ UNPRICED = _with_lines(
     .order_by(estimate.c.id)
     .limit(param("limit", Integer))
 )
+_its_return = and_(
+    estimate_return.c.chain_id == estimate_delivery.c.chain_id,
+    estimate_return.c.message_id == estimate_delivery.c.message_id,
+)
 DELIVERIES = Statement(
-    select(estimate_delivery)
+    select(estimate_delivery, estimate_return.c.returned_at)
+    .outerjoin(estimate_return, _its_return)
     .where(
         estimate_delivery.c.chain_id == CHAIN,
         estimate_delivery.c.estimate_id == any_(param("ids", ARRAY(Uuid))),
@@ -139,6 +147,7 @@ DELIVERIES = Statement(
     .order_by(estimate_delivery.c.id)
 )
 ADD_DELIVERY = Statement(insert(estimate_delivery).values(params(*estimate_delivery.c.keys())))
+ADD_RETURN = Statement(pg_insert(estimate_return).values(params(*estimate_return.c.keys())).on_conflict_do_nothing())
 ACKNOWLEDGE = Statement(insert(estimate_acknowledgement).values(params(*estimate_acknowledgement.c.keys())))
 _issued = and_(
     estimate.c.chain_id == CHAIN,
@@ -200,16 +209,28 @@ class EstimateStore(Store):
         found = await self.rows(VALID, course_id=course_id)
         return _estimate(found) if found else None
 
-    async def add_delivery(self, delivered: Estimate, delivery_id: UUID, delivery: Delivery) -> None:
+    async def add_delivery(self, delivered: Estimate, delivery: Delivery) -> None:
         await self.rows(
             ADD_DELIVERY,
-            id=delivery_id,
+            id=delivery.id,
             site_id=delivered.site_id,
             patient_id=delivered.patient_id,
             estimate_id=delivered.id,
             method=delivery.method,
             delivered_at=delivery.delivered_at,
             recorded_by=delivery.recorded_by,
+            message_id=delivery.message_id,
+        )
+
+    async def add_return(self, returned: Estimate, message_id: UUID, returned_at: datetime) -> None:
+        """Also of what is not known to have been delivered, or will never be."""
+        await self.rows(
+            ADD_RETURN,
+            message_id=message_id,
+            site_id=returned.site_id,
+            patient_id=returned.patient_id,
+            estimate_id=returned.id,
+            returned_at=returned_at,
         )
 
     async def acknowledge(self, acknowledged: Estimate) -> None:
@@ -227,11 +248,7 @@ class EstimateStore(Store):
         return [
             replace(
                 each,
-                deliveries=tuple(
-                    Delivery(DeliveryMethod(row["method"]), row["delivered_at"], row["recorded_by"])
-                    for row in told
-                    if row["estimate_id"] == each.id
-                ),
+                deliveries=tuple(_delivery(row) for row in told if row["estimate_id"] == each.id),
             )
             for each in found
         ]
@@ -254,6 +271,17 @@ class EstimateStore(Store):
 
 def _estimates(found: Sequence[Record]) -> list[Estimate]:
     return [_estimate(list(of_one)) for _, of_one in groupby(found, key=itemgetter("id"))]
+
+
+def _delivery(row: Record) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        method=DeliveryMethod(row["method"]),
+        delivered_at=row["delivered_at"],
+        recorded_by=row["recorded_by"],
+        message_id=row["message_id"],
+        returned_at=row["returned_at"],
+    )
 
 
 def _estimate(found: Sequence[Record]) -> Estimate:

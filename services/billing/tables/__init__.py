@@ -48,6 +48,7 @@ from services.billing.tables.estimates import (
     estimate_duty,
     estimate_excess,
     estimate_line,
+    estimate_return,
 )
 from services.billing.tables.invoices import (
     credit_note,
@@ -115,6 +116,7 @@ __all__ = [
     "estimate_duty",
     "estimate_excess",
     "estimate_line",
+    "estimate_return",
     "forfeiture",
     "invoice",
     "invoice_draft",

@@ -130,8 +130,22 @@ estimate_delivery = chain_table(
     code_column("method"),
     instant_column("delivered_at"),
     text_column("recorded_by"),
+    id_column("message_id", needed=False),  # Of the email that brought it, where nobody kept it by hand.
     belongs_to("estimate", "estimate_id"),
     Index("estimate_delivery_of_estimate_idx", "chain_id", "estimate_id", "id"),
+    append_only=True,
+)
+
+# Emails that came back, in whatever order that is heard: what they brought is not with its patient.
+estimate_return = chain_table(
+    "estimate_return",
+    metadata,
+    id_column("message_id", key=True),  # Once.
+    id_column("site_id"),
+    id_column("patient_id"),
+    id_column("estimate_id"),
+    instant_column("returned_at"),
+    belongs_to("estimate", "estimate_id"),
     append_only=True,
 )
 

@@ -67,6 +67,8 @@ class RecordDelivery:
     estimate_id: UUID
     method: DeliveryMethod
     delivered_at: datetime | None
+    message_id: UUID | None = None
+    """Of the email that brought it."""
 
 
 async def create_estimate(store: BillingStore, command: CreateEstimate) -> Estimate:
@@ -170,14 +172,39 @@ async def record_delivery(store: BillingStore, command: RecordDelivery) -> Estim
     duty = await store.duty(found.course_id or found.id)
     delivered_at = command.delivered_at or store.call.now
     check_delivery(found, delivered_at, store.call.now, duty.estimate_id if duty else found.id)
-    delivery = Delivery(command.method, delivered_at, store.call.actor)
-    await store.add_delivery(found, new_id(), delivery)
-    delivered = replace(found, deliveries=(*found.deliveries, delivery))
-    if duty and not duty.closed_at:
-        closed_at = store.call.now if delivery.method.written else None
-        await store.keep_duty(replace(duty, standing=standing_of(delivered), closed_at=closed_at))
-    store.emit(events.estimate_delivered(delivered, delivery), about=found.course_id or found.id)
+    delivery = Delivery(new_id(), command.method, delivered_at, store.call.actor, command.message_id)
+    await store.add_delivery(found, delivery)
+    delivered = await store.estimate(found.id)
+    told = events.estimate_delivered(delivered, delivery)
+    store.emit(told, about=found.course_id or found.id, version=found.version)
+    await _settle(store, delivered, duty, [each for each in delivered.deliveries if each.id == delivery.id])
     return delivered
+
+
+async def return_delivery(store: BillingStore, estimate_id: UUID, message_id: UUID, returned_at: datetime) -> None:
+    """The email that brought it came back. With the site locked, as whoever delivers has."""
+    found = await store.estimate(estimate_id)
+    await store.lock([found.site_id])
+    await store.add_return(found, message_id, returned_at)
+    returned = await store.estimate(estimate_id)
+    brought = [each for each in returned.deliveries if each.message_id == message_id]
+    if brought:
+        await _settle(store, returned, await store.duty(found.course_id or found.id), brought)
+
+
+async def _settle(store: BillingStore, estimate: Estimate, duty: Duty | None, changed: Sequence[Delivery]) -> None:
+    """What is still to do for it, by the deliveries that stand, and which of those that changed does not. Where nothing
+    is left to estimate, nothing is to do."""
+    for delivery in changed:
+        if delivery.returned_at:
+            told = events.estimate_delivery_returned(estimate, delivery)
+            store.emit(told, about=estimate.course_id or estimate.id, version=estimate.version)
+    if duty is None or duty.estimate_id != estimate.id:
+        return
+    if duty.closed_at and estimate.course_id and not await store.expected_visits(estimate.course_id):
+        return
+    closed_at = (duty.closed_at or store.call.now) if estimate.is_in_writing else None
+    await store.keep_duty(replace(duty, standing=standing_of(estimate), closed_at=closed_at))
 
 
 async def acknowledge(store: BillingStore, estimate_id: UUID) -> Estimate:

@@ -252,7 +252,7 @@ TRY_NEXT = Statement(
     .returning(*SETTLED)
 )
 LETTER = Statement(
-    select(message.c.id, message.c.status, message.c.channels)
+    select(message.c.id, message.c.status, message.c.channels, message.c.kind, message.c.matter_id)
     .where(
         message.c.chain_id == CHAIN,
         or_(message.c.id == ID, message.c.digest_id == ID),

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Text, Uuid, and_, func, null, select, update
+from sqlalchemy import Boolean, Integer, Text, Uuid, and_, func, literal_column, not_, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.ids import to_wire
@@ -19,7 +19,7 @@ from services.scheduling.domain.protocols import GateKind, GateStage
 from services.scheduling.domain.visits import Visit, VisitNotFound
 from services.scheduling.store.protocols import ProtocolStore, kept_template
 from services.scheduling.store.sites import CHAIN
-from services.scheduling.tables import adoption, course, gate_override, gate_record, visit
+from services.scheduling.tables import adoption, course, estimate_delivery, gate_override, gate_record, visit
 
 # Of a statement that joins a visit with its course.
 GATES = (
@@ -59,23 +59,39 @@ KEEP_DEPOSIT = Statement(
     .where(course.c.chain_id == CHAIN, course.c.id == param("course_id", Uuid), course.c.deposit_paid_at.is_(None))
     .values(deposit_paid_at=param("at", Instant))
 )
-KEEP_ESTIMATE_DELIVERED = Statement(
-    update(course)
-    .where(
-        course.c.chain_id == CHAIN,
-        course.c.id == param("course_id", Uuid),
-        course.c.estimate_delivered_at.is_(None),
-    )
-    .values(estimate_delivered_at=param("at", Instant))
+_told = insert(estimate_delivery).from_select(
+    ["chain_id", "course_id", "id", "version", "delivered_at", "returned"],
+    select(
+        CHAIN,
+        course.c.id,
+        param("id", Uuid),
+        func.coalesce(func.nullif(param("version", Integer), literal_column("0")), course.c.estimate_version),
+        param("delivered_at", Instant),
+        param("returned", Boolean),
+    ).where(course.c.chain_id == CHAIN, course.c.id == param("course_id", Uuid)),
 )
-FORGET_ESTIMATE_DELIVERED = Statement(
-    update(course)
-    .where(
-        course.c.chain_id == CHAIN,
-        course.c.id == param("course_id", Uuid),
-        course.c.estimate_delivered_at <= param("at", Instant),
+KEEP_ESTIMATE_DELIVERY = Statement(
+    _told.on_conflict_do_update(
+        index_elements=["chain_id", "id"],
+        set_={"returned": or_(estimate_delivery.c.returned, _told.excluded.returned)},
     )
-    .values(estimate_delivered_at=null())
+)
+_asked = func.greatest(course.c.estimate_version, param("version", Integer))
+_first_delivery = (
+    select(func.min(estimate_delivery.c.delivered_at))
+    .where(
+        estimate_delivery.c.chain_id == CHAIN,
+        estimate_delivery.c.course_id == course.c.id,
+        estimate_delivery.c.version >= _asked,
+        not_(estimate_delivery.c.returned),
+    )
+    .correlate(course)
+    .scalar_subquery()
+)
+RECKON_ESTIMATE_DELIVERED = Statement(
+    update(course)
+    .where(course.c.chain_id == CHAIN, course.c.id == param("course_id", Uuid))
+    .values(estimate_version=_asked, estimate_delivered_at=_first_delivery)
 )
 _overridden = rows("overridden", kind=Text, stage=Text)
 OVERRIDE_GATES = Statement(
@@ -124,12 +140,23 @@ class GateStore(ProtocolStore):
     async def keep_deposit(self, course_id: UUID, at: datetime) -> None:
         await self.rows(KEEP_DEPOSIT, course_id=course_id, at=at)
 
-    async def keep_estimate_delivered(self, course_id: UUID, at: datetime) -> None:
-        await self.rows(KEEP_ESTIMATE_DELIVERED, course_id=course_id, at=at)
+    async def keep_estimate_delivery(self, course_id: UUID, id: UUID, version: int, delivered_at: datetime) -> None:
+        """`version` is that of the estimate; 0: of the one that is asked for by now."""
+        await self._reckon_delivered(course_id, id=id, version=version, delivered_at=delivered_at, returned=False)
 
-    async def forget_estimate_delivered(self, course_id: UUID, at: datetime) -> None:
-        """What was delivered by then holds no more."""
-        await self.rows(FORGET_ESTIMATE_DELIVERED, course_id=course_id, at=at)
+    async def return_estimate_delivery(self, course_id: UUID, id: UUID, version: int) -> None:
+        """It may be heard of before its delivery."""
+        await self._reckon_delivered(course_id, id=id, version=version, delivered_at=None, returned=True)
+
+    async def ask_estimate(self, course_id: UUID, version: int) -> None:
+        """What was delivered of an earlier version holds no more."""
+        await self.lock([course_id])
+        await self.rows(RECKON_ESTIMATE_DELIVERED, course_id=course_id, version=version)
+
+    async def _reckon_delivered(self, course_id: UUID, **told: Any) -> None:
+        await self.lock([course_id])
+        await self.rows(KEEP_ESTIMATE_DELIVERY, course_id=course_id, **told)
+        await self.rows(RECKON_ESTIMATE_DELIVERED, course_id=course_id, version=0)
 
     async def override_gates(self, visit: Visit, unpassed: Sequence[GateState], reason: str) -> None:
         await self.rows(
