@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
@@ -140,13 +141,26 @@ REPLAY_WAITING = Statement(
 )
 
 
-def settling(*writes: CTE) -> Statement:
+class Settling(Statement):
     """The last statement of a change, in one round trip: `writes`, events, audit row and remembered answer.
 
-    See `Store.write_last`. The events go first, so that the writes' own columns do not hide their parameters.
+    See `Store.write_last`. The events go first, so that the writes' own columns do not hide their parameters. An event
+    and a job, which are neither audited nor answered, have the writes `alone`.
     """
-    noted = _new_events.cte("new_events"), _new_audit, _new_subjects.cte("new_subjects")
-    return Statement(_answer.add_cte(*noted, *writes))
+
+    def __init__(self, *writes: CTE) -> None:
+        noted = _new_events.cte("new_events"), _new_audit, _new_subjects.cte("new_subjects")
+        super().__init__(_answer.add_cte(*noted, *writes))
+        self._writes = writes
+
+    @cached_property
+    def alone(self) -> Statement:
+        """Compiled when first asked for, as few are."""
+        return Statement(select(literal_column("1")).add_cte(*self._writes))
+
+
+def settling(*writes: CTE) -> Settling:
+    return Settling(*writes)
 
 
 SETTLE = settling()
@@ -205,7 +219,7 @@ class Store:
         self._conn, self.call, self._apart = conn, call, apart
         self._events: list[tuple[UUID, UUID, str, bytes]] = []
         self._subjects: dict[UUID, None] = {}  # In the order in which they were named.
-        self._last: tuple[Statement, dict[str, Any]] = SETTLE, {}
+        self._last: tuple[Settling, dict[str, Any]] = SETTLE, {}
         self._to_note: Message | None = None
         self._noted: frozenset[UUID] | None = None  # The subjects of the audit row that is written by now.
 
@@ -231,7 +245,7 @@ class Store:
         rows is then run for each of thousands."""
         await self._conn.execute("DISCARD PLANS")
 
-    def write_last(self, statement: Statement, **values: Any) -> None:
+    def write_last(self, statement: Settling, **values: Any) -> None:
         """`statement`, made by `settling`, runs when the work is done: nothing may be read after it."""
         assert self._last[0] is SETTLE, "one last write"
         self._last = statement, values
@@ -343,6 +357,11 @@ class Store:
         await self.rows(REPLAY_WAITING, consumer=self.call.method, ids=sorted(named))
 
     async def settle_job(self) -> None:
+        statement, values = self._last
+        if statement is not SETTLE:
+            noted = {"at": self.call.now, "actor": self.call.actor}
+            wanted = {name: value for name, value in noted.items() if name in statement.alone.wanted}
+            await self.rows(statement.alone, **wanted, **values)
         if self._events:
             await self.rows(EMIT, **self._emitted())
 

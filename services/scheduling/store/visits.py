@@ -97,7 +97,6 @@ _new_change = (
 # `at` and `actor` are those of the audit row.
 _told = told(_changed_visit, ChangeKind.STATUS_CHANGED, param("course_version", Integer))
 CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change, _told)
-CHANGE_VISIT_BY_EVENT = Statement(select(_changed_visit.c.id).add_cte(_changed_course, _new_change, _told))
 FREE_VISIT = settling(
     _changed_visit,
     _changed_course,
@@ -167,12 +166,6 @@ class VisitStore(Store):
         """Written with what the chassis writes last."""
         statement = FREE_VISIT if changed.status in FREEING else CHANGE_VISIT
         self.write_last(statement, **_changed(changed, course_version))
-
-    async def change_visit_by_event(self, changed: Visit, course_version: int) -> None:
-        """For a consumer, which has no last write. Nothing that the visit holds is freed."""
-        assert changed.status not in FREEING
-        noted = {"at": self.call.now, "actor": self.call.actor}
-        await self.rows(CHANGE_VISIT_BY_EVENT, **_changed(changed, course_version), **noted)
 
 
 def _changed(changed: Visit, course_version: int) -> dict[str, object]:

@@ -204,7 +204,7 @@ async def confirm_by_event(store: SchedulingStore, visit_id: UUID) -> None:
     if found.visit.status is not Status.BOOKED or found.visit.slot.start <= store.call.now:
         return
     changed, version = found.visit.moved_to(Status.CONFIRMED), found.course_version + 1
-    await store.change_visit_by_event(changed, version)
+    store.change_visit(changed, version)
     store.emit(events.visit_confirmed(changed), about=changed.course_id, version=version)
 
 
