@@ -2,7 +2,7 @@
 
 from chassis.service import Service, main
 from services.scheduling.consumers import READS
-from services.scheduling.jobs import end_holds
+from services.scheduling.jobs import end_holds, offer_times
 from services.scheduling.rpc import servicers
 from services.scheduling.store import SchedulingStore
 from services.scheduling.tables import site_change
@@ -12,7 +12,7 @@ SERVICE = Service(
     store_type=SchedulingStore,
     servicers=servicers,
     reads=READS,
-    jobs=(end_holds,),
+    jobs=(end_holds, offer_times),
     short_lived=[site_change],
 )
 

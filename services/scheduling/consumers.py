@@ -1,6 +1,7 @@
 """One function per event that scheduling reads. No ack, no dedup, no retry: the chassis does that."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 from uuid import UUID
 
 from atoll.billing.v1.events_pb2 import (
@@ -10,7 +11,7 @@ from atoll.billing.v1.events_pb2 import (
     EstimateIssued,
     PaymentReceived,
 )
-from atoll.notifications.v1.events_pb2 import RescheduleRequested, VisitConfirmationReceived
+from atoll.notifications.v1.events_pb2 import OfferAcceptanceReceived, RescheduleRequested, VisitConfirmationReceived
 from atoll.patients.v1.events_pb2 import (
     AdverseEventReported,
     AdverseEventResolved,
@@ -21,13 +22,36 @@ from atoll.patients.v1.events_pb2 import (
     PatientUnmerged,
     TreatmentAllowed,
 )
-from atoll.scheduling.v1.events_pb2 import ClosureCancelled, ClosureCreated
+from atoll.scheduling.v1.events_pb2 import (
+    ClosureCancelled,
+    ClosureCreated,
+    CourseHoldExpired,
+    CourseHoldReleased,
+    OfferEnded,
+    ResourceRegistered,
+    ResourceUpdated,
+    SiteUpdated,
+    VisitCancelled,
+    VisitMissed,
+)
 from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import from_date, to_instant
 from services.scheduling import use_cases
 from services.scheduling.domain.courses import Clearance
 from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases import waitlist
+
+Freeing: TypeAlias = (
+    VisitCancelled
+    | VisitMissed
+    | CourseHoldExpired
+    | CourseHoldReleased
+    | OfferEnded
+    | SiteUpdated
+    | ResourceRegistered
+    | ResourceUpdated
+)
 
 
 async def keep_patients(store: SchedulingStore, events: Sequence[PatientRegistered]) -> None:
@@ -66,6 +90,8 @@ async def keep_clearance(store: SchedulingStore, event: ClearanceGranted) -> Non
             event.session_minutes_max,
         ),
     )
+
+    await store.look_again_for(from_wire("patient", event.patient_id))
 
 
 async def revoke_clearance(store: SchedulingStore, event: ClearanceRevoked) -> None:
@@ -140,6 +166,7 @@ async def open_tasks(store: SchedulingStore, event: ClosureCreated) -> None:
 
 async def complete_tasks(store: SchedulingStore, event: ClosureCancelled) -> None:
     await store.complete_tasks_of(from_wire("closure", event.closure_id), "The closure was cancelled.")
+    await store.look_again({from_wire("site", event.site_id)})
 
 
 async def confirm(store: SchedulingStore, event: VisitConfirmationReceived) -> None:
@@ -150,6 +177,26 @@ async def ask_to_move(store: SchedulingStore, event: RescheduleRequested) -> Non
     await use_cases.ask_to_move(store, from_wire("visit", event.visit_id))
 
 
+async def accept_offer(store: SchedulingStore, event: OfferAcceptanceReceived) -> None:
+    await waitlist.accept_by_event(store, from_wire("offer", event.offer_id))
+
+
+async def look_again(store: SchedulingStore, events: Sequence[Freeing]) -> None:
+    """Something may be free since, or more may be offered. The event was committed with what it tells of: whoever frees
+    need write nothing more."""
+    await store.look_again({from_wire("site", event.site_id) for event in events})
+
+
+FREEING: tuple[type[Freeing], ...] = (
+    VisitCancelled,
+    VisitMissed,
+    CourseHoldExpired,
+    CourseHoldReleased,
+    OfferEnded,
+    SiteUpdated,
+    ResourceRegistered,
+    ResourceUpdated,
+)
 READS: Mapping[str, Reads] = {
     "BILLING": {
         PaymentReceived: keep_deposit,
@@ -158,7 +205,11 @@ READS: Mapping[str, Reads] = {
         EstimateIssued: ask_estimate,
         DepositReleased: settle_deposit,
     },
-    "NOTIFICATIONS": {VisitConfirmationReceived: confirm, RescheduleRequested: ask_to_move},
+    "NOTIFICATIONS": {
+        VisitConfirmationReceived: confirm,
+        RescheduleRequested: ask_to_move,
+        OfferAcceptanceReceived: accept_offer,
+    },
     "PATIENTS": {
         PatientRegistered: Together(keep_patients),
         PatientMerged: merge,
@@ -169,5 +220,9 @@ READS: Mapping[str, Reads] = {
         AdverseEventResolved: resolve,
         TreatmentAllowed: resume,
     },
-    "SCHEDULING": {ClosureCreated: open_tasks, ClosureCancelled: complete_tasks},
+    "SCHEDULING": {
+        ClosureCreated: open_tasks,
+        ClosureCancelled: complete_tasks,
+        **dict.fromkeys(FREEING, Together(look_again)),
+    },
 }

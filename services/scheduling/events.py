@@ -18,6 +18,7 @@ from services.scheduling.domain.protocols import Adoption, Protocol, ProtocolVer
 from services.scheduling.domain.resources import Resource
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
 from services.scheduling.domain.visits import Visit
+from services.scheduling.domain.waitlist import Outcome
 
 
 def template_to_wire(template: Template) -> ProtocolTemplate:
@@ -199,6 +200,31 @@ def visit_missed(visit: Visit) -> pb.VisitMissed:
 
 def segment_to_wire(kind: str, minutes: int) -> pb.SegmentMinutes:
     return pb.SegmentMinutes(kind=SegmentKind.Value(kind), minutes=minutes)
+
+
+def offer_made(course: Course, visit: Visit, entry_id: UUID) -> pb.OfferMade:
+    assert course.offer_id
+    assert course.hold_until
+    return pb.OfferMade(
+        **_of_offer(course, course.offer_id, entry_id),
+        visit=_booked_visit(visit),
+        expire_time=to_timestamp(course.hold_until),
+    )
+
+
+def offer_ended(course: Course, offer_id: UUID, entry_id: UUID, outcome: Outcome) -> pb.OfferEnded:
+    return pb.OfferEnded(
+        **_of_offer(course, offer_id, entry_id),
+        visit_id=to_wire("visit", offer_id),
+        outcome=pb.OfferOutcome.Value(outcome),
+    )
+
+
+def _of_offer(course: Course, offer_id: UUID, entry_id: UUID) -> dict[str, Any]:
+    return _of_course(course) | {
+        "offer_id": to_wire("offer", offer_id),
+        "waitlist_entry_id": to_wire("waitlistentry", entry_id),
+    }
 
 
 def _of_course(course: Course) -> dict[str, Any]:

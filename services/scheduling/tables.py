@@ -381,7 +381,7 @@ presence = chain_table(
 )
 
 # What somebody at a front desk has to see to, since no rule can: what a merge of two patients, or its undoing, left, or
-# a closure, a patient who asks for another time, or money for a course that will not take place.
+# a closure, a patient who asks for another time, money for a course that will not take place, an offer taken in vain.
 task = chain_table(
     "task",
     metadata,
@@ -403,7 +403,7 @@ task = chain_table(
     _belongs_to("site", "site_id"),
     CheckConstraint(
         "kind IN ('TASK_KIND_OVERLAPPING_VISITS', 'TASK_KIND_VISITS_TO_ASSIGN', 'TASK_KIND_BROKEN_VISITS', "
-        "'TASK_KIND_VISIT_TO_MOVE', 'TASK_KIND_DEPOSIT_TO_SETTLE')",
+        "'TASK_KIND_VISIT_TO_MOVE', 'TASK_KIND_DEPOSIT_TO_SETTLE', 'TASK_KIND_OFFER_TO_SETTLE')",
         name="kind",
     ),
     CheckConstraint(
@@ -439,6 +439,13 @@ task = chain_table(
         unique=True,
         postgresql_where=text("kind = 'TASK_KIND_DEPOSIT_TO_SETTLE' AND state = 'TASK_STATE_OPEN'"),
     ),
+    Index(
+        "task_of_offer",
+        "chain_id",
+        "visit_ids",
+        unique=True,
+        postgresql_where=text("kind = 'TASK_KIND_OFFER_TO_SETTLE' AND state = 'TASK_STATE_OPEN'"),
+    ),
     Index("task_by_site", "chain_id", "site_id", "id"),
     Index("task_by_state", "chain_id", "site_id", "state", "id"),
 )
@@ -455,8 +462,13 @@ hold = chain_table(
     _text("actor"),
     Column("held_at", Instant, nullable=False),
     Column("expire_at", Instant, nullable=False),
+    Column("offer_id", Uuid),  # Of what the waitlist offers: its one visit.
     _belongs_to("course", "course_id"),
-    CheckConstraint("held_at < expire_at AND expire_at <= held_at + interval '1 hour'", name="an_hour_at_most"),
+    CheckConstraint(
+        "held_at < expire_at AND expire_at <= held_at + "
+        "CASE WHEN offer_id IS NULL THEN interval '1 hour' ELSE interval '2 hours' END",
+        name="not_for_long",
+    ),
     ExcludeConstraint(("chain_id", "="), ("patient_id", "="), (_held, "&&"), name="hold_one_at_a_time"),
     Index("hold_by_actor", "chain_id", "actor"),
     Index("hold_by_end", "chain_id", "expire_at"),
@@ -549,6 +561,87 @@ service_account_key = chain_table(
     CheckConstraint("octet_length(secret_digest) = 32", name="a_digest"),
 )
 Index("service_account_key_of_account", service_account_key.c.chain_id, service_account_key.c.account_id)
+
+# Who waits for one visit at a site.
+waitlist_entry = chain_table(
+    "waitlist_entry",
+    metadata,
+    _id(key=True),
+    _id("site_id"),
+    _id("patient_id"),
+    _id("protocol_version_id"),
+    Column("course_id", Uuid),  # None: the visit is to be of a course of its own.
+    _text("phase_code"),
+    _text("visit_type_code"),
+    _text("route_code"),
+    Column("first_date", Date, nullable=False),
+    Column("last_date", Date, nullable=False),
+    Column("weekdays", ARRAY(SmallInteger), nullable=False),  # Empty: any.
+    Column("start_from", SmallInteger, nullable=False),
+    Column("start_until", SmallInteger, nullable=False),
+    Column("notice_minutes", Integer, nullable=False),
+    Column("joined_at", Instant, nullable=False),
+    Column("over_at", Instant, nullable=False),  # When the last day is, by the site's clocks.
+    _text("status"),
+    Column("end_reason", Text),
+    _belongs_to("site", "site_id"),
+    _belongs_to("protocol_version", "protocol_version_id"),
+    _belongs_to("course", "course_id"),
+    CheckConstraint("(phase_code = '') <> (visit_type_code = '')", name="one_visit"),
+    CheckConstraint("first_date <= last_date", name="days"),
+    CheckConstraint(
+        "status IN ('WAITLIST_STATUS_WAITING', 'WAITLIST_STATUS_OFFERED', 'WAITLIST_STATUS_BOOKED', "
+        "'WAITLIST_STATUS_ENDED')",
+        name="status",
+    ),
+    CheckConstraint("(status = 'WAITLIST_STATUS_ENDED') = (end_reason IS NOT NULL)", name="ended"),
+    Index("waitlist_entry_by_site", "chain_id", "site_id", "joined_at", "id"),
+    Index("waitlist_entry_by_status", "chain_id", "site_id", "status", "joined_at", "id"),
+    Index("waitlist_entry_by_patient", "chain_id", "patient_id"),
+    Index(
+        "waitlist_entry_by_end",
+        "chain_id",
+        "over_at",
+        postgresql_where=text("status = 'WAITLIST_STATUS_WAITING'"),
+    ),
+)
+
+# What somebody who waits was offered: its id is that of the visit that is held. Nobody is offered one time twice.
+waitlist_offer = chain_table(
+    "waitlist_offer",
+    metadata,
+    _id(key=True),
+    _id("entry_id"),
+    _id("site_id"),
+    _id("patient_id"),
+    _id("course_id"),
+    *_time_of("waitlist_offer", "entry_id"),
+    Column("expire_at", Instant, nullable=False),
+    Column("outcome", Text),  # None: it can be accepted yet.
+    _belongs_to("waitlist_entry", "entry_id"),
+    CheckConstraint(
+        "outcome IN ('OFFER_OUTCOME_ACCEPTED', 'OFFER_OUTCOME_DECLINED', 'OFFER_OUTCOME_EXPIRED', "
+        "'OFFER_OUTCOME_WITHDRAWN')",
+        name="outcome",
+    ),
+    Index(
+        "waitlist_offer_one_at_a_time", "chain_id", "entry_id", unique=True, postgresql_where=text("outcome IS NULL")
+    ),
+    Index("waitlist_offer_open", "chain_id", "site_id", postgresql_where=text("outcome IS NULL")),
+)
+
+# Why a waitlist is to be looked at: something was freed at its site, or somebody joined. It holds no data of patients.
+waitlist_look = chain_table(
+    "waitlist_look",
+    metadata,
+    Column("place", BigInteger, Identity(always=True), primary_key=True),
+    _id("site_id"),
+    _belongs_to("site", "site_id"),
+    Index("waitlist_look_by_site", "chain_id", "site_id", "place"),
+)
+
+# The chains in which anybody ever waited.
+waiting_chain = chain_list("waiting_chain", metadata, "scheduling")
 
 # The chains that ever held anything.
 holding_chain = chain_list("holding_chain", metadata, "scheduling")

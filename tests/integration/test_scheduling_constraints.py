@@ -89,8 +89,8 @@ async def write(clinic: Clinic, *statements: str) -> None:
         ("visit_status_change_pkey", CHANGE, {"visit_id": "visit_id", "status": "status"}),
         ("visit_status_change_chain_id_visit_id_fkey", CHANGE, {"visit_id": ANOTHER, "status": "status"}),
         ("hold_chain_id_course_id_fkey", HOLD, SOON | {"course_id": ANOTHER}),
-        ("hold_an_hour_at_most_check", HOLD, SOON | {"course_id": "id", "until": "booked_at"}),
-        ("hold_an_hour_at_most_check", HOLD, SOON | {"course_id": "id", "until": "booked_at + interval '61 minutes'"}),
+        ("hold_not_for_long_check", HOLD, SOON | {"course_id": "id", "until": "booked_at"}),
+        ("hold_not_for_long_check", HOLD, SOON | {"course_id": "id", "until": "booked_at + interval '61 minutes'"}),
     ],
 )
 async def test_the_database_refuses_what_the_code_would_let_through(

@@ -36,16 +36,16 @@ from tests.support.scheduling import open_scheduling
 
 C = TypeVar("C", bound=Constraint)
 NOW = datetime(2027, 3, 1, 16, tzinfo=UTC)
-CHAIN, ENTITY, SITE, NURSE, PROTOCOL, VERSION, COURSE, VISIT, ACCOUNT = (new_id() for _ in range(9))
+CHAIN, ENTITY, SITE, NURSE, PROTOCOL, VERSION, COURSE, VISIT, ACCOUNT, WAITING = (new_id() for _ in range(10))
 REFERENCES = {
     "legal_entity_id": ENTITY, "site_id": SITE, "to_site_id": SITE, "resource_id": NURSE, "protocol_id": PROTOCOL,
     "protocol_version_id": VERSION, "course_id": COURSE, "visit_id": VISIT,
-    "account_id": ACCOUNT,
+    "account_id": ACCOUNT, "entry_id": WAITING,
 }  # fmt: skip
 PARENTS = {
     "chain": {}, "legal_entity": {"id": ENTITY}, "site": {"id": SITE}, "resource": {"id": NURSE},
     "protocol": {"id": PROTOCOL}, "protocol_version": {"id": VERSION}, "course": {"id": COURSE}, "visit": {"id": VISIT},
-    "service_account": {"id": ACCOUNT},
+    "service_account": {"id": ACCOUNT}, "waitlist_entry": {"id": WAITING},
 }  # fmt: skip
 RIGHT: Mapping[str, Mapping[str, Any]] = {
     "task": {
@@ -53,6 +53,7 @@ RIGHT: Mapping[str, Mapping[str, Any]] = {
     },
     "service_account_key": {"secret_digest": bytes(32)},
     "hold": {"held_at": NOW, "expire_at": NOW + timedelta(minutes=15)},
+    "waitlist_entry": {"phase_code": "induction", "visit_type_code": "", "status": "WAITLIST_STATUS_WAITING"},
 }  # fmt: skip
 """What a row must have besides what follows from its columns' types."""
 MERGED = {"kind": "TASK_KIND_OVERLAPPING_VISITS", "merged_patient_id": VISIT, "merge_version": 1}
@@ -66,8 +67,17 @@ CHECKS: list[tuple[str, str, dict[str, Any]]] = [
     ("presence", "presence_a_day_at_most_check", BACKWARDS),
     ("busy_time", "busy_time_a_day_at_most_check", BACKWARDS),
     ("busy_time", "busy_time_a_day_at_most_check", {"end_at": NOW + timedelta(hours=24, seconds=1)}),
-    ("hold", "hold_an_hour_at_most_check", {"expire_at": NOW}),
-    ("hold", "hold_an_hour_at_most_check", {"expire_at": NOW + timedelta(minutes=61)}),
+    ("hold", "hold_not_for_long_check", {"expire_at": NOW}),
+    ("hold", "hold_not_for_long_check", {"expire_at": NOW + timedelta(minutes=61)}),
+    ("hold", "hold_not_for_long_check", {"expire_at": NOW + timedelta(minutes=121), "offer_id": VISIT}),
+    ("waitlist_entry", "waitlist_entry_one_visit_check", {"phase_code": "a", "visit_type_code": "b"}),
+    ("waitlist_entry", "waitlist_entry_one_visit_check", {"phase_code": "", "visit_type_code": ""}),
+    ("waitlist_entry", "waitlist_entry_days_check", {"last_date": date(2027, 2, 28)}),
+    ("waitlist_entry", "waitlist_entry_status_check", {"status": "WAITLIST_STATUS_UNSPECIFIED"}),
+    ("waitlist_entry", "waitlist_entry_ended_check", {"end_reason": "WAITLIST_END_REASON_EXPIRED"}),
+    ("waitlist_entry", "waitlist_entry_ended_check", {"status": "WAITLIST_STATUS_ENDED"}),
+    ("waitlist_offer", "waitlist_offer_outcome_check", {"outcome": "OFFER_OUTCOME_UNSPECIFIED"}),
+    ("waitlist_offer", "waitlist_offer_a_day_at_most_check", BACKWARDS),
     ("closure", "closure_a_year_at_most_check", BACKWARDS),
     ("closure", "closure_a_year_at_most_check", {"end_at": NOW + timedelta(days=367, seconds=1)}),
     ("service_account_key", "service_account_key_a_digest_check", {"secret_digest": bytes(31)}),
@@ -89,6 +99,9 @@ TWICE: list[tuple[str, str, dict[str, Any]]] = [
     ("task", "task_of_closure", {"kind": "TASK_KIND_BROKEN_VISITS", "closure_id": VISIT, "patient_id": VISIT}),
     ("task", "task_to_move", {}),
     ("task", "task_of_deposit", {"kind": "TASK_KIND_DEPOSIT_TO_SETTLE", "course_id": COURSE, "visit_ids": []}),
+    ("task", "task_of_offer", {"kind": "TASK_KIND_OFFER_TO_SETTLE"}),
+    ("waitlist_offer", "waitlist_offer_one_at_a_time", {"outcome": None}),
+    ("waitlist_offer", "waitlist_offer_never_twice", {"outcome": "OFFER_OUTCOME_DECLINED"}),
 ]
 """Two such rows, each with an id of its own."""
 NAMES: dict[str, dict[str, Any]] = {

@@ -21,7 +21,8 @@ from atoll.scheduling.v1 import legal_entity_service_pb2 as entities
 from atoll.scheduling.v1 import protocol_service_pb2 as protocols
 from atoll.scheduling.v1 import resource_service_pb2 as resources
 from atoll.scheduling.v1 import site_service_pb2 as sites
-from atoll.scheduling.v1 import visit_pb2
+from atoll.scheduling.v1 import visit_pb2, waitlist_pb2
+from atoll.scheduling.v1 import waitlist_service_pb2 as waitlist
 from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
 from atoll.scheduling.v1.legal_entity_service_pb2_grpc import LegalEntityServiceStub
 from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, ResourceKind
@@ -29,11 +30,12 @@ from atoll.scheduling.v1.protocol_service_pb2_grpc import ProtocolServiceStub
 from atoll.scheduling.v1.resource_service_pb2_grpc import ResourceServiceStub
 from atoll.scheduling.v1.site_service_pb2_grpc import SiteServiceStub
 from atoll.scheduling.v1.visit_service_pb2_grpc import VisitServiceStub
+from atoll.scheduling.v1.waitlist_service_pb2_grpc import WaitlistServiceStub
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date, to_timestamp
 from services.scheduling.__main__ import SERVICE
 from services.scheduling.domain.protocols import Template
-from services.scheduling.jobs import end_due_holds
+from services.scheduling.jobs import end_due_holds, offer_due_times
 from services.scheduling.rpc.protocols import template_from_wire
 from tests.support.service import NOW, Running, running
 
@@ -122,6 +124,8 @@ class Clinic:
     def __post_init__(self) -> None:
         self.courses: Any = self.svc.stub(CourseServiceStub)
         self.visits: Any = self.svc.stub(VisitServiceStub)
+        self.waitlist: Any = self.svc.stub(WaitlistServiceStub)
+        self._heard = 0
         self.sites: Any = self.svc.stub(SiteServiceStub)
         self.resources: Any = self.svc.stub(ResourceServiceStub)
         self.protocols: Any = self.svc.stub(ProtocolServiceStub)
@@ -268,6 +272,51 @@ class Clinic:
     async def end_holds(self) -> int:
         """As the elected process does."""
         return await end_due_holds(self.svc.db, self.svc.clock)
+
+    def join_request(self, patient_id: str, **changes: Any) -> waitlist.JoinWaitlistRequest:
+        """For a treatment that starts a course at nine o'clock on Tuesday, unless it is said otherwise."""
+        day, nine = {"year": 2027, "month": 3, "day": 2}, {"hours": 9}
+        fields: dict[str, Any] = {
+            "request_id": str(uuid4()),
+            "site_id": self.site_id,
+            "patient_id": patient_id,
+            "protocol_version_id": self.version_id,
+            "route_code": "iv",
+            "first_date": day,
+            "last_date": day,
+            "start_from": nine,
+            "start_until": nine,
+        }
+        wanted = {} if "visit_type_code" in changes else {"phase_code": "induction"}
+        return ParseDict(fields | wanted | changes, waitlist.JoinWaitlistRequest())
+
+    async def join(self, patient_id: str, **changes: Any) -> waitlist_pb2.WaitlistEntry:
+        token = changes.pop("token", None)
+        request = self.join_request(patient_id, **changes)
+        entry: waitlist_pb2.WaitlistEntry = (
+            await self.svc.call(self.waitlist.JoinWaitlist, request, token)
+        ).waitlist_entry
+        return entry
+
+    async def entry(self, id: str) -> waitlist_pb2.WaitlistEntry:
+        request = waitlist.GetWaitlistEntryRequest(waitlist_entry_id=id)
+        entry: waitlist_pb2.WaitlistEntry = (
+            await self.svc.call(self.waitlist.GetWaitlistEntry, request)
+        ).waitlist_entry
+        return entry
+
+    async def hear(self) -> None:
+        """What the service tells itself, since it was last heard."""
+        published = await self.published()
+        told, self._heard = published[self._heard :], len(published)
+        for _, event in told:
+            if type(event) in self.svc.service.reads["SCHEDULING"]:
+                await self.svc.deliver(event)
+
+    async def offer_times(self) -> int:
+        """As the elected process does, when all that was freed was heard of."""
+        await self.hear()
+        return await offer_due_times(self.svc.db, self.svc.clock)
 
     async def count(self, table: str) -> int:
         return int(

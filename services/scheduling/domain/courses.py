@@ -164,6 +164,8 @@ class Course:
     """Counts what happened to it and its visits."""
     hold_until: datetime | None = None
     """Of what it holds; None: it holds nothing."""
+    offer_id: UUID | None = None
+    """Of the visit that it holds, if the waitlist offers it."""
 
     @property
     def held_visits(self) -> tuple[Visit, ...]:
@@ -253,6 +255,15 @@ class Terms:
 
     def layouts(self, choices: Sequence[Choice]) -> list[Layout]:
         return [self._layout(choice) for choice in choices]
+
+    def layouts_of(self, visits: Sequence[Visit]) -> list[Layout]:
+        """Of visits that are there, of the phases or beside them."""
+        found = list[Layout]()
+        for visit in visits:
+            choices = [Choice(visit.phase_code, visit.slot.start, visit.resources)]
+            beside = not visit.phase_code
+            found += self.layouts_beside(visit.visit_type_code, choices) if beside else self.layouts(choices)
+        return found
 
     def check_route(self, route_code: str) -> None:
         if route_code not in self.template.route_codes:

@@ -63,10 +63,13 @@ class Held:
     of_caller: int
 
     def check_one_more(self) -> None:
-        if self.course_of_patient:
-            raise HoldLimit(limit="PATIENT", course_id=to_wire("course", self.course_of_patient))
+        self.check_patient()
         if self.of_caller >= HOLDS_OF_CALLER_MAX:
             raise HoldLimit(limit="CALLER", max=HOLDS_OF_CALLER_MAX)
+
+    def check_patient(self) -> None:
+        if self.course_of_patient:
+            raise HoldLimit(limit="PATIENT", course_id=to_wire("course", self.course_of_patient))
 
 
 def check_hold(course: Course, now: datetime, present: int) -> None:

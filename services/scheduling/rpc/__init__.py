@@ -22,6 +22,7 @@ from atoll.scheduling.v1 import (
     staff_calendar_service_pb2,
     task_service_pb2,
     visit_service_pb2,
+    waitlist_service_pb2,
 )
 from chassis.db import Database
 from chassis.times import utc_now
@@ -45,6 +46,7 @@ from services.scheduling.rpc.single import BookingVisitServicer
 from services.scheduling.rpc.sites import SiteServicer
 from services.scheduling.rpc.staff_calendars import StaffCalendarServicer
 from services.scheduling.rpc.tasks import TaskServicer
+from services.scheduling.rpc.waitlist import WaitlistServicer
 from services.scheduling.store import SchedulingStore
 
 
@@ -69,6 +71,7 @@ def servicers_with(db: Database, told: AccountSettings) -> Mapping[ServiceDescri
         visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"]: BookingVisitServicer(db),
         gate_service_pb2.DESCRIPTOR.services_by_name["GateService"]: GateServicer(db),
         task_service_pb2.DESCRIPTOR.services_by_name["TaskService"]: TaskServicer(db),
+        waitlist_service_pb2.DESCRIPTOR.services_by_name["WaitlistService"]: WaitlistServicer(db),
         staff_calendar_service_pb2.DESCRIPTOR.services_by_name["StaffCalendarService"]: StaffCalendarServicer(db),
         capability_service_pb2.DESCRIPTOR.services_by_name["CapabilityService"]: CapabilityServicer(db),
         service_account_service_pb2.DESCRIPTOR.services_by_name["ServiceAccountService"]: ServiceAccountServicer(

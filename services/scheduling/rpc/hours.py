@@ -41,6 +41,11 @@ def minute_of_day(time: TimeOfDay, field: str) -> int:
     return minute
 
 
+def bound_of_day(request: Any, field: str, default: int) -> int:
+    """Of a field that may be unset."""
+    return minute_of_day(getattr(request, field), field) if request.HasField(field) else default
+
+
 def shifts_from_wire(wire: Iterable[DayHours], field: str) -> tuple[Shift, ...]:
     return tuple(_shift(each, f"{field}[{n}]") for n, each in enumerate(wire))
 
@@ -48,7 +53,7 @@ def shifts_from_wire(wire: Iterable[DayHours], field: str) -> tuple[Shift, ...]:
 def shifts_to_wire(shifts: Iterable[Shift]) -> Iterator[DayHours]:
     for shift in shifts:
         day = DayOfWeek.ValueType(shift.weekday + 1)
-        yield DayHours(day=day, start_time=_time(shift.start), end_time=_end(shift.end))
+        yield DayHours(day=day, start_time=time_of_day(shift.start), end_time=_end(shift.end))
 
 
 def dated_from_wire(wire: Iterable[pb.DateHours], field: str) -> tuple[DateHours, ...]:
@@ -63,7 +68,7 @@ def dated_from_wire(wire: Iterable[pb.DateHours], field: str) -> tuple[DateHours
 
 def dated_to_wire(dated: Iterable[DateHours]) -> Iterator[pb.DateHours]:
     for each in dated:
-        stretches = (pb.TimeStretch(start_time=_time(start), end_time=_end(end)) for start, end in each.stretches)
+        stretches = (pb.TimeStretch(start_time=time_of_day(start), end_time=_end(end)) for start, end in each.stretches)
         yield pb.DateHours(date=to_date(each.day), stretches=stretches)
 
 
@@ -142,8 +147,8 @@ def _off(wire: TimeOff, field: str) -> Off:
 
 
 def _end(minute: int) -> TimeOfDay:
-    return _time(minute if minute <= DAY_MINUTES else minute - DAY_MINUTES)
+    return time_of_day(minute if minute <= DAY_MINUTES else minute - DAY_MINUTES)
 
 
-def _time(minute: int) -> TimeOfDay:
+def time_of_day(minute: int) -> TimeOfDay:
     return TimeOfDay(hours=minute // 60, minutes=minute % 60)

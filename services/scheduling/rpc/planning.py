@@ -47,7 +47,7 @@ from services.scheduling.domain.planning import (
 from services.scheduling.domain.planning.openings import After
 from services.scheduling.domain.protocols import Template
 from services.scheduling.domain.visits import Visit
-from services.scheduling.rpc.hours import minute_of_day, weekday_of
+from services.scheduling.rpc.hours import bound_of_day, minute_of_day, time_of_day, weekday_of
 from services.scheduling.rpc.planners import Planners
 from services.scheduling.rpc.visits import resources_to_wire
 from services.scheduling.store import SchedulingStore
@@ -170,15 +170,12 @@ def _wish(request: course_service_pb2.PlanCourseRequest) -> Wish:
 
 
 def _tastes(request: Any, times: Iterable[TimeOfDay]) -> Tastes:
-    def bound(field: str, default: int) -> int:
-        return minute_of_day(getattr(request, field), field) if request.HasField(field) else default
-
     return Tastes(
         minutes_of_day=tuple(minute_of_day(each, "preferred_time") for each in times),
         weekdays=frozenset(weekday_of(day) for day in request.preferred_weekdays),
         weekdays_only=request.only_preferred_weekdays,
-        start_from=bound("start_from", 0),
-        start_until=bound("start_until", DAY_MINUTES),
+        start_from=bound_of_day(request, "start_from", 0),
+        start_until=bound_of_day(request, "start_until", DAY_MINUTES),
     )
 
 
@@ -231,13 +228,9 @@ def _obstacle(site_id: UUID, each: Obstacle) -> plan_pb2.PlanObstacle:
         dates=map(to_date, each.days[:DATES_MAX]),
         date_count=len(each.days),
         weekdays=[DayOfWeek.ValueType(day + 1) for day in each.weekdays],
-        start_from=_time(each.first_minute),
-        start_until=_time(each.last_minute),
+        start_from=time_of_day(each.first_minute),
+        start_until=time_of_day(each.last_minute),
     )
-
-
-def _time(minute: int) -> TimeOfDay:
-    return TimeOfDay(hours=minute // 60, minutes=minute % 60)
 
 
 def _relaxation(each: Relaxed) -> course_service_pb2.PlanRelaxation:

@@ -27,6 +27,7 @@ from services.scheduling.store.sites import SiteStore
 from services.scheduling.store.staff_calendars import StaffCalendarStore
 from services.scheduling.store.tasks import TaskStore
 from services.scheduling.store.visits import VisitStore
+from services.scheduling.store.waitlist import WaitlistStore
 
 
 class SchedulingStore(
@@ -39,6 +40,7 @@ class SchedulingStore(
     HoldStore,
     VisitStore,
     TaskStore,
+    WaitlistStore,
     RunningStore,
     ClosureStore,
     StaffCalendarStore,

@@ -41,7 +41,7 @@ from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.pages import Page
 from chassis.sql import Statement, param, rows
-from chassis.store import Store, settling
+from chassis.store import Settling, Store, settling
 from chassis.tables import Instant
 from services.scheduling.domain.changes import ChangeKind
 from services.scheduling.domain.courses import (
@@ -227,13 +227,13 @@ _new_changes = insert(visit_status_change).from_select(
     select(CHAIN, _v.visit_id, STATUS, SITE, NOW, param("actor", Text)),
 )
 _new_hold = insert(hold).from_select(
-    ["chain_id", "course_id", "site_id", "patient_id", "actor", "held_at", "expire_at"],
-    select(CHAIN, COURSE, SITE, PATIENT, param("actor", Text), NOW, UNTIL),
+    ["chain_id", "course_id", "site_id", "patient_id", "actor", "held_at", "expire_at", "offer_id"],
+    select(CHAIN, COURSE, SITE, PATIENT, param("actor", Text), NOW, UNTIL, param("offer_id", Uuid)),
 )
 _holding = pg_insert(holding_chain).values(chain_id=CHAIN).on_conflict_do_nothing()
 
 
-def _adding(into: Insert | Update, version: ColumnElement[int], *, held: bool) -> Statement:
+def _adding(into: Insert | Update, version: ColumnElement[int], *, held: bool) -> Settling:
     """Visits, all that they take, and `into`: the course that they make, or go into. `at` and `actor` are those of the
     audit row."""
     until = UNTIL if held else null().cast(Instant)
@@ -265,10 +265,13 @@ _of_the_course = [
     course.c.route_code.label("course_route_code"),
     course.c.booked_at,
     course.c.version.label("course_version"),
-    select(hold.c.expire_at)
-    .where(hold.c.chain_id == course.c.chain_id, hold.c.course_id == course.c.id)
-    .scalar_subquery()
-    .label("hold_until"),
+    *(
+        select(hold.c[name])
+        .where(hold.c.chain_id == course.c.chain_id, hold.c.course_id == course.c.id)
+        .scalar_subquery()
+        .label(label)
+        for name, label in (("expire_at", "hold_until"), ("offer_id", "offer_id"))
+    ),
     is_paused(
         course.c.patient_id,
         or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == course.c.id),
@@ -370,7 +373,7 @@ class CourseStore(Store):
         self.write_last(
             statement,
             **of_course,
-            **({"held_until": held_until} if held_until else {}),
+            **({"held_until": held_until, "offer_id": course.offer_id} if held_until else {}),
             course_id=course.id,
             site_id=course.site_id,
             patient_id=course.patient_id,
@@ -469,4 +472,5 @@ def _course(found: Sequence[Record]) -> Course:
         paused=first["paused"],
         version=first["course_version"],
         hold_until=first["hold_until"],
+        offer_id=first["offer_id"],
     )

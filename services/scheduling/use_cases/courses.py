@@ -51,22 +51,42 @@ class HoldCourse(BookCourse):
     minutes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for, read under its locks and laid out: it keeps every rule but the gates, and may be taken yet."""
+
+    version: ProtocolVersion
+    terms: Terms
+    course: Course
+    layouts: list[Layout]
+
+
+async def asked(store: SchedulingStore, command: BookCourse) -> Asked:
+    version, terms, course = await _wanted(store, command)
+    layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
+    return Asked(version, terms, course, layouts)
+
+
 async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
     """Books every visit or none. For a merged patient it books for the survivor.
 
     With `contended_ids` locked, what is read as free stays free until the commit. Should a caller forget the locks,
     the exclusion constraints still refuse a second booking; but then without naming the visits.
     """
-    version, terms, course = await _wanted(store, command)
-    layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
-    await _check_own(store, command, terms)
-    terms.check_gates(command.route_code, layouts)
-    placed = await placed_among(store, terms, command.visits, layouts)
-    booked = replace(course, booked_at=course.booked_at or store.call.now)
-    new = laid_out(booked, layouts, [new_id() for _ in layouts], Status.BOOKED)
-    store.add_visits(booked, new, placed, None)
-    store.emit(events.course_booked(booked, new, version.protocol_id), about=course.id, version=course.version)
-    return _with(booked, new)
+    found = await asked(store, command)
+    await _check_own(store, command, found.terms)
+    found.terms.check_gates(command.route_code, found.layouts)
+    return with_visits(*await book(store, command, found))
+
+
+async def book(store: SchedulingStore, command: BookCourse, found: Asked) -> tuple[Course, tuple[Visit, ...]]:
+    """The course and its new visits, unless something is taken."""
+    course = replace(found.course, booked_at=found.course.booked_at or store.call.now)
+    placed = await placed_among(store, found.terms, command.visits, found.layouts)
+    new = laid_out(course, found.layouts, [new_id() for _ in found.layouts], Status.BOOKED)
+    store.add_visits(course, new, placed, None)
+    store.emit(events.course_booked(course, new, found.version.protocol_id), about=course.id, version=course.version)
+    return course, new
 
 
 async def hold_course(store: SchedulingStore, command: HoldCourse) -> Course:
@@ -74,19 +94,27 @@ async def hold_course(store: SchedulingStore, command: HoldCourse) -> Course:
 
     Not so for patients who call for themselves: they pay next, and learn now what booking would refuse.
     """
-    version, terms, course = await _wanted(store, command)
-    layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
-    await _check_own(store, command, terms)
+    found = await asked(store, command)
+    await _check_own(store, command, found.terms)
     if store.call.patient_id is not None:
-        terms.check_gates(command.route_code, layouts)
-    (await store.held(terms)).check_one_more()
-    placed = await placed_among(store, terms, command.visits, layouts)
-    check_share(terms, placed, await store.held_on_days(terms, placed))
-    held = replace(course, hold_until=store.call.now + timedelta(minutes=command.minutes))
-    new = laid_out(held, layouts, [new_id() for _ in layouts], Status.HELD)
-    store.add_visits(held, new, placed, held.hold_until)
-    store.emit(events.course_held(held, new, version.protocol_id), about=course.id, version=course.version)
-    return _with(held, new)
+        found.terms.check_gates(command.route_code, found.layouts)
+    (await store.held(found.terms)).check_one_more()
+    until = store.call.now + timedelta(minutes=command.minutes)
+    return with_visits(*await hold(store, command, found, replace(found.course, hold_until=until)))
+
+
+async def hold(
+    store: SchedulingStore, command: BookCourse, found: Asked, course: Course
+) -> tuple[Course, tuple[Visit, ...]]:
+    """The course as it holds them and its new visits, unless something is taken or too much is held. What is offered is
+    one visit, whose id the course names already."""
+    placed = await placed_among(store, found.terms, command.visits, found.layouts)
+    check_share(found.terms, placed, await store.held_on_days(found.terms, placed))
+    ids = [course.offer_id] if course.offer_id else [new_id() for _ in found.layouts]
+    new = laid_out(course, found.layouts, ids, Status.HELD)
+    store.add_visits(course, new, placed, course.hold_until)
+    store.emit(events.course_held(course, new, found.version.protocol_id), about=course.id, version=course.version)
+    return course, new
 
 
 async def _check_own(store: SchedulingStore, command: BookCourse, terms: Terms) -> None:
@@ -134,7 +162,7 @@ async def placed_among(
     return terms.place(terms.patient_id, choices, layouts, taken)
 
 
-def _with(course: Course, new: Sequence[Visit]) -> Course:
+def with_visits(course: Course, new: Sequence[Visit]) -> Course:
     return replace(course, visits=tuple(sorted([*course.visits, *new], key=lambda visit: (visit.slot.start, visit.id))))
 
 

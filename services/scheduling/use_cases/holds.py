@@ -8,11 +8,12 @@ from services.scheduling import events
 from services.scheduling.domain.courses import Choice, Course, VisitInPast, refuse, starts_before
 from services.scheduling.domain.holds import HoldOver, check_hold
 from services.scheduling.domain.visits import Status
+from services.scheduling.domain.waitlist import OfferOver, Outcome
 from services.scheduling.store import SchedulingStore
 
 
-async def book_hold(store: SchedulingStore, course_id: UUID) -> Course:
-    """Under the ids that it was held with.
+async def book_hold(store: SchedulingStore, course_id: UUID, offer_id: UUID | None = None) -> Course:
+    """Under the ids that it was held with. With `offer_id` only if that is what it holds.
 
     Locks what the visits take, as whoever books the same time would: either the hold is booked before, and they find
     that it does not end, or its time was theirs when it had ended.
@@ -21,13 +22,14 @@ async def book_hold(store: SchedulingStore, course_id: UUID) -> Course:
     resource_ids = {id for visit in seen.held_visits for _, id in visit.resources}
     await store.lock(resource_ids | {seen.patient_id})
     course = await store.course_to_change(course_id)
+    _check_holds(course, offer_id)
     held, now = course.held_visits, store.call.now
     check_hold(course, now, await store.present(visit.id for visit in held))
     version = await store.version(course.protocol_version_id)
     terms = await store.terms(course.site_id, version, course.patient_id, resource_ids, pinned=True)
     choices = [Choice(visit.phase_code, visit.slot.start, visit.resources) for visit in held]
     refuse(VisitInPast, starts_before(choices, now))
-    terms.check_gates(course.route_code, terms.layouts(choices))
+    terms.check_gates(course.route_code, terms.layouts_of(held))
     ids = {visit.id for visit in held}
     booked = replace(
         course,
@@ -35,19 +37,29 @@ async def book_hold(store: SchedulingStore, course_id: UUID) -> Course:
         booked_at=course.booked_at or now,
         version=course.version + 1,
         hold_until=None,
+        offer_id=None,
     )
     store.book_hold(booked, sorted(ids))
     new = [visit for visit in booked.visits if visit.id in ids]
     store.emit(events.course_booked(booked, new, version.protocol_id), about=course.id, version=booked.version)
+    await _end_offer(store, course, Outcome.ACCEPTED)
     return booked
 
 
-async def release_hold(store: SchedulingStore, course_id: UUID) -> Course:
+async def release_hold(
+    store: SchedulingStore,
+    course_id: UUID,
+    offer_id: UUID | None = None,
+    outcome: Outcome = Outcome.DECLINED,
+) -> Course:
+    """With `offer_id` only if that is what it holds. `outcome` is that of the offer, if it is one."""
     course = await store.course_to_change(course_id)
+    _check_holds(course, offer_id)
     if course.hold_until is None:
         raise HoldOver(course_id=to_wire("course", course.id))
     ended = await _end(store, course)
     store.emit(events.course_hold_released(ended, course.held_visits), about=course.id, version=ended.version)
+    await _end_offer(store, course, outcome)
     return ended
 
 
@@ -57,6 +69,7 @@ async def end_if_over(store: SchedulingStore, course: Course) -> Course:
         return course
     ended = await _end(store, course)
     store.emit(events.course_hold_expired(ended, course.held_visits), about=course.id, version=ended.version)
+    await _end_offer(store, course, Outcome.EXPIRED)
     return ended
 
 
@@ -75,6 +88,21 @@ async def _end(store: SchedulingStore, course: Course) -> Course:
         visits=tuple(visit.moved_to(Status.EXPIRED) if visit.id in ids else visit for visit in course.visits),
         version=course.version + 1,
         hold_until=None,
+        offer_id=None,
     )
     await store.end_hold(ended, sorted(ids))
     return ended
+
+
+def _check_holds(course: Course, offer_id: UUID | None) -> None:
+    """An offer may have ended, and the course hold something else, until its row was locked."""
+    if offer_id and course.offer_id != offer_id:
+        raise OfferOver(offer_id=to_wire("offer", offer_id))
+
+
+async def _end_offer(store: SchedulingStore, course: Course, outcome: Outcome) -> None:
+    """However its hold came to its end, by whichever RPC: who waited waits on, or is booked, or has left."""
+    if course.offer_id:
+        entry_id = await store.end_offer(course.offer_id, outcome)
+        ended = events.offer_ended(course, course.offer_id, entry_id, outcome)
+        store.emit(ended, about=course.id, version=course.version + 1)

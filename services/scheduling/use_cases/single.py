@@ -3,13 +3,11 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from chassis.ids import new_id
-from services.scheduling import events
-from services.scheduling.domain.courses import Choice, Course, Layout, RouteUnknown, Terms, check_course_is, laid_out
+from services.scheduling.domain.courses import Choice, Course, Layout, RouteUnknown, Terms, check_course_is
 from services.scheduling.domain.series import Series
-from services.scheduling.domain.visits import Status, Visit
+from services.scheduling.domain.visits import Visit
 from services.scheduling.store import SchedulingStore
-from services.scheduling.use_cases.courses import BookCourse, locked_terms, new_course, placed_among
+from services.scheduling.use_cases.courses import Asked, BookCourse, book, locked_terms, new_course
 from services.scheduling.use_cases.holds import end_if_over
 
 
@@ -36,19 +34,20 @@ async def book_series(
 
 async def book_visits(store: SchedulingStore, command: BookVisits) -> tuple[Visit, ...]:
     """All or none, in order of time."""
+    found = await asked_beside(store, command)
+    found.terms.check_gates(found.course.route_code, found.layouts)
+    _, new = await book(store, command, found)
+    return new
+
+
+async def asked_beside(store: SchedulingStore, command: BookVisits) -> Asked:
     version = await store.version(command.protocol_version_id)
     terms = await locked_terms(store, command, version, pinned=command.course_id is not None)
     layouts = command.layouts(terms)
     course = await _course(store, command, terms, version.id)
-    _check_route(terms, course, layouts[0])
+    check_route(terms, course, layouts[0])
     terms.lay_out_beside(layouts, command.visits, store.call.now)
-    terms.check_gates(course.route_code, layouts)
-    placed = await placed_among(store, terms, command.visits, layouts)
-    booked = replace(course, booked_at=course.booked_at or store.call.now)
-    new = laid_out(booked, layouts, [new_id() for _ in layouts], Status.BOOKED)
-    store.add_visits(booked, new, placed, None)
-    store.emit(events.course_booked(booked, new, version.protocol_id), about=course.id, version=course.version)
-    return new
+    return Asked(version, terms, course, layouts)
 
 
 async def _course(store: SchedulingStore, command: BookVisits, terms: Terms, version_id: UUID) -> Course:
@@ -59,7 +58,7 @@ async def _course(store: SchedulingStore, command: BookVisits, terms: Terms, ver
     return replace(course, version=course.version + 1)
 
 
-def _check_route(terms: Terms, course: Course, layout: Layout) -> None:
+def check_route(terms: Terms, course: Course, layout: Layout) -> None:
     """A course of its own has a route if its visits administer, and only then."""
     if layout.type.administers:
         terms.check_route(course.route_code)
