@@ -31,6 +31,7 @@ from services.scheduling.domain.courses import VisitsConflict
 from services.scheduling.domain.waitlist import (
     ENTRIES_OF_PATIENT_MAX,
     OFFERS_AT_SITE_MAX,
+    EndReason,
     Entry,
     Look,
     Offer,
@@ -770,6 +771,15 @@ async def test_by_a_version_that_is_adopted_no_more_nobody_waits_for_a_new_cours
     await clinic.svc.admin.execute("DELETE FROM adoption WHERE chain_id = $1", clinic.svc.chain_id)
     await clinic.offer_times()
     assert (await clinic.entry(entry.id)).end_reason == WaitlistEndReason.WAITLIST_END_REASON_REFUSED
+
+
+async def test_who_is_offered_something_since_a_look_is_not_ended_by_it(clinic: Clinic) -> None:
+    entry, _ = await offered(clinic)
+    call = job_call("scheduling", "waitlist", clinic.svc.chain_id, clinic.svc.now)
+    id = from_wire("waitlistentry", entry.id)
+    end = partial(SchedulingStore.end_entry, id=id, reason=EndReason.REFUSED)
+    await clinic.svc.db.job(call, SchedulingStore, end)
+    assert await status(clinic, entry) == ["OFFERED"]
 
 
 async def test_an_offer_waits_for_a_rival_and_then_names_what_the_rival_took(clinic: Clinic) -> None:

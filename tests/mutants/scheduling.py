@@ -420,6 +420,7 @@ SCHEDULING = [
     Mutant('services/scheduling/use_cases/holds.py', '    await _end_offer(store, course, Outcome.ACCEPTED)\n', '', I_SCHEDULING_WAITLIST, 'accepting'),
     Mutant('services/scheduling/use_cases/holds.py', '    await _end_offer(store, course, outcome)\n', '', I_SCHEDULING_WAITLIST, 'declined'),
     Mutant('services/scheduling/use_cases/holds.py', '    await _end_offer(store, course, Outcome.EXPIRED)\n', '', I_SCHEDULING_WAITLIST, 'in_time'),
+    Mutant('services/scheduling/store/waitlist.py', '    .where(waitlist_entry.c.status == EntryStatus.WAITING.value)\n    .values(', '    .values(', I_SCHEDULING_WAITLIST, 'since_a_look'),
     Mutant('services/scheduling/store/waitlist.py', 'select(CHAIN, SITE).where(_someone_waits)', 'select(CHAIN, SITE)', I_SCHEDULING_WAITLIST, 'nothing_is_noted'),
     Mutant('services/scheduling/store/waitlist.py', 'waitlist_look.c.place == any_(param("places", ARRAY(BigInteger)))', 'waitlist_look.c.place < any_(param("places", ARRAY(BigInteger)))', I_SCHEDULING_WAITLIST, 'without_a_reason'),
     Mutant('services/scheduling/jobs.py', '        except VisitsConflict:\n            return False\n', '        except VisitsConflict:\n            return True\n', I_SCHEDULING_WAITLIST, 'anew'),

@@ -96,6 +96,7 @@ ENTRIES_OF_PATIENT = Statement(
 END_ENTRY = Statement(
     update(waitlist_entry)
     .where(waitlist_entry.c.chain_id == CHAIN, waitlist_entry.c.id == ENTRY)
+    .where(waitlist_entry.c.status == EntryStatus.WAITING.value)
     .values(status=EntryStatus.ENDED.value, end_reason=REASON)
 )
 _over = (
@@ -248,6 +249,7 @@ class WaitlistStore(Store):
         return int(row["entries"])
 
     async def end_entry(self, id: UUID, reason: EndReason) -> None:
+        """Unless something is offered to them since it was read."""
         await self.rows(END_ENTRY, entry_id=id, end_reason=reason)
 
     async def end_entries_over(self, limit: int) -> int:
