@@ -18,6 +18,7 @@ from chassis.sql import Statement
 from chassis.times import to_date
 from services.scheduling.domain.board import EXPECTED, THERE
 from services.scheduling.domain.tasks import TaskState
+from services.scheduling.domain.waitlist import EntryStatus
 from services.scheduling.store.board import BOARD_VISITS, WHOLE_VISITS
 from services.scheduling.store.calendars import ALLOCATIONS, CALENDAR_RESOURCES
 from services.scheduling.store.changes import CHANGES
@@ -32,6 +33,7 @@ from services.scheduling.store.staff_calendars import APPOINTMENTS, BUSY_TIMES
 from services.scheduling.store.tasks import BOOKED_MEANWHILE, COMPLETE_TASKS_OF, OVERLAPS, TASKS
 from services.scheduling.store.tasks import MERGES as MERGES_OF
 from services.scheduling.store.visits import VISIT_TO_CHANGE, VISITS
+from services.scheduling.store.waitlist import END_OVER, ENTRIES, ENTRIES_OF_PATIENT, LOOK_AGAIN
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling
 from tests.support.service import Running
 
@@ -83,6 +85,13 @@ MERGES = """
          new_merges AS (INSERT INTO patient_merge SELECT $1, alias_id, n, end_id, now() FROM merged)
     INSERT INTO task SELECT $1, gen_random_uuid(), site_id, 'TASK_KIND_OVERLAPPING_VISITS', end_id, alias_id, n,
                             ARRAY[visit_id], now(), 'TASK_STATE_DONE', 2, 'settled', 'ann', now() FROM merged
+"""
+WAITED = """
+    INSERT INTO waitlist_entry
+    SELECT $1, gen_random_uuid(), $2, gen_random_uuid(), $4, NULL, 'induction', '', 'iv', current_date, current_date,
+           '{}', 0, 1440, 0, at, at, CASE WHEN n < 10 THEN 'WAITLIST_STATUS_WAITING' ELSE 'WAITLIST_STATUS_ENDED' END,
+           CASE WHEN n < 10 THEN NULL ELSE 'WAITLIST_END_REASON_EXPIRED' END
+    FROM generate_series(1, 20000) AS n, LATERAL (SELECT $3::timestamptz - n * interval '1 hour' AS at) AS joined
 """
 CLOSED_AND_BUSY = """
     WITH spans AS (SELECT id AS resource_id, n, $3::timestamptz - n * interval '1 d' AS start_at
@@ -163,6 +172,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     await admin.execute(YEARS_OF_USE, chain, site, FIRST, version)
     await admin.execute(MERGES, chain, site)
     await admin.execute(CLOSED_AND_BUSY, chain, site, FIRST)
+    await admin.execute(WAITED, chain, site, FIRST, version)
     await admin.execute("RESET session_replication_role")
     await admin.execute("ANALYZE")
     assert await clinic.count("allocation") > 100_000
@@ -180,6 +190,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     board = {"site_id": site, "start_time": FIRST - DAY, "end_time": FIRST, "after": FIRST - 2 * DAY}
     day = {"start_time": FIRST - DAY, "end_time": FIRST}
     day_of_board = {"site_id": site, **day, "limit": 501, "expected": sorted(EXPECTED), "there": sorted(THERE)}
+    list_of_site = {"site_id": site, "after": FIRST - 30 * DAY, "after_id": NO_ID, "limit": 51}
     completed = {"closure_id": new_id(), "open_state": TaskState.OPEN, "state": TaskState.DONE}
     completed |= {"note": "", "completed_by": "ann", "completed_at": FIRST}
     for statement, values, index in (
@@ -224,6 +235,11 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
             "allocation_by_time",
         ),
         (TASKS["state",], {"site_id": site, "state": TaskState.OPEN, "after": NO_ID, "limit": 51}, "task_by_state"),
+        (ENTRIES["status",], {**list_of_site, "status": EntryStatus.WAITING}, "waitlist_entry_by_status"),
+        (ENTRIES[()], list_of_site, "waitlist_entry_by_site"),
+        (ENTRIES_OF_PATIENT, {"patient_id": new_id()}, "Index Scan using waitlist_entry_by_"),
+        (END_OVER, {"now": FIRST, "end_reason": "", "limit": 20}, "waitlist_entry_by_end"),
+        (LOOK_AGAIN, {"site_id": site}, "waitlist_entry_by_status"),
     ):
         plan = await explained(clinic, statement, values)
         assert index in plan, plan
