@@ -9,6 +9,7 @@ from atoll.notifications.v1.events_pb2 import (
     EstimateEmailed,
     EstimateEmailReturned,
     MessageSettled,
+    OfferAcceptanceReceived,
     RescheduleRequested,
     VisitConfirmationReceived,
     WebhookEndpointDisabled,
@@ -73,6 +74,14 @@ def visit_confirmation_received(visit_id: UUID, patient_id: UUID, site_id: UUID)
 
 def reschedule_requested(visit_id: UUID, patient_id: UUID, site_id: UUID) -> RescheduleRequested:
     return RescheduleRequested(**_about(visit_id, patient_id, site_id))
+
+
+def offer_acceptance_received(offer_id: UUID, patient_id: UUID, site_id: UUID) -> OfferAcceptanceReceived:
+    return OfferAcceptanceReceived(
+        offer_id=to_wire("offer", offer_id),
+        patient_id=to_wire("patient", patient_id),
+        site_id=to_wire("site", site_id),
+    )
 
 
 def _about(visit_id: UUID, patient_id: UUID, site_id: UUID) -> dict[str, Any]:

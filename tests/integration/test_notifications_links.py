@@ -70,7 +70,6 @@ async def test_a_visit_is_confirmed_by_a_link_once(office: TextingOffice) -> Non
     [
         ("ACKNOWLEDGE_ESTIMATE", "estimate"),
         ("PAY", "invoice"),
-        ("ACCEPT_OFFER", "offer"),
         ("READ_RECEIPT", "payment"),
         ("READ_REFUND", "refund"),
         ("READ_CREDIT_NOTE", "creditnote"),

@@ -29,6 +29,7 @@ I_NOTIFICATIONS_PHONE = "tests/integration/test_notifications_phone.py"
 I_NOTIFICATIONS_CADENCE = "tests/integration/test_notifications_cadence.py"
 I_NOTIFICATIONS_BILLS = "tests/integration/test_notifications_bills.py"
 I_NOTIFICATIONS_BALANCES = "tests/integration/test_notifications_balances.py"
+I_NOTIFICATIONS_OFFERS = "tests/integration/test_notifications_offers.py"
 I_NOTIFICATIONS_ESTIMATES = "tests/integration/test_notifications_estimates.py"
 I_NOTIFICATIONS_BY_HAND = "tests/integration/test_notifications_by_hand.py"
 I_NOTIFICATIONS_DIGESTS = "tests/integration/test_notifications_digests.py"
@@ -69,7 +70,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/channels/email.py", '    if not ADDRESS.fullmatch(letter.recipient):\n        raise AddressUnusable()\n', '', I_NOTIFICATIONS_MAIL),
     Mutant("services/notifications/wording/templates.py", 'if found := health_words(told):', 'if found := list[str]():', U_NOTIFICATIONS_WORDING),
     Mutant("services/notifications/wording/engine.py", '        undefined=StrictUndefined,\n', '', U_NOTIFICATIONS_CHECKS),
-    Mutant("services/notifications/wording/words.py", 'visit.start.astimezone(site.zone)', 'visit.start', I_NOTIFICATIONS_SENDING),
+    Mutant("services/notifications/wording/words.py", 'timed.start.astimezone(site.zone)', 'timed.start', I_NOTIFICATIONS_SENDING),
     Mutant("services/notifications/rpc/messages.py", 'site_id = from_wire("site", request.site_id) if request.site_id else None', 'site_id = None', I_NOTIFICATIONS_RPC),
     Mutant("services/notifications/rpc/messages.py", '_status(request.status)', 'None', I_NOTIFICATIONS_RPC),
     Mutant("services/notifications/migrations/versions/0005_messages_by_cadence_and_by_many_channels.py", '["chain_id", "visit_id", "matter_id", "rule", "kind", "for_start", "patient_id"],', '["chain_id", "visit_id", "matter_id", "rule", "kind", "for_start", "patient_id", "event_id"],', I_NOTIFICATIONS_EVENTS),
@@ -447,4 +448,13 @@ NOTIFICATIONS = [
     Mutant("services/notifications/domain/cadence.py", '        if late and grace:\n            timing = replace(timing, anchor_at=now + grace - rule.offset)\n', '', I_NOTIFICATIONS_BALANCES, "a_day_later"),
     Mutant("services/notifications/use_cases/bounces.py", '        if row["kind"] == MessageKind.ESTIMATE_READY:\n', '        if False:\n', I_NOTIFICATIONS_BOUNCES, "told_of_once"),
     Mutant("services/notifications/use_cases/bounces.py", '        if row["kind"] == MessageKind.ESTIMATE_READY:\n', '        if row["matter_id"]:\n', I_NOTIFICATIONS_BOUNCES, "told_of_once"),
+    Mutant("services/notifications/consumers/offers.py", '    await messages.close_matter(store, _offer(event), KINDS)\n', '    await messages.close_matter(store, _offer(event), ())\n', I_NOTIFICATIONS_OFFERS, "has_ended"),
+    Mutant("services/notifications/consumers/visits.py", '    if await store.were_offered([from_wire("visit", id) for id in event.visit_ids]):\n        return\n', '', I_NOTIFICATIONS_OFFERS, "hold_ran_out"),
+    Mutant("services/notifications/store/copies.py", """        matter.c.kind == literal_column("'OFFER'"),\n""", '', I_NOTIFICATIONS_BILLS, "each_fact"),
+    Mutant("services/notifications/domain/cadence.py", 'until = matter.offered.until if matter.offered else None', 'until = None', I_NOTIFICATIONS_OFFERS, "before_it_can_be_told"),
+    Mutant("services/notifications/domain/links.py", 'until = taken.matter.offered.until if taken.matter.offered else now + LINK_GOOD_FOR', 'until = now + LINK_GOOD_FOR', I_NOTIFICATIONS_OFFERS, "that_is_over"),
+    Mutant("services/notifications/domain/links.py", '    MessageKind.WAITLIST_OFFER: LinkPurpose.ACCEPT_OFFER,\n', '', I_NOTIFICATIONS_OFFERS, "offer_is_taken"),
+    Mutant("services/notifications/use_cases/links.py", '    if purpose is LinkPurpose.ACCEPT_OFFER and await store.is_closed(link.about_id):\n        raise LinkOutOfDate()\n', '', I_NOTIFICATIONS_OFFERS, "that_is_over"),
+    Mutant("services/notifications/use_cases/links.py", '    if purpose is LinkPurpose.ACCEPT_OFFER:\n', '    if False:\n', I_NOTIFICATIONS_OFFERS, "offer_is_taken"),
+    Mutant("services/notifications/wording/words.py", 'until=offered.until.astimezone(site.zone) if offered else None', 'until=None', I_NOTIFICATIONS_OFFERS, "by_email_and_by_text"),
 ]  # fmt: skip

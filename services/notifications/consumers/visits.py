@@ -80,6 +80,9 @@ def _end(event: VisitCancelled | VisitMissed | VisitCompleted, status: VisitStat
 
 
 async def tell_hold_expired(store: NotificationsStore, event: CourseHoldExpired) -> None:
+    """Whom it was offered to reserved nothing, and was told until when it would hold."""
+    if await store.were_offered([from_wire("visit", id) for id in event.visit_ids]):
+        return
     event_id = UUID(event.meta.event_id)
     matter = Matter(
         event_id,

@@ -90,6 +90,15 @@ SHIPPED: tuple[Rule, ...] = (
     _notice(MessageKind.VISIT_MISSED, Anchor.MISSED),
     _notice(MessageKind.HOLD_EXPIRED, Anchor.TOLD),
     _notice(MessageKind.CONSENT_OUTDATED, Anchor.TOLD, Channel.EMAIL, Channel.SMS),
+    # A text is seen in time, and has no room for the link that the email has.
+    _notice(MessageKind.WAITLIST_OFFER, Anchor.TOLD),
+    Rule(
+        "waitlist_offer_text",
+        MessageKind.WAITLIST_OFFER,
+        Anchor.TOLD,
+        timedelta(),
+        (Channel.SMS, Channel.VOICE),
+    ),
     _notice(MessageKind.ESTIMATE_READY, Anchor.TOLD),
     _notice(MessageKind.INVOICE_ISSUED, Anchor.TOLD),
     _notice(MessageKind.PAYMENT_RECEIVED, Anchor.TOLD),
@@ -241,7 +250,8 @@ def plan_matter(
     several whose times have passed by then the last alone goes out: the others would say the same in one breath."""
     anchors = {Anchor.TOLD: now + grace} | ({Anchor.DUE: due_at} if due_at else {})
     fitting = [rule for rule in rules if rule.kind is kind and rule.anchor in anchors and rule.at(matter.site_id)]
-    timings = [(rule, Timing(rule.anchor, anchors[rule.anchor], rule.offset, None)) for rule in fitting]
+    until = matter.offered.until if matter.offered else None
+    timings = [(rule, Timing(rule.anchor, anchors[rule.anchor], rule.offset, until)) for rule in fitting]
     sent_late = [timing.wanted for rule, timing in timings if timing.wanted < now + grace and rule.late is Late.SEND]
     found = list[Planned]()
     for rule, timing in timings:

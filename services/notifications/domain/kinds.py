@@ -47,6 +47,8 @@ class MessageKind(StrEnum):
     """To whom it was handed."""
     ESTIMATE_DUE = "ESTIMATE_DUE"
     """It is to be with the patient by a day that is near, and was not acknowledged."""
+    WAITLIST_OFFER = "WAITLIST_OFFER"
+    """A time that became free is kept for the patient, until an instant."""
 
 
 class Channel(StrEnum):
@@ -97,7 +99,7 @@ class Anchor(StrEnum):
     START = "START"
     END = "END"
     TOLD = "TOLD"
-    """When it was heard of: an invoice, a payment."""
+    """When it was heard of: an invoice, a payment, an offer."""
     DUE = "DUE"
     """The last day of an invoice, or of an estimate that the law wants by then."""
 
@@ -137,6 +139,7 @@ NATURES: Mapping[MessageKind, Nature] = {
     ),
     MessageKind.HOLD_EXPIRED: _visit(Anchor.TOLD),
     MessageKind.CONSENT_OUTDATED: _visit(Anchor.TOLD, rank=Rank.PREPARATION),
+    MessageKind.WAITLIST_OFFER: _visit(Anchor.TOLD, again=True),
     MessageKind.ESTIMATE_READY: _bill(again=True),
     MessageKind.ESTIMATE_DUE: _bill(Anchor.DUE),
     MessageKind.INVOICE_ISSUED: _bill(again=True),

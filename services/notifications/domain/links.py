@@ -34,7 +34,8 @@ class LinkUsed(DomainError):
 
 
 class LinkOutOfDate(DomainError):
-    kind, reason, message = Kind.CONFLICT, "LINK_OUT_OF_DATE", "the visit is not as the message with the link said"
+    kind, reason = Kind.CONFLICT, "LINK_OUT_OF_DATE"
+    message = "the visit, or the offer of one, is not as the message with the link said"
 
 
 class LinkPurpose(StrEnum):
@@ -82,10 +83,11 @@ PURPOSES = {
     MessageKind.REFUND_MADE: LinkPurpose.READ_REFUND,
     MessageKind.CREDIT_NOTE_ISSUED: LinkPurpose.READ_CREDIT_NOTE,
     MessageKind.CONSENT_OUTDATED: LinkPurpose.SIGN_CONSENT,
+    MessageKind.WAITLIST_OFFER: LinkPurpose.ACCEPT_OFFER,
 }
 """What the link of a message is for."""
 LINK_GOOD_FOR = timedelta(days=60)
-"""Of a bill, or a form to sign: one of a visit is good until it begins."""
+"""Of a bill, or a form to sign: one of a visit is good until it begins, one of an offer as long as that holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,8 @@ def link_for(taken: Taken, now: datetime) -> Link | None:
     if taken.visit:
         about_id, until = taken.visit.id, taken.visit.start
     elif taken.matter:
-        about_id, until = from_wire(ABOUT[purpose], taken.matter.about), now + LINK_GOOD_FOR
+        about_id = from_wire(ABOUT[purpose], taken.matter.about)
+        until = taken.matter.offered.until if taken.matter.offered else now + LINK_GOOD_FOR
     else:
         return None
     return Link(taken.id, purpose, about_id, taken.recipient_id, taken.site.id, until)

@@ -1,7 +1,8 @@
-"""What messages are about that is no visit: holds, bills, forms to sign, as far as a message speaks of them. Pure."""
+"""What messages are about that is no visit of a patient's: holds, offers, bills, forms to sign, as far as a message
+speaks of them. Pure."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from uuid import UUID
 
@@ -18,6 +19,17 @@ class MatterKind(StrEnum):
     CARD_CHARGE = "CARD_CHARGE"
     PACKAGE_SALE = "PACKAGE_SALE"
     CONSENT = "CONSENT"
+    OFFER = "OFFER"
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A visit that is kept for its patient, until an instant."""
+
+    start: datetime
+    end: datetime
+    telehealth: bool
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,3 +48,5 @@ class Matter:
     course_id: UUID | None = None
     """Of an estimate: a later version of the same course replaces it."""
     version: int = 0
+    offered: Offered | None = None
+    """Of an offer."""

@@ -35,6 +35,7 @@ TO_PATIENT_OF_VISIT = frozenset(
         _K.VISIT_CANCELLED,
         _K.VISIT_MISSED,
         _K.VISIT_FOLLOW_UP,
+        _K.WAITLIST_OFFER,
     }
 )
 ABOUT_VISIT = TO_PATIENT_OF_VISIT | {_K.COMPANION_PICK_UP}
@@ -71,6 +72,7 @@ SPOKEN = frozenset(
         _K.VISIT_CANCELLED,
         _K.COMPANION_PICK_UP,
         _K.ANNOUNCEMENT,
+        _K.WAITLIST_OFFER,
     }
 )
 """Worth a call."""

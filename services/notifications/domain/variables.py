@@ -12,7 +12,8 @@ from services.notifications.domain.templates import ABOUT_VISIT, BILLS, REPLIES,
 EVERY = frozenset(MessageKind)
 DIGEST = frozenset({MessageKind.DAILY_DIGEST})
 TO_PATIENT = EVERY - REPLIES - {MessageKind.COMPANION_PICK_UP}
-PREPARED_FOR = TO_PATIENT_OF_VISIT - {MessageKind.VISIT_CANCELLED, MessageKind.VISIT_MISSED}
+OFFERS = frozenset({MessageKind.WAITLIST_OFFER})
+PREPARED_FOR = TO_PATIENT_OF_VISIT - OFFERS - {MessageKind.VISIT_CANCELLED, MessageKind.VISIT_MISSED}
 TIMED = ABOUT_VISIT | {MessageKind.CONFIRM_RECEIVED}
 
 
@@ -60,6 +61,7 @@ VARIABLES = (
     _text("day", TIMED, "The day of the visit's start at the site; short in a text.", discreet=True),
     _text("hour", TIMED, "The time of the visit's start at the site, with its zone.", discreet=True),
     _text("ends", TIMED, "The time of the visit's end at the site, with its zone. May be empty.", discreet=True),
+    _text("until", OFFERS, "The time until which an offer holds at the site, with its zone.", discreet=True),
     _text("due_day", BILLS, "The day on which something is due or ends. May be empty.", discreet=True),
     _text("text", frozenset({MessageKind.ANNOUNCEMENT}), "The announcement's own words.", discreet=True),
     Variable("news", VariableType.LIST, False, DIGEST, "What each of the messages says that stand in the letter."),

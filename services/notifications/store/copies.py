@@ -161,6 +161,10 @@ _matter = pg_insert(matter).values(
         "about",
         "course_id",
         "version",
+        "offer_start_at",
+        "offer_end_at",
+        "offer_telehealth",
+        "offer_until_at",
     )
 )
 _closed = pg_insert(matter).values(params("chain_id", "id", "site_id", "patient_id", "kind", "closed_at"))
@@ -196,6 +200,13 @@ REOPEN_MATTERS = Statement(
     update(matter)
     .where(matter.c.chain_id == CHAIN, matter.c.id == any_(param("matter_ids", ARRAY(Uuid))))
     .values(closed_at=null())
+)
+OFFERED = Statement(
+    select(matter.c.id).where(
+        matter.c.chain_id == CHAIN,
+        matter.c.id == any_(param("matter_ids", ARRAY(Uuid))),
+        matter.c.kind == literal_column("'OFFER'"),
+    )
 )
 MATTER_CLOSED = Statement(select(matter.c.closed_at).where(matter.c.chain_id == CHAIN, matter.c.id == ID))
 CLOSE_MATTER = Statement(
@@ -310,6 +321,10 @@ class CopyStore(AliasStore):
             about=told.about,
             course_id=told.course_id,
             version=told.version,
+            offer_start_at=told.offered.start if told.offered else None,
+            offer_end_at=told.offered.end if told.offered else None,
+            offer_telehealth=told.offered.telehealth if told.offered else None,
+            offer_until_at=told.offered.until if told.offered else None,
         )
         return row is not None and row["closed_at"] is None
 
@@ -327,6 +342,10 @@ class CopyStore(AliasStore):
     async def is_closed(self, matter_id: UUID) -> bool:
         row = await self.row(MATTER_CLOSED, id=matter_id)
         return bool(row and row["closed_at"])
+
+    async def were_offered(self, visit_ids: Sequence[UUID]) -> bool:
+        """An offer has the id of its visit."""
+        return bool(await self.rows(OFFERED, matter_ids=list(visit_ids)))
 
     async def close_matter(self, told: Matter) -> None:
         of = {"site_id": told.site_id, "patient_id": told.patient_id, "kind": told.kind}

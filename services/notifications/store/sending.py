@@ -42,7 +42,7 @@ from services.notifications.domain.caps import Cap, Since
 from services.notifications.domain.digests import COMBINED
 from services.notifications.domain.hours import SendingHours
 from services.notifications.domain.kinds import NATURES, Channel, MessageKind
-from services.notifications.domain.matters import Matter, MatterKind
+from services.notifications.domain.matters import Matter, MatterKind, Offered
 from services.notifications.domain.messages import PassedOver, Reason, Settled, Status, TemplateRef
 from services.notifications.domain.sending import Policy, Settle, Taken
 from services.notifications.domain.visits import Site, Visit, instructions_of
@@ -92,7 +92,8 @@ _leased = (
     .cte("leased")
 )
 _of_visit = ("start_at", "end_at", "telehealth", "visit_type_code", "protocol_id", "protocol_version_id")
-_of_matter = ("amount_minor", "currency", "due_date", "number", "about", "closed_at")
+_of_offer = ("offer_start_at", "offer_end_at", "offer_telehealth", "offer_until_at")
+_of_matter = ("amount_minor", "currency", "due_date", "number", "about", "closed_at", *_of_offer)
 _of_policy = ("begin_at", "end_at", "texts_a_day", "texts_a_week", "link_base_url", "digest_at")
 _of_version = and_(protocol_version.c.chain_id == CHAIN, protocol_version.c.id == visit.c.protocol_version_id)
 
@@ -464,4 +465,5 @@ def _matter(row: Record) -> Matter:
     amount = None if row["amount_minor"] is None else Money(row["amount_minor"], row["currency"])
     kind = MatterKind(row["matter_kind"])
     of = row["site_id"], row["patient_id"]
-    return Matter(row["matter_id"], kind, *of, amount, row["due_date"], row["number"], row["about"])
+    offered = Offered(*(row[name] for name in _of_offer)) if kind is MatterKind.OFFER else None
+    return Matter(row["matter_id"], kind, *of, amount, row["due_date"], row["number"], row["about"], offered=offered)

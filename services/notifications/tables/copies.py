@@ -65,7 +65,7 @@ visit = chain_table(
 Index("visit_patient_idx", *(visit.c[name] for name in ("chain_id", "patient_id", "start_at")))
 Index("visit_site_idx", *(visit.c[name] for name in ("chain_id", "site_id", "start_at")))
 
-# A hold or a bill, as far as a message speaks of it.
+# A hold, an offer or a bill, as far as a message speaks of it.
 matter = chain_table(
     "matter",
     metadata,
@@ -81,8 +81,15 @@ matter = chain_table(
     Column("closed_at", Instant),
     Column("course_id", Uuid),
     Column("version", Integer, nullable=False, server_default=text("0")),  # Among the estimates of a course.
+    Column("offer_start_at", Instant),  # Of an offer: its visit, and until when it holds.
+    Column("offer_end_at", Instant),
+    Column("offer_telehealth", Boolean),
+    Column("offer_until_at", Instant),
     one_of("kind", MatterKind),
     CheckConstraint("(amount_minor IS NULL) = (currency IS NULL)", name="amount"),
+    CheckConstraint(
+        "num_nulls(offer_start_at, offer_end_at, offer_telehealth, offer_until_at) IN (0, 4)", name="offer"
+    ),
 )
 Index(
     "matter_course_idx",

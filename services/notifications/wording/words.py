@@ -37,6 +37,7 @@ class Words:
     online: bool = False
     start: datetime | None = None
     end: datetime | None = None
+    until: datetime | None = None
     instructions: tuple[str, ...] = ()
     amount: str | None = None
     due_date: date | None = None
@@ -92,6 +93,7 @@ def _all(words: Words, channel: Channel, language: str) -> Mapping[str, str | bo
         "day": say_day(words.start, language, channel) if words.start else "",
         "hour": say_hour(words.start, language, channel) if words.start else "",
         "ends": say_hour(words.end, language, channel) if words.end else "",
+        "until": say_hour(words.until, language, channel) if words.until else "",
         "instructions": may_say,
         "instructions_held_back": len(may_say) < len(words.instructions),
         "may_name_treatment": words.may_name_treatment,
@@ -108,14 +110,17 @@ def _all(words: Words, channel: Channel, language: str) -> Mapping[str, str | bo
 def words_of(taken: Taken, contact: Contact, link: str | None, *, attached: bool = False) -> Words:
     """`attached`: the document that it is about comes with it."""
     site, visit, matter = taken.site, taken.visit, taken.matter
+    offered = matter.offered if matter else None
+    timed = visit or offered
     return Words(
         given_name=contact.given_name,
         site_name=site.discreet_name,
         phone=site.phone,
         address=site.address,
-        online=bool(visit and visit.telehealth),
-        start=visit.start.astimezone(site.zone) if visit else None,
-        end=visit.end.astimezone(site.zone) if visit else None,
+        online=bool(timed and timed.telehealth),
+        start=timed.start.astimezone(site.zone) if timed else None,
+        end=timed.end.astimezone(site.zone) if timed else None,
+        until=offered.until.astimezone(site.zone) if offered else None,
         instructions=tuple(each.text for each in visit.instructions) if visit else (),
         amount=say_money(matter.amount) if matter and matter.amount else None,
         due_date=matter.due_date if matter else None,
