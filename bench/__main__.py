@@ -2,10 +2,12 @@
 
     python -m bench [NAME…]
 
-ATOLL_BENCH_SECONDS says how long each is loaded (10), ATOLL_BENCH_PATIENTS among how many patients (1,000,000).
+ATOLL_BENCH_SECONDS says how long each is loaded (10), ATOLL_BENCH_PATIENTS among how many patients (1,000,000), and
+ATOLL_BENCH_RESULTS which other file is written.
 """
 
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +20,7 @@ from bench import board, booking, books, contention, edge, estimates, invoices, 
 from bench.harness import Result, Stage, show
 from tests.support.servers import nats_server, postgres_server
 
-RESULTS = Path(__file__).parent / "results.json"
+RESULTS = Path(os.environ.get("ATOLL_BENCH_RESULTS", Path(__file__).parent / "results.json"))
 BENCHMARKS: dict[str, tuple[str, Callable[[Stage], Awaitable[list[Result]]]]] = {
     "booking": (booking.SERVICE, booking.run),
     "patients": (patients.SERVICE, patients.run),
@@ -40,6 +42,10 @@ async def main(names: Sequence[str]) -> None:
             service, run = BENCHMARKS[name]
             with tempfile.TemporaryDirectory() as folder:
                 results += await run(await Stage.open(service, server_url, nats_url, Path(folder)))
+    _write(results)
+
+
+def _write(results: Sequence[Result]) -> None:
     RESULTS.write_text(json.dumps({"operations": [asdict(result) for result in results]}, indent=2))
     show(results)
 
