@@ -222,7 +222,7 @@ class Walk:
     async def agree_with_events(self) -> None:
         """Whoever hears of invoices only, in any order, knows which of them owe."""
         owes, void = dict[str, dict[int, bool]](), set[str]()
-        published = [event for _, event in await self.billing.svc.published()]
+        published = [event for _, event in await self.billing.facts()]
         for event in self.chance.sample(published, len(published)):
             match event:
                 case InvoiceIssued() | InvoiceReopened():
