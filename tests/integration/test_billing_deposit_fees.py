@@ -16,7 +16,14 @@ from atoll.billing.v1 import charge_service_pb2 as pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
 from atoll.billing.v1.account_service_pb2 import DOCUMENT_KIND_FORFEITURE
-from atoll.billing.v1.invoice_service_pb2 import Invoice
+from atoll.billing.v1.invoice_service_pb2 import (
+    DISCOUNT_REASON_GOODWILL,
+    INVOICE_STATUS_PAID,
+    INVOICE_STATUS_VOID,
+    Discount,
+    GetInvoiceRequest,
+    Invoice,
+)
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_CLINIC, CANCELLATION_REASON_PATIENT
 from chassis.ids import from_wire, new_id
@@ -306,6 +313,30 @@ async def test_a_void_gives_back_the_deposit_that_paid_a_fee_whole(billing: Bill
     invoice = await desk.issue(*ids)
     assert dollars(line_of(invoice).amount) == 0
     await desk.void(invoice.id)
+    assert await left(billing, *paid) == [(60, 0), (15, 0)]
+
+
+async def test_an_invoice_of_nothing_is_void_once_and_gives_the_deposit_of_its_fees_back(
+    billing: Billing, desk: Invoicing
+) -> None:
+    course, paid = await deposited(billing, 60, 15)
+    await billing.miss(course, 1)
+    await billing.complete(course, 0)
+    charges = await desk.uninvoiced()
+    off = Discount(amount=usd(300), reason=DISCOUNT_REASON_GOODWILL)
+    invoice = await desk.issue_draft(await desk.draft(*(each.id for each in charges), discount=off))
+    assert (dollars(invoice.total), invoice.status) == (0, INVOICE_STATUS_PAID)
+    refused = await refusal(desk.credit(invoice.id, (charges[0].id, 1)))
+    assert refused.reason == "CREDIT_ABOVE_LEFT"
+    note = await desk.void(invoice.id)
+    assert (dollars(note.total), {line.charge_id for line in note.lines}) == (0, {each.id for each in charges})
+    assert {dollars(line.amount) for line in note.lines} == {0}
+    assert await left(billing, *paid) == [(60, 0), (15, 0)]
+    request = GetInvoiceRequest(invoice_id=invoice.id)
+    assert (await billing.svc.call(billing.invoices.GetInvoice, request)).invoice.status == INVOICE_STATUS_VOID
+    told = await billing.last_fact("credit_note.issued")
+    assert (told.voids, dollars(told.total)) == (True, 0)
+    assert (await refusal(desk.void(invoice.id))).reason == "INVOICE_VOID"
     assert await left(billing, *paid) == [(60, 0), (15, 0)]
 
 

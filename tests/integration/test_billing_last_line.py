@@ -70,8 +70,9 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("invoice_line", {"tax_minor": -1}, "invoice_line_tax_check"),
     ("invoice_line", {"discount_minor": -1}, "invoice_line_discount_check"),
     ("invoice_line", {"included_tax_minor": -1}, "invoice_line_included_tax_check"),
-    ("credit_note", {"total_minor": 0}, "credit_note_total_check"),
-    ("credit_note_line", {"amount_minor": 0}, "credit_note_line_amounts_check"),
+    ("credit_note", {"total_minor": -1, "reason": 6}, "credit_note_total_check"),
+    ("credit_note", {"total_minor": 0, "offset_minor": 0, "reason": 1}, "credit_note_of_nothing_check"),
+    ("credit_note_line", {"amount_minor": -1}, "credit_note_line_amounts_check"),
     # Estimates.
     ("estimate", {}, "estimate_chain_id_course_id_version_key"),
     ("estimate_line", {"unit_price_minor": None}, "estimate_line_priced_check"),

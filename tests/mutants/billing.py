@@ -274,7 +274,7 @@ BILLING = [
     Mutant("services/billing/use_cases/invoices.py", '    if made.patient_id != (await store.whole(before.patient_id)).end:', '    if False:', I_BILLING_INVOICING),
     Mutant("services/billing/use_cases/credit_notes.py", '(await store.lock_patient(whose)).end', '(await store.whole(whose)).end', I_BILLING_CREDIT_NOTES),
     Mutant("services/billing/use_cases/credit_notes.py", '    if purpose is CreditPurpose.OFFSET and offset < total:', '    if False:', I_BILLING_CREDIT_NOTES),
-    Mutant("services/billing/use_cases/credit_notes.py", '    if invoice.credited == invoice.total:', '    if False:', I_BILLING_CREDIT_NOTES),
+    Mutant("services/billing/use_cases/credit_notes.py", '    if invoice.status is InvoiceStatus.VOID:', '    if False:', I_BILLING_CREDIT_NOTES),
     Mutant("services/billing/use_cases/credit_notes.py", 'if not voids and offset.minor and offset == invoice.balance:', 'if offset.minor and offset == invoice.balance:', I_BILLING_CREDIT_NOTES),
     Mutant("services/billing/use_cases/charging.py", '(await store.lock_patient(whose)).end', '(await store.whole(whose)).end', I_BILLING_CHARGING),
     Mutant("services/billing/use_cases/charging.py", '(await store.lock_whole(visit.patient_id)).end', '(await store.whole(visit.patient_id)).end', I_BILLING_CHARGING),
@@ -500,4 +500,6 @@ BILLING = [
     Mutant("services/billing/domain/deadlines.py", 'if estimate.standing_deliveries else', 'if estimate.deliveries else', I_BILLING_DELIVERIES, "came_back_is_due"),
     Mutant("services/billing/store/estimates.py", 'pg_insert(estimate_return).values(params(*estimate_return.c.keys())).on_conflict_do_nothing()', 'pg_insert(estimate_return).values(params(*estimate_return.c.keys()))', I_BILLING_DELIVERIES, "came_back_is_due"),
     Mutant("services/billing/consumers.py", 'DeliveryMethod.EMAIL, sent_at, message_id)', 'DeliveryMethod.EMAIL, sent_at)', I_BILLING_DELIVERIES, "came_back_is_due"),
+    Mutant("services/billing/use_cases/credit_notes.py", 'order, voids=voids)', 'order, voids=False)', I_BILLING_DEPOSIT_FEES, "invoice_of_nothing"),
+    Mutant("services/billing/domain/credit_notes.py", 'in of_something or left]', 'in of_something]', I_BILLING_DEPOSIT_FEES, "invoice_of_nothing"),
 ]  # fmt: skip

@@ -450,7 +450,6 @@ NOTIFICATIONS = [
     Mutant("services/notifications/use_cases/bounces.py", '        if row["kind"] == MessageKind.ESTIMATE_READY:\n', '        if row["matter_id"]:\n', I_NOTIFICATIONS_BOUNCES, "told_of_once"),
     Mutant("services/notifications/consumers/offers.py", '    await messages.close_matter(store, _offer(event), KINDS)\n', '    await messages.close_matter(store, _offer(event), ())\n', I_NOTIFICATIONS_OFFERS, "has_ended"),
     Mutant("services/notifications/consumers/visits.py", '    if await store.were_offered([from_wire("visit", id) for id in event.visit_ids]):\n        return\n', '', I_NOTIFICATIONS_OFFERS, "hold_ran_out"),
-    Mutant("services/notifications/store/copies.py", """        matter.c.kind == literal_column("'OFFER'"),\n""", '', I_NOTIFICATIONS_BILLS, "each_fact"),
     Mutant("services/notifications/domain/cadence.py", 'until = matter.offered.until if matter.offered else None', 'until = None', I_NOTIFICATIONS_OFFERS, "before_it_can_be_told"),
     Mutant("services/notifications/domain/links.py", 'until = taken.matter.offered.until if taken.matter.offered else now + LINK_GOOD_FOR', 'until = now + LINK_GOOD_FOR', I_NOTIFICATIONS_OFFERS, "that_is_over"),
     Mutant("services/notifications/domain/links.py", '    MessageKind.WAITLIST_OFFER: LinkPurpose.ACCEPT_OFFER,\n', '', I_NOTIFICATIONS_OFFERS, "offer_is_taken"),

@@ -155,12 +155,14 @@ def credit_lines(lines: Sequence[Line], credited: Mapping[UUID, Taken], asked: S
 
 def all_left(lines: Sequence[Line], credited: Mapping[UUID, Taken]) -> list[CreditLine]:
     """What voids an invoice; none of a package, which ends by its own rule. Of a line that a discount took altogether
-    nothing is left to credit: what it earned and its discount stay as they were posted, and are nothing together."""
+    nothing is left to credit: what it earned and its discount stay as they were posted, and are nothing together. Where
+    that is so of all lines, the note has them all, of nothing."""
     if any(line.charge.kind is ChargeKind.PACKAGE for line in lines):
         raise ChargeNotCorrectable()
     pairs = [(line, credited.get(line.charge.id, NOTHING)) for line in lines]
     left = [(line, taken, line.net - Money(taken.amount_minor, line.net.currency)) for line, taken in pairs]
-    return [_credit_line(line, taken, amount, 0) for line, taken, amount in left if amount.minor]
+    of_something = [each for each in left if each[2].minor]
+    return [_credit_line(line, taken, amount, 0) for line, taken, amount in of_something or left]
 
 
 def fees_ended(
@@ -197,13 +199,12 @@ def entries_of(note: CreditNote, lines: Sequence[Line], taken: Sequence[Unapplic
         ]
     back = [_unapply(each) for each in taken]
     own = summed(Source.CREDIT_NOTE, note.id, postings)
-    assert own
     kept = kept_as_credit(note, taken)
     if kept.minor:
         back.append(
             move(Source.CREDIT_TRANSFER, note.id, Account.CUSTOMER_DEPOSITS, Account.PATIENT_CREDIT, kept),
         )
-    return [*back, own]
+    return [*back, own] if own else back
 
 
 def kept_as_credit(note: CreditNote, taken: Sequence[Unapplication]) -> Money:
@@ -236,8 +237,8 @@ def _amount(line: Line, taken: Taken, asked: Asked, place: int) -> Money:
 
 def _credit_line(line: Line, taken: Taken, amount: Money, quantity: int) -> CreditLine:
     """Of discount and tax so much that, with what went before, their part is that of the amount: all of them when all
-    of it is credited, and never more."""
-    part = Fraction(taken.amount_minor + amount.minor, line.net.minor)
+    of it is credited, none when there is nothing to credit, and never more."""
+    part = Fraction(taken.amount_minor + amount.minor, line.net.minor or 1)
 
     def share(whole: Money, before: int) -> Money:
         return Money(half_up(whole.minor * part) - before, whole.currency)

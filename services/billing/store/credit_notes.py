@@ -10,6 +10,7 @@ from uuid import UUID
 from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Integer,
     Select,
     SmallInteger,
@@ -104,6 +105,7 @@ _less_owed = (
     .values(
         left_minor=open_item.c.left_minor - param("offset_minor", BigInteger),
         credited_minor=open_item.c.credited_minor + param("total_minor", BigInteger),
+        voided=param("voids", Boolean),
         version=open_item.c.version + 1,
     )
 )
@@ -186,7 +188,7 @@ CREDIT_NOTE_LISTINGS = {
 
 class CreditNoteStore(LedgerStore):
     def issue_credit_note(
-        self, new: CreditNote, taken: Sequence[Unapplication], entries: Sequence[Entry], order: Order
+        self, new: CreditNote, taken: Sequence[Unapplication], entries: Sequence[Entry], order: Order, *, voids: bool
     ) -> None:
         """Written last, with its document. What payments had paid goes back to them, unless it is kept as credit of the
         patient."""
@@ -203,6 +205,7 @@ class CreditNoteStore(LedgerStore):
             currency=new.total.currency,
             total_minor=new.total.minor,
             offset_minor=new.offset.minor,
+            voids=voids,
             reason=new.reason,
             note=new.note,
             purpose=new.purpose,

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Computed,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     and_,
+    false,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -166,7 +168,7 @@ invoice_line = chain_table(
 )
 
 _STATUS = (
-    "CASE WHEN kind <> 2 THEN NULL WHEN credited_minor > 0 AND credited_minor = whole_minor THEN 4 "
+    "CASE WHEN kind <> 2 THEN NULL WHEN voided OR credited_minor > 0 AND credited_minor = whole_minor THEN 4 "
     "WHEN left_minor = 0 THEN 3 WHEN left_minor + credited_minor < whole_minor THEN 2 ELSE 1 END"
 )
 
@@ -185,6 +187,7 @@ open_item = chain_table(
     instant_column("since"),
     Column("whole_minor", BigInteger),  # Of an invoice: its total, what credit notes took back of it, and until when.
     Column("credited_minor", BigInteger, nullable=False, server_default="0"),
+    Column("voided", Boolean, nullable=False, server_default=false()),  # By a credit note, be its total zero.
     Column("due_date", Date),
     Column("status", SmallInteger, Computed(_STATUS, persisted=True)),  # Of an invoice, numbered as in the proto.
     Column("credit_minor", BigInteger, nullable=False, server_default="0"),  # Of a payment: what is credit.

@@ -100,7 +100,8 @@ credit_note = chain_table(
     text_column("made_by"),
     instant_column("issued_at"),
     UniqueConstraint("chain_id", "legal_entity_id", "number"),
-    CheckConstraint("total_minor > 0 AND offset_minor BETWEEN 0 AND total_minor", name="total"),
+    CheckConstraint("total_minor >= 0 AND offset_minor BETWEEN 0 AND total_minor", name="total"),
+    CheckConstraint("total_minor > 0 OR reason = 6", name="of_nothing"),  # Voids an invoice whose own total is zero.
     belongs_to("invoice", "invoice_id"),
     Index("credit_note_of_invoice_idx", "chain_id", "invoice_id", "id"),
     Index("credit_note_of_patient_idx", "chain_id", "patient_id", "id"),
@@ -120,7 +121,7 @@ credit_note_line = chain_table(
     minor_column("discount_minor"),
     minor_column("tax_minor"),
     minor_column("included_tax_minor"),
-    CheckConstraint("amount_minor > 0 AND discount_minor >= 0 AND tax_minor >= 0", name="amounts"),
+    CheckConstraint("amount_minor >= 0 AND discount_minor >= 0 AND tax_minor >= 0", name="amounts"),
     belongs_to("credit_note", "credit_note_id"),
     ForeignKeyConstraint(["chain_id", "charge_id"], ["invoice_line.chain_id", "invoice_line.charge_id"]),
     Index("credit_note_line_of_charge_idx", "chain_id", "charge_id"),

@@ -24,7 +24,7 @@ from services.billing.domain.credit_notes import (
     fees_ended,
     unapplied,
 )
-from services.billing.domain.invoices import Invoice, InvoiceVoid, total_of
+from services.billing.domain.invoices import Invoice, InvoiceStatus, InvoiceVoid, total_of
 from services.billing.domain.printing import Order, PrintedKind
 from services.billing.printing import NOBODY
 from services.billing.printing.credit_note import content_of
@@ -76,7 +76,7 @@ async def _credit(
     whose = (await store.invoice(invoice_id)).patient_id
     patient_id = (await store.lock_patient(whose)).end
     invoice = await store.invoice(invoice_id)
-    if invoice.credited == invoice.total:
+    if invoice.status is InvoiceStatus.VOID:
         raise InvoiceVoid()
     lines = tuple(lines_of(invoice))
     total = total_of(line.total for line in lines)
@@ -106,7 +106,7 @@ async def _credit(
         issued_at=store.call.now,
     )
     order = _order(made, Money(of_deposit, total.currency), invoice, place)
-    store.issue_credit_note(made, taken, entries_of(made, invoice.lines, taken), order)
+    store.issue_credit_note(made, taken, entries_of(made, invoice.lines, taken), order, voids=voids)
     about = invoice.course_id or invoice.id
     store.emit(events.credit_note_issued(made, voids=voids), about=about)
     if not voids and offset.minor and offset == invoice.balance:

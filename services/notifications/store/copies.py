@@ -202,11 +202,7 @@ REOPEN_MATTERS = Statement(
     .values(closed_at=null())
 )
 OFFERED = Statement(
-    select(matter.c.id).where(
-        matter.c.chain_id == CHAIN,
-        matter.c.id == any_(param("matter_ids", ARRAY(Uuid))),
-        matter.c.kind == literal_column("'OFFER'"),
-    )
+    select(matter.c.id).where(matter.c.chain_id == CHAIN, matter.c.id == any_(param("matter_ids", ARRAY(Uuid))))
 )
 MATTER_CLOSED = Statement(select(matter.c.closed_at).where(matter.c.chain_id == CHAIN, matter.c.id == ID))
 CLOSE_MATTER = Statement(
