@@ -90,7 +90,6 @@ async def keep_clearance(store: SchedulingStore, event: ClearanceGranted) -> Non
             event.session_minutes_max,
         ),
     )
-
     await store.look_again_for(from_wire("patient", event.patient_id))
 
 
@@ -118,13 +117,16 @@ async def resume(store: SchedulingStore, event: TreatmentAllowed) -> None:
 async def _keep_adverse_event(
     store: SchedulingStore, event: AdverseEventReported | AdverseEventResolved | TreatmentAllowed, *, pausing: bool
 ) -> None:
+    patient_id = from_wire("patient", event.patient_id)
     await store.keep_adverse_event(
         from_wire("adverseevent", event.adverse_event_id),
-        from_wire("patient", event.patient_id),
+        patient_id,
         from_wire("course", event.course_id) if event.course_id else None,
         pausing=pausing,
         version=event.meta.aggregate_version,
     )
+    if not pausing:
+        await store.look_again_for(patient_id)
 
 
 async def keep_deposit(store: SchedulingStore, event: PaymentReceived) -> None:

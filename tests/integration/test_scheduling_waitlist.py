@@ -14,7 +14,7 @@ from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
 from atoll.notifications.v1.events_pb2 import OfferAcceptanceReceived
-from atoll.patients.v1.events_pb2 import AdverseEventReported
+from atoll.patients.v1.events_pb2 import AdverseEventReported, TreatmentAllowed
 from atoll.scheduling.v1 import closure_service_pb2 as closures_pb
 from atoll.scheduling.v1 import course_service_pb2 as courses
 from atoll.scheduling.v1 import visit_service_pb2 as visits
@@ -325,6 +325,18 @@ async def test_whoever_is_not_cleared_is_offered_nothing_until_they_are(clinic: 
     assert await status(clinic, entry) == ["OFFERED"]
 
 
+async def test_whoever_is_paused_is_offered_nothing_until_they_may_go_on(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    ids = {"adverse_event_id": to_wire("adverseevent", new_id()), "patient_id": patient}
+    await clinic.svc.deliver(AdverseEventReported(**ids), version=1)
+    entry = await clinic.join(patient)
+    await clinic.offer_times()
+    assert await status(clinic, entry) == ["WAITING"]
+    await clinic.svc.deliver(TreatmentAllowed(**ids), version=2)
+    assert await clinic.offer_times() == 1
+    assert await status(clinic, entry) == ["OFFERED"]
+
+
 async def test_gates_are_looked_at_when_an_offer_is_accepted_and_it_stays_meanwhile(clinic: Clinic) -> None:
     entry, _ = await offered(clinic)
     event = AdverseEventReported(adverse_event_id=to_wire("adverseevent", new_id()), patient_id=entry.patient_id)
@@ -380,6 +392,21 @@ async def test_who_has_all_visits_of_the_phase_waits_no_longer(clinic: Clinic) -
     )
     refused = await refusal(clinic.join(patient, course_id=course.id, **days))
     assert (refused.reason, refused.faults) == ("PHASES_OUTSIDE_PROTOCOL", [("phase_code", "VISIT_COUNT")])
+
+
+async def test_what_is_held_of_the_phase_may_be_given_up_yet(clinic: Clinic) -> None:
+    two = phase("induction", "INDUCTION", "treatment", (1, 2, 2), (2, 3, 5), needs_clearance=True)
+    clinic.version_id = await clinic.publish({**TEMPLATE, "phases": [two]})
+    await clinic.adopt()
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([FIRST])))
+    entry = await clinic.join(patient, course_id=course.id, first_date=FRIDAY, last_date=FRIDAY)
+    await clinic.hold(patient, [FIRST + 3 * DAY], course_id=course.id)
+    await clinic.offer_times()
+    assert await status(clinic, entry) == ["WAITING"]
+    await clinic.release_hold(course.id)
+    await clinic.offer_times()
+    assert await status(clinic, entry) == ["OFFERED"]
 
 
 async def test_a_visit_beside_the_phases_is_offered_held_and_booked(clinic: Clinic) -> None:
@@ -639,6 +666,20 @@ async def test_an_offer_taken_by_a_link_too_late_is_a_task(clinic: Clinic) -> No
     assert await clinic.counts("task", "hold") == [1, 0]
 
 
+async def test_an_offer_that_is_accepted_by_telephone_while_the_link_is_heard_of_is_no_task(clinic: Clinic) -> None:
+    entry, _ = await offered(clinic)
+
+    class Slow(SchedulingStore):
+        async def lock(self, ids: Any) -> None:
+            await accept(clinic, entry.offer.id)
+            await super().lock(ids)
+
+    heard = partial(waitlist.accept_by_event, offer_id=from_wire("offer", entry.offer.id))
+    await clinic.svc.db.job(job_call("scheduling", "test", clinic.svc.chain_id, clinic.svc.now), Slow, heard)
+    assert await status(clinic, entry) == ["BOOKED"]
+    assert await clinic.count("task") == 0
+
+
 async def test_two_jobs_at_once_offer_one_place_to_one(clinic: Clinic) -> None:
     """And nobody two."""
     booked = await fill(clinic)
@@ -839,6 +880,21 @@ async def test_who_leaves_while_something_is_offered_to_them_is_asked_to_leave_a
     assert await status(clinic, entry) == ["OFFERED"]
     assert (await leave(clinic, entry.id)).status == WaitlistStatus.WAITLIST_STATUS_ENDED
     assert await clinic.count("hold") == 0
+
+
+async def test_who_leaves_while_what_is_offered_to_them_ends_is_asked_to_leave_again(clinic: Clinic) -> None:
+    entry, _ = await offered(clinic)
+
+    class Hesitant(SchedulingStore):
+        async def entry(self, id: UUID) -> Entry:
+            found = await super().entry(id)
+            await decline(clinic, entry.offer.id)
+            return found
+
+    id = from_wire("waitlistentry", entry.id)
+    with pytest.raises(TryAgain):
+        await within(clinic, "LeaveWaitlist", Hesitant, partial(waitlist.leave, id=id))
+    assert (await leave(clinic, entry.id)).status == WaitlistStatus.WAITLIST_STATUS_ENDED
 
 
 @pytest.mark.parametrize("answer", [waitlist.accept, waitlist.decline])

@@ -21,7 +21,7 @@ from services.scheduling.domain.planning import Between, Opening, Place, Tastes
 from services.scheduling.domain.planning.openings import Finder
 from services.scheduling.domain.protocols import Template, VisitType
 from services.scheduling.domain.spacing import order_faults, phase_faults, spacing_faults
-from services.scheduling.domain.visits import Visit
+from services.scheduling.domain.visits import Status, Visit
 
 ENTRIES_OF_PATIENT_MAX = 5
 WINDOW_DAYS_MAX = 92
@@ -158,12 +158,13 @@ class Entry:
             raise PhasesOutsideProtocol(replace(fault, field="phase_code"))
 
     def is_in_vain(self, template: Template, standing: Sequence[Visit]) -> bool:
-        """The phase has all the visits that it may have, or the site's form of the version has no such visit."""
+        """The phase has all the visits that it may have, or the site's form of the version has no such visit. What is
+        held may be given up yet."""
         if not self.phase_code:
             return template.beside(self.visit_type_code) is None
         if self.phase_code not in template.order:
             return True
-        there = sum(visit.phase_code == self.phase_code for visit in standing)
+        there = sum(each.phase_code == self.phase_code and each.status is not Status.HELD for each in standing)
         return there >= template.phase(self.phase_code).visits_max
 
     def layout(self, terms: Terms, start: datetime, resources: tuple[tuple[str, UUID], ...] = ()) -> Layout:

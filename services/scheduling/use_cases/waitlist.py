@@ -101,7 +101,10 @@ async def leave(store: SchedulingStore, id: UUID) -> Entry:
     """An offer is given up with its hold, whose course is locked before the entry is."""
     seen = await store.entry(id)
     if seen.offer:
-        await release_hold(store, seen.offer.course_id, seen.offer.id, Outcome.WITHDRAWN)
+        try:
+            await release_hold(store, seen.offer.course_id, seen.offer.id, Outcome.WITHDRAWN)
+        except OfferOver as over:  # Since it was read.
+            raise TryAgain() from over
         return seen.withdrawn()
     found = await store.entry_to_change(id)
     if found.offer:  # Since it was read.
@@ -125,12 +128,12 @@ async def decline(store: SchedulingStore, offer_id: UUID) -> Entry:
 
 async def accept_by_event(store: SchedulingStore, offer_id: UUID) -> None:
     """The patient took it by the link in a message. What cannot be booked is a task for the site's front desk."""
-    offer = await store.offer(offer_id)
-    if offer.outcome is Outcome.ACCEPTED:
-        return
     try:
         await accept(store, offer_id)
     except NOT_NOW:
+        offer = await store.offer(offer_id)
+        if offer.outcome is Outcome.ACCEPTED:  # By telephone, or when this was heard before.
+            return
         entry = await store.entry(offer.entry_id)
         task = Task(
             id=new_id(),
