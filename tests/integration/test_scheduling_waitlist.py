@@ -327,12 +327,12 @@ async def test_whoever_is_not_cleared_is_offered_nothing_until_they_are(clinic: 
 
 async def test_whoever_is_paused_is_offered_nothing_until_they_may_go_on(clinic: Clinic) -> None:
     patient = await clinic.add_patient()
-    ids = {"adverse_event_id": to_wire("adverseevent", new_id()), "patient_id": patient}
-    await clinic.svc.deliver(AdverseEventReported(**ids), version=1)
+    id = to_wire("adverseevent", new_id())
+    await clinic.svc.deliver(AdverseEventReported(adverse_event_id=id, patient_id=patient), version=1)
     entry = await clinic.join(patient)
     await clinic.offer_times()
     assert await status(clinic, entry) == ["WAITING"]
-    await clinic.svc.deliver(TreatmentAllowed(**ids), version=2)
+    await clinic.svc.deliver(TreatmentAllowed(adverse_event_id=id, patient_id=patient), version=2)
     assert await clinic.offer_times() == 1
     assert await status(clinic, entry) == ["OFFERED"]
 
