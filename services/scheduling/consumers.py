@@ -42,16 +42,8 @@ from services.scheduling.domain.courses import Clearance
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import waitlist
 
-Freeing: TypeAlias = (
-    VisitCancelled
-    | VisitMissed
-    | CourseHoldExpired
-    | CourseHoldReleased
-    | OfferEnded
-    | SiteUpdated
-    | ResourceRegistered
-    | ResourceUpdated
-)
+FreeingPatient: TypeAlias = VisitCancelled | VisitMissed | CourseHoldExpired | CourseHoldReleased | OfferEnded
+Freeing: TypeAlias = FreeingPatient | SiteUpdated | ResourceRegistered | ResourceUpdated
 
 
 async def keep_patients(store: SchedulingStore, events: Sequence[PatientRegistered]) -> None:
@@ -90,7 +82,7 @@ async def keep_clearance(store: SchedulingStore, event: ClearanceGranted) -> Non
             event.session_minutes_max,
         ),
     )
-    await store.look_again_for(from_wire("patient", event.patient_id))
+    await store.look_again_for({from_wire("patient", event.patient_id)})
 
 
 async def revoke_clearance(store: SchedulingStore, event: ClearanceRevoked) -> None:
@@ -126,7 +118,7 @@ async def _keep_adverse_event(
         version=event.meta.aggregate_version,
     )
     if not pausing:
-        await store.look_again_for(patient_id)
+        await store.look_again_for({patient_id})
 
 
 async def keep_deposit(store: SchedulingStore, event: PaymentReceived) -> None:
@@ -189,15 +181,19 @@ async def look_again(store: SchedulingStore, events: Sequence[Freeing]) -> None:
     await store.look_again({from_wire("site", event.site_id) for event in events})
 
 
-FREEING: tuple[type[Freeing], ...] = (
+async def look_again_for(store: SchedulingStore, events: Sequence[FreeingPatient]) -> None:
+    """The patient, too, has that time again, or holds nothing any more, and may wait at another site."""
+    await look_again(store, events)
+    await store.look_again_for({from_wire("patient", event.patient_id) for event in events})
+
+
+FREEING: tuple[type[Freeing], ...] = (SiteUpdated, ResourceRegistered, ResourceUpdated)
+FREEING_PATIENTS: tuple[type[FreeingPatient], ...] = (
     VisitCancelled,
     VisitMissed,
     CourseHoldExpired,
     CourseHoldReleased,
     OfferEnded,
-    SiteUpdated,
-    ResourceRegistered,
-    ResourceUpdated,
 )
 READS: Mapping[str, Reads] = {
     "BILLING": {
@@ -226,5 +222,6 @@ READS: Mapping[str, Reads] = {
         ClosureCreated: open_tasks,
         ClosureCancelled: complete_tasks,
         **dict.fromkeys(FREEING, Together(look_again)),
+        **dict.fromkeys(FREEING_PATIENTS, Together(look_again_for)),
     },
 }

@@ -33,7 +33,7 @@ from services.scheduling.store.staff_calendars import APPOINTMENTS, BUSY_TIMES
 from services.scheduling.store.tasks import BOOKED_MEANWHILE, COMPLETE_TASKS_OF, OVERLAPS, TASKS
 from services.scheduling.store.tasks import MERGES as MERGES_OF
 from services.scheduling.store.visits import VISIT_TO_CHANGE, VISITS
-from services.scheduling.store.waitlist import END_OVER, ENTRIES, ENTRIES_OF_PATIENT, LOOK_AGAIN
+from services.scheduling.store.waitlist import END_OVER, ENTRIES, ENTRIES_OF_PATIENT, LOOK_AGAIN, LOOK_AGAIN_FOR
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling
 from tests.support.service import Running
 
@@ -239,7 +239,8 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (ENTRIES[()], list_of_site, "waitlist_entry_by_site"),
         (ENTRIES_OF_PATIENT, {"patient_id": new_id()}, "Index Scan using waitlist_entry_by_"),
         (END_OVER, {"now": FIRST, "end_reason": "", "limit": 20}, "waitlist_entry_by_end"),
-        (LOOK_AGAIN, {"site_id": site}, "waitlist_entry_by_status"),
+        (LOOK_AGAIN, {"site_ids": [site]}, "waitlist_entry_by_status"),
+        (LOOK_AGAIN_FOR, {"patient_ids": [new_id()]}, "Index Scan using waitlist_entry_by_"),
     ):
         plan = await explained(clinic, statement, values)
         assert index in plan, plan

@@ -196,6 +196,7 @@ async def test_nobody_is_looked_at_without_a_reason(clinic: Clinic) -> None:
 async def test_where_nobody_waits_nothing_is_noted(clinic: Clinic) -> None:
     [course, _] = await fill(clinic)
     await cancel(clinic, course)
+    await clinic.book_hold((await clinic.hold(await clinic.add_patient(), [FIRST])).id)
     await clinic.hear()
     assert await clinic.count("waitlist_look") == 0
 
@@ -451,6 +452,43 @@ async def test_who_holds_something_is_passed_over(clinic: Clinic) -> None:
     await clinic.release_hold(held.id)
     await clinic.offer_times()
     assert await status(clinic, entry) == ["OFFERED"]
+
+
+async def test_who_holds_something_at_another_site_is_looked_at_when_that_ends(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    held = await clinic.hold(patient, [FIRST + 3 * DAY])
+    clinic.site_id = await clinic.add_site("bou")
+    await clinic.adopt()
+    await clinic.add_resource("ROOM", "Room")
+    await clinic.add_resource("STAFF", "Nurse", capabilities=["infusion"], lane_count=2)
+    entry = await clinic.join(patient)
+    await clinic.offer_times()
+    assert await status(clinic, entry) == ["WAITING"]
+    await clinic.release_hold(held.id)
+    await clinic.offer_times()
+    assert await status(clinic, entry) == ["OFFERED"]
+
+
+async def test_who_booked_what_they_held_is_looked_at(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    held = await clinic.hold(patient, [FIRST + 3 * DAY])
+    entry = await clinic.join(patient)
+    await clinic.offer_times()
+    assert await status(clinic, entry) == ["WAITING"]
+    await clinic.book_hold(held.id)
+    await clinic.offer_times()
+    assert await status(clinic, entry) == ["OFFERED"]
+
+
+async def test_a_patient_who_booked_what_they_held_sees_nobody_who_is_looked_at_since(clinic: Clinic) -> None:
+    """Less of the day is held."""
+    await fill(clinic)
+    await clinic.join(await clinic.add_patient())
+    patient = await clinic.add_patient()
+    held = await clinic.hold(patient, [FIRST + 3 * DAY])
+    await clinic.offer_times()
+    await clinic.book_hold(held.id, clinic.svc.token("ROLE_PATIENT", subject=patient, patient=patient))
+    assert await clinic.count("waitlist_look") == 1
 
 
 async def test_offers_count_for_no_caller_and_a_patient_has_one_hold_at_a_time(clinic: Clinic) -> None:

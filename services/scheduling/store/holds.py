@@ -37,6 +37,7 @@ from services.scheduling.domain.visits import Status
 from services.scheduling.store.courses import COURSE, SITE, WANTED, longer_course, while_wanted
 from services.scheduling.store.sites import CHAIN, LIMIT
 from services.scheduling.store.told import TOLD, told
+from services.scheduling.store.waitlist import look_at_site
 from services.scheduling.tables import (
     allocation,
     course,
@@ -128,7 +129,8 @@ def _booked(table: Table) -> CTE:
     return update(table).where(*mine).values(held_until=null()).cte(f"booked_{table.name}")
 
 
-# `at` and `actor` are those of the audit row.
+# `at` and `actor` are those of the audit row. Nothing is told of what may be offered since: that less of a day is held,
+# and that its patient holds nothing.
 BOOK_HOLD = settling(
     longer_course.cte("into_course"),
     _gone.cte("gone"),
@@ -137,6 +139,7 @@ BOOK_HOLD = settling(
     _changes.cte("changes"),
     _booked(allocation),
     _booked(presence),
+    look_at_site.cte("to_look_at"),
 )
 END_HOLD = Statement(
     _gone.add_cte(

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
+    cast,
     delete,
     exists,
     func,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -153,22 +155,34 @@ END_OFFER = Statement(
     .returning(waitlist_entry.c.id)
 )
 
+_freed = func.unnest(param("site_ids", ARRAY(Uuid))).table_valued("id").render_derived(name="freed")
+_freed_at = cast(_freed.c.id, Uuid)
 _someone_waits = exists().where(
     waitlist_entry.c.chain_id == CHAIN,
-    waitlist_entry.c.site_id == SITE,
+    waitlist_entry.c.site_id == _freed_at,
     waitlist_entry.c.status == EntryStatus.WAITING.value,
 )
 LOOK_AGAIN = Statement(
-    insert(waitlist_look).from_select(["chain_id", "site_id"], select(CHAIN, SITE).where(_someone_waits))
+    insert(waitlist_look).from_select(["chain_id", "site_id"], select(CHAIN, _freed_at).where(_someone_waits))
 )
-_theirs = and_(waitlist_entry.c.chain_id == CHAIN, waitlist_entry.c.patient_id == any_(_ids))
+_each = func.unnest(param("patient_ids", ARRAY(Uuid))).table_valued("id").render_derived(name="each")
+_theirs = PATIENTS.each_id(cast(_each.c.id, Uuid), "theirs")
 LOOK_AGAIN_FOR = Statement(
     insert(waitlist_look).from_select(
         ["chain_id", "site_id"],
         select(CHAIN, waitlist_entry.c.site_id)
         .distinct()
-        .where(_theirs, waitlist_entry.c.status == EntryStatus.WAITING.value),
+        .select_from(_each.join(_theirs, true()))
+        .join(
+            waitlist_entry,
+            and_(waitlist_entry.c.chain_id == CHAIN, waitlist_entry.c.patient_id == cast(_theirs.c.id, Uuid)),
+        )
+        .where(waitlist_entry.c.status == EntryStatus.WAITING.value),
     )
+)
+# For whoever may not see who waits.
+look_at_site = insert(waitlist_look).from_select(
+    ["chain_id", "site_id"], select(CHAIN, SITE).where(exists().where(waiting_chain.c.chain_id == CHAIN))
 )
 LOOKS = Statement(
     select(site.c.id, site.c.time_zone)
@@ -299,12 +313,11 @@ class WaitlistStore(Store):
 
     async def look_again(self, site_ids: Collection[UUID]) -> None:
         """At the lists of these sites, where somebody waits."""
-        for site_id in sorted(site_ids):
-            await self.rows(LOOK_AGAIN, site_id=site_id)
+        await self.rows(LOOK_AGAIN, site_ids=sorted(site_ids))
 
-    async def look_again_for(self, patient_id: UUID) -> None:
+    async def look_again_for(self, patient_ids: Collection[UUID]) -> None:
         """Wherever they wait."""
-        await self.rows(LOOK_AGAIN_FOR, patient_id=patient_id)
+        await self.rows(LOOK_AGAIN_FOR, patient_ids=sorted(patient_ids))
 
     async def sites_to_look_at(self) -> list[tuple[UUID, ZoneInfo]]:
         return [(row["id"], ZoneInfo(row["time_zone"])) for row in await self.rows(LOOKS)]
