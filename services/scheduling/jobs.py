@@ -18,6 +18,7 @@ from chassis.db import Database
 from chassis.errors import DomainError, TryAgain
 from chassis.ids import to_wire
 from chassis.jobs import in_each, job_call, keep_looking
+from chassis.metrics import CHAIN_FAILURES
 from chassis.settings import Settings
 from chassis.tables import NO_CHAIN
 from services.scheduling.domain.courses import VisitsConflict
@@ -73,23 +74,35 @@ async def _offer_in(step: Step, clock: Clock) -> int:
 
 
 async def _offer_at(step: Step, site_id: UUID) -> int:
-    """The reasons go once all who wait were looked at: whoever stops in between looks again."""
+    """The reasons go once all who wait were looked at: whoever stops in between looks again, and so, after a while,
+    does whoever could not look at one of them."""
     reasons: list[int] = await step(partial(SchedulingStore.reasons_to_look, site_id=site_id, limit=REASONS_MAX))
     last: Entry | None = None
+    well = True
     while entries := await step(partial(SchedulingStore.waiting, site_id=site_id, after=last, limit=AT_ONCE_MAX)):
         for last in entries:
-            await _offer_to(step, last)
+            well = await _offer_to(step, last) and well
+    if not well:
+        return 0
     await step(partial(SchedulingStore.looked, places=reasons))
     return len(reasons)
 
 
-async def _offer_to(step: Step, entry: Entry) -> None:
-    """The first time that fits. Reckoned beside the event loop, with no transaction open."""
-    for _ in range(LOOKS_MAX):
-        look: Look | None = await step(partial(waitlist.look, entry_id=entry.id))
-        openings = await asyncio.to_thread(look.openings) if look else []
-        if await _first_kept(step, entry, openings):
-            return
+async def _offer_to(step: Step, entry: Entry) -> bool:
+    """The first time that fits, reckoned beside the event loop, with no transaction open. Whether the matter is
+    settled: what is not, even if by a mistake of ours, holds up nobody behind."""
+    try:
+        for _ in range(LOOKS_MAX):
+            look: Look | None = await step(partial(waitlist.look, entry_id=entry.id))
+            openings = await asyncio.to_thread(look.openings) if look else []
+            if await _first_kept(step, entry, openings):
+                return True
+    except TryAgain:
+        raise
+    except Exception:
+        log.exception(NOT_OFFERED, waitlist_entry_id=to_wire("waitlistentry", entry.id))
+        CHAIN_FAILURES.labels(NOT_OFFERED).inc()
+    return False
 
 
 async def _first_kept(step: Step, entry: Entry, openings: Sequence[Opening]) -> bool:

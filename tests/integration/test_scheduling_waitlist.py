@@ -777,6 +777,23 @@ async def test_a_chain_that_cannot_be_looked_at_now_holds_up_no_other_and_is_loo
     assert await status(clinic, entry) == ["OFFERED"]
 
 
+async def test_who_cannot_be_looked_at_holds_up_nobody_behind_and_is_looked_at_again(clinic: Clinic) -> None:
+    first, behind = [await clinic.join(await clinic.add_patient()) for _ in range(2)]
+    look_well = waitlist.look
+
+    async def broken(store: SchedulingStore, entry_id: UUID) -> Look | None:
+        if entry_id == from_wire("waitlistentry", first.id):
+            raise KeyError("a mistake of ours")
+        return await look_well(store, entry_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(waitlist, "look", broken)
+        assert await clinic.offer_times() == 0
+    assert await status(clinic, first, behind) == ["WAITING", "OFFERED"]
+    await clinic.offer_times()
+    assert await status(clinic, first, behind) == ["OFFERED", "OFFERED"]
+
+
 async def test_the_elected_process_offers_by_itself(clinic: Clinic) -> None:
     await clinic.join(await clinic.add_patient())
     job = asyncio.create_task(offer_times(clinic.svc.db, Settings.model_construct(), clinic.svc.clock))
@@ -966,3 +983,24 @@ async def test_what_cannot_be_offered_while_the_database_is_away_is_looked_at_ag
     assert await clinic.count("waitlist_look") == 1
     await clinic.offer_times()
     assert await status(clinic, entry) == ["OFFERED"]
+
+
+async def test_nobody_behind_is_offered_a_place_before_who_waits_next_could_have_it(clinic: Clinic) -> None:
+    """As where a lock was awaited for too long."""
+    booked = await fill(clinic)
+    entries = [await clinic.join(await clinic.add_patient()) for _ in range(2)]
+    await clinic.offer_times()
+    await cancel(clinic, booked[0])
+    step, refusals = clinic.svc.db.job, [TryAgain()]
+
+    async def held_up(call: Any, store: Any, work: Any) -> Any:
+        if getattr(work, "func", None) is waitlist.offer and refusals:
+            raise refusals.pop()
+        return await step(call, store, work)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clinic.svc.db, "job", held_up)
+        assert await clinic.offer_times() == 0
+        assert await status(clinic, *entries) == ["WAITING", "WAITING"]
+        await clinic.offer_times()
+    assert await status(clinic, *entries) == ["OFFERED", "WAITING"]
