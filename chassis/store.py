@@ -159,11 +159,7 @@ class Settling(Statement):
         return Statement(select(literal_column("1")).add_cte(*self._writes))
 
 
-def settling(*writes: CTE) -> Settling:
-    return Settling(*writes)
-
-
-SETTLE = settling()
+SETTLE = Settling()
 
 
 class Apart(Statement):
@@ -246,7 +242,7 @@ class Store:
         await self._conn.execute("DISCARD PLANS")
 
     def write_last(self, statement: Settling, **values: Any) -> None:
-        """`statement`, made by `settling`, runs when the work is done: nothing may be read after it."""
+        """`statement` runs when the work is done: nothing may be read after it."""
         assert self._last[0] is SETTLE, "one last write"
         self._last = statement, values
 

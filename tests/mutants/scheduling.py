@@ -237,7 +237,7 @@ SCHEDULING = [
     Mutant("services/scheduling/store/changes.py", '    .where(site_change.c.transaction < _now.c.oldest)\n', '', I_SCHEDULING_WATCH, "commits_later"),
     Mutant("services/scheduling/store/changes.py", '        after.check_history(now)\n', '', I_SCHEDULING_WATCH, "another_history_while"),
     Mutant("services/scheduling/store/courses.py", '        told(_new_visits, ChangeKind.HELD if held else ChangeKind.BOOKED, version),\n', '', I_SCHEDULING_WATCH, "within_a_second"),
-    Mutant("services/scheduling/store/visits.py", 'CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change, _told)', 'CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change)', I_SCHEDULING_WATCH, "within_a_second"),
+    Mutant("services/scheduling/store/visits.py", 'CHANGE_VISIT = Settling(_changed_visit, _changed_course, _new_change, _told)', 'CHANGE_VISIT = Settling(_changed_visit, _changed_course, _new_change)', I_SCHEDULING_WATCH, "within_a_second"),
     Mutant("services/scheduling/store/visits.py", '    _new_change,\n    _told,\n', '    _new_change,\n', I_SCHEDULING_WATCH, "within_a_second"),
     Mutant("services/scheduling/domain/changes.py", ' or self.position > now.position:', ':', I_SCHEDULING_WATCH, "asks_for_the_board_anew"),
     Mutant("services/scheduling/domain/changes.py", '        if now.read_at - self.read_at > RESUMABLE:\n', '        if False:\n', I_SCHEDULING_WATCH, "asks_for_the_board_anew"),

@@ -32,7 +32,7 @@ from chassis.pages import Page
 from chassis.provision import provision
 from chassis.service import Service
 from chassis.sql import Statement, param, params
-from chassis.store import Apart, NotedRead, Store, settling
+from chassis.store import Apart, NotedRead, Settling, Store
 from chassis.tables import chain_table, security, service_metadata
 from chassis.trail import AuditServicer
 from tests.support.servers import password_of
@@ -98,7 +98,7 @@ filing = chain_table(
 
 _NOTE = ("chain_id", "id", "site_id", "patient_id", "title")
 _new_note = insert(note).values(params(*_NOTE))
-ADD_LAST = settling(_new_note.cte("new_note"))
+ADD_LAST = Settling(_new_note.cte("new_note"))
 ADD = Statement(_new_note)
 _get = select(note).where(note.c.chain_id == param("chain_id"), note.c.id == param("id"))
 GET = Statement(_get)

@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
-from chassis.store import settling
+from chassis.store import Settling
 from chassis.tables import Instant
 from services.billing.domain.accounts import ItemKind
 from services.billing.domain.credit_notes import (
@@ -116,7 +116,7 @@ _new_credit = insert(open_item).from_select(
         CHAIN, SITE, param("patient_id", Uuid), literal(int(ItemKind.CREDIT), SmallInteger), CURRENCY, POSTED, *_kept.c
     ),
 )
-ISSUE_CREDIT_NOTE = settling(
+ISSUE_CREDIT_NOTE = Settling(
     _new_note.cte("new_note"),
     _new_lines.cte("new_lines"),
     _new_unapplications.cte("new_unapplications"),

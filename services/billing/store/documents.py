@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from chassis.ids import to_wire
 from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
-from chassis.store import settling
+from chassis.store import Settling
 from chassis.tables import Instant
 from services.billing.domain.accounts import (
     Application,
@@ -121,7 +121,7 @@ _its_open_item = insert(open_item).values(
     | {"id": ID, "course_id": param("kept_for", Uuid), "kind": param("item_kind"), "since": param("posted_at")}
 )
 _PAID = (_new_payment.cte("new_payment"), _its_open_item.cte("new_open_item"), *APPLIED)
-RECORD_PAYMENT = settling(*_PAID, *ORDERED)
+RECORD_PAYMENT = Settling(*_PAID, *ORDERED)
 ADD_PAYMENT = Statement(select(literal(1)).add_cte(*_PAID))
 
 # Reads.

@@ -32,7 +32,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from chassis.ids import to_wire
 from chassis.money import Money
 from chassis.sql import Statement, param, params, rows
-from chassis.store import settling
+from chassis.store import Settling
 from chassis.times import EPOCH
 from services.billing.domain.accounts import Application, Charge, InvoiceNotFound, ItemKind
 from services.billing.domain.codes import ServiceCode
@@ -146,7 +146,7 @@ _new_uses = insert(credit_use).from_select(
         _use.c.used_minor,
     ),
 )
-ISSUE_INVOICE = settling(
+ISSUE_INVOICE = Settling(
     _new_invoice.cte("new_invoice"),
     _new_open_item.cte("new_open_item"),
     _new_lines.cte("new_lines"),

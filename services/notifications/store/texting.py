@@ -29,7 +29,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from chassis.ids import new_id, to_wire
 from chassis.keyring import Sealed
 from chassis.sql import Statement, param, params, rows
-from chassis.store import Store, settling
+from chassis.store import Settling, Store
 from chassis.tables import Instant
 from services.notifications.domain.replies import (
     Answer,
@@ -190,7 +190,7 @@ _this_reply = (reply.c.chain_id == CHAIN, reply.c.id == ID)
 REPLY = Statement(select(reply).where(*_this_reply))
 REPLY_TO_CHANGE = Statement(select(reply).where(*_this_reply).with_for_update())
 _reply_change = ("state", "version", "assigned_to", "closed_by", "closed_at", "close_reason")
-CHANGE_REPLY = settling(
+CHANGE_REPLY = Settling(
     update(reply)
     .where(reply.c.chain_id == CHAIN, reply.c.id == param("reply_id", Uuid))
     .values(params(*_reply_change))

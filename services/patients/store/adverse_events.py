@@ -10,7 +10,7 @@ from sqlalchemy import Uuid, insert, select, text, update
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import settling
+from chassis.store import Settling
 from services.patients.domain.adverse_events import AdverseEvent, AdverseEventNotFound, Grade, GradeChange, Outcome
 from services.patients.store.persons import PERSON
 from services.patients.store.texts import Texts, TextStore
@@ -20,13 +20,13 @@ CHAIN = param("chain_id", Uuid)
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 CHANGING = ("grades", "version", "resolved_by", "resolved_at", "outcome", "allowed_by", "allowed_at")
 
-ADD_ADVERSE_EVENT = settling(
+ADD_ADVERSE_EVENT = Settling(
     insert(adverse_event).inline().values(params(*adverse_event.c.keys())).cte("new_adverse_event")
 )
 _this = [adverse_event.c.chain_id == CHAIN, adverse_event.c.id == param("adverse_event_id", Uuid)]
 ADVERSE_EVENT = Statement(select(adverse_event).where(*_this))
 ADVERSE_EVENT_TO_CHANGE = Statement(select(adverse_event).where(*_this).with_for_update())
-CHANGE_ADVERSE_EVENT = settling(
+CHANGE_ADVERSE_EVENT = Settling(
     update(adverse_event).where(*_this).values(params(*CHANGING)).cte("changed_adverse_event")
 )
 ADVERSE_EVENTS = Statement(

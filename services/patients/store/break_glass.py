@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, Integer, Uuid, and_, exists, func, insert, or_, 
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import settling
+from chassis.store import Settling
 from services.patients.domain.break_glass import Finding, GlassBreak, GlassBreakNotFound, Review
 from services.patients.domain.patients import PatientNotFound
 from services.patients.store.texts import TextStore
@@ -60,7 +60,7 @@ BREAKS = Statement(
     .limit(param("limit"))
 )
 _review = ("chain_id", "glass_break_id", "broken_by", "finding", "note", "reviewed_by", "reviewed_at")
-REVIEW = settling(insert(glass_review).inline().values(params(*_review)).cte("new_review"))
+REVIEW = Settling(insert(glass_review).inline().values(params(*_review)).cte("new_review"))
 
 
 class BreakGlassStore(TextStore):

@@ -10,7 +10,7 @@ from sqlalchemy import Date, Uuid, func, insert, literal, or_, select, true, upd
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import settling
+from chassis.store import Settling
 from services.patients.domain.clearances import Clearance, ClearanceCondition, ClearanceNotFound, Limits
 from services.patients.domain.questionnaires import Outcome
 from services.patients.domain.screenings import Judged
@@ -19,11 +19,11 @@ from services.patients.store.screenings import CHAIN, LAST_ID, zone_of_site
 from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.clearances import clearance, screening
 
-ADD_CLEARANCE = settling(insert(clearance).inline().values(params(*clearance.c.keys())).cte("new_clearance"))
+ADD_CLEARANCE = Settling(insert(clearance).inline().values(params(*clearance.c.keys())).cte("new_clearance"))
 _clearance = select(clearance).where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id"))
 CLEARANCE = Statement(_clearance)
 CLEARANCE_TO_CHANGE = Statement(_clearance.with_for_update())
-REVOKE = settling(
+REVOKE = Settling(
     update(clearance)
     .where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id"))
     .values(params("revoked_by", "revoked_at", "revoke_reason"))

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import settling
+from chassis.store import Settling
 from chassis.tables import Instant
 from services.patients.domain.consents import (
     Consent,
@@ -37,10 +37,10 @@ LAST_ID = UUID(int=2**128 - 1)
 
 _told = [column.name for column in consent.c if column.name != "method"]
 # The audit row has a `method`, too.
-ADD_CONSENT = settling(
+ADD_CONSENT = Settling(
     insert(consent).inline().values(params(*_told) | {"method": param("consent_method")}).cte("new_consent")
 )
-ADD_WITHDRAWAL = settling(
+ADD_WITHDRAWAL = Settling(
     insert(consent_withdrawal).inline().values(params(*consent_withdrawal.c.keys())).cte("new_withdrawal")
 )
 

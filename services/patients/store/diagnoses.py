@@ -8,7 +8,7 @@ from sqlalchemy import Date, Uuid, insert, or_, select, update
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import Store, settling
+from chassis.store import Settling, Store
 from services.patients.domain.diagnoses import Diagnosis, DiagnosisNotFound, DiagnosisRank
 from services.patients.store.persons import PERSON
 from services.patients.tables.diagnoses import diagnosis
@@ -17,10 +17,10 @@ CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
 LAST_ID = UUID(int=2**128 - 1)
 OF_COURSE_MAX = 50
 
-ADD_DIAGNOSIS = settling(insert(diagnosis).inline().values(params(*diagnosis.c.keys())).cte("new_diagnosis"))
+ADD_DIAGNOSIS = Settling(insert(diagnosis).inline().values(params(*diagnosis.c.keys())).cte("new_diagnosis"))
 _this = [diagnosis.c.chain_id == CHAIN, diagnosis.c.id == param("diagnosis_id", Uuid)]
 DIAGNOSIS_TO_CHANGE = Statement(select(diagnosis).where(*_this).with_for_update())
-RETRACT_DIAGNOSIS = settling(
+RETRACT_DIAGNOSIS = Settling(
     update(diagnosis).where(*_this).values(params("retracted_by", "retracted_at")).cte("retracted_diagnosis")
 )
 _of_patient = select(diagnosis).where(diagnosis.c.chain_id == CHAIN, diagnosis.c.patient_id == PERSON)

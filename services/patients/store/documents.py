@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params, rows
-from chassis.store import Store, settling
+from chassis.store import Settling, Store
 from chassis.tables import Instant
 from services.patients.domain.consents import SiteTold
 from services.patients.domain.documents import (
@@ -33,10 +33,10 @@ CHAIN = param("chain_id", Uuid)
 
 SITE = Statement(select(site).where(site.c.chain_id == CHAIN, site.c.id == param("site_id", Uuid)))
 
-ADD_DOCUMENT = settling(
+ADD_DOCUMENT = Settling(
     insert(consent_document).inline().values(params(*consent_document.c.keys())).cte("new_document")
 )
-RETIRE = settling(
+RETIRE = Settling(
     update(consent_document)
     .where(consent_document.c.chain_id == CHAIN, consent_document.c.id == param("document_id", Uuid))
     .values(params("retired_at", "retired_by"))
@@ -57,7 +57,7 @@ _new_chain = (
     .from_select(["chain_id"], select(CHAIN).where(_recalled_at.is_not(None)))
     .on_conflict_do_nothing()
 )
-ADD_VERSION = settling(
+ADD_VERSION = Settling(
     insert(consent_document_version).inline().values(params(*consent_document_version.c.keys())).cte("new_version"),
     _new_texts.cte("new_texts"),
     _new_recall.cte("new_recall"),

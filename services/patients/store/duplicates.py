@@ -30,7 +30,7 @@ from sqlalchemy import (
 
 from chassis.ids import new_id, to_wire
 from chassis.sql import Statement, param, params, rows
-from chassis.store import settling
+from chassis.store import Settling
 from services.patients.domain.contacts import ContactPoint, ContactSystem
 from services.patients.domain.duplicates import (
     Candidate,
@@ -141,7 +141,7 @@ CANDIDATES = Statement(
     .join(_compared_record, true())
     .order_by(_ids.c.person_id)
 )
-KEEP_PAIRS = settling(NEW_PAIRS, NEW_KEYS)
+KEEP_PAIRS = Settling(NEW_PAIRS, NEW_KEYS)
 
 _one, _two = patient.alias("one"), patient.alias("two")
 _card = ("id", "mrn", "given_names", "family_name", "birth_date", "home_site_id")
@@ -185,7 +185,7 @@ PAIRS = Statement(_worklist)
 _at = patient_site.c.site_id == param("site_id", Uuid)
 PAIRS_OF_SITE = Statement(_worklist.where(or_(_seen(_one.c.id, _at), _seen(_two.c.id, _at))))
 _dismissal = ("state", "dismiss_reason", "dismissed_by", "dismissed_at")
-DISMISS = settling(
+DISMISS = Settling(
     update(duplicate_pair)
     .where(
         duplicate_pair.c.chain_id == CHAIN,

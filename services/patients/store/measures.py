@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params, rows
-from chassis.store import settling
+from chassis.store import Settling
 from chassis.tables import Instant
 from services.patients.domain.measures import (
     Content,
@@ -39,7 +39,7 @@ FIRST_ID = UUID(int=0)
 POINTS_MAX = 500
 
 _new_flag = rows("new_flag", flag_id=Uuid, flag_kind=Text)
-ADD_MEASURE = settling(
+ADD_MEASURE = Settling(
     insert(measure).inline().values(params(*measure.c.keys())).cte("new_measure"),
     insert(safety_flag)
     .from_select(
@@ -60,7 +60,7 @@ ADD_MEASURE = settling(
 _measure = select(measure).where(measure.c.chain_id == CHAIN, measure.c.id == param("measure_id"))
 MEASURE = Statement(_measure)
 MEASURE_TO_CHANGE = Statement(_measure.with_for_update())
-RETRACT_MEASURE = settling(
+RETRACT_MEASURE = Settling(
     update(measure)
     .where(measure.c.chain_id == CHAIN, measure.c.id == param("measure_id"))
     .values(params("retracted_by", "retracted_at"))
@@ -110,7 +110,7 @@ OPEN_FLAGS = Statement(
     .order_by(safety_flag.c.id)
     .limit(param("limit"))
 )
-ACKNOWLEDGE_FLAG = settling(
+ACKNOWLEDGE_FLAG = Settling(
     update(safety_flag)
     .where(safety_flag.c.chain_id == CHAIN, safety_flag.c.id == param("safety_flag_id"))
     .values(params("acknowledged_by", "acknowledged_at", "note"))

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from chassis.ids import ids_of_kind, read_id, to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import LOCK_IDS, claiming, settling
+from chassis.store import LOCK_IDS, Settling, claiming
 from services.patients.domain.merges import Merge, MergeNotFound, PatientNotMerged, ToMerge, Written
 from services.patients.domain.patients import PatientNotFound
 from services.patients.store.pairs import CARRIED_PAIRS, MERGED_PAIRS, PARTED_PAIRS
@@ -96,13 +96,13 @@ MOVE = Statement(
     .values(survivor_id=case((patient.c.id == param("survivor_id", Uuid), null()), else_=param("survivor_id", Uuid)))
 )
 SHARE = Statement(select(func.share_sites(param("members", ARRAY(Uuid)))).where(CHAIN.is_not(None)))
-ADD_MERGE = settling(
+ADD_MERGE = Settling(
     insert(patient_merge).inline().values(params(*patient_merge.c.keys())).cte("new_merge"),
     MERGED_PAIRS,
     CARRIED_PAIRS,
 )
 _unmerging = ("version", "unmerge_id", "unmerge_reason", "unmerged_by", "unmerged_at")
-END_MERGE = settling(
+END_MERGE = Settling(
     update(patient_merge)
     .where(patient_merge.c.chain_id == CHAIN, patient_merge.c.id == param("merge_id", Uuid))
     .values(params(*_unmerging))

@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import settling
+from chassis.store import Settling
 from services.patients.domain.changes import NewChange
 from services.patients.domain.merges import PatientMerged
 from services.patients.domain.patient_sites import PatientSite, PatientSiteInUse, PatientSiteNotFound
@@ -59,7 +59,7 @@ _shared_sites = (
     )
     .on_conflict_do_nothing()
 )
-ADD_PATIENT_SITE = settling(
+ADD_PATIENT_SITE = Settling(
     insert(patient_site).inline().values(params("chain_id", "patient_id", "site_id")).cte("new_patient_site"),
     _shared_sites.cte("shared_sites"),
     _next_version,
@@ -68,7 +68,7 @@ ADD_PATIENT_SITE = settling(
 REMOVE_PATIENT_SITE = Statement(
     delete(patient_site).where(*_row, patient_site.c.patient_id == PERSON).returning(patient_site.c.site_id)
 )
-NOTE_REMOVAL = settling(_next_version, NEW_CHANGES)
+NOTE_REMOVAL = Settling(_next_version, NEW_CHANGES)
 
 
 class PatientSiteStore(TextStore):

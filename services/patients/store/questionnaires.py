@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from chassis.ids import to_wire
 from chassis.pages import Page
 from chassis.sql import Statement, param, params
-from chassis.store import Store, settling
+from chassis.store import Settling, Store
 from services.patients.domain.questionnaires import (
     Assignment,
     Questionnaire,
@@ -39,16 +39,16 @@ QUESTIONNAIRE_BY_ID = Statement(_questionnaires.where(questionnaire.c.id == QUES
 QUESTIONNAIRES = Statement(
     _questionnaires.where(questionnaire.c.code > param("after", Text)).order_by(questionnaire.c.code).limit(LIMIT)
 )
-ADD_QUESTIONNAIRE = settling(
+ADD_QUESTIONNAIRE = Settling(
     insert(questionnaire).inline().values(params("chain_id", "id", "code", "display_name", "created_at")).cte("made")
 )
-RETIRE = settling(
+RETIRE = Settling(
     update(questionnaire)
     .where(questionnaire.c.chain_id == CHAIN, questionnaire.c.id == QUESTIONNAIRE)
     .values(params("retired_at"))
     .cte("retired")
 )
-ADD_VERSION = settling(
+ADD_VERSION = Settling(
     insert(questionnaire_version).inline().values(params(*questionnaire_version.c.keys())).cte("published")
 )
 VERSION = Statement(
@@ -67,7 +67,7 @@ VERSIONS = Statement(
     .limit(LIMIT)
 )
 _assigned = pg_insert(protocol_questionnaire).values(params(*protocol_questionnaire.c.keys()))
-ASSIGN = settling(
+ASSIGN = Settling(
     _assigned.on_conflict_do_update(
         index_elements=["chain_id", "protocol_id"],
         set_={name: _assigned.excluded[name] for name in ("questionnaire_id", "assigned_at", "assigned_by")},

@@ -33,7 +33,7 @@ from sqlalchemy.sql.selectable import CTE
 from chassis.errors import NotYetKnown
 from chassis.ids import read_id, to_wire
 from chassis.sql import Statement, TypeArgument, param, params, rows
-from chassis.store import NotedRead, settling
+from chassis.store import NotedRead, Settling
 from chassis.tables import Instant
 from services.patients.domain.changes import NewChange, registration
 from services.patients.domain.contacts import ContactPoint, ContactSystem, ContactUse
@@ -240,8 +240,8 @@ FORGET_NAMES = Statement(
         patient_name.c.chain_id == CHAIN, patient_name.c.patient_id == any_(param("ids", ARRAY(Uuid)))
     )
 )
-ADD_PATIENTS = settling(_new_patients.cte("new_patients"), *_belongings, NEW_PAIRS, NEW_CHANGES)
-CHANGE_PATIENT = settling(_changed_patient.cte("changed_patient"), *_belongings, NEW_PAIRS, NEW_CHANGES)
+ADD_PATIENTS = Settling(_new_patients.cte("new_patients"), *_belongings, NEW_PAIRS, NEW_CHANGES)
+CHANGE_PATIENT = Settling(_changed_patient.cte("changed_patient"), *_belongings, NEW_PAIRS, NEW_CHANGES)
 
 
 def _without(table: Table) -> Any:

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import settling
+from chassis.store import Settling
 from chassis.tables import Instant
 from services.patients.domain.patients import Patient, PatientNotFound
 from services.patients.domain.retention import Restriction, Retention, RetentionPolicy
@@ -33,7 +33,7 @@ POLICY = Statement(
 )
 _policy = pg_insert(retention_policy).values(params("chain_id", "years", "years_of_age", "set_by", "set_at"))
 _told = ("years", "years_of_age", "set_by", "set_at")
-SET_POLICY = settling(
+SET_POLICY = Settling(
     _policy.on_conflict_do_update(
         index_elements=["chain_id"], set_={name: _policy.excluded[name] for name in _told}
     ).cte("new_policy")
@@ -102,8 +102,8 @@ _restricted = (
 _decision = params("chain_id", "id", "patient_id", "reason", "decided_by", "decided_at")
 _decided = insert(restriction).inline().values(_decision).cte("new_restriction")
 _hidden = delete(patient_name).where(patient_name.c.chain_id == CHAIN, patient_name.c.patient_id == PATIENT)
-RESTRICT = settling(_decided, _restricted, _hidden.cte("hidden_names"))
-LIFT = settling(_decided, _restricted, *NEW_NAMES)
+RESTRICT = Settling(_decided, _restricted, _hidden.cte("hidden_names"))
+LIFT = Settling(_decided, _restricted, *NEW_NAMES)
 IS_RESTRICTED = Statement(select(patient.c.restricted).where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR))
 ANONYMISE = Statement(select(func.anonymise_patient(PATIENT, param("at", Instant))).where(CHAIN.is_not(None)))
 

@@ -11,7 +11,7 @@ from sqlalchemy import Uuid, exists, insert, literal, select, true
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import settling
+from chassis.store import Settling
 from services.patients.domain.eligibility import Answers, Chosen, Value
 from services.patients.domain.patients import PatientNotFound
 from services.patients.domain.questionnaires import Outcome, QuestionnaireVersionNotFound, content_of
@@ -26,7 +26,7 @@ from services.patients.tables.records import patient, patient_site, site
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
 LAST_ID = UUID(int=2**128 - 1)
 
-ADD_SCREENING = settling(insert(screening).inline().values(params(*screening.c.keys())).cte("new_screening"))
+ADD_SCREENING = Settling(insert(screening).inline().values(params(*screening.c.keys())).cte("new_screening"))
 SCREENING = Statement(select(screening).where(screening.c.chain_id == CHAIN, screening.c.id == param("screening_id")))
 SCREENINGS = Statement(
     select(screening)

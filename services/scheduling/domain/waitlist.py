@@ -122,7 +122,7 @@ class Entry:
     route_code: str
     days: Between
     weekdays: frozenset[int]
-    """0 is Monday. None: any."""
+    """0 is Monday. Empty: any."""
     start_from: int
     start_until: int
     notice_minutes: int

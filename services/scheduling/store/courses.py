@@ -41,7 +41,7 @@ from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.pages import Page
 from chassis.sql import Statement, param, rows
-from chassis.store import Settling, Store, settling
+from chassis.store import Settling, Store
 from chassis.tables import Instant
 from services.scheduling.domain.changes import ChangeKind
 from services.scheduling.domain.courses import (
@@ -245,7 +245,7 @@ def _adding(into: Insert | Update, version: ColumnElement[int], *, held: bool) -
         ["chain_id", "visit_id", "site_id", "resource_id", "lane", "start_at", "end_at", "held_until"],
         select(CHAIN, _a.lane_visit_id, SITE, _a.resource_id, _a.lane, _a.lane_start_at, _a.lane_end_at, until),
     )
-    return settling(
+    return Settling(
         into.cte("into_course"),
         _new_visits,
         told(_new_visits, ChangeKind.HELD if held else ChangeKind.BOOKED, version),
@@ -265,13 +265,8 @@ _of_the_course = [
     course.c.route_code.label("course_route_code"),
     course.c.booked_at,
     course.c.version.label("course_version"),
-    *(
-        select(hold.c[name])
-        .where(hold.c.chain_id == course.c.chain_id, hold.c.course_id == course.c.id)
-        .scalar_subquery()
-        .label(label)
-        for name, label in (("expire_at", "hold_until"), ("offer_id", "offer_id"))
-    ),
+    hold.c.expire_at.label("hold_until"),
+    hold.c.offer_id,
     is_paused(
         course.c.patient_id,
         or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == course.c.id),
@@ -280,6 +275,7 @@ _of_the_course = [
 _with_visits = (
     select(visit, *_of_the_course)
     .join_from(course, visit, _of_course)
+    .outerjoin(hold, and_(hold.c.chain_id == course.c.chain_id, hold.c.course_id == course.c.id))
     .order_by(course.c.id, visit.c.start_at, visit.c.id)
 )
 GET_COURSE = Statement(_with_visits.where(this_course))

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.sql import Statement, param
-from chassis.store import Store, settling
+from chassis.store import Settling, Store
 from chassis.tables import NO_CHAIN, Instant
 from services.scheduling.domain.changes import ChangeKind
 from services.scheduling.domain.courses import Course, Taken, Terms
@@ -131,7 +131,7 @@ def _booked(table: Table) -> CTE:
 
 # `at` and `actor` are those of the audit row. Nothing is told of what may be offered since: that less of a day is held,
 # and that its patient holds nothing.
-BOOK_HOLD = settling(
+BOOK_HOLD = Settling(
     longer_course.cte("into_course"),
     _gone.cte("gone"),
     _changed,

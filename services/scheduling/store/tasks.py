@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by, insert
 from chassis.ids import to_wire
 from chassis.pages import Page
 from chassis.sql import Statement, param, params, rows
-from chassis.store import Store, settling
+from chassis.store import Settling, Store
 from chassis.tables import Instant
 from services.scheduling.domain.tasks import Meanwhile, Merge, Task, TaskKind, TaskNotFound, TaskState
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
@@ -70,7 +70,7 @@ _this = [task.c.chain_id == CHAIN, task.c.id == param("task_id", Uuid)]
 TASK = Statement(select(task).where(*_this))
 TASK_TO_CHANGE = Statement(select(task).where(*_this).with_for_update())
 _completion = ("state", "version", "note", "completed_by", "completed_at")
-COMPLETE_TASK = settling(update(task).where(*_this).values(params(*_completion)).cte("completed_task"))
+COMPLETE_TASK = Settling(update(task).where(*_this).values(params(*_completion)).cte("completed_task"))
 
 COMPLETE_TASKS_OF = Statement(
     update(task)

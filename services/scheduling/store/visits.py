@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from chassis.ids import read_id, to_wire
 from chassis.pages import Page
 from chassis.sql import Statement, param
-from chassis.store import Store, settling
+from chassis.store import Settling, Store
 from chassis.tables import Instant
 from services.scheduling.domain.changes import ChangeKind
 from services.scheduling.domain.courses import CoursePaused
@@ -96,8 +96,8 @@ _new_change = (
 )
 # `at` and `actor` are those of the audit row.
 _told = told(_changed_visit, ChangeKind.STATUS_CHANGED, param("course_version", Integer))
-CHANGE_VISIT = settling(_changed_visit, _changed_course, _new_change, _told)
-FREE_VISIT = settling(
+CHANGE_VISIT = Settling(_changed_visit, _changed_course, _new_change, _told)
+FREE_VISIT = Settling(
     _changed_visit,
     _changed_course,
     _new_change,
