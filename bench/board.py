@@ -28,8 +28,7 @@ from atoll.scheduling.v1.protocol_service_pb2_grpc import ProtocolServiceStub
 from atoll.scheduling.v1.visit_pb2 import ResourceChoice
 from atoll.scheduling.v1.visit_service_pb2_grpc import VisitServiceStub
 from bench.clinic import DAYS_APART, KINDS, OPENING, Clinic, open_clinic
-from bench.harness import Operation, Result, Stage
-from bench.load import Load
+from bench.harness import Limit, Operation, Result, Stage
 from bench.pgbench import pgbench, recorded, script
 from chassis.call import Call
 from chassis.db import Database
@@ -73,7 +72,7 @@ def _bodies(request: GetDayBoardRequest, seconds: float) -> Iterable[bytes]:
     return itertools.repeat(request.SerializeToString())
 
 
-async def _limit(clinic: Clinic, request: GetDayBoardRequest, stage: Stage) -> Load:
+async def _limit(clinic: Clinic, request: GetDayBoardRequest, stage: Stage) -> Limit:
     async def read(db: Database) -> None:
         method = PATH[1:].replace("/", ".")
         call = Call(clinic.chain_id, frozenset({clinic.site_id}), "bench", method, "", AUDIT_PHI_READ, utc_now())

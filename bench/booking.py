@@ -12,8 +12,7 @@ import asyncpg
 import grpc
 
 from bench.clinic import TEAMS, Clinic, open_clinic, requests
-from bench.harness import Operation, Result, Stage
-from bench.load import Load
+from bench.harness import Limit, Operation, Result, Stage
 from bench.pgbench import pgbench
 from chassis.ids import to_wire
 from cli.client import Client
@@ -70,7 +69,7 @@ async def open_booking_clinic(stage: Stage) -> Clinic:
     return clinic
 
 
-async def limit(clinic: Clinic, visits: int, stage: Stage) -> Load:
+async def limit(clinic: Clinic, visits: int, stage: Stage) -> Limit:
     given = {
         "last": visits - 1,
         "teams": TEAMS,

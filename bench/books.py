@@ -11,8 +11,7 @@ import asyncpg
 
 from atoll.billing.v1.ledger_service_pb2 import GetTrialBalanceRequest
 from atoll.common.v1.access_pb2 import AUDIT_NONE
-from bench.harness import Operation, Result, Stage
-from bench.load import Load
+from bench.harness import Limit, Operation, Result, Stage
 from bench.pgbench import pgbench, recorded, script
 from chassis.call import Call
 from chassis.db import Database
@@ -59,7 +58,7 @@ async def run(stage: Stage) -> list[Result]:
     ]
 
 
-async def _limit(request: GetTrialBalanceRequest, stage: Stage) -> Load:
+async def _limit(request: GetTrialBalanceRequest, stage: Stage) -> Limit:
     async def read(db: Database) -> None:
         call = Call(
             from_wire("chain", stage.chain), None, "bench", PATH[1:].replace("/", "."), "", AUDIT_NONE, utc_now()

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import uvloop
 
-from bench.harness import SECONDS, Stage, running
+from bench.harness import LIMIT_S, Limit, Stage, running
 from bench.load import Load
 from bench.load import run as run_load
 from chassis.server import OPTIONS
@@ -22,20 +22,24 @@ from deploy.local.process import free_port
 SERVICE, METHOD = "bench.Echo", "Say"
 
 
-async def echo_limit(body: bytes, concurrency: int, stage: Stage) -> Load:
+async def echo_limit(body: bytes, concurrency: int, stage: Stage) -> Limit:
     """One process, the same load generator and metadata as large as a token."""
-    address = f"127.0.0.1:{free_port()}"
     token = stage.issuer.token("bench", stage.chain, {"ROLE_CHAIN_ADMIN": ["*"]})
-    with running(stage.folder, 1, "-m", "bench.echo", address):
-        return await run_load(
-            address,
-            f"/{SERVICE}/{METHOD}",
-            [("authorization", f"Bearer {token}")],
-            repeat(body),
-            concurrency,
-            SECONDS,
-            concurrency,
-        )
+
+    async def take() -> Load:
+        address = f"127.0.0.1:{free_port()}"
+        with running(stage.folder, 1, "-m", "bench.echo", address):
+            return await run_load(
+                address,
+                f"/{SERVICE}/{METHOD}",
+                [("authorization", f"Bearer {token}")],
+                repeat(body),
+                concurrency,
+                LIMIT_S,
+                concurrency,
+            )
+
+    return take
 
 
 async def echo(request: bytes, context: Any) -> bytes:

@@ -15,9 +15,8 @@ from atoll.billing.v1 import estimate_service_pb2 as pb
 from atoll.billing.v1 import price_book_service_pb2 as prices
 from atoll.billing.v1.price_book_service_pb2_grpc import PriceBookServiceStub
 from atoll.common.v1.access_pb2 import AUDIT_CHANGE
-from bench.harness import Operation, Result, Stage
+from bench.harness import Limit, Operation, Result, Stage
 from bench.invoices import ids_of
-from bench.load import Load
 from bench.pgbench import numbered, pgbench, recorded, script, writes_of
 from chassis.call import Call
 from chassis.db import Database
@@ -105,7 +104,7 @@ def _bodies(count: int) -> Iterable[bytes]:
     return [_request().SerializeToString() for _ in range(count)]
 
 
-async def _limit(stage: Stage) -> Load:
+async def _limit(stage: Stage) -> Limit:
     queries = writes_of(await recorded(stage.urls.service, partial(_create, stage)))
     others, stays = dict[str, str](), {from_wire("chain", stage.chain), ENTITY, SITE, PATIENT}
     admin = await asyncpg.connect(stage.admin_url)

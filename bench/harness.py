@@ -1,7 +1,8 @@
 """What every benchmark does: a limit, a server, a load, and how one becomes a result.
 
 An operation is loaded for SECONDS by `bench.load` with a fixed number of callers. The server, the load, the relay and
-the database share the machine; fsync is on. Afterwards a sampler tells where one process spends its time.
+the database share the machine; fsync is on. The limit is taken before and after, half of the time each, so that both
+meet what else the machine does. Afterwards a sampler tells where one process spends its time.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from deploy.local.process import free_port
 from tests.support.servers import as_administrator
 
 SECONDS = float(os.environ.get("ATOLL_BENCH_SECONDS", "10"))
+LIMIT_S = SECONDS / 2
 WARM_S, PROFILE_S = min(2.0, SECONDS), min(4.0, SECONDS)
 LAYERED_S = 1.0
 """What is shorter has no samples to speak of."""
@@ -57,6 +59,10 @@ class Result:
     layers_us: dict[str, float]  # cpu_us by layer, from a run of its own under a sampler.
 
 
+Limit = Callable[[], Awaitable[Load]]
+"""Loads whatever an operation is held against for LIMIT_S, each time anew."""
+
+
 @dataclass(frozen=True)
 class Beside:
     """Another RPC that is called all the while, by callers with the operation's token."""
@@ -75,7 +81,7 @@ class Operation:
     token: str
     bodies: Callable[[float], Iterable[bytes]]
     """For a run of so many seconds. Made before the clock starts."""
-    limit: Callable[["Stage"], Awaitable[Load]]
+    limit: Callable[["Stage"], Awaitable[Limit]]
     """What else, with as many callers and on the same machine, the operation is held against."""
     concurrency: int
     workers: int = WORKERS
@@ -128,9 +134,11 @@ class Stage:
         return cls(service, server_url, nats_url, urls, folder)
 
     async def measure(self, operation: Operation) -> Result:
-        limit = await operation.limit(self)
+        take_limit = await operation.limit(self)
+        before = await take_limit()
         await self.analyze()
         load, cpu_us = await self.loaded(operation)
+        limit = before + await take_limit()
         layers_us = await self._layers(operation, cpu_us) if SECONDS >= LAYERED_S else {}
         return result_of(operation.name, operation.concurrency, load, limit, cpu_us, layers_us, operation.rows)
 

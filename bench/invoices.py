@@ -4,6 +4,7 @@ Held against pgbench with the same writes: the SQL of one call of ours, recorded
 Of one legal entity every invoice waits for the number of the one before, here as there.
 """
 
+import itertools
 import re
 from collections.abc import Iterable
 from functools import partial
@@ -13,7 +14,7 @@ import asyncpg
 
 from atoll.billing.v1 import invoice_service_pb2 as pb
 from atoll.common.v1.access_pb2 import AUDIT_CHANGE
-from bench.harness import PROFILE_S, SECONDS, WARM_S, Operation, Result, Stage
+from bench.harness import PROFILE_S, SECONDS, WARM_S, Limit, Operation, Result, Stage
 from bench.load import Load
 from bench.pgbench import FIRST, Query, numbered, pgbench, recorded, script, writes_of
 from chassis.call import Call
@@ -27,7 +28,7 @@ PATH = "/atoll.billing.v1.InvoiceService/IssueInvoice"
 CONCURRENCY = 16
 ENTITIES = (1, 16)
 INVOICES_PER_S_MAX = 2_000
-LIMIT_PER_CLIENT = round(max(1.0, SECONDS) * 800)
+LIMIT_PER_CLIENT = round(max(2.0, SECONDS) * 800)
 RECORDED, RECOGNISED = 2, 987_654_320
 """The number of a recorded invoice is found again among all others by its size."""
 SERIES = "INSERT INTO invoice_series (chain_id, legal_entity_id, last_number) VALUES ($1, $2, $3)"
@@ -114,8 +115,8 @@ class Bench:
     def _ended(self, calls: int) -> None:
         self._used += calls
 
-    async def _limit(self, stage: Stage) -> Load:
-        """Each client goes through numbers of its own."""
+    async def _limit(self, stage: Stage) -> Limit:
+        """Each client goes through numbers of its own, and goes on with them the second time."""
         numbers = iter(range(self._own, self._own + RECORDED * self.entities, self.entities))
         admin = await asyncpg.connect(stage.admin_url)
         await admin.execute(SERIES, from_wire("chain", self._chain), self._entity(self._own), RECOGNISED)
@@ -125,7 +126,12 @@ class Bench:
         head = f"\\set i :i + 1\n\\set n {self.first} + :client_id * {LIMIT_PER_CLIENT} + :i\n"
         scripts = [self._script(queries, entity) for entity in range(self.entities)]
         texts = [head + text.split("\n", 1)[1] for text in scripts]
-        return pgbench(stage.urls.service, texts, CONCURRENCY, given={"i": 0})
+        starts = itertools.count(0, LIMIT_PER_CLIENT // 2)
+
+        async def take() -> Load:
+            return await pgbench(stage.urls.service, texts, CONCURRENCY, given={"i": next(starts)})()
+
+        return take
 
     async def _issue(self, numbers: Iterable[int], db: Database) -> object:
         request = _request(next(iter(numbers)))

@@ -41,6 +41,11 @@ class Load:
     errors: Counter[str] = field(default_factory=Counter)
     """By name of the gRPC status; RST_STREAM, GOAWAY, DISCONNECTED, UNANSWERED and HTTP codes where there is none."""
 
+    def __add__(self, other: "Load") -> "Load":
+        """Of two runs, one after another."""
+        both = sorted(self.latencies + other.latencies)
+        return Load(self.seconds + other.seconds, both, self.errors + other.errors)
+
     @property
     def per_second(self) -> float:
         return len(self.latencies) / self.seconds

@@ -22,8 +22,7 @@ from atoll.common.v1.access_pb2 import AUDIT_CHANGE, AUDIT_PHI_READ
 from atoll.patients.v1 import patient_service_pb2 as pb
 from atoll.patients.v1.patient_pb2 import ContactPoint, ContactSystem, Identifier, Patient
 from bench.echo import echo_limit
-from bench.harness import Operation, Result, Stage
-from bench.load import Load
+from bench.harness import Limit, Operation, Result, Stage
 from bench.people import PATIENTS, People, Person, load_people, misspelt, patient_id
 from bench.pgbench import FIRST, NUMBER, Query, numbered, pgbench, recorded, script, writes_of
 from chassis.call import Call
@@ -79,7 +78,7 @@ class Bench:
         name: str,
         method: str,
         bodies: Callable[[float], Iterable[bytes]],
-        limit: Callable[[Stage], Awaitable[Load]],
+        limit: Callable[[Stage], Awaitable[Limit]],
         concurrency: int,
         **more: Any,
     ) -> Operation:
@@ -120,7 +119,7 @@ class Bench:
 
     # Limits.
 
-    async def _get_limit(self, stage: Stage) -> Load:
+    async def _get_limit(self, stage: Stage) -> Limit:
         id = patient_id(0)
         request = pb.GetPatientRequest(patient_id=to_wire("patient", id))
         queries = await recorded(
@@ -129,7 +128,7 @@ class Bench:
         text = script(queries, {str(id): numbered(id)}, FIRST, FIRST + PATIENTS - 1)
         return pgbench(stage.urls.service, [text], CONCURRENCY)
 
-    async def _search_limit(self, questions: list[pb.SearchPatientsRequest], stage: Stage) -> Load:
+    async def _search_limit(self, questions: list[pb.SearchPatientsRequest], stage: Stage) -> Limit:
         scripts = list[str]()
         for request in questions:
             ask = partial(self._answer, method="SearchPatients", make=partial(copy, request))
@@ -137,15 +136,15 @@ class Bench:
             scripts.append(script(queries, {}))
         return pgbench(stage.urls.service, scripts, SEARCH_CONCURRENCY)
 
-    async def _create_limit(self, stage: Stage) -> Load:
+    async def _create_limit(self, stage: Stage) -> Limit:
         return await self._write_limit(stage, "CreatePatient", self._creation, CONCURRENCY, "prepared")
 
-    async def _import_limit(self, stage: Stage) -> Load:
+    async def _import_limit(self, stage: Stage) -> Limit:
         return await self._write_limit(stage, "ImportPatients", self._import, IMPORT_CONCURRENCY, "simple")
 
     async def _write_limit(
         self, stage: Stage, method: str, make: Callable[[], Any], concurrency: int, mode: str
-    ) -> Load:
+    ) -> Limit:
         queries = writes_of(await recorded(stage.urls.service, partial(self._answer, method=method, make=make)))
         known = {self._chain_id, *self._people.site_ids}
         text = script(queries, _others(queries, known))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from bench.harness import SECONDS
+from bench.harness import LIMIT_S, Limit
 from bench.load import Load
 from chassis.db import Database
 from chassis.pool import open_pool
@@ -105,11 +105,19 @@ def numbered(id: UUID) -> str:
 
 def pgbench(
     url: str, scripts: Sequence[str], clients: int, *, given: Mapping[str, object] = {}, mode: str = "prepared"
-) -> Load:
-    """Runs one of the scripts after another, at random."""
+) -> Limit:
+    """What runs one of the scripts after another, at random."""
+
+    async def take() -> Load:
+        return _run(url, scripts, clients, given, mode)
+
+    return take
+
+
+def _run(url: str, scripts: Sequence[str], clients: int, given: Mapping[str, object], mode: str) -> Load:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        options = ["-n", "-M", mode, "-c", str(clients), "-j", "2", "-T", str(max(1, round(SECONDS))), "--log"]
+        options = ["-n", "-M", mode, "-c", str(clients), "-j", "2", "-T", str(max(1, round(LIMIT_S))), "--log"]
         options += [part for name, value in given.items() for part in ("-D", f"{name}={value}")]
         for n, text in enumerate(scripts):
             (folder / f"{n}.sql").write_text(text)

@@ -33,7 +33,7 @@ from atoll.scheduling.v1.protocol_service_pb2_grpc import ProtocolServiceStub
 from atoll.scheduling.v1.site_service_pb2 import CreateSiteRequest
 from atoll.scheduling.v1.site_service_pb2_grpc import SiteServiceStub
 from bench import booking, busy
-from bench.harness import SECONDS, Beside, Operation, Result, Stage
+from bench.harness import SECONDS, Beside, Limit, Operation, Result, Stage
 from bench.load import Load
 from chassis.ids import from_wire, to_wire
 from chassis.times import to_date
@@ -104,26 +104,35 @@ def _reckoned(name: str, token: str, body: bytes, reckon: Callable[[], object]) 
         path=f"{COURSES}/PlanCourse",
         token=token,
         bodies=partial(_again, body),
-        limit=partial(_alone, reckon),
+        limit=partial(_reckoning, reckon),
         concurrency=1,
         workers=1,
         seconds=PLAN_S,
     )
 
 
-async def _without_plans(operation: Operation, stage: Stage) -> Load:
-    await stage.analyze()
-    load, _ = await stage.loaded(replace(operation, beside=None))
-    return load
+async def _without_plans(operation: Operation, stage: Stage) -> Limit:
+    alone = replace(operation, beside=None, seconds=operation.seconds / 2)
+
+    async def take() -> Load:
+        await stage.analyze()
+        load, _ = await stage.loaded(alone)
+        return load
+
+    return take
 
 
 def _again(body: bytes, seconds: float) -> Iterable[bytes]:
     return islice(cycle([body]), round(seconds * CALLS_PER_S_MAX) + 1)
 
 
-async def _alone(work: Callable[[], object], stage: Stage) -> Load:
+async def _reckoning(work: Callable[[], object], stage: Stage) -> Limit:
+    return partial(_alone, work)
+
+
+async def _alone(work: Callable[[], object]) -> Load:
     load, began = Load(), perf_counter()
-    while (now := perf_counter()) - began < PLAN_S:
+    while (now := perf_counter()) - began < PLAN_S / 2:
         work()
         load.latencies.append(perf_counter() - now)
         await asyncio.sleep(0)
