@@ -36,6 +36,7 @@ from services.scheduling.domain.closures import ClosureKind
 from services.scheduling.domain.hours import Slot
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import Close, close
+from tests.integration.test_scheduling_single import single
 from tests.support.scheduling import DAY, Clinic, hours, local, open_clinic, open_scheduling, visit_choice
 from tests.support.service import NOW, Running, refusal
 
@@ -212,6 +213,24 @@ async def test_offers_are_others_at_the_same_time_first_then_the_nearest_times(c
         (local(3, 3, 9), [clinic.nurses[0], room]),
         (local(3, 1, 9), [clinic.nurses[0], room]),
     ]
+
+
+async def test_a_visit_beside_the_phases_is_offered_any_day_and_the_others_of_its_course_keep_theirs(
+    clinic: Clinic,
+) -> None:
+    course, other = await treated(clinic, FIRST, FIRST + 3 * DAY), await clinic.add_patient()
+    asked = single(clinic, course.patient_id, FIRST + DAY, course_id=course.id), single(clinic, other, local(3, 2, 14))
+    beside, alone = [(await clinic.svc.call(clinic.visits.BookVisit, each)).visit.id for each in asked]
+    doctor = await create(clinic, request(clinic, clinic.prescriber, dates(march(2), march(3))))
+    told = {each.visit_id: places(each) for each in (await broken_visits(clinic, doctor.closure.id)).broken_visits}
+    # It is nine o'clock on Monday now, and on Friday the patient is treated from nine.
+    assert [start for start, _ in told[beside]] == [local(3, 4, 9), local(3, 5, 8, 30), local(3, 1, 9)]
+    assert [start for start, _ in told[alone]] == [local(3, day, 14) for day in (1, 4, 5)]
+    nurse = await create(clinic, request(clinic, clinic.nurses[0], dates(march(5), march(5))))
+    [visit] = (await broken_visits(clinic, nurse.closure.id)).broken_visits
+    assert visit.visit_id == course.visits[1].id
+    # Two to five days after the first treatment, whatever day the talk between them is.
+    assert [start for start, _ in places(visit)] == [local(3, 5, 9), local(3, 5, 8, 45), local(3, 4, 9)]
 
 
 async def test_an_offer_can_be_booked(clinic: Clinic) -> None:

@@ -288,6 +288,7 @@ SCHEDULING = [
     Mutant('services/scheduling/store/closures.py', 'or_(~visit.c.telehealth, _keeps_the_sites_hours),', '~visit.c.telehealth,', I_SCHEDULING_CLOSURES, 'distance'),
     Mutant('services/scheduling/store/closures.py', '        allocation.c.visit_id != param("visit_id", Uuid),\n', '        param("visit_id", Uuid).is_not(None),\n', I_SCHEDULING_CLOSURES, 'offers_are'),
     Mutant('services/scheduling/domain/offers.py', 'if broken.issuperset(_broken(template, moved)):', 'if True:', U_SCHEDULING_OFFERS),
+    Mutant('services/scheduling/domain/offers.py', '[each for each in course if each.phase_code]', 'list(course)', U_SCHEDULING_OFFERS, 'beside'),
     Mutant('services/scheduling/domain/offers.py', 'if any(each.overlaps(stay) for each in self._around.patient):', 'if False:', U_SCHEDULING_OFFERS),
     Mutant('services/scheduling/domain/offers.py', 'and not (wanted.same_across_visits and each.id != current)', '', U_SCHEDULING_OFFERS),
     Mutant('services/scheduling/domain/offers.py', 'and each.has_credential(wanted.credential_codes, site.state, day)', '', U_SCHEDULING_OFFERS),

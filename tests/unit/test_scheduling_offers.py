@@ -53,6 +53,14 @@ def test_a_distance_that_is_not_kept_since_a_visit_was_cancelled_need_not_be_kep
     assert walls(course, 1)[1:] == ["03-12 08:45", "03-13 09:00", "03-11 09:00"]
 
 
+def test_a_visit_beside_the_phases_keeps_no_distance_and_none_is_kept_to_it() -> None:
+    beside = visit(1, local(3, 10, 9), "")
+    course = [visit(0, local(3, 9, 9)), beside, visit(2, local(3, 12, 9))]
+    assert walls(course, 1)[1:] == ["03-10 08:45", "03-11 09:00", "03-09 09:00"]
+    assert walls(course, 2) == walls([course[0], course[2]], 1)
+    assert walls([beside], 0) == walls(course, 1)
+
+
 def test_the_first_visit_of_a_phase_keeps_the_distance_at_which_that_is_entered() -> None:
     entered = {"days_min": 1, "days_preferred": 1, "days_max": 1}
     phases = [TEMPLATE["phases"][0], TEMPLATE["phases"][1] | {"entry_gap": entered}, TEMPLATE["phases"][2]]

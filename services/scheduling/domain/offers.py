@@ -71,17 +71,20 @@ def offers(
 
 
 def _days(template: Template, visit: Visit, course: Sequence[Visit], site: Hours) -> Iterator[date]:
-    """Its own day first, then the nearest that keep the distances to the other visits.
+    """Its own day first, then the nearest that keep the distances to the other visits of the phases.
 
-    A distance that is not kept as it is, since a visit in between was cancelled, need not be kept.
+    A distance that is not kept as it is, since a visit in between was cancelled, need not be kept. A visit beside the
+    phases keeps none, and none is kept to it.
     """
-    stays = [(each.phase_code, each.slot.start.astimezone(site.zone).date()) for each in course]
-    n = [each.id for each in course].index(visit.id)
-    own, broken = stays[n][1], set(_broken(template, stays))
+    of_phases = [each for each in course if each.phase_code]
+    stays = [(each.phase_code, each.slot.start.astimezone(site.zone).date()) for each in of_phases]
+    own, broken = visit.slot.start.astimezone(site.zone).date(), set(_broken(template, stays))
+    n = next((n for n, each in enumerate(of_phases) if each.id == visit.id), None)
     for step in sorted(range(-DAYS_AROUND, DAYS_AROUND + 1), key=lambda step: (abs(step), -step)):
-        moved = [*stays[:n], (visit.phase_code, own + step * DAY), *stays[n + 1 :]]
+        day = own + step * DAY
+        moved = stays if n is None else [*stays[:n], (visit.phase_code, day), *stays[n + 1 :]]
         if broken.issuperset(_broken(template, moved)):
-            yield own + step * DAY
+            yield day
 
 
 def _broken(template: Template, stays: Sequence[Stay]) -> Iterator[tuple[str, int]]:
