@@ -129,6 +129,8 @@ class Sealer:
         self._gaps: dict[int, datetime] = {}
 
     async def run(self) -> None:
+        """Begins after the last sealed row each time: what others sealed since it led before is no gap."""
+        self._after = None
         while True:
             if await self.seal() < BATCH_MAX:
                 await asyncio.sleep(POLL_S)

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from chassis.call import Call
+from chassis.election import cancelled
 from chassis.ids import new_id
 from chassis.pool import Pool, open_pool
 from chassis.sealer import HEADS, Head, Sealer, Verdict, read_chains, read_heads, verify
@@ -212,6 +213,30 @@ async def test_a_sealer_that_starts_looks_again_for_what_has_no_seal_and_for_not
     second = Sealer(pool)
     await second.seal()
     assert set(second._gaps) == {2}
+
+
+async def test_a_sealer_that_leads_again_takes_nothing_that_another_sealed_for_a_gap(
+    notes: Running, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.sealer.POLL_S", 0.05)
+    sealer = Sealer(pool)
+
+    async def leads_until(sealed: int) -> None:
+        sealing = asyncio.create_task(sealer.run())
+        for _ in range(100):
+            await asyncio.sleep(0.02)
+            if await notes.count("audit_seal") == sealed:
+                break
+        await cancelled(sealing)
+
+    await look(notes)
+    await leads_until(1)
+    await look(notes, times=3)
+    await Sealer(pool).seal()  # Another process, which led meanwhile.
+    await look(notes)
+    await leads_until(5)
+    assert await notes.count("audit_seal") == 5
+    assert sealer._gaps == {}
 
 
 async def test_the_head_of_a_chain_is_one_entry_of_an_index_however_long_the_chain(notes: Running, pool: Pool) -> None:

@@ -201,6 +201,7 @@ CHASSIS = [
     Mutant("chassis/sealer.py", "audit.c.position == any_(param(\"gaps\", ARRAY(BigInteger)))", "and_(audit.c.position < 0, audit.c.position == any_(param(\"gaps\", ARRAY(BigInteger))))", SEALER, "commits_late"),
     Mutant("chassis/sealer.py", "self._gaps = dict.fromkeys({*range(first, last)} - {row[\"position\"] for row in sealed}, utc_now())", "self._gaps = {}", SEALER, "starts_anew"),
     Mutant("chassis/sealer.py", ' - {row["position"] for row in sealed}', '', SEALER, "has_no_seal"),
+    Mutant("chassis/sealer.py", "        self._after = None\n", "", SEALER, "leads_again"),
     Mutant("chassis/sealer.py", "    .limit(1)\n    .lateral", "    .lateral", SEALER, "one_entry"),
     Mutant("chassis/sealer.py", "if since > oldest and n not in seen", "if n not in seen", SEALER, "rolled_back"),
     Mutant("chassis/sealer.py", "hashlib.sha256(previous + _encode", "hashlib.sha256(_encode", SEALER, "made_anew or slipped_in_with"),
