@@ -227,6 +227,22 @@ async def test_a_board_of_too_many_visits_is_refused(clinic: Clinic, monkeypatch
     assert refused.metadata == {"visits_max": "1"}
 
 
+async def test_a_hold_that_was_given_up_or_has_ended_is_on_no_board_and_fills_none(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.scheduling.store.board.VISITS_MAX", 1)
+    for ended in range(3):
+        held = await clinic.hold(await clinic.add_patient(), [FIRST], hold_minutes=5)
+        [shown] = (await board(clinic)).visits
+        assert (shown.visit.id, shown.visit.status) == (held.visits[0].id, VisitStatus.VISIT_STATUS_HELD)
+        if ended:
+            clinic.svc.clock.now += 5 * MINUTE
+            assert await clinic.end_holds() == 1
+        else:
+            await clinic.release_hold(held.id)
+        assert not (await board(clinic)).visits
+
+
 async def test_a_day_that_no_calendar_has_is_refused(clinic: Clinic) -> None:
     refused = await refusal(board(clinic, None, date={"year": 2027, "month": 2, "day": 30}))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")

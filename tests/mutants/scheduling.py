@@ -250,6 +250,7 @@ SCHEDULING = [
     Mutant("services/scheduling/domain/board.py", 'return -((now - due) // MINUTE)', 'return (due - now) // MINUTE', U_SCHEDULING_BOARD),
     Mutant("services/scheduling/domain/board.py", 'min(choices, key=lambda choice: choice.start)', 'choices[0]', U_SCHEDULING_BOARD),
     Mutant("services/scheduling/store/board.py", 'or_(visit.c.end_at > _start, visit.c.status == any_(param("there", ARRAY(Text))))', 'or_(visit.c.end_at > _start, visit.c.status == any_(param("there", ARRAY(Text))) & visit.c.end_at.is_(None))', I_SCHEDULING_BOARD, "after_midnight"),
+    Mutant("services/scheduling/store/board.py", '        visit.c.status != Status.EXPIRED,\n', '', I_SCHEDULING_BOARD, "given_up"),
     Mutant("services/scheduling/store/board.py", '            raise BoardTooLarge(visits_max=VISITS_MAX)\n', '            pass\n', I_SCHEDULING_BOARD, "too_many"),
     Mutant("services/scheduling/domain/calendars.py", '        if not 0 <= (self.last - self.first).days < days_max:\n', '        if False:\n', I_SCHEDULING_CALENDARS, "too_many"),
     Mutant("services/scheduling/domain/calendars.py", 'Slot(max(span.start, window.start), min(span.end, window.end))', 'span', I_SCHEDULING_CALENDARS, "working_hours"),

@@ -64,7 +64,8 @@ _following = (
     .limit(1)
     .lateral("following")
 )
-# Nothing is planned to last longer than a day: who is there at `start_time` began within the day before.
+# Nothing is planned to last longer than a day: who is there at `start_time` began within the day before. What was held
+# and not booked was nobody's appointment.
 BOARD_VISITS = Statement(
     select(visit.c.id, _written, *_following.c)
     .select_from(visit.outerjoin(_following, true()))
@@ -74,6 +75,7 @@ BOARD_VISITS = Statement(
         visit.c.start_at > _start - DAY,
         visit.c.start_at < _end,
         or_(visit.c.end_at > _start, visit.c.status == any_(param("there", ARRAY(Text)))),
+        visit.c.status != Status.EXPIRED,
     )
     .order_by(visit.c.start_at, visit.c.id)
     .limit(LIMIT)
