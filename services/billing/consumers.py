@@ -139,11 +139,13 @@ async def drop_cancelled(store: BillingStore, event: VisitCancelled) -> None:
     await _drop(store, event, [event.visit_id], VisitStatus.CANCELLED)
     if event.reason == CANCELLATION_REASON_PATIENT:
         await _charge_fee(store, event, FeeKind.LATE_CANCELLATION, to_instant(event.meta.occur_time))
+    await release_deposits(store, from_wire("course", event.course_id))
 
 
 async def drop_missed(store: BillingStore, event: VisitMissed) -> None:
     await _drop(store, event, [event.visit_id], VisitStatus.MISSED)
     await _charge_fee(store, event, FeeKind.NO_SHOW, None)
+    await release_deposits(store, from_wire("course", event.course_id))
 
 
 async def _charge_fee(
@@ -155,7 +157,6 @@ async def _charge_fee(
 
 
 async def drop_ended(store: BillingStore, event: CourseHoldExpired | CourseHoldReleased) -> None:
-    """What was paid for it is the patient's, if nothing else of the course is to come."""
     await _drop(store, event, event.visit_ids, VisitStatus.CANCELLED)
     await release_deposits(store, from_wire("course", event.course_id))
 

@@ -372,6 +372,35 @@ async def test_nothing_is_taken_while_the_estimate_is_in_dispute(billing: Billin
     assert (await fees(billing, course), await left(billing, *paid)) == ([7_500, 0], [(75, 75)])
 
 
+async def test_what_the_fee_of_the_last_visit_leaves_of_the_deposit_is_the_patients_at_the_site(
+    billing: Billing,
+) -> None:
+    course, paid = await deposited(billing, 60, 90)
+    for n in (0, 1):
+        await billing.cancel(course, n, reason=CANCELLATION_REASON_CLINIC)
+    await billing.miss(course, 2)
+    assert (await left(billing, *paid), await taken(billing)) == ([(0, 60), (75, 15)], [6_000, 1_500])
+    released = await billing.last_fact("deposit.released")
+    assert (released.payment_id, dollars(released.amount)) == (paid[1].id, 75)
+    assert (await billing.fact_names()).count("deposit.released") == 1
+
+
+async def test_what_a_waived_fee_gives_back_of_a_cancelled_course_pays_whatever_the_patient_owes(
+    billing: Billing, desk: Invoicing
+) -> None:
+    course, paid = await deposited(billing, 75)
+    for n in (0, 1):
+        await billing.cancel(course, n, reason=CANCELLATION_REASON_CLINIC)
+    await billing.miss(course, 2)
+    assert "deposit.released" not in await billing.fact_names()  # All of it is the fee.
+    [fee] = await desk.uninvoiced()
+    await desk.waive(fee.id)
+    assert await left(billing, *paid) == [(75, 0)]
+    other = await billing.book()
+    await billing.complete(other, 0)
+    assert dollars((await billing.issue(other)).balance) == 225
+
+
 # Beside somebody who forfeits by hand.
 
 

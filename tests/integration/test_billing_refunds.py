@@ -29,7 +29,7 @@ from chassis.times import to_date
 from services.billing.domain.ledger import Tender
 from services.billing.use_cases import cash as cash_use_cases
 from services.billing.use_cases import payments, refunds
-from tests.support.billing import TODAY, Billing, BookedCourse, dollars, open_billing, open_chain, usd
+from tests.support.billing import INFUSION, TODAY, Billing, BookedCourse, dollars, open_billing, open_chain, usd
 from tests.support.invoicing import Invoicing
 from tests.support.service import NOW, Running, refusal
 
@@ -412,6 +412,60 @@ async def test_a_deposit_stays_with_a_course_of_which_something_is_to_come(billi
     await billing.svc.deliver(event)
     assert "deposit.released" not in await billing.fact_names()
     assert (await billing.course_account(course)).deposit_covered is True
+
+
+async def drop(billing: Billing, course: BookedCourse, n: int, how: str) -> None:
+    await (billing.miss(course, n) if how == "missed" else billing.cancel(course, n))
+
+
+@pytest.mark.parametrize("how", ["missed", "cancelled"])
+async def test_the_deposit_of_a_course_whose_last_visit_is_dropped_is_the_patients_at_the_site(
+    billing: Billing, how: str
+) -> None:
+    course = await billing.book()
+    payment = await billing.pay(150, course_id=course.id)
+    _, invoice = await billed(billing, 0)
+    for n in (0, 2):
+        await drop(billing, course, n, how)
+    assert "deposit.released" not in await billing.fact_names()
+    for _ in range(2):
+        await drop(billing, course, 1, how)
+    released = [event for name, event in await billing.facts() if name == "deposit.released"]
+    assert [(each.payment_id, each.course_id, dollars(each.amount)) for each in released] == [
+        (payment.id, course.id, 150)
+    ]
+    assert (parts(await read(billing, payment.id)), await due(billing, invoice.id)) == ((150, 0, 0, 0), 150)
+    assert (await billing.course_account(course)).deposit_covered is False
+
+
+async def test_a_deposit_stays_with_a_course_of_which_a_visit_took_place(billing: Billing) -> None:
+    course = await billing.book()
+    await billing.pay(500, course_id=course.id)
+    await billing.complete(course, 0)
+    for n in (1, 2):
+        await billing.cancel(course, n)
+    assert "deposit.released" not in await billing.fact_names()
+    assert dollars((await billing.issue(course)).balance) == 0
+
+
+async def test_a_deposit_of_a_course_that_is_cancelled_is_forfeited_by_hand_all_the_same(billing: Billing) -> None:
+    """Also what came after its last visit was cancelled."""
+    course = await billing.book([INFUSION])
+    before = await billing.pay(60, course_id=course.id)
+    await billing.cancel(course, 0)
+    after = await billing.pay(90, course_id=course.id)
+    elsewhere = await billing.pay(500)
+    answer = await change(billing, "ForfeitDeposit", course_id=course.id, amount=usd(1_000), reason="too late")
+    assert (dollars(answer.forfeited), [each.id for each in answer.payments]) == (150, [before.id, after.id])
+    assert parts(await read(billing, elsewhere.id)) == (0, 500, 0, 0)
+
+
+async def test_what_was_paid_for_a_hold_that_ended_is_not_forfeited(billing: Billing) -> None:
+    course = await held(billing)
+    await billing.pay(150, course_id=course.id)
+    await billing.svc.deliver(expired(course))
+    fields = {"course_id": course.id, "amount": usd(75), "reason": "no show"}
+    assert (await refusal(change(billing, "ForfeitDeposit", **fields))).reason == "DEPOSIT_EMPTY"
 
 
 # Refunds.

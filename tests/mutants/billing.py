@@ -303,7 +303,7 @@ BILLING = [
     Mutant("services/billing/domain/payments.py", 'if asked.minor > sum(credits.values()):', 'if False:', I_BILLING_REFUNDS, "credit"),
     Mutant("services/billing/use_cases/payments.py", 'payer = site.day(store.call.now), patient.end if command.check_number else NOBODY', 'payer = site.day(store.call.now), NOBODY', I_BILLING_REFUNDS, "cheque"),
     Mutant("services/billing/use_cases/payments.py", '    kept_for = command.course_id if lives else None\n', '    kept_for = command.course_id\n', I_BILLING_REFUNDS, "after_its_hold"),
-    Mutant("services/billing/use_cases/payments.py", '    kept = [] if lives else await store.kept_for_course(course_id)\n', '    kept = await store.kept_for_course(course_id)\n', I_BILLING_REFUNDS, "stays_with"),
+    Mutant("services/billing/use_cases/payments.py", '    if lives:\n        return\n', '', I_BILLING_REFUNDS, "stays_with"),
     Mutant("services/billing/use_cases/payments.py", '    await store.lock_patient(found.patient_id)\n', '', I_BILLING_REFUNDS, "at_once"),
     Mutant("services/billing/migrations/versions/0011_payments.py", 'sa.PrimaryKeyConstraint("chain_id", "payment_id", name=op.f("reversal_pkey"))', 'sa.PrimaryKeyConstraint("chain_id", "payment_id", "reversed_at", name=op.f("reversal_pkey"))', I_BILLING_REFUNDS, "database_refuses"),
     Mutant("services/billing/migrations/versions/0011_payments.py", '"credit_minor >= 0"', '"credit_minor >= -100000"', I_BILLING_REFUNDS, "database_refuses"),
@@ -502,4 +502,9 @@ BILLING = [
     Mutant("services/billing/consumers.py", 'DeliveryMethod.EMAIL, sent_at, message_id)', 'DeliveryMethod.EMAIL, sent_at)', I_BILLING_DELIVERIES, "came_back_is_due"),
     Mutant("services/billing/use_cases/credit_notes.py", 'order, voids=voids)', 'order, voids=False)', I_BILLING_DEPOSIT_FEES, "invoice_of_nothing"),
     Mutant("services/billing/domain/credit_notes.py", 'in of_something or left]', 'in of_something]', I_BILLING_DEPOSIT_FEES, "invoice_of_nothing"),
+    Mutant("services/billing/consumers.py", 'FeeKind.NO_SHOW, None)\n    await release_deposits(store, from_wire("course", event.course_id))\n', 'FeeKind.NO_SHOW, None)\n', I_BILLING_REFUNDS, "last_visit_is_dropped"),
+    Mutant("services/billing/consumers.py", 'to_instant(event.meta.occur_time))\n    await release_deposits(store, from_wire("course", event.course_id))\n', 'to_instant(event.meta.occur_time))\n', I_BILLING_REFUNDS, "last_visit_is_dropped"),
+    Mutant("services/billing/store/payments.py", '.where(_its_payment, *_paid_for, _kept)', '.where(_its_payment, *_paid_for, _kept, open_item.c.left_minor > literal_column("0"))', I_BILLING_DEPOSIT_FEES, "waived_fee_gives"),
+    Mutant("services/billing/use_cases/payments.py", 'await store.left_of_deposit(course_id)', 'await store.kept_for_course(course_id)', I_BILLING_REFUNDS, "is_forfeited_by_hand"),
+    Mutant("services/billing/store/payments.py", 'and_(open_item.c.course_id.is_(None), _booked)', 'open_item.c.course_id.is_(None)', I_BILLING_REFUNDS, "hold_that_ended"),
 ]  # fmt: skip

@@ -62,7 +62,7 @@ class CreditTooLow(DomainError):
 
 
 class DepositEmpty(DomainError):
-    kind, reason, message = Kind.CONFLICT, "DEPOSIT_EMPTY", "nothing of a deposit is kept for the course"
+    kind, reason, message = Kind.CONFLICT, "DEPOSIT_EMPTY", "nothing is left of a deposit of the course"
 
 
 class DepositFeeCharged(DomainError):

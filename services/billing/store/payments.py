@@ -13,8 +13,11 @@ from sqlalchemy import (
     any_,
     case,
     delete,
+    exists,
     insert,
     literal_column,
+    not_,
+    null,
     or_,
     select,
     update,
@@ -40,6 +43,7 @@ from services.billing.tables import (
     reversal,
     taken_reference,
     unapplication,
+    visit,
 )
 
 CHAIN, ID, SITE, COURSE, PATIENT = (
@@ -109,24 +113,19 @@ TAKEN_REFERENCE = Statement(
         taken_reference.c.chain_id == CHAIN, *(taken_reference.c[name] == param(name) for name in _key)
     )
 )
-RELEASE = Statement(
-    update(open_item)
-    .where(open_item.c.chain_id == CHAIN, open_item.c.id == any_(param("ids", ARRAY(Uuid))))
-    .values(course_id=None)
-)
 _its_payment = and_(payment.c.chain_id == open_item.c.chain_id, payment.c.id == open_item.c.id)
-KEPT_FOR_COURSE = Statement(
+_paid_for = [open_item.c.chain_id == CHAIN, payment.c.chain_id == CHAIN, payment.c.course_id == COURSE]
+_kept = open_item.c.course_id == COURSE
+_booked = exists().where(visit.c.chain_id == CHAIN, visit.c.course_id == COURSE, not_(visit.c.held))
+RELEASE = Statement(update(open_item).where(_its_payment, *_paid_for, _kept).values(course_id=null()))
+_left_for_course = (
     select(open_item)
     .join(payment, _its_payment)
-    .where(
-        open_item.c.chain_id == CHAIN,
-        payment.c.chain_id == CHAIN,
-        payment.c.course_id == COURSE,
-        open_item.c.course_id == COURSE,
-        open_item.c.left_minor > literal_column("0"),
-    )
+    .where(*_paid_for, open_item.c.left_minor > literal_column("0"))
     .order_by(open_item.c.since, open_item.c.id)
 )
+KEPT_FOR_COURSE = Statement(_left_for_course.where(_kept))
+LEFT_OF_DEPOSIT = Statement(_left_for_course.where(or_(_kept, and_(open_item.c.course_id.is_(None), _booked))))
 _given = and_(open_item.c.kind == literal_column("3"), open_item.c.left_minor > literal_column("0"))  # As in the index.
 CREDITS = Statement(
     select(
@@ -276,13 +275,19 @@ class PaymentStore(Store):
             payment_id=payment_id,
         )
 
-    async def release(self, payment_ids: Sequence[UUID]) -> None:
-        """What is left of them is kept for no course."""
-        await self.rows(RELEASE, ids=payment_ids)
+    async def release(self, course_id: UUID) -> None:
+        """What is left of its payments, now or later, is kept for no course."""
+        await self.rows(RELEASE, course_id=course_id)
 
     async def kept_for_course(self, course_id: UUID) -> list[OpenItem]:
         """Payments of which something is left and kept for the course, the oldest first."""
         found = await self.rows(KEPT_FOR_COURSE, course_id=course_id)
+        return [open_item_of(row) for row in found]
+
+    async def left_of_deposit(self, course_id: UUID) -> list[OpenItem]:
+        """As `kept_for_course`, with what is kept for none since nothing of the course is to come. What was paid for a
+        hold that ended is no deposit: nobody agreed to a policy."""
+        found = await self.rows(LEFT_OF_DEPOSIT, course_id=course_id)
         return [open_item_of(row) for row in found]
 
     async def add_credit_uses(self, site_id: UUID, new: Sequence[Application]) -> None:

@@ -253,13 +253,13 @@ async def _use_given(
 async def forfeit_deposit(
     store: BillingStore, course_id: UUID, amount: Money, reason: str
 ) -> tuple[Money, list[Payment]]:
-    """Up to `amount`, of what is kept for the course, that of the oldest payment first, by hand. A fee that a rule
-    asked for is earned by its charge, and by what the rule took."""
+    """Up to `amount`, of what is left of the course's deposit, that of the oldest payment first, by hand. A fee that a
+    rule asked for is earned by its charge, and by what the rule took."""
     course = await store.course(course_id)
     await store.lock_patient(course.patient_id)
     if await store.fee_stands(course_id):
         raise DepositFeeCharged(course_id=to_wire("course", course_id))
-    kept = await store.kept_for_course(course_id)
+    kept = await store.left_of_deposit(course_id)
     if not kept:
         raise DepositEmpty(course_id=to_wire("course", course_id))
     check_amount(amount, kept[0].left.currency)
@@ -316,14 +316,15 @@ async def return_deposits(
 
 
 async def release_deposits(store: BillingStore, course_id: UUID) -> None:
-    """What is kept for a course of which nothing is to come is the patient's at the site, for whatever they owe."""
+    """What is kept for a course of which nothing is to come is the patient's at the site, for whatever they owe; so is
+    what comes back to its payments later. After the fee of what became of its last visit, which may take of it."""
     course = await store.course(course_id)
     await store.lock_patient(course.patient_id)
     _, _, lives = await store.deposit(course_id)
-    kept = [] if lives else await store.kept_for_course(course_id)
-    if not kept:
+    if lives:
         return
-    await store.release([each.id for each in kept])
+    kept = await store.kept_for_course(course_id)
+    await store.release(course_id)
     for each in kept:
         payment = await store.payment(each.id)
         store.emit(events.deposit_released(payment, each.left), about=course_id)
