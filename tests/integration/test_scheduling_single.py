@@ -12,7 +12,7 @@ from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
 from atoll.scheduling.v1 import visit_service_pb2 as pb
-from atoll.scheduling.v1.course_service_pb2 import VisitsConflictDetail
+from atoll.scheduling.v1.course_service_pb2 import PlannedVisit, VisitsConflictDetail
 from atoll.scheduling.v1.visit_pb2 import Visit
 from chassis.ids import new_id, to_wire
 from tests.support.scheduling import DAY, DENVER, Clinic, hours, local, open_clinic, open_scheduling
@@ -80,6 +80,10 @@ async def book_series(clinic: Clinic, request: pb.BookSeriesRequest) -> list[dat
     return [visit.start_time.ToDatetime(FIRST.tzinfo).astimezone(DENVER) for visit in visits]
 
 
+def _start(visit: PlannedVisit) -> datetime:
+    return visit.start_time.ToDatetime(FIRST.tzinfo)
+
+
 async def test_a_single_visit_makes_a_course_of_its_own_and_is_told_as_booked(clinic: Clinic) -> None:
     patient = await clinic.add_patient(cleared=False)
     request = single(clinic, patient, FIRST)
@@ -139,7 +143,7 @@ async def test_a_single_visit_in_conflict_is_told_of_other_places(clinic: Clinic
     assert (refused.reason, refused.faults) == ("VISITS_CONFLICT", [("visits[0].resources[0]", "RESOURCE_TAKEN")])
     found = VisitsConflictDetail()
     assert any(each.Unpack(found) for each in refused.details)
-    starts = [visit.start_time.ToDatetime(FIRST.tzinfo) for visit in found.visits[0].visits]
+    starts = [_start(visit) for visit in found.visits[0].visits]
     assert starts == [FIRST - timedelta(minutes=30), FIRST + timedelta(minutes=30), FIRST - timedelta(minutes=45)]
 
 
@@ -190,6 +194,48 @@ async def test_a_closed_day_is_skipped_and_not_counted_or_refused(clinic: Clinic
     assert [(each.month, each.day) for each in found] == [(3, 2), (3, 16), (3, 23), (3, 30)]
 
 
+@pytest.mark.parametrize(
+    "closed",
+    [
+        "closed_dates = '{2027-11-25}'",
+        "observed_holidays = '{HOLIDAY_THANKSGIVING_DAY}'",
+        """exceptions = '[["2027-11-25", []]]'""",
+        """exceptions = '[["2027-11-25", [[600, 720]]]]'""",  # From ten to noon.
+    ],
+)
+async def test_whatever_closes_a_day_a_series_skips_it_or_names_it(clinic: Clinic, closed: str) -> None:
+    """Thanksgiving Day."""
+    await clinic.svc.admin.execute(f"UPDATE site SET {closed} WHERE chain_id = $1", clinic.svc.chain_id)
+    patient = await clinic.add_patient()
+    refused = await refusal(book_series(clinic, series(clinic, patient, date(2027, 11, 18), **treatment(clinic))))
+    assert (refused.reason, refused.faults) == ("OUTSIDE_HOURS", [("start_time_of_day", "SITE_CLOSED")])
+    skipping = series(clinic, patient, date(2027, 11, 18), skip_closed_days=True, **treatment(clinic))
+    found = await book_series(clinic, skipping)
+    assert [(each.month, each.day) for each in found] == [(11, 18), (12, 2), (12, 9), (12, 16)]
+
+
+async def test_a_talk_in_the_evening_keeps_holidays_too(clinic: Clinic) -> None:
+    """When the site is closed anyway, and who talks by video is at work."""
+    observed = "UPDATE site SET observed_holidays = '{HOLIDAY_THANKSGIVING_DAY}' WHERE chain_id = $1"
+    await clinic.svc.admin.execute(observed, clinic.svc.chain_id)
+    evenings: dict[str, Any] = {"capabilities": ["prescriber"], "working_hours": hours(18, 21)}
+    clinic.prescriber = await clinic.add_resource("STAFF", "Doctor", **evenings)
+    skipping = series(clinic, await clinic.add_patient(), date(2027, 11, 18), 19, skip_closed_days=True)
+    found = await book_series(clinic, skipping)
+    assert [(each.month, each.day) for each in found] == [(11, 18), (12, 2), (12, 9), (12, 16)]
+
+
+async def test_nights_and_weekends_are_not_skipped_and_a_holiday_with_hours_of_its_own_is_open(clinic: Clinic) -> None:
+    holiday = """observed_holidays = '{HOLIDAY_THANKSGIVING_DAY}', exceptions = '[["2027-11-25", [[540, 720]]]]'"""
+    await clinic.svc.admin.execute(f"UPDATE site SET {holiday} WHERE chain_id = $1", clinic.svc.chain_id)
+    patient = await clinic.add_patient()
+    asked: dict[str, Any] = {"skip_closed_days": True, **treatment(clinic)}
+    found = await book_series(clinic, series(clinic, patient, date(2027, 11, 18), **asked))
+    assert [(each.month, each.day) for each in found] == [(11, 18), (11, 25), (12, 2), (12, 9)]
+    refused = await refusal(book_series(clinic, series(clinic, patient, date(2027, 11, 20), **asked)))
+    assert (refused.reason, len(refused.faults)) == ("OUTSIDE_HOURS", 4)  # Saturdays.
+
+
 @pytest.mark.parametrize(("first", "hour", "rule"), [((3, 7), 2, "SKIPPED_HOUR"), ((10, 31), 1, "DOUBLED_HOUR")])
 async def test_a_skipped_or_doubled_hour_is_refused_by_day(
     clinic: Clinic, first: tuple[int, int], hour: int, rule: str
@@ -212,6 +258,16 @@ async def test_a_series_is_booked_whole_or_not_at_all(clinic: Clinic) -> None:
     refused = await refusal(book_series(clinic, series(clinic, await clinic.add_patient(), date(2027, 3, 2))))
     assert (refused.reason, refused.faults) == ("VISITS_CONFLICT", [("visits[1].resources[0]", "RESOURCE_TAKEN")])
     assert await clinic.counts("course", "visit") == [1, 1]
+
+
+async def test_a_series_in_conflict_is_told_of_other_places_for_the_visits_in_it_alone(clinic: Clinic) -> None:
+    await book(clinic, single(clinic, await clinic.add_patient(), FIRST + WEEK))
+    refused = await refusal(book_series(clinic, series(clinic, await clinic.add_patient(), date(2027, 3, 2))))
+    found = VisitsConflictDetail()
+    assert any(each.Unpack(found) for each in refused.details)
+    starts = {each.visit_index: [_start(visit) for visit in each.visits] for each in found.visits}
+    nine, half = FIRST + WEEK, timedelta(minutes=30)
+    assert starts == {1: [nine - half, nine + half, nine - timedelta(minutes=45)]}
 
 
 @pytest.mark.parametrize(

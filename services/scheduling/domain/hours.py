@@ -1,7 +1,7 @@
 """Time as clinics keep it: weekly hours by the wall clock and days off, and what they mean in instants."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from itertools import pairwise
@@ -107,6 +107,15 @@ class Hours:
     def hold(self, slot: Slot) -> bool:
         return any(span.holds(slot) for span in self._around(slot))
 
+    def are_off(self, slot: Slot) -> bool:
+        """Whether what is off, a holiday or a day's own hours close some of `slot`. What every week has, its nights and
+        weekends, does not."""
+        first, last = (at.astimezone(self.zone).date() for at in slot)
+        off = (*self.off, *self._holidays(first, last))
+        if any(span_of(each, self.zone).overlaps(slot) for each in off):
+            return True
+        return self._weekly.hold(slot) and not self.hold(slot)
+
     def spans(self, slot: Slot) -> list[Slot]:
         """The open stretches around `slot`, in order and apart. A shift over midnight begins on the day before."""
         return list(self._around(slot))
@@ -123,6 +132,11 @@ class Hours:
     def _known(self) -> dict[tuple[date, date], Sequence[Slot]]:
         """What was reckoned before."""
         return {}
+
+    @cached_property
+    def _weekly(self) -> "Hours":
+        """As no day differs."""
+        return replace(self, off=(), dated=(), holidays=frozenset())
 
     def _spans(self, first: date, last: date) -> Sequence[Slot]:
         spans = joined(self._shifts(first, last))

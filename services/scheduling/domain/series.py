@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from chassis.errors import DomainError, Kind, Violation
 from services.scheduling.domain.courses import OutsideHours, refuse
-from services.scheduling.domain.hours import DAY, MINUTE, Hours, Slot, span_of
+from services.scheduling.domain.hours import DAY, MINUTE, Hours, Slot
 from services.scheduling.domain.protocols import VISITS_MAX
 
 SERIES_DAYS_MAX = 400
@@ -35,8 +35,8 @@ class Series:
     skip_closed_days: bool
 
     def starts(self, site: Hours, length: timedelta) -> tuple[datetime, ...]:
-        """The instants at which its visits, of this length, start. What is closed is the site's: closures, not nights
-        and weekends, which every week has."""
+        """The instants at which its visits, of this length, start. What is closed is the site's: closures, holidays and
+        days with hours of their own, not nights and weekends, which every week has."""
         end = self.first + SERIES_DAYS_MAX * DAY
         if self.last is not None and not self.first <= self.last <= end:
             raise SeriesInvalid(Violation("until_date", "SERIES_INVALID", SeriesInvalid.message))
@@ -74,7 +74,7 @@ def _instant(zone: ZoneInfo, day: date, minute: int) -> datetime:
 
 def _is_closed(site: Hours, day: date, minute: int, length: timedelta) -> bool:
     start = _instant(site.zone, day, minute)
-    return any(span_of(off, site.zone).overlaps(Slot(start, start + length)) for off in site.off)
+    return site.are_off(Slot(start, start + length))
 
 
 def _unclear(zone: ZoneInfo, days: list[date], minute: int) -> Iterator[Violation]:

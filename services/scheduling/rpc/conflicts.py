@@ -1,7 +1,7 @@
 """The detail of VISITS_CONFLICT: where the visits in conflict could be instead."""
 
 import asyncio
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
@@ -28,6 +28,8 @@ IN_HAND_MAX = 8
 same places whoever is told late would be told later still."""
 
 T = TypeVar("T")
+Command = BookCourse | Callable[[SchedulingStore], Awaitable[BookCourse]]
+"""What was asked for; or how it is found, where the site's hours say when its visits are."""
 log = structlog.get_logger()
 
 
@@ -36,7 +38,7 @@ class Conflicts:
         self._db, self._in_hand, self._looking = db, 0, 0
         self._thread = ThreadPoolExecutor(1, "conflicts")
 
-    async def or_elsewhere(self, call: Call, request: Message, command: BookCourse, answer: Awaitable[T]) -> T:
+    async def or_elsewhere(self, call: Call, request: Message, command: Command, answer: Awaitable[T]) -> T:
         """A conflict says where else its visits could be, unless too many ask at once."""
         self._in_hand += 1
         came_in_rush = self._in_hand > IN_HAND_MAX
@@ -57,9 +59,12 @@ class Conflicts:
             self._in_hand -= 1
 
     async def _elsewhere(
-        self, call: Call, request: Message, command: BookCourse, indexes: Sequence[int]
+        self, call: Call, request: Message, command: Command, indexes: Sequence[int]
     ) -> pb.VisitsConflictDetail:
-        read = partial(alternatives.elsewhere, command=command, indexes=indexes)
+        async def read(store: SchedulingStore) -> list[alternatives.Elsewhere]:
+            asked = command if isinstance(command, BookCourse) else await command(store)
+            return await alternatives.elsewhere(store, asked, indexes)
+
         found = await self._db.read(call, request, SchedulingStore, read)
         work = partial(alternatives.places, found, call.now)
         by_index = dict(await asyncio.get_running_loop().run_in_executor(self._thread, work))

@@ -1,5 +1,6 @@
 """The part of VisitService that books visits beside the phases of a course."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,7 @@ from services.scheduling.rpc.conflicts import Conflicts
 from services.scheduling.rpc.hours import minute_of_day
 from services.scheduling.rpc.visits import VisitServicer, resources_from_wire, visit_to_wire
 from services.scheduling.store import SchedulingStore
-from services.scheduling.use_cases.single import BookVisits, book_series, book_visits
+from services.scheduling.use_cases.single import BookVisits, book_visits, in_series
 
 
 class BookingVisitServicer(VisitServicer):
@@ -35,15 +36,16 @@ class BookingVisitServicer(VisitServicer):
         return await self._conflicts.or_elsewhere(call, request, command, booked)
 
     async def BookSeries(self, request: pb.BookSeriesRequest, call: Call) -> pb.BookSeriesResponse:
-        command = BookVisits(**_asked(request), visits=())
-        series, resources = _series(request), resources_from_wire(request.resources)
+        dateless, resources = BookVisits(**_asked(request), visits=()), resources_from_wire(request.resources)
+        command = partial(in_series, command=dateless, series=_series(request), resources=resources)
 
         async def work(store: SchedulingStore) -> pb.BookSeriesResponse:
-            visits = await book_series(store, command, series, resources)
+            visits = await book_visits(store, await command(store))
             return pb.BookSeriesResponse(visits=map(visit_to_wire, visits))
 
-        locks = {command.patient_id, *(id for _, id in resources)}
-        return await self._db.once(call, request, pb.BookSeriesResponse, SchedulingStore, work, locks=locks)
+        locks = {dateless.patient_id, *(id for _, id in resources)}
+        booked = self._db.once(call, request, pb.BookSeriesResponse, SchedulingStore, work, locks=locks)
+        return await self._conflicts.or_elsewhere(call, request, command, booked)
 
 
 def _asked(request: pb.BookVisitRequest | pb.BookSeriesRequest) -> dict[str, Any]:

@@ -21,15 +21,15 @@ class BookVisits(BookCourse):
         return terms.layouts_beside(self.visit_type_code, self.visits)
 
 
-async def book_series(
+async def in_series(
     store: SchedulingStore, command: BookVisits, series: Series, resources: tuple[tuple[str, UUID], ...]
-) -> tuple[Visit, ...]:
-    """`command` names no visits: when they are follows from the site's hours."""
+) -> BookVisits:
+    """With its visits, of which `command` names none: when they are follows from the site's hours."""
     version = await store.version(command.protocol_version_id)
     terms = await store.terms(command.site_id, version, command.patient_id, set(), pinned=bool(command.course_id))
     [like] = terms.layouts_beside(command.visit_type_code, [Choice("", store.call.now, ())])
     starts = series.starts(terms.site, like.type.length)
-    return await book_visits(store, replace(command, visits=tuple(Choice("", each, resources) for each in starts)))
+    return replace(command, visits=tuple(Choice("", each, resources) for each in starts))
 
 
 async def book_visits(store: SchedulingStore, command: BookVisits) -> tuple[Visit, ...]:
