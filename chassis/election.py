@@ -6,7 +6,7 @@ breaks the lock is gone, and so is the leadership: the work is cancelled and the
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 import structlog
@@ -53,7 +53,7 @@ async def _lead_once(dsn: str, work: Work) -> None:
         conn.terminate()
 
 
-async def cancelled(*tasks: asyncio.Task[None]) -> None:
+async def cancelled(*tasks: asyncio.Task[Any]) -> None:
     """Cancels until all are over: asyncpg may turn a cancellation into an error, as any other trouble to a loop."""
     while waiting := [task for task in tasks if not task.done()]:
         for task in waiting:

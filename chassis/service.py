@@ -56,6 +56,7 @@ STREAM_AGE_S = 30 * 24 * 3600.0
 STREAM_WAIT_S = 0.5
 SPAWN = multiprocessing.get_context("spawn")  # Never fork after importing grpc.
 
+Connected: TypeAlias = Callable[[], Awaitable[JetStreamContext]]
 Job: TypeAlias = Callable[[Database, Any, Clock], Awaitable[None]]
 
 
@@ -174,29 +175,52 @@ async def _work(service: Service, settings: Settings, number: int) -> None:
 
 
 async def _background(service: Service, settings: Settings, db: Database, clock: Clock) -> None:
-    """Calls are answered without it: what it would do waits in the database until NATS is there."""
+    """Calls are answered without it. Of its parts, only the relay and the consumers wait for NATS."""
     relay_pool = open_pool(settings.relay_database_url, size=JOB_POOL_SIZE)
     sealer_pool = open_pool(settings.sealer_database_url, size=1)
     async with AsyncExitStack() as stack:
-        nats_client = await _connect_nats(settings)
-        stack.push_async_callback(nats_client.close)
+        events = Events(settings.nats_url)
+        stack.push_async_callback(events.close)
         await stack.enter_async_context(relay_pool)
         await stack.enter_async_context(sealer_pool)
-        js = nats_client.jetstream()
-        await lead(settings.relay_database_url, _elected(service, settings, db, js, clock, relay_pool, sealer_pool))
+        work = _elected(service, settings, db, events.connected, clock, relay_pool, sealer_pool)
+        await lead(settings.relay_database_url, work)
+
+
+class Events:
+    """The connection to NATS of all who publish and read. It is begun when the first of them asks for it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connecting: asyncio.Task[NATS] | None = None
+
+    async def connected(self) -> JetStreamContext:
+        """Waits for as long as NATS is away. Who gives up leaves it to the others; one that failed is begun anew."""
+        if self._connecting is None or (self._connecting.done() and self._connecting.exception()):
+            connecting = nats.connect(self._url, max_reconnect_attempts=-1, reconnect_time_wait=0.5)
+            self._connecting = asyncio.create_task(connecting)
+        client = await asyncio.shield(self._connecting)
+        return client.jetstream()
+
+    async def close(self) -> None:
+        if self._connecting is None:
+            return
+        if self._connecting.done() and not self._connecting.exception():
+            await self._connecting.result().close()
+        await cancelled(self._connecting)
 
 
 def _elected(
     service: Service,
     settings: Settings,
     db: Database,
-    js: JetStreamContext,
+    connected: Connected,
     clock: Clock,
     relay_pool: Pool,
     sealer_pool: Pool,
 ) -> Work:
     work: dict[str, Callable[[], Awaitable[None]]] = {
-        "relay": partial(_publish, service, settings, js, Relay(relay_pool, js)),
+        "relay": partial(_publish, service, settings, connected, relay_pool),
         "sealer": Sealer(sealer_pool).run,
         "housekeeping": partial(keep_house, relay_pool, service.short_lived),
     }
@@ -205,7 +229,7 @@ def _elected(
         work["audit heads"] = exporter.run
     for stream, reads in service.reads.items():
         consumer = Consumer(db, service.name, service.store_type, reads, clock)
-        work[f"consumer of {stream}"] = partial(_consume, consumer, js, stream)
+        work[f"consumer of {stream}"] = partial(_consume, consumer, connected, stream)
     every = {event_type: handle for reads in service.reads.values() for event_type, handle in reads.items()}
     replays = Consumer(db, service.name, service.store_type, every, clock)
     work["replays"] = partial(replays.run_replays, relay_pool)
@@ -214,14 +238,16 @@ def _elected(
     return work
 
 
-async def _publish(service: Service, settings: Settings, js: JetStreamContext, relay: Relay) -> None:
+async def _publish(service: Service, settings: Settings, connected: Connected, relay_pool: Pool) -> None:
     """Makes the stream, also when NATS has lost it."""
+    js = await connected()
     await ensure_stream(js, service.stream, settings.nats_replicas)
-    await relay.run()
+    await Relay(relay_pool, js).run()
 
 
-async def _consume(consumer: Consumer, js: JetStreamContext, stream: str) -> None:
+async def _consume(consumer: Consumer, connected: Connected, stream: str) -> None:
     """The producer makes its stream; a reader that starts first waits for it."""
+    js = await connected()
     while True:
         try:
             await js.stream_info(stream)
@@ -243,7 +269,3 @@ async def ensure_stream(js: JetStreamContext, stream: str, replicas: int = 1) ->
         await js.add_stream(config)
     except nats.js.errors.BadRequestError:  # It is there with other settings.
         await js.update_stream(config)
-
-
-async def _connect_nats(settings: Settings) -> NATS:
-    return await nats.connect(settings.nats_url, max_reconnect_attempts=-1, reconnect_time_wait=0.5)

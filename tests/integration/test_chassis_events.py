@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,8 +28,11 @@ from chassis.errors import DomainError, Kind, Overloaded, TryAgain
 from chassis.ids import new_id, to_wire
 from chassis.provision import DatabaseUrls
 from chassis.relay import Relay, publish_again
-from chassis.service import _elected, ensure_stream
+from chassis.service import Events, _background, _elected, ensure_stream
 from chassis.settings import Settings
+from deploy.local.nats import nats
+from deploy.local.nats import nats_url as address_of_nats
+from deploy.local.process import free_port, start
 from tests.integration.conftest import DUPLICATES_S
 from tests.support.notes import (
     SERVICE,
@@ -533,6 +537,10 @@ def settings_of(urls: DatabaseUrls, nats_url: str) -> Settings:
     )
 
 
+async def at_once(js: JetStreamContext) -> JetStreamContext:
+    return js
+
+
 async def test_a_letter_is_replayed_by_itself_when_an_event_that_names_what_it_waits_for_is_handled(
     notes: Running,
     relay: Relay,
@@ -547,7 +555,8 @@ async def test_a_letter_is_replayed_by_itself_when_an_event_that_names_what_it_w
     await emit(notes, note_taken(shelf))
     await relay.drain()
     await wait_too_long(reader, monkeypatch)
-    work = _elected(SERVICE, settings_of(notes.urls, nats_url), notes.db, js, notes.clock, relay._pool, relay._pool)
+    settings, pool = settings_of(notes.urls, nats_url), relay._pool
+    work = _elected(SERVICE, settings, notes.db, partial(at_once, js), notes.clock, pool, pool)
     parts = [name for name in work if name.startswith(("consumer", "replays"))]
     assert len(parts) == 3
     running = [asyncio.ensure_future(work[name]()) for name in parts]
@@ -671,7 +680,7 @@ async def test_the_loss_of_the_whole_jetstream_store_is_made_good_from_the_outbo
     for _ in range(3):
         await emit(notes, note_taken())
     settings = settings_of(notes.urls, nats_url)
-    work = _elected(SERVICE, settings, notes.db, js, notes.clock, relay._pool, relay._pool)
+    work = _elected(SERVICE, settings, notes.db, partial(at_once, js), notes.clock, relay._pool, relay._pool)
     parts = [work["relay"], work["consumer of NOTES"]]
 
     async def kept(start: Callable[[], Awaitable[None]]) -> None:
@@ -699,6 +708,61 @@ async def test_the_loss_of_the_whole_jetstream_store_is_made_good_from_the_outbo
         task.cancel()
     assert await notes.count("filing") == 4
     assert await notes.count("dead_letter") == 0
+
+
+async def test_a_service_that_starts_while_nats_is_away_does_all_else_and_publishes_once_it_is_there(
+    notes: Running, tmp_path: Path
+) -> None:
+    done = asyncio.Event()
+
+    async def job(*_: Any) -> None:
+        done.set()
+        await asyncio.sleep(3600)
+
+    async def sealed() -> bool:
+        return await notes.count("audit_seal") == 1
+
+    await take_note(notes)
+    port = free_port()
+    settings = settings_of(notes.urls, address_of_nats(port))
+    background = asyncio.create_task(_background(replace(SERVICE, jobs=[job]), settings, notes.db, notes.clock))
+    try:
+        await until(sealed, within_s=10)
+        await asyncio.wait_for(done.wait(), 5)
+        assert not await all_published(notes)
+        program = nats(tmp_path / "nats", port, free_port())
+        process = await asyncio.to_thread(start, program, tmp_path / "logs")
+        try:
+            await until(partial(filings_are, notes, 1))
+        finally:
+            await cancelled(background)
+            await asyncio.to_thread(process.stop)
+    finally:
+        await cancelled(background)
+
+
+async def test_who_gives_up_waiting_for_nats_leaves_the_connection_to_the_others(nats_url: str) -> None:
+    """As one part that ends while the others still wait."""
+    events = Events(nats_url)
+    first, second = asyncio.create_task(events.connected()), asyncio.create_task(events.connected())
+    await asyncio.sleep(0)
+    await cancelled(first)
+    assert await (await second).account_info()
+    await events.close()
+
+
+async def test_a_connection_to_nats_that_failed_is_begun_anew(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = Events(nats_url)
+
+    async def broken(*_: Any, **__: Any) -> None:
+        raise ValueError
+
+    with monkeypatch.context() as once:
+        once.setattr("chassis.service.nats.connect", broken)
+        with pytest.raises(ValueError, match=r"^$"):
+            await events.connected()
+    assert await (await events.connected()).account_info()
+    await events.close()
 
 
 async def test_a_stream_that_is_there_with_other_settings_is_brought_to_ours(js: JetStreamContext) -> None:

@@ -197,6 +197,9 @@ CHASSIS = [
     Mutant("chassis/store.py", "for event in events for id in all_ids(event)}", "for event in events for _, id in ids_of(event)}", EVENTS, "by_itself"),
     Mutant("chassis/service.py", 'partial(replays.run_replays, relay_pool)', "partial(consumer.run_replays, relay_pool)", EVENTS, "by_itself"),
     Mutant("chassis/service.py", "    await ensure_stream(js, service.stream, settings.nats_replicas)\n", "", EVENTS, "whole_jetstream"),
+    Mutant("chassis/service.py", "        events = Events(settings.nats_url)\n", "        events = Events(settings.nats_url)\n        await events.connected()\n", EVENTS, "starts_while_nats"),
+    Mutant("chassis/service.py", "await asyncio.shield(self._connecting)", "await self._connecting", EVENTS, "gives_up_waiting"),
+    Mutant("chassis/service.py", " or (self._connecting.done() and self._connecting.exception()):", ":", EVENTS, "begun_anew"),
     # Audit.
     Mutant("chassis/sealer.py", "audit.c.position == any_(param(\"gaps\", ARRAY(BigInteger)))", "and_(audit.c.position < 0, audit.c.position == any_(param(\"gaps\", ARRAY(BigInteger))))", SEALER, "commits_late"),
     Mutant("chassis/sealer.py", "self._gaps = dict.fromkeys({*range(first, last)} - {row[\"position\"] for row in sealed}, utc_now())", "self._gaps = {}", SEALER, "starts_anew"),
