@@ -4,11 +4,13 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from grpc import StatusCode
 
 from atoll.patients.v1 import export_service_pb2 as pb
+from atoll.patients.v1.access_service_pb2 import AccessKind
 from atoll.patients.v1.export_service_pb2_grpc import ExportServiceStub
 from chassis.ids import from_wire, new_id, to_wire
 from cli.client import Client, Refused
@@ -23,6 +25,7 @@ from tests.integration.test_patients_speed import MANY, explained, most_rows
 from tests.support.fhir import check_resource
 from tests.support.others import SHARED
 from tests.support.patients import Desk, desk
+from tests.support.patients_access import accesses
 from tests.support.patients_parts import several_many
 from tests.support.patients_questionnaires import choice, content, number, question
 from tests.support.service import refusal
@@ -130,18 +133,31 @@ async def test_an_export_goes_on_behind_the_token_and_takes_who_was_made_meanwhi
     assert [answer.complete for answer in await all_exported(desk, after=third.id)] == [True]
 
 
-async def test_an_export_of_a_chain_is_audited_once_for_each_opening(
+async def test_an_export_of_a_chain_names_all_whom_it_shows_on_the_audit_trail_as_they_are_read(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.patients.rpc.exports.RECORDS_AT_ONCE", 2)
+    created = [(await desk.create(given_names=[name])).id for name in ("Ana", "Bea", "Eva")]
+    await desk.screen(created[0])
+    await all_exported(desk)
+    await all_exported(desk, after=created[0])
+    rows = await desk.service.admin.fetch(
+        "SELECT kind, ids FROM audit WHERE method LIKE '%ExportPatients' ORDER BY position"
+    )
+    assert {row["kind"] for row in rows} == {"AUDIT_PHI_READ"}
+    shown = [[to_wire("patient", UUID(id)) for id in json.loads(row["ids"]).get("subjects", ())] for row in rows]
+    assert shown == [created[:2], created[2:], created[1:], []]
+
+
+async def test_who_is_exported_with_the_chain_has_it_in_their_report(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.patients.rpc.exports.RECORDS_AT_ONCE", 1)
-    first = await desk.create()
-    await desk.create()
+    created = [await desk.create(given_names=[name]) for name in ("Ana", "Bea")]
     await all_exported(desk)
-    await all_exported(desk, after=first.id)
-    rows = await desk.service.admin.fetch(
-        "SELECT kind FROM audit WHERE method LIKE '%ExportPatients' ORDER BY position"
-    )
-    assert [row["kind"] for row in rows] == ["AUDIT_PHI_READ"] * 2
+    for each in created:
+        latest = (await accesses(desk, each.id)).accesses[0]
+        assert (AccessKind.Name(latest.kind), list(latest.roles)) == ("ACCESS_KIND_EXPORTED", ["CHAIN_ADMIN"])
 
 
 async def test_a_token_that_is_none_is_refused(desk: Desk) -> None:

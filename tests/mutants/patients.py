@@ -209,7 +209,7 @@ PATIENTS = [
     Mutant("cli/importing/batches.py", ' and self.size + size <= BATCH_BYTES_MAX', '', I_IMPORT_FHIR),
     Mutant("services/patients/use_cases/imports.py", '    await store.forget_plans()\n', '', I_PATIENTS_IMPORT),
     Mutant("services/patients/domain/contacts.py", 'at_home or phonenumbers.is_valid_number(number)', 'at_home', P_PATIENTS_PHONES),
-    Mutant("services/patients/rpc/exports.py", '            call = replace(call, audit=AUDIT_NONE)  # It was kept when the stream was opened.\n', '', I_PATIENTS_EXPORT),
+    Mutant("services/patients/rpc/exports.py", 'return await self._db.read(call, request,', 'return await self._db.read(call if after is None else __import__("dataclasses").replace(call, audit=1), request,', I_PATIENTS_EXPORT, "names_all or in_their_report"),
     Mutant("services/patients/rpc/exports.py", '                for part in parts[:-1]:\n                    yield pb.ExportPatientsResponse(patient_export=_part(part))\n', '                for part in parts[:-1]:\n                    yield pb.ExportPatientsResponse(patient_export=_part(part), resume_token=to_wire("patient", export.patient_id))\n', I_PATIENTS_EXPORT),
     Mutant("services/patients/store/exports.py", 'patient.c.id == SURVIVOR).where(AT_ITS_SITES_OR_BEHIND_GLASS)', 'patient.c.id == SURVIVOR)', I_PATIENTS_EXPORT),
     Mutant("cli/exporting/chain.py", '            os.truncate(file, size)\n', '', I_PATIENTS_EXPORT),

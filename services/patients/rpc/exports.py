@@ -1,10 +1,8 @@
 """Exports."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import replace
 from uuid import UUID
 
-from atoll.common.v1.access_pb2 import AUDIT_NONE
 from atoll.patients.v1 import export_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
@@ -21,7 +19,7 @@ from services.patients.rpc.screenings import to_screening
 from services.patients.store import PatientsStore
 
 RECORDS_AT_ONCE = 50
-"""Are read by one transaction, and held until they are taken."""
+"""Are read by one transaction, whose audit row names them all, and held until they are taken."""
 
 
 class ExportServicer:
@@ -42,7 +40,6 @@ class ExportServicer:
         after = from_wire("patient", request.resume_token) if request.resume_token else None
         while True:
             exports = await self._next(request, call, after)
-            call = replace(call, audit=AUDIT_NONE)  # It was kept when the stream was opened.
             for export in exports:
                 parts = list(export.parts())
                 for part in parts[:-1]:
