@@ -10,7 +10,7 @@ from atoll.patients.v1.patient_pb2 import (
     Patient,
     RelatedPerson,
 )
-from cli.exporting.elements import Resource, concept, day, extension, fhir_id, full, instant, word_of
+from cli.exporting.elements import Resource, concept, day, extension, fhir_id, full, instant, reference, word_of
 from cli.fhir import codes
 
 ADDRESS_USES = frozenset({"home", "work", "temp", "old"})
@@ -23,6 +23,7 @@ def patient_resource(patient: Patient) -> Resource:
         meta=full(versionId=patient.etag.strip('"'), lastUpdated=instant(patient.update_time)),
         extension=_extensions(patient),
         identifier=list(_identifiers(patient)),
+        active=False if patient.survivor_patient_id else None,  # Another record is to be used.
         name=list(_names(patient)),
         telecom=[_telecom(point) for point in patient.contact_points if point.system != CONTACT_SYSTEM_POSTAL],
         gender=word_of(codes.GENDERS, patient.gender),
@@ -32,6 +33,7 @@ def patient_resource(patient: Patient) -> Resource:
         communication=[{"language": concept(codes.LANGUAGE_SYSTEM, patient.language), "preferred": True}]
         if patient.language
         else [],
+        link=list(_links(patient)),
     ) | _death(patient)
 
 
@@ -123,6 +125,14 @@ def _contact(person: RelatedPerson) -> Resource:
         telecom=[each for each in telecoms if "value" in each],
         address=full(text=person.address, line=person.address.splitlines()),
     )
+
+
+def _links(patient: Patient) -> Iterator[Resource]:
+    """To the record that stands for it, or to those that it stands for."""
+    for id in patient.merged_patient_ids:
+        yield {"other": reference("Patient", id), "type": codes.REPLACES}
+    if patient.survivor_patient_id:
+        yield {"other": reference("Patient", patient.survivor_patient_id), "type": codes.REPLACED_BY}
 
 
 def _death(patient: Patient) -> Resource:

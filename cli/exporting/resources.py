@@ -19,6 +19,7 @@ TYPES = ("Patient", "QuestionnaireResponse", "Basic", "Consent", "Observation", 
 def resources_of(part: PatientExport) -> Iterator[Resource]:
     if part.HasField("patient"):
         yield patient_resource(part.patient)
+    yield from map(patient_resource, part.merged_patients)
     yield from map(screening_resource, part.screenings)
     yield from map(clearance_resource, part.clearances)
     yield from map(consent_resource, part.consents)

@@ -35,6 +35,9 @@ GENDER_IDENTITY_SYSTEM = "http://hl7.org/fhir/gender-identity"
 GENDER_IDENTITY_URL = "http://hl7.org/fhir/StructureDefinition/patient-genderIdentity"
 US_CORE_GENDER_IDENTITY_URL = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-genderIdentity"
 
+REPLACES, REPLACED_BY = "replaces", "replaced-by"
+"""Kinds of links between records of one person."""
+
 LOINC = "http://loinc.org"
 ICD_10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
 UNITS = "http://unitsofmeasure.org"

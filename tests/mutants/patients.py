@@ -14,6 +14,7 @@ U_PATIENTS_RULES = "tests/unit/test_patients_rules.py"
 U_FHIR = "tests/unit/test_fhir.py"
 P_PATIENTS_PHONES = "tests/property/test_patients_phones.py"
 I_PATIENTS_EXPORT = "tests/integration/test_patients_export.py"
+I_PATIENTS_EXPORT_MERGED = "tests/integration/test_patients_export_merged.py"
 I_IMPORT_CSV = "tests/integration/test_import_csv.py"
 I_IMPORT_RESUMED = "tests/integration/test_import_resumed.py"
 I_IMPORT_FHIR = "tests/integration/test_import_fhir.py"
@@ -212,6 +213,9 @@ PATIENTS = [
     Mutant("services/patients/rpc/exports.py", 'return await self._db.read(call, request,', 'return await self._db.read(call if after is None else __import__("dataclasses").replace(call, audit=1), request,', I_PATIENTS_EXPORT, "names_all or in_their_report"),
     Mutant("services/patients/rpc/exports.py", '                for part in parts[:-1]:\n                    yield pb.ExportPatientsResponse(patient_export=_part(part))\n', '                for part in parts[:-1]:\n                    yield pb.ExportPatientsResponse(patient_export=_part(part), resume_token=to_wire("patient", export.patient_id))\n', I_PATIENTS_EXPORT),
     Mutant("services/patients/store/exports.py", 'patient.c.id == SURVIVOR).where(AT_ITS_SITES_OR_BEHIND_GLASS)', 'patient.c.id == SURVIVOR)', I_PATIENTS_EXPORT),
+    Mutant("services/patients/store/exports.py", '        self.saw(record["id"], *record["merged_ids"])\n', '', I_PATIENTS_EXPORT_MERGED, 'in_the_report'),
+    Mutant("services/patients/store/exports.py", 'await self.rows(RECORDS, ids=record["merged_ids"]) if record["merged_ids"] else ()', '()', I_PATIENTS_EXPORT_MERGED, 'merged_records_tell'),
+    Mutant("cli/exporting/patients.py", '    if patient.survivor_patient_id:\n', '    if False:\n', I_PATIENTS_EXPORT_MERGED, 'linked'),
     Mutant("cli/exporting/chain.py", '            os.truncate(file, size)\n', '', I_PATIENTS_EXPORT),
     Mutant("cli/importing/state.py", '        os.truncate(self.report, size)\n', '', I_IMPORT_RESUMED),
     Mutant("cli/importing/state.py", '        if changed:\n', '        if False:\n', I_IMPORT_RESUMED),

@@ -31,6 +31,7 @@ class PatientExport:
     measures: tuple[Measure, ...] = ()
     adverse_events: tuple[AdverseEvent, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
+    merged_patients: tuple[Patient, ...] = ()  # Of an export of one: those of a chain come by themselves.
 
     def parts(self) -> Iterator[Self]:
         """So that none is too large for a message, however long a record is."""

@@ -66,4 +66,5 @@ def _part(part: PatientExport) -> pb.PatientExport:
         measures=[to_measure(each) for each in part.measures],
         adverse_events=[to_adverse_event(each) for each in part.adverse_events],
         diagnoses=[to_diagnosis(each) for each in part.diagnoses],
+        merged_patients=[to_patient(each) for each in part.merged_patients],
     )

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from services.patients.store.diagnoses import diagnosis_of
 from services.patients.store.measures import measure_of
 from services.patients.store.permissions import permission_of
 from services.patients.store.persons import SURVIVOR
-from services.patients.store.records import every_record, patient_of
+from services.patients.store.records import RECORDS, every_record, patient_of
 from services.patients.store.screenings import screening_of
 from services.patients.store.seen import AT_ITS_SITES_OR_BEHIND_GLASS
 from services.patients.store.texts import Texts, TextStore
@@ -72,8 +73,11 @@ class ExportStore(TextStore):
         found = await self.rows(EXPORTED, patient_id=patient_id)
         if not found:
             raise PatientNotFound(patient_id=to_wire("patient", patient_id))
+        [record] = found
         [export] = await self._whole(found, whole_person=True)
-        return export
+        self.saw(record["id"], *record["merged_ids"])
+        merged = await self.rows(RECORDS, ids=record["merged_ids"]) if record["merged_ids"] else ()
+        return replace(export, merged_patients=tuple(map(patient_of, merged)))
 
     async def exports(self, after: UUID | None, limit: int) -> list[PatientExport]:
         return await self._whole(await self.rows(EXPORTED_AFTER, after=after or FIRST_ID, limit=limit))
