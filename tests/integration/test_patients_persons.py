@@ -15,6 +15,7 @@ from tests.integration.test_patients_speed import round_trips
 from tests.support.patients import Desk, desk
 from tests.support.patients_access import accesses, break_glass, let_it_expire, stranger
 from tests.support.patients_merges import Merges, merges
+from tests.support.patients_record import Records
 from tests.support.service import refusal
 
 __all__ = ["desk", "merges"]
@@ -107,6 +108,30 @@ async def test_a_patient_sees_themselves_whichever_of_their_ids_the_token_names(
             assert await conn.fetchval("SELECT count(DISTINCT subject_id) FROM audit_subject") == 3
     async with desk.service.db.transaction(inside(desk, other.id)) as conn:
         assert await conn.fetchval("SELECT count(*) FROM screening") == 1
+
+
+async def test_what_was_asked_in_confidence_under_one_id_is_owed_under_each(desk: Desk, merges: Merges) -> None:
+    home, mine = ({"system": "CONTACT_SYSTEM_EMAIL", "value": f"{name}@example.org"} for name in ("home", "mine"))
+    escort = {"role": "RELATED_PERSON_ROLE_ESCORT", "name": "Bo", "phone": "+15058422000"}
+    survivor = await desk.create(contact_points=[home], related_persons=[escort])
+    merged = await desk.create(contact_points=[mine | {"confidential": True}])
+    await merges.merge(survivor, merged)
+    for each in (survivor, merged):
+        details = await Records(desk).contact_details(each.id)
+        assert [point.value for point in details.contact_points] == ["mine@example.org"]
+        assert list(details.related_persons) == []
+    await merges.unmerge(merged.id)
+    details = await Records(desk).contact_details(survivor.id)
+    assert [point.value for point in details.contact_points] == ["home@example.org"]
+    assert [each.name for each in details.related_persons] == ["Bo"]
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+async def test_who_died_by_one_of_their_records_is_dead_under_each_id(desk: Desk, merges: Merges, dead: int) -> None:
+    survivor, merged = [await desk.create(deceased=n == dead) for n in range(2)]
+    await merges.merge(survivor, merged)
+    for each in (survivor, merged):
+        assert (await Records(desk).contact_details(each.id)).deceased
 
 
 async def test_a_patient_is_a_stranger_to_a_record_that_was_taken_apart_from_theirs(desk: Desk, merges: Merges) -> None:

@@ -92,9 +92,12 @@ def test_only_what_a_patient_asked_for_in_confidence_is_used() -> None:
     home, mine = (ContactPoint(ContactSystem.EMAIL, value) for value in ("home@example.org", "mine@example.org"))
     confidential = replace(mine, confidential=True)
     open_ = replace(ANA, contact_points=(home, mine), related_persons=(BO,))
-    assert (open_.points_to_use, open_.persons_to_tell) == ((home, mine), (BO,))
     closed = replace(open_, contact_points=(home, confidential))
-    assert (closed.points_to_use, closed.persons_to_tell) == ((confidential,), ())
+    one, other = patient(open_), patient(closed)
+    assert (one.points_to_use, one.persons_to_tell) == ((home, mine), (BO,))
+    assert (other.points_to_use, other.persons_to_tell) == ((confidential,), ())
+    for merged in (replace(one, also_called=(ANA, closed, closed)), replace(other, also_called=(open_,))):
+        assert (merged.points_to_use, merged.persons_to_tell) == ((confidential,), ())
 
 
 def test_a_declaration_told_again_keeps_who_recorded_it() -> None:

@@ -122,19 +122,6 @@ class Person:
         """What to call the patient in a message."""
         return self.preferred_name or next(iter(self.given_names), self.family_name)
 
-    @property
-    def points_to_use(self) -> tuple[ContactPoint, ...]:
-        """Where the patient asked to be reached at some of them, nothing goes to any other."""
-        return tuple(point for point in self.contact_points if point.confidential) or self.contact_points
-
-    @property
-    def persons_to_tell(self) -> tuple[RelatedPerson, ...]:
-        """Of bills and rides home. Nobody, where the patient asked for confidence: perhaps with regard to them."""
-        if any(point.confidential for point in self.contact_points):
-            return ()
-        emergency = RelatedPersonRole.EMERGENCY_CONTACT
-        return tuple(each for each in self.related_persons if each.role is not emergency)
-
 
 @dataclass(frozen=True, slots=True)
 class Patient:
@@ -151,17 +138,46 @@ class Patient:
     survivor_id: UUID | None = None
     """Of a merged record: the one that stands for it."""
     also_called: tuple[Person, ...] = ()
-    """As the merged records tell it: a search finds the person by these names, too."""
+    """As the merged records tell it, where they were read, too: a search finds the person by these names, and what they
+    say of confidence and of death holds."""
 
     @property
     def ids(self) -> tuple[UUID, ...]:
         return (self.id, *self.merged_ids)
 
     @property
+    def told(self) -> tuple[Person, ...]:
+        """By each of the records, the one that stands for the others first."""
+        return (self.person, *self.also_called)
+
+    @property
     def search_words(self) -> tuple[str, ...]:
         """Without doubles."""
-        people = self.person, *self.also_called
-        return tuple(dict.fromkeys(word for each in people for word in each.search_words))
+        return tuple(dict.fromkeys(word for each in self.told for word in each.search_words))
+
+    @property
+    def deceased(self) -> bool:
+        """Where one of the records says so."""
+        return any(each.deceased for each in self.told)
+
+    @property
+    def confidential_points(self) -> tuple[ContactPoint, ...]:
+        """Of all the records: confidence that was asked for under one id is owed under each."""
+        points = (point for each in self.told for point in each.contact_points)
+        return tuple(dict.fromkeys(point for point in points if point.confidential))
+
+    @property
+    def points_to_use(self) -> tuple[ContactPoint, ...]:
+        """Where the patient asked to be reached at some of them, nothing goes to any other."""
+        return self.confidential_points or self.person.contact_points
+
+    @property
+    def persons_to_tell(self) -> tuple[RelatedPerson, ...]:
+        """Of bills and rides home. Nobody, where the patient asked for confidence: perhaps with regard to them."""
+        if self.confidential_points:
+            return ()
+        emergency = RelatedPersonRole.EMERGENCY_CONTACT
+        return tuple(each for each in self.person.related_persons if each.role is not emergency)
 
     @property
     def patient_id(self) -> UUID:

@@ -147,18 +147,19 @@ class PatientServicer:
         async def work(store: PatientsStore) -> tuple[Patient, list[Present]]:
             if await store.is_restricted(patient_id):
                 raise PatientRestricted()
-            return await store.patient(patient_id), present(await store.last_words(patient_id))
+            patient = await store.with_merged(await store.patient(patient_id))
+            return patient, present(await store.last_words(patient_id))
 
         patient, permissions = await self._db.read(call, request, PatientsStore, work)
         person = patient.person
         details = pb.ContactDetails(
             patient_id=request.patient_id,
             given_name=person.called,
-            contact_points=[_contact_point(point) for point in person.points_to_use],
+            contact_points=[_contact_point(point) for point in patient.points_to_use],
             language=person.language,
             time_zone=person.time_zone,
-            deceased=person.deceased,
-            related_persons=[_related_person(each) for each in person.persons_to_tell],
+            deceased=patient.deceased,
+            related_persons=[_related_person(each) for each in patient.persons_to_tell],
             minor=is_minor(patient.birth_date, call.now.astimezone(ZoneInfo(person.time_zone)).date()),
             permissions=[to_present(each) for each in permissions],
         )
