@@ -7,7 +7,9 @@ RPC_SECONDS = Histogram(
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
 )  # fmt: skip
 EVENTS_PUBLISHED = Counter("atoll_events_published_total", "Events that JetStream acknowledged.")
-OUTBOX_BACKLOG = Gauge("atoll_outbox_backlog", "Events in the last batch that was found waiting in the outbox.")
+OUTBOX_BACKLOG = Gauge("atoll_outbox_backlog", "Events that wait in the outbox to be published.")
+OUTBOX_OLDEST = Gauge("atoll_outbox_oldest_seconds", "Age of the oldest event that waits in the outbox.")
+DEAD_LETTERS = Gauge("atoll_dead_letters", "Events that could not be handled, and are kept.")
 EVENTS_HANDLED = Counter("atoll_events_handled_total", "Events read.", ["consumer", "outcome"])
 AUDIT_SEALED = Counter("atoll_audit_sealed_total", "Audit rows that were sealed.")
 AUDIT_HEADS_BEHIND = Gauge("atoll_audit_heads_behind", "Trails that end before what was exported of them.")

@@ -11,7 +11,7 @@ from nats.js.api import PubAck
 from nats.js.errors import NoStreamResponseError
 from sqlalchemy import ARRAY, Uuid, any_, func, select, update
 
-from chassis.metrics import EVENTS_PUBLISHED, OUTBOX_BACKLOG
+from chassis.metrics import EVENTS_PUBLISHED
 from chassis.pool import Pool
 from chassis.sql import Statement, param
 from chassis.tables import Instant, outbox
@@ -71,7 +71,6 @@ class Relay:
         """Publishes one batch, all acks awaited together. If one fails, or we do, the whole batch goes again."""
         async with asyncio.timeout(ACKS_S), self._pool.acquire() as conn, conn.transaction():
             batch = await conn.fetch(UNPUBLISHED.text, *UNPUBLISHED.args({}))
-            OUTBOX_BACKLOG.set(len(batch))
             if not batch:
                 return 0
             await self._publish(batch)

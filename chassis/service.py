@@ -28,6 +28,7 @@ from nats.js.api import StreamConfig
 from sqlalchemy import Table
 
 from chassis.auth import Tokens
+from chassis.backlog import show_backlog
 from chassis.clock import Clock, business_clock
 from chassis.consumer import Consumer, Reads
 from chassis.db import Database
@@ -223,6 +224,7 @@ def _elected(
         "relay": partial(_publish, service, settings, connected, relay_pool),
         "sealer": Sealer(sealer_pool).run,
         "housekeeping": partial(keep_house, relay_pool, service.short_lived),
+        "backlog": partial(show_backlog, relay_pool),
     }
     if settings.audit_heads_file and settings.audit_key_file:
         exporter = Exporter(sealer_pool, service.name, settings.audit_heads_file, settings.audit_key_file)

@@ -43,15 +43,15 @@ class Access:
 
 
 def ask(
-    chain: str,
+    to: Access,
     work: Callable[[Client], Awaitable[T]],
     role: str = "ROLE_CHAIN_ADMIN",
     subject: str = "developer",
 ) -> T:
-    """`work` against the stack on this machine; what the API refuses is a LocalError, in one readable line."""
+    """`work` done through the API; what that refuses is a LocalError, in one readable line. `role` and `subject` are of
+    the token that is made where none was given."""
 
     async def run() -> T:
-        to = Access(edge="", token="", chain=chain)
         async with open_channel(to.url, to.ca_file) as channel:
             return await work(to.client(channel, subject, role))
 

@@ -9,6 +9,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 import cli
 from deploy.local.process import LocalError
@@ -37,7 +38,7 @@ def main() -> None:
     try:
         build()(prog_name="atoll")
     except LocalError as error:
-        errors.print(f"[bold red]atoll:[/] {error}", soft_wrap=True)
+        errors.print(f"[bold red]atoll:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -23,7 +23,8 @@ from atoll.billing.v1.code_service_pb2 import (
     ServiceCodeRow,
 )
 from atoll.billing.v1.code_service_pb2_grpc import CodeServiceStub
-from cli.access import Chain, ask
+from cli import access
+from cli.access import Access, ask
 from cli.client import Client, Refused
 from deploy.local.process import LocalError
 
@@ -61,11 +62,13 @@ def codes() -> None:
 def load(
     file: Annotated[Path, typer.Argument(help="CSV, as docs/codes.md describes it.")],
     diagnoses: Diagnoses = False,
-    chain: Chain = "",
+    edge: access.Edge = "",
+    token: access.Token = "",
+    chain: access.Chain = "",
 ) -> None:
     """Loads a file: up to 1,000 rows whole or not at all, more in such parts. Loaded again, nothing changes."""
     rows = read_diagnoses(file) if diagnoses else read_services(file)
-    Console(highlight=False).print(ask(chain, lambda client: loaded(client, rows)))
+    Console(highlight=False).print(ask(Access(edge, token, chain), lambda client: loaded(client, rows)))
 
 
 @codes_app.command("list")
@@ -73,14 +76,16 @@ def list_codes(
     diagnoses: Diagnoses = False,
     day: Day = "",
     visit_type: Annotated[str, typer.Option(help="Only those of visits of this type.")] = "",
-    chain: Chain = "",
+    edge: access.Edge = "",
+    token: access.Token = "",
+    chain: access.Chain = "",
 ) -> None:
     """The chain's codes."""
     on = _date(day, "--date") if day else None
     Console(highlight=False).print(
-        _diagnosis_table(ask(chain, lambda client: all_diagnoses(client, on)))
+        _diagnosis_table(ask(Access(edge, token, chain), lambda client: all_diagnoses(client, on)))
         if diagnoses
-        else _service_table(ask(chain, lambda client: all_services(client, on, visit_type)))
+        else _service_table(ask(Access(edge, token, chain), lambda client: all_services(client, on, visit_type)))
     )
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 import psutil
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deploy.local import envoy, nats, postgres
@@ -47,7 +48,7 @@ def register(app: typer.Typer) -> None:
             try:
                 table.add_row("[green]✓[/]", name, check())
             except LocalError as error:
-                table.add_row("[bold red]✗[/]", name, str(error))
+                table.add_row("[bold red]✗[/]", name, escape(str(error)))
                 good = False
         Console(highlight=False).print(table)
         if not good:

@@ -3,7 +3,7 @@
 import asyncio
 import importlib
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, TypeVar
@@ -20,7 +20,7 @@ from atoll.common.v1.event_meta_pb2 import subject
 from chassis.ids import to_wire
 from chassis.pool import Pool, open_pool
 from chassis.relay import publish_again
-from deploy.local.home import Home, StackInfo
+from cli.databases import OfRelays, databases
 from deploy.local.process import LocalError
 
 LETTERS = "SELECT * FROM dead_letter ORDER BY buried_at"
@@ -52,9 +52,9 @@ class Buried:
 
 
 @letters_app.command("list")
-def list_letters(service: ServiceOption = None) -> None:
+def list_letters(service: ServiceOption = None, database: OfRelays = None) -> None:
     """The oldest first."""
-    letters = _letters(service)
+    letters = _letters(service, database)
     table = Table("Service", "Message", "Fact", "Reason", "Waits for", box=None, padding=(0, 2))
     for heading in ("Attempts", "Buried (UTC)"):
         table.add_column(heading, justify="right")
@@ -69,9 +69,13 @@ def list_letters(service: ServiceOption = None) -> None:
 
 
 @letters_app.command()
-def show(message: Annotated[str, typer.Argument(help="As `list` names it.")], service: ServiceOption = None) -> None:
+def show(
+    message: Annotated[str, typer.Argument(help="As `list` names it.")],
+    service: ServiceOption = None,
+    database: OfRelays = None,
+) -> None:
     """What one holds. Events hold ids, never a patient's data."""
-    found = [each for each in _letters(service) if each.row["message_id"] == message]
+    found = [each for each in _letters(service, database) if each.row["message_id"] == message]
     if not found:
         raise LocalError(f"no dead letter {message}")
     console = Console(highlight=False)
@@ -87,12 +91,13 @@ def replay_letters(
     messages: Annotated[list[str] | None, typer.Argument(help="As `list` names them.")] = None,
     service: ServiceOption = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    database: OfRelays = None,
 ) -> None:
     """Ask the services to try letters again. Those that fail again stay."""
     if bool(messages) == everything:
         raise LocalError("name the letters to replay, or say --all")
     named = messages or []
-    asked = _in_each(service, lambda pool: pool.execute(REPLAY, everything, named))
+    asked = _in_each(service, database, lambda pool: pool.execute(REPLAY, everything, named))
     count = sum(_count(done) for done in asked.values())
     if count < len(set(named)):
         raise LocalError(f"{count} of {len(set(named))} letters were found")
@@ -103,12 +108,13 @@ def replay_letters(
 def replay(
     since: Annotated[str, typer.Option(help="An instant (2027-03-01T16:00:00+00:00, real time), or 30m, 2h, 3d ago.")],
     service: ServiceOption = None,
+    database: OfRelays = None,
 ) -> None:
     """Publish events again that were recorded since, as after NATS lost its store. Readers drop what they have had."""
     instant = instant_of(since, datetime.now(UTC))
     table = Table("Service", box=None, padding=(0, 2))
     table.add_column("Events", justify="right")
-    for name, count in _in_each(service, lambda pool: publish_again(pool, instant)).items():
+    for name, count in _in_each(service, database, lambda pool: publish_again(pool, instant)).items():
         table.add_row(name, str(count))
     Console(highlight=False).print(table)
 
@@ -143,30 +149,28 @@ def _event_type(fact: str) -> Any:
     return GetMessageClass(named[fact]) if fact in named else None
 
 
-def _letters(service: str | None) -> list[Buried]:
-    found = _in_each(service, lambda pool: pool.fetch(LETTERS))
+def _letters(service: str | None, named: Sequence[str] | None) -> list[Buried]:
+    found = _in_each(service, named, lambda pool: pool.fetch(LETTERS))
     return [Buried(name, row) for name, rows in found.items() for row in rows]
 
 
-def _in_each(service: str | None, ask: Callable[[Pool], Awaitable[T]]) -> dict[str, T]:
+def _in_each(service: str | None, named: Sequence[str] | None, ask: Callable[[Pool], Awaitable[T]]) -> dict[str, T]:
     """Asks each service's database, as its relay: that role sees events and dead letters of every chain."""
-    return asyncio.run(_asked(dict(_relays(Home.default().running(), service)), ask))
+    relays = databases(named, "relay")
+    if service and service not in relays:
+        raise LocalError(f"no service {service}: there are {', '.join(relays)}")
+    return asyncio.run(_asked({name: url for name, url in relays.items() if service in (None, name)}, ask))
 
 
 async def _asked(relays: dict[str, str], ask: Callable[[Pool], Awaitable[T]]) -> dict[str, T]:
     answers = {}
     for name, url in relays.items():
-        async with open_pool(url, size=1) as pool:
-            answers[name] = await ask(pool)
+        try:
+            async with open_pool(url, size=1) as pool:
+                answers[name] = await ask(pool)
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise LocalError(f"the database of {name} cannot be asked: {error}") from error
     return answers
-
-
-def _relays(info: StackInfo, service: str | None) -> Iterator[tuple[str, str]]:
-    if service and service not in info.services:
-        raise LocalError(f"no service {service}: there are {', '.join(info.services)}")
-    for name, each in info.services.items():
-        if service in (None, name):
-            yield name, each.databases.relay
 
 
 def _count(done: str) -> int:

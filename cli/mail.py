@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deploy.local.home import Home
@@ -31,7 +32,9 @@ def list_messages(
         return
     table = Table("Id", "Received (UTC)", "To", "Subject", box=None, padding=(0, 2))
     for each in messages:
-        table.add_row(each.id, each.received_time[:19].replace("T", " "), ", ".join(each.recipients), each.subject)
+        table.add_row(
+            each.id, each.received_time[:19].replace("T", " "), escape(", ".join(each.recipients)), escape(each.subject)
+        )
     Console(highlight=False).print(table if messages else "Nothing has arrived yet.")
 
 
@@ -43,11 +46,12 @@ def show(id: Annotated[str, typer.Argument(help="As `atoll mail list` names it."
         raise LocalError(f"no message {id}")
     console = Console(highlight=False)
     console.print(
-        f"[bold]{message.subject}[/]\n[dim]from[/] {message.sender}\n[dim]to[/]   {', '.join(message.recipients)}\n"
+        f"[bold]{escape(message.subject)}[/]\n"
+        f"[dim]from[/] {escape(message.sender)}\n[dim]to[/]   {escape(', '.join(message.recipients))}\n"
     )
     console.print(message.text or message.html, markup=False)
     for name, kind, text in message.attachments:
-        console.print(f"\n[dim]attached:[/] {name} [dim]({kind})[/]")
+        console.print(f"\n[dim]attached:[/] {escape(name)} [dim]({kind})[/]")
         if text:
             console.print(text, markup=False)
 

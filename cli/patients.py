@@ -12,7 +12,8 @@ from rich.table import Table
 
 from atoll.patients.v1.access_service_pb2 import Access, AccessKind, ListAccessesRequest
 from atoll.patients.v1.access_service_pb2_grpc import AccessServiceStub
-from cli.access import Chain, ask
+from cli import access
+from cli.access import ask
 from cli.client import Client
 
 PAGE = 200
@@ -44,7 +45,9 @@ def patients() -> None:
 def access_report(
     patient: Annotated[str, typer.Argument(help="Id of the patient.")],
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, for a spreadsheet.")] = False,
-    chain: Chain = "",
+    edge: access.Edge = "",
+    token: access.Token = "",
+    chain: access.Chain = "",
     subject: Annotated[str, typer.Option(help="Who asks: the actor on record.")] = "developer",
 ) -> None:
     """Who saw and who changed a patient's data, the latest first. Asking is on record, too."""
@@ -52,7 +55,7 @@ def access_report(
     async def all_of(client: Client) -> list[Access]:
         return [each async for each in accesses(client, patient)]
 
-    found = ask(chain, all_of, "ROLE_AUDITOR", subject)
+    found = ask(access.Access(edge, token, chain), all_of, "ROLE_AUDITOR", subject)
     if as_csv:
         write_csv(found, sys.stdout)
     else:

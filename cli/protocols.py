@@ -25,7 +25,8 @@ from atoll.scheduling.v1.protocol_service_pb2 import (
     SaveProtocolDraftRequest,
 )
 from atoll.scheduling.v1.protocol_service_pb2_grpc import ProtocolServiceStub
-from cli.access import Chain, ask
+from cli import access
+from cli.access import Access, ask
 from cli.client import Client, Refused
 from deploy.local.process import LocalError
 
@@ -45,9 +46,9 @@ def protocols() -> None:
 
 
 @protocols_app.command("list")
-def list_protocols(chain: Chain = "") -> None:
+def list_protocols(edge: access.Edge = "", token: access.Token = "", chain: access.Chain = "") -> None:
     """The chain's protocols, and those of the library that can be loaded by name."""
-    found = ask(chain, all_protocols_of)
+    found = ask(Access(edge, token, chain), all_protocols_of)
     shown = Table("Code", "Name", "Version", box=None, padding=(0, 2))
     for protocol in found:
         shown.add_row(protocol.code, protocol.display_name, str(protocol.latest_version or "none"))
@@ -59,11 +60,13 @@ def list_protocols(chain: Chain = "") -> None:
 @protocols_app.command()
 def export(
     folder: Annotated[Path, typer.Argument(help="Where the files go, one for each protocol: CODE.json.")],
-    chain: Chain = "",
+    edge: access.Edge = "",
+    token: access.Token = "",
+    chain: access.Chain = "",
 ) -> None:
     """Writes the version published last of every protocol. What was there under the same name is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = ask(chain, exported)
+    files = ask(Access(edge, token, chain), exported)
     for code, file in files.items():
         (folder / f"{code}.json").write_text(json.dumps(file, indent=2, ensure_ascii=False) + "\n")
     Console(highlight=False).print(f"{len(files)} protocols written to {folder}")
@@ -73,7 +76,9 @@ def export(
 def load(
     files: Annotated[list[str], typer.Argument(help="Files, or names of the library.")],
     draft: Annotated[bool, typer.Option("--draft", help="Keep each as a draft, to be looked at first.")] = False,
-    chain: Chain = "",
+    edge: access.Edge = "",
+    token: access.Token = "",
+    chain: access.Chain = "",
 ) -> None:
     """Registers each protocol and publishes its template as the next version. The same as the last one: nothing new."""
     wanted = [read(name) for name in files]
@@ -81,7 +86,7 @@ def load(
     async def run(client: Client) -> list[str]:
         return [await loaded(client, file, draft=draft) for file in wanted]
 
-    for line in ask(chain, run):
+    for line in ask(Access(edge, token, chain), run):
         Console(highlight=False).print(line)
 
 

@@ -2,42 +2,31 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
 
 import asyncpg
 import psutil
 import typer
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.table import Table
 
+from chassis.backlog import Backlog, backlog
 from deploy.local.home import Home, ProcessInfo, ServiceInfo, StackInfo
+from deploy.local.nats import trouble_at
 from deploy.local.process import answers_http
 from deploy.local.services import serves
-
-BACKLOG = """
-SELECT (SELECT count(*) FROM outbox WHERE published_at IS NULL),
-       (SELECT extract(epoch FROM now() - min(created_at))::float8 FROM outbox WHERE published_at IS NULL),
-       (SELECT count(*) FROM dead_letter)
-"""
-"""As the relay's role, which sees those two tables of every chain."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    unpublished: int
-    oldest_s: float | None
-    dead_letters: int
 
 
 def register(app: typer.Typer) -> None:
     @app.command()
     def status() -> None:
-        """Show the running stack. Ends with 1 if a process is not healthy."""
+        """Show the running stack. Ends with 1 if a process is not healthy, or NATS elsewhere is not."""
         info = Home.default().running()
         console = Console(highlight=False)
         healthy = {name: is_healthy(info, name) for name in info.processes}
-        console.print(Group(_addresses(info), "", _processes(info, healthy), "", _backlogs(info)))
-        if not all(healthy.values()):
+        elsewhere = "" if "nats" in info.processes else asyncio.run(trouble_at(info.nats_url))
+        console.print(Group(_addresses(info, elsewhere), "", _processes(info, healthy), "", _backlogs(info)))
+        if elsewhere or not all(healthy.values()):
             raise typer.Exit(1)
 
 
@@ -80,22 +69,21 @@ async def _backlog(service: ServiceInfo) -> Backlog | None:
     except (OSError, asyncpg.PostgresError):
         return None
     try:
-        row = await connection.fetchrow(BACKLOG)
-        return Backlog(*row) if row else None
+        return await backlog(connection)
     except asyncpg.PostgresError:
         return None
     finally:
         await connection.close()
 
 
-def _addresses(info: StackInfo) -> Table:
+def _addresses(info: StackInfo, trouble_at_nats: str) -> Table:
     table = Table(box=None, padding=(0, 2), show_header=False)
     table.add_row("API", info.edge_url)
     table.add_row("Mail", info.mail_url)
     table.add_row("Texts", info.texts_url)
     table.add_row("Login", info.issuer)
     table.add_row("Cards", info.cards_url)
-    table.add_row("NATS", info.nats_url)
+    table.add_row("NATS", info.nats_url + (f"  [bold red]{escape(trouble_at_nats)}[/]" if trouble_at_nats else ""))
     table.add_row("PostgreSQL", info.postgres_url)
     return table
 
@@ -127,13 +115,13 @@ def _backlogs(info: StackInfo) -> Table:
     table = Table("Service", box=None, padding=(0, 2))
     for heading in ("Events to publish", "Oldest", "Dead letters"):
         table.add_column(heading, justify="right")
-    for name, backlog in asyncio.run(backlogs(info)).items():
-        if backlog is None:
+    for name, found in asyncio.run(backlogs(info)).items():
+        if found is None:
             table.add_row(name, "[red]no answer[/]", "", "")
         else:
-            oldest = "" if backlog.oldest_s is None else f"{backlog.oldest_s:.1f} s"
-            letters = f"[red]{backlog.dead_letters}[/]" if backlog.dead_letters else "0"
-            table.add_row(name, str(backlog.unpublished), oldest, letters)
+            oldest = f"{found.oldest_s:.1f} s" if found.unpublished else ""
+            letters = f"[red]{found.dead_letters}[/]" if found.dead_letters else "0"
+            table.add_row(name, str(found.unpublished), oldest, letters)
     return table
 
 

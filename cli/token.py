@@ -41,7 +41,10 @@ class Sample:
 
     def __init__(self, home: Home) -> None:
         file = home.sites_file
-        content = json.loads(file.read_text()) if file.exists() else {}
+        try:
+            content = json.loads(file.read_text()) if file.exists() else {}
+        except ValueError as error:
+            raise LocalError(f"{file} is damaged: move it away, and load the sample again") from error
         self._chain_id: str | None = content.get("chain_id")
         self._sites: dict[str, str] = content.get("sites", {})
 

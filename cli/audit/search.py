@@ -74,7 +74,7 @@ def search_trails(
 
 
 async def _search(to: Access, asked: dict[str, Any], limit: int) -> list[AuditEntry]:
-    async with open_channel(to.url) as channel:
+    async with open_channel(to.url, to.ca_file) as channel:
         client = to.client(channel, "developer", "ROLE_AUDITOR")
         of_services = await asyncio.gather(*(_of_one(client, stub, kind(**asked), limit) for stub, kind in ASKED))
     every = [entry for found in of_services for entry in found]

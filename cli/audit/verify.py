@@ -24,17 +24,13 @@ from chassis.pool import open_pool
 from chassis.sealer import Head, Verdict, read_chains, read_heads, verify
 from chassis.signing import BadKey, public_keys, signing_key
 from chassis.times import utc_now
+from cli.databases import OfSealers, databases
 from deploy.local.home import Home
 from deploy.local.process import LocalError
 
 LATE_S = 3.0
 """Rows that commit late are sealed within this time by a sealer that runs."""
 LOOKS = 3
-
-Databases = Annotated[
-    list[str] | None,
-    typer.Option(help="NAME=URL of a service's database, as its sealer; may be repeated. Those here, if not given."),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +48,14 @@ class Found:
         return self.verdict.fault or slipped_in
 
 
-def print_heads(database: Databases = None) -> None:
+def print_heads(database: OfSealers = None) -> None:
     """Print the last seal of each trail, signed, to be kept where nobody who runs the stack can change it."""
     previous = ""
     try:
         key = signing_key(Home.default().audit_key)
     except BadKey as error:
         raise LocalError(str(error)) from error
-    for name, heads in asyncio.run(_heads(_databases(database))).items():
+    for name, heads in asyncio.run(_heads(databases(database, "sealer"))).items():
         for line in signed_lines(key, name, heads, utc_now(), previous):
             typer.echo(line)
             previous = digest_of(line)
@@ -74,12 +70,12 @@ def verify_trails(
         Path | None,
         typer.Option(help="The keys that they are signed with (JWK or JWKS). The stack's, if not given.", exists=True),
     ] = None,
-    database: Databases = None,
+    database: OfSealers = None,
 ) -> None:
     """Recompute every seal, and compare with every exported head. Ends with 1 if a trail is not what it was."""
     home = Home.default()
     exports = read_exports(heads or sorted(home.audit_heads.glob("*.jsonl")), keys or home.audit_key)
-    found = asyncio.run(look_at(_databases(database), exports))
+    found = asyncio.run(look_at(databases(database, "sealer"), exports))
     console = Console(highlight=False)
     console.print(_table(found) if found else "Nothing was recorded yet.")
     for fault in exports.faults:
@@ -99,20 +95,10 @@ def read_exports(files: Sequence[Path], keys: Path) -> Exports:
     return exports
 
 
-def _databases(named: Sequence[str] | None) -> dict[str, str]:
-    """The sealer's, by service."""
-    if not named:
-        return {name: service.databases.sealer for name, service in Home.default().running().services.items()}
-    pairs = [each.partition("=") for each in named]
-    if not all(name and url for name, _, url in pairs):
-        raise LocalError("--database is NAME=URL, as patients=postgresql://…")
-    return {name: url for name, _, url in pairs}
-
-
-async def look_at(databases: Mapping[str, str], exports: Exports) -> list[Found]:
+async def look_at(urls: Mapping[str, str], exports: Exports) -> list[Found]:
     """A chain of which a head was exported is looked for, be there a row of it or not."""
     found = list[Found]()
-    for name, url in databases.items():
+    for name, url in urls.items():
         kept = {chain: seals for (service, chain), seals in exports.kept.items() if service == name}
         for verdict in await _verdicts(url, kept):
             found.append(Found(name, verdict, exports.last.get((name, verdict.chain_id))))
@@ -130,9 +116,9 @@ async def _verdicts(url: str, kept: Mapping[UUID, Mapping[int, bytes]]) -> list[
     return verdicts
 
 
-async def _heads(databases: Mapping[str, str]) -> dict[str, list[Head]]:
+async def _heads(urls: Mapping[str, str]) -> dict[str, list[Head]]:
     found = {}
-    for name, url in databases.items():
+    for name, url in urls.items():
         async with open_pool(url, size=1) as pool, pool.acquire() as conn:
             found[name] = await read_heads(conn, await read_chains(conn))
     return found

@@ -4,9 +4,13 @@ import signal
 import sysconfig
 from pathlib import Path
 
+from nats.aio.client import Client as NATS
+from nats.errors import Error as NatsError
+
 from deploy.local.process import HOST, LocalError, Program, answers_http
 
 PAYLOAD_MAX = 1 << 20
+CONNECT_S = 3
 CONFIG = """\
 # Written at each start.
 listen: "{host}:{port}"
@@ -47,6 +51,29 @@ def nats(folder: Path, port: int, monitor_port: int) -> Program:
         orphan_signal=signal.SIGTERM,
         fault=_fault,
     )
+
+
+async def trouble_at(url: str) -> str:
+    """Why services could not tell events by a server that somebody else runs. Empty: they can."""
+    seen = list[Exception]()
+
+    async def note(error: Exception) -> None:
+        seen.append(error)
+
+    client = NATS()
+    try:
+        await client.connect(
+            url, error_cb=note, allow_reconnect=False, max_reconnect_attempts=1, connect_timeout=CONNECT_S
+        )
+        await client.jetstream(timeout=CONNECT_S).account_info()
+    except (NatsError, OSError, ValueError) as error:
+        if client.is_connected:
+            return "it has no JetStream for us"
+        return str(seen[-1] if seen else error)
+    finally:
+        if client.is_connected:
+            await client.close()
+    return ""
 
 
 def nats_url(port: int) -> str:

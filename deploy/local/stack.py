@@ -136,6 +136,8 @@ class Stack:
     async def _start(self) -> None:
         options, home, supervisor = self.options, self.home, self._supervisor
         self._prepare()
+        if options.nats_url:
+            await _require_nats(options.nats_url)
         ports = Ports.choose(options)
         home.issuer.serve_at(_url(ports.login))
         home.service_token.touch(mode=0o600)
@@ -319,6 +321,11 @@ async def _require_postgres(url: str) -> None:
         await connection.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
         raise LocalError(f"ATOLL_POSTGRES_URL names a server that cannot be used: {error}") from error
+
+
+async def _require_nats(url: str) -> None:
+    if trouble := await nats.trouble_at(url):
+        raise LocalError(f"ATOLL_NATS_URL names a server that cannot be used: {trouble}")
 
 
 def _port(setting: str, default: int) -> int | None:

@@ -3,13 +3,16 @@
 import asyncio
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 from typer.testing import CliRunner, Result
 
+from chassis.backlog import show_backlog
 from chassis.consumer import Consumer, Letter
 from chassis.errors import NotYetKnown
 from chassis.heads import Exporter
@@ -18,8 +21,13 @@ from chassis.pool import open_pool
 from chassis.sealer import Sealer
 from cli.app import build
 from deploy.local.home import Home, ProcessInfo, ServiceInfo, StackInfo
+from deploy.local.process import LocalError
+from deploy.local.stack import Options, Stack
 from tests.support.notes import NoteStore, NoteTaken, create_request, file_note, pb_grpc
 from tests.support.service import Running
+from tests.support.webhooks import until
+
+NO_NATS = "nats://127.0.0.1:1"
 
 
 @pytest.fixture
@@ -101,6 +109,59 @@ async def test_a_named_dead_letter_or_all_of_them_are_asked_to_be_tried_again(no
 async def test_a_service_that_does_not_exist_is_named(notes: Running, home: Home) -> None:
     result = await atoll("events", "dead-letters", "list", "--service", "nots")
     assert str(result.exception) == "no service nots: there are notes"
+
+
+async def test_dead_letters_of_a_deployment_are_seen_and_tried_again(notes: Running, home: Home) -> None:
+    home.stack_file.unlink()  # No stack runs here.
+    await bury(notes, "letter-1")
+    of = "--database", f"notes={notes.urls.relay}"
+    assert "letter-1" in (await atoll("events", "dead-letters", "list", *of)).output
+    assert (await atoll("events", "dead-letters", "show", "letter-1", *of)).exit_code == 0
+    assert "1 letters" in (await atoll("events", "dead-letters", "replay", "letter-1", *of)).output
+    assert await asked_for(notes) == ["letter-1"]
+    assert (await atoll("events", "replay", "--since", "2h", *of)).exit_code == 0
+    assert "is NAME=URL" in str((await atoll("events", "dead-letters", "list", "--database", "notes")).exception)
+    away = await atoll("events", "dead-letters", "list", "--database", "notes=postgresql://nobody@127.0.0.1:1/none")
+    assert "the database of notes cannot be asked" in str(away.exception)
+
+
+@pytest.mark.parametrize(
+    "command", [("protocols", "list"), ("codes", "list"), ("patients", "access-report", "patient_1")]
+)
+async def test_what_asks_an_api_asks_the_one_that_is_named(command: tuple[str, ...], home: Home) -> None:
+    home.stack_file.unlink()
+    result = await atoll(*command, "--edge", "http://127.0.0.1:1", "--token", "theirs")
+    assert isinstance(result.exception, LocalError)
+    assert "UNAVAILABLE" in str(result.exception)
+
+
+async def test_a_nats_that_no_service_can_use_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LocalError, match=r"ATOLL_NATS_URL names a server that cannot be used: .*Connect call failed"):
+        async with Stack(replace(Options.anywhere(tmp_path), nats_url=NO_NATS)):
+            pass
+
+
+async def test_a_nats_elsewhere_that_is_away_ends_the_status_with_one(notes: Running, home: Home) -> None:
+    described = json.loads(home.stack_file.read_text())
+    home.stack_file.write_text(json.dumps(described | {"nats_url": NO_NATS}))
+    result = await atoll("status")
+    assert result.exit_code == 1
+    assert "Connect call failed" in result.output
+
+
+async def test_what_waits_is_in_the_metrics_of_whoever_is_elected(notes: Running) -> None:
+    await look(notes, times=2)
+    await notes.admin.execute("UPDATE outbox SET created_at = now() - interval '90 s' WHERE position = 1")
+    await bury(notes, "letter-1")
+    async with open_pool(notes.urls.relay, size=1) as pool:
+        elected = asyncio.create_task(show_backlog(pool))
+        await until(lambda: bool(REGISTRY.get_sample_value("atoll_dead_letters")))
+        assert REGISTRY.get_sample_value("atoll_dead_letters") == 1
+        assert REGISTRY.get_sample_value("atoll_outbox_backlog") == 2
+        assert 90 <= (REGISTRY.get_sample_value("atoll_outbox_oldest_seconds") or 0) < 120
+        elected.cancel()
+        await asyncio.wait([elected])
+    assert REGISTRY.get_sample_value("atoll_dead_letters") == 0  # Another process tells from now on.
 
 
 @pytest.mark.parametrize(("since", "again"), [("2h", 1), ("1d", 2), ("30m", 0), ("2000-01-01", 2)])

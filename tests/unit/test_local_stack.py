@@ -22,6 +22,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from joserfc import jwt
 from joserfc.jwk import KeySet
 
+import cli.app
 from cli.token import Sample, duration_s, role_name
 from deploy.envoy.config import (
     Certificate,
@@ -431,6 +432,23 @@ def test_a_site_is_known_by_its_code_once_the_sample_is_loaded(tmp_path: Path) -
     assert Sample(home).site_ids(["abq", "site_2", "*"]) == ["site_1", "site_2", "*"]
     with pytest.raises(LocalError, match=r"no site 'nyc'; by code there are: abq"):
         Sample(home).site_ids(["nyc"])
+
+
+def test_a_damaged_file_of_sites_is_named(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.sites_file.write_text('{"chain_id": ')
+    with pytest.raises(LocalError, match="is damaged: move it away"):
+        Sample(home)
+
+
+def test_an_error_is_told_as_it_is_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(**_: object) -> None:
+        raise LocalError("no role 'a[old]b', nor '[/x]'")
+
+    monkeypatch.setattr(cli.app, "build", lambda: fail)
+    with pytest.raises(SystemExit):
+        cli.app.main()
+    assert capsys.readouterr().err == "atoll: no role 'a[old]b', nor '[/x]'\n"
 
 
 def test_a_role_is_known_with_and_without_its_prefix() -> None:
