@@ -10,16 +10,23 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
+from atoll.scheduling.v1 import closure_service_pb2 as closures_pb
 from atoll.scheduling.v1 import events_pb2
 from atoll.scheduling.v1 import resource_calendar_service_pb2 as pb
 from atoll.scheduling.v1 import visit_service_pb2 as visits_pb
+from atoll.scheduling.v1.closure_service_pb2_grpc import ClosureServiceStub
 from atoll.scheduling.v1.protocol_pb2 import ResourceKind, SegmentKind
 from atoll.scheduling.v1.resource_calendar_service_pb2_grpc import ResourceCalendarServiceStub
 from atoll.scheduling.v1.visit_pb2 import Visit, VisitStatus
 from chassis.ids import new_id, to_wire
 from chassis.times import to_date, to_instant
+from tests.integration.test_scheduling_closures import create as close
+from tests.integration.test_scheduling_closures import interval
+from tests.integration.test_scheduling_closures import request as closing
+from tests.integration.test_scheduling_staff_calendars import busy_import, importing
 from tests.support.scheduling import DAY, Clinic, hours, local, open_clinic, open_scheduling
 from tests.support.service import Running, refusal
+from tests.unit.test_scheduling_staff_calendars import calendar, event
 
 FIRST = local(3, 2, 9)  # A Tuesday.
 TUESDAY, FRIDAY = date(2027, 3, 2), date(2027, 3, 5)
@@ -121,6 +128,59 @@ async def test_working_hours_and_time_off_are_those_of_the_days_asked_for(clinic
         (local(3, 14, 22), local(3, 15, 0)),
     ]
     assert local(3, 14, 6) - local(3, 14, 0) == DAY * 5 / 24
+
+
+async def test_who_or_what_is_closed_or_busy_elsewhere_cannot_be_had_then(clinic: Clinic) -> None:
+    """On Tuesday a room floods at noon, and the nurse is busy until ten and ill from three; Wednesday is a holiday."""
+    room, other, nurse = clinic.rooms[0], clinic.rooms[1], clinic.nurses[0]
+    await busy_import(clinic, importing(clinic, calendar(event(":20270302T073000", ":20270302T100000"))))
+    for what, start, end in (
+        (room, local(3, 2, 12), local(3, 2, 13)),
+        (nurse, local(3, 2, 15), local(3, 3, 0)),
+        ("", local(3, 3, 0), local(3, 4, 0)),
+    ):
+        await close(clinic, closing(clinic, what, interval(start, end)))
+    shown = {each.resource_id: each for each in (await every(clinic, TUESDAY, TUESDAY + DAY)).resource_calendars}
+    tuesday = (local(3, 2, 8), local(3, 2, 18))
+    assert spans(shown[other].working_intervals) == [tuesday]
+    assert spans(shown[room].working_intervals) == [(tuesday[0], local(3, 2, 12)), (local(3, 2, 13), tuesday[1])]
+    assert spans(shown[nurse].working_intervals) == [(local(3, 2, 10), local(3, 2, 15))]
+    assert spans(shown[other].time_off_intervals) == []  # The site is closed, which is not its own time off.
+    assert spans(shown[room].time_off_intervals) == [(local(3, 2, 12), local(3, 2, 13))]
+    assert spans(shown[nurse].time_off_intervals) == [
+        (local(3, 2, 7, 30), local(3, 2, 10)),
+        (local(3, 2, 15), local(3, 3, 0)),
+    ]
+    assert await one(clinic, nurse, TUESDAY, TUESDAY + DAY) == shown[nurse]
+
+
+async def test_a_closure_that_was_cancelled_or_is_of_other_days_takes_nothing_and_one_that_is_over_is_still_shown(
+    clinic: Clinic,
+) -> None:
+    room, noon = clinic.rooms[0], (local(3, 2, 12), local(3, 2, 13))
+    cancelled = (await close(clinic, closing(clinic, room, interval(*noon)))).closure
+    cancel = closures_pb.CancelClosureRequest(request_id=str(uuid4()), closure_id=cancelled.id, etag=cancelled.etag)
+    await clinic.svc.call(clinic.svc.stub(ClosureServiceStub).CancelClosure, cancel)
+    await close(clinic, closing(clinic, "", interval(local(3, 3, 0), local(3, 3, 12))))
+    assert spans((await one(clinic, room)).working_intervals) == [(local(3, 2, 8), local(3, 2, 18))]
+    await close(clinic, closing(clinic, room, interval(*noon)))
+    clinic.svc.clock.now = local(3, 2, 16)
+    assert spans((await one(clinic, room)).time_off_intervals) == [noon]
+
+
+async def test_a_nurse_who_is_lent_and_ill_cannot_be_had_there_either_and_no_other_sites_closure_matters(
+    clinic: Clinic,
+) -> None:
+    there = await clinic.add_site("bld")
+    room = await clinic.add_resource("ROOM", "Room", site_id=there)
+    shifts = [{"hours": each, "site_id": there} for each in hours(8, 18, ["TUESDAY"])]
+    nurse = await clinic.add_resource("STAFF", "Traveller", working_hours=hours(8, 18, ["WEDNESDAY"]), shifts=shifts)
+    await close(clinic, closing(clinic, nurse, interval(local(3, 2, 12), local(3, 2, 18))))
+    await close(clinic, closing(clinic, "", interval(local(3, 2, 8), local(3, 2, 9))))
+    clinic.site_id = there
+    token = clinic.token(site_id=there)
+    assert spans((await one(clinic, nurse, token=token)).working_intervals) == [(local(3, 2, 8), local(3, 2, 12))]
+    assert spans((await one(clinic, room, token=token)).working_intervals) == [(local(3, 2, 8), local(3, 2, 18))]
 
 
 async def test_what_is_taken_on_other_days_or_given_back_is_not_shown(clinic: Clinic) -> None:

@@ -20,7 +20,7 @@ from services.scheduling.domain.board import EXPECTED, THERE
 from services.scheduling.domain.tasks import TaskState
 from services.scheduling.domain.waitlist import EntryStatus
 from services.scheduling.store.board import BOARD_VISITS, WHOLE_VISITS
-from services.scheduling.store.calendars import ALLOCATIONS, CALENDAR_RESOURCES
+from services.scheduling.store.calendars import ALLOCATIONS, CALENDAR_RESOURCES, NOT_HAD
 from services.scheduling.store.changes import CHANGES
 from services.scheduling.store.closures import BROKEN_AT_SITE, BROKEN_BY_RESOURCE, CLOSURES, SURROUNDINGS
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
@@ -43,7 +43,7 @@ BOOK = 6  # begin, claim and locks, terms, taken, everything written, commit
 CONFIRM = 5  # begin, claim, visit, everything written, commit
 GET = 4  # begin, course, audit, commit
 BOARD = 5  # begin, site, visits, audit, commit; and once more for visits that changed
-ONE_CALENDAR = 7  # begin, site, resource, allocations, forms of versions, audit, commit
+ONE_CALENDAR = 8  # begin, site, resource, closures and busy times, allocations, forms of versions, audit, commit
 STEPS = (0, 3, 7, 10, 14, 17)  # Days on which a course of six is, none of them a weekend.
 
 YEARS_OF_USE = """
@@ -219,6 +219,8 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (BROKEN_BY_RESOURCE, {"resource_id": room, **broken}, "allocation_by_time"),
         (BROKEN_AT_SITE, {"site_id": site, **broken}, "visit_by_site"),
         (BUSY_TIMES, busy, "busy_time_by_time"),
+        (NOT_HAD, {"site_id": site, "resource_id": [room], **day}, "closure_by_resource"),
+        (NOT_HAD, {"site_id": site, "resource_id": [room], **day}, "busy_time_by_time"),
         (APPOINTMENTS, feed, "allocation_by_time"),
         (LAST_LANE, {"id": room, "now": FIRST, "lane_count": 1}, "allocation_"),  # By one of two.
         (RESOURCES, {"site_id": site, "after": NO_ID, "limit": 51}, "lent_resource_by_site"),

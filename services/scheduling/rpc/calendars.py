@@ -65,9 +65,10 @@ class ResourceCalendarServicer:
 async def _calendars(
     store: SchedulingStore, site: Hours, resources: Iterable[Resource], window: Window
 ) -> list[Calendar]:
-    slot, resources = window.slot(site.zone), list(resources)
-    taken = await store.allocations([each.id for each in resources], slot)
-    return [Calendar(each, working(each, site, slot), off(each, site.zone, slot), taken[each.id]) for each in resources]
+    slot = window.slot(site.zone)
+    site, had = await store.as_had(site, list(resources), slot)
+    taken = await store.allocations([each.id for each in had], slot)
+    return [Calendar(each, working(each, site, slot), off(each, site.zone, slot), taken[each.id]) for each in had]
 
 
 def _window(request: pb.GetResourceCalendarRequest | pb.ListResourceCalendarsRequest, days_max: int) -> Window:

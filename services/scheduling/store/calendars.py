@@ -1,24 +1,26 @@
-"""Days of resources: the resources of a page, all that they are taken by, and the sites' own forms of versions."""
+"""Days of resources: the resources of a page, when they cannot be had, all that they are taken by, and the sites' own
+forms of versions."""
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import ARRAY, Text, Uuid, and_, any_, cast, func, select
+from sqlalchemy import ARRAY, Text, Uuid, and_, any_, cast, func, select, union_all
 
 from chassis.pages import Page
 from chassis.sql import Statement, param, rows
 from chassis.tables import Instant
 from services.scheduling.domain.calendars import ALLOCATIONS_MAX, Allocation, CalendarTooLarge, kinds_taken
-from services.scheduling.domain.hours import DAY, Slot
+from services.scheduling.domain.hours import DAY, Hours, Slot
 from services.scheduling.domain.protocols import Template
 from services.scheduling.domain.resources import Resource, ResourceKind
 from services.scheduling.domain.visits import Status
 from services.scheduling.store.protocols import ProtocolStore, kept_template
 from services.scheduling.store.resources import resource_of
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
-from services.scheduling.tables import adoption, allocation, course, resource, visit
+from services.scheduling.tables import adoption, allocation, busy_time, closure, course, resource, visit
 
 _of_site = (
     select(func.to_jsonb(resource.table_valued()).label("resource"))
@@ -34,6 +36,34 @@ CALENDAR_RESOURCES: dict[tuple[str, ...], Statement] = {
 
 _wanted = rows("wanted", resource_id=Uuid)
 _start, _end = param("start_time", Instant), param("end_time", Instant)
+_closed = [
+    closure.c.chain_id == CHAIN,
+    closure.c.cancelled_at.is_(None),
+    closure.c.start_at < _end,
+    closure.c.end_at > _start,
+]
+# Closures of the resources wherever they are at home, and of the site itself, which has no resource.
+NOT_HAD = Statement(
+    union_all(
+        select(closure.c.resource_id, closure.c.start_at, closure.c.end_at).join_from(
+            _wanted, closure, and_(closure.c.resource_id == _wanted.c.resource_id, *_closed)
+        ),
+        select(closure.c.resource_id, closure.c.start_at, closure.c.end_at).where(
+            closure.c.site_id == param("site_id", Uuid), closure.c.resource_id.is_(None), *_closed
+        ),
+        select(busy_time.c.resource_id, busy_time.c.start_at, busy_time.c.end_at).join_from(
+            _wanted,
+            busy_time,
+            and_(
+                busy_time.c.chain_id == CHAIN,
+                busy_time.c.resource_id == _wanted.c.resource_id,
+                busy_time.c.start_at < _end,
+                busy_time.c.end_at > _start,
+                busy_time.c.end_at < _end + DAY,
+            ),
+        ),
+    )
+)
 # Nothing lasts longer than a day: the index is read no further than that beyond what is wanted.
 ALLOCATIONS = Statement(
     select(
@@ -89,6 +119,21 @@ class CalendarStore(ProtocolStore):
             CALENDAR_RESOURCES[tuple(filters)], site_id=site_id, **filters, after=after, limit=page.limit
         )
         return [resource_of(json.loads(row["resource"])) for row in found]
+
+    async def as_had(
+        self, site: Hours, resources: Sequence[Resource], window: Slot
+    ) -> tuple[Hours, Sequence[Resource]]:
+        """With what keeps them from being had in the window as time off: closures, and times at which calendars of
+        their own have them busy."""
+        ids = [each.id for each in resources]
+        found = await self.rows(
+            NOT_HAD, site_id=site.site_id, resource_id=ids, start_time=window.start, end_time=window.end
+        )
+        off: dict[UUID | None, list[Slot]] = {id: [] for id in (None, *ids)}
+        for row in found:
+            off[row["resource_id"]].append(Slot(row["start_at"], row["end_at"]))
+        had = [replace(each, time_off=(*each.time_off, *off[each.id])) for each in resources]
+        return replace(site, off=(*site.off, *off[None])), had
 
     async def allocations(self, resource_ids: Sequence[UUID], window: Slot) -> Mapping[UUID, Sequence[Allocation]]:
         """Of each resource what touches the window, in order."""
