@@ -19,13 +19,17 @@ from asyncpg import Record
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     LargeBinary,
+    Select,
+    Table,
     Uuid,
     and_,
     any_,
     cast,
     func,
     insert,
+    literal_column,
     or_,
     select,
     true,
@@ -67,8 +71,27 @@ _last = (
     .lateral("last_seal")
 )
 HEADS = Statement(select(_asked.c.chain_id, _last.c.sequence, _last.c.hash).join_from(_asked, _last, true()))
-LAST_SEALED = Statement(select(func.max(audit_seal.c.position)))
-SEALED_AFTER = Statement(select(audit_seal.c.position).where(audit_seal.c.position > param("after", BigInteger)))
+_ONE: ColumnElement[int] = literal_column("1")
+
+
+def _chains_of(table: Table) -> Select[Any]:
+    """From one to the next by the key: there are few chains, and rows of each without number."""
+    first = select(table.c.chain_id).order_by(table.c.chain_id).limit(_ONE).cte(f"{table.name}_chain", recursive=True)
+    later = select(table.c.chain_id).where(table.c.chain_id > first.c.chain_id).order_by(table.c.chain_id).limit(_ONE)
+    found = first.union_all(select(later.scalar_subquery()).where(first.c.chain_id.is_not(None)))
+    return select(found.c.chain_id).where(found.c.chain_id.is_not(None))
+
+
+_sealed_chain = _chains_of(audit_seal).subquery("sealed_chain")
+_sealed = (
+    select(audit_seal.c.position)
+    .where(audit_seal.c.chain_id == _sealed_chain.c.chain_id)
+    .order_by(audit_seal.c.position.desc())
+)
+_last_sealed = _sealed.limit(_ONE).lateral("last_sealed")
+LAST_SEALED = Statement(select(func.max(_last_sealed.c.position)).select_from(_sealed_chain.join(_last_sealed, true())))
+_sealed_after = _sealed.where(audit_seal.c.position > param("after", BigInteger)).lateral("sealed_after")
+SEALED_AFTER = Statement(select(_sealed_after.c.position).select_from(_sealed_chain.join(_sealed_after, true())))
 _seal = rows("seal", chain_id=Uuid, sequence=BigInteger, position=BigInteger, hash=LargeBinary)
 SEAL = Statement(
     insert(audit_seal).from_select(
@@ -105,7 +128,7 @@ _in_index = select(audit_subject.c.position, audit_subject.c.subject_id, audit_s
 )
 _in_one_only = union_all(_in_row.except_(_in_index), _in_index.except_(_in_row)).subquery()
 NOT_AS_INDEXED = Statement(select(func.min(_in_one_only.c.position)))
-CHAINS = Statement(union(select(audit.c.chain_id), select(audit_seal.c.chain_id)).order_by("chain_id"))
+CHAINS = Statement(union(_chains_of(audit), _chains_of(audit_seal)).order_by("chain_id"))
 
 _encode = json.JSONEncoder(sort_keys=True).encode
 """Made once: `json.dumps` makes an encoder for each row."""

@@ -14,7 +14,18 @@ from chassis.call import Call
 from chassis.election import cancelled
 from chassis.ids import new_id
 from chassis.pool import Pool, open_pool
-from chassis.sealer import HEADS, Head, Sealer, Verdict, read_chains, read_heads, verify
+from chassis.sealer import (
+    CHAINS,
+    HEADS,
+    LAST_SEALED,
+    SEALED_AFTER,
+    Head,
+    Sealer,
+    Verdict,
+    read_chains,
+    read_heads,
+    verify,
+)
 from tests.support.notes import NoteStore, create_request
 from tests.support.service import Running
 
@@ -249,6 +260,36 @@ async def test_the_head_of_a_chain_is_one_entry_of_an_index_however_long_the_cha
         [plan] = json.loads(await conn.fetchval(explain, *HEADS.args({"chain_id": [notes.chain_id]})))
     looked_at = [node["Actual Rows"] for node in nodes(plan["Plan"]) if node.get("Relation Name") == "audit_seal"]
     assert looked_at == [1]
+
+
+async def test_a_sealer_that_starts_and_an_export_read_a_few_rows_however_many_were_sealed(
+    notes: Running, pool: Pool
+) -> None:
+    other_chain = new_id()
+    for chain, first, last in ((notes.chain_id, 1, 4000), (other_chain, 4001, 5000)):
+        await notes.admin.execute(
+            "INSERT INTO audit_seal SELECT $1, n, n, '' FROM generate_series($2::int, $3::int) AS n", chain, first, last
+        )
+        await notes.admin.execute(
+            "INSERT INTO audit OVERRIDING SYSTEM VALUE "
+            "SELECT $1, n, 'a', 'm', 'AUDIT_CHANGE', '', '{}', now() FROM generate_series($2::int, $3::int) AS n",
+            chain,
+            first,
+            last,
+        )
+    await notes.admin.execute("ANALYZE audit_seal, audit")
+    async with pool.acquire() as conn:
+        assert await read_chains(conn) == sorted([notes.chain_id, other_chain])
+        assert await conn.fetchval(LAST_SEALED.text) == 5000
+        for statement, most in ((CHAINS, 4), (LAST_SEALED, 4), (SEALED_AFTER, 30)):
+            args = statement.args({"after": 4980} if statement is SEALED_AFTER else {})
+            [plan] = json.loads(await conn.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.text}", *args))
+            read = [
+                node["Actual Rows"] * node["Actual Loops"] + node.get("Rows Removed by Filter", 0)
+                for node in nodes(plan["Plan"])
+                if node.get("Relation Name") in ("audit", "audit_seal")
+            ]
+            assert sum(read) <= most, (statement.text, read)
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:

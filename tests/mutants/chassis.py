@@ -201,6 +201,7 @@ CHASSIS = [
     Mutant("chassis/service.py", "await asyncio.shield(self._connecting)", "await self._connecting", EVENTS, "gives_up_waiting"),
     Mutant("chassis/service.py", " or (self._connecting.done() and self._connecting.exception()):", ":", EVENTS, "begun_anew"),
     # Audit.
+    Mutant("chassis/sealer.py", '_sealed.limit(_ONE).lateral("last_sealed")', '_sealed.lateral("last_sealed")', SEALER, "however_many"),
     Mutant("chassis/sealer.py", "audit.c.position == any_(param(\"gaps\", ARRAY(BigInteger)))", "and_(audit.c.position < 0, audit.c.position == any_(param(\"gaps\", ARRAY(BigInteger))))", SEALER, "commits_late"),
     Mutant("chassis/sealer.py", "self._gaps = dict.fromkeys({*range(first, last)} - {row[\"position\"] for row in sealed}, utc_now())", "self._gaps = {}", SEALER, "starts_anew"),
     Mutant("chassis/sealer.py", ' - {row["position"] for row in sealed}', '', SEALER, "has_no_seal"),
