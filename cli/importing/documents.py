@@ -1,11 +1,16 @@
 """Files of FHIR, read one document at a time, as rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from cli.fhir import Found, NotFhir, read_document, read_patient
+from cli.fhir.elements import text_of
+from cli.fhir.links import MARK, Replaced, is_replaced, take_in
 from cli.importing.places import Place, Row
 from cli.importing.report import Entry, Outcome
 from cli.readings import Remark
@@ -39,7 +44,13 @@ class FhirSource:
         for number in range(start.file, len(self.files)):
             place = start if number == start.file else Place(number)
             for document in documents(self.files[number], place):
-                yield from rows_of(document, number, place.done if document.offset == place.offset else 0)
+                done = place.done if document.offset == place.offset else 0
+                yield from rows_of(document, self._replaced, number, done)
+
+    @cached_property
+    def _replaced(self) -> Replaced:
+        """Of all the files: whichever of two records comes first, the one that is replaced is taken into the other."""
+        return Replaced(resource for file in self.files for resource in _linked(file))
 
 
 def files_of(paths: Sequence[Path], suffixes: Sequence[str] = SUFFIXES + LINED_SUFFIXES) -> list[Path]:
@@ -87,7 +98,15 @@ def _lines(file: BufferedReader) -> Iterator[tuple[bytes, int]]:
         yield line, size
 
 
-def rows_of(document: Document, file_number: int = 0, done: int = 0) -> Iterator[Row]:
+def _linked(file: Path) -> Iterator[Mapping[str, Any]]:
+    """Patients of a file who may be linked to others."""
+    for document in documents(file):
+        if MARK in document.content and len(document.content) <= DOCUMENT_BYTES_MAX:
+            with suppress(NotFhir):
+                yield from (resource for resource, _ in read_document(document.content).patients)
+
+
+def rows_of(document: Document, replaced: Replaced, file_number: int = 0, done: int = 0) -> Iterator[Row]:
     """A row for each patient after the first `done`, or one that says why there is none."""
     file = str(document.file)
     at, after = _places(document, file_number)
@@ -101,7 +120,8 @@ def rows_of(document: Document, file_number: int = 0, done: int = 0) -> Iterator
         return
     if not found.patients:
         yield Row(Entry(file, document.row, Outcome.SKIPPED, others=found.others), at, after)
-    yield from _rows_of_patients(document, file, found, file_number, done)
+    for row in _rows_of_patients(document, file, found, file_number, done):
+        yield _joined(row, found.patients[row.at.done][0], replaced)
 
 
 def _rows_of_patients(document: Document, file: str, found: Found, file_number: int, done: int) -> Iterator[Row]:
@@ -119,6 +139,24 @@ def _rows_of_patients(document: Document, file: str, found: Found, file_number: 
         )
         after = end if place + 1 == len(found.patients) else replace(at, done=place + 1)
         yield Row(entry, replace(at, done=place), after, None if reading.faults else reading)
+
+
+def _joined(row: Row, resource: Mapping[str, Any], replaced: Replaced) -> Row:
+    """The row, with what is taken into it; or the row of a record that is taken into another."""
+    if is_replaced(resource):
+        row.reading = None
+        row.entry = replace(row.entry, **_replaced_entry(resource, replaced))
+    elif row.reading:
+        for other in replaced.of(text_of(resource.get("id"))):
+            take_in(row.reading, other)
+    return row
+
+
+def _replaced_entry(resource: Mapping[str, Any], replaced: Replaced) -> dict[str, Any]:
+    if replaced.survivor(text_of(resource.get("id"))):
+        return {"outcome": Outcome.REPLACED, "faults": (), "notes": ()}
+    why = "another record replaces it, which is not among these, or does not say so"
+    return {"outcome": Outcome.REFUSED, "faults": (Remark("link", "SURVIVOR_MISSING", why),), "notes": ()}
 
 
 def _places(document: Document, file_number: int) -> tuple[Place, Place]:

@@ -24,6 +24,8 @@ class Outcome(StrEnum):
     CREATED = "created"
     ALREADY_THERE = "already there"
     REFUSED = "refused"
+    REPLACED = "taken into another"
+    """A record that another one of the files replaces, and is told with that."""
     SKIPPED = "skipped"
     """A resource that is no patient."""
 
