@@ -7,6 +7,7 @@ from atoll.patients.v1.permission_pb2 import MessageChannel, MessagePurpose, Per
 from atoll.patients.v1.permission_service_pb2 import Permission
 from cli.exporting.elements import (
     Resource,
+    canonical,
     concept,
     extension,
     fhir_id,
@@ -39,7 +40,7 @@ def consent_resource(consent: Consent) -> Resource:
         category=[concept(codes.LOINC, CONSENT_DOCUMENT)],
         patient=reference("Patient", consent.patient_id),
         dateTime=instant(consent.sign_time),
-        policy=[{"uri": f"{codes.DOCUMENT_VERSION_SYSTEM}:{fhir_id(consent.consent_document_version_id)}"}],
+        policy=_policy(consent.consent_document_version_id),
     )
 
 
@@ -69,9 +70,15 @@ def permission_resource(permission: Permission) -> Resource:
         category=[concept(codes.LOINC, CONSENT_DOCUMENT)],
         patient=reference("Patient", permission.patient_id),
         dateTime=instant(permission.tell_time),
+        policy=_policy(permission.consent_document_version_id),
         policyRule=concept(codes.KIND_SYSTEM, "permission"),
         provision={"type": "permit" if permission.permitted else "deny"},
     )
+
+
+def _policy(version_id: str) -> list[Resource]:
+    uri = canonical(codes.DOCUMENT_VERSION_SYSTEM, version_id)
+    return [{"uri": uri}] if uri else []
 
 
 def _permitted(permission: Permission) -> Resource:

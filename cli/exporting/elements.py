@@ -27,6 +27,11 @@ def reference(type_: str, id: str) -> Resource:
     return {"reference": f"{type_}/{fhir_id(id)}"} if id else {}
 
 
+def canonical(system: str, id: str) -> str:
+    """The URI of what is not exported with it. Empty, if there is none."""
+    return f"{system}:{fhir_id(id)}" if id else ""
+
+
 def named(type_: str, system: str, value: str) -> Resource:
     """A reference by identifier, to what is not exported with it."""
     return {"type": type_, "identifier": {"system": system, "value": value}} if value else {}

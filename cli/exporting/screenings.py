@@ -2,8 +2,21 @@
 
 from typing import Any
 
+from atoll.patients.v1.questionnaire_pb2 import ScreeningOutcome
 from atoll.patients.v1.screening_service_pb2 import Answer, Screening
-from cli.exporting.elements import Resource, day, fhir_id, full, instant, named, origin, reference
+from cli.exporting.elements import (
+    Resource,
+    canonical,
+    day,
+    extension,
+    fhir_id,
+    full,
+    instant,
+    named,
+    origin,
+    reference,
+    word,
+)
 from cli.fhir import codes
 
 INTEGER_MAX = 2**31 - 1
@@ -13,14 +26,25 @@ def screening_resource(screening: Screening) -> Resource:
     return full(
         resourceType="QuestionnaireResponse",
         id=fhir_id(screening.id),
-        extension=origin(screening),
-        questionnaire=f"{codes.PROTOCOL_SYSTEM}:{fhir_id(screening.protocol_id)}",
+        extension=_extensions(screening),
+        questionnaire=canonical(codes.QUESTIONNAIRE_VERSION_SYSTEM, screening.questionnaire_version_id),
         status="completed",
         subject=reference("Patient", screening.patient_id),
         authored=instant(screening.create_time),
         author=named("Practitioner", codes.ACTOR_SYSTEM, screening.recorded_by),
         item=[full(linkId=each.question_code, answer=_answers(each)) for each in screening.answers],
     )
+
+
+def _extensions(screening: Screening) -> list[Resource]:
+    return [
+        *origin(screening),
+        *extension(
+            codes.PROTOCOL_URL, valueIdentifier={"system": codes.PROTOCOL_SYSTEM, "value": screening.protocol_id}
+        ),
+        *extension(codes.OUTCOME_URL, valueCode=word(ScreeningOutcome, screening.outcome)),
+        *(each for code in screening.reason_codes for each in extension(codes.REASON_URL, valueCode=code)),
+    ]
 
 
 def _answers(answer: Answer) -> list[Resource]:

@@ -82,6 +82,52 @@ async def test_a_signature_and_its_withdrawal_are_a_consent_under_a_policy(desk:
     assert parts(withdrawn, "withdrawn")["reason"] == "changed their mind"
 
 
+async def test_a_clearance_leaves_with_its_limits_conditions_and_reasons(desk: ConsentDesk) -> None:
+    patient = await desk.create()
+    screened = await desk.screen(patient.id, answers=[{"question_code": "psychosis", "bool_value": True}])
+    granted = await desk.clear(
+        patient.id,
+        protocol_id=screened.protocol_id,
+        band_codes=["low", "middle"],
+        session_minutes_max=40,
+        conditions=[{"code": "ecg_first"}, {"code": "no_driving", "text": "until the morning after"}],
+        override_reason="the psychosis was a fever's",
+    )
+    await desk.revoke(granted.id, reason="a new diagnosis")
+    [found] = await resources(desk, patient.id, "Basic")
+    told = [(each["url"].rpartition(":")[2], each) for each in found["extension"]]
+    assert [each["valueCode"] for url, each in told if url == "dose-band"] == ["low", "middle"]
+    assert [each["valuePositiveInt"] for url, each in told if url == "session-minutes-max"] == [40]
+    assert [each["extension"] for url, each in told if url == "condition"] == [
+        [{"url": "code", "valueCode": "ecg_first"}],
+        [{"url": "code", "valueCode": "no_driving"}, {"url": "text", "valueString": "until the morning after"}],
+    ]
+    assert [each["valueString"] for url, each in told if url == "override-reason"] == ["the psychosis was a fever's"]
+    assert parts(found, "revoked")["reason"] == "a new diagnosis"
+
+
+async def test_a_screening_leaves_with_the_version_that_was_asked_and_what_came_of_it(desk: ConsentDesk) -> None:
+    patient = await desk.create()
+    screened = await desk.screen(patient.id, answers=[{"question_code": "psychosis", "bool_value": True}])
+    [found] = await resources(desk, patient.id, "QuestionnaireResponse")
+    version = screened.questionnaire_version_id.replace("_", "-")
+    assert found["questionnaire"] == f"urn:atoll:questionnaireversion:{version}"
+    told = [(each["url"].rpartition(":")[2], each) for each in found["extension"]]
+    assert [url for url, _ in told] == ["site", "protocol", "outcome", "reason"]
+    assert dict(told)["protocol"]["valueIdentifier"] == {"system": "urn:atoll:protocol", "value": screened.protocol_id}
+    assert dict(told)["outcome"]["valueCode"] == "excluded"
+    assert dict(told)["reason"]["valueCode"] == "psychosis_history"
+
+
+async def test_a_permission_leaves_with_the_version_of_the_document_that_was_agreed_to(desk: ConsentDesk) -> None:
+    patient, version = await desk.create(), await desk.published()
+    await desk.permit(patient.id, consent_document_version_id=version.id)
+    await desk.permit(patient.id)
+    under, by_word = await resources(desk, patient.id, "Consent")
+    assert under["policy"] == [{"uri": f"urn:atoll:consentdocumentversion:{version.id.replace('_', '-')}"}]
+    assert "policy" not in by_word
+
+
 async def test_what_was_said_of_channels_is_a_consent_that_permits_or_denies(desk: ConsentDesk) -> None:
     patient = await desk.create()
     await desk.permit(patient.id)

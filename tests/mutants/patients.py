@@ -15,6 +15,7 @@ U_FHIR = "tests/unit/test_fhir.py"
 P_PATIENTS_PHONES = "tests/property/test_patients_phones.py"
 I_PATIENTS_EXPORT = "tests/integration/test_patients_export.py"
 I_PATIENTS_EXPORT_MERGED = "tests/integration/test_patients_export_merged.py"
+I_PATIENTS_EXPORT_ENTRIES = "tests/integration/test_patients_export_entries.py"
 I_IMPORT_CSV = "tests/integration/test_import_csv.py"
 I_IMPORT_RESUMED = "tests/integration/test_import_resumed.py"
 I_IMPORT_FHIR = "tests/integration/test_import_fhir.py"
@@ -221,6 +222,9 @@ PATIENTS = [
     Mutant("cli/fhir/links.py", 'found.confidential = found.confidential or point.confidential', 'pass', I_PATIENTS_EXPORT_MERGED, 'as_confidential'),
     Mutant("cli/importing/documents.py", '            take_in(row.reading, other)\n', '            pass\n', I_PATIENTS_EXPORT_MERGED, 'one_patient'),
     Mutant("cli/importing/documents.py", '        row.reading = None\n', '', I_PATIENTS_EXPORT_MERGED, 'twice_as_once'),
+    Mutant("cli/exporting/clearances.py", '        *map(_condition, clearance.conditions),\n', '', I_PATIENTS_EXPORT_ENTRIES, 'limits'),
+    Mutant("cli/exporting/screenings.py", 'extension(codes.REASON_URL, valueCode=code)', '()', I_PATIENTS_EXPORT_ENTRIES, 'came_of_it'),
+    Mutant("cli/exporting/consents.py", '        policy=_policy(permission.consent_document_version_id),\n', '', I_PATIENTS_EXPORT_ENTRIES, 'agreed_to'),
     Mutant("cli/exporting/chain.py", '            os.truncate(file, size)\n', '', I_PATIENTS_EXPORT),
     Mutant("cli/importing/state.py", '        os.truncate(self.report, size)\n', '', I_IMPORT_RESUMED),
     Mutant("cli/importing/state.py", '        if changed:\n', '        if False:\n', I_IMPORT_RESUMED),
