@@ -22,7 +22,7 @@ from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date
 from services.scheduling.domain.planning import CostKind
 from services.scheduling.domain.planning.relaxations import RelaxationKind as GivenUp
-from tests.support.scheduling import DAY, DENVER, TEMPLATE, Clinic, hours, local, open_clinic, open_scheduling
+from tests.support.scheduling import DAY, DENVER, TEMPLATE, Clinic, hours, local, open_clinic, open_scheduling, phase
 from tests.support.service import Running, refusal
 
 TUESDAY = local(3, 2, 8)
@@ -300,6 +300,27 @@ async def test_finding_openings_stores_nothing_but_who_asked_for_whom(clinic: Cl
     assert row
     assert row["kind"] == "AUDIT_PHI_READ"
     assert patient in row["ids"]
+
+
+@pytest.mark.parametrize("asked", [plan, find])
+async def test_nothing_is_looked_for_near_the_end_of_the_calendar(clinic: Clinic, asked: Any) -> None:
+    """A visit due by months after another would be reckoned beyond it."""
+    again = phase(
+        "again",
+        "FOLLOW_UP",
+        "talk",
+        (1, 1, 1),
+        (0, 0, 0),
+        anchor={"phase_code": "induction", "months": 24, "tolerance_days": 60},
+    )
+    clinic.version_id = await clinic.publish({**TEMPLATE, "phases": [*TEMPLATE["phases"], again]})
+    await clinic.adopt()
+    far = {"year": 9991, "month": 1, "day": 2}
+    refused = await refusal(asked(clinic, earliest_date=far, latest_date=far))
+    assert (refused.code, refused.faults) == (StatusCode.INVALID_ARGUMENT, [("earliest_date", "date.years")])
+    days = ({"year": 9990, "month": 12, "day": number} for number in (20, 31))
+    wanted = dict(zip(("earliest_date", "latest_date"), days, strict=True))
+    await asked(clinic, **wanted, **({"phases": [], "explain": True} if asked is plan else {}))
 
 
 @pytest.mark.parametrize(

@@ -283,3 +283,18 @@ async def test_a_series_of_no_visit_or_beyond_its_bounds_is_refused(clinic: Clin
     refused = await refusal(book_series(clinic, request))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "SERIES_INVALID")
     assert await clinic.count("visit") == 0
+
+
+async def test_no_visit_is_asked_for_near_the_end_of_the_calendar(clinic: Clinic) -> None:
+    """Gaps, windows and anchors would be reckoned beyond it."""
+    patient, far = await clinic.add_patient(), datetime(9991, 1, 4, 9, tzinfo=FIRST.tzinfo)
+    hold = clinic.hold_request(patient, [far])
+    for call, field in (
+        (book_series(clinic, series(clinic, patient, far.date())), "first_date"),
+        (book(clinic, single(clinic, patient, far)), "start_time"),
+        (clinic.book(clinic.request(patient, clinic.treatments([far]))), "visits[0].start_time"),
+        (clinic.svc.call(clinic.courses.HoldCourse, hold), "visits[0].start_time"),
+    ):
+        refused = await refusal(call)
+        assert (refused.code, refused.faults) == (StatusCode.INVALID_ARGUMENT, [(field, "date.years")])
+    assert len(await book_series(clinic, series(clinic, patient, date(9990, 12, 31), visit_count=2))) == 2

@@ -8,11 +8,12 @@ from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import from_wire, to_wire
 from chassis.pages import Page
-from chassis.times import to_instant, to_timestamp
+from chassis.times import to_timestamp
 from services.scheduling.domain.courses import Choice, Course
 from services.scheduling.domain.holds import HOLD_MINUTES
 from services.scheduling.domain.progress import Progress, progress_of
 from services.scheduling.rpc.conflicts import Conflicts
+from services.scheduling.rpc.hours import start_of_visit
 from services.scheduling.rpc.planners import Planners
 from services.scheduling.rpc.planning import plan_course
 from services.scheduling.rpc.visits import resources_from_wire, visit_to_wire
@@ -99,10 +100,10 @@ def _asked(request: pb.BookCourseRequest | pb.HoldCourseRequest) -> dict[str, An
         "visits": tuple(
             Choice(
                 visit.phase_code,
-                to_instant(visit.start_time),
+                start_of_visit(visit.start_time, f"visits[{n}].start_time"),
                 resources_from_wire(visit.resources),
             )
-            for visit in request.visits
+            for n, visit in enumerate(request.visits)
         ),
     }
 

@@ -1,9 +1,10 @@
 """Hours on the wire: google.type.TimeOfDay and DayOfWeek, as minutes of a week."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 from google.type.dayofweek_pb2 import DayOfWeek
 from google.type.interval_pb2 import Interval
@@ -11,7 +12,7 @@ from google.type.timeofday_pb2 import TimeOfDay
 
 from atoll.scheduling.v1 import hours_pb2 as pb
 from atoll.scheduling.v1.hours_pb2 import DateRange, DayHours, TimeOff
-from chassis.errors import Violation
+from chassis.errors import BadRequest, Violation
 from chassis.ids import from_wire, to_wire
 from chassis.times import from_date, to_date, to_instant, to_timestamp
 from services.scheduling.domain.hours import (
@@ -25,6 +26,28 @@ from services.scheduling.domain.hours import (
     Slot,
 )
 from services.scheduling.domain.resources import NO_SITE, WorkingShift
+
+LAST_YEAR = 9990
+"""In which a visit can be asked for. Gaps, windows and anchors are reckoned from it, some years ahead."""
+
+
+def day_of_visit(wire: Date, field: str) -> date:
+    """Or the first of days that visits may have; refused after LAST_YEAR."""
+    day = from_date(wire, field)
+    _check_year(day, field)
+    return day
+
+
+def start_of_visit(wire: Timestamp, field: str) -> datetime:
+    """Refused after LAST_YEAR."""
+    start = to_instant(wire)
+    _check_year(start, field)
+    return start
+
+
+def _check_year(day: date, field: str) -> None:
+    if day.year > LAST_YEAR:
+        raise BadRequest(Violation(field, "date.years", f"is after the year {LAST_YEAR}"))
 
 
 def weekday_of(day: DayOfWeek.ValueType) -> int:

@@ -47,7 +47,7 @@ from services.scheduling.domain.planning import (
 from services.scheduling.domain.planning.openings import After
 from services.scheduling.domain.protocols import Template
 from services.scheduling.domain.visits import Visit
-from services.scheduling.rpc.hours import bound_of_day, minute_of_day, time_of_day, weekday_of
+from services.scheduling.rpc.hours import bound_of_day, day_of_visit, minute_of_day, time_of_day, weekday_of
 from services.scheduling.rpc.planners import Planners
 from services.scheduling.rpc.visits import resources_to_wire
 from services.scheduling.store import SchedulingStore
@@ -99,7 +99,10 @@ class OpeningServicer:
 
     async def FindOpenings(self, request: pb.FindOpeningsRequest, call: Call) -> pb.FindOpeningsResponse:
         site_ids, page = _sites(request, call), Page.of(request, call)
-        first, last = from_date(request.earliest_date, "earliest_date"), from_date(request.latest_date, "latest_date")
+        first, last = (
+            day_of_visit(request.earliest_date, "earliest_date"),
+            from_date(request.latest_date, "latest_date"),
+        )
         days = Between(first, last)
         days.check()
         tastes = _tastes(request, request.preferred_times)
@@ -161,7 +164,7 @@ def _wish(request: course_service_pb2.PlanCourseRequest) -> Wish:
     return Wish(
         route_code=request.route_code,
         phases=tuple((phase.phase_code, phase.visit_count) for phase in request.phases),
-        earliest=from_date(request.earliest_date, "earliest_date"),
+        earliest=day_of_visit(request.earliest_date, "earliest_date"),
         latest=from_date(request.latest_date, "latest_date"),
         tastes=_tastes(request, [*times, *request.preferred_times]),
         same=tuple(request.same_requirement_keys),

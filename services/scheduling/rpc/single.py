@@ -8,11 +8,11 @@ from atoll.scheduling.v1 import visit_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import from_wire
-from chassis.times import from_date, to_instant
+from chassis.times import from_date
 from services.scheduling.domain.courses import Choice
 from services.scheduling.domain.series import Series
 from services.scheduling.rpc.conflicts import Conflicts
-from services.scheduling.rpc.hours import minute_of_day
+from services.scheduling.rpc.hours import day_of_visit, minute_of_day, start_of_visit
 from services.scheduling.rpc.visits import VisitServicer, resources_from_wire, visit_to_wire
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases.single import BookVisits, book_visits, in_series
@@ -24,7 +24,7 @@ class BookingVisitServicer(VisitServicer):
         self._conflicts = Conflicts(db)
 
     async def BookVisit(self, request: pb.BookVisitRequest, call: Call) -> pb.BookVisitResponse:
-        choice = Choice("", to_instant(request.start_time), resources_from_wire(request.resources))
+        choice = Choice("", start_of_visit(request.start_time, "start_time"), resources_from_wire(request.resources))
         command = BookVisits(**_asked(request), visits=(choice,))
 
         async def work(store: SchedulingStore) -> pb.BookVisitResponse:
@@ -62,7 +62,7 @@ def _asked(request: pb.BookVisitRequest | pb.BookSeriesRequest) -> dict[str, Any
 
 def _series(request: pb.BookSeriesRequest) -> Series:
     return Series(
-        first=from_date(request.first_date, "first_date"),
+        first=day_of_visit(request.first_date, "first_date"),
         minute_of_day=minute_of_day(request.start_time_of_day, "start_time_of_day"),
         interval_weeks=request.interval_weeks,
         count=request.visit_count if request.HasField("visit_count") else None,
