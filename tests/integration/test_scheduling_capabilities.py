@@ -8,11 +8,14 @@ from uuid import uuid4
 
 import pytest_asyncio
 from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
 from atoll.scheduling.v1 import capability_service_pb2 as pb
+from atoll.scheduling.v1 import protocol_service_pb2 as protocols
 from atoll.scheduling.v1 import resource_service_pb2 as resources
 from atoll.scheduling.v1.capability_service_pb2_grpc import CapabilityServiceStub
+from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate
 from chassis.ids import new_id
 from cli.sample.chain import capability_codes, protocol_files, site_files
 from tests.support.scheduling import TEMPLATE, Clinic, open_clinic, open_scheduling
@@ -101,6 +104,30 @@ async def test_a_version_asks_for_registered_capabilities_only(clinic: Clinic) -
     assert await clinic.count("protocol_version") == 1
     await register(clinic, "prescriber")
     await clinic.publish(deepcopy(dict(TEMPLATE)))
+
+
+async def test_a_sites_form_of_a_version_adds_registered_capabilities_only(clinic: Clinic) -> None:
+    """What the version itself asks for it cannot leave out, though it was not registered."""
+    await register(clinic, "infusion")
+    narrowed = deepcopy(dict(TEMPLATE))
+    narrowed["visit_types"][1]["requirements"][1]["capability"] = "reclinre"
+
+    async def adopt() -> None:
+        request = protocols.AdoptProtocolVersionRequest(
+            request_id=str(uuid4()),
+            site_id=clinic.site_id,
+            protocol_version_id=clinic.version_id,
+            narrowed_template=ParseDict(narrowed, ProtocolTemplate()),
+        )
+        await clinic.svc.call(clinic.protocols.AdoptProtocolVersion, request)
+
+    refused = await refusal(adopt())
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "CAPABILITY_UNKNOWN")
+    field = "narrowed_template.visit_types[1].requirements[1].capability"
+    assert refused.faults == [(field, "CAPABILITY_UNKNOWN")]
+    await register(clinic, "recliner")
+    narrowed["visit_types"][1]["requirements"][1]["capability"] = "recliner"
+    await adopt()
 
 
 def test_the_sample_chain_registers_whatever_its_sites_and_protocols_name() -> None:

@@ -355,6 +355,8 @@ SCHEDULING = [
     Mutant('services/scheduling/rpc/hours.py', '    if day.year > LAST_YEAR:', '    if False:', I_SCHEDULING_SINGLE, 'end_of_the_calendar'),
     Mutant('services/scheduling/rpc/single.py', 'first=day_of_visit(', 'first=from_date(', I_SCHEDULING_SINGLE, 'end_of_the_calendar'),
     Mutant('services/scheduling/rpc/planning.py', 'earliest=day_of_visit(', 'earliest=from_date(', I_SCHEDULING_PLANNING, 'end_of_the_calendar'),
+    Mutant('services/scheduling/use_cases/__init__.py', '        await _check_capabilities(store, named_beyond(version.template, narrowed))\n', '', I_SCHEDULING_CAPABILITIES, 'adds_registered'),
+    Mutant('services/scheduling/domain/capabilities.py', 'named_by_template(narrowed, PATH) if named[1] not in known', 'named_by_template(narrowed, PATH)', I_SCHEDULING_CAPABILITIES, 'adds_registered'),
     Mutant('services/scheduling/use_cases/single.py', '    found.terms.check_gates(found.course.route_code, found.layouts)\n', '', I_SCHEDULING_SINGLE),
     Mutant('services/scheduling/use_cases/single.py', '    elif course.version == 1 and course.route_code:', '    elif False:', I_SCHEDULING_SINGLE),
     Mutant('services/scheduling/use_cases/alternatives.py', 'days_of(stop, stops if stop.phase.code else [stop], REACH_DAYS)', '(stop.day - REACH_DAYS * DAY, stop.day + REACH_DAYS * DAY)', I_SCHEDULING_ALTERNATIVES),

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from chassis.errors import DomainError, Kind, Violation
+from services.scheduling.domain.narrowing import PATH
 from services.scheduling.domain.protocols import Template
 from services.scheduling.domain.resources import Resource
 
@@ -31,11 +32,17 @@ def named_by_resource(resource: Resource, path: str = "") -> Iterator[Named]:
         yield f"{path}capabilities", code
 
 
-def named_by_template(template: Template) -> Iterator[Named]:
+def named_by_template(template: Template, path: str = "template") -> Iterator[Named]:
     for n, visit_type in enumerate(template.visit_types):
         for k, requirement in enumerate(visit_type.requirements):
             if requirement.capability:
-                yield f"template.visit_types[{n}].requirements[{k}].capability", requirement.capability
+                yield f"{path}.visit_types[{n}].requirements[{k}].capability", requirement.capability
+
+
+def named_beyond(base: Template, narrowed: Template) -> Iterator[Named]:
+    """By a site's form of a version, which asks anyway for what the version asks for."""
+    known = {code for _, code in named_by_template(base)}
+    return (named for named in named_by_template(narrowed, PATH) if named[1] not in known)
 
 
 def check_known(named: Iterable[Named], unknown: Collection[str]) -> None:

@@ -16,7 +16,13 @@ from chassis.ids import new_id, to_wire
 from chassis.pages import Page
 from chassis.store import Event
 from services.scheduling import events
-from services.scheduling.domain.capabilities import Named, check_known, named_by_resource, named_by_template
+from services.scheduling.domain.capabilities import (
+    Named,
+    check_known,
+    named_beyond,
+    named_by_resource,
+    named_by_template,
+)
 from services.scheduling.domain.closures import BROKEN_MAX, Closed, Closure, ClosureKind
 from services.scheduling.domain.courses import ProtocolNotAdopted
 from services.scheduling.domain.gates import (
@@ -172,6 +178,7 @@ async def adopt(store: SchedulingStore, site_id: UUID, version_id: UUID, narrowe
         raise ProtocolVersionRetired(protocol_version_id=to_wire("protocolversion", version_id))
     if narrowed:
         check_narrows(version.template, narrowed)
+        await _check_capabilities(store, named_beyond(version.template, narrowed))
     adoption, changed = await store.adopt(Adoption(site_id, version_id, store.call.now, narrowed))
     if changed:
         store.emit(events.protocol_version_adopted(adoption), about=version_id)
