@@ -136,7 +136,7 @@ def adverse_event_reported(event: AdverseEvent) -> AdverseEventReported:
 
 
 def adverse_event_regraded(event: AdverseEvent) -> AdverseEventRegraded:
-    return AdverseEventRegraded(**_of_adverse_event(event), grade=event.grade)
+    return AdverseEventRegraded(**_of_adverse_event(event), grade=event.grade, pausing=event.allowed_at is None)
 
 
 def adverse_event_resolved(event: AdverseEvent) -> AdverseEventResolved:

@@ -13,6 +13,7 @@ from atoll.billing.v1.events_pb2 import (
 )
 from atoll.notifications.v1.events_pb2 import OfferAcceptanceReceived, RescheduleRequested, VisitConfirmationReceived
 from atoll.patients.v1.events_pb2 import (
+    AdverseEventRegraded,
     AdverseEventReported,
     AdverseEventResolved,
     ClearanceGranted,
@@ -43,6 +44,7 @@ from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import waitlist
 
 FreeingPatient: TypeAlias = VisitCancelled | VisitMissed | CourseHoldExpired | CourseHoldReleased | OfferEnded
+OfAdverseEvent: TypeAlias = AdverseEventReported | AdverseEventRegraded | AdverseEventResolved | TreatmentAllowed
 Freeing: TypeAlias = FreeingPatient | SiteUpdated | ResourceRegistered | ResourceUpdated
 
 
@@ -98,6 +100,12 @@ async def pause(store: SchedulingStore, event: AdverseEventReported) -> None:
     await _keep_adverse_event(store, event, pausing=True)
 
 
+async def pause_again(store: SchedulingStore, event: AdverseEventRegraded) -> None:
+    """Where a worse grade took back that treatment was allowed. Another grade lets nothing go on."""
+    if event.pausing:
+        await _keep_adverse_event(store, event, pausing=True)
+
+
 async def resolve(store: SchedulingStore, event: AdverseEventResolved) -> None:
     await _keep_adverse_event(store, event, pausing=not event.treatment_allowed)
 
@@ -106,9 +114,7 @@ async def resume(store: SchedulingStore, event: TreatmentAllowed) -> None:
     await _keep_adverse_event(store, event, pausing=False)
 
 
-async def _keep_adverse_event(
-    store: SchedulingStore, event: AdverseEventReported | AdverseEventResolved | TreatmentAllowed, *, pausing: bool
-) -> None:
+async def _keep_adverse_event(store: SchedulingStore, event: OfAdverseEvent, *, pausing: bool) -> None:
     patient_id = from_wire("patient", event.patient_id)
     await store.keep_adverse_event(
         from_wire("adverseevent", event.adverse_event_id),
@@ -215,6 +221,7 @@ READS: Mapping[str, Reads] = {
         ClearanceGranted: keep_clearance,
         ClearanceRevoked: revoke_clearance,
         AdverseEventReported: pause,
+        AdverseEventRegraded: pause_again,
         AdverseEventResolved: resolve,
         TreatmentAllowed: resume,
     },

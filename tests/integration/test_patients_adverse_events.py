@@ -83,6 +83,33 @@ async def test_a_change_by_a_stale_etag_and_one_after_death_are_refused(desk: De
     assert answer.adverse_event == event
 
 
+async def test_what_turns_out_worse_pauses_again_until_treatment_is_allowed_anew(desk: Desk) -> None:
+    event = await report(desk, (await desk.create()).id, grade="GRADE_MILD")
+    named, told = {"adverse_event_id": event.id}, list[bool]()
+    for method, fields, allowed in (
+        ("AllowTreatment", {}, True),
+        ("RegradeAdverseEvent", {"grade": "GRADE_MILD"}, True),
+        ("RegradeAdverseEvent", {"grade": "GRADE_LIFE_THREATENING"}, False),
+        ("RegradeAdverseEvent", {"grade": "GRADE_SEVERE"}, False),
+        ("AllowTreatment", {}, True),
+    ):
+        event = (await call_adverse_events(desk, method, **named, etag=event.etag, **fields)).adverse_event
+        assert (event.HasField("allow_time"), event.allowed_by) == (allowed, "dr" if allowed else "")
+        if method == "RegradeAdverseEvent":
+            told.append((await desk.service.published())[-1][1].pausing)
+    assert told == [False, True, True]
+
+
+async def test_after_a_grade_that_is_fatal_no_treatment_is_allowed(desk: Desk) -> None:
+    event = await report(desk, (await desk.create()).id, grade="GRADE_FATAL")
+    named = {"adverse_event_id": event.id}
+    refused = await refusal(call_adverse_events(desk, "AllowTreatment", **named, etag=event.etag))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "TREATMENT_AFTER_DEATH")
+    recovered: dict[str, Any] = {"outcome": "OUTCOME_RECOVERED", "treatment_allowed": True}
+    refused = await refusal(call_adverse_events(desk, "ResolveAdverseEvent", **named, etag=event.etag, **recovered))
+    assert (refused.reason, refused.faults) == ("TREATMENT_AFTER_DEATH", [("treatment_allowed", "FATAL")])
+
+
 async def test_the_open_ones_of_a_site_are_those_that_still_hold_something_up(desk: Desk) -> None:
     patient, site = await desk.create(), to_wire("site", desk.site_id)
     first, second, third, fourth = [await report(desk, patient.id) for _ in range(4)]
@@ -95,6 +122,9 @@ async def test_the_open_ones_of_a_site_are_those_that_still_hold_something_up(de
     await call_adverse_events(desk, "ResolveAdverseEvent", **resolve)
     fatal = {"adverse_event_id": fourth.id, "etag": fourth.etag, "outcome": "OUTCOME_FATAL"}
     await call_adverse_events(desk, "ResolveAdverseEvent", **fatal)
+    fifth = await report(desk, patient.id, grade="GRADE_FATAL")
+    dead = {"adverse_event_id": fifth.id, "etag": fifth.etag, "outcome": "OUTCOME_UNKNOWN"}
+    await call_adverse_events(desk, "ResolveAdverseEvent", **dead)
     page = await call_adverse_events(desk, "ListOpenAdverseEvents", site_id=site, page_size=1)
     rest = await call_adverse_events(
         desk, "ListOpenAdverseEvents", site_id=site, page_size=1, page_token=page.next_page_token
@@ -102,7 +132,7 @@ async def test_the_open_ones_of_a_site_are_those_that_still_hold_something_up(de
     assert [each.id for each in (*page.adverse_events, *rest.adverse_events)] == [second.id, third.id]
     assert rest.next_page_token == ""
     every = await call_adverse_events(desk, "ListAdverseEvents", patient_id=patient.id)
-    assert [each.id for each in every.adverse_events] == [fourth.id, third.id, second.id, first.id]
+    assert [each.id for each in every.adverse_events] == [fifth.id, fourth.id, third.id, second.id, first.id]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,12 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
-from atoll.patients.v1.events_pb2 import AdverseEventReported, AdverseEventResolved, TreatmentAllowed
+from atoll.patients.v1.events_pb2 import (
+    AdverseEventRegraded,
+    AdverseEventReported,
+    AdverseEventResolved,
+    TreatmentAllowed,
+)
 from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1.visit_pb2 import VisitStatus
 from chassis.ids import new_id, to_wire
@@ -120,4 +125,34 @@ async def test_what_it_came_to_last_counts_in_whatever_order_it_comes(clinic: Cl
         event = type(story[n])()
         event.CopyFrom(story[n])
         await clinic.svc.deliver(event, version=n + 1)
+    assert not (await get(clinic, course.id)).paused
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+async def test_what_turned_out_worse_pauses_again_in_whatever_order_it_comes(
+    clinic: Clinic, order: tuple[int, ...]
+) -> None:
+    patient = await clinic.add_patient()
+    course, id = await treatments(clinic, patient), to_wire("adverseevent", new_id())
+    story = [
+        told(AdverseEventReported, patient, course.id, id=id, grade=1),
+        told(TreatmentAllowed, patient, course.id, id=id),
+        told(AdverseEventRegraded, patient, course.id, id=id, grade=4, pausing=True),
+    ]
+    for n in order:
+        await clinic.svc.deliver(story[n], version=n + 1)
+    assert (await get(clinic, course.id)).paused
+    assert (await refusal(change(clinic, "CheckInVisit", course.visits[0].id))).reason == "COURSE_PAUSED"
+    await clinic.svc.deliver(told(TreatmentAllowed, patient, course.id, id=id), version=4)
+    assert not (await get(clinic, course.id)).paused
+
+
+async def test_another_grade_that_pauses_nothing_changes_nothing(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    course, id = await treatments(clinic, patient), to_wire("adverseevent", new_id())
+    await clinic.svc.deliver(told(AdverseEventReported, patient, course.id, id=id), version=1)
+    await clinic.svc.deliver(told(AdverseEventRegraded, patient, course.id, id=id, grade=1), version=2)
+    assert (await get(clinic, course.id)).paused
+    await clinic.svc.deliver(told(TreatmentAllowed, patient, course.id, id=id), version=3)
+    await clinic.svc.deliver(told(AdverseEventRegraded, patient, course.id, id=id, grade=1), version=4)
     assert not (await get(clinic, course.id)).paused

@@ -92,6 +92,8 @@ SCHEDULING = [
     Mutant("services/scheduling/store/courses.py", 'if not row["patient_known"]:', 'if False:', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/planning.py", 'presence.c.patient_id == _ids.c.id)', 'presence.c.chain_id == CHAIN)', I_SCHEDULING_MERGES),
     Mutant("services/scheduling/store/patients.py", '        where=adverse_event.c.version < _heard.excluded.version,\n', '', I_SCHEDULING_PAUSES),
+    Mutant("services/scheduling/consumers.py", '    if event.pausing:\n', '    if False:\n', I_SCHEDULING_PAUSES, "worse"),
+    Mutant("services/scheduling/consumers.py", '    if event.pausing:\n', '    if True:\n', I_SCHEDULING_PAUSES, "another_grade"),
     Mutant("services/scheduling/domain/courses.py", 'if self.paused and layout.type.administers:', 'if self.paused:', I_SCHEDULING_PAUSES),
     Mutant("services/scheduling/domain/courses.py", '        refuse(CoursePaused, self._paused(layouts))\n', '', I_SCHEDULING_PAUSES),
     Mutant("services/scheduling/store/visits.py", 'if self.paused and self.visit.route_code:', 'if self.paused:', I_SCHEDULING_PAUSES),

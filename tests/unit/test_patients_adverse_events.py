@@ -52,6 +52,21 @@ def test_who_resolves_may_allow_treatment_and_does_not_take_back_who_did_before(
     assert (allowed.allowed_by, allowed.resolved_by) == ("first", "second")
 
 
+def test_a_worse_grade_takes_back_that_treatment_was_allowed_and_no_other_does() -> None:
+    allowed = reported().allowed(1, "dr", NOW)
+    worse = allowed.regraded(2, Grade.SEVERE, "nurse", NOW)
+    assert (worse.allowed_by, worse.allowed_at) == (None, None)
+    again = worse.allowed(3, "dr", NOW)
+    for grade in (Grade.SEVERE, Grade.MILD):
+        assert again.regraded(4, grade, "nurse", NOW).allowed_by == "dr"
+
+
+def test_who_died_is_treated_no_more_though_treatment_was_allowed_before() -> None:
+    allowed = reported().allowed(1, "dr", NOW)
+    died = allowed.resolved(2, Outcome.FATAL, False, "dr", NOW)
+    assert (died.allowed_by, died.allowed_at) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("error", "change"),
     [
@@ -60,6 +75,11 @@ def test_who_resolves_may_allow_treatment_and_does_not_take_back_who_did_before(
         (StaleEtag, lambda event: event.allowed(2, "dr", NOW)),
         (TreatmentAfterDeath, lambda event: event.resolved(1, Outcome.FATAL, True, "dr", NOW)),
         (TreatmentAfterDeath, lambda event: event.resolved(1, Outcome.FATAL, False, "dr", NOW).allowed(2, "dr", NOW)),
+        (TreatmentAfterDeath, lambda event: event.regraded(1, Grade.FATAL, "dr", NOW).allowed(2, "dr", NOW)),
+        (
+            TreatmentAfterDeath,
+            lambda event: event.regraded(1, Grade.FATAL, "dr", NOW).resolved(2, Outcome.RECOVERED, True, "dr", NOW),
+        ),
         (TreatmentAllowed, lambda event: event.allowed(1, "dr", NOW).allowed(2, "dr", NOW)),
         (
             AdverseEventResolved,

@@ -84,19 +84,28 @@ class AdverseEvent:
     def reported_at(self) -> datetime:
         return self.grades[0].at
 
+    @property
+    def fatal(self) -> bool:
+        """By its grade, or by what it came to."""
+        return self.grade is Grade.FATAL or self.outcome is Outcome.FATAL
+
     def check(self) -> None:
         if self.occurred_at > self.reported_at:
             raise AdverseEventInFuture(Violation("occur_time", "ADVERSE_EVENT_IN_FUTURE", AdverseEventInFuture.message))
 
     def regraded(self, version: int, grade: Grade, by: str, at: datetime) -> Self:
+        """A worse grade takes back that treatment was allowed: that was decided on what was known then."""
         self._check_unresolved(version)
-        return self._changed(grades=(*self.grades, GradeChange(grade, at, by)))
+        changed = self._changed(grades=(*self.grades, GradeChange(grade, at, by)))
+        return changed._not_allowed() if grade > self.grade else changed
 
     def resolved(self, version: int, outcome: Outcome, allowed: bool, by: str, at: datetime) -> Self:
         self._check_unresolved(version)
-        if allowed and outcome is Outcome.FATAL:
-            raise TreatmentAfterDeath(Violation("treatment_allowed", "FATAL", TreatmentAfterDeath.message))
         changed = self._changed(resolved_by=by, resolved_at=at, outcome=outcome)
+        if changed.fatal and allowed:
+            raise TreatmentAfterDeath(Violation("treatment_allowed", "FATAL", TreatmentAfterDeath.message))
+        if changed.fatal:
+            return changed._not_allowed()
         return replace(changed, allowed_by=by, allowed_at=at) if allowed and not self.allowed_at else changed
 
     def allowed(self, version: int, by: str, at: datetime) -> Self:
@@ -104,9 +113,12 @@ class AdverseEvent:
         self._check_version(version)
         if self.allowed_at is not None:
             raise TreatmentAllowed()
-        if self.outcome is Outcome.FATAL:
+        if self.fatal:
             raise TreatmentAfterDeath()
         return self._changed(allowed_by=by, allowed_at=at)
+
+    def _not_allowed(self) -> Self:
+        return replace(self, allowed_by=None, allowed_at=None)
 
     def _check_unresolved(self, version: int) -> None:
         self._check_version(version)

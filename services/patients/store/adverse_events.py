@@ -45,6 +45,7 @@ OPEN_ADVERSE_EVENTS = Statement(
         adverse_event.c.chain_id == CHAIN,
         adverse_event.c.site_id == param("site_id", Uuid),
         text(OPEN),
+        text("(resolved_at IS NULL OR grades -> -1 ->> 0 <> '5')"),  # After a death there is nothing to allow.
         adverse_event.c.id > param("after", Uuid),
     )
     .order_by(adverse_event.c.id)
