@@ -54,11 +54,20 @@ async def _lead_once(dsn: str, work: Work) -> None:
 
 
 async def cancelled(*tasks: asyncio.Task[Any]) -> None:
-    """Cancels until all are over: asyncpg may turn a cancellation into an error, as any other trouble to a loop."""
+    """Cancels until all are over: asyncpg may turn a cancellation into an error, as any other trouble to a loop.
+
+    Whoever is cancelled here, be it again and again, waits all the same: what the tasks use is not closed before.
+    """
+    interrupted = False
     while waiting := [task for task in tasks if not task.done()]:
         for task in waiting:
             task.cancel()
-        await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
+        try:
+            await asyncio.wait(waiting, timeout=CANCEL_AGAIN_S)
+        except asyncio.CancelledError:
+            interrupted = True
+    if interrupted:
+        raise asyncio.CancelledError
 
 
 async def kept_running(name: str, start: Callable[[], Awaitable[None]]) -> None:

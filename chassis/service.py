@@ -167,12 +167,20 @@ async def _work(service: Service, settings: Settings, number: int) -> None:
             server.reflect(IMAGE.read_bytes())  # Before anything is served.
         spare_collector()
         ports = await server.start(settings.listen, settings.probe_listen)
-        stack.push_async_callback(server.stop)
         background = asyncio.create_task(kept_running("background", partial(_background, service, settings, db, clock)))
-        stack.push_async_callback(cancelled, background)
+        stack.push_async_callback(_stop, server, background)
         log.info("serving", ports=ports, metrics_port=serve_metrics(settings.metrics_listen, number))
         await stopped.wait()
         log.info("stopping")
+
+
+async def _stop(server: Server, background: asyncio.Task[None]) -> None:
+    """Both at once: no call comes in while jobs finish what they have in hand, and neither waits for the other."""
+    stopping = asyncio.create_task(server.stop())
+    try:
+        await cancelled(background)
+    finally:
+        await stopping
 
 
 async def _background(service: Service, settings: Settings, db: Database, clock: Clock) -> None:

@@ -15,6 +15,8 @@ from deploy.local.process import HOST, PYTHON, Program
 
 SERVICES = ("patients", "scheduling", "billing", "notifications")
 PROBE_TIMEOUT_S = 1.0
+STOP_WITHIN_S = 30.0
+"""Calls in hand have 10 s when a service stops, beside messages' 10 and webhooks' 20; then all is closed."""
 EDGE = "edge"
 PEERS = {
     "patients": (EDGE, "billing", "notifications"),
@@ -142,6 +144,7 @@ def serve(name: str, ports: ServicePorts, databases: DatabaseUrls, around: Surro
         command=(sys.executable, "-m", f"services.{name}", "serve"),
         ready=lambda pid: serves(f"{HOST}:{ports.probe}"),
         environment=environment,
+        stop_within_s=STOP_WITHIN_S,
         fault=lambda log: f"{name} failed: {_last_line(log)}",
     )
 

@@ -1,8 +1,11 @@
 """A server: health on its own port, an end that lets calls finish, reflection, what is refused at start."""
 
 import asyncio
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import grpc
 import httpx
@@ -14,8 +17,10 @@ from chassis.durability import NotDurable, check_durability
 from chassis.election import cancelled, lead
 from chassis.ids import new_id
 from chassis.metrics import serve_metrics
+from chassis.pool import open_pool
 from chassis.server import Server
-from chassis.service import IMAGE
+from chassis.service import IMAGE, _stop
+from chassis.taking import keep_taking
 from deploy.local.nats import nats
 from deploy.local.process import free_port, start
 from tests.support.notes import DESCRIPTOR, NoteServicer, create_request, pb_grpc
@@ -223,6 +228,80 @@ async def test_work_that_takes_a_cancellation_for_an_error_is_cancelled_again(mo
     await asyncio.wait_for(cancelled(task), timeout=5)
     assert task.cancelled()
     assert survived == ["once"]
+
+
+async def test_what_is_in_hand_when_a_process_stops_is_finished_however_often_it_is_told_to_stop(
+    notes: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a message that is being sent: what came of it can still be written down."""
+    monkeypatch.setattr("chassis.election.CANCEL_AGAIN_S", 0.05)
+    begun, settled = asyncio.Event(), list[int]()
+
+    async def take(_: int) -> list[tuple[UUID, str]]:
+        taken = [] if begun.is_set() else [(notes.chain_id, "message")]
+        begun.set()
+        return taken
+
+    async def see_to(_: UUID, __: str) -> None:
+        await asyncio.sleep(1)
+        settled.append(await pool.fetchval("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"))
+
+    async with open_pool(notes.urls.service, size=1) as pool:
+        job = partial(keep_taking, take, see_to, most=4, drain_s=30.0, failed="not_taken")
+        leading = asyncio.create_task(lead(notes.urls.relay, {"job": job}))
+        await asyncio.wait_for(begun.wait(), timeout=5)
+        await cancelled(leading)
+    assert leading.cancelled()
+    assert len(settled) == 1
+    assert settled[0] > 0  # No other process led meanwhile.
+
+
+async def test_who_is_cancelled_while_it_ends_others_waits_for_them_and_is_cancelled_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("chassis.election.CANCEL_AGAIN_S", 60.0)
+    may_end = asyncio.Event()
+
+    async def slow() -> None:
+        while not may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await may_end.wait()
+
+    task = asyncio.create_task(slow())
+    ending = asyncio.create_task(cancelled(task))
+    for _ in range(3):
+        await asyncio.sleep(0.02)
+        ending.cancel()
+    await asyncio.sleep(0.02)
+    assert not ending.done()
+    may_end.set()
+    await asyncio.wait([ending], timeout=5)
+    assert task.done()
+    assert ending.cancelled()
+
+
+async def test_a_service_that_stops_takes_no_calls_while_its_jobs_finish_what_they_have_in_hand(
+    notes: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.election.CANCEL_AGAIN_S", 60.0)
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def jobs() -> None:
+        try:
+            begun.set()
+            await asyncio.sleep(3600)
+        finally:
+            await may_end.wait()
+
+    background = asyncio.create_task(jobs())
+    await begun.wait()
+    stopping = asyncio.create_task(_stop(notes.server, background))
+    await asyncio.sleep(0.2)
+    assert (await refusal(create(notes))).code is grpc.StatusCode.UNAVAILABLE
+    assert not stopping.done()
+    may_end.set()
+    await asyncio.wait_for(stopping, timeout=5)
+    assert background.cancelled()
 
 
 async def until(holds: Any, within_s: float = 5) -> None:

@@ -69,13 +69,39 @@ async def test_so_many_are_in_hand_and_no_more_and_those_are_finished_when_it_en
     assert (sorted(work.done), work.left) == ([0, 1, 2, 3], [4, 5])
 
 
-async def test_what_is_not_finished_in_time_is_left() -> None:
+async def test_what_is_in_hand_is_finished_however_often_the_job_is_cancelled() -> None:
+    work = Work(2)
+    job = kept(work)
+    await begun(work, 2)
+    for _ in range(3):
+        job.cancel()
+        await asyncio.sleep(0.01)
+    assert not job.done()
+    work.go_on.set()
+    await asyncio.wait([job], timeout=5)
+    assert sorted(work.done) == [0, 1]
+    assert job.cancelled()
+
+
+async def test_what_is_not_finished_in_time_is_left_however_often_the_job_is_cancelled() -> None:
     work = Work(1)
-    job = kept(work, drain_s=0.01)
+    job = kept(work, drain_s=0.05)
     await begun(work, 1)
-    job.cancel()
-    await asyncio.wait([job])
+    for _ in range(3):
+        job.cancel()
+        await asyncio.sleep(0.02)
+    _, waiting = await asyncio.wait([job], timeout=5)
+    assert not waiting
     assert work.done == []
+
+
+async def test_a_job_with_nothing_in_hand_ends_at_once() -> None:
+    work = Work(0)
+    job = kept(work, drain_s=60.0)
+    await asyncio.sleep(0.01)
+    job.cancel()
+    await asyncio.wait([job], timeout=5)
+    assert job.cancelled()
 
 
 async def test_more_is_taken_when_there_is_room_for_so_many(monkeypatch: pytest.MonkeyPatch) -> None:

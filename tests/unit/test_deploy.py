@@ -4,17 +4,24 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from chassis.provision import DatabaseUrls
+from chassis.server import GRACE_S
 from deploy.envoy.config import Accounts
 from deploy.local import envoy
 from deploy.local.home import Home
 from deploy.local.process import ROOT
-from deploy.local.services import PEERS, SERVICES
+from deploy.local.services import PEERS, SERVICES, ServicePorts, serve
 from deploy.prepare import configure_edge, make_certificates
+from services.notifications import sender
+from services.notifications.webhooks import sender as webhook_sender
 
 COMPOSE = (ROOT / "deploy" / "compose.yaml").read_text()
+CLOSING_S = 5.0
 ADDRESSES = " ".join(f"{name}=127.0.0.1:50051" for name in SERVICES)
 
 
@@ -27,6 +34,16 @@ def test_each_service_shows_its_own_certificate_and_admits_those_who_call_it(nam
         "KEY_FILE": f"/data/tls/{name}-key.pem",
         "PEERS": ",".join(PEERS[name]),
     }
+
+
+def test_a_service_that_stops_is_given_the_time_that_what_it_has_in_hand_may_take(tmp_path: Path) -> None:
+    in_hand_s = max(GRACE_S, sender.DRAIN_S, webhook_sender.DRAIN_S)
+    [in_containers] = re.findall(r"stop_grace_period: (\d+)s\n", COMPOSE)
+    databases = DatabaseUrls(owner="", service="", relay="", sealer="")
+    around: Any = SimpleNamespace(environment=dict, of_tls=lambda _: {}, of_scheduling=dict, audit_heads=tmp_path)
+    here = serve("scheduling", ServicePorts(1, 2, 3), databases, around)
+    for given_s in (int(in_containers), here.stop_within_s):
+        assert given_s >= in_hand_s + CLOSING_S
 
 
 def test_every_service_and_the_edge_agree_on_who_signs_tokens_of_service_accounts() -> None:
