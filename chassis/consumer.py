@@ -7,6 +7,7 @@ What becomes of an event:
 - it names something not yet known here → nak with growing delay, dead letter after an hour; tried again by itself when
   an event that names the missing thing is handled.
 - anything else → nak with growing delay, in the end a dead letter.
+- it cannot be buried either, as on a full disk → neither ack nor nak: it comes again until it can.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ RETRY_DELAYS_S = (1.0, 5.0, 30.0, 120.0)
 ATTEMPTS_MAX = len(RETRY_DELAYS_S) + 1
 WAIT_DELAYS_S = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 600.0)  # For what is not yet known; the last one repeats.
 WAIT_MAX_S = 3600.0
-DELIVERIES_MAX = 100  # NATS's own bound, above ours.
+DELIVERIES_MAX = -1  # NATS's own bound: none. Ours ends in a dead letter, and until there is one it comes again.
 REPLAY_POLL_S = 1.0
 REPLAY_BATCH_MAX = 50
 

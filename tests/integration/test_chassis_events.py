@@ -673,6 +673,33 @@ async def test_what_can_be_neither_handled_nor_buried_is_left_and_others_go_on(
     assert (await reader.pulls["NOTES"].consumer_info()).num_ack_pending == 1
 
 
+async def test_what_can_be_neither_handled_nor_buried_comes_again_until_it_can(
+    notes: Running, relay: Relay, reader: Reader, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a reader, too, whose durable consumer an earlier version made, with a bound of NATS's own."""
+    monkeypatch.setattr("chassis.consumer.RETRY_DELAYS_S", (0.01,) * (ATTEMPTS_MAX - 1))
+    monkeypatch.setattr("chassis.consumer.ACK_WAIT_S", 0.3)
+    earlier = ConsumerConfig(filter_subjects=["notes.v1.note.taken.*"], max_deliver=ATTEMPTS_MAX + 1)
+    await js.add_consumer("NOTES", earlier, durable_name="notes")
+    await notes.admin.execute("ALTER TABLE dead_letter ADD CONSTRAINT disk_full CHECK (reason <> 'NOTE_NOT_FOUND')")
+
+    async def refuse(store: NoteStore, event: Any) -> None:
+        raise NoteNotFound()
+
+    async def delivered(count: int) -> bool:
+        return len(reader.handled) >= count
+
+    await emit(notes, note_taken())
+    await relay.drain()
+    consuming = asyncio.create_task(reader.consumer(refuse).run(js, "NOTES"))
+    await until(partial(delivered, ATTEMPTS_MAX + 3))
+    assert await reader.letters() == []
+    await notes.admin.execute("ALTER TABLE dead_letter DROP CONSTRAINT disk_full")
+    await until(partial(letters_left, reader, 1))
+    assert await reader.nothing_left()
+    await cancelled(consuming)
+
+
 async def test_the_loss_of_the_whole_jetstream_store_is_made_good_from_the_outbox_and_changes_nothing_twice(
     notes: Running, relay: Relay, js: JetStreamContext, nats_url: str
 ) -> None:

@@ -201,6 +201,7 @@ CHASSIS = [
     Mutant("chassis/consumer.py", "dead_letter.c.replay_at.is_not(None), dead_letter.c.consumer", "dead_letter.c.consumer", EVENTS, "and_not_before"),
     Mutant("chassis/consumer.py", "        except BadId:  #", "        except KeyError:  #", EVENTS, "chain_that_is_none"),
     Mutant("chassis/consumer.py", "        except Exception:  # Neither", "        except KeyError:  # Neither", EVENTS, "neither_handled"),
+    Mutant("chassis/consumer.py", "DELIVERIES_MAX = -1", "DELIVERIES_MAX = 6", EVENTS, "comes_again_until"),
     Mutant("chassis/store.py", "for event in events for id in all_ids(event)}", "for event in events for _, id in ids_of(event)}", EVENTS, "by_itself"),
     Mutant("chassis/service.py", 'partial(replays.run_replays, relay_pool)', "partial(consumer.run_replays, relay_pool)", EVENTS, "by_itself"),
     Mutant("chassis/service.py", "    await ensure_stream(js, service.stream, settings.nats_replicas)\n", "", EVENTS, "whole_jetstream"),
