@@ -10,7 +10,7 @@ import pytest_asyncio
 from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1 import visit_pb2
 from services.scheduling.rpc import conflicts
-from tests.support.scheduling import Clinic, local, open_clinic, open_scheduling
+from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling, with_same_nurse
 from tests.support.service import Refusal, Running, refusal
 
 FIRST = local(3, 2, 9)
@@ -91,6 +91,27 @@ async def test_places_keep_the_gap_from_what_the_course_has_already(clinic: Clin
     asked = clinic.treatments([local(3, 4, 9)])
     refused = await refusal(clinic.book(clinic.request(course.patient_id, asked, course_id=course.id)))
     assert [start for start, _ in places(refused)[0]] == [local(3, 5, 8), local(3, 5, 8, 15), local(3, 5, 8, 30)]
+
+
+async def test_places_are_with_the_nurse_of_the_other_visits_where_the_protocol_wants_one_nurse(clinic: Clinic) -> None:
+    """What the course has already, or another visit asked for, keeps the nurse; the only treatment may have another."""
+    clinic.version_id = await clinic.publish(with_same_nurse())
+    await clinic.adopt()
+    await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST + 3 * DAY])))
+    patient, fourth = await clinic.add_patient(), clinic.treatments([FIRST + 3 * DAY], room=clinic.rooms[1])
+    alone = await refusal(clinic.book(clinic.request(patient, fourth)))
+    assert places(alone)[0][0] == (FIRST + 3 * DAY, {"nurse": clinic.nurses[1], "room": clinic.rooms[1]})
+    both = await refusal(clinic.book(clinic.request(patient, [*clinic.treatments([FIRST]), *fourth])))
+    course = await clinic.book(clinic.request(patient, clinic.treatments([FIRST])))
+    after = await refusal(clinic.book(clinic.request(patient, fourth, course_id=course.id)))
+    for refused, index in ((both, 1), (after, 0)):
+        assert {who["nurse"] for _, who in places(refused)[index]} == {clinic.nurses[0]}
+    [found] = detail(after).visits  # type: ignore[union-attr]
+    visit = found.visits[0]
+    again = pb.BookCourseRequest.VisitChoice(
+        phase_code=visit.phase_code, start_time=visit.start_time, resources=visit.resources
+    )
+    await clinic.book(clinic.request(patient, [again], course_id=course.id))
 
 
 async def test_a_hold_in_conflict_is_told_of_other_places_too_and_without_anything_written(clinic: Clinic) -> None:

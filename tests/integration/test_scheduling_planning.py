@@ -22,7 +22,18 @@ from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date
 from services.scheduling.domain.planning import CostKind
 from services.scheduling.domain.planning.relaxations import RelaxationKind as GivenUp
-from tests.support.scheduling import DAY, DENVER, TEMPLATE, Clinic, hours, local, open_clinic, open_scheduling, phase
+from tests.support.scheduling import (
+    DAY,
+    DENVER,
+    TEMPLATE,
+    Clinic,
+    hours,
+    local,
+    open_clinic,
+    open_scheduling,
+    phase,
+    with_same_nurse,
+)
 from tests.support.service import Running, refusal
 
 TUESDAY = local(3, 2, 8)
@@ -289,6 +300,28 @@ async def test_the_next_visit_of_a_course_has_openings_inside_its_spacing(clinic
         assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "OPENING_COURSE_MISMATCH")
     refused = await refusal(find(clinic, **asked | {"course_id": to_wire("course", new_id())}))
     assert refused.reason == "COURSE_NOT_FOUND"
+
+
+async def test_the_next_visit_of_a_course_has_openings_with_its_own_nurse_only(clinic: Clinic) -> None:
+    """Where the protocol wants one nurse at all treatments: booking refuses another."""
+    clinic.version_id = await clinic.publish(with_same_nurse())
+    await clinic.adopt()
+    patient, later = await clinic.add_patient(), {"latest_date": day(31)}
+    for nurse, other, room in zip(clinic.nurses, reversed(clinic.nurses), clinic.rooms, strict=True):
+        course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY], nurse, room)))
+        asked: dict[str, Any] = {"patient_id": patient, "course_id": course.id, **later}
+        found = (await find(clinic, **asked)).openings
+        assert {each.resources[0].resource_id for each in found} == {nurse}
+        choice = course_service_pb2.BookCourseRequest.VisitChoice(
+            phase_code="induction", start_time=found[0].start_time, resources=found[0].resources
+        )
+        await clinic.book(clinic.request(patient, [choice], course_id=course.id))
+        wanted = [{"requirement_key": "nurse", "resource_id": other}]
+        none = await find(clinic, **asked, resources=wanted)
+        assert (list(none.openings), none.HasField("first_date")) == ([], True)
+        follow_up = await find(clinic, **asked, phase_code="follow_up", page_size=1)
+        assert [each.resource_id for each in follow_up.openings[0].resources] == [clinic.prescriber]
+        patient = await clinic.add_patient()
 
 
 async def test_finding_openings_stores_nothing_but_who_asked_for_whom(clinic: Clinic) -> None:

@@ -106,6 +106,13 @@ TEMPLATE: Mapping[str, Any] = {
 }
 
 
+def with_same_nurse() -> dict[str, Any]:
+    """The template, by which one nurse is at all treatments of a course."""
+    same = requirement("nurse", "STAFF", "infusion") | {"same_across_visits": True}
+    treatment = {**TREATMENT, "requirements": [same, requirement("room", "ROOM")]}
+    return {**TEMPLATE, "visit_types": [TALK, treatment]}
+
+
 def domain_template(data: Mapping[str, Any] = TEMPLATE) -> Template:
     return template_from_wire(ParseDict(dict(data), ProtocolTemplate()))
 

@@ -79,6 +79,14 @@ def same_faults(stops: Sequence[Stop]) -> Iterator[Violation]:
                 yield Violation(f"visits[{stop.index}].resources[{n}].resource_id", "NOT_THE_SAME", text)
 
 
+def same_as_others(stop: Stop, stops: Iterable[Stop]) -> dict[str, UUID]:
+    """Those of a visit's resources that it cannot change by itself, since others have the same and have to."""
+    others = (other for other in stops if other is not stop)
+    shared = {each.key for other in others for each in other.type.requirements if each.same_across_visits}
+    keys = (each.key for each in stop.type.requirements if each.same_across_visits)
+    return {key: stop.resources[key] for key in keys if key in shared}
+
+
 def gap_of(one: Phase, other: Phase) -> Phase:
     """The phase whose gap a visit of `other` keeps from one of `one` before it."""
     return other if other.code == one.code else other.entered

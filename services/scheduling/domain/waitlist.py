@@ -17,7 +17,7 @@ from chassis.errors import DomainError, Kind, Violation
 from chassis.ids import to_wire
 from services.scheduling.domain.courses import Choice, Course, Layout, PhasesOutsideProtocol, Terms
 from services.scheduling.domain.hours import DAY, DAY_MINUTES, MINUTE, Slot, instant
-from services.scheduling.domain.planning import Between, Opening, Place, Tastes
+from services.scheduling.domain.planning import Between, Opening, Place, Tastes, same_resources
 from services.scheduling.domain.planning.openings import Finder
 from services.scheduling.domain.protocols import Template, VisitType
 from services.scheduling.domain.spacing import order_faults, phase_faults, spacing_faults
@@ -224,8 +224,7 @@ class Look:
     @cached_property
     def _same(self) -> dict[str, UUID]:
         """Resources that the course has at all its visits."""
-        keys = {each.key for each in self._type.requirements if each.same_across_visits and self.entry.phase_code}
-        return {key: id for visit in reversed(self._standing) for key, id in visit.resources if key in keys}
+        return same_resources(self.terms.template, self._type, self._standing) if self.entry.phase_code else {}
 
     def _fits(self, start: datetime) -> bool:
         stay = Slot(start, start + self._type.stay)

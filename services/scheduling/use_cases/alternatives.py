@@ -1,13 +1,14 @@
 """Where visits in conflict could be instead: what is read for it, after the refused booking has let go of its locks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from services.scheduling.domain.courses import Layout
 from services.scheduling.domain.hours import DAY
 from services.scheduling.domain.planning import Between, Place, PlannedVisit, nearest_openings
-from services.scheduling.domain.spacing import days_of
+from services.scheduling.domain.spacing import days_of, same_as_others
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases.courses import BookCourse
 
@@ -28,6 +29,8 @@ class Elsewhere:
     days: Between
     release: datetime | None
     until: datetime | None
+    same: Mapping[str, UUID]
+    """Whom and what it has to have, as other visits of the course have."""
 
     def places(self, now: datetime) -> list[PlannedVisit]:
         phase, visit_type = self.layout.phase, self.layout.type
@@ -40,6 +43,7 @@ class Elsewhere:
             PLACES_MAX,
             self.layout.resources,
             (self.release, self.until),
+            self.same,
         )
         return [PlannedVisit(phase.code, visit_type.code, each.slot, each.resources) for each in found]
 
@@ -51,9 +55,9 @@ async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequen
     standing = (await store.course(command.course_id)).standing(now) if command.course_id else ()
     layouts = command.layouts(terms)
     stops = terms.stops(layouts, [visit for visit in standing if visit.phase_code in terms.template.order])
-    wanted = dict[int, Between]()
+    asked, wanted = {stop.index: stop for stop in stops}, dict[int, Between]()
     for index in indexes[:VISITS_MAX]:
-        stop = next(stop for stop in stops if stop.index == index)
+        stop = asked[index]
         first, last = days_of(stop, stops if stop.phase.code else [stop], REACH_DAYS)
         days = Between(max(first, terms.today(now)), last)
         if not days.empty:
@@ -70,6 +74,7 @@ async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequen
             days,
             release=layouts[index - 1].hold.end if index else None,
             until=layouts[index + 1].stay.start if index + 1 < len(layouts) else None,
+            same=same_as_others(asked[index], stops) if layouts[index].phase.code else {},
         )
         for index, days in wanted.items()
     ]

@@ -18,6 +18,7 @@ from services.scheduling.domain.planning.openings import (
     OpeningsWish,
     find_openings,
     nearest_openings,
+    same_resources,
     spacing,
 )
 from services.scheduling.domain.planning.paths import Field
@@ -73,6 +74,7 @@ __all__ = [
     "outline",
     "plan",
     "relaxed",
+    "same_resources",
     "spacing",
 ]
 

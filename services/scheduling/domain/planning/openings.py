@@ -145,9 +145,12 @@ def find_openings(places: Sequence[Place], wish: OpeningsWish, now: datetime) ->
         visit_type = place.template.visit_type(place.template.phase(wish.phase_code).visit_type_code)
         keys = {each.key for each in visit_type.requirements}
         refuse(PlanPreferenceInvalid, _unknown_keys(wish.fixed, keys))
-        if not days.empty:
-            finders[place.site_id] = Finder(place, visit_type, days, now, wish.tastes, dict(wish.fixed))
-            looked_at.append(days)
+        if days.empty:
+            continue
+        looked_at.append(days)
+        fixed, same = dict(wish.fixed), same_resources(place.template, visit_type, wish.visits)
+        if fixed | same == same | fixed:
+            finders[place.site_id] = Finder(place, visit_type, days, now, wish.tastes, fixed | same)
     found = openings(finders, wish.count, wish.after, by_preference=wish.by_preference)
     searched = (
         Between(min(each.first for each in looked_at), max(each.last for each in looked_at)) if looked_at else None
@@ -172,17 +175,18 @@ def nearest_openings(
     count: int = 3,
     rather: Mapping[str, UUID] | None = None,
     within: tuple[datetime | None, datetime | None] = (None, None),
+    fixed: Mapping[str, UUID] | None = None,
 ) -> list[Opening]:
     """Where else a visit could be that was to start at `around`: the nearest first, the earlier of two as near.
 
-    `days` are those inside the spacing, as the caller reckons it; `rather` names resources to keep where they are free;
-    `within` is from when to when other visits that are asked for leave time.
+    `days` are those inside the spacing, as the caller reckons it; `rather` names resources to keep where they are free,
+    `fixed` those that it has to have; `within` is from when to when other visits that are asked for leave time.
     The calendar of `place` must reach a day beyond `days` on both sides. Nothing within the notice, off the grid, or
     while patient or resources are taken is found.
     """
     if days.empty:
         return []
-    finder = Finder(place, visit_type, days, now)
+    finder = Finder(place, visit_type, days, now, fixed=fixed)
     release, until = within
     nearest = sorted(
         (abs(start - around), start, cell)
@@ -190,6 +194,20 @@ def nearest_openings(
         if (release is None or release <= start) and (until is None or start + visit_type.length <= until)
     )
     return [finder.opening(cell, rather) for _, _, cell in nearest[:count]]
+
+
+def same_resources(template: Template, visit_type: VisitType, visits: Sequence[Visit]) -> dict[str, UUID]:
+    """Whom and what a visit of a phase shares with those that its course has, where both want the same at each."""
+    keys, found = _same_keys(visit_type), dict[str, UUID]()
+    for visit in sorted(visits, key=lambda each: each.slot.start):
+        if visit.phase_code in template.order:
+            shared = keys & _same_keys(template.visit_type(template.phase(visit.phase_code).visit_type_code))
+            found = {key: id for key, id in visit.resources if key in shared} | found
+    return found
+
+
+def _same_keys(visit_type: VisitType) -> frozenset[str]:
+    return frozenset(each.key for each in visit_type.requirements if each.same_across_visits)
 
 
 def spacing(template: Template, phase_code: str, visits: Sequence[Visit], zone: ZoneInfo) -> Between:
