@@ -1,4 +1,5 @@
-"""Domain objects as the facts that other services read. Ids, zone and language only: who a patient is stays here."""
+"""Domain objects as the facts that other services read. Of a patient ids, zone, language and whether they live: who a
+patient is stays here."""
 
 from typing import Any
 from uuid import UUID
@@ -56,6 +57,7 @@ def patient_registered(patient: Patient) -> PatientRegistered:
         home_site_id=to_wire("site", patient.home_site_id),
         time_zone=patient.person.time_zone,
         language=patient.person.language,
+        deceased=patient.person.deceased,
     )
 
 
@@ -65,6 +67,7 @@ def patient_updated(patient: Patient) -> PatientUpdated:
         home_site_id=to_wire("site", patient.home_site_id),
         time_zone=patient.person.time_zone,
         language=patient.person.language,
+        deceased=patient.person.deceased,
     )
 
 

@@ -21,6 +21,7 @@ from atoll.patients.v1.events_pb2 import (
     PatientMerged,
     PatientRegistered,
     PatientUnmerged,
+    PatientUpdated,
     TreatmentAllowed,
 )
 from atoll.scheduling.v1.events_pb2 import (
@@ -41,7 +42,8 @@ from chassis.times import from_date, to_instant
 from services.scheduling import use_cases
 from services.scheduling.domain.courses import Clearance
 from services.scheduling.store import SchedulingStore
-from services.scheduling.use_cases import waitlist
+from services.scheduling.store.patients import PatientTold
+from services.scheduling.use_cases import deaths, waitlist
 
 FreeingPatient: TypeAlias = VisitCancelled | VisitMissed | CourseHoldExpired | CourseHoldReleased | OfferEnded
 OfAdverseEvent: TypeAlias = AdverseEventReported | AdverseEventRegraded | AdverseEventResolved | TreatmentAllowed
@@ -49,7 +51,17 @@ Freeing: TypeAlias = FreeingPatient | SiteUpdated | ResourceRegistered | Resourc
 
 
 async def keep_patients(store: SchedulingStore, events: Sequence[PatientRegistered]) -> None:
-    await store.keep_patients([from_wire("patient", event.patient_id) for event in events])
+    """Whoever is registered as deceased has no visits yet."""
+    told = {event.patient_id: _patient_told(event) for event in events}
+    await store.keep_patients(list(told.values()))
+
+
+async def keep_patient(store: SchedulingStore, event: PatientUpdated) -> None:
+    await deaths.keep_patient(store, _patient_told(event))
+
+
+def _patient_told(event: PatientRegistered | PatientUpdated) -> PatientTold:
+    return PatientTold(from_wire("patient", event.patient_id), event.deceased, event.meta.aggregate_version)
 
 
 async def merge(store: SchedulingStore, event: PatientMerged) -> None:
@@ -216,6 +228,7 @@ READS: Mapping[str, Reads] = {
     },
     "PATIENTS": {
         PatientRegistered: Together(keep_patients),
+        PatientUpdated: keep_patient,
         PatientMerged: merge,
         PatientUnmerged: unmerge,
         ClearanceGranted: keep_clearance,

@@ -201,7 +201,14 @@ adoption = chain_table(
 )
 
 # What events told of patients. No site: a patient may be treated at any site of the chain.
-patient = chain_table("patient", metadata, _id("patient_id", key=True))
+# A column that came later has a default, for a version of the service that does not know of it.
+patient = chain_table(
+    "patient",
+    metadata,
+    _id("patient_id", key=True),
+    Column("deceased", Boolean, nullable=False, server_default=text("false")),
+    Column("version", Integer, nullable=False, server_default="0"),  # Of the record that told it.
+)
 
 # Which id of a patient is another's now; rows stay under the id that they were written with.
 patient_alias = alias_table("patient_alias", metadata)
@@ -381,7 +388,8 @@ presence = chain_table(
 )
 
 # What somebody at a front desk has to see to, since no rule can: what a merge of two patients, or its undoing, left, or
-# a closure, a patient who asks for another time, money for a course that will not take place, an offer taken in vain.
+# a closure, a patient who asks for another time, money for a course that will not take place, an offer taken in vain, a
+# death.
 task = chain_table(
     "task",
     metadata,
@@ -403,7 +411,8 @@ task = chain_table(
     _belongs_to("site", "site_id"),
     CheckConstraint(
         "kind IN ('TASK_KIND_OVERLAPPING_VISITS', 'TASK_KIND_VISITS_TO_ASSIGN', 'TASK_KIND_BROKEN_VISITS', "
-        "'TASK_KIND_VISIT_TO_MOVE', 'TASK_KIND_DEPOSIT_TO_SETTLE', 'TASK_KIND_OFFER_TO_SETTLE')",
+        "'TASK_KIND_VISIT_TO_MOVE', 'TASK_KIND_DEPOSIT_TO_SETTLE', 'TASK_KIND_OFFER_TO_SETTLE', "
+        "'TASK_KIND_VISITS_TO_CANCEL')",
         name="kind",
     ),
     CheckConstraint(
@@ -445,6 +454,15 @@ task = chain_table(
         "visit_ids",
         unique=True,
         postgresql_where=text("kind = 'TASK_KIND_OFFER_TO_SETTLE' AND state = 'TASK_STATE_OPEN'"),
+    ),
+    # One at a site for each patient who died, while it is open.
+    Index(
+        "task_to_cancel",
+        "chain_id",
+        "site_id",
+        "patient_id",
+        unique=True,
+        postgresql_where=text("kind = 'TASK_KIND_VISITS_TO_CANCEL' AND state = 'TASK_STATE_OPEN'"),
     ),
     Index("task_by_site", "chain_id", "site_id", "id"),
     Index("task_by_state", "chain_id", "site_id", "state", "id"),

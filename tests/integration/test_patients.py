@@ -272,6 +272,16 @@ async def test_an_update_is_told_to_others_only_if_it_concerns_them(desk: Desk) 
     assert (event.time_zone, event.home_site_id) == ("America/Chicago", to_wire("site", desk.other_site_id))
 
 
+async def test_a_death_is_told_and_so_is_that_it_was_an_error(desk: Desk) -> None:
+    living, dead = await desk.create(), await desk.create(deceased=True)
+    told = [event for _, event in await desk.service.published()]
+    assert [(event.patient_id, event.deceased) for event in told] == [(living.id, False), (dead.id, True)]
+    patient = await desk.update(living, deceased=True, deceased_date={"year": 2027, "month": 2, "day": 28})
+    await desk.update(await desk.update(patient, deceased_date=None), deceased=False)
+    told = [event for subject, event in await desk.service.published() if subject == "patients.v1.patient.updated"]
+    assert [(event.deceased, event.meta.aggregate_version) for event in told] == [(True, 2), (False, 4)]
+
+
 async def test_a_patient_who_moves_is_seen_at_both_sites(desk: Desk) -> None:
     created = await desk.create()
     moved = await desk.update(created, home_site_id=to_wire("site", desk.other_site_id))

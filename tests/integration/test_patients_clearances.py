@@ -15,6 +15,7 @@ from chassis.ids import from_wire, new_id, to_wire
 from chassis.store import Store
 from tests.integration.test_patients_races import until_a_lock_is_awaited
 from tests.support.patients import Desk, desk
+from tests.support.patients_merges import Merges
 from tests.support.patients_questionnaires import condition, content, question, rule
 from tests.support.service import refusal
 
@@ -88,6 +89,31 @@ async def test_the_same_request_grants_one_clearance(desk: Desk) -> None:
     )
     assert await desk.clear(patient_id, **same) == await desk.clear(patient_id, **same)
     assert await desk.service.count("clearance") == 1
+
+
+async def test_nobody_is_cleared_who_has_died_until_it_turns_out_to_be_an_error(desk: Desk) -> None:
+    patient = await desk.update(await desk.create(), deceased=True)
+    refused = await refusal(desk.clear(patient.id))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "PATIENT_DECEASED")
+    assert await desk.service.count("clearance") == 0
+    await desk.update(patient, deceased=False)
+    assert (await desk.clear(patient.id)).patient_id == patient.id
+
+
+async def test_nobody_is_cleared_of_whom_a_merged_record_says_that_they_died(desk: Desk) -> None:
+    merges, survivor = Merges(desk), await desk.create()
+    merged = await desk.update(await desk.create(), deceased=True)
+    await merges.merge(survivor, merged)
+    for id in (survivor.id, merged.id):
+        assert (await refusal(desk.clear(id))).reason == "PATIENT_DECEASED"
+    await merges.unmerge(merged.id)
+    assert (await desk.clear(survivor.id)).patient_id == survivor.id
+
+
+async def test_who_may_not_see_the_record_does_not_hear_of_a_death(desk: Desk) -> None:
+    patient, there = await desk.update(await desk.create(), deceased=True), to_wire("site", desk.other_site_id)
+    refused = await refusal(desk.clear(patient.id, desk.at_other_site("ROLE_CLINICIAN"), site_id=there))
+    assert refused.reason == "PATIENT_NOT_FOUND"
 
 
 @pytest.mark.parametrize(

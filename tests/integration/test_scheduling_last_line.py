@@ -100,6 +100,7 @@ TWICE: list[tuple[str, str, dict[str, Any]]] = [
     ("task", "task_to_move", {}),
     ("task", "task_of_deposit", {"kind": "TASK_KIND_DEPOSIT_TO_SETTLE", "course_id": COURSE, "visit_ids": []}),
     ("task", "task_of_offer", {"kind": "TASK_KIND_OFFER_TO_SETTLE"}),
+    ("task", "task_to_cancel", {"kind": "TASK_KIND_VISITS_TO_CANCEL", "patient_id": VISIT}),
     ("waitlist_offer", "waitlist_offer_one_at_a_time", {"outcome": None}),
     ("waitlist_offer", "waitlist_offer_never_twice", {"outcome": "OFFER_OUTCOME_DECLINED"}),
 ]

@@ -277,7 +277,7 @@ PATIENTS = [
     Mutant("services/patients/domain/retention.py", '        return date(year, 3, 1)\n', '        return date(year, 2, 28)\n', U_PATIENTS_ACCESS),
     Mutant("chassis/logs.py", 'TELLING = (AssertionError,', 'TELLING = (ValueError,', I_PATIENTS_CANARY, "belong"),
     Mutant("chassis/endpoint.py", '                log.info("rpc.done", method=self._name,', '                log.info("rpc.done", raw=repr(raw), method=self._name,', I_PATIENTS_CANARY, "belong"),
-    Mutant("services/patients/events.py", '        language=patient.person.language,\n    )\n\n\ndef patient_updated', '        language=patient.person.family_name,\n    )\n\n\ndef patient_updated', I_PATIENTS_CANARY, "belong"),
+    Mutant("services/patients/events.py", '        language=patient.person.language,\n        deceased=patient.person.deceased,\n    )\n\n\ndef patient_updated', '        language=patient.person.family_name,\n        deceased=patient.person.deceased,\n    )\n\n\ndef patient_updated', I_PATIENTS_CANARY, "belong"),
     Mutant("services/patients/rpc/retention.py", 'pb.RestrictPatientResponse, PatientsStore, work, locks=locks', 'pb.RestrictPatientResponse, PatientsStore, work', I_PATIENTS_RETENTION, "two_who"),
     Mutant("services/patients/rpc/retention.py", 'locks = [merge_lock(call.chain_id), patient_id]\n', 'locks = list[UUID]()\n', I_PATIENTS_RETENTION, "two_who_forget"),
     Mutant("services/patients/store/records.py", 'RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES).with_for_update(of=patient))', 'RECORD_TO_CHANGE = Statement(_record.where(AT_ITS_SITES))', I_PATIENTS_RACES),
@@ -413,4 +413,7 @@ PATIENTS = [
     Mutant("services/patients/store/recalls.py", 'consent_recall.c.due_at <= param("now", Instant)', 'param("now", Instant).is_not(None)', I_PATIENTS_RECALLS, "has_begun"),
     Mutant("services/patients/jobs.py", 'return await in_each(chains, lambda chain_id: db.job(_call(chain_id, clock), PatientsStore, tell), FAILED)', 'return sum([await db.job(_call(chain_id, clock), PatientsStore, tell) for chain_id in chains])', I_PATIENTS_RECALLS, "no_other"),
     Mutant("services/patients/use_cases/recalls.py", '        await store.advance(recall, signers[-1].patient_id)\n', '        await store.end_recall(recall)\n', I_PATIENTS_RECALLS, "some_at_a_time"),
+    Mutant("services/patients/store/clearances.py", '        if found[0]["deceased"]:\n', '        if False:\n', I_PATIENTS_CLEARANCES, "has_died"),
+    Mutant("services/patients/store/clearances.py", 'patient.c.id == PERSON, patient.c.deceased, AT_ITS_SITES', 'patient.c.id == param("patient_id", Uuid), patient.c.deceased, AT_ITS_SITES', I_PATIENTS_CLEARANCES, "merged_record_says"),
+    Mutant("services/patients/store/clearances.py", 'patient.c.deceased, AT_ITS_SITES', 'patient.c.deceased', I_PATIENTS_CLEARANCES, "hear_of_a_death"),
 ]  # fmt: skip

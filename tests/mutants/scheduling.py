@@ -44,6 +44,7 @@ I_SCHEDULING_HOLDS = "tests/integration/test_scheduling_holds.py"
 I_SCHEDULING_SINGLE = "tests/integration/test_scheduling_single.py"
 I_SCHEDULING_ALTERNATIVES = "tests/integration/test_scheduling_alternatives.py"
 I_SCHEDULING_WAITLIST = "tests/integration/test_scheduling_waitlist.py"
+I_SCHEDULING_DEATHS = "tests/integration/test_scheduling_deaths.py"
 I_SCHEDULING_STAFF_CALENDARS = "tests/integration/test_scheduling_staff_calendars.py"
 U_SCHEDULING_STAFF_CALENDARS = "tests/unit/test_scheduling_staff_calendars.py"
 
@@ -468,4 +469,17 @@ SCHEDULING = [
     Mutant('services/scheduling/migrations/versions/0018_waitlists.py', '"CREATE POLICY own_sites ON waitlist_entry AS RESTRICTIVE USING (', '"CREATE POLICY own_sites ON waitlist_entry AS RESTRICTIVE USING (true OR ', I_SCHEDULING_WAITLIST, 'of_its_site'),
     Mutant('services/scheduling/migrations/versions/0018_waitlists.py', '"CREATE POLICY own_sites ON waitlist_offer AS RESTRICTIVE USING (', '"CREATE POLICY own_sites ON waitlist_offer AS RESTRICTIVE USING (true OR ', I_SCHEDULING_WAITLIST, 'of_its_site'),
     Mutant('chassis/store.py', '            await self.rows(statement.alone, **wanted, **values)\n', '            _ = wanted\n', I_SCHEDULING_WAITLIST, 'at_once_what_is_free'),
+    Mutant('services/scheduling/store/courses.py', '        if row["deceased"]:\n', '        if False:\n', I_SCHEDULING_DEATHS, 'registered_as_deceased'),
+    Mutant('services/scheduling/store/patients.py', 'where=patient.c.version < _kept.excluded.version', 'where=patient.c.version >= 0', I_SCHEDULING_DEATHS, 'whatever_order'),
+    Mutant('services/scheduling/store/patients.py', 'theirs = patient.c.patient_id == any_(PATIENTS.all_ids(patient_id))', 'theirs = patient.c.patient_id == patient_id', I_SCHEDULING_DEATHS, 'any_record'),
+    Mutant('services/scheduling/use_cases/deaths.py', 'whole = await store.lock_whole(told.id)', 'whole = await store.whole(told.id)', I_SCHEDULING_DEATHS, 'on_its_way'),
+    Mutant('services/scheduling/use_cases/deaths.py', 'if after and not before:', 'if after:', I_SCHEDULING_DEATHS, 'one_task'),
+    Mutant('services/scheduling/use_cases/deaths.py', 'elif before and not after:', 'elif False:', I_SCHEDULING_DEATHS, 'was_an_error'),
+    Mutant('services/scheduling/use_cases/deaths.py', 'if dead & others and not dead & ids:', 'if False:', I_SCHEDULING_DEATHS, 'any_record'),
+    Mutant('services/scheduling/use_cases/deaths.py', 'if not await store.deceased(ids):', 'if ids:', I_SCHEDULING_DEATHS, 'any_record'),
+    Mutant('services/scheduling/use_cases/deaths.py', '    await store.look_again_for(ids)\n', '', I_SCHEDULING_DEATHS, 'waits_on'),
+    Mutant('services/scheduling/use_cases/waitlist.py', 'except PatientDeceased:', 'except GatePending:', I_SCHEDULING_DEATHS, 'waits_on'),
+    Mutant('services/scheduling/use_cases/waitlist.py', 'VisitInPast, PatientDeceased, ', 'VisitInPast, ', I_SCHEDULING_DEATHS, 'offered_before'),
+    Mutant('services/scheduling/store/tasks.py', '[Status.BOOKED, Status.CONFIRMED]', '[*Status]', I_SCHEDULING_DEATHS, 'one_task'),
+    Mutant('services/scheduling/store/tasks.py', 'presence.c.start_at > param("at", Instant)', 'presence.c.start_at != param("at", Instant)', I_SCHEDULING_DEATHS, 'one_task'),
 ]  # fmt: skip

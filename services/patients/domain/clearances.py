@@ -38,6 +38,10 @@ class ClearanceOverrideMissing(DomainError):
     message = "a screening for the protocol did not come out as eligible, and no reason says why the patient is cleared"
 
 
+class PatientDeceased(DomainError):
+    kind, reason, message = Kind.CONFLICT, "PATIENT_DECEASED", "a record of the patient says that they have died"
+
+
 class ClearanceRevoked(DomainError):
     kind, reason, message = Kind.CONFLICT, "CLEARANCE_REVOKED", "the clearance was revoked before"
 

@@ -5,19 +5,27 @@ from datetime import date
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Date, Uuid, func, insert, literal, or_, select, true, update
+from sqlalchemy import Date, Uuid, exists, func, insert, literal, or_, select, true, update
 
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Settling
-from services.patients.domain.clearances import Clearance, ClearanceCondition, ClearanceNotFound, Limits
+from services.patients.domain.clearances import (
+    Clearance,
+    ClearanceCondition,
+    ClearanceNotFound,
+    Limits,
+    PatientDeceased,
+)
 from services.patients.domain.questionnaires import Outcome
 from services.patients.domain.screenings import Judged
 from services.patients.store.persons import PERSON
 from services.patients.store.screenings import CHAIN, LAST_ID, zone_of_site
+from services.patients.store.seen import AT_ITS_SITES
 from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.clearances import clearance, screening
+from services.patients.tables.records import patient
 
 ADD_CLEARANCE = Settling(insert(clearance).inline().values(params(*clearance.c.keys())).cte("new_clearance"))
 _clearance = select(clearance).where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id"))
@@ -54,10 +62,14 @@ _decisive = (
     .where(*_for_protocol, or_(screening.c.id == param("screening_id", Uuid), screening.c.id == _latest))
     .subquery("decisive")
 )
-_zone = select(func.coalesce(zone_of_site.scalar_subquery(), literal("")).label("time_zone")).subquery("zone")
-# The site's zone, and the screenings for the protocol that count: the one that is named, and the latest.
+_dead = exists().where(patient.c.chain_id == CHAIN, patient.c.id == PERSON, patient.c.deceased, AT_ITS_SITES)
+_place = select(
+    func.coalesce(zone_of_site.scalar_subquery(), literal("")).label("time_zone"), _dead.label("deceased")
+).subquery("place")
+# The site's zone, whether any record of the patient that the caller sees says that they have died, and the screenings
+# for the protocol that count: the one that is named, and the latest.
 GROUNDS = Statement(
-    select(_zone, _decisive).outerjoin_from(_zone, _decisive, true()).order_by(_decisive.c.id.desc().nulls_last())
+    select(_place, _decisive).outerjoin_from(_place, _decisive, true()).order_by(_decisive.c.id.desc().nulls_last())
 )
 
 
@@ -65,12 +77,17 @@ class ClearanceStore(TextStore):
     async def grounds(
         self, patient_id: UUID, protocol_id: UUID, site_id: UUID, screening_id: UUID | None
     ) -> tuple[str, list[Judged]]:
-        """The site's zone, and the screenings that count for a clearance: the one that is named, and the latest."""
+        """The site's zone, and the screenings that count for a clearance: the one that is named, and the latest.
+
+        Refused for whoever has died, by any record of theirs.
+        """
         ids = {"patient_id": patient_id, "protocol_id": protocol_id, "site_id": site_id, "screening_id": screening_id}
         found = await self.rows(GROUNDS, **ids)
         time_zone: str = found[0]["time_zone"]
         if not time_zone:
             raise NotYetKnown("site", site_id)
+        if found[0]["deceased"]:
+            raise PatientDeceased()
         return time_zone, [Judged(row["id"], Outcome(row["outcome"])) for row in found if row["id"]]
 
     def add_clearance(self, new: Clearance) -> None:

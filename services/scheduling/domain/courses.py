@@ -89,6 +89,10 @@ class GatePending(DomainError):
     message = "no clearance of the patient for the protocol was heard of yet"
 
 
+class PatientDeceased(DomainError):
+    kind, reason, message = Kind.CONFLICT, "PATIENT_DECEASED", "the patient has died, as a record of theirs says"
+
+
 class CoursePaused(DomainError):
     kind, reason = Kind.CONFLICT, "COURSE_PAUSED"
     message = "an adverse event of the patient awaits a clinician, who has not allowed treatment yet"

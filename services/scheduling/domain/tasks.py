@@ -1,4 +1,5 @@
-"""Tasks of a site's front desk: what a merge, its undoing, a closure or a patient left for somebody to settle."""
+"""Tasks of a site's front desk: what a merge, its undoing, a closure, a patient or their death left for somebody to
+settle."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ class TaskKind(StrEnum):
     VISIT_TO_MOVE = "TASK_KIND_VISIT_TO_MOVE"
     DEPOSIT_TO_SETTLE = "TASK_KIND_DEPOSIT_TO_SETTLE"
     OFFER_TO_SETTLE = "TASK_KIND_OFFER_TO_SETTLE"
+    VISITS_TO_CANCEL = "TASK_KIND_VISITS_TO_CANCEL"
 
 
 class TaskState(StrEnum):

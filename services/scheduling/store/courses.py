@@ -49,6 +49,7 @@ from services.scheduling.domain.courses import (
     Course,
     CourseNotFound,
     Layout,
+    PatientDeceased,
     ProtocolNotAdopted,
     Taken,
     Terms,
@@ -57,7 +58,7 @@ from services.scheduling.domain.hours import DAY, Hours, Slot
 from services.scheduling.domain.protocols import ProtocolVersion, ProtocolVersionRetired, Template
 from services.scheduling.domain.sites import SiteNotFound
 from services.scheduling.domain.visits import Visit
-from services.scheduling.store.patients import PATIENTS, is_paused
+from services.scheduling.store.patients import PATIENTS, is_deceased, is_paused
 from services.scheduling.store.protocols import kept_template
 from services.scheduling.store.resources import AT_SITE, CLOSED, hours_at, resources_at
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
@@ -111,6 +112,7 @@ TERMS = Statement(
         as_json(resource, of_site, resource.c.id == any_(param("resource_ids", ARRAY(Uuid)))).label("resources"),
         _is_known.label("patient_known"),
         as_json(clearance, *_cleared).label("clearances"),
+        is_deceased(PATIENT),
         is_paused(PATIENT),
         PATIENTS.end(PATIENT).label("patient_end"),
         _ids.label("patient_ids"),
@@ -308,7 +310,10 @@ class CourseStore(Store):
         *,
         pinned: bool = False,
     ) -> Terms:
-        """`pinned`: for a course that is there, which goes on by its version though nothing new is booked by it."""
+        """`pinned`: for a course that is there, which goes on by its version though nothing new is booked by it.
+
+        There are none for whoever has died: nothing is booked, held, offered or waited for.
+        """
         row = await self.row(
             TERMS,
             site_id=site_id,
@@ -322,6 +327,8 @@ class CourseStore(Store):
         assert row
         if not row["patient_known"]:
             raise NotYetKnown("patient", row["patient_end"])
+        if row["deceased"]:
+            raise PatientDeceased(patient_id=to_wire("patient", row["patient_end"]))
         return Terms(
             site=hours,
             protocol_id=version.protocol_id,

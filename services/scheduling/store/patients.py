@@ -1,25 +1,41 @@
-"""What events told of patients: that they exist, which were merged, what they are cleared for, what went wrong."""
+"""What events told of patients: that they exist, who died, which were merged, what they are cleared for, what went
+wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, any_, exists, select
+from sqlalchemy import ARRAY, Boolean, ColumnElement, Integer, Uuid, any_, exists, select
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.aliases import Aliases, AliasStore
-from chassis.sql import Statement, params, rows
+from chassis.sql import Statement, param, params, rows
 from services.scheduling.domain.courses import Clearance
 from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import adverse_event, clearance, patient, patient_alias
 
 PATIENTS = Aliases(patient_alias)
 
-_registered = rows("registered", patient_id=Uuid)
+
+@dataclass(frozen=True, slots=True)
+class PatientTold:
+    """What a record says of a patient, by its version."""
+
+    id: UUID
+    deceased: bool
+    version: int
+
+
+_told_of = rows("told_of", patient_id=Uuid, deceased=Boolean, version=Integer)
+_kept = insert(patient).from_select(["chain_id", *(column.name for column in _told_of.c)], select(CHAIN, *_told_of.c))
+# What a record said last counts, whichever is heard first.
 KEEP_PATIENTS = Statement(
-    insert(patient)
-    .from_select(["chain_id", "patient_id"], select(CHAIN, _registered.c.patient_id))
-    .on_conflict_do_nothing()
+    _kept.on_conflict_do_update(
+        index_elements=[patient.c.chain_id, patient.c.patient_id],
+        set_={name: _kept.excluded[name] for name in ("deceased", "version")},
+        where=patient.c.version < _kept.excluded.version,
+    )
 )
 _new = insert(clearance).values(params(*clearance.c.keys()))
 _limits = ("route_codes", "effective_date", "expire_date", "band_codes", "session_minutes_max")
@@ -46,11 +62,34 @@ def is_paused(patient_id: ColumnElement[UUID], *of: ColumnElement[bool]) -> Colu
     return exists().where(adverse_event.c.pausing, adverse_event.c.chain_id == CHAIN, theirs, *of).label("paused")
 
 
+def is_deceased(patient_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Whether any record of the person says that they have died."""
+    theirs = patient.c.patient_id == any_(PATIENTS.all_ids(patient_id))
+    return exists().where(patient.c.deceased, patient.c.chain_id == CHAIN, theirs).label("deceased")
+
+
+DECEASED = Statement(
+    select(patient.c.patient_id).where(
+        patient.c.chain_id == CHAIN, patient.c.patient_id == any_(param("ids", ARRAY(Uuid))), patient.c.deceased
+    )
+)
+
+
 class PatientStore(AliasStore):
     aliases = PATIENTS
 
-    async def keep_patients(self, patient_ids: Sequence[UUID]) -> None:
-        await self.rows(KEEP_PATIENTS, patient_id=patient_ids)
+    async def keep_patients(self, told: Sequence[PatientTold]) -> None:
+        """Each once."""
+        await self.rows(
+            KEEP_PATIENTS,
+            patient_id=[each.id for each in told],
+            deceased=[each.deceased for each in told],
+            version=[each.version for each in told],
+        )
+
+    async def deceased(self, ids: Collection[UUID]) -> frozenset[UUID]:
+        """Of these records those that say so."""
+        return frozenset(row["patient_id"] for row in await self.rows(DECEASED, ids=sorted(ids)))
 
     async def grant(self, id: UUID, patient_id: UUID, protocol_id: UUID, granted: Clearance) -> None:
         await self.rows(

@@ -13,6 +13,7 @@ from chassis.sql import Statement, param, params, rows
 from chassis.store import Settling, Store
 from chassis.tables import Instant
 from services.scheduling.domain.tasks import Meanwhile, Merge, Task, TaskKind, TaskNotFound, TaskState
+from services.scheduling.domain.visits import Status
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
 from services.scheduling.tables import course, patient_merge, presence, task, visit
 
@@ -82,6 +83,27 @@ COMPLETE_TASKS_OF = Statement(
     .values(version=task.c.version + 1, **params("state", "note", "completed_by", "completed_at"))
 )
 
+_theirs = rows("theirs", patient_id=Uuid)
+# Held visits are none of them: a hold ends by itself.
+VISITS_TO_COME = Statement(
+    select(visit.c.site_id, visit.c.patient_id, func.array_agg(_in_order).label("visit_ids"))
+    .join_from(_theirs, presence, and_(presence.c.chain_id == CHAIN, presence.c.patient_id == _theirs.c.patient_id))
+    .join(visit, and_(visit.c.chain_id == CHAIN, visit.c.id == presence.c.visit_id))
+    .where(presence.c.start_at > param("at", Instant), visit.c.status == any_(param("statuses", ARRAY(Text))))
+    .group_by(visit.c.site_id, visit.c.patient_id)
+    .order_by(visit.c.site_id, visit.c.patient_id)
+)
+COMPLETE_TASKS_OF_PATIENTS = Statement(
+    update(task)
+    .where(
+        task.c.chain_id == CHAIN,
+        task.c.patient_id == any_(param("patient_ids", ARRAY(Uuid))),
+        task.c.kind == param("kind", Text),
+        task.c.state == param("open_state", Text),
+    )
+    .values(version=task.c.version + 1, **params("state", "note", "completed_by", "completed_at"))
+)
+
 
 def _tasks(*filters: str) -> Statement:
     """A page of a site's tasks. One statement for each set of filters, so that each has its own plan."""
@@ -144,9 +166,23 @@ class TaskStore(Store):
 
     async def complete_tasks_of(self, closure_id: UUID, note: str) -> None:
         """Those that are open."""
+        await self.rows(COMPLETE_TASKS_OF, closure_id=closure_id, **self._completion(note))
+
+    async def complete_tasks_of_patients(self, patient_ids: Collection[UUID], kind: TaskKind, note: str) -> None:
+        """Those of the kind that are open."""
+        ids = sorted(patient_ids)
+        await self.rows(COMPLETE_TASKS_OF_PATIENTS, patient_ids=ids, kind=kind, **self._completion(note))
+
+    def _completion(self, note: str) -> dict[str, object]:
         by, at = self.call.actor, self.call.now
-        values = {"state": TaskState.DONE, "note": note, "completed_by": by, "completed_at": at}
-        await self.rows(COMPLETE_TASKS_OF, closure_id=closure_id, open_state=TaskState.OPEN, **values)
+        done = {"state": TaskState.DONE, "note": note, "completed_by": by, "completed_at": at}
+        return {"open_state": TaskState.OPEN, **done}
+
+    async def visits_to_come(self, patient_ids: Collection[UUID]) -> list[tuple[UUID, UUID, tuple[UUID, ...]]]:
+        """Site, patient and visits, in order of time, of each of these ids at each site."""
+        about = {"patient_id": sorted(patient_ids), "at": self.call.now, "statuses": [Status.BOOKED, Status.CONFIRMED]}
+        found = await self.rows(VISITS_TO_COME, **about)
+        return [(row["site_id"], row["patient_id"], tuple(row["visit_ids"])) for row in found]
 
     async def task(self, id: UUID) -> Task:
         return _found(await self.row(TASK, task_id=id), id)

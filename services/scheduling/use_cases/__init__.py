@@ -55,6 +55,7 @@ from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
 from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
 from services.scheduling.store import SchedulingStore
 from services.scheduling.store.visits import VisitToChange
+from services.scheduling.use_cases import deaths
 
 
 async def register_chain(store: SchedulingStore, chain: Chain) -> None:
@@ -349,6 +350,8 @@ async def keep_merge(store: SchedulingStore, command: KeepMerge) -> None:
     the survivor while the merge lasted, once it is taken back."""
     survivor_id = command.patient_id if command.merged else None
     joined = await store.keep_alias(command.merged_patient_id, survivor_id, command.version)
+    if joined:
+        await deaths.settle_merge(store, joined, (command.patient_id, command.merged_patient_id))
     if joined and joined.ones:
         for site_ids, visit_ids in await store.overlaps(joined.ones, joined.others):
             for site_id in sorted(site_ids):

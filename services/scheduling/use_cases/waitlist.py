@@ -14,6 +14,7 @@ from services.scheduling.domain.courses import (
     CourseMismatch,
     CoursePaused,
     GatePending,
+    PatientDeceased,
     ProtocolNotAdopted,
     Terms,
     VisitInPast,
@@ -45,7 +46,7 @@ from services.scheduling.use_cases.single import BookVisits, asked_beside, check
 
 NO_MORE = (ProtocolNotAdopted, ProtocolVersionRetired, CourseMismatch)
 """Refusals that last: who waits for it would wait in vain."""
-NOT_NOW = (OfferOver, HoldOver, VisitInPast, ClearanceMissing, GatePending, CoursePaused)
+NOT_NOW = (OfferOver, HoldOver, VisitInPast, PatientDeceased, ClearanceMissing, GatePending, CoursePaused)
 """What may keep an offer that a patient took by a link from being booked."""
 
 
@@ -158,6 +159,8 @@ async def look(store: SchedulingStore, entry_id: UUID) -> Look | None:
         terms, course = await _terms(store, entry)
     except NO_MORE:
         await store.end_entry(entry.id, EndReason.REFUSED)
+        return None
+    except PatientDeceased:  # Where that was said in error, they wait as before.
         return None
     now = store.call.now
     if entry.is_in_vain(terms.template, course.standing(now) if course else ()):
