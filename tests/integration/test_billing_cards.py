@@ -1,7 +1,10 @@
 """Cards through a processor: money moves once and is never lost, whoever is killed between the processor and us."""
 
+import asyncio
+import itertools
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,6 +27,8 @@ from atoll.billing.v1.credit_note_service_pb2 import CREDIT_PURPOSE_CREDIT
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.watched import Named
 from services.billing.processor.asking import Asking
+from services.billing.store import BillingStore
+from services.billing.use_cases import cards as use_cases
 from tests.support.billing import dollars, open_chain, usd
 from tests.support.billing_till import ACCOUNT, House, Till, open_house, open_till
 from tests.support.invoicing import Invoicing
@@ -724,14 +729,7 @@ async def test_a_line_without_a_document_is_settled_by_an_adjustment_once(till: 
     [listed] = (await billing.svc.call(till.payouts.ListPayouts, payout_pb.ListPayoutsRequest())).payouts
     get = payout_pb.GetPayoutRequest(payout_id=listed.id)
     paid, fee = (await billing.svc.call(till.payouts.GetPayout, get)).payout.lines
-    bank, fees = ledger_pb.LEDGER_ACCOUNT_BANK, ledger_pb.LEDGER_ACCOUNT_PROCESSOR_FEES
-    postings = [
-        ledger_pb.Entry.Posting(account=account, amount=usd(amount)) for account, amount in ((fees, 2), (bank, -2))
-    ]
-    adjustment = ledger_pb.PostAdjustmentRequest(
-        request_id=str(uuid4()), site_id=billing.site_id, reason="processor's fee", postings=postings
-    )
-    entry_id = (await billing.svc.call(billing.ledger.PostAdjustment, adjustment)).entry.id
+    entry_id = await adjustment(till, 2)
 
     async def settle(line_id: str, token: str | None = None, entry_id: str = entry_id) -> payout_pb.Payout.Line:
         fields = {"payout_line_id": line_id, "entry_id": entry_id, "note": "monthly fee"}
@@ -822,6 +820,132 @@ async def test_a_payout_that_comes_before_its_payments_finds_them(till: Till) ->
     assert (await till.charge(begun.card_charge.id)).state == pb.CARD_CHARGE_STATE_SUCCEEDED
     assert (await till.billing.trial_balance())["BANK"] == (97, 0)
     assert await till.billing.count("payout") == 1
+
+
+async def all_is_paid_out(till: Till) -> None:
+    """Nothing of what the processor had is left with it, by our books; the bank has it, less the fees."""
+    books = await till.billing.trial_balance()
+    clearing, bank, fees = (books[name] for name in ("PROCESSOR_CLEARING", "BANK", "PROCESSOR_FEES"))
+    lines = till.fake.of_kind("balance_transaction")
+    assert clearing[0] == clearing[1]
+    assert round(100 * ((bank[0] or 0) - (bank[1] or 0))) == sum(each["amount"] - each["fee"] for each in lines)
+    assert round(100 * ((fees[0] or 0) - (fees[1] or 0))) == sum(each["fee"] for each in lines)
+
+
+async def test_a_payout_finds_its_dispute_in_whatever_order_the_processor_tells(till: Till) -> None:
+    for order in itertools.permutations(range(3)):
+        begun = await till.intend(100)
+        till.fake.enter_card(intent := begun.client_secret.removesuffix("_secret"))
+        till.fake.open_dispute(intent, 10_000)
+        till.fake.pay_out()
+        till.fake.told = [till.fake.told[n] for n in order]
+        while till.fake.told:
+            assert await till.post(*signed(till.fake.told.pop(0))) == 200
+            await till.look()
+        await all_is_paid_out(till)
+    assert await till.billing.count("dispute") == 6
+    assert await till.billing.fetch("SELECT FROM payout_line WHERE site_id IS NULL") == []
+
+
+@pytest.mark.parametrize("status", ["pending", "succeeded"])
+async def test_a_payout_finds_a_refund_whose_answer_died_with_its_process(till: Till, status: str) -> None:
+    await till.refund(await till.pay(100), 60)
+    db: Any = Killing(till.billing.svc.db, 4, committed=False)
+    with pytest.raises(Killed):
+        await Asking(db, till.house.processors, till.billing.svc.now).look()
+    [made] = till.fake.of_kind("refund")
+    made["status"] = status
+    till.fake.pay_out()
+    assert await till.post(*signed(till.fake.told[-1])) == 200
+    await till.billing.execute("UPDATE refund_part SET look_at = now() + interval '1 hour'")
+    await Asking(till.billing.svc.db, till.house.processors, till.billing.svc.now).look()
+    await all_is_paid_out(till)
+    made["status"] = "succeeded"
+    await till.hear()
+    await all_is_paid_out(till)
+    assert (len(till.fake.of_kind("refund")), await till.billing.count("payout")) == (1, 1)
+    assert [row["state"] for row in await till.billing.fetch("SELECT state FROM refund_part")] == [2]
+
+
+async def waiting(till: Till) -> tuple[str, Any]:
+    """The payout of a dispute of which the processor did not say anything then; its line."""
+    await till.pay(100)
+    dispute_id = till.fake.open_dispute("pi_000001", 10_000)
+    till.fake.hidden.add(dispute_id)
+    till.fake.told.clear()
+    till.fake.pay_out()
+    await till.hear()
+    till.fake.hidden.clear()
+    [listed] = (await till.billing.svc.call(till.payouts.ListPayouts, payout_pb.ListPayoutsRequest())).payouts
+    got = await till.billing.svc.call(till.payouts.GetPayout, payout_pb.GetPayoutRequest(payout_id=listed.id))
+    [line] = [each for each in got.payout.lines if not each.site_id]
+    assert (line.source, dollars(line.amount)) == (dispute_id, -100)
+    till.fake.tell("charge.dispute.created", till.fake.objects[dispute_id])
+    return listed.id, line
+
+
+async def adjustment(till: Till, amount: float) -> str:
+    """Of fees that the bank has less; its entry."""
+    bank, fees = ledger_pb.LEDGER_ACCOUNT_BANK, ledger_pb.LEDGER_ACCOUNT_PROCESSOR_FEES
+    postings = [
+        ledger_pb.Entry.Posting(account=account, amount=usd(minor))
+        for account, minor in ((fees, amount), (bank, -amount))
+    ]
+    request = ledger_pb.PostAdjustmentRequest(
+        request_id=str(uuid4()), site_id=till.billing.site_id, reason="processor's fee", postings=postings
+    )
+    answer = await till.billing.svc.call(till.billing.ledger.PostAdjustment, request)
+    return answer.entry.id  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(("step", "committed"), [(0, True), *kills(5)])
+async def test_a_line_that_waits_is_in_the_books_once_its_document_comes(
+    till: Till, step: int, committed: bool
+) -> None:
+    """Whenever whoever makes it known is killed."""
+    payout_id, line = await waiting(till)
+    if step:
+        assert await till.post(*signed(till.fake.told.pop())) == 200
+        db: Any = Killing(till.billing.svc.db, step, committed=committed)
+        with suppress(Killed):
+            await Asking(db, till.house.processors, till.billing.svc.now).look()
+    for _ in range(2):
+        await till.hear()
+        till.fake.tell("charge.dispute.updated", till.fake.objects[line.source])
+    await all_is_paid_out(till)
+    got = await till.billing.svc.call(till.payouts.GetPayout, payout_pb.GetPayoutRequest(payout_id=payout_id))
+    [matched] = [each for each in got.payout.lines if each.id == line.id]
+    assert (matched.site_id, dollars(matched.fee)) == (till.billing.site_id, 15)
+    fields = {"payout_line_id": line.id, "entry_id": to_wire("entry", new_id()), "note": "a dispute"}
+    settle = payout_pb.SettlePayoutLineRequest(request_id=str(uuid4()), **fields)
+    assert (await refusal(till.billing.svc.call(till.payouts.SettlePayoutLine, settle))).reason == "PAYOUT_LINE_SETTLED"
+
+
+async def test_a_line_that_somebody_settled_is_not_in_the_books_again_when_its_document_comes(till: Till) -> None:
+    _, line = await waiting(till)
+    fields = {"payout_line_id": line.id, "entry_id": await adjustment(till, 115), "note": "unknown"}
+    settle = payout_pb.SettlePayoutLineRequest(request_id=str(uuid4()), **fields)
+    await till.billing.svc.call(till.payouts.SettlePayoutLine, settle)
+    await till.hear()
+    assert await till.billing.count("payout_line_match") == 0
+    assert (await till.billing.trial_balance())["BANK"] == (97, 115)
+
+
+async def test_a_document_waits_for_who_settles_its_line(till: Till) -> None:
+    _, line = await waiting(till)
+    line_id = from_wire("payoutline", line.id)
+    entry_id = from_wire("entry", await adjustment(till, 115))
+
+    async def settle(store: BillingStore) -> None:
+        await store.lock([line_id])
+        await use_cases.settle_payout_line(store, line_id, entry_id, "unknown")
+
+    async with till.billing.held_open(payout_pb.SettlePayoutLineRequest(request_id=str(uuid4())), settle):
+        hearing = asyncio.create_task(till.hear())
+        await till.billing.someone_waits("advisory")
+    await hearing
+    assert await till.billing.count("payout_line_match") == 0
+    assert (await till.billing.trial_balance())["BANK"] == (97, 115)
 
 
 # Who may.

@@ -668,7 +668,8 @@ class Walk:
                 self.happened.add("refund failed")
         for row in await fetch("SELECT * FROM dispute ORDER BY id"):
             self.absorb_dispute(row)
-        for row in await fetch("SELECT * FROM payout_line WHERE site_id IS NOT NULL"):
+        assert await fetch("SELECT FROM payout_line WHERE site_id IS NULL") == []  # Each is of a document of ours.
+        for row in await fetch("SELECT * FROM payout_line"):
             if row["transaction"] not in self.payouts:
                 self.payouts.add(row["transaction"])
                 site, amount, fee = to_wire("site", row["site_id"]), row["amount_minor"], row["fee_minor"]

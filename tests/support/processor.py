@@ -25,6 +25,8 @@ class FakeProcessor(CardProcessor):
     breaks: list[str] = field(default_factory=list)
     """For the next requests that ask for something: "before" or "after" their effect the connection breaks, "" not."""
     away: bool = False
+    hidden: set[str] = field(default_factory=set)
+    """Objects of which it says that there are none."""
     writers: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
@@ -83,6 +85,8 @@ class FakeProcessor(CardProcessor):
 
     def answer(self, method: str, path: str, params: Object) -> Answer:
         self.asked.append(f"{method} {path}")
+        if path.rpartition("/")[2] in self.hidden:
+            return 404, {"error": {"type": "invalid_request_error", "code": "resource_missing"}}
         return super().answer(method, path, params)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -6,6 +6,7 @@ nothing is lost.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -30,6 +31,8 @@ T = TypeVar("T")
 AT_ONCE_MAX = 20
 NEVER_ASKED = "never_asked"
 FAILED = "processors.not_asked"
+HEARD_BY = {"intent": "payment_intent.succeeded", "refund": "refund.updated", "dispute": "charge.dispute.updated"}
+"""The event that tells of what a line of a payout is about."""
 GIVEN_UP = ("requires_payment_method", "requires_action", "requires_confirmation")
 
 
@@ -147,7 +150,7 @@ class Asking:
             raise
         except Declined:  # There is no such object any more.
             outcome = EventOutcome.UNMATCHED
-        await self._step(chain_id, lambda store: store.end_event(account, event_id, outcome))
+        await self._step(chain_id, partial(_end_event, account=account, event_id=event_id, outcome=outcome))
 
     async def _outcome(self, chain_id: UUID, account: str, type: str, object_id: str) -> EventOutcome:
         processor, noun = self._processors[account], type.rpartition(".")[0]
@@ -181,15 +184,17 @@ class Asking:
         return await self._step(chain_id, partial(_apply_intent, account=account, intent=intent))
 
     async def _apply_payout(self, chain_id: UUID, account: str, payout_id: str) -> bool:
-        """What it is made of is known first: the processor is asked for those of which nobody heard yet."""
+        """What it is made of is known first: the processor is asked for those of which nobody heard yet, payments,
+        refunds and disputes alike. What it does not know waits for its document."""
         told = await self._processors[account].payout(payout_id)
         if told.status != "paid":
             return False
-        intents = [line.about for line in told.lines if line.kind == "intent"]
-        known = await self._step(chain_id, lambda store: store.matched(account, intents))
-        for intent_id in intents:
-            if ("intent", intent_id) not in known:
-                await self._apply_intent(chain_id, account, intent_id)
+        named = {(line.kind, line.about): None for line in told.lines if line.kind}  # In order, each once.
+        known = await self._step(chain_id, lambda store: store.matched(account, {about for _, about in named}))
+        for kind, about in named:
+            if (kind, about) not in known:
+                with suppress(Declined):
+                    await self._outcome(chain_id, account, HEARD_BY[kind], about)
         await self._step(chain_id, partial(cards.record_payout, account=account, told=told))
         return True
 
@@ -213,6 +218,12 @@ async def _end_part(store: BillingStore, part: RefundPart, told: RefundTold) -> 
         await store.wait_for_part(part.id, told.id, wait(part.tries))
     else:
         await refunds.end_part(store, part.id, told.state, told.id, told.failure)
+
+
+async def _end_event(store: BillingStore, account: str, event_id: str, outcome: EventOutcome) -> None:
+    """With what it made known: a line of a payout may have waited for that."""
+    await cards.match_lines(store, account)
+    await store.end_event(account, event_id, outcome)
 
 
 async def _apply_refund(store: BillingStore, account: str, told: RefundTold) -> bool:

@@ -1,6 +1,6 @@
 """Disputes and payouts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
+    func,
     insert,
     literal,
     select,
@@ -46,6 +47,7 @@ from services.billing.tables import (
     payment,
     payout,
     payout_line,
+    payout_line_match,
     payout_line_settlement,
     payout_share,
     refund_part,
@@ -102,38 +104,80 @@ ADD_SHARES = Statement(
 )
 
 
-def _matched(kind: str, document: Table, processor_id: Column[Any], *joined: tuple[Table, ColumnElement[bool]]) -> Any:
-    """Documents of a kind that are of the account, and that the processor names."""
-    found = select(literal(kind).label("kind"), processor_id, document.c.id, site.c.id.label("site_id"))
-    found = found.add_columns(site.c.legal_entity_id).select_from(document)
-    for table, condition in joined:
-        found = found.join(table, condition)
-    return found.join(site, and_(site.c.chain_id == document.c.chain_id, site.c.id == document.c.site_id)).where(
-        document.c.chain_id == CHAIN, processor_id == any_(param("named", ARRAY(Text)))
-    )
-
-
-_its_charge = and_(card_charge.c.chain_id == payment.c.chain_id, card_charge.c.id == payment.c.card_charge_id)
-_its_payment = and_(payment.c.chain_id == refund_part.c.chain_id, payment.c.id == refund_part.c.payment_id)
-MATCHED = Statement(
-    union_all(
-        _matched("intent", payment, card_charge.c.processor_id, (card_charge, _its_charge)).where(
-            card_charge.c.chain_id == CHAIN, card_charge.c.account == ACCOUNT
-        ),
-        _matched(
-            "refund", refund_part, refund_part.c.processor_id, (payment, _its_payment), (card_charge, _its_charge)
-        ).where(card_charge.c.account == ACCOUNT),
-        _matched("dispute", dispute, dispute.c.processor_id).where(dispute.c.account == ACCOUNT),
-    )
-)
-PAYOUT = Statement(select(payout).where(payout.c.chain_id == CHAIN, payout.c.id == ID))
 _of_its_payout = and_(payout.c.chain_id == payout_line.c.chain_id, payout.c.id == payout_line.c.payout_id)
 _its_settlement = and_(
     payout_line_settlement.c.chain_id == payout_line.c.chain_id, payout_line_settlement.c.line_id == payout_line.c.id
 )
-_lines = (
+_its_match = and_(
+    payout_line_match.c.chain_id == payout_line.c.chain_id, payout_line_match.c.line_id == payout_line.c.id
+)
+_its_charge = and_(card_charge.c.chain_id == payment.c.chain_id, card_charge.c.id == payment.c.card_charge_id)
+_its_payment = and_(payment.c.chain_id == refund_part.c.chain_id, payment.c.id == refund_part.c.payment_id)
+
+
+def _matched(kind: str, document: Table, processor_id: Column[Any], *joined: tuple[Table, ColumnElement[bool]]) -> Any:
+    """Documents of a kind, by what the processor calls them."""
+    found = select(
+        literal(kind).label("kind"),
+        processor_id,
+        document.c.id.label("document_id"),
+        site.c.id.label("document_site_id"),
+        site.c.legal_entity_id,
+    ).select_from(document)
+    for table, condition in joined:
+        found = found.join(table, condition)
+    its_site = and_(site.c.chain_id == document.c.chain_id, site.c.id == document.c.site_id)
+    return found.join(site, its_site).where(document.c.chain_id == CHAIN)
+
+
+def _all_matched(named: Callable[[Column[Any]], ColumnElement[bool]]) -> Any:
+    """Documents that are of the account, and that the processor names."""
+    of_charge, of_refund, of_dispute = (table.c.processor_id for table in (card_charge, refund_part, dispute))
+    of_account = [card_charge.c.chain_id == CHAIN, card_charge.c.account == ACCOUNT]
+    by_card = _matched("intent", payment, of_charge, (card_charge, _its_charge))
+    to_card = _matched("refund", refund_part, of_refund, (payment, _its_payment), (card_charge, _its_charge))
+    return union_all(
+        by_card.where(*of_account, named(of_charge)),
+        to_card.where(*of_account, named(of_refund)),
+        _matched("dispute", dispute, of_dispute).where(dispute.c.account == ACCOUNT, named(of_dispute)),
+    )
+
+
+MATCHED = Statement(_all_matched(lambda id: id == any_(param("named", ARRAY(Text)))))
+_waiting = (
     select(payout_line, payout.c.currency, payout_line_settlement.c.entry_id, payout_line_settlement.c.note)
     .join(payout, _of_its_payout)
+    .outerjoin(payout_line_match, _its_match)
+    .outerjoin(payout_line_settlement, _its_settlement)
+    .where(
+        payout_line.c.chain_id == CHAIN,
+        payout_line.c.site_id.is_(None),
+        payout.c.account == ACCOUNT,
+        payout_line_match.c.line_id.is_(None),
+        payout_line_settlement.c.line_id.is_(None),
+    )
+    .cte("waiting")
+)
+_found = _all_matched(lambda id: id.in_(select(_waiting.c.source))).subquery("found")
+LINES_TO_MATCH = Statement(
+    select(_waiting, _found.c.document_id, _found.c.document_site_id, _found.c.legal_entity_id)
+    .join(_found, _found.c.processor_id == _waiting.c.source)
+    .order_by(_waiting.c.id)
+    .limit(LIMIT)
+)
+MATCH_LINE = Statement(insert(payout_line_match).values(params(*payout_line_match.c.keys())))
+PAYOUT = Statement(select(payout).where(payout.c.chain_id == CHAIN, payout.c.id == ID))
+_lines = (
+    select(
+        *(column for column in payout_line.c if column.name not in ("site_id", "matched_id")),
+        func.coalesce(payout_line.c.site_id, payout_line_match.c.site_id).label("site_id"),
+        func.coalesce(payout_line.c.matched_id, payout_line_match.c.matched_id).label("matched_id"),
+        payout.c.currency,
+        payout_line_settlement.c.entry_id,
+        payout_line_settlement.c.note,
+    )
+    .join(payout, _of_its_payout)
+    .outerjoin(payout_line_match, _its_match)
     .outerjoin(payout_line_settlement, _its_settlement)
     .where(payout_line.c.chain_id == CHAIN)
 )
@@ -237,10 +281,17 @@ class PayoutStore(Store):
         """The documents of what a processor names, by kind and its id: payments of intents, parts of refunds,
         disputes; of that account only."""
         found = await self.rows(MATCHED, account=account, named=list(named))
-        return {
-            (row["kind"], row["processor_id"]): Matched(row["id"], row["site_id"], row["legal_entity_id"])
-            for row in found
-        }
+        return {(row["kind"], row["processor_id"]): _document(row) for row in found}
+
+    async def lines_to_match(self, account: str, limit: int) -> list[tuple[PayoutLine, Matched]]:
+        """Lines of the account's payouts that were recorded without a document, and that have one by now."""
+        found = await self.rows(LINES_TO_MATCH, account=account, limit=limit)
+        return [(_payout_line(row), _document(row)) for row in found]
+
+    async def match_line(self, line_id: UUID, found: Matched) -> None:
+        await self.rows(
+            MATCH_LINE, line_id=line_id, site_id=found.site_id, matched_id=found.id, matched_at=self.call.now
+        )
 
     async def payout(self, payout_id: UUID, after_id: UUID, limit: int) -> Payout:
         """With a page of its lines."""
@@ -300,6 +351,10 @@ def _payout_line(row: Record) -> PayoutLine:
         row["entry_id"],
         row["note"] or "",
     )
+
+
+def _document(row: Record) -> Matched:
+    return Matched(row["document_id"], row["document_site_id"], row["legal_entity_id"])
 
 
 def _header(row: Record, lines: tuple[PayoutLine, ...]) -> Payout:

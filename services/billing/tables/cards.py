@@ -145,7 +145,7 @@ payout = chain_table(
     shown_if=NOT_FOR_PATIENTS,
 )
 
-# What a payout is made of; what matches no document of ours has no site.
+# What a payout is made of; what matched no document of ours as it was recorded has no site.
 payout_line = chain_table(
     "payout_line",
     metadata,
@@ -162,6 +162,27 @@ payout_line = chain_table(
     CheckConstraint("(site_id IS NULL) = (matched_id IS NULL)", name="matched"),
     belongs_to("payout", "payout_id"),
     Index("payout_line_of_payout_idx", "chain_id", "payout_id", "id"),
+    append_only=True,
+    shown_if=NOT_FOR_PATIENTS,
+)
+
+# Those that wait for their document, by what the processor calls it.
+Index(
+    "payout_line_waiting_idx",
+    payout_line.c.chain_id,
+    payout_line.c.source,
+    postgresql_where=payout_line.c.site_id.is_(None),
+)
+
+# The document of a line that came after its payout.
+payout_line_match = chain_table(
+    "payout_line_match",
+    metadata,
+    id_column("line_id", key=True),  # Once.
+    id_column("site_id"),
+    id_column("matched_id"),
+    instant_column("matched_at"),
+    belongs_to("payout_line", "line_id"),
     append_only=True,
     shown_if=NOT_FOR_PATIENTS,
 )

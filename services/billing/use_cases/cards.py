@@ -31,6 +31,8 @@ from services.billing.use_cases.payments import (
     transfer,
 )
 
+AT_ONCE_MAX = 200
+"""So many lines of payouts are matched in one transaction."""
 ASKED_WITHIN = timedelta(seconds=30)
 """In which whoever asked for it should have told what the processor answered: then the job asks."""
 
@@ -172,6 +174,19 @@ async def record_payout(store: BillingStore, account: str, told: PayoutTold) -> 
     ]
     if await store.add_payout(payout, shares):
         await store.post_booked([booked for share in shares for booked in share.booked()], patient_id=None)
+
+
+async def match_lines(store: BillingStore, account: str) -> None:
+    """Lines that waited for their documents are in the books of those, once. Not what somebody settled by hand."""
+    waiting = [line.id for line, _ in await store.lines_to_match(account, AT_ONCE_MAX)]
+    if not waiting:
+        return
+    await store.lock(waiting)
+    for line, found in await store.lines_to_match(account, AT_ONCE_MAX):
+        if line.id in waiting:
+            await store.match_line(line.id, found)
+            share = Share(line.id, found.site_id, found.legal_entity_id, line.amount, line.fee)
+            await store.post_booked(share.booked(), patient_id=None)
 
 
 async def settle_payout_line(store: BillingStore, line_id: UUID, entry_id: UUID, note: str) -> PayoutLine:
