@@ -178,6 +178,48 @@ async def test_a_missed_visit_leaves_the_estimate(billing: Billing) -> None:
     assert lines((await billing.estimates_of(course))[0]) == [("IV infusion", 2, 590, 1180)]
 
 
+@pytest.mark.parametrize(
+    ("dropped", "days"), [((5,), 7), ((3, 5), 14), ((5, 3), 7), ((2, 5), 7), ((5, 2), 7)]
+)  # What was due before one visit is not put off when that is cancelled as well.
+async def test_a_visit_that_is_cancelled_far_ahead_lowers_the_measure_on_the_day_of_another(
+    billing: Billing, dropped: tuple[int, ...], days: int
+) -> None:
+    course = await billing.book([INFUSION] * 6)
+    await deliver(billing, (await billing.estimates_of(course))[0].id)
+    await billing.complete(course, 0, 1)
+    third = FIRST_VISIT + 14 * DAY
+    billing.svc.clock.now = third - timedelta(hours=2)
+    for n in dropped:
+        await billing.cancel(course, n)
+    latest, *_ = await billing.estimates_of(course)
+    left = 6 - len(dropped)
+    assert (latest.version, latest.too_late) == (1 + len(dropped), False)
+    # The next visit is on a Monday: by the end of the Friday before.
+    assert due(latest) == (third + (days - 2) * DAY).replace(hour=6)
+    request = pb.GetEstimateCoverageRequest(course_id=course.id)
+    guard = (await billing.svc.call(billing.estimates.GetEstimateCoverage, request)).coverage.guard
+    assert dollars(guard.estimated) == 590 * left
+
+
+async def test_the_last_visit_that_is_cancelled_far_ahead_lowers_the_measure_on_the_day_of_the_one_before(
+    billing: Billing,
+) -> None:
+    course = await billing.book([INFUSION] * 2)
+    billing.svc.clock.now = FIRST_VISIT - timedelta(hours=2)
+    await billing.cancel(course, 1)
+    assert [each.too_late for each in await billing.estimates_of(course)] == [False, False]
+
+
+async def test_a_visit_that_is_cancelled_too_late_for_any_other_leaves_the_measure(billing: Billing) -> None:
+    course = await billing.book([INFUSION] * 2)
+    billing.svc.clock.now = FIRST_VISIT - timedelta(hours=2)
+    event = further(billing, course, [INFUSION], FIRST_VISIT + timedelta(hours=3))
+    await billing.svc.deliver(event)
+    await billing.cancel(course, 1)
+    await billing.cancel(of(event), 0)
+    assert [each.too_late for each in await billing.estimates_of(course)] == [True, False, True, False]
+
+
 async def test_a_new_version_does_not_put_off_what_was_due(billing: Billing) -> None:
     course = await billing.book(THREE_INFUSIONS)
     await billing.cancel(course, 2)

@@ -1,10 +1,11 @@
 """By when which version of an estimate has to be with the patient, and which version bills are measured by.
 
 A booking has its own clock, and so has a request; a hold has none. What changes an estimate asks for a new one no later
-than 1 business day before the first visit that changed. What changes after that cannot be estimated any more, and the
-version before stays the measure.
+than 1 business day before the first visit that changed; of visits that will not take place, before the next one that it
+can still come before. What changes after that cannot be estimated any more, and the version before stays the measure.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import IntEnum
@@ -79,6 +80,12 @@ HOLD = Clock(Trigger.HOLD, None)
 def is_too_late(today: date, service_day: date, site: Site) -> bool:
     """To estimate a change anew: the last business day before the service is over."""
     return today > site.calendar.before(service_day, 1)
+
+
+def first_reachable(today: date, service_days: Sequence[date], site: Site) -> date:
+    """Of several, in the order in which they count, the first that a new estimate can still come before. The first of
+    all, if it is too late for each."""
+    return next((day for day in service_days if not is_too_late(today, day, site)), service_days[0])
 
 
 def clock_of_booking(booked_day: date, service_day: date, site: Site) -> Clock:

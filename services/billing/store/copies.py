@@ -159,7 +159,7 @@ MARK_VISITS = Statement(
         visit.c.status != param("status", SmallInteger),
     )
     .values(status=param("status"))
-    .returning(visit.c.held)
+    .returning(visit)
 )
 BOOK_VISITS = Statement(
     update(visit)
@@ -343,9 +343,10 @@ class CopyStore(AliasStore):
         """Which of them were held until now."""
         return {row["id"] for row in await self.rows(BOOK_VISITS, ids=list(ids))}
 
-    async def mark_visits(self, visit_ids: Sequence[UUID], status: VisitStatus) -> list[bool]:
-        """Of each that is known and was something else, whether it was held only."""
-        return [row["held"] for row in await self.rows(MARK_VISITS, ids=list(visit_ids), status=status)]
+    async def mark_visits(self, visit_ids: Sequence[UUID], status: VisitStatus) -> list[BookedVisit]:
+        """Those that are known and were something else."""
+        found = await self.rows(MARK_VISITS, ids=list(visit_ids), status=status)
+        return [BookedVisit(row["id"], kind_of(row), row["start_at"], row["held"]) for row in found]
 
     async def expected_visits(self, course_id: UUID) -> list[BookedVisit]:
         """All of a course that were neither cancelled nor missed, rendered ones too, in the order of their starts."""

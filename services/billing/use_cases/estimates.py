@@ -19,6 +19,7 @@ from services.billing.domain.deadlines import (
     clock_of_change,
     clock_of_more,
     clock_of_request,
+    first_reachable,
     is_too_late,
     sooner,
     standing_of,
@@ -142,10 +143,11 @@ async def drop_visits(
             await store.close_duty(course_id)
             await _tell_withdrawn(store, course_id)
         return
-    service_day = site.day(min(ahead))
-    unbooked = all(dropped) or all(visit.held for visit in left)
+    changed = [visit.start for visit in dropped if not visit.held]
+    service_day = first_reachable(site.day(now), [site.day(start) for start in sorted(ahead) + sorted(changed)], site)
+    unbooked = not changed or all(visit.held for visit in left)
     clock = HOLD if unbooked else clock_of_change(site.day(now), service_day, site)
-    await _revise(store, site, course_id, clock, None if all(dropped) else service_day)
+    await _revise(store, site, course_id, clock, service_day if changed else None)
 
 
 async def price_again(store: BillingStore, site: Site, estimate: Estimate) -> None:
