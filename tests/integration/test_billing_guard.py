@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from grpc import StatusCode
 from atoll.billing.v1 import charge_pb2
 from atoll.billing.v1 import estimate_service_pb2 as pb
 from atoll.billing.v1 import invoice_service_pb2 as invoice_pb
+from atoll.patients.v1.events_pb2 import PatientMerged
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.money import Money
 from chassis.times import to_timestamp
@@ -336,10 +338,73 @@ async def test_a_course_has_one_open_dispute(billing: Billing) -> None:
     dispute = await open_dispute(billing, course.id)
     refused = await refusal(open_dispute(billing, course.id))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "ESTIMATE_DISPUTE_OPEN")
+    assert refused.metadata["dispute_id"] == dispute.id
     assert await billing.count("estimate_dispute") == 1
     await close_dispute(billing, dispute.id)
     refused = await refusal(close_dispute(billing, dispute.id))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "ESTIMATE_DISPUTE_CLOSED")
+
+
+async def listed(billing: Billing, token: str | None = None, **fields: Any) -> list[pb.EstimateDispute]:
+    request = pb.ListEstimateDisputesRequest(**fields)
+    found = list[pb.EstimateDispute]()
+    while True:
+        answer = await billing.svc.call(billing.estimates.ListEstimateDisputes, request, token)
+        found += answer.disputes
+        if not answer.next_page_token:
+            return found
+        request.page_token = answer.next_page_token
+
+
+async def test_disputes_are_found_by_their_course_their_patient_and_their_site(billing: Billing) -> None:
+    one, other = [await rendered(billing) for _ in range(2)]
+    first = await open_dispute(billing, one.id)
+    closed = await close_dispute(billing, first.id)
+    second, third = await open_dispute(billing, one.id), await open_dispute(billing, other.id)
+    for about in ({"patient_id": one.patient_id}, {"site_id": one.site_id}):
+        assert await listed(billing, **about) == [third, second, closed]
+        assert await listed(billing, **about, page_size=2) == [third, second, closed]
+        assert await listed(billing, **about, open_only=True) == [third, second]
+    assert await listed(billing, course_id=one.id) == [second, closed]
+    assert await listed(billing, course_id=one.id, open_only=True) == [second]
+    stranger = await billing.register_patient()
+    assert await listed(billing, patient_id=stranger) == []
+    await billing.svc.deliver(PatientMerged(patient_id=stranger, merged_patient_id=one.patient_id))
+    assert await listed(billing, patient_id=stranger) == [third, second, closed]
+
+
+async def test_who_lets_a_course_cost_more_is_listed_the_newest_first(billing: Billing) -> None:
+    course, other = [await rendered(billing) for _ in range(2)]
+    first, second = [await approve(billing, course, amount) for amount in (500, 900)]
+    await approve(billing, other, 700)
+    request = pb.ListEstimateApprovalsRequest(course_id=course.id, page_size=1)
+    newest = await billing.svc.call(billing.estimates.ListEstimateApprovals, request)
+    assert list(newest.approvals) == [second]
+    request.page_token = newest.next_page_token
+    oldest = await billing.svc.call(billing.estimates.ListEstimateApprovals, request)
+    assert (list(oldest.approvals), oldest.next_page_token) == ([first], "")
+
+
+async def test_disputes_and_approvals_are_read_by_those_who_deal_with_bills_at_the_site(billing: Billing) -> None:
+    course = await rendered(billing)
+    dispute, approval = await open_dispute(billing, course.id), await approve(billing, course, 500)
+    approvals = pb.ListEstimateApprovalsRequest(course_id=course.id)
+    for role in ("ROLE_FRONT_DESK", "ROLE_AUDITOR"):
+        token = billing.at(billing.site_id, role)
+        assert await listed(billing, token, site_id=billing.site_id) == [dispute]
+        answer = await billing.svc.call(billing.estimates.ListEstimateApprovals, approvals, token)
+        assert list(answer.approvals) == [approval]
+    for role in ("ROLE_NURSE", "ROLE_PATIENT"):
+        token = billing.svc.token(role)
+        assert (await refusal(listed(billing, token, course_id=course.id))).reason == "ACCESS_DENIED"
+        asking = billing.svc.call(billing.estimates.ListEstimateApprovals, approvals, token)
+        assert (await refusal(asking)).reason == "ACCESS_DENIED"
+    elsewhere = billing.at(await billing.register_site())
+    for token in (elsewhere, billing.svc.token(chain_id=new_id())):
+        assert await listed(billing, token, course_id=course.id) == []
+        answer = await billing.svc.call(billing.estimates.ListEstimateApprovals, approvals, token)
+        assert list(answer.approvals) == []
+    assert (await refusal(listed(billing, elsewhere, site_id=billing.site_id))).reason == "ACCESS_DENIED"
 
 
 async def test_a_dispute_that_is_opened_or_closed_twice_over_is_one(billing: Billing) -> None:

@@ -517,4 +517,8 @@ BILLING = [
     Mutant("services/billing/domain/deadlines.py", ' if not is_too_late(today, day, site))', ')', I_BILLING_ESTIMATE_CHANGES, "cancelled_far_ahead"),
     Mutant("services/billing/use_cases/estimates.py", 'in sorted(ahead) + sorted(changed)]', 'in sorted(ahead)]', I_BILLING_ESTIMATE_CHANGES, "last_visit_that_is_cancelled"),
     Mutant("services/billing/use_cases/estimates.py", 'in sorted(ahead) + sorted(changed)]', 'in sorted(ahead + changed)]', I_BILLING_ESTIMATE_CHANGES, "due_before_the_next_visit"),
+    Mutant("services/billing/use_cases/guard.py", '        raise DisputeOpen(dispute_id=to_wire("dispute", before.id))\n', '        raise DisputeOpen()\n', I_BILLING_GUARD, "has_one_open_dispute"),
+    Mutant("services/billing/store/guard.py", 'or_(not_(param("open_only", Boolean)), estimate_dispute.c.closed_at.is_(None)),', 'or_(not_(param("open_only", Boolean)), estimate_dispute.c.id.is_not(None)),', I_BILLING_GUARD, "found_by_their_course"),
+    Mutant("services/billing/store/guard.py", '            is_about(estimate_dispute, about),\n', '', I_BILLING_GUARD, "found_by_their_course"),
+    Mutant("services/billing/store/guard.py", 'estimate_approval.c.course_id == COURSE, estimate_approval.c.id < BEFORE', 'estimate_approval.c.id < BEFORE', I_BILLING_GUARD, "listed_the_newest_first"),
 ]  # fmt: skip

@@ -131,6 +131,29 @@ class EstimateServicer:
 
         return await self._db.once(call, request, pb.ApproveBeyondEstimateResponse, BillingStore, work)
 
+    async def ListEstimateApprovals(
+        self, request: pb.ListEstimateApprovalsRequest, call: Call
+    ) -> pb.ListEstimateApprovalsResponse:
+        page, course_id = Page.of(request, call), from_wire("course", request.course_id)
+        found = await self._db.read(
+            call, request, BillingStore, lambda store: store.approvals(course_id, before_id(page), page.limit)
+        )
+        kept, token = page.cut(found, key=lambda approval: [str(approval.id)])
+        return pb.ListEstimateApprovalsResponse(approvals=map(_approval, kept), next_page_token=token)
+
+    async def ListEstimateDisputes(
+        self, request: pb.ListEstimateDisputesRequest, call: Call
+    ) -> pb.ListEstimateDisputesResponse:
+        page, open_only = Page.of(request, call), request.open_only
+        found = await self._db.read(
+            call,
+            request,
+            BillingStore,
+            lambda store: store.estimate_disputes(*about(request), before_id(page), page.limit, open_only=open_only),
+        )
+        kept, token = page.cut(found, key=lambda dispute: [str(dispute.id)])
+        return pb.ListEstimateDisputesResponse(disputes=map(_dispute, kept), next_page_token=token)
+
     async def OpenEstimateDispute(
         self, request: pb.OpenEstimateDisputeRequest, call: Call
     ) -> pb.OpenEstimateDisputeResponse:

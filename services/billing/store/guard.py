@@ -8,7 +8,9 @@ from uuid import UUID
 from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ColumnElement,
+    Integer,
     Uuid,
     and_,
     case,
@@ -17,18 +19,22 @@ from sqlalchemy import (
     func,
     insert,
     literal_column,
+    not_,
     null,
+    or_,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
+from chassis.money import Money
 from chassis.sql import Statement, param, params
 from chassis.store import Store
 from services.billing.domain.guard import Approval, Dispute, DisputeNotFound, Item
-from services.billing.store.copies import kind_of
+from services.billing.store.copies import is_about, kind_of
 from services.billing.store.documents import ON_LINE
+from services.billing.store.estimates import LAST_ID
 from services.billing.tables import (
     charge,
     credit_note_line,
@@ -39,6 +45,7 @@ from services.billing.tables import (
 )
 
 CHAIN, ID, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "course_id"))
+BEFORE, LIMIT = param("before_id", Uuid), param("limit", Integer)
 
 
 def _big(summed: ColumnElement[Any], name: str) -> ColumnElement[int]:
@@ -105,11 +112,33 @@ GRANTED = Statement(
 )
 DISPUTED = Statement(select(_disputed.label("disputed")))
 APPROVE = Statement(insert(estimate_approval).values(params(*estimate_approval.c.keys())))
+APPROVALS = Statement(
+    select(estimate_approval)
+    .where(
+        estimate_approval.c.chain_id == CHAIN, estimate_approval.c.course_id == COURSE, estimate_approval.c.id < BEFORE
+    )
+    .order_by(estimate_approval.c.id.desc())
+    .limit(LIMIT)
+)
 EXCEED = Statement(pg_insert(estimate_excess).values(params(*estimate_excess.c.keys())).on_conflict_do_nothing())
 OPEN_DISPUTE = Statement(insert(estimate_dispute).values({**params(*estimate_dispute.c.keys()), "closed_at": null()}))
 DISPUTE = Statement(
     select(estimate_dispute).where(estimate_dispute.c.chain_id == CHAIN, estimate_dispute.c.id == ID).with_for_update()
 )
+DISPUTES_ABOUT = {
+    about: Statement(
+        select(estimate_dispute)
+        .where(
+            estimate_dispute.c.chain_id == CHAIN,
+            is_about(estimate_dispute, about),
+            estimate_dispute.c.id < BEFORE,
+            or_(not_(param("open_only", Boolean)), estimate_dispute.c.closed_at.is_(None)),
+        )
+        .order_by(estimate_dispute.c.id.desc())
+        .limit(LIMIT)
+    )
+    for about in ("patient_id", "course_id", "site_id")
+}
 CLOSE_DISPUTE = Statement(
     update(estimate_dispute)
     .where(estimate_dispute.c.chain_id == CHAIN, estimate_dispute.c.id == ID)
@@ -150,6 +179,21 @@ class GuardStore(Store):
             approved_at=new.approved_at,
         )
 
+    async def approvals(self, course_id: UUID, before_id: UUID, limit: int) -> list[Approval]:
+        """The newest first."""
+        return [
+            Approval(
+                id=row["id"],
+                site_id=row["site_id"],
+                course_id=row["course_id"],
+                up_to=Money(row["up_to_minor"], row["currency"]),
+                reason=row["reason"],
+                approved_by=row["approved_by"],
+                approved_at=row["approved_at"],
+            )
+            for row in await self.rows(APPROVALS, course_id=course_id, before_id=before_id, limit=limit)
+        ]
+
     async def exceed(self, course_id: UUID, site_id: UUID) -> None:
         """The first time counts."""
         await self.rows(EXCEED, course_id=course_id, site_id=site_id, billed_at=self.call.now)
@@ -169,11 +213,26 @@ class GuardStore(Store):
         row = await self.row(DISPUTE, id=dispute_id)
         if row is None:
             raise DisputeNotFound(dispute_id=to_wire("dispute", dispute_id))
-        names = ("id", "site_id", "patient_id", "course_id", "opened_at", "closed_at")
-        return Dispute(*(row[name] for name in names))
+        return _dispute(row)
+
+    async def estimate_disputes(
+        self, about: str, about_id: UUID, before_id: UUID, limit: int, *, open_only: bool
+    ) -> list[Dispute]:
+        """`about` is one of DISPUTES_ABOUT. The newest first."""
+        place = {"before_id": before_id, "limit": limit, "open_only": open_only}
+        return [_dispute(row) for row in await self.rows(DISPUTES_ABOUT[about], about_id=about_id, **place)]
+
+    async def open_dispute_of(self, course_id: UUID) -> Dispute | None:
+        found = await self.estimate_disputes("course_id", course_id, LAST_ID, 1, open_only=True)
+        return found[0] if found else None
 
     async def close_dispute(self, dispute_id: UUID) -> None:
         await self.rows(CLOSE_DISPUTE, id=dispute_id, closed_at=self.call.now)
+
+
+def _dispute(row: Record) -> Dispute:
+    names = ("id", "site_id", "patient_id", "course_id", "opened_at", "closed_at")
+    return Dispute(*(row[name] for name in names))
 
 
 def _items(found: Sequence[Record]) -> list[Item]:

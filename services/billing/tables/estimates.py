@@ -203,6 +203,9 @@ estimate_dispute = chain_table(
     instant_column("closed_at", needed=False),
     CheckConstraint("closed_at >= opened_at", name="closed"),
     belongs_to("course", "course_id"),
+    Index("estimate_dispute_of_patient_idx", "chain_id", "patient_id", "id"),
+    Index("estimate_dispute_of_course_idx", "chain_id", "course_id", "id"),
+    Index("estimate_dispute_of_site_idx", "chain_id", "site_id", "id"),
 )
 Index(
     "estimate_dispute_open_key",

@@ -16,6 +16,7 @@ from services.billing.domain.guard import (
     Approval,
     Dispute,
     DisputeClosed,
+    DisputeOpen,
     EstimateExceeded,
     GuardResult,
     Level,
@@ -97,6 +98,8 @@ async def coverage(store: BillingStore, course_id: UUID) -> Coverage:
 async def open_dispute(store: BillingStore, course_id: UUID) -> Dispute:
     """One at a time, which a unique key holds."""
     course = await store.course(course_id)
+    if before := await store.open_dispute_of(course_id):
+        raise DisputeOpen(dispute_id=to_wire("dispute", before.id))
     patient_id = (await store.whole(course.patient_id)).end
     dispute = Dispute(new_id(), course.site_id, patient_id, course.id, store.call.now)
     await store.open_dispute(dispute)
