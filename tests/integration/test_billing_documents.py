@@ -71,6 +71,15 @@ def text_of(pdf: bytes) -> str:
     return " ".join(" ".join(page.extract_text() for page in PdfReader(BytesIO(pdf)).pages).split())
 
 
+async def test_an_estimate_is_printed_with_the_taxes_of_its_site(office: Office) -> None:
+    await Invoicing(office.billing).tax()
+    _, estimate_id = await booked(office)
+    await office.writer().write_some()
+    shown = text_of((await office.document(estimate_id)).pdf)
+    assert "Expected taxes $112.85" in shown
+    assert "$1,592.85" in shown
+
+
 async def test_an_estimate_is_printed_with_all_that_the_law_asks_for(office: Office) -> None:
     await code(office.billing, "infusion", "96365")
     course, estimate_id = await booked(office)

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
+from atoll.billing.v1 import charge_pb2
 from atoll.billing.v1 import estimate_service_pb2 as pb
 from atoll.scheduling.v1.events_pb2 import CourseBooked, CourseHeld, CourseHoldExpired, CourseHoldReleased
 from chassis.errors import NotYetKnown
@@ -21,6 +22,7 @@ from tests.support.billing import (
     COURSE,
     FIRST_VISIT,
     INFUSION,
+    ITEMS,
     LONG_INFUSION,
     THERAPY,
     TODAY,
@@ -31,6 +33,7 @@ from tests.support.billing import (
     open_billing,
     open_chain,
 )
+from tests.support.invoicing import Invoicing
 from tests.support.service import NOW, Running, refusal
 
 DAY = timedelta(days=1)
@@ -228,6 +231,34 @@ async def test_prices_of_one_site_price_no_course_of_another(billing: Billing) -
     assert len(await billing.estimates_of(course)) == 1
     await billing.price(site_id=elsewhere)
     assert len(await billing.estimates_of(course)) == 2
+
+
+async def test_an_estimate_tells_the_taxes_that_are_added_on_the_day_of_its_first_visit(billing: Billing) -> None:
+    await billing.price()
+    desk = Invoicing(billing)
+    await desk.tax(name="City", rate_ppm=10_000, kinds=[charge_pb2.CHARGE_KIND_PRODUCT])
+    await desk.tax(name="Included", rate_ppm=50_000, included=True)
+    await desk.tax(effective=TODAY + DAY)
+    await desk.tax(name="Later", rate_ppm=10_000, effective=FIRST_VISIT.date() + DAY)
+    [estimate] = await billing.estimates_of(await billing.book())
+    # Of 1,480 in all, of which what includes five percent is parted first, rounded once.
+    assert [dollars(line.amount) for line in estimate.lines] == [300, 1180]
+    assert [dollars(line.tax) for line in estimate.lines] == [21.79, 85.69]
+    assert dollars(estimate.total) == 1587.48
+    [line] = (await ask(billing, asked(billing, [INFUSION]))).lines
+    assert (dollars(line.amount), dollars(line.tax)) == (590, 42.85)
+
+
+async def test_an_estimate_without_a_price_has_no_taxes_until_it_has_them_all(billing: Billing) -> None:
+    await billing.price(ITEMS[:1])
+    await Invoicing(billing).tax()
+    course = await billing.book()
+    [estimate] = await billing.estimates_of(course)
+    assert not estimate.HasField("total")
+    assert not any(line.HasField("tax") for line in estimate.lines)
+    await billing.price(effective=TODAY + DAY)
+    issued, _ = await billing.estimates_of(course)
+    assert [dollars(line.tax) for line in issued.lines] == [22.88, 89.97]
 
 
 async def test_an_estimate_on_request_is_due_within_three_business_days(billing: Billing) -> None:

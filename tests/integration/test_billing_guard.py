@@ -110,6 +110,19 @@ async def test_a_course_is_billed_up_to_less_than_400_dollars_beyond_its_estimat
     assert await billing.count("estimate_excess") == 0
 
 
+async def test_what_is_billed_as_estimated_is_not_beyond_it_at_a_site_that_taxes(billing: Billing) -> None:
+    """The tax of twelve infusions alone is more than 400 dollars."""
+    await Invoicing(billing).tax()
+    course = await billing.book([INFUSION] * 12)
+    [estimate] = await billing.estimates_of(course)
+    assert (dollars(estimate.lines[0].amount), dollars(estimate.lines[0].tax)) == (7080, 539.85)
+    assert dollars(estimate.total) == 7619.85
+    await billing.complete(course, *range(12))
+    assert dollars((await billing.issue(course)).total) == 7619.85
+    guard = (await coverage(billing, course)).guard
+    assert (guard.level, dollars(guard.over)) == (pb.ESTIMATE_GUARD_LEVEL_OK, 0)
+
+
 async def test_400_dollars_beyond_it_takes_approval_of_so_much(billing: Billing) -> None:
     course = await rendered(billing)
     await charge(billing, course, 40000)

@@ -50,7 +50,7 @@ I_BILLING_DOCUMENTS = "tests/integration/test_billing_documents.py"
 
 BILLING = [
     Mutant("services/billing/domain/estimates.py", 'booked_day <= calendar.before(service_day, 3)', 'booked_day < calendar.before(service_day, 3)', U_BILLING_BUSINESS_DAYS),
-    Mutant("services/billing/domain/estimates.py", 'if self.priced else None', 'if amounts else None', U_BILLING_ESTIMATES),
+    Mutant("services/billing/domain/estimates.py", 'if self.priced else None', 'if totals else None', U_BILLING_ESTIMATES),
     Mutant("services/billing/domain/prices/items.py", 'return bool(self.route_code), bool(self.band_code)', 'return bool(self.band_code), bool(self.route_code)', U_BILLING_PRICES),
     Mutant("services/billing/domain/prices/books.py", ' and book.published_at <= known_at', '', U_BILLING_PRICES),
     Mutant("services/billing/domain/prices/books.py", 'draft.effective_date <= last.effective_date', 'draft.effective_date < last.effective_date', U_BILLING_PRICES),
@@ -137,6 +137,10 @@ BILLING = [
     Mutant(f"{PRICES}/books.py", '_repeated([item.code for item in self.items])', '_repeated([])', U_BILLING_PRICE_ITEMS),
     Mutant(f"{PRICES}/books.py", 'if visit_type_code in item.visit_type_codes]', 'if item.visit_type_codes]', U_BILLING_PRICE_ITEMS),
     Mutant(f"{PRICES}/changes.py", '        if not self.basis_points:\n            return amount\n', '', U_BILLING_PRICE_ITEMS),
+    Mutant("services/billing/domain/estimates.py", ' if not tax.rule.included]', ']', I_BILLING_ESTIMATES, "taxes_that_are_added"),
+    Mutant("services/billing/domain/estimates.py", '        if not self.priced:\n            return self\n', '', I_BILLING_ESTIMATES, "no_taxes_until"),
+    Mutant("services/billing/use_cases/estimates.py", '    better = better.taxed_by(await store.all_tax_rules(site.id))\n', '', I_BILLING_ESTIMATES, "no_taxes_until"),
+    Mutant("services/billing/domain/guard.py", 'line.count, line.total.minor', 'line.count, line.amount.minor', I_BILLING_GUARD, "site_that_taxes"),
     Mutant("services/billing/domain/estimates.py", 'counts[line.kind] += line.count', 'counts[line.kind] = line.count', U_BILLING_PRICE_ITEMS),
     Mutant("services/billing/domain/fees.py", 'or offences_before < found[1].grace_count', '', U_BILLING_FEES),
     Mutant("services/billing/domain/fees.py", 'is_first = offences_before == terms.grace_count', 'is_first = offences_before == 0', U_BILLING_FEES),

@@ -13,9 +13,11 @@ from zoneinfo import ZoneInfo
 
 from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
+from services.billing.domain.accounts import ChargeKind
 from services.billing.domain.business_days import BusinessCalendar, end_of
 from services.billing.domain.codes import ServiceCode
 from services.billing.domain.prices import PriceBook, PriceMissing, Run, VisitKind, runs
+from services.billing.domain.tax import Taxable, TaxRule, taxes
 
 
 class EstimateNotFound(DomainError):
@@ -147,10 +149,16 @@ class Line:
     item_id: UUID | None = None
     provider_id: UUID | None = None  # A staff member; None: the site.
     codes: tuple[ServiceCode, ...] = ()
+    tax: Money | None = None
+    """Of all of them, added to the amount. None: no such tax falls on them, or the estimate lacks a price."""
 
     @property
     def amount(self) -> Money | None:
         return None if self.unit_price is None else self.unit_price * self.count
+
+    @property
+    def total(self) -> Money | None:
+        return self.amount + self.tax if self.amount and self.tax else self.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +228,8 @@ class Estimate:
     @property
     def total(self) -> Money | None:
         """None while a line has no price: the estimate is not issued."""
-        amounts = [line.amount for line in self.lines if line.amount is not None]
-        return sum(amounts[1:], amounts[0]) if self.priced else None
+        totals = [line.total for line in self.lines if line.total is not None]
+        return sum(totals[1:], totals[0]) if self.priced else None
 
     def priced_by(self, books: Sequence[PriceBook]) -> "Estimate":
         """The same visits with what prices there are in `books`: the one it is pinned to, and later ones."""
@@ -238,6 +246,26 @@ class Estimate:
             price_book_id=books[0].id,
             price_book_version=books[0].version,
             deposit=books[0].deposit,
+        )
+
+    def taxed_by(self, rules: Sequence[TaxRule]) -> "Estimate":
+        """With what the rules of its site add to it once it has all prices: as on an invoice of all its visits, by the
+        rules in force on the day of the first, as its codes are."""
+        if not self.priced:
+            return self
+        amounts = [line.amount for line in self.lines if line.amount is not None]
+        visits = [
+            Taxable(ChargeKind.VISIT, line.kind.visit_type_code, self.service_date, amount)
+            for line, amount in zip(self.lines, amounts, strict=True)
+        ]
+        added = [tax.shares for tax in taxes(rules, visits) if not tax.rule.included]
+        shares = [sum(of_line, Money(0, amount.currency)) for amount, *of_line in zip(amounts, *added, strict=True)]
+        return replace(
+            self,
+            lines=tuple(
+                replace(line, tax=share if share.minor else None)
+                for line, share in zip(self.lines, shares, strict=True)
+            ),
         )
 
 

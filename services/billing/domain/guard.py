@@ -134,9 +134,9 @@ def judge(estimate: Estimate | None, billed: Sequence[Item], more: Money) -> Gua
 
 def expected_of(estimate: Estimate) -> list[Item]:
     return [
-        Item(line.provider_id or estimate.site_id, line.kind, line.count, line.amount.minor)
+        Item(line.provider_id or estimate.site_id, line.kind, line.count, line.total.minor)
         for line in estimate.lines
-        if line.amount is not None
+        if line.total is not None
     ]
 
 

@@ -44,8 +44,9 @@ def _providers(estimate: Estimate) -> list[dict[str, Any]]:
     shown = []
     for provider in estimate.content.providers:
         lines = [line for line in estimate.lines if _renderer(estimate, line) == provider.id]
-        amounts = [line.amount for line in lines if line.amount is not None]
-        if amounts:
+        totals = [line.total for line in lines if line.total is not None]
+        taxes = [line.tax for line in lines if line.tax is not None]
+        if totals:
             shown.append(
                 {
                     "name": provider.display_name,
@@ -55,7 +56,8 @@ def _providers(estimate: Estimate) -> list[dict[str, Any]]:
                     "state": provider.state,
                     "address": provider.address,
                     "lines": [_line(line) for line in lines],
-                    "total": money_text(sum(amounts[1:], amounts[0])),
+                    "tax": money_text(sum(taxes[1:], taxes[0])) if taxes else "",
+                    "total": money_text(sum(totals[1:], totals[0])),
                 }
             )
     return shown

@@ -307,4 +307,5 @@ def _line(estimate: Estimate, line: Line) -> pb.EstimateLine:
         price_item_id=some_to_wire("priceitem", line.item_id),
         codes=[ServiceCode(code=each.code, units=each.units, modifiers=each.modifiers) for each in line.codes],
         provider_id=to_wire("resource", line.provider_id) if line.provider_id else to_wire("site", estimate.site_id),
+        tax=some_money(line.tax),
     )

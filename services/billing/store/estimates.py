@@ -68,6 +68,7 @@ _new_line = rows(
     price_item_id=Uuid,
     provider_id=Uuid,
     codes=JSONB,
+    tax_minor=BigInteger,
 )
 _copied = [column.name for column in _new_line.c]
 _new_estimate = insert(estimate).values(params(*estimate.c.keys()))
@@ -196,6 +197,7 @@ class EstimateStore(Store):
             content=json.dumps(_to_content(new.content)),
             provider_id=[line.provider_id for line in new.lines],
             codes=[json.dumps([asdict(code) for code in line.codes]) for line in new.lines],
+            tax_minor=[line.tax.minor if line.tax else None for line in new.lines],
         )
 
     async def estimate(self, estimate_id: UUID) -> Estimate:
@@ -299,6 +301,7 @@ def _estimate(found: Sequence[Record]) -> Estimate:
             line["price_item_id"],
             line["provider_id"],
             tuple(map(_code, json.loads(line["codes"]))),
+            money(line["tax_minor"]),
         )
         for line in found
     )

@@ -37,6 +37,7 @@ TAX_RULES = Statement(
     .order_by(tax_rule.c.effective_date.desc(), tax_rule.c.id.desc())
     .limit(param("limit", Integer))
 )
+ALL_TAX_RULES = Statement(_of_site.order_by(tax_rule.c.effective_date, tax_rule.c.id))
 
 
 class TaxStore(Store):
@@ -76,6 +77,10 @@ class TaxStore(Store):
         day, id = before
         found = await self.rows(TAX_RULES, site_id=site_id, before_date=day, before_id=id, limit=limit)
         return [_rule(row) for row in found]
+
+    async def all_tax_rules(self, site_id: UUID) -> list[TaxRule]:
+        """Past and to come, the first to begin first."""
+        return [_rule(row) for row in await self.rows(ALL_TAX_RULES, site_id=site_id)]
 
 
 def _rule(row: Record) -> TaxRule:

@@ -79,8 +79,10 @@ estimate_line = chain_table(
     id_column("price_item_id", needed=False),
     id_column("provider_id", needed=False),  # A staff member; none: the site.
     Column("codes", JSONB, nullable=False, server_default=text("'[]'")),
+    Column("tax_minor", BigInteger),  # Of those that are added to prices.
     CheckConstraint("count > 0", name="count"),
     CheckConstraint("(unit_price_minor IS NULL) = (price_item_id IS NULL)", name="priced"),
+    CheckConstraint("tax_minor IS NULL OR tax_minor > 0 AND unit_price_minor IS NOT NULL", name="tax"),
     belongs_to("estimate", "estimate_id"),
     append_only=True,
     shown_if=shown_with("estimate_line", "estimate", "estimate_id"),

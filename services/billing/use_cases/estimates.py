@@ -95,8 +95,9 @@ async def create_estimate(store: BillingStore, command: CreateEstimate) -> Estim
         last_date=max(days),
         content=_content(site, staff, command.separate_items),
     )
-    estimate = asked.priced_by(since(await store.published(site.id), site.day(now), now))
-    refuse_unpriced(kinds, estimate)
+    priced = asked.priced_by(since(await store.published(site.id), site.day(now), now))
+    refuse_unpriced(kinds, priced)
+    estimate = priced.taxed_by(await store.all_tax_rules(site.id))
     await _add(store, site, estimate, clock, min(starts))
     return estimate
 
@@ -157,6 +158,7 @@ async def price_again(store: BillingStore, site: Site, estimate: Estimate) -> No
     better = estimate.priced_by(await books_of(store, site, course))
     if better == estimate:
         return
+    better = better.taxed_by(await store.all_tax_rules(site.id))
     unpriced = {line.kind for line in estimate.lines if line.unit_price is None}
     visits = await store.expected_visits(course.id)
     first = min((visit.start for visit in visits if visit.kind in unpriced), default=None)
@@ -262,7 +264,9 @@ async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock
         content=_content(site, (), separate),
     )
     ahead = [visit.start for visit in visits if visit.start > now]
-    await _add(store, site, draft.priced_by(await books_of(store, site, course)), clock, min(ahead, default=now))
+    priced = draft.priced_by(await books_of(store, site, course))
+    taxed = priced.taxed_by(await store.all_tax_rules(site.id))
+    await _add(store, site, taxed, clock, min(ahead, default=now))
 
 
 async def books_of(store: BillingStore, site: Site, course: Course) -> Sequence[PriceBook]:
