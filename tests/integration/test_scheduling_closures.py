@@ -428,6 +428,22 @@ async def test_a_booking_that_races_with_a_closure_sees_it_or_is_told_of(clinic:
     assert await clinic.count("visit") == 0
 
 
+@pytest.mark.parametrize("whole_site", [False, True])
+async def test_a_hold_that_is_booked_while_it_is_being_closed_sees_it(clinic: Clinic, whole_site: bool) -> None:
+    """The closure is made, and not committed, when the hold is to be booked: this waits, and is refused."""
+    svc, held = clinic.svc, await clinic.hold(await clinic.add_patient(), [FIRST])
+    resource_id = None if whole_site else from_wire("resource", clinic.nurses[0])
+    command, call = Close(clinic.site_uuid, resource_id, Slot(local(3, 2, 0), local(3, 3, 0))), svc.inside("Close")
+    async with svc.db.transaction(call) as conn:
+        store = SchedulingStore(conn, call)
+        await store.lock([resource_id or clinic.site_uuid])
+        await close(store, command, ClosureKind.ILLNESS)
+        booking = asyncio.create_task(clinic.book_hold(held.id))
+        await asyncio.sleep(0.3)
+        assert not booking.done()
+    assert (await refusal(booking)).reason == "OUTSIDE_HOURS"
+
+
 async def test_the_database_refuses_a_closure_without_an_end_and_one_of_two_years(clinic: Clinic) -> None:
     add = (
         "INSERT INTO closure (chain_id, id, site_id, kind, start_at, end_at, created_at, created_by) "

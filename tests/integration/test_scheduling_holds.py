@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -11,13 +12,19 @@ from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
 from atoll.patients.v1.events_pb2 import AdverseEventReported, PatientMerged
+from atoll.scheduling.v1 import closure_service_pb2 as closures_pb
 from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1 import visit_service_pb2 as visits_pb
+from atoll.scheduling.v1.closure_service_pb2_grpc import ClosureServiceStub
+from atoll.scheduling.v1.resource_service_pb2 import GetResourceRequest, UpdateResourceRequest
 from atoll.scheduling.v1.visit_pb2 import VisitStatus
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.settings import Settings
 from services.scheduling.domain.holds import HOLDS_OF_CALLER_MAX
 from services.scheduling.jobs import end_due_holds, end_holds
+from tests.integration.test_scheduling_closures import create as close
+from tests.integration.test_scheduling_closures import interval
+from tests.integration.test_scheduling_closures import request as closing
 from tests.support.scheduling import DAY, Clinic, hours, local, open_clinic, open_scheduling, visit_choice
 from tests.support.service import Running, refusal, refusing
 
@@ -120,6 +127,54 @@ async def test_a_hold_needs_no_clearance_and_booking_it_does(clinic: Clinic) -> 
     assert statuses(await read(clinic, held.id)) == ["HELD"]
     await clinic.clear(patient)
     assert statuses(await clinic.book_hold(held.id)) == ["BOOKED"]
+
+
+@pytest.mark.parametrize(
+    ("closed", "fault"),
+    [("", ("visits[1].start_time", "SITE_CLOSED")), ("room", ("visits[1].resources[1]", "NOT_AT_WORK"))],
+)
+async def test_what_was_closed_since_it_was_held_is_not_booked_until_it_is_open_again(
+    clinic: Clinic, closed: str, fault: tuple[str, str]
+) -> None:
+    held = await clinic.hold(await clinic.add_patient(), [FIRST, FRIDAY])
+    what = clinic.rooms[0] if closed else ""
+    answer = await close(clinic, closing(clinic, what, interval(FRIDAY + 60 * MINUTE, FRIDAY + DAY)))
+    assert not answer.broken_visits
+    refused = await refusal(clinic.book_hold(held.id))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "OUTSIDE_HOURS")
+    assert refused.faults == [fault]
+    assert statuses(await read(clinic, held.id)) == ["HELD", "HELD"]
+    cancel = closures_pb.CancelClosureRequest(
+        request_id=str(uuid4()), closure_id=answer.closure.id, etag=answer.closure.etag
+    )
+    await clinic.svc.call(clinic.svc.stub(ClosureServiceStub).CancelClosure, cancel)
+    assert statuses(await clinic.book_hold(held.id)) == ["BOOKED", "BOOKED"]
+
+
+async def test_a_held_visit_at_a_distance_is_booked_though_the_site_was_closed_since(clinic: Clinic) -> None:
+    own = await clinic.add_resource("STAFF", "At home", capabilities=["prescriber"], working_hours=hours(8, 18))
+    talk = [visit_choice("assessment", FIRST, prescriber=own)]
+    held = await clinic.hold(await clinic.add_patient(), [], visits=talk)
+    await close(clinic, closing(clinic, "", interval(FIRST, FIRST + DAY)))
+    assert statuses(await clinic.book_hold(held.id)) == ["BOOKED"]
+
+
+async def test_whom_another_site_lends_no_more_is_not_booked_from_a_hold(clinic: Clinic) -> None:
+    home = await clinic.add_site("bld")
+    shifts = [{"hours": each, "site_id": clinic.site_id} for each in hours(8, 18)]
+    lent = await clinic.add_resource(
+        "STAFF", "Traveller", site_id=home, capabilities=["infusion"], lane_count=2, shifts=shifts
+    )
+    held = await clinic.hold(await clinic.add_patient(), [FIRST], nurse=lent)
+    resource = (await clinic.svc.call(clinic.resources.GetResource, GetResourceRequest(resource_id=lent))).resource
+    change = ParseDict(
+        {"request_id": str(uuid4()), "resource": {"id": lent, "etag": resource.etag}, "update_mask": "shifts"},
+        UpdateResourceRequest(),
+    )
+    await clinic.svc.call(clinic.resources.UpdateResource, change)
+    refused = await refusal(clinic.book_hold(held.id))
+    assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "RESOURCE_NOT_FOUND")
+    assert refused.faults == [("visits[0].resources[0].resource_id", "RESOURCE_NOT_FOUND")]
 
 
 async def test_a_pausing_adverse_event_keeps_a_hold_from_being_booked(clinic: Clinic) -> None:

@@ -42,6 +42,9 @@ from services.scheduling.rpc.courses import book_course_command
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import waitlist
 from services.scheduling.use_cases.courses import book_course
+from tests.integration.test_scheduling_closures import create as close
+from tests.integration.test_scheduling_closures import interval
+from tests.integration.test_scheduling_closures import request as closing
 from tests.support.scheduling import (
     DAY,
     TALK,
@@ -692,6 +695,17 @@ async def test_an_offer_taken_by_a_link_that_cannot_be_booked_is_a_task(clinic: 
         [from_wire("visit", entry.offer.visit_id)],
     )
     assert await status(clinic, entry) == ["OFFERED"]
+
+
+async def test_an_offer_of_a_time_that_was_closed_since_is_refused_and_by_a_link_a_task(clinic: Clinic) -> None:
+    entry, _ = await offered(clinic)
+    await close(clinic, closing(clinic, "", interval(local(3, 2, 0), local(3, 3, 0))))
+    refused = await refusal(accept(clinic, entry.offer.id))
+    assert (refused.reason, refused.faults) == ("OUTSIDE_HOURS", [("visits[0].start_time", "SITE_CLOSED")])
+    await clinic.svc.deliver(taken_by_link(entry))
+    assert await status(clinic, entry) == ["OFFERED"]
+    offer_to_settle = "SELECT count(*) FROM task WHERE chain_id = $1 AND kind = 'TASK_KIND_OFFER_TO_SETTLE'"
+    assert await clinic.svc.admin.fetchval(offer_to_settle, clinic.svc.chain_id) == 1
 
 
 async def test_an_offer_taken_by_a_link_too_late_is_a_task(clinic: Clinic) -> None:

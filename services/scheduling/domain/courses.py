@@ -278,6 +278,11 @@ class Terms:
         self._check_clearance(route_code, layouts)
         refuse(CoursePaused, self._paused(layouts))
 
+    def check_open(self, choices: Sequence[Choice], layouts: Sequence[Layout]) -> None:
+        """That what was held may take place yet: hours, closures, loans and retirements may be others since."""
+        refuse(ResourceNotFound, _each(choices, layouts, self._absent))
+        refuse(OutsideHours, self._outside_hours(choices, layouts))
+
     def stops(self, layouts: Sequence[Layout], standing: Sequence[Visit] = ()) -> list[Stop]:
         """Those asked for among those that stand, in order of time."""
         asked = [

@@ -13,7 +13,8 @@ from services.scheduling.store import SchedulingStore
 
 
 async def book_hold(store: SchedulingStore, course_id: UUID, offer_id: UUID | None = None) -> Course:
-    """Under the ids that it was held with. With `offer_id` only if that is what it holds.
+    """Under the ids that it was held with, unless it was closed there since. With `offer_id` only if that is what it
+    holds.
 
     Locks what the visits take, as whoever books the same time would: either the hold is booked before, and they find
     that it does not end, or its time was theirs when it had ended.
@@ -29,7 +30,9 @@ async def book_hold(store: SchedulingStore, course_id: UUID, offer_id: UUID | No
     terms = await store.terms(course.site_id, version, course.patient_id, resource_ids, pinned=True)
     choices = [Choice(visit.phase_code, visit.slot.start, visit.resources) for visit in held]
     refuse(VisitInPast, starts_before(choices, now))
-    terms.check_gates(course.route_code, terms.layouts_of(held))
+    layouts = terms.layouts_of(held)
+    terms.check_open(choices, layouts)
+    terms.check_gates(course.route_code, layouts)
     ids = {visit.id for visit in held}
     booked = replace(
         course,

@@ -14,6 +14,7 @@ from services.scheduling.domain.courses import (
     CourseMismatch,
     CoursePaused,
     GatePending,
+    OutsideHours,
     PatientDeceased,
     ProtocolNotAdopted,
     Terms,
@@ -24,6 +25,7 @@ from services.scheduling.domain.holds import HoldOver
 from services.scheduling.domain.hours import DAY, MINUTE
 from services.scheduling.domain.planning import Opening, PlanPreferenceInvalid
 from services.scheduling.domain.protocols import ProtocolVersionRetired
+from services.scheduling.domain.resources import ResourceNotFound
 from services.scheduling.domain.tasks import Task, TaskKind
 from services.scheduling.domain.visits import Visit
 from services.scheduling.domain.waitlist import (
@@ -46,7 +48,17 @@ from services.scheduling.use_cases.single import BookVisits, asked_beside, check
 
 NO_MORE = (ProtocolNotAdopted, ProtocolVersionRetired, CourseMismatch)
 """Refusals that last: who waits for it would wait in vain."""
-NOT_NOW = (OfferOver, HoldOver, VisitInPast, PatientDeceased, ClearanceMissing, GatePending, CoursePaused)
+NOT_NOW = (
+    OfferOver,
+    HoldOver,
+    VisitInPast,
+    ResourceNotFound,
+    OutsideHours,
+    PatientDeceased,
+    ClearanceMissing,
+    GatePending,
+    CoursePaused,
+)
 """What may keep an offer that a patient took by a link from being booked."""
 
 

@@ -97,6 +97,10 @@ export function Deposit({ api, course, site, failed, onBooked, onOver }: Given) 
       const reason = error instanceof AtollError ? error.reason : "";
       if (reason === "NO_PROCESSOR") setNoProcessor(true);
       if (reason === "HOLD_OVER" || reason === "VISIT_IN_PAST") return onOver(current.taken ? words.holdOverPaid : words.reasons.HOLD_OVER);
+      if (reason === "OUTSIDE_HOURS") {
+        await api.release(course).catch(() => undefined); // It ends by itself, too.
+        return onOver(current.taken ? words.holdOverPaid : words.reasons.OUTSIDE_HOURS);
+      }
       if (!(error instanceof TryAgain || error instanceof TooLate)) current.bookId = crypto.randomUUID();
       setProblem(failed(error));
     } finally {
