@@ -10,9 +10,10 @@ from cli.exporting.diagnoses import diagnosis_resource
 from cli.exporting.elements import Resource
 from cli.exporting.measures import measure_resource
 from cli.exporting.patients import patient_resource
+from cli.exporting.safety_flags import safety_flag_resource
 from cli.exporting.screenings import screening_resource
 
-TYPES = ("Patient", "QuestionnaireResponse", "Basic", "Consent", "Observation", "AdverseEvent", "Condition")
+TYPES = ("Patient", "QuestionnaireResponse", "Basic", "Consent", "Observation", "AdverseEvent", "Condition", "Flag")
 """Types that an export of a chain has a file for, whether or not it holds any."""
 
 
@@ -25,5 +26,6 @@ def resources_of(part: PatientExport) -> Iterator[Resource]:
     yield from map(consent_resource, part.consents)
     yield from map(permission_resource, part.permissions)
     yield from map(measure_resource, part.measures)
+    yield from map(safety_flag_resource, part.safety_flags)
     yield from map(adverse_event_resource, part.adverse_events)
     yield from map(diagnosis_resource, part.diagnoses)

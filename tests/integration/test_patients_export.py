@@ -33,6 +33,15 @@ from tests.support.service import refusal
 __all__ = ["desk"]
 
 
+FLAGGED = """
+    WITH taken AS (INSERT INTO measure SELECT $1, gen_random_uuid(), id, $2, NULL, NULL, 'PHQ_9', now(),
+        '{"item_scores": [0, 0, 0, 0, 0, 0, 0, 0, 1]}', 1, 'dr', now() FROM patient RETURNING id, patient_id)
+    INSERT INTO safety_flag SELECT $1, gen_random_uuid(), patient_id, $2, id, 'SELF_HARM', now(), NULL, NULL, ''
+    FROM taken
+"""
+"""Each patient once."""
+
+
 def stream(desk: Desk, method: str, request: Any, token: str | None = None) -> Any:
     metadata = [("authorization", f"Bearer {token or desk.service.token()}")]
     return getattr(desk.service.stub(ExportServiceStub), method)(request, metadata=metadata, timeout=20)
@@ -194,6 +203,7 @@ async def test_a_long_record_comes_in_parts_and_is_whole_behind_the_last(
 @several_many
 async def test_exports_find_rows_by_an_index_among_many_patients(desk: Desk, many: int) -> None:
     await desk.service.admin.execute(MANY, desk.service.chain_id, desk.site_id, many)
+    await desk.service.admin.execute(FLAGGED, desk.service.chain_id, desk.site_id)
     await desk.service.admin.execute("ANALYZE")
     ids = [row["id"] for row in await desk.service.admin.fetch("SELECT id FROM patient ORDER BY id LIMIT 50")]
     for statement, values in (

@@ -18,6 +18,7 @@ from tests.support.patients_parts import (
     call_diagnoses,
     call_measures,
     diagnose,
+    of_patient,
     phq_9,
     record_measure,
     report,
@@ -170,6 +171,25 @@ async def test_vital_signs_have_the_units_of_ucum(desk: ConsentDesk) -> None:
         "8310-5": (36.8, "Cel"), "29463-7": (70.5, "kg"),
     }  # fmt: skip
     assert (coded(found["code"]), coded(found["category"][0])) == ("85353-1", "vital-signs")
+
+
+async def test_a_safety_flag_leaves_with_its_measure_and_with_the_note_once_it_is_acknowledged(
+    desk: ConsentDesk,
+) -> None:
+    patient = await desk.create()
+    asked, other = [await record_measure(desk, patient.id, **phq_9(9, self_harm=2)) for _ in range(2)]
+    raised = list((await call_measures(desk, "ListSafetyFlags", site_id=asked.site_id)).safety_flags)
+    done = await call_measures(desk, "AcknowledgeSafetyFlag", safety_flag_id=raised[0].id, note="called at home")
+    [part] = await exported(desk, patient.id, of_patient(desk, patient.id))
+    assert list(part.safety_flags) == [done.safety_flag, raised[1]]
+    inactive, active = await resources(desk, patient.id, "Flag")
+    assert [(each["status"], "end" in each["period"]) for each in (inactive, active)] == [
+        ("inactive", True), ("active", False),
+    ]  # fmt: skip
+    assert (coded(active["code"]), coded(active["category"][0])) == ("self-harm", "safety")
+    measures = [each["valueReference"] for flag in (inactive, active) for each in flag["extension"][1:2]]
+    assert measures == [{"reference": f"Observation/{each.id.replace('_', '-')}"} for each in (asked, other)]
+    assert parts(inactive, "acknowledged")["note"] == "called at home"
 
 
 async def test_side_effects_have_a_severity_and_a_retracted_measure_is_entered_in_error(desk: ConsentDesk) -> None:

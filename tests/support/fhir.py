@@ -11,13 +11,14 @@ from fhir.resources.R4B.adverseevent import AdverseEvent
 from fhir.resources.R4B.basic import Basic
 from fhir.resources.R4B.condition import Condition
 from fhir.resources.R4B.consent import Consent
+from fhir.resources.R4B.flag import Flag
 from fhir.resources.R4B.observation import Observation
 from fhir.resources.R4B.patient import Patient
 from fhir.resources.R4B.questionnaireresponse import QuestionnaireResponse
 
 TYPES: dict[str, Any] = {
     each.__name__: each
-    for each in (Patient, Basic, QuestionnaireResponse, Consent, Observation, AdverseEvent, Condition)
+    for each in (Patient, Basic, QuestionnaireResponse, Consent, Observation, AdverseEvent, Condition, Flag)
 }
 ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 

@@ -9,7 +9,7 @@ from services.patients.domain.adverse_events import AdverseEvent
 from services.patients.domain.clearances import Clearance
 from services.patients.domain.consents import KeptConsent
 from services.patients.domain.diagnoses import Diagnosis
-from services.patients.domain.measures import Measure
+from services.patients.domain.measures import Measure, SafetyFlag
 from services.patients.domain.patients import Patient
 from services.patients.domain.permissions import Permission
 from services.patients.domain.screenings import Screening
@@ -31,6 +31,7 @@ class PatientExport:
     measures: tuple[Measure, ...] = ()
     adverse_events: tuple[AdverseEvent, ...] = ()
     diagnoses: tuple[Diagnosis, ...] = ()
+    safety_flags: tuple[SafetyFlag, ...] = ()
     merged_patients: tuple[Patient, ...] = ()  # Of an export of one: those of a chain come by themselves.
 
     def parts(self) -> Iterator[Self]:

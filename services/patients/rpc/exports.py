@@ -12,7 +12,7 @@ from services.patients.rpc.adverse_events import to_adverse_event
 from services.patients.rpc.clearances import to_clearance
 from services.patients.rpc.consents import to_consent
 from services.patients.rpc.diagnoses import to_diagnosis
-from services.patients.rpc.measures import to_measure
+from services.patients.rpc.measures import to_measure, to_safety_flag
 from services.patients.rpc.patients import to_patient
 from services.patients.rpc.permissions import to_permission
 from services.patients.rpc.screenings import to_screening
@@ -66,5 +66,6 @@ def _part(part: PatientExport) -> pb.PatientExport:
         measures=[to_measure(each) for each in part.measures],
         adverse_events=[to_adverse_event(each) for each in part.adverse_events],
         diagnoses=[to_diagnosis(each) for each in part.diagnoses],
+        safety_flags=[to_safety_flag(each) for each in part.safety_flags],
         merged_patients=[to_patient(each) for each in part.merged_patients],
     )

@@ -90,7 +90,7 @@ class MeasureServicer:
             call, request, PatientsStore, lambda store: store.open_safety_flags(site_id, after, page.limit)
         )
         kept, token = page.cut(found, key=lambda each: [str(each.id)])
-        return pb.ListSafetyFlagsResponse(safety_flags=[_flag(each) for each in kept], next_page_token=token)
+        return pb.ListSafetyFlagsResponse(safety_flags=[to_safety_flag(each) for each in kept], next_page_token=token)
 
     async def AcknowledgeSafetyFlag(
         self, request: pb.AcknowledgeSafetyFlagRequest, call: Call
@@ -99,7 +99,7 @@ class MeasureServicer:
 
         async def work(store: PatientsStore) -> pb.AcknowledgeSafetyFlagResponse:
             acknowledged = await use_cases.acknowledge_safety_flag(store, flag_id, note)
-            return pb.AcknowledgeSafetyFlagResponse(safety_flag=_flag(acknowledged))
+            return pb.AcknowledgeSafetyFlagResponse(safety_flag=to_safety_flag(acknowledged))
 
         return await self._db.once(call, request, pb.AcknowledgeSafetyFlagResponse, PatientsStore, work)
 
@@ -166,7 +166,7 @@ def _point(point: Point) -> pb.MeasureTrend.Point:
     )
 
 
-def _flag(flag: SafetyFlag) -> pb.SafetyFlag:
+def to_safety_flag(flag: SafetyFlag) -> pb.SafetyFlag:
     return pb.SafetyFlag(
         id=to_wire("safetyflag", flag.id),
         kind=pb.SafetyFlagKind.Value(f"SAFETY_FLAG_KIND_{flag.kind}"),

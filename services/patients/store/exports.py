@@ -17,7 +17,7 @@ from services.patients.store.adverse_events import adverse_event_of
 from services.patients.store.clearances import clearance_of
 from services.patients.store.consents import every_consent, kept_consent_of
 from services.patients.store.diagnoses import diagnosis_of
-from services.patients.store.measures import measure_of
+from services.patients.store.measures import measure_of, safety_flag_of
 from services.patients.store.permissions import permission_of
 from services.patients.store.persons import SURVIVOR
 from services.patients.store.records import RECORDS, every_record, patient_of
@@ -28,7 +28,7 @@ from services.patients.tables.adverse_events import adverse_event
 from services.patients.tables.clearances import clearance, screening
 from services.patients.tables.consents import consent
 from services.patients.tables.diagnoses import diagnosis
-from services.patients.tables.measures import measure
+from services.patients.tables.measures import measure, safety_flag
 from services.patients.tables.permissions import permission
 from services.patients.tables.records import patient
 
@@ -62,6 +62,7 @@ KINDS: Mapping[str, tuple[Statement, Callable[[Record, Texts], Any]]] = {
     "consents": (_of_patients(consent, every_consent()), kept_consent_of),
     "permissions": (_of_patients(permission), _without_texts(permission_of)),
     "measures": (_of_patients(measure), _without_texts(measure_of)),
+    "safety_flags": (_of_patients(safety_flag), safety_flag_of),
     "adverse_events": (_of_patients(adverse_event), adverse_event_of),
     "diagnoses": (_of_patients(diagnosis), _without_texts(diagnosis_of)),
 }

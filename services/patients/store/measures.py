@@ -167,12 +167,12 @@ class MeasureStore(TextStore):
 
     async def safety_flag_to_change(self, flag_id: UUID) -> SafetyFlag:
         if row := await self.row(FLAG_TO_CHANGE, safety_flag_id=flag_id):
-            return _flag_of(row, self.texts)
+            return safety_flag_of(row, self.texts)
         raise SafetyFlagNotFound(safety_flag_id=to_wire("safetyflag", flag_id))
 
     async def open_safety_flags(self, site_id: UUID, after: UUID | None, limit: int) -> list[SafetyFlag]:
         found = await self.rows(OPEN_FLAGS, site_id=site_id, after=after or FIRST_ID, limit=limit)
-        return [_flag_of(row, self.texts) for row in found]
+        return [safety_flag_of(row, self.texts) for row in found]
 
     def acknowledge_safety_flag(self, acknowledged: SafetyFlag) -> None:
         self.write_last(
@@ -214,7 +214,7 @@ def _content(instrument: Instrument, kept: dict[str, Any]) -> Content:
     return Questionnaire(instrument, tuple(kept["item_scores"]))
 
 
-def _flag_of(row: Record, texts: Texts) -> SafetyFlag:
+def safety_flag_of(row: Record, texts: Texts) -> SafetyFlag:
     return SafetyFlag(
         id=row["id"],
         kind=SafetyFlagKind(row["kind"]),

@@ -51,5 +51,6 @@ safety_flag = record_table(
     UniqueConstraint("chain_id", "measure_id", "kind"),
     CheckConstraint("(acknowledged_by IS NULL) = (acknowledged_at IS NULL)", name="acknowledged"),
     CheckConstraint("(acknowledged_by IS NULL) = (note = '')", name="note"),
+    Index("safety_flag_patient_idx", "chain_id", "patient_id", "id"),
     Index("safety_flag_open_idx", "chain_id", "site_id", "id", postgresql_where=text("acknowledged_at IS NULL")),
 )
