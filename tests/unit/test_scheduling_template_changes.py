@@ -117,6 +117,43 @@ def test_the_first_visit_of_a_phase_keeps_its_own_distance_from_the_phase_before
     assert rules(running, changed(phases=entered)) == [("visits[2].start_time", "SPACING")]
 
 
+def test_visits_to_come_beyond_the_window_that_their_phase_then_has_are_breaches() -> None:
+    """From the 5th to the 13th are nine days; what is over stands, and the days of other phases do not count."""
+
+    def within(days: int) -> Template:
+        def narrower(phases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+            phases[1] |= {"window_days": days, "visits_default": 1}
+            return phases
+
+        return changed(phases=narrower)
+
+    talk = RunningVisit("assessment", "talk", Slot(local(3, 4, 9), local(3, 4, 9, 30)))
+    running = course(5, 8, 11, 13)
+    running = replace(running, visits=(talk, *running.visits))
+    assert rules(running, within(9)) == []
+    assert rules(running, within(8)) == [("visits[4].start_time", "WINDOW_EXCEEDED")]
+    assert rules(running, within(3)) == [(f"visits[{n}].start_time", "WINDOW_EXCEEDED") for n in (3, 4)]
+
+
+def test_a_visit_to_come_that_would_be_due_on_other_days_by_its_anchor_is_a_breach() -> None:
+    def due(months: int) -> Template:
+        anchor = {"phase_code": "induction", "months": months, "tolerance_days": 3}
+        again = phase("again", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+        return changed(phases=lambda phases: [*phases, again])
+
+    def again(month: int, day: int) -> RunningCourse:
+        talk = RunningVisit("again", "talk", Slot(local(month, day, 9), local(month, day, 9, 30)))
+        return replace(running, visits=(*running.visits, talk))
+
+    running = course(5, 8)
+    assert [rules(again(4, day), due(1)) for day in (5, 11)] == [[], []]
+    late = [("visits[2].start_time", "ANCHOR_DISTANCE")]
+    assert [rules(again(4, day), due(1)) for day in (4, 12)] == [late, late]
+    assert rules(again(4, 8), due(2)) == late
+    assert rules(again(3, 9), due(2)) == []  # Over.
+    assert rules(replace(again(4, 8), visits=again(4, 8).visits[2:]), due(2)) == []
+
+
 def test_more_visits_than_the_phase_then_has_are_a_breach() -> None:
     def fewer(phases: list[dict[str, Any]]) -> list[dict[str, Any]]:
         phases[1] |= {"visits_default": 2, "visits_max": 2}

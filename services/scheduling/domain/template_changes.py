@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any
@@ -52,6 +52,10 @@ class RunningCourse:
     zone: ZoneInfo
     visits: tuple[RunningVisit, ...]
     """Those that took place or are to; in order of time."""
+
+    def day(self, visit: RunningVisit) -> date:
+        """The site's."""
+        return visit.slot.start.astimezone(self.zone).date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,8 @@ def breaches(course: RunningCourse, template: Template, now: datetime) -> Iterat
             yield Violation(f"visits[{n}]", "TOO_SHORT", text)
     yield from _count_breaches(course, template)
     yield from _spacing_breaches(course, template, now)
+    yield from _window_breaches(course, template, now)
+    yield from _anchor_breaches(course, template, now)
 
 
 def _count_breaches(course: RunningCourse, template: Template) -> Iterator[Violation]:
@@ -137,11 +143,36 @@ def _spacing_breaches(course: RunningCourse, template: Template, now: datetime) 
     ]
     for (_, one, before), (n, other, within) in pairwise(chain):
         phase = within if within.code == before.code else within.entered
-        one_day, other_day = (each.slot.start.astimezone(course.zone).date() for each in (one, other))
-        days = (other_day - one_day).days
+        days = (course.day(other) - course.day(one)).days
         if other.slot.start >= now and not phase.gap_days_min <= days <= phase.gap_days_max:
             text = f"{days} days after the visit before it, not {phase.gap_days_min} to {phase.gap_days_max}"
             yield Violation(f"visits[{n}].start_time", "SPACING", text)
+
+
+def _window_breaches(course: RunningCourse, template: Template, now: datetime) -> Iterator[Violation]:
+    first: dict[str, date] = {}
+    for n, visit in enumerate(course.visits):
+        if visit.phase_code not in template.order:
+            continue
+        window, day = template.phase(visit.phase_code).window_days, course.day(visit)
+        days = (day - first.setdefault(visit.phase_code, day)).days + 1
+        if visit.slot.start >= now and window and days > window:
+            text = f"the phase takes {days} days until then, not at most {window}"
+            yield Violation(f"visits[{n}].start_time", "WINDOW_EXCEEDED", text)
+
+
+def _anchor_breaches(course: RunningCourse, template: Template, now: datetime) -> Iterator[Violation]:
+    """Of a visit whose anchor was called off nobody can say."""
+    for n, visit in enumerate(course.visits):
+        anchor = template.phase(visit.phase_code).anchor if visit.phase_code in template.order else None
+        if anchor is None or visit.slot.start < now:
+            continue
+        anchoring = [course.day(each) for each in course.visits if each.phase_code == anchor.phase_code]
+        if anchoring:
+            day, (first, last) = course.day(visit), anchor.days(anchoring[-1])
+            if not first <= day <= last:
+                text = f"{visit.phase_code} is on {day}, not from {first} to {last}"
+                yield Violation(f"visits[{n}].start_time", "ANCHOR_DISTANCE", text)
 
 
 def _leaves(path: str, value: Any) -> Iterator[tuple[str, str]]:
