@@ -4,8 +4,8 @@ What becomes of an event:
 
 - handled → ack.
 - it cannot be decoded, or a rule refuses it for good → dead letter, and term.
-- it names something not yet known here → nak with growing delay, dead letter after an hour; tried again by itself when
-  an event that names the missing thing is handled.
+- it names something not yet known here → nak with growing delay, dead letter after an hour of that; tried again by
+  itself when an event that names the missing thing is handled, and after a growing pause in case that came in between.
 - anything else → nak with growing delay, in the end a dead letter.
 - it cannot be buried either, as on a full disk → neither ack nor nak: it comes again until it can.
 """
@@ -13,7 +13,7 @@ What becomes of an event:
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, TypeAlias
 from uuid import UUID
@@ -24,7 +24,7 @@ from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig
-from sqlalchemy import delete, select, update
+from sqlalchemy import Interval, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from atoll.common.v1.access_pb2 import AUDIT_NONE
@@ -38,7 +38,7 @@ from chassis.metrics import EVENTS_HANDLED
 from chassis.pool import Pool
 from chassis.sql import Statement, param, params
 from chassis.store import Store
-from chassis.tables import dead_letter
+from chassis.tables import Instant, dead_letter
 from chassis.times import utc_now
 from chassis.tracing import traceparent_of
 
@@ -50,7 +50,8 @@ ACK_WAIT_S = 30.0  # Above the slowest handler.
 RETRY_DELAYS_S = (1.0, 5.0, 30.0, 120.0)
 ATTEMPTS_MAX = len(RETRY_DELAYS_S) + 1
 WAIT_DELAYS_S = (1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 600.0)  # For what is not yet known; the last one repeats.
-WAIT_MAX_S = 3600.0
+WAIT_MAX_S = 3600.0  # From the first delivery: whoever was away finds old events whose company is still to come.
+REPLAY_DELAYS_S = (1.0, 10.0, 120.0, 3600.0, 86_400.0)  # Of letters that wait for something; the last one repeats.
 DELIVERIES_MAX = -1  # NATS's own bound: none. Ours ends in a dead letter, and until there is one it comes again.
 REPLAY_POLL_S = 1.0
 REPLAY_BATCH_MAX = 50
@@ -76,7 +77,11 @@ Reads: TypeAlias = Mapping[type[Message], Handler | Together]
 
 _letter = params("chain_id", "consumer", "message_id", "subject", "payload", "reason", "waits_for", "attempts")
 _one = [dead_letter.c[name] == param(name) for name in ("chain_id", "consumer", "message_id")]
-_buried = insert(dead_letter).values(_letter)
+_buried = insert(dead_letter).values(
+    _letter | {"replay_at": func.clock_timestamp() + param("replay_in", Interval)}  # NULL if it waits for nothing.
+)
+# What asked for it while it was being tried may have come too late for that: it is tried once more.
+_asked_meanwhile = dead_letter.c.replay_at.is_distinct_from(param("due_at", Instant))
 BURY = Statement(
     _buried.on_conflict_do_update(
         index_elements=["chain_id", "consumer", "message_id"],
@@ -84,14 +89,14 @@ BURY = Statement(
             "reason": _buried.excluded.reason,
             "waits_for": _buried.excluded.waits_for,
             "attempts": dead_letter.c.attempts + 1,
-            "replay_at": None,
+            "replay_at": case((_asked_meanwhile, dead_letter.c.replay_at), else_=_buried.excluded.replay_at),
         },
     )
 )
 UNBURY = Statement(delete(dead_letter).where(*_one))
 TO_REPLAY = Statement(
     select(dead_letter)
-    .where(dead_letter.c.replay_at.is_not(None), dead_letter.c.consumer == param("consumer"))
+    .where(dead_letter.c.replay_at <= func.now(), dead_letter.c.consumer == param("consumer"))
     .order_by(dead_letter.c.replay_at, dead_letter.c.buried_at)
     .limit(REPLAY_BATCH_MAX)
 )
@@ -105,6 +110,10 @@ class Letter:
     message_id: str
     subject: str
     payload: bytes
+    attempts: int = 0
+    """As a dead letter."""
+    due_at: datetime | None = None
+    """When it was to be tried again, as it was read."""
 
     @property
     def chain(self) -> str:
@@ -168,7 +177,7 @@ class Consumer:
         try:
             await self.handle(letter)
         except Exception as error:
-            delay = _delay_s(error, msg.metadata.num_delivered, datetime.now(UTC) - msg.metadata.timestamp)
+            delay = _delay_s(error, msg.metadata.num_delivered)
             if delay is None:
                 await self.bury(letter, error)
                 await msg.term()
@@ -201,14 +210,17 @@ class Consumer:
     async def bury(self, letter: Letter, error: Exception) -> None:
         EVENTS_HANDLED.labels(self._name, "buried").inc()
         log.error("event.buried", consumer=self._name, message_id=letter.message_id, reason=_name(error))
+        waits_for = getattr(error, "waits_for", None)
         values = {
             "consumer": self._name,
             "message_id": letter.message_id,
             "subject": letter.subject,
             "payload": letter.payload,
             "reason": _name(error),
-            "waits_for": getattr(error, "waits_for", None),
+            "waits_for": waits_for,
             "attempts": 1,
+            "replay_in": _replay_in(letter.attempts) if waits_for else None,
+            "due_at": letter.due_at,
         }
         try:
             await self._in_letters_chain(letter, BURY, values)
@@ -256,17 +268,25 @@ def fact_of(event_type: type[Message]) -> str:
 
 
 def letter_of(row: Record) -> Letter:
-    return Letter(row["message_id"], row["subject"], row["payload"])
+    return Letter(row["message_id"], row["subject"], row["payload"], row["attempts"], row["replay_at"])
 
 
-def _delay_s(error: Exception, deliveries: int, age: Any) -> float | None:
+def _delay_s(error: Exception, deliveries: int) -> float | None:
     """How long to wait before the next delivery; None: it is given up."""
     if isinstance(error, NotYetKnown):
-        waited = age.total_seconds() >= WAIT_MAX_S
-        return None if waited else WAIT_DELAYS_S[min(deliveries, len(WAIT_DELAYS_S)) - 1]
+        waited_s = sum(_wait_s(earlier) for earlier in range(1, deliveries))
+        return None if waited_s >= WAIT_MAX_S else _wait_s(deliveries)
     if _is_final(error) or deliveries >= ATTEMPTS_MAX:
         return None
     return RETRY_DELAYS_S[deliveries - 1]
+
+
+def _wait_s(deliveries: int) -> float:
+    return WAIT_DELAYS_S[min(deliveries, len(WAIT_DELAYS_S)) - 1]
+
+
+def _replay_in(attempts: int) -> timedelta:
+    return timedelta(seconds=REPLAY_DELAYS_S[min(attempts, len(REPLAY_DELAYS_S) - 1)])
 
 
 def _is_final(error: Exception) -> bool:

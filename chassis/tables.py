@@ -159,8 +159,8 @@ inbox = chain_table(
     _now("received_at"),
     append_only=True,
 )
-# Events that could not be handled. `waits_for` names what a letter needs to be known; when an event that names it is
-# handled, or an operator asks, `replay_at` is set and the letter is tried again.
+# Events that could not be handled. `waits_for` names what a letter needs to be known. At `replay_at` it is tried again:
+# after a growing pause if it waits, at once when an event that names what it waits for is handled, or an operator asks.
 dead_letter = chain_table(
     "dead_letter",
     _chassis,

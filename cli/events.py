@@ -59,8 +59,9 @@ def list_letters(service: ServiceOption = None, database: OfRelays = None) -> No
     for heading in ("Attempts", "Buried (UTC)"):
         table.add_column(heading, justify="right")
     for each in letters:
-        row, asked = each.row, " [yellow]replay asked for[/]" if each.row["replay_at"] else ""
-        buried = f"{row['buried_at']:%Y-%m-%d %H:%M:%S}{asked}"
+        row, at = each.row, each.row["replay_at"]
+        again = f" [yellow]again at {at:%Y-%m-%d %H:%M:%S}[/]" if at else ""
+        buried = f"{row['buried_at']:%Y-%m-%d %H:%M:%S}{again}"
         waits_for = row["waits_for"] or ""
         table.add_row(
             each.service, row["message_id"], each.fact, row["reason"], waits_for, str(row["attempts"]), buried

@@ -23,7 +23,7 @@ from cli.app import build
 from deploy.local.home import Home, ProcessInfo, ServiceInfo, StackInfo
 from deploy.local.process import LocalError
 from deploy.local.stack import Options, Stack
-from tests.support.notes import NoteStore, NoteTaken, create_request, file_note, pb_grpc
+from tests.support.notes import NoteNotFound, NoteStore, NoteTaken, create_request, file_note, pb_grpc
 from tests.support.service import Running
 from tests.support.webhooks import until
 
@@ -47,7 +47,7 @@ async def atoll(*arguments: str) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, build(), arguments)
 
 
-async def bury(notes: Running, message_id: str, payload: bytes | None = None) -> None:
+async def bury(notes: Running, message_id: str, payload: bytes | None = None, error: Exception | None = None) -> None:
     chain = to_wire("chain", notes.chain_id)
     event = NoteTaken(note_id=to_wire("note", new_id()))
     event.meta.chain_id, event.meta.event_id = chain, str(uuid4())
@@ -55,7 +55,7 @@ async def bury(notes: Running, message_id: str, payload: bytes | None = None) ->
         message_id, f"notes.v1.note.taken.{chain}", event.SerializeToString() if payload is None else payload
     )
     consumer = Consumer(notes.db, "notes", NoteStore, {NoteTaken: file_note}, notes.clock)
-    await consumer.bury(letter, NotYetKnown("shelf", new_id()))
+    await consumer.bury(letter, error or NotYetKnown("shelf", new_id()))
 
 
 async def look(notes: Running, times: int = 1) -> None:
@@ -95,7 +95,7 @@ async def asked_for(notes: Running) -> list[str]:
 
 async def test_a_named_dead_letter_or_all_of_them_are_asked_to_be_tried_again(notes: Running, home: Home) -> None:
     for n in (1, 2, 3):
-        await bury(notes, f"letter-{n}")
+        await bury(notes, f"letter-{n}", error=NoteNotFound())
     assert (await atoll("events", "dead-letters", "replay")).exit_code == 1
     assert (await atoll("events", "dead-letters", "replay", "letter-2", "--all")).exit_code == 1
     assert await asked_for(notes) == []
