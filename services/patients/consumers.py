@@ -1,8 +1,10 @@
 """One function per event that patients reads. No ack, no dedup, no retry: the chassis does that."""
 
+from collections.abc import Sequence
+
 from atoll.notifications.v1.events_pb2 import ChannelOptedIn, ChannelOptedOut
-from atoll.scheduling.v1.events_pb2 import SiteRegistered
-from chassis.consumer import Reads
+from atoll.scheduling.v1.events_pb2 import SiteRegistered, VisitCompleted
+from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import to_instant
 from services.patients.domain.permissions import Channel, Giver, PermissionMethod
@@ -12,6 +14,11 @@ from services.patients.use_cases.permissions import OptIn, OptOut, record_opt_in
 
 async def keep_site(store: PatientsStore, event: SiteRegistered) -> None:
     await store.keep_site(from_wire("site", event.site_id), event.time_zone, event.state)
+
+
+async def keep_visits(store: PatientsStore, events: Sequence[VisitCompleted]) -> None:
+    """How long a record is kept is reckoned from the last contact with the patient."""
+    await store.keep_visits([(from_wire("patient", event.patient_id), to_instant(event.end_time)) for event in events])
 
 
 async def opt_out(store: PatientsStore, event: ChannelOptedOut) -> None:
@@ -40,6 +47,6 @@ async def opt_in(store: PatientsStore, event: ChannelOptedIn) -> None:
 
 
 READS: dict[str, Reads] = {
-    "SCHEDULING": {SiteRegistered: keep_site},
+    "SCHEDULING": {SiteRegistered: keep_site, VisitCompleted: Together(keep_visits)},
     "NOTIFICATIONS": {ChannelOptedOut: opt_out, ChannelOptedIn: opt_in},
 }

@@ -28,6 +28,7 @@ from tests.integration.test_patients_races import until_a_lock_is_awaited
 from tests.integration.test_patients_speed import round_trips
 from tests.support.patients import Desk, desk
 from tests.support.patients_merges import Merges, merges
+from tests.support.patients_parts import report
 from tests.support.patients_record import Records
 from tests.support.service import read_refusal, refusal
 
@@ -231,6 +232,15 @@ async def test_a_person_is_forgotten_as_a_whole(desk: Desk, merges: Merges) -> N
 async def test_a_clearance_under_a_merged_id_keeps_the_person_from_being_forgotten(desk: Desk, merges: Merges) -> None:
     survivor, merged = await desk.create(), await desk.create()
     await desk.clear(merged.id)
+    await merges.merge(survivor, merged)
+    assert (await refusal(merges.anonymise(survivor.id))).reason == "PATIENT_RETAINED"
+
+
+async def test_an_adverse_event_under_a_merged_id_keeps_the_person_from_being_forgotten(
+    desk: Desk, merges: Merges
+) -> None:
+    survivor, merged = await desk.create(), await desk.create()
+    await report(desk, merged.id)
     await merges.merge(survivor, merged)
     assert (await refusal(merges.anonymise(survivor.id))).reason == "PATIENT_RETAINED"
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -13,10 +13,14 @@ from grpc import StatusCode
 from sqlalchemy import ARRAY, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from atoll.notifications.v1.events_pb2 import ChannelOptedOut
 from atoll.patients.v1 import clearance_service_pb2 as clearance_pb
 from atoll.patients.v1.patient_service_pb2 import GetContactDetailsRequest
 from atoll.patients.v1.retention_service_pb2 import AnonymisePatientRequest, AnonymisePatientResponse
+from atoll.scheduling.v1.events_pb2 import VisitCompleted
 from chassis.ids import from_wire, new_id, to_wire
+from chassis.times import to_timestamp
+from services.patients.consumers import keep_visits
 from services.patients.domain.patients import Person
 from services.patients.store import PatientsStore
 from services.patients.store.retention import UNCHANGED
@@ -28,7 +32,7 @@ from tests.integration.test_patients_races import until_a_lock_is_awaited
 from tests.integration.test_patients_speed import explained, most_rows
 from tests.support.patients import Desk, desk
 from tests.support.patients_access import Retention, accesses, break_glass, named, review
-from tests.support.patients_parts import several_many
+from tests.support.patients_parts import call_adverse_events, report, several_many
 from tests.support.patients_questionnaires import content, number, question
 from tests.support.sealed import opened
 from tests.support.service import read_refusal, refusal
@@ -97,6 +101,73 @@ async def test_what_is_kept_is_listed_with_why_and_until_when(desk: Desk, retent
     to_year(desk, 2027, 9, 2)
     assert await retention.holds(patient.id) == [("PERIOD", (2034, 3, 2))]
     assert (await retention.of(patient.id)).last_contact_date.day == 2
+
+
+async def test_whatever_tells_of_a_contact_lengthens_the_period(desk: Desk, retention: Retention) -> None:
+    patient = await desk.create()
+    to_year(desk, 2030)
+    event = await report(desk, patient.id)
+    assert ("PERIOD", (2037, 3, 1)) in await retention.holds(patient.id)
+    to_year(desk, 2031)
+    resolve = {"adverse_event_id": event.id, "etag": event.etag, "outcome": "OUTCOME_RECOVERED"}
+    await call_adverse_events(desk, "ResolveAdverseEvent", **resolve)
+    assert await retention.holds(patient.id) == [("PERIOD", (2038, 3, 1))]
+    to_year(desk, 2032)
+    told = ChannelOptedOut(patient_id=patient.id, channel="SMS", giver="PATIENT", method="REPLY")
+    await desk.service.deliver(told)
+    assert await retention.holds(patient.id) == [("PERIOD", (2039, 3, 1))]
+
+
+async def test_an_adverse_event_keeps_the_patient_from_being_forgotten_until_it_is_resolved(
+    desk: Desk, retention: Retention
+) -> None:
+    patient = await desk.create()
+    event = await report(desk, patient.id)
+    to_year(desk, 2040)
+    assert await retention.holds(patient.id) == [("ADVERSE_EVENT", (0, 0, 0))]
+    assert list((await retention.due()).due) == []
+    refused = await refusal(retention.anonymise(patient.id, law=LAW))
+    assert (refused.reason, refused.faults) == ("PATIENT_RETAINED", [("ADVERSE_EVENT", "RETENTION_HOLD")])
+    resolve = {"adverse_event_id": event.id, "etag": event.etag, "outcome": "OUTCOME_NOT_RECOVERED"}
+    await call_adverse_events(desk, "ResolveAdverseEvent", **resolve)
+    assert await retention.holds(patient.id) == [("PERIOD", (2047, 3, 1))]
+
+
+def completed(patient_id: str, year: int) -> VisitCompleted:
+    """As scheduling tells it."""
+    ended = datetime(year, 3, 1, 16, tzinfo=UTC)
+    return VisitCompleted(
+        visit_id=to_wire("visit", new_id()),
+        patient_id=patient_id,
+        start_time=to_timestamp(ended - timedelta(hours=2)),
+        end_time=to_timestamp(ended),
+    )
+
+
+async def test_a_completed_visit_is_a_contact_in_whatever_order_it_is_heard_of(
+    desk: Desk, retention: Retention
+) -> None:
+    patient, other = await desk.create(), await desk.create()
+    for year, until in ((2030, 2037), (2029, 2037), (2032, 2039)):
+        event = completed(patient.id, year)
+        for _ in range(2):
+            await desk.service.deliver(event)
+        assert await retention.holds(patient.id) == [("PERIOD", (until, 3, 1))]
+    to_year(desk, 2036)
+    assert [each.patient_id for each in (await retention.due()).due] == [other.id]
+    assert (await refusal(retention.anonymise(patient.id))).reason == "PATIENT_RETAINED"
+
+
+async def test_visits_that_are_heard_of_together_are_kept_together(desk: Desk, retention: Retention) -> None:
+    first, second = await desk.create(), await desk.create()
+    told = [completed(each, year) for each in (first.id, second.id) for year in (2031, 2030)]
+
+    async def work(store: PatientsStore) -> None:
+        await keep_visits(store, told)
+
+    await desk.service.db.job(desk.service.inside("Test"), PatientsStore, work)
+    for each in (first, second):
+        assert await retention.holds(each.id) == [("PERIOD", (2038, 3, 1))]
 
 
 async def test_days_are_those_of_the_home_site(desk: Desk, retention: Retention) -> None:

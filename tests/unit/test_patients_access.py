@@ -38,6 +38,7 @@ def known(**changes: Any) -> Retention:
         "time_zone": "America/Denver",
         "cleared_until": None,
         "glass_breaks_open": False,
+        "adverse_events_open": False,
         "restricted": False,
         "anonymised_at": None,
         "updated_at": NOW,
@@ -100,7 +101,10 @@ def test_a_law_overrules_periods_and_nothing_else() -> None:
     with pytest.raises(PatientRetained) as refused:
         minor.check_anonymised(POLICY, "", NOW)
     assert [each.field for each in refused.value.violations] == ["PERIOD", "MINORITY"]
-    for treated in (known(cleared_until=date(2027, 3, 1)), known(glass_breaks_open=True)):
+    held: list[dict[str, Any]] = [
+        {"cleared_until": date(2027, 3, 1)}, {"glass_breaks_open": True}, {"adverse_events_open": True},
+    ]  # fmt: skip
+    for treated in (known(**each) for each in held):
         with pytest.raises(PatientRetained) as refused:
             treated.check_anonymised(POLICY, "a law", NOW)
         assert len(refused.value.violations) == 1

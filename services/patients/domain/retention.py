@@ -32,6 +32,7 @@ class HoldKind(StrEnum):
     MINORITY = "MINORITY"
     CLEARANCE = "CLEARANCE"
     GLASS_BREAK = "GLASS_BREAK"
+    ADVERSE_EVENT = "ADVERSE_EVENT"
 
 
 OVERRULED_BY_LAW = frozenset({HoldKind.PERIOD, HoldKind.MINORITY})
@@ -59,11 +60,12 @@ class Retention:
     time_zone: str  # Of the home site, in whose days everything is reckoned.
     cleared_until: date | None  # Last day of the clearances that were not revoked.
     glass_breaks_open: bool
+    adverse_events_open: bool  # Not resolved.
     restricted: bool
     anonymised_at: datetime | None
     updated_at: datetime
     merged_ids: tuple[UUID, ...] = ()
-    """Of records of the same person, whose contacts, clearances and opened glass count, too."""
+    """Of records of the same person, whose contacts, clearances, opened glass and adverse events count, too."""
 
     @property
     def last_contact(self) -> date:
@@ -93,6 +95,8 @@ class Retention:
             yield Hold(HoldKind.CLEARANCE, date.fromordinal(self.cleared_until.toordinal() + 1))
         if self.glass_breaks_open:
             yield Hold(HoldKind.GLASS_BREAK, None)
+        if self.adverse_events_open:
+            yield Hold(HoldKind.ADVERSE_EVENT, None)
 
 
 @dataclass(frozen=True, slots=True)

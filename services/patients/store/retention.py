@@ -1,15 +1,30 @@
 """SQL of retention: what is known of a patient that decides, restrictions, and forgetting."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Column, ScalarSelect, Uuid, and_, delete, exists, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    ScalarSelect,
+    Table,
+    Uuid,
+    and_,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
-from chassis.sql import Statement, param, params
+from chassis.sql import Statement, param, params, rows
 from chassis.store import Settling
 from chassis.tables import Instant
 from services.patients.domain.patients import Patient, PatientNotFound
@@ -17,13 +32,15 @@ from services.patients.domain.retention import Restriction, Retention, Retention
 from services.patients.store.persons import PERSON, SURVIVOR, ids_with, merged_ids
 from services.patients.store.records import NEW_NAMES, name_columns
 from services.patients.store.texts import TextStore
+from services.patients.tables.adverse_events import adverse_event
 from services.patients.tables.break_glass import glass_review
 from services.patients.tables.clearances import clearance, screening
 from services.patients.tables.consents import consent
 from services.patients.tables.diagnoses import diagnosis
 from services.patients.tables.measures import measure
+from services.patients.tables.permissions import permission
 from services.patients.tables.records import break_glass, patient, patient_name, site
-from services.patients.tables.retention import restriction, retention_policy
+from services.patients.tables.retention import last_visit, restriction, retention_policy
 
 CHAIN, PATIENT = param("chain_id", Uuid), param("patient_id", Uuid)
 FIRST_ID = UUID(int=0)
@@ -39,20 +56,23 @@ SET_POLICY = Settling(
     ).cte("new_policy")
 )
 
-CONTACTS = (
-    screening.c.recorded_at,
-    clearance.c.granted_at,
-    consent.c.recorded_at,
-    measure.c.recorded_at,
-    diagnosis.c.recorded_at,
+_judged: ColumnElement[datetime] = literal_column("greatest((grades -> -1 ->> 1)::timestamptz, resolved_at)", Instant)
+CONTACTS: tuple[tuple[Table, ColumnElement[datetime]], ...] = (
+    (screening, screening.c.recorded_at),
+    (clearance, clearance.c.granted_at),
+    (consent, consent.c.recorded_at),
+    (permission, permission.c.recorded_at),
+    (measure, measure.c.recorded_at),
+    (diagnosis, diagnosis.c.recorded_at),
+    (adverse_event, _judged),
+    (last_visit, last_visit.c.ended_at),
 )
 """Instants of the parts of a record that tell of a contact with the patient. Changes of the record are others."""
 
 
-def _latest(column: Column[datetime]) -> ScalarSelect[datetime]:
-    table = column.table
+def _latest(table: Table, instant: ColumnElement[datetime]) -> ScalarSelect[datetime]:
     of_patient = and_(table.c.chain_id == CHAIN, table.c.patient_id == ids_with(patient.c.id))
-    return select(func.max(column)).where(of_patient).scalar_subquery()
+    return select(func.max(instant)).select_from(table).where(of_patient).scalar_subquery()
 
 
 _in_force = select(func.max(clearance.c.expire_date)).where(
@@ -66,6 +86,11 @@ _reviewed = exists(
 _open_break = select(break_glass.c.id).where(
     break_glass.c.chain_id == CHAIN, break_glass.c.patient_id == ids_with(patient.c.id), ~_reviewed
 )
+_open_adverse_event = select(adverse_event.c.id).where(
+    adverse_event.c.chain_id == CHAIN,
+    adverse_event.c.patient_id == ids_with(patient.c.id),
+    adverse_event.c.resolved_at.is_(None),
+)
 _retention = (
     select(
         patient.c.id,
@@ -74,9 +99,10 @@ _retention = (
         patient.c.anonymised_at,
         patient.c.updated_at,
         site.c.time_zone,
-        func.greatest(patient.c.updated_at, *map(_latest, CONTACTS)).label("last_contact_at"),
+        func.greatest(patient.c.updated_at, *(_latest(*each) for each in CONTACTS)).label("last_contact_at"),
         _in_force.scalar_subquery().label("cleared_until"),
         exists(_open_break).label("glass_breaks_open"),
+        exists(_open_adverse_event).label("adverse_events_open"),
         merged_ids(patient.c.id).label("merged_ids"),
     )
     .join(site, and_(site.c.chain_id == CHAIN, site.c.id == patient.c.home_site_id))
@@ -92,6 +118,16 @@ UNCHANGED = Statement(
     )
     .order_by(patient.c.updated_at, patient.c.id)
     .limit(param("limit"))
+)
+_ended = rows("ended", patient_id=Uuid, ended_at=Instant)
+_visits = select(CHAIN, _ended.c.patient_id, func.max(_ended.c.ended_at)).group_by(_ended.c.patient_id)
+_visited = pg_insert(last_visit).from_select(["chain_id", "patient_id", "ended_at"], _visits)
+# The last one counts, whichever is heard first.
+KEEP_VISITS = Statement(
+    _visited.on_conflict_do_update(
+        index_elements=["chain_id", "patient_id"],
+        set_={"ended_at": func.greatest(last_visit.c.ended_at, _visited.excluded.ended_at)},
+    )
 )
 _restricted = (
     update(patient)
@@ -133,6 +169,11 @@ class RetentionStore(TextStore):
         found = await self.rows(UNCHANGED, changed_before=before, after_at=after_at, after_id=after_id, limit=limit)
         return [_retention_of(row) for row in found]
 
+    async def keep_visits(self, ended: Sequence[tuple[UUID, datetime]]) -> None:
+        """Whose visits ended when."""
+        ids, instants = zip(*ended, strict=True)
+        await self.rows(KEEP_VISITS, patient_id=list(ids), ended_at=list(instants))
+
     def restrict(self, decided: Restriction) -> None:
         """Nobody finds the patient any more: no search looks at names that are not there."""
         self.write_last(RESTRICT, **self._decision(decided))
@@ -167,6 +208,7 @@ def _retention_of(row: Record) -> Retention:
         time_zone=row["time_zone"],
         cleared_until=row["cleared_until"],
         glass_breaks_open=row["glass_breaks_open"],
+        adverse_events_open=row["adverse_events_open"],
         restricted=row["restricted"],
         anonymised_at=row["anonymised_at"],
         updated_at=row["updated_at"],

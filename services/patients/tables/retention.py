@@ -43,6 +43,15 @@ restriction = chain_table(
     append_only=True,
 )
 
+# What scheduling told of a patient's visits, as far as a contact is concerned: when the last of them ended.
+last_visit = chain_table(
+    "last_visit",
+    metadata,
+    id_("patient_id", key=True),
+    Column("ended_at", Instant, nullable=False),
+    belongs_to("patient", "patient_id"),
+)
+
 FORGOTTEN: tuple[Table, ...] = (patient_name, match_key, patient_identifier, contact_point, related_person)
 """Tables whose rows of a patient are deleted when the patient is forgotten."""
 SCRUBBED: dict[Table, dict[str, str]] = {
