@@ -16,6 +16,7 @@ from chassis.ids import new_id, to_wire
 from services.patients.domain.patients import Identifier
 from services.patients.store import PatientsStore
 from tests.support.patients import Desk, desk, open_desk
+from tests.support.patients_merges import Merges
 from tests.support.service import refusal
 
 __all__ = ["desk"]
@@ -114,6 +115,18 @@ async def test_an_import_does_not_wait_for_another_of_other_patients(
     second = await asyncio.wait_for(desk.import_rows(*(row(desk, f"b{n}") for n in range(200))), timeout=5)
     go_on.set()
     assert {result.outcome for result in (*second, *await first)} == {CREATED}
+
+
+async def test_a_row_whose_identifiers_belong_to_several_patients_is_refused_until_they_are_merged(desk: Desk) -> None:
+    merges = Merges(desk)
+    ana, bea = [await desk.create(identifiers=[{"system": "urn:old", "value": value}]) for value in ("1", "2")]
+    told = row(desk, "1", identifiers=[*ana.identifiers, *bea.identifiers])
+    refused, other = await desk.import_rows(told, row(desk, "3"))
+    assert (refused.outcome, refused.patient_id, other.outcome) == (REFUSED, "", CREATED)
+    assert remarks(refused.faults) == [("identifiers", "IDENTIFIER_TAKEN")]
+    await merges.merge(ana, bea)
+    [known] = await desk.import_rows(told)
+    assert (known.outcome, known.patient_id) == (THERE, ana.id)
 
 
 async def test_one_identifier_of_several_makes_a_patient_known(desk: Desk) -> None:

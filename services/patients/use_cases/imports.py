@@ -6,7 +6,7 @@ from uuid import UUID
 
 from chassis.call import Call
 from chassis.errors import DomainError, Violation
-from services.patients.domain.patients import MRN_SYSTEM, Identifier, Patient, PatientRefused
+from services.patients.domain.patients import MRN_SYSTEM, Identifier, IdentifierTaken, Patient, PatientRefused
 from services.patients.store import PatientsStore
 from services.patients.use_cases.records import (
     RegisterPatient,
@@ -39,8 +39,11 @@ async def import_patients(store: PatientsStore, rows: Sequence[RegisterPatient |
         try:
             if isinstance(row, DomainError):
                 raise row
-            if found := [holders[each] for each in row.identifiers if each in holders and each.system != MRN_SYSTEM]:
-                imported.append(Imported(found[0]))
+            found = {holders[each] for each in row.identifiers if each in holders and each.system != MRN_SYSTEM}
+            if len(found) > 1:
+                raise IdentifierTaken(Violation("identifiers", "IDENTIFIER_TAKEN", "belong to several patients"))
+            if found:
+                imported.append(Imported(found.pop()))
                 continue
             patient, notes = _imported(row, time_zones, holders, store.call)
         except DomainError as refused:
