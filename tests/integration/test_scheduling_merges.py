@@ -115,6 +115,24 @@ async def test_a_plan_keeps_clear_of_the_visits_of_every_id(clinic: Clinic) -> N
     assert other
 
 
+async def test_a_course_of_one_id_is_planned_on_under_the_other(clinic: Clinic) -> None:
+    alias, survivor = await two(clinic)
+    course = await treatment(clinic, alias, FIRST)
+    request = pb.PlanCourseRequest(
+        site_id=clinic.site_id,
+        patient_id=survivor,
+        protocol_version_id=clinic.version_id,
+        route_code="iv",
+        phases=[pb.PlanCourseRequest.PhaseChoice(phase_code="induction", visit_count=1)],
+        earliest_date=Date(year=2027, month=3, day=2),
+        latest_date=Date(year=2027, month=3, day=5),
+        course_id=course.id,
+    )
+    assert (await refusal(starts(clinic, request))).reason == "COURSE_MISMATCH"
+    await merge(clinic, alias, survivor)
+    assert await starts(clinic, request) == [local(3, 5, 8)]
+
+
 async def starts(clinic: Clinic, request: pb.PlanCourseRequest) -> list[object]:
     plans = (await clinic.svc.call(clinic.courses.PlanCourse, request)).plans
     return [visit.start_time.ToDatetime(tzinfo=FIRST.tzinfo) for visit in plans[0].visits]

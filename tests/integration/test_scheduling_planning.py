@@ -14,10 +14,12 @@ from grpc import StatusCode
 
 from atoll.scheduling.v1 import course_service_pb2, plan_pb2
 from atoll.scheduling.v1 import opening_service_pb2 as pb
+from atoll.scheduling.v1.events_pb2 import CancellationReason
 from atoll.scheduling.v1.opening_service_pb2_grpc import OpeningServiceStub
 from atoll.scheduling.v1.plan_pb2 import PlanCostKind, PlanObstacleKind, RelaxationKind
 from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate
-from atoll.scheduling.v1.protocol_service_pb2 import AdoptProtocolVersionRequest
+from atoll.scheduling.v1.protocol_service_pb2 import AdoptProtocolVersionRequest, RetireProtocolVersionRequest
+from atoll.scheduling.v1.visit_service_pb2 import CancelVisitRequest
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_date
 from services.scheduling.domain.planning import CostKind
@@ -32,6 +34,7 @@ from tests.support.scheduling import (
     open_clinic,
     open_scheduling,
     phase,
+    visit_choice,
     with_same_nurse,
 )
 from tests.support.service import Running, refusal
@@ -322,6 +325,181 @@ async def test_the_next_visit_of_a_course_has_openings_with_its_own_nurse_only(c
         follow_up = await find(clinic, **asked, phase_code="follow_up", page_size=1)
         assert [each.resource_id for each in follow_up.openings[0].resources] == [clinic.prescriber]
         patient = await clinic.add_patient()
+
+
+def review(months: int) -> dict[str, Any]:
+    anchor = {"phase_code": "induction", "months": months, "tolerance_days": 7}
+    return phase(f"review_{months}", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+
+
+async def treat_with_reviews(clinic: Clinic, *, same_nurse: bool = False) -> None:
+    """An assessment, six infusions by one nurse or any, boosters, and a review after one, three and six months."""
+    nurse, *others = TEMPLATE["visit_types"][1]["requirements"]
+    treatment = {
+        **TEMPLATE["visit_types"][1],
+        "requirements": [{**nurse, "same_across_visits": same_nurse}, *others],
+    }
+    assessment, induction, _ = TEMPLATE["phases"]
+    boosters = phase("booster", "MAINTENANCE", "treatment", (1, 2, 12), (14, 21, 42), needs_clearance=True)
+    phases = [assessment, {**induction, "window_days": 21}, boosters, *(review(months) for months in (1, 3, 6))]
+    template = {**TEMPLATE, "visit_types": [TEMPLATE["visit_types"][0], treatment], "phases": phases}
+    clinic.version_id = await clinic.publish(template)
+    await clinic.adopt()
+
+
+def choices(found: Any) -> list[course_service_pb2.BookCourseRequest.VisitChoice]:
+    return [
+        course_service_pb2.BookCourseRequest.VisitChoice(
+            phase_code=each.phase_code, start_time=each.start_time, resources=each.resources
+        )
+        for each in found.visits
+    ]
+
+
+async def book_rest(clinic: Clinic, patient_id: str, course_id: str, **changes: Any) -> course_service_pb2.CoursePlan:
+    """Each plan of it can be booked, the best one is."""
+    found = await plan(clinic, patient_id=patient_id, course_id=course_id, **changes)
+    for each in found.plans[:0:-1]:
+        held = course_service_pb2.HoldCourseRequest(request_id=str(uuid4()))
+        request = clinic.request(patient_id, choices(each), course_id=course_id)
+        held.ParseFromString(request.SerializeToString())
+        await clinic.svc.call(clinic.courses.HoldCourse, held)
+        await clinic.release_hold(course_id)
+    await clinic.book(clinic.request(patient_id, choices(found.plans[0]), course_id=course_id))
+    return found.plans[0]
+
+
+async def test_after_the_assessment_the_rest_is_planned_from_it_on_and_booked(clinic: Clinic) -> None:
+    await treat_with_reviews(clinic)
+    patient = await clinic.add_patient()
+    talk = visit_choice("assessment", local(3, 4, 9), prescriber=clinic.prescriber)
+    course = await clinic.book(clinic.request(patient, [talk]))
+    induction: dict[str, Any] = {"phases": [{"phase_code": "induction"}]}
+    alone = await plan(clinic, patient_id=patient, **induction)
+    refused = await refusal(clinic.book(clinic.request(patient, choices(alone.plans[0]), course_id=course.id)))
+    assert refused.reason == "PHASES_OUTSIDE_PROTOCOL"  # Before the assessment.
+    best = await book_rest(clinic, patient, course.id, **induction, latest_date=day(8))
+    assert walls(best.visits)[:2] == ["03-08 08:00", "03-11 08:00"]
+    assert {each.phase_code for each in best.visits} == {"induction"}
+    whole = await clinic.svc.call(clinic.courses.GetCourse, course_service_pb2.GetCourseRequest(course_id=course.id))
+    assert len(whole.course.visits) == 7
+
+
+async def test_boosters_and_reviews_are_planned_and_booked_once_the_induction_is(clinic: Clinic) -> None:
+    """By the last infusion, on the 9th: boosters from two weeks after it, reviews by its months."""
+    await treat_with_reviews(clinic)
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY + n * DAY for n in (0, 3, 7)])))
+    asked: dict[str, Any] = {"earliest_date": day(16), "latest_date": {"year": 2027, "month": 4, "day": 30}}
+    boosters = await book_rest(
+        clinic, patient, course.id, phases=[{"phase_code": "booster", "visit_count": 2}], **asked
+    )
+    assert walls(boosters.visits) == ["03-30 08:00", "04-20 08:00"]
+    reviews = await book_rest(
+        clinic, patient, course.id, phases=[{"phase_code": f"review_{n}"} for n in (1, 3, 6)], **asked
+    )
+    assert walls(reviews.visits) == ["04-09 08:00", "06-09 08:00", "09-09 08:00"]
+    assert [costs(each) for each in reviews.visits] == [{"LATE_START": 24 * 60}, {}, {}]
+
+
+async def test_what_is_left_of_a_course_is_planned_without_naming_phases(clinic: Clinic) -> None:
+    """Three of six infusions are booked: three more in the window that the first has opened, boosters, reviews."""
+    await treat_with_reviews(clinic)
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY + n * DAY for n in (0, 3, 7)])))
+    best = await book_rest(clinic, patient, course.id, phases=[], latest_date=day(31))
+    codes = [each.phase_code for each in best.visits]
+    assert sorted(codes) == sorted([*["induction"] * 3, *["booster"] * 2, "review_1", "review_3", "review_6"])
+    infusions = [wall for wall, code in zip(walls(best.visits), codes, strict=True) if code == "induction"]
+    assert infusions == ["03-12 08:00", "03-15 08:00", "03-17 08:00"]  # By the 18th two reviews are due on weekends.
+    refused = await refusal(plan(clinic, patient_id=patient, course_id=course.id, phases=[]))
+    assert refused.faults == [("phases", "NONE_LEFT")]
+    refused = await refusal(plan(clinic, patient_id=patient, course_id=course.id))
+    assert refused.faults == [("phases[0].visit_count", "VISIT_COUNT")]
+
+
+async def test_a_visit_between_two_that_stand_keeps_its_gap_to_both(clinic: Clinic) -> None:
+    """The one on the 5th was cancelled. Two to five days: on the 4th, 5th or 6th, and on the preferred of them."""
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY + n * DAY for n in (0, 3, 6)])))
+    reason = CancellationReason.CANCELLATION_REASON_CLINIC
+    cancel = CancelVisitRequest(request_id=str(uuid4()), visit_id=course.visits[1].id, reason=reason)
+    await clinic.svc.call(clinic.visits.CancelVisit, cancel)
+    one: dict[str, Any] = {"phases": [{"phase_code": "induction", "visit_count": 1}], "latest_date": day(7)}
+    best = await book_rest(clinic, patient, course.id, **one)
+    assert walls(best.visits) == ["03-05 08:00"]
+    assert costs(best.visits[0]) == {"LATE_START": 180}
+
+
+async def test_the_rest_keeps_to_the_nurse_that_the_course_has(clinic: Clinic) -> None:
+    await treat_with_reviews(clinic, same_nurse=True)
+    for nurse, room in zip(clinic.nurses, clinic.rooms, strict=True):
+        patient = await clinic.add_patient()
+        first = clinic.treatments([TUESDAY], nurse, room)
+        course = await clinic.book(clinic.request(patient, first))
+        best = await book_rest(clinic, patient, course.id, latest_date=day(12))
+        chosen = [each for visit in best.visits for each in visit.resources]
+        assert {each.resource_id for each in chosen if each.requirement_key == "nurse"} == {nurse}
+
+
+async def test_the_room_that_should_stay_is_that_of_the_course_where_it_is_free(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY], room=clinic.rooms[1])))
+    asked: dict[str, Any] = {"patient_id": patient, "course_id": course.id, "same_requirement_keys": ["room"]}
+    one: dict[str, Any] = {"phases": [{"phase_code": "induction", "visit_count": 1}]}
+    best = (await plan(clinic, **asked, **one)).plans[0]
+    assert {each.resource_id for each in best.visits[0].resources} >= {clinic.rooms[1]}
+    await close(clinic, clinic.rooms[1], range(3, 9))
+    best = (await plan(clinic, **asked, **one)).plans[0]
+    assert (walls(best.visits), costs(best)) == (["03-05 08:00"], {"CHANGE": 300, "LATE_START": 180})
+
+
+async def test_who_asks_too_early_for_the_rest_is_told_that_no_day_keeps_the_gap(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY])))
+    asked: dict[str, Any] = {"patient_id": patient, "course_id": course.id, "latest_date": day(3)}
+    refused = await refusal(plan(clinic, **asked))
+    assert (refused.reason, refused.faults) == ("PLAN_NOT_FOUND", [("induction", "OUTSIDE_SPACING")])
+    answer = await plan(clinic, **asked, explain=True)
+    assert [each.kind for each in answer.obstacles] == [PlanObstacleKind.PLAN_OBSTACLE_KIND_OUTSIDE_SPACING]
+    [longer] = answer.relaxations
+    assert (longer.kind, walls(longer.plan.visits)) == (
+        RelaxationKind.RELAXATION_KIND_LONGER_WINDOW,
+        ["03-05 08:00", "03-08 08:00"],
+    )
+
+
+async def test_a_course_that_goes_on_is_the_one_that_is_said(clinic: Clinic) -> None:
+    patient, other = await clinic.add_patient(), await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY])))
+    site = await second_site(clinic)
+    asked: dict[str, Any] = {"patient_id": patient, "course_id": course.id, "latest_date": day(12)}
+    assert (await plan(clinic, **asked)).plans
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"patient_id": other}, "patient_id"),
+        ({"route_code": "nasal"}, "route_code"),
+        ({"site_id": site}, "site_id"),
+        ({"site_ids": [site]}, "site_id"),
+        ({"protocol_version_id": await clinic.publish(TEMPLATE)}, "protocol_version_id"),
+    ]
+    for changes, field in wrong:
+        refused = await refusal(plan(clinic, **asked | changes))
+        assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "COURSE_MISMATCH")
+        assert refused.faults == [(field, "COURSE_MISMATCH")]
+    refused = await refusal(plan(clinic, **asked | {"course_id": to_wire("course", new_id())}))
+    assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "COURSE_NOT_FOUND")
+
+
+async def test_a_course_goes_on_by_a_version_that_is_retired(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY])))
+    retire = RetireProtocolVersionRequest(
+        request_id=str(uuid4()), protocol_version_id=clinic.version_id, reason="another is in force"
+    )
+    await clinic.svc.call(clinic.protocols.RetireProtocolVersion, retire)
+    assert (await refusal(plan(clinic, patient_id=patient))).reason == "PROTOCOL_VERSION_RETIRED"
+    best = await book_rest(clinic, patient, course.id)
+    assert walls(best.visits)[0] == "03-05 08:00"
 
 
 async def test_finding_openings_stores_nothing_but_who_asked_for_whom(clinic: Clinic) -> None:

@@ -41,6 +41,7 @@ FIRST = local(3, 2, 9)
 BOOK_HOLD = 10  # begin, claim, course, locks, course under its lock and row, what is present, terms, written, commit
 BOOK = 6  # begin, claim and locks, terms, taken, everything written, commit
 CONFIRM = 5  # begin, claim, visit, everything written, commit
+PLAN = 5  # begin, site and resources, what is taken, audit, commit
 GET = 4  # begin, course, audit, commit
 BOARD = 5  # begin, site, visits, audit, commit; and once more for visits that changed
 ONE_CALENDAR = 8  # begin, site, resource, closures and busy times, allocations, forms of versions, audit, commit
@@ -159,6 +160,26 @@ async def test_each_call_keeps_its_budget_of_round_trips_whatever_the_number_of_
     calendar = calendars_pb2.GetResourceCalendarRequest(site_id=clinic.site_id, resource_id=clinic.nurses[0], **dates)
     get_calendar = clinic.svc.stub(ResourceCalendarServiceStub).GetResourceCalendar
     assert await round_trips(clinic, clinic.svc.call(get_calendar, calendar)) == ONE_CALENDAR
+
+
+async def test_a_plan_that_goes_on_reads_its_course_and_nothing_more(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([FIRST])))
+    anew = pb.PlanCourseRequest(
+        site_id=clinic.site_id,
+        patient_id=patient,
+        protocol_version_id=clinic.version_id,
+        route_code="iv",
+        phases=[pb.PlanCourseRequest.PhaseChoice(phase_code="induction", visit_count=2)],
+        earliest_date=to_date(FIRST.date()),
+        latest_date=to_date(FIRST.date() + 9 * DAY),
+    )
+    onwards = pb.PlanCourseRequest(course_id=course.id)
+    onwards.MergeFrom(anew)
+    for request in (anew, onwards):
+        await clinic.svc.call(clinic.courses.PlanCourse, request)
+    assert await round_trips(clinic, clinic.svc.call(clinic.courses.PlanCourse, anew)) == PLAN
+    assert await round_trips(clinic, clinic.svc.call(clinic.courses.PlanCourse, onwards)) == PLAN + 1
 
 
 @pytest.mark.long

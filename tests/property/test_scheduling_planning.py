@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import busy
-from services.scheduling.domain.courses import Choice, Taken, Terms
+from services.scheduling.domain.courses import Choice, PhasesOutsideProtocol, Taken, Terms
 from services.scheduling.domain.hours import DAY, MINUTE, Days, Hours, Shift, Slot, instant
 from services.scheduling.domain.planning import (
     PLANS_MAX,
@@ -22,6 +22,7 @@ from services.scheduling.domain.planning import (
     Place,
     Plan,
     PlanNotFound,
+    PlanPreferenceInvalid,
     Tastes,
     Wish,
     fields_of,
@@ -30,8 +31,10 @@ from services.scheduling.domain.planning import (
 )
 from services.scheduling.domain.planning.scores import CHANGE_COST, DAY_COSTS, WEEKDAY_COST
 from services.scheduling.domain.planning.search import Search
-from services.scheduling.domain.protocols import Template, VisitType
+from services.scheduling.domain.protocols import Phase, Template, VisitType
 from services.scheduling.domain.resources import Resource, ResourceKind
+from services.scheduling.domain.spacing import gap_of
+from services.scheduling.domain.visits import Visit
 from tests.property.test_scheduling import ZONES
 from tests.support.scheduling import TEMPLATE, bands, domain_template, phase, requirement, segment
 
@@ -83,7 +86,7 @@ def templates(draw: st.DrawFn) -> Template:
     if (visits - 1) * least >= window:
         window = 0
     gaps = (least, draw(st.integers(least, most)), most)
-    phases = [phase("induction", "INDUCTION", "pair", (1, visits, 3), gaps, window_days=window)]
+    phases = [phase("induction", "INDUCTION", "pair", (1, visits, 4), gaps, window_days=window)]
     entry: dict[str, Any] = {"entry_gap": {"days_min": 0, "days_preferred": 0, "days_max": draw(st.integers(0, 4))}}
     kind = draw(st.sampled_from(["none", "after", "due"]))
     if kind == "after":
@@ -131,6 +134,37 @@ def wishes(draw: st.DrawFn) -> Wish:
     return Wish("iv", (), FIRST, LAST, tastes, same, draw(st.sampled_from(Emphasis)))
 
 
+@st.composite
+def standing(draw: st.DrawFn) -> list[tuple[str, datetime, dict[str, UUID]]]:
+    """Visits of a course that stand: which phase, when, and with whom, kept to the version or not."""
+    days = [draw(st.integers(-3, 4))]
+    days += [days[0] + n for n in draw(st.sampled_from([(), (), (1,), (2,), (3,), (4,), (1, 3)]))]
+    codes = [draw(st.sampled_from(["induction", "induction", "induction", "follow_up"])) for _ in days]
+    people = st.permutations(STAFF).map(lambda ids: {"nurse": ids[0], "doctor": ids[1]})
+    begins = st.integers(0, 23 * 60).map(lambda minute: minute * MINUTE)
+    return [
+        (code, datetime.combine(FIRST + n * DAY, datetime.min.time(), UTC) + draw(begins), draw(people))
+        for n, code in zip(days, codes, strict=True)
+    ]
+
+
+def visits_that_stand(template: Template, drawn: Sequence[tuple[str, datetime, dict[str, UUID]]]) -> tuple[Visit, ...]:
+    """One of each phase that has an anchor."""
+    found = dict[object, Visit]()
+    for n, (code, start, people) in enumerate(drawn):
+        if code in template.order:
+            its_type = template.visit_type(template.phase(code).visit_type_code)
+            resources = tuple((each.key, people[each.key]) for each in its_type.requirements)
+            found[code if template.phase(code).anchor else n] = Visit(
+                UUID(int=100 + n), UUID(int=99), SITES[0], PATIENT, code, its_type.code, "iv", "", its_type.telehealth,
+                Slot(start, start + its_type.stay), resources,
+            )  # fmt: skip
+    return tuple(found.values())
+
+
+PHASES_LEFT = [(), (("induction", 1),), (("induction", 2),), (("follow_up", 1),), (("induction", 1), ("follow_up", 1))]
+
+
 @settings(max_examples=20, deadline=None)
 @given(templates(), st.lists(calendars(), min_size=1, max_size=2), wishes())
 def test_the_planner_finds_what_trying_everything_finds(template: Template, there: list[Calendar], wish: Wish) -> None:
@@ -145,6 +179,35 @@ def test_the_planner_finds_it_in_two_thousand_clinics(template: Template, there:
     check_against_trying_everything(template, there, wish)
 
 
+@settings(max_examples=40, deadline=None)
+@given(templates(), calendars(), wishes(), standing(), st.sampled_from(PHASES_LEFT))
+def test_the_planner_finds_what_trying_everything_finds_around_visits_that_stand(
+    template: Template, calendar: Calendar, wish: Wish, drawn: Any, phases: tuple[tuple[str, int], ...]
+) -> None:
+    check_around_visits_that_stand(template, calendar, replace(wish, phases=phases), drawn)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@settings(max_examples=2_000, deadline=None)
+@given(templates(), calendars(), wishes(), standing(), st.sampled_from(PHASES_LEFT))
+def test_the_planner_goes_on_with_two_thousand_courses(
+    template: Template, calendar: Calendar, wish: Wish, drawn: Any, phases: tuple[tuple[str, int], ...]
+) -> None:
+    check_around_visits_that_stand(template, calendar, replace(wish, phases=phases), drawn)
+
+
+def check_around_visits_that_stand(template: Template, calendar: Calendar, wish: Wish, drawn: Any) -> None:
+    visits = visits_that_stand(template, drawn)
+    stays = [(at - ORIGIN) // MINUTE for each in visits for at in (each.slot.start, each.slot.end)]
+    wish, there = replace(wish, visits=visits), replace(calendar, patient=[*calendar.patient, *stays])
+    try:
+        outline(template, wish)
+    except (PhasesOutsideProtocol, PlanPreferenceInvalid):
+        return
+    check_against_trying_everything(template, [there], wish)
+
+
 def check_against_trying_everything(template: Template, there: list[Calendar], wish: Wish) -> None:
     places = [Place(id, template, calendar) for id, calendar in zip(SITES, there, strict=False)]
     expected = sorted(cost for place in places for cost in Slow(place, wish).cheapest_by_first_day())[:PLANS_MAX]
@@ -156,8 +219,9 @@ def check_against_trying_everything(template: Template, there: list[Calendar], w
     assert [each.cost for each in found.plans] == expected
     by_site = {place.site_id: place for place in places}
     for each in found.plans:
-        check_can_be_booked(by_site[each.site_id], each)
-        check_keeps_the_version(by_site[each.site_id], wish, each)
+        check_can_be_booked(by_site[each.site_id], each, wish.visits)
+        if not wish.visits:
+            check_keeps_the_version(by_site[each.site_id], wish, each)
 
 
 class Slow:
@@ -169,6 +233,7 @@ class Slow:
         self.outline = outline(place.template, wish)
         self.types = [place.template.visit_type(each.visit_type_code) for each in self.outline.phases]
         self.starts: dict[tuple[str, date], list[tuple[datetime, list[dict[str, UUID]]]]] = {}
+        self.standing = sorted(wish.visits, key=lambda each: each.slot.start)
 
     def cheapest_by_first_day(self) -> list[int]:
         found = list[int]()
@@ -181,62 +246,126 @@ class Slow:
 
     def all_mains(self) -> Iterator[dict[str, UUID]]:
         keys = [each.key for visit_type in self.types for each in visit_type.requirements]
-        several = [key for key in ("nurse", "doctor") if keys.count(key) > 1]
+        stood = {key: id for key in {*keys} for id in [self.stood(key)] if id}
+        several = [key for key in ("nurse", "doctor") if keys.count(key) > 1 and key not in stood]
         kept = [key for key in several if key in self.hard or key in self.wish.same]
         for chosen in product((each.id for each in self.calendar.resources), repeat=len(kept)):
-            yield dict(zip(kept, chosen, strict=True))
+            yield {**stood, **dict(zip(kept, chosen, strict=True))}
+
+    def stood(self, key: str) -> UUID | None:
+        """Who is kept of visits that stand: the first that binds, or the last of those who are there yet."""
+        met = [
+            (each, dict(visit.resources)[key])
+            for visit in self.standing
+            for each in self.template.visit_type(visit.visit_type_code).requirements
+            if each.key == key
+        ]
+        if key in self.hard:
+            return next((id for each, id in met if each.same_across_visits), None)
+        able = {id: each.capabilities for each in self.calendar.resources for id in [each.id]}
+        there = [id for each, id in met if each.capability in able.get(id, ())]
+        return there[-1] if there and key in self.wish.same else None
 
     @property
     def hard(self) -> set[str]:
         return {each.key for one in self.types for each in one.requirements if each.same_across_visits}
 
     def cheapest(self, first: date, mains: Mapping[str, UUID]) -> int:
-        return min(self.courses(0, first, None, first, mains, []), default=DONE)
+        return min(self.courses(0, first, mains, []), default=DONE)
 
-    def courses(
-        self, i: int, day: date, release: datetime | None, began: date, mains: Mapping[str, UUID], holds: list[Slot]
-    ) -> Iterator[int]:
+    def courses(self, i: int, day: date, mains: Mapping[str, UUID], holds: list[Slot]) -> Iterator[int]:
         """What each course costs from visit `i` on, which is on `day`."""
         chain, visit_type = self.outline.chain, self.types[i]
-        if i and chain[i].code != chain[i - 1].code:
-            began = day
-        if chain[i].window_days and (day - began).days >= chain[i].window_days:
-            return
+        before = (chain[i - 1], holds[-1].start) if i else None
         for start, cost in self.options(visit_type, day, mains):
-            if release and start < release:
+            if holds and start < holds[-1].end:
                 continue
-            end = start + visit_type.length
-            held = [*holds, Slot(start, end)]
+            cost += self.gaps(before, (chain[i], start))
+            held = [*holds, Slot(start, start + visit_type.length)]
+            if cost >= DONE or not self.in_window(held):
+                continue
             if i + 1 == len(chain):
-                ways = self.anchored(0, held, mains)
+                last = self.gaps((chain[i], start), None) + (0 if self.keeps_what_is_due(held) else DONE)
+                ways = (last + way for way in self.anchored(0, held, mains) if last < DONE)
             else:
-                following = chain[i + 1]
-                ways = (
-                    onwards + self.costs.gap * abs(gap - following.gap_days_preferred)
-                    for gap in range(following.gap_days_min, following.gap_days_max + 1)
-                    for onwards in [min(self.courses(i + 1, day + gap * DAY, end, began, mains, held), default=DONE)]
-                )
+                days = range(13) if self.standing else range(chain[i + 1].gap_days_max + 1)
+                onwards = (self.courses(i + 1, day + n * DAY, mains, held) for n in days)
+                ways = (min(each, default=DONE) for each in onwards)
             if (best := min(ways, default=DONE)) < DONE:
                 yield cost + best
+
+    def gaps(self, one: tuple[Phase, datetime] | None, other: tuple[Phase, datetime] | None) -> int:
+        """What the gaps cost from one planned visit to the next, if those that stand in between are there, too."""
+        its = self.outline.chain[0]
+        if its.anchor:  # Alone: it keeps no gap but that from what it is due by.
+            return self.off_due(its, self.day(other[1]), []) if other else 0
+        line = [(self.template.phase(each.phase_code), each.slot.start) for each in self.standing]
+        between = [
+            each
+            for each in line
+            if not each[0].anchor and (not one or each[1] > one[1]) and (not other or each[1] < other[1])
+        ]
+        if not between:
+            return self.gap(one, other) if one and other else 0
+        return (self.gap(one, between[0]) if one else 0) + (self.gap(between[-1], other) if other else 0)
+
+    def gap(self, one: tuple[Phase, datetime], other: tuple[Phase, datetime]) -> int:
+        gap, order = (self.day(other[1]) - self.day(one[1])).days, self.template.order
+        after = gap_of(self.template.phase(one[0].code), self.template.phase(other[0].code))
+        if order[one[0].code] > order[other[0].code] or not after.gap_days_min <= gap <= after.gap_days_max:
+            return DONE
+        return self.costs.gap * abs(gap - after.gap_days_preferred)
+
+    def in_window(self, holds: Sequence[Slot]) -> bool:
+        """As far as the course is planned."""
+        for its in self.template.phases:
+            planned, stood = self.days_of(its.code, holds), self.stood_on(its.code)
+            days = planned + stood
+            if planned and its.window_days and (max(days) - min(days)).days >= its.window_days:
+                return False
+        return True
+
+    def keeps_what_is_due(self, holds: Sequence[Slot]) -> bool:
+        """Those that stand and are due by a visit that is planned."""
+        for visit in self.standing:
+            anchor = self.template.phase(visit.phase_code).anchor
+            planned = self.days_of(anchor.phase_code, holds) if anchor else []
+            if anchor and planned and max(planned) > max(self.stood_on(anchor.phase_code), default=date.min):
+                first, last = anchor.days(max(planned))
+                if not first <= self.day(visit.slot.start) <= last:
+                    return False
+        return True
+
+    def days_of(self, code: str, holds: Sequence[Slot]) -> list[date]:
+        """Of a phase's visits, those that are planned."""
+        chain = zip(self.outline.chain, holds, strict=False)
+        return [self.day(hold.start) for its, hold in chain if its.code == code]
+
+    def stood_on(self, code: str) -> list[date]:
+        return [self.day(each.slot.start) for each in self.standing if each.phase_code == code]
 
     def anchored(self, n: int, holds: list[Slot], mains: Mapping[str, UUID]) -> Iterator[int]:
         if n == len(self.outline.beside):
             yield 0
             return
-        anchor = self.outline.beside[n].anchor
-        assert anchor
-        last = holds[len(self.outline.chain) - 1].start.astimezone(self.zone).date()
-        first_day, last_day = anchor.days(last)
-        visit_type = self.types[len(self.outline.chain) + n]
-        for k in range((last_day - first_day).days + 1):
-            day = first_day + k * DAY
-            for start, cost in self.options(visit_type, day, mains):
+        its, visit_type = self.outline.beside[n], self.types[len(self.outline.chain) + n]
+        planned = self.days_of(its.anchor.phase_code, holds) if its.anchor else []
+        for k in range(50):
+            day = FIRST + k * DAY
+            off = self.off_due(its, day, planned)
+            for start, cost in self.options(visit_type, day, mains) if off < DONE else ():
                 hold = Slot(start, start + visit_type.length)
                 if not any(hold.overlaps(other) for other in holds):
-                    off = abs((day - anchor.due(last)).days)
-                    yield from (
-                        cost + off * self.costs.gap + rest for rest in self.anchored(n + 1, [*holds, hold], mains)
-                    )
+                    yield from (cost + off + rest for rest in self.anchored(n + 1, [*holds, hold], mains))
+
+    def off_due(self, its: Phase, day: date, planned: Sequence[date]) -> int:
+        assert its.anchor
+        last = max([*planned, *self.stood_on(its.anchor.phase_code)])
+        first_day, last_day = its.anchor.days(last)
+        return self.costs.gap * abs((day - its.anchor.due(last)).days) if first_day <= day <= last_day else DONE
+
+    def day(self, at: datetime) -> date:
+        return at.astimezone(self.zone).date()
 
     def options(self, visit_type: VisitType, day: date, mains: Mapping[str, UUID]) -> Iterator[tuple[datetime, int]]:
         """Starts of the day, each with what it costs by itself."""
@@ -307,7 +436,7 @@ def slots_from(origin: datetime, flat: Sequence[int]) -> list[Slot]:
     return [Slot(origin + start * MINUTE, origin + end * MINUTE) for start, end in pairs]
 
 
-def check_can_be_booked(place: Place, found: Plan) -> None:
+def check_can_be_booked(place: Place, found: Plan, standing: Sequence[Visit] = ()) -> None:
     """BookCourse takes the plan as it is."""
     calendar, resources = place.calendar, {each.id: each for each in place.calendar.resources}
     terms = Terms(calendar.site, UUID(int=9), place.template, resources, None, PATIENT, frozenset({PATIENT}))
@@ -318,7 +447,7 @@ def check_can_be_booked(place: Place, found: Plan) -> None:
     ]
     taken += [Taken(PATIENT, 0, slot) for slot in slots_from(calendar.origin, calendar.patient)]
     choices = [Choice(each.phase_code, each.slot.start, each.resources) for each in found.visits]
-    layouts = terms.lay_out("iv", choices, NOW)
+    layouts = terms.lay_out("iv", choices, NOW, standing)
     assert [layout.stay for layout in layouts] == [each.slot for each in found.visits]
     assert len(terms.place(PATIENT, choices, layouts, taken)) == len(found.visits)
 

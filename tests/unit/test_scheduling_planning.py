@@ -31,7 +31,7 @@ from services.scheduling.domain.planning import (
 from services.scheduling.domain.planning.search import Search
 from services.scheduling.domain.resources import Resource, ResourceKind
 from services.scheduling.domain.visits import Status, Visit
-from tests.support.scheduling import DENVER, TEMPLATE, domain_template, local, phase
+from tests.support.scheduling import DENVER, TEMPLATE, domain_template, local, phase, segment
 
 NOW = local(3, 1, 7)
 ORIGIN = datetime(2027, 2, 28, tzinfo=UTC)
@@ -167,6 +167,64 @@ def test_a_visit_over_midnight_pushes_the_next_days_back() -> None:
     assert walls(found[0]) == ["03-02 23:45", "03-03 23:45"]
     wished = plans(replace(CALENDAR, site=night), template=template, phases=(), minutes_of_day=(0,))
     assert walls(wished[0]) == ["03-02 00:00", "03-03 00:00"]
+
+
+def stands(template: Any, code: str, start: datetime) -> Visit:
+    its_type = domain_template(template).visit_type(domain_template(template).phase(code).visit_type_code)
+    slot = Slot(start, start + its_type.stay)
+    return Visit(
+        UUID(int=7), UUID(int=8), SITE, UUID(int=9), code, its_type.code, "iv", "", its_type.telehealth, slot, ()
+    )
+
+
+def test_around_a_visit_that_stands_a_room_is_free_again_before_it_is_held_anew() -> None:
+    """An hour of turnover, as of 10:20 at the latest here, while the patient is in a talk until 11:00."""
+    treatment = TEMPLATE["visit_types"][1]
+    treatment = {**treatment, "segments": [*treatment["segments"][:3], segment("TURNOVER", 60, room=1)]}
+    codes = (("trial", "treatment"), ("talk", "talk"), ("induction", "treatment"))
+    phases = [phase(code, "INDUCTION", visit_type, (1, 1, 1), (0, 0, 0)) for code, visit_type in codes]
+    template = {**TEMPLATE, "visit_types": [TEMPLATE["visit_types"][0], treatment], "phases": phases}
+    talk = stands(template, "talk", local(3, 2, 10, 30))
+    wish: dict[str, Any] = {"phases": (("trial", 1), ("induction", 1)), "visits": (talk,), "minutes_of_day": (540, 660)}
+    found = plans(with_(patient=minutes((talk.slot.start, talk.slot.end))), template=template, **wish)
+    assert walls(found[0]) == ["03-02 08:30", "03-02 11:00"]
+
+
+def test_a_phase_is_planned_before_those_below_it_that_stand() -> None:
+    """Two to five days before the infusion of the 5th."""
+    visits = (stands(TEMPLATE, "induction", local(3, 5, 8)),)
+    found = plans(phases=(("assessment", 1),), visits=visits, latest=date(2027, 3, 12))
+    assert [walls(each) for each in found] == [["03-02 08:00"], ["03-03 08:00"]]
+
+
+def test_a_window_that_is_open_binds_those_that_follow() -> None:
+    template = six(window_days=3, visits=(1, 1, 6))
+    visits = (stands(template, "induction", local(3, 2, 8)),)
+    found = plans(template=template, phases=(("induction", 1),), visits=visits)
+    assert [walls(each) for each in found] == [["03-04 08:00"]]
+
+
+def test_a_visit_is_not_so_late_that_one_that_stands_is_due_by_it_later() -> None:
+    """The review of 2 April is a month after the last infusion, give or take three days: so that is by the 5th."""
+    anchor = {"phase_code": "induction", "months": 1, "tolerance_days": 3}
+    due = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+    template = {**TEMPLATE, "phases": [phase("induction", "INDUCTION", "treatment", (1, 1, 6), (2, 6, 6)), due]}
+    visits = tuple(
+        stands(template, code, start) for code, start in (("induction", local(3, 2, 8)), ("review", local(4, 2, 8)))
+    )
+    found = plans(template=template, phases=(("induction", 1),), visits=visits, latest=date(2027, 3, 8))
+    assert walls(found[0]) == ["03-05 08:00"]
+    late = (stands(template, "induction", local(3, 8, 8)),)
+    found = plans(template=template, phases=(("induction", 1), ("review", 1)), visits=late)
+    assert walls(found[0]) == ["03-02 08:00", "04-08 08:00"]
+
+
+def test_a_window_that_is_over_among_the_visits_that_stand_leaves_no_day() -> None:
+    template = six(window_days=5)
+    visits = tuple(stands(template, "induction", local(3, day, 8)) for day in (2, 8))
+    with pytest.raises(PlanNotFound) as refused:
+        plans(template=template, phases=(("induction", 1),), visits=visits, latest=date(2027, 3, 12))
+    assert [(each.field, each.rule) for each in refused.value.violations] == [("induction", "OUTSIDE_SPACING")]
 
 
 def test_starts_are_on_quarters_of_the_sites_hours_whatever_its_zone() -> None:

@@ -1,6 +1,6 @@
 """Booking a course: every rule it must keep, and which lanes its visits take."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
@@ -419,11 +419,13 @@ class Terms:
             yield Violation(f"visits[{i}].phase_code", rule, BEYOND_CLEARANCE[rule])
 
 
-def check_course_is(course: Course, site_id: UUID, terms: Terms, version_id: UUID, route_code: str | None) -> None:
+def check_course_is(
+    course: Course, site_id: UUID, patient_ids: Collection[UUID], version_id: UUID, route_code: str | None
+) -> None:
     """What a request says of a course that is there is so; None: it says nothing of the route."""
     said = {
         "site_id": course.site_id == site_id,
-        "patient_id": course.patient_id in terms.patient_ids,
+        "patient_id": course.patient_id in patient_ids,
         "protocol_version_id": course.protocol_version_id == version_id,
         "route_code": route_code is None or course.route_code == route_code,
     }

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from functools import partial
 from typing import Any
@@ -19,7 +20,7 @@ from chassis.errors import DomainError, Violation
 from chassis.ids import from_wire, to_wire
 from chassis.pages import Page
 from chassis.times import from_date, to_date, to_timestamp
-from services.scheduling.domain.courses import PhasesOutsideProtocol, RouteUnknown
+from services.scheduling.domain.courses import PhasesOutsideProtocol, RouteUnknown, check_course_is
 from services.scheduling.domain.hours import DAY_MINUTES
 from services.scheduling.domain.planning import (
     Answer,
@@ -61,30 +62,44 @@ async def plan_course(
     db: Database, planners: Planners, request: course_service_pb2.PlanCourseRequest, call: Call
 ) -> course_service_pb2.PlanCourseResponse:
     """The calendars' transaction is over before planning begins."""
-    wish, site_ids = _wish(request), _sites(request, call)
-    version_id, patient_id = (
-        from_wire("protocolversion", request.protocol_version_id),
-        from_wire("patient", request.patient_id),
-    )
+    asked, site_ids = _wish(request), _sites(request, call)
+    patient_id = from_wire("patient", request.patient_id)
 
-    def last(template: Template) -> date:
+    def last(template: Template, wish: Wish) -> date:
         return last_day_relaxed(template, wish) if request.explain else last_day(outline(template, wish), wish)
 
-    async def read(store: SchedulingStore) -> list[Place]:
-        version, refused, places = await store.version(version_id), list[DomainError](), list[Place]()
+    async def read(store: SchedulingStore) -> tuple[list[Place], Wish]:
+        version = await store.version(from_wire("protocolversion", request.protocol_version_id))
+        wish, pinned = replace(asked, visits=await _standing(store, request, site_ids)), bool(request.course_id)
+        refused, places, until = list[DomainError](), list[Place](), partial(last, wish=wish)
         for site_id in site_ids:
             try:
-                places.append(await store.place(site_id, version, patient_id, wish.earliest, last))
+                places.append(await store.place(site_id, version, patient_id, wish.earliest, until, pinned=pinned))
             except OF_A_PLACE as error:
                 refused.append(error)
         if not places:
             raise refused[0]
-        return places
+        return places, wish
 
     with planners.turn(call.patient_id):
-        places = await db.read(call, request, SchedulingStore, read)
+        places, wish = await db.read(call, request, SchedulingStore, read)
         found = await planners.run(partial(answer, places, wish, call.now, explain=request.explain))
     return _answer(found)
+
+
+async def _standing(
+    store: SchedulingStore, request: course_service_pb2.PlanCourseRequest, site_ids: Sequence[UUID]
+) -> tuple[Visit, ...]:
+    """Of the course that goes on, if one does. The patient's other ids are asked for only if it is of another."""
+    if not request.course_id:
+        return ()
+    course = await store.course(from_wire("course", request.course_id))
+    patient_id = from_wire("patient", request.patient_id)
+    ids = {patient_id} if course.patient_id == patient_id else (await store.whole(patient_id)).ids
+    version_id = from_wire("protocolversion", request.protocol_version_id)
+    for site_id in site_ids:
+        check_course_is(course, site_id, ids, version_id, request.route_code)
+    return course.standing(store.call.now)
 
 
 class OpeningServicer:

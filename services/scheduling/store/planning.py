@@ -76,12 +76,14 @@ class PlanningStore(Store):
         patient_id: UUID,
         earliest: date,
         last_day: Callable[[Template], date],
+        *,
+        pinned: bool = False,
     ) -> Place:
-        """From the first day to the last that may matter, and a day more on both sides.
+        """From the first day to the last that may matter, and a day more on both sides; `pinned` as below.
 
         `last_day` is asked with the site's own form of the version, and may refuse it, before the calendar is read.
         """
-        row, hours = await self._site(site_id, version)
+        row, hours = await self._site(site_id, version, pinned=pinned)
         template = site_template(row, version)
         calendar = await self._calendar(row, hours, site_id, patient_id, earliest - DAY, last_day(template) + 3 * DAY)
         return Place(site_id, template, calendar)

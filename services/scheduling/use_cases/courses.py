@@ -135,7 +135,7 @@ async def _wanted(store: SchedulingStore, command: BookCourse) -> tuple[Protocol
     if command.course_id is None:
         return version, terms, new_course(command, terms, version.id)
     course = await end_if_over(store, await store.course_to_change(command.course_id))
-    check_course_is(course, command.site_id, terms, version.id, command.route_code)
+    check_course_is(course, command.site_id, terms.patient_ids, version.id, command.route_code)
     return version, terms, replace(course, version=course.version + 1)
 
 

@@ -54,7 +54,7 @@ async def _course(store: SchedulingStore, command: BookVisits, terms: Terms, ver
     if command.course_id is None:
         return new_course(command, terms, version_id)
     course = await end_if_over(store, await store.course_to_change(command.course_id))
-    check_course_is(course, command.site_id, terms, version_id, command.route_code or None)
+    check_course_is(course, command.site_id, terms.patient_ids, version_id, command.route_code or None)
     return replace(course, version=course.version + 1)
 
 

@@ -84,7 +84,7 @@ async def _terms(store: SchedulingStore, entry: Entry) -> tuple[Terms, Course | 
     if entry.course_id is None:
         return terms, None
     course = await store.course(entry.course_id)
-    check_course_is(course, entry.site_id, terms, version.id, entry.route_code or None)
+    check_course_is(course, entry.site_id, terms.patient_ids, version.id, entry.route_code or None)
     return terms, course
 
 

@@ -34,7 +34,7 @@ def plan_of(
     field: Field, spots: Sequence[Spot], fixed: Sequence[Mapping[str, UUID]], mains: Mapping[str, UUID]
 ) -> Plan:
     """`fixed` has the resources that each visit must have."""
-    visits, before = list[PlannedVisit](), dict[str, UUID]()
+    visits, before = list[PlannedVisit](), {key: id for each in field.outline.standing for key, id in each.resources}
     for spot in sorted(spots, key=lambda spot: spot.cell):
         phase, visit_type = field.outline.phases[spot.visit], field.types[spot.visit]
         start = field.cells.instant(spot.cell)
@@ -51,17 +51,9 @@ def plan_of(
 def _costs(
     field: Field, spots: Sequence[Spot], spot: Spot, resources: Mapping[str, UUID], mains: Mapping[str, UUID]
 ) -> Iterator[Cost]:
-    count = len(field.outline.chain)
     if spot.visit == 0:
         yield Cost(CostKind.LATE_START, field.costs.late * spot.day)
-    elif spot.visit < count:
-        gap = spot.day - spots[spot.visit - 1].day
-        yield Cost(CostKind.GAP, field.gap_cost(field.outline.chain[spot.visit], gap))
-    else:
-        beside = spot.visit - count
-        code = field.anchor_code(beside)
-        last = max(each.day for each in spots[:count] if field.outline.chain[each.visit].code == code)
-        yield Cost(CostKind.GAP, field.costs.gap * abs(spot.day - field.due(beside, last).best))
+    yield Cost(CostKind.GAP, field.gaps_cost(spots, spot.visit))
     yield Cost(CostKind.WEEKDAY, field.tastes.weekday[spot.day])
     yield Cost(CostKind.TIME_OF_DAY, field.tastes.time(spot.day, spot.cell - field.cells.midnights[spot.day]))
     yield Cost(CostKind.CHANGE, CHANGE_COST * sum(id != mains.get(key, id) for key, id in resources.items()))

@@ -1,6 +1,6 @@
 """Why no plan was found: what is lacking, of whom, on which days and at which times."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,6 +11,10 @@ from services.scheduling.domain.planning.search import kept_keys
 
 DAYS_NAMED_MAX = 10
 RULES = {"start_time": "IN_PAST", "patient": "PATIENT_TAKEN", "site": "SITE_CLOSED"}
+
+
+At = tuple[int, int]
+"""Section and day."""
 
 
 class PlanNotFound(DomainError):
@@ -62,16 +66,16 @@ class Impasse:
 
 def impasse(field: Field) -> Impasse:
     """Follows the course as far as it goes; then tells what each day lacks on which the next visit might be."""
-    chain, reached = field.outline.chain, dict[int, int]()
-    days: Sequence[int] = range(field.first_days)
-    for i, phase in enumerate(chain):
-        if i:
-            gaps = range(phase.gap_days_min, phase.gap_days_max + 1)
-            ahead = {day + gap for day in reached for gap in gaps}
-            days = sorted(day for day in ahead if day < len(field.cells.days))
-        reached = dict(_reach(field, i, reached, days))
+    chain, reached = field.outline.chain, dict[At, int]()
+    for i in range(len(chain)):
+        ahead = _ahead(field, i, reached)
+        if not ahead:
+            return _out_of_spacing(field, i)
+        reached = dict(_reach(field, i, ahead))
         if not reached:
-            return _impasse(field, i, days)
+            return _impasse(field, i, sorted({day for _, day in ahead}))
+    if not any(field.sections[i][number].leave[day] < NEVER for number, day in reached):
+        return _out_of_spacing(field, i)
     for n in range(len(field.outline.beside)):
         visit = len(chain) + n
         due = sorted({day for last in range(len(field.cells.days)) for day in _due(field, n, last)})
@@ -80,21 +84,49 @@ def impasse(field: Field) -> Impasse:
     return Impasse(len(field.types) - 1, None, None, tuple(_between_visits(field)))
 
 
-def _reach(field: Field, i: int, before: Mapping[int, int], days: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Days that visit `i` can be on, each with its earliest start."""
-    phase, words, midnights = field.outline.chain[i], field.words(i, {}), field.cells.midnights
-    for day in days:
-        gaps = range(phase.gap_days_min, phase.gap_days_max + 1)
-        release = min((before[day - gap] for gap in gaps if day - gap in before), default=0) if i else 0
-        release += field.length(i - 1) if i else 0
+def _ahead(field: Field, i: int, before: Mapping[At, int]) -> dict[At, int]:
+    """Where visit `i` may be by its gaps, each with the cell from which on: next to one that is planned or stands."""
+    phase, sections, found = field.outline.chain[i], field.sections[i], dict[At, int]()
+    for (number, day), start in before.items():
+        for gap in range(phase.gap_days_min, phase.gap_days_max + 1):
+            if day + gap < len(field.cells.days) and number in sections:
+                release, at = start + field.length(i - 1), (number, day + gap)
+                found[at] = min(release, found.get(at, release))
+    left = [number for number, day in before if field.sections[i - 1][number].leave[day] < NEVER]
+    for number, section in sections.items():
+        if i == 0 or any(each < number for each in left):
+            within = field.cells.by_day(section.cells)
+            days = (day for day, word in enumerate(within if i else within[: field.first_days]) if word)
+            found |= {(number, day): 0 for day in days if section.enter[day] < NEVER}
+    anywhere = field.words(i, {})
+    return {at: since for at, since in found.items() if _words(field, i, at[0])[at[1]] or not anywhere[at[1]]}
+
+
+def _words(field: Field, i: int, number: int) -> Sequence[int]:
+    """The starts of visit `i` in a section, by day."""
+    return field.words(i, {}, field.sections[i][number].closed)
+
+
+def _reach(field: Field, i: int, ahead: Mapping[At, int]) -> Iterator[tuple[At, int]]:
+    """Those of them that visit `i` can be at, each with its earliest start."""
+    midnights = field.cells.midnights
+    for (number, day), release in sorted(ahead.items()):
         early = max(0, release - midnights[day])
-        if later := words[day] >> early:
-            yield day, midnights[day] + early + (later & -later).bit_length() - 1
+        if later := _words(field, i, number)[day] >> early:
+            yield (number, day), midnights[day] + early + (later & -later).bit_length() - 1
+
+
+def _out_of_spacing(field: Field, visit: int) -> Impasse:
+    days = field.cells.days[: field.first_days] if visit == 0 else ()
+    first, last = (days[0], days[-1]) if days else (None, None)
+    return Impasse(
+        visit, first, last, (Obstacle(field.outline.phases[visit].code, "", "OUTSIDE_SPACING", tuple(days)),)
+    )
 
 
 def _due(field: Field, n: int, last: int) -> range:
     due = field.due(n, last)
-    return range(due.first, min(due.last + 1, len(field.cells.days)))
+    return range(max(0, due.first), min(due.last + 1, len(field.cells.days)))
 
 
 def _impasse(field: Field, visit: int, days: Sequence[int]) -> Impasse:
@@ -147,8 +179,8 @@ def _obstacle(
 def _between_visits(field: Field) -> Iterator[Obstacle]:
     """Each visit has its starts, but not all of them together."""
     anyone, (hard, _) = Paths(field, {}, frozenset()).in_windows, kept_keys(field)
-    if anyone.cheapest < NEVER and hard:
-        for key in hard:
+    if anyone.cheapest < NEVER and (same := [*hard, *sorted(field.kept.keys() & field.hard_keys)]):
+        for key in same:
             phase = next(
                 phase
                 for phase, visit_type in zip(field.outline.phases, field.types, strict=True)

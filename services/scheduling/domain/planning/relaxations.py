@@ -1,5 +1,6 @@
 """What could be given up so that a course that does not fit would."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -19,6 +20,7 @@ from services.scheduling.domain.planning.wishes import (
     Wish,
     last_day,
     outline,
+    wanted,
 )
 from services.scheduling.domain.protocols import Template
 
@@ -74,13 +76,12 @@ def relaxations(template: Template, wish: Wish) -> Iterator[Relaxation]:
 
 
 def _other_counts(template: Template, wish: Wish, step: int, kind: RelaxationKind) -> Iterator[Relaxation]:
-    wanted = wish.phases or tuple((phase.code, 0) for phase in template.phases)
-    for n, (code, given) in enumerate(wanted):
-        phase = template.phase(code)
-        count = (given or phase.visits_default) + step
-        if phase.visits_min <= count <= phase.visits_max:
-            phases = (*wanted[:n], (code, count), *wanted[n + 1 :])
-            yield Relaxation(kind, replace(wish, phases=phases), phase_code=code, visit_count=count)
+    phases, there = wanted(template, wish), Counter(visit.phase_code for visit in wish.visits)
+    for n, (phase, given) in enumerate(phases):
+        count = given + step
+        if count and phase.visits_min <= there[phase.code] + count <= phase.visits_max:
+            other = [(each.code, count if k == n else its) for k, (each, its) in enumerate(phases)]
+            yield Relaxation(kind, replace(wish, phases=tuple(other)), phase_code=phase.code, visit_count=count)
 
 
 def last_day_relaxed(template: Template, wish: Wish) -> date:

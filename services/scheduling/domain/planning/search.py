@@ -8,6 +8,7 @@ a count, not a clock.
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
@@ -93,7 +94,7 @@ class Search:
         plans = list[Plan]()
         for each in self._fields:
             hard, soft = kept_keys(each)
-            self._await(Kept(each, {}, (*hard, *soft), frozenset(soft), [0] * each.first_days))
+            self._await(Kept(each, each.kept, (*hard, *soft), each.soft_keys, [0] * each.first_days))
         while self._waiting and len(plans) < self._plans_max:
             if sum(each.steps for each in self._fields) > self._steps_max:
                 return Found(plans, proven=False)
@@ -125,7 +126,7 @@ class Search:
         """A course for each resource that its next requirement could keep to."""
         key, *rest = kept.open_keys
         for id in candidates(kept.field, key, soft=key in kept.soft):
-            firsts = kept.at_least(self._firsts_alone(kept, key, id)) if kept.mains else kept.firsts
+            firsts = kept.at_least(self._firsts_alone(kept, key, id)) if kept.mains != kept.field.kept else kept.firsts
             mains = {**kept.mains, key: id}
             self._await(replace(kept, mains=mains, open_keys=tuple(rest), firsts=firsts, paths=None))
 
@@ -133,7 +134,7 @@ class Search:
         """Bounds of a course that keeps to one resource only: what keeps to others too costs no less."""
         at = kept.field.place.site_id, key, id
         if at not in self._alone:
-            self._alone[at] = Paths(kept.field, {key: id}, kept.soft).firsts
+            self._alone[at] = Paths(kept.field, {**kept.field.kept, key: id}, kept.soft).firsts
         return self._alone[at]
 
     def _await(self, kept: Kept) -> None:
@@ -153,7 +154,9 @@ class Search:
             chosen = {spot.visit: spot for spot in placed}
             spots = [chosen.get(spot.visit, spot) for spot in spots]
             fixed = [
-                paths.owns[spot.visit].tier_of(spot.day, spot.cell - kept.field.cells.midnights[spot.day]).fixed
+                paths.owns[spot.visit, spot.section]
+                .tier_of(spot.day, spot.cell - kept.field.cells.midnights[spot.day])
+                .fixed
                 for spot in spots
             ]
             return plan_of(kept.field, spots, fixed, kept.mains)
@@ -185,7 +188,7 @@ class Search:
             yield spot.cell
             return
         midnight = field.cells.midnights[spot.day]
-        yield from (midnight + bit for bit in set_bits(paths.owns[spot.visit].best(spot.day)))
+        yield from (midnight + bit for bit in set_bits(paths.owns[spot.visit, spot.section].best(spot.day)))
 
 
 def crowded(field: Field, spots: Sequence[Spot]) -> list[Spot]:
@@ -229,18 +232,10 @@ def crowded_of(spot: Spot, choices: Mapping[int, set[int]]) -> Crowded:
 
 
 def kept_keys(field: Field) -> tuple[list[str], list[str]]:
-    """Keys that several visits have and for which they must, or should, keep to one resource."""
-    counts: dict[str, int] = {}
-    hard = set[str]()
-    for visit_type in field.types:
-        for each in visit_type.requirements:
-            counts[each.key] = counts.get(each.key, 0) + 1
-            if each.same_across_visits and field.wish.same_across:
-                hard.add(each.key)
-    several = [key for key, count in counts.items() if count > 1]
-    return [key for key in several if key in hard], [
-        key for key in several if key in field.wish.same and key not in hard
-    ]
+    """Keys that several visits have and for which they must, or should, keep to one resource, whichever it is."""
+    counts = Counter(each.key for visit_type in field.types for each in visit_type.requirements)
+    several = [key for key, count in counts.items() if count > 1 and key not in field.kept]
+    return [key for key in several if key in field.hard_keys], [key for key in several if key in field.soft_keys]
 
 
 def candidates(field: Field, key: str, *, soft: bool) -> list[UUID]:

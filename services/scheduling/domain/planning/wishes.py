@@ -1,14 +1,16 @@
 """What somebody wishes of a course's plan, and what a version makes of it before any calendar is looked at."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from chassis.errors import DomainError, Kind, Violation
 from services.scheduling.domain.courses import PhasesOutsideProtocol, RouteUnknown, refuse
 from services.scheduling.domain.hours import DAY
 from services.scheduling.domain.protocols import VISITS_MAX, Phase, Template
+from services.scheduling.domain.visits import Visit
 
 WINDOW_DAYS_MAX = 92
 HORIZON_DAYS_MAX = 400
@@ -60,7 +62,7 @@ class Tastes:
 class Wish:
     route_code: str
     phases: tuple[tuple[str, int], ...]
-    """Code, and how many visits or 0 for the default. None: every phase."""
+    """Code, and how many visits or 0 for what the default leaves, at least one. None: all that the defaults leave."""
     earliest: date
     latest: date
     tastes: Tastes = Tastes()
@@ -69,6 +71,8 @@ class Wish:
     emphasis: Emphasis = Emphasis.BALANCED
     same_across: bool = True
     """Whether requirements that the version wants met by one resource are."""
+    visits: tuple[Visit, ...] = ()
+    """Of the course that goes on, those that stand. None: a new course."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +83,21 @@ class Outline:
     """One after another, each at its gap from the one before."""
     beside: tuple[Phase, ...] = ()
     """Due so long after another phase, whatever else there is meanwhile."""
+    standing: tuple[Visit, ...] = ()
+    """Of the phases, in order of time."""
+    days_max: int = 0
+    """From the first visit of the chain, or from the last that stands, to the last of the chain."""
+    stood: Mapping[str, date] = field(default_factory=dict)
+    """By phase without an anchor, the day after the last visit that stands, in UTC: by then it was on any clock."""
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         return self.chain + self.beside
 
     def anchors(self, i: int) -> tuple[Phase, ...]:
-        """Phases due by visit `i` of the chain, if it is the last of its own."""
-        code = self.chain[i].code
-        if i + 1 < len(self.chain) and self.chain[i + 1].code == code:
-            return ()
-        return tuple(phase for phase in self.beside if phase.anchor and phase.anchor.phase_code == code)
+        """Phases due by visit `i` of the chain, the last of its own; with the first, those due by what stands."""
+        lasts = {phase.code: n for n, phase in enumerate(self.chain)}
+        return tuple(each for each in self.beside if each.anchor and lasts.get(each.anchor.phase_code, 0) == i)
 
 
 def outline(template: Template, wish: Wish) -> Outline:
@@ -98,47 +106,80 @@ def outline(template: Template, wish: Wish) -> Outline:
         raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", RouteUnknown.message))
     if not timedelta(0) <= wish.latest - wish.earliest <= timedelta(days=WINDOW_DAYS_MAX):
         raise PlanWindowInvalid(Violation("latest_date", "PLAN_WINDOW_INVALID", PlanWindowInvalid.message))
-    refuse(PhasesOutsideProtocol, _phase_faults(template, wish.phases))
-    wanted = wish.phases or tuple((phase.code, 0) for phase in template.phases)
-    counted = [(template.phase(code), count) for code, count in wanted]
-    chain = tuple(
-        phase if n else phase.entered
-        for phase, count in counted
-        if not phase.anchor
-        for n in range(count or phase.visits_default)
-    )
-    outlined = Outline(chain, tuple(phase for phase, _ in counted if phase.anchor))
+    standing = tuple(sorted((each for each in wish.visits if each.phase_code in template.order), key=_start))
+    refuse(PhasesOutsideProtocol, _phase_faults(template, wish, Counter(each.phase_code for each in standing)))
+    counted = wanted(template, wish)
+    chain = tuple(phase if n else phase.entered for phase, count in counted if not phase.anchor for n in range(count))
+    stood = {
+        each.phase_code: each.slot.start.date() + DAY for each in standing if not template.phase(each.phase_code).anchor
+    }
+    anchored = [phase for phase, _ in counted if phase.anchor]
+    if not chain:
+        # The one that is due first stands for the first visit.
+        anchored.sort(key=lambda phase: phase.anchor.due(stood[phase.anchor.phase_code]) if phase.anchor else date.min)
+        chain, anchored = tuple(anchored[:1]), anchored[1:]
+    days_max = sum(max(each.gap_days_max, template.phase(each.code).gap_days_max if stood else 0) for each in chain[1:])
+    outlined = Outline(chain, tuple(anchored), standing, days_max, stood)
     if len(outlined.phases) > VISITS_MAX or sum(phase.gap_days_min for phase in chain[1:]) > HORIZON_DAYS_MAX:
         raise PlanTooLong(visits_max=VISITS_MAX, days_max=HORIZON_DAYS_MAX)
     refuse(PlanPreferenceInvalid, _preference_faults(template, outlined, wish))
     return outlined
 
 
+def wanted(template: Template, wish: Wish) -> list[tuple[Phase, int]]:
+    """The phases that are planned, and how many visits of each.
+
+    Where none is named: of the phase that the course has come to and those after it, what their defaults leave.
+    """
+    there = Counter(visit.phase_code for visit in wish.visits)
+    if wish.phases:
+        phases = ((template.phase(code), count) for code, count in wish.phases)
+        return [(phase, count or max(1, phase.visits_default - there[phase.code])) for phase, count in phases]
+    come_to = max((n for n, phase in enumerate(template.phases) if there[phase.code] and not phase.anchor), default=0)
+    left, codes = list[tuple[Phase, int]](), {code for code in there if code in template.order}
+    for n, phase in enumerate(template.phases):
+        count = phase.visits_default - there[phase.code]
+        if count > 0 and (phase.anchor.phase_code in codes if phase.anchor else n >= come_to):
+            left.append((phase, count))
+            codes.add(phase.code)
+    return left
+
+
 def last_day(outlined: Outline, wish: Wish) -> date:
     """Of the course at its longest, as far as is planned."""
-    days = (wish.latest - wish.earliest).days + sum(phase.gap_days_max for phase in outlined.chain[1:])
-    days += max(
-        (each.anchor.months * MONTH_DAYS_MAX + each.anchor.tolerance_days for each in outlined.beside if each.anchor),
-        default=0,
-    )
-    return wish.earliest + min(days, HORIZON_DAYS_MAX) * DAY
+    last = max(wish.latest, *outlined.stood.values()) if outlined.stood else wish.latest
+    ends = dict.fromkeys((phase.code for phase in outlined.chain), last + outlined.days_max * DAY)
+    days = [last + outlined.days_max * DAY]
+    for each in outlined.phases:
+        if each.anchor:
+            code = each.anchor.phase_code
+            anchored = max(day for day in (ends.get(code), outlined.stood.get(code)) if day)
+            days.append(anchored + (each.anchor.months * MONTH_DAYS_MAX + each.anchor.tolerance_days) * DAY)
+    return min(max(days), wish.earliest + HORIZON_DAYS_MAX * DAY)
 
 
-def _phase_faults(template: Template, wanted: Sequence[tuple[str, int]]) -> Iterator[Violation]:
-    before, codes = -1, {code for code, _ in wanted}
-    for n, (code, count) in enumerate(wanted):
+def _phase_faults(template: Template, wish: Wish, there: Counter[str]) -> Iterator[Violation]:
+    before, codes = -1, {*there, *(code for code, _ in wish.phases)}
+    for n, (code, asked) in enumerate(wish.phases):
         if code not in template.order:
             yield Violation(f"phases[{n}].phase_code", "UNKNOWN", "the version has no such phase")
             continue
         if template.order[code] <= before:
             yield Violation(f"phases[{n}].phase_code", "OUT_OF_ORDER", "stands before a phase above it, or twice")
         before, phase = template.order[code], template.phase(code)
-        if count and not phase.visits_min <= count <= phase.visits_max:
+        count = there[code] + (asked or max(1, phase.visits_default - there[code]))
+        if not phase.visits_min <= count <= phase.visits_max:
             text = f"{count} visits, not {phase.visits_min} to {phase.visits_max}"
             yield Violation(f"phases[{n}].visit_count", "VISIT_COUNT", text)
         if phase.anchor and phase.anchor.phase_code not in codes:
             text = f"is due by {phase.anchor.phase_code}, which is not planned"
             yield Violation(f"phases[{n}].phase_code", "ANCHOR_NOT_PLANNED", text)
+    if not wish.phases and not wanted(template, wish):
+        yield Violation("phases", "NONE_LEFT", "the course has all visits of its phases by their default numbers")
+
+
+def _start(visit: Visit) -> datetime:
+    return visit.slot.start
 
 
 def _preference_faults(template: Template, outlined: Outline, wish: Wish) -> Iterator[Violation]:
