@@ -26,8 +26,9 @@ import pytest
 import pytest_asyncio
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from chassis.backlog import Backlog
 from chassis.ids import new_id, to_wire
-from cli.status import Backlog, backlogs, is_healthy, pss
+from cli.status import backlogs, is_healthy, pss
 from deploy.local.home import Home
 from deploy.local.login.protocol import challenge_of
 from deploy.local.postgres import postgres
@@ -196,7 +197,7 @@ async def test_a_system_of_the_chain_calls_by_a_key_of_its_account(stack: Stack)
 
 
 async def test_status_counts_what_waits_in_every_service(stack: Stack) -> None:
-    assert await backlogs(stack.info) == dict.fromkeys(SERVICES, Backlog(0, None, 0))
+    assert await backlogs(stack.info) == dict.fromkeys(SERVICES, Backlog(0, 0.0, 0))
 
 
 async def test_up_stops_on_ctrl_c_goes_on_where_it_was_and_leaves_nothing_when_killed(tmp_path: Path) -> None:
