@@ -234,7 +234,7 @@ PATIENTS = [
     Mutant("cli/exporting/consents.py", '        policy=_policy(permission.consent_document_version_id),\n', '', I_PATIENTS_EXPORT_ENTRIES, 'agreed_to'),
     Mutant("services/patients/store/exports.py", '    "safety_flags": (_of_patients(safety_flag), safety_flag_of),\n', '', I_PATIENTS_EXPORT_ENTRIES, 'safety_flag'),
     Mutant("cli/exporting/safety_flags.py", '"inactive" if acknowledged else "active"', '"active"', I_PATIENTS_EXPORT_ENTRIES, 'safety_flag'),
-    Mutant("services/patients/migrations/versions/0019_safety_flags_are_found_by_patient.py", '["chain_id", "patient_id", "id"]', '["id"]', I_PATIENTS_EXPORT, 'by_an_index'),
+    Mutant("services/patients/migrations/versions/0017_safety_flags_are_found_by_patient.py", '["chain_id", "patient_id", "id"]', '["id"]', I_PATIENTS_EXPORT, 'by_an_index'),
     Mutant("cli/exporting/chain.py", '            os.truncate(file, size)\n', '', I_PATIENTS_EXPORT),
     Mutant("cli/importing/state.py", '        os.truncate(self.report, size)\n', '', I_IMPORT_RESUMED),
     Mutant("cli/importing/state.py", '        if changed:\n', '        if False:\n', I_IMPORT_RESUMED),
