@@ -47,7 +47,7 @@ from tests.support.patients import Desk
 from tests.support.patients_access import Retention
 from tests.support.patients_consents import ConsentDesk, desk, text
 from tests.support.patients_merges import Merges
-from tests.support.patients_parts import call_measures, phq_9, record_measure, report
+from tests.support.patients_parts import call_adverse_events, call_measures, phq_9, record_measure, report
 from tests.support.patients_questionnaires import content, question
 from tests.support.patients_record import Records
 from tests.support.record_keys import write_keys
@@ -438,6 +438,7 @@ async def test_nothing_is_left_of_a_patient_who_is_forgotten(caller: Caller) -> 
     before = await tables_with_canaries(desk, *await tables_of_patients(desk))
     assert before >= {"patient", "patient_change", "screening", "break_glass", "glass_review"}
     assert "idempotency" in before
+    await resolve_adverse_events(desk)
     await caller.send(BY_NAME["AnonymisePatient"], caller.filled(BY_NAME["AnonymisePatient"]), token)
     assert "AnonymisePatient" in caller.heard.answered, caller.heard.refusals[-1]
     assert await found_in_tables(desk, *await tables_of_patients(desk)) == []
@@ -450,10 +451,20 @@ async def test_nothing_is_left_of_what_was_written_into_a_record(caller: Caller)
     before = await tables_with_canaries(caller.desk, *tables)
     assert before >= {"patient", "patient_name", "screening", "clearance", "consent", "safety_flag", "adverse_event"}
     assert "patient_merge" in before
+    await resolve_adverse_events(caller.desk)
     rpc = BY_NAME["AnonymisePatient"]
     await caller.send(rpc, caller.filled(rpc), everybody(caller.desk))
     assert "AnonymisePatient" in caller.heard.answered, caller.heard.refusals
     assert await found_in_tables(caller.desk, *tables, "name_spelling") == []
+
+
+async def resolve_adverse_events(desk: Desk) -> None:
+    """Nobody is forgotten before."""
+    open_ones = await desk.service.admin.fetch("SELECT id FROM adverse_event WHERE outcome IS NULL")
+    for row in open_ones:
+        named = {"adverse_event_id": to_wire("adverseevent", row["id"])}
+        event = (await call_adverse_events(desk, "GetAdverseEvent", **named)).adverse_event
+        await call_adverse_events(desk, "ResolveAdverseEvent", **named, etag=event.etag, outcome="OUTCOME_RECOVERED")
 
 
 async def tables_of_patients(desk: Desk) -> list[str]:
