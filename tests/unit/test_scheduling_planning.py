@@ -28,6 +28,7 @@ from services.scheduling.domain.planning import (
     plan,
     spacing,
 )
+from services.scheduling.domain.planning.scores import CostKind
 from services.scheduling.domain.planning.search import Search
 from services.scheduling.domain.resources import Resource, ResourceKind
 from services.scheduling.domain.visits import Status, Visit
@@ -195,6 +196,21 @@ def test_a_phase_is_planned_before_those_below_it_that_stand() -> None:
     visits = (stands(TEMPLATE, "induction", local(3, 5, 8)),)
     found = plans(phases=(("assessment", 1),), visits=visits, latest=date(2027, 3, 12))
     assert [walls(each) for each in found] == [["03-02 08:00"], ["03-03 08:00"]]
+
+
+def test_a_phase_is_not_planned_before_those_above_it_that_stand() -> None:
+    visits = (stands(TEMPLATE, "assessment", local(3, 5, 8)),)
+    found = plans(phases=(("induction", 1),), visits=visits, latest=date(2027, 3, 12))
+    assert [walls(each) for each in found] == [["03-08 08:00"], ["03-09 08:00"], ["03-10 08:00"]]
+
+
+def test_a_visit_between_two_that_stand_pays_for_its_gaps_to_both() -> None:
+    """On the 4th it is a day early for the one before and a day early for the one after, at 240 each."""
+    visits = tuple(stands(six(), "induction", local(3, day, 8)) for day in (2, 8))
+    found = plans(template=six(), phases=(("induction", 1),), visits=visits, latest=date(2027, 3, 7))
+    costs = [{each.kind: each.minutes for each in plan.visits[0].costs} for plan in found]
+    assert [walls(each) for each in found] == [["03-05 08:00"], ["03-04 08:00"]]
+    assert [each.get(CostKind.GAP, 0) for each in costs] == [0, 480]
 
 
 def test_a_window_that_is_open_binds_those_that_follow() -> None:
