@@ -137,6 +137,9 @@ idempotency = chain_table(
     Column("response", LargeBinary),
     _now("created_at"),
 )
+# What `chassis.housekeeping` finds old rows by, as those of outbox and inbox. No BRIN: what it says of a range of pages
+# never narrows, and pages that were emptied are filled anew, so that after a while it would hold all of them for old.
+Index("idempotency_age_idx", idempotency.c.created_at)
 outbox = chain_table(
     "outbox",
     _chassis,
@@ -151,6 +154,7 @@ outbox = chain_table(
     append_only=True,  # For the service; the relay stamps what it published.
 )
 Index("outbox_unpublished_idx", outbox.c.position, postgresql_where=outbox.c.published_at.is_(None))
+Index("outbox_age_idx", outbox.c.published_at, postgresql_where=outbox.c.published_at.is_not(None))
 inbox = chain_table(
     "inbox",
     _chassis,
@@ -159,6 +163,7 @@ inbox = chain_table(
     _now("received_at"),
     append_only=True,
 )
+Index("inbox_age_idx", inbox.c.received_at)
 # Events that could not be handled. `waits_for` names what a letter needs to be known. At `replay_at` it is tried again:
 # after a growing pause if it waits, at once when an event that names what it waits for is handled, or an operator asks.
 dead_letter = chain_table(

@@ -4,6 +4,7 @@ import importlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -11,7 +12,8 @@ import pytest_asyncio
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from chassis.migrate import VERSION_TABLE, config_for, migrations_of
+from chassis.ids import new_id
+from chassis.migrate import VERSION_TABLE, config_for, migrate, migrations_of
 from chassis.provision import DatabaseUrls, provision
 from chassis.tables import security
 from tests.contract.found import SERVICES
@@ -152,3 +154,29 @@ def test_revisions_follow_one_another_in_one_line(name: str) -> None:
     assert len(script.get_heads()) == 1
     files = sorted(path.name for path in Path(migrations_of(name) / "versions").glob("*.py"))
     assert [file.partition("_")[0] for file in files] == [f"{n + 1:04d}" for n in range(len(files))]
+
+
+async def test_letters_that_wait_are_given_a_time_to_be_tried_again(postgres_url: str) -> None:
+    """Earlier versions gave them none. What was refused for good stays for somebody to look at."""
+    urls = await provision(
+        postgres_url, "scheduling", database=f"letters_{uuid4().hex[:12]}", password=password_of(postgres_url)
+    )
+    admin = await asyncpg.connect(as_administrator(postgres_url, urls))
+    await migrate(urls.owner, "scheduling", "0019")
+    await admin.execute(
+        """
+        INSERT INTO dead_letter
+            (chain_id, consumer, message_id, subject, payload, reason, waits_for, attempts, replay_at)
+        SELECT $1, 'scheduling', name, '', '', '', waits_for, 1, replay_at
+        FROM (VALUES ('waits', 'site_x', NULL), ('is due later', 'site_x', timestamptz '2100-01-01'),
+                     ('was refused', NULL, NULL)) AS letter (name, waits_for, replay_at)
+        """,
+        new_id(),
+    )
+    await migrate(urls.owner, "scheduling", "0020")
+    timed = await admin.fetch("SELECT message_id, replay_at > now() FROM dead_letter WHERE replay_at IS NOT NULL")
+    forced = await admin.fetchval("SELECT relforcerowsecurity FROM pg_class WHERE relname = 'dead_letter'")
+    await admin.close()
+    await drop(postgres_url, urls)
+    assert {tuple(row) for row in timed} == {("waits", False), ("is due later", True)}
+    assert forced is True

@@ -273,6 +273,13 @@ CHASSIS = [
     # Housekeeping.
     Mutant("chassis/housekeeping.py", 'param("before", Instant)', 'param("before", Instant) + timedelta(days=1)', HOUSEKEEPING, "once_it_is_older"),
     Mutant("chassis/tables.py", 'HOUSEKEEPING = {"outbox": "published_at"', 'HOUSEKEEPING = {"outbox": "created_at"', HOUSEKEEPING, "never_published"),
+    Mutant("services/scheduling/migrations/versions/0020_old_rows_are_found_by_their_age.py", '    op.execute("ALTER TABLE dead_letter NO FORCE ROW LEVEL SECURITY")\n', "", SCHEMA, "letters_that_wait"),
+    Mutant("chassis/housekeeping.py", ".order_by(age).limit(BATCH_MAX)", ".order_by(age)", HOUSEKEEPING, "some_at_a_time"),
+    Mutant("chassis/housekeeping.py", "        while last :=", "        if last :=", HOUSEKEEPING, "some_at_a_time"),
+    Mutant("chassis/tables.py", 'Index("idempotency_age_idx", idempotency.c.created_at)\n', "", HOUSEKEEPING, "by_index_among_many"),
+    Mutant("chassis/tables.py", 'Index("inbox_age_idx", inbox.c.received_at)\n', "", HOUSEKEEPING, "by_index_among_many"),
+    Mutant("chassis/tables.py", 'Index("outbox_age_idx", outbox.c.published_at, postgresql_where=outbox.c.published_at.is_not(None))\n', "", HOUSEKEEPING, "by_index_among_many"),
+    Mutant("services/scheduling/tables.py", '    Index("site_change_recorded_at_idx", "recorded_at"),\n', "", HOUSEKEEPING, "have_an_index_by_age"),
     # Values.
     Mutant("chassis/sql.py", "if values.keys() != self.wanted:", "if False:", VALUES, "statement"),
     Mutant("chassis/ids.py", ' or suffix[:1] > "7":', ":", VALUES, "no_id_of_the_kind"),
