@@ -41,10 +41,11 @@ def main(service: str, file: Path) -> None:
     def sample(_: int, frame: FrameType | None) -> None:
         samples[layer_of(frame)] += 1
 
+    serving = importlib.import_module(f"services.{service}.__main__").SERVICE  # Imports are no part of a call.
     signal.signal(signal.SIGPROF, sample)
     signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
     atexit.register(lambda: file.write_text(json.dumps(samples)))
-    work(importlib.import_module(f"services.{service}.__main__").SERVICE)
+    work(serving)
 
 
 def layer_of(frame: FrameType | None) -> str:

@@ -4,9 +4,10 @@ Values go to asyncpg as they are (UUID, datetime, lists for arrays): no conversi
 arrays, never as an expanding IN, so that the text of a statement never changes.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, FromClause, bindparam, func
+from sqlalchemy import BindParameter, ColumnElement, FromClause, bindparam, func, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.sql import ClauseElement
@@ -47,5 +48,18 @@ def params(*names: str) -> dict[str, BindParameter[Any]]:
 
 def rows(name: str, **columns: TypeArgument) -> FromClause:
     """Parallel arrays, one parameter each, as a table: many rows go in with one statement whatever their number."""
-    arrays = [param(column, ARRAY(type_)) for column, type_ in columns.items()]
+    return _unnested(name, columns, [param(column, ARRAY(type_)) for column, type_ in columns.items()])
+
+
+def uncounted_rows(name: str, **columns: TypeArgument) -> FromClause:
+    """As `rows`, whose number PostgreSQL does not look at when it plans.
+
+    Where they are few it would plan such a statement anew at each call, for a plan that it takes to be cheaper and
+    that is the same.
+    """
+    arrays = [select(param(column, ARRAY(type_))).scalar_subquery() for column, type_ in columns.items()]
+    return _unnested(name, columns, arrays)
+
+
+def _unnested(name: str, columns: Mapping[str, TypeArgument], arrays: Sequence[ColumnElement[Any]]) -> FromClause:
     return func.unnest(*arrays).table_valued(*columns).render_derived(name=name)

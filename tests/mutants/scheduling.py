@@ -506,4 +506,5 @@ SCHEDULING = [
     Mutant('services/scheduling/rpc/planning.py', '        check_course_is(course, site_id, ids, version_id, request.route_code)\n', '        pass\n', I_SCHEDULING_PLANNING, 'one_that_is_said'),
     Mutant('services/scheduling/rpc/planning.py', 'until, pinned=pinned)', 'until)', I_SCHEDULING_PLANNING, 'version_that_is_retired'),
     Mutant('services/scheduling/rpc/planning.py', 'else (await store.whole(patient_id)).ids\n    version_id', 'else {patient_id}\n    version_id', I_SCHEDULING_MERGES, 'planned_on_under'),
-]  # fmt: skip
+    Mutant("services/scheduling/store/courses.py", 'WANTED = uncounted_rows(', 'WANTED = rows(', "tests/integration/test_scheduling_speed.py", "planned_alike"),
+]

@@ -40,7 +40,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.pages import Page
-from chassis.sql import Statement, param, rows
+from chassis.sql import Statement, param, rows, uncounted_rows
 from chassis.store import Settling, Store
 from chassis.tables import Instant
 from services.scheduling.domain.changes import ChangeKind
@@ -119,7 +119,7 @@ TERMS = Statement(
     )
 )
 
-WANTED = rows("wanted", holder_id=Uuid, start_at=Instant, end_at=Instant, near_at=Instant)
+WANTED = uncounted_rows("wanted", holder_id=Uuid, start_at=Instant, end_at=Instant, near_at=Instant)
 
 
 def while_wanted(table: Table, holder: str) -> ColumnElement[bool]:
