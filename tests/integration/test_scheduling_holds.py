@@ -22,11 +22,26 @@ from chassis.ids import from_wire, new_id, to_wire
 from chassis.settings import Settings
 from services.scheduling.domain.holds import HOLDS_OF_CALLER_MAX
 from services.scheduling.jobs import end_due_holds, end_holds
+from tests.integration.test_scheduling_alternatives import places
 from tests.integration.test_scheduling_closures import create as close
 from tests.integration.test_scheduling_closures import interval
 from tests.integration.test_scheduling_closures import request as closing
-from tests.support.scheduling import DAY, Clinic, hours, local, open_clinic, open_scheduling, visit_choice
+from tests.integration.test_scheduling_staff_calendars import MORNING, busy_import, importing
+from tests.support.scheduling import (
+    DAY,
+    TALK,
+    TEMPLATE,
+    TREATMENT,
+    Clinic,
+    hours,
+    local,
+    open_clinic,
+    open_scheduling,
+    segment,
+    visit_choice,
+)
 from tests.support.service import Running, refusal, refusing
+from tests.unit.test_scheduling_staff_calendars import calendar, event
 
 FIRST = local(3, 2, 9)  # A Tuesday; it is Monday, nine o'clock.
 FRIDAY = FIRST + 3 * DAY
@@ -131,13 +146,17 @@ async def test_a_hold_needs_no_clearance_and_booking_it_does(clinic: Clinic) -> 
 
 @pytest.mark.parametrize(
     ("closed", "fault"),
-    [("", ("visits[1].start_time", "SITE_CLOSED")), ("room", ("visits[1].resources[1]", "NOT_AT_WORK"))],
+    [
+        ("", ("visits[1].start_time", "SITE_CLOSED")),
+        ("room", ("visits[1].resources[1]", "NOT_AT_WORK")),
+        ("nurse", ("visits[1].resources[0]", "NOT_AT_WORK")),
+    ],
 )
 async def test_what_was_closed_since_it_was_held_is_not_booked_until_it_is_open_again(
     clinic: Clinic, closed: str, fault: tuple[str, str]
 ) -> None:
     held = await clinic.hold(await clinic.add_patient(), [FIRST, FRIDAY])
-    what = clinic.rooms[0] if closed else ""
+    what = {"": "", "room": clinic.rooms[0], "nurse": clinic.nurses[0]}[closed]
     answer = await close(clinic, closing(clinic, what, interval(FRIDAY + 60 * MINUTE, FRIDAY + DAY)))
     assert not answer.broken_visits
     refused = await refusal(clinic.book_hold(held.id))
@@ -149,6 +168,60 @@ async def test_what_was_closed_since_it_was_held_is_not_booked_until_it_is_open_
     )
     await clinic.svc.call(clinic.svc.stub(ClosureServiceStub).CancelClosure, cancel)
     assert statuses(await clinic.book_hold(held.id)) == ["BOOKED", "BOOKED"]
+
+
+async def test_who_got_busy_since_they_were_held_is_not_booked_and_the_answer_names_other_places(
+    clinic: Clinic,
+) -> None:
+    """The nurse has an appointment on Friday: the other one could be there when the visit is held, in the room held."""
+    held = await clinic.hold(await clinic.add_patient(), [FIRST, FRIDAY])
+    await busy_import(clinic, importing(clinic, calendar(event(":20270305T101500", ":20270305T110000"))))
+    refused = await refusal(clinic.book_hold(held.id))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "VISITS_CONFLICT")
+    assert refused.faults == [("visits[1].resources[0]", "RESOURCE_TAKEN")]
+    assert statuses(await read(clinic, held.id)) == ["HELD", "HELD"]
+    [(index, found)] = places(refused).items()
+    other, quarter = {"nurse": clinic.nurses[1], "room": clinic.rooms[0]}, 15 * MINUTE
+    assert (index, found[0]) == (1, (FRIDAY, other))
+    assert found[1:] == [
+        (FRIDAY - quarter, {"nurse": clinic.nurses[0], "room": clinic.rooms[0]}),
+        (FRIDAY + quarter, other),
+    ]
+    await busy_import(clinic, importing(clinic, calendar()))
+    assert statuses(await clinic.book_hold(held.id)) == ["BOOKED", "BOOKED"]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "booked"),
+    [
+        ("080000", "090000", True),
+        ("080000", "090100", False),
+        ("101900", "103000", False),
+        ("102000", "103000", True),  # While the room is made ready, without the nurse.
+    ],
+)
+async def test_busy_are_those_who_are_held_and_while_they_are(
+    clinic: Clinic, start: str, end: str, *, booked: bool
+) -> None:
+    held = await clinic.hold(await clinic.add_patient(), [FIRST])
+    await busy_import(clinic, importing(clinic, calendar(event(f":20270302T{start}", f":20270302T{end}"))))
+    others = importing(clinic, calendar(MORNING), resource_id=clinic.nurses[1])
+    await busy_import(clinic, others)
+    if booked:
+        assert statuses(await clinic.book_hold(held.id)) == ["BOOKED"]
+    else:
+        assert (await refusal(clinic.book_hold(held.id))).reason == "VISITS_CONFLICT"
+
+
+async def test_a_turnover_that_somebody_is_held_for_is_looked_at_too(clinic: Clinic) -> None:
+    """After the patient has left, while the visit's end is over already."""
+    segments = [*TREATMENT["segments"][:-1], segment("TURNOVER", 10, nurse=1, room=1)]
+    treatment = {**TREATMENT, "segments": segments}
+    clinic.version_id = await clinic.publish({**TEMPLATE, "visit_types": [TALK, treatment]})
+    await clinic.adopt()
+    held = await clinic.hold(await clinic.add_patient(), [FIRST])
+    await busy_import(clinic, importing(clinic, calendar(event(":20270302T102500", ":20270302T110000"))))
+    assert (await refusal(clinic.book_hold(held.id))).faults == [("visits[0].resources[0]", "RESOURCE_TAKEN")]
 
 
 async def test_a_held_visit_at_a_distance_is_booked_though_the_site_was_closed_since(clinic: Clinic) -> None:

@@ -11,10 +11,12 @@ import pytest_asyncio
 
 from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1 import visit_service_pb2
+from atoll.scheduling.v1.staff_calendar_service_pb2 import ImportBusyTimesRequest, ImportBusyTimesResponse
 from atoll.scheduling.v1.visit_pb2 import Visit
 from chassis.errors import DomainError
 from chassis.ids import from_wire
 from services.scheduling.domain.courses import Layout, Taken, Terms, VisitsConflict
+from services.scheduling.domain.hours import Slot
 from services.scheduling.rpc.courses import book_course_command
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases.courses import book_course
@@ -250,6 +252,28 @@ async def test_a_hold_whose_time_is_being_booked_by_another_when_it_has_ended_is
     assert (await second).reason == "HOLD_OVER"
     assert await overlaps(clinic) == 0
     assert sorted(await statuses_of(clinic)) == ["VISIT_STATUS_BOOKED", *["VISIT_STATUS_HELD"] * 2]
+
+
+async def test_a_hold_of_somebody_of_whom_a_calendar_is_being_told_is_booked_by_what_it_says(clinic: Clinic) -> None:
+    held, nurse = await clinic.hold(await clinic.add_patient(), [FIRST]), from_wire("resource", clinic.nurses[0])
+    busy = Slot(FIRST, FIRST + timedelta(minutes=30))
+    told = Waiting(lambda store: store.keep_busy_times(nurse, "google", [busy]))
+    request = ImportBusyTimesRequest(request_id=str(uuid4()), resource_id=clinic.nurses[0])
+    call = clinic.svc.inside("ImportBusyTimes", request.request_id)
+
+    async def work(store: SchedulingStore) -> ImportBusyTimesResponse:
+        await told(store)
+        return ImportBusyTimesResponse()
+
+    keeping = clinic.svc.db.once(call, request, ImportBusyTimesResponse, SchedulingStore, work, locks=[nurse])
+    first = asyncio.create_task(keeping)
+    await told.done.wait()
+    second = asyncio.create_task(refusal(clinic.book_hold(held.id)))
+    await until_a_lock_is_awaited(clinic)
+    told.commit.set()
+    await first
+    assert (await second).reason == "VISITS_CONFLICT"
+    assert await statuses_of(clinic) == ["VISIT_STATUS_HELD"]
 
 
 async def statuses_of(clinic: Clinic) -> list[str]:

@@ -24,7 +24,7 @@ from services.scheduling.store.calendars import ALLOCATIONS, CALENDAR_RESOURCES,
 from services.scheduling.store.changes import CHANGES
 from services.scheduling.store.closures import BROKEN_AT_SITE, BROKEN_BY_RESOURCE, CLOSURES, SURROUNDINGS
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
-from services.scheduling.store.holds import HELD_OF_DAYS, PRESENT
+from services.scheduling.store.holds import HELD_OF_DAYS, STILL_HELD
 from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.planning import TAKEN_AHEAD
 from services.scheduling.store.resources import LAST_LANE, RESOURCES
@@ -38,7 +38,7 @@ from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_sched
 from tests.support.service import Running
 
 FIRST = local(3, 2, 9)
-BOOK_HOLD = 10  # begin, claim, course, locks, course under its lock and row, what is present, terms, written, commit
+BOOK_HOLD = 10  # begin, claim, course, locks, course under its lock and row, what is held yet, terms, written, commit
 BOOK = 6  # begin, claim and locks, terms, taken, everything written, commit
 CONFIRM = 5  # begin, claim, visit, everything written, commit
 PLAN = 5  # begin, site and resources, what is taken, audit, commit
@@ -210,7 +210,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     pinned = {"site_id": site, "protocol_version_id": version}
     hour = FIRST - DAY + timedelta(hours=1)
     slot = {"start_at": [FIRST - DAY], "end_at": [hour], "near_at": [hour + DAY]}
-    ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY, "now": FIRST - DAY}
+    ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY, "now": FIRST - DAY, "without": [new_id()]}
     spanned = {"from_time": FIRST - DAY, "until_time": FIRST}
     lost = {"after": FIRST - 900 * DAY, "after_id": NO_ID, "limit": 51}
     broken = {**spanned, "statuses": ["VISIT_STATUS_BOOKED"], **lost}
@@ -227,7 +227,8 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (TAKEN, {"holder_id": [room], **slot}, "allocation_by_time"),
         (TAKEN, {"holder_id": [room], **slot}, "presence_never_twice"),
         (HELD_OF_DAYS, {"holder_id": [room], **slot, "at": FIRST}, "allocation_by_time"),
-        (PRESENT, {"visit_ids": [new_id()]}, "presence_pkey"),
+        (STILL_HELD, {"visit_ids": [new_id()], "holder_id": [room], **slot}, "presence_pkey"),
+        (STILL_HELD, {"visit_ids": [new_id()], "holder_id": [room], **slot}, "busy_time_by_time"),
         (TAKEN_AHEAD, {"site_id": site, "patient_id": new_id(), **ahead}, "allocation_by_time"),
         (VISITS, {**board, "after_id": NO_ID, "limit": 51}, "visit_by_site"),
         (GET_COURSE, {"course_id": new_id()}, "visit_by_course"),

@@ -45,6 +45,7 @@ from services.scheduling.use_cases.courses import book_course
 from tests.integration.test_scheduling_closures import create as close
 from tests.integration.test_scheduling_closures import interval
 from tests.integration.test_scheduling_closures import request as closing
+from tests.integration.test_scheduling_staff_calendars import MORNING, busy_import, importing
 from tests.support.scheduling import (
     DAY,
     TALK,
@@ -59,6 +60,7 @@ from tests.support.scheduling import (
 )
 from tests.support.scheduling_merges import merge
 from tests.support.service import Running, refusal, refusing
+from tests.unit.test_scheduling_staff_calendars import calendar
 
 FIRST = local(3, 2, 9)  # A Tuesday; it is Monday, nine o'clock.
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -706,6 +708,17 @@ async def test_an_offer_of_a_time_that_was_closed_since_is_refused_and_by_a_link
     assert await status(clinic, entry) == ["OFFERED"]
     offer_to_settle = "SELECT count(*) FROM task WHERE chain_id = $1 AND kind = 'TASK_KIND_OFFER_TO_SETTLE'"
     assert await clinic.svc.admin.fetchval(offer_to_settle, clinic.svc.chain_id) == 1
+
+
+async def test_an_offer_of_somebody_who_got_busy_since_is_refused_and_by_a_link_a_task(clinic: Clinic) -> None:
+    entry, _ = await offered(clinic)
+    for nurse in clinic.nurses:
+        await busy_import(clinic, importing(clinic, calendar(MORNING), resource_id=nurse))
+    refused = await refusal(accept(clinic, entry.offer.id))
+    assert (refused.reason, refused.faults) == ("VISITS_CONFLICT", [("visits[0].resources[0]", "RESOURCE_TAKEN")])
+    await clinic.svc.deliver(taken_by_link(entry))
+    assert await status(clinic, entry) == ["OFFERED"]
+    assert await clinic.count("task") == 1
 
 
 async def test_an_offer_taken_by_a_link_too_late_is_a_task(clinic: Clinic) -> None:

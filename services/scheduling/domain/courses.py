@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import pairwise
 from typing import NamedTuple
 from uuid import UUID
@@ -114,6 +114,11 @@ class Choice:
     phase_code: str
     start: datetime
     resources: tuple[tuple[str, UUID], ...]
+
+
+def choice_of(visit: Visit) -> Choice:
+    """What would be asked for to have the visit."""
+    return Choice(visit.phase_code, visit.slot.start, visit.resources)
 
 
 BEYOND_CLEARANCE = {
@@ -264,7 +269,7 @@ class Terms:
         """Of visits that are there, of the phases or beside them."""
         found = list[Layout]()
         for visit in visits:
-            choices = [Choice(visit.phase_code, visit.slot.start, visit.resources)]
+            choices = [choice_of(visit)]
             beside = not visit.phase_code
             found += self.layouts_beside(visit.visit_type_code, choices) if beside else self.layouts(choices)
         return found
@@ -282,6 +287,12 @@ class Terms:
         """That what was held may take place yet: hours, closures, loans and retirements may be others since."""
         refuse(ResourceNotFound, _each(choices, layouts, self._absent))
         refuse(OutsideHours, self._outside_hours(choices, layouts))
+
+    def check_not_busy(
+        self, choices: Sequence[Choice], layouts: Sequence[Layout], busy: Mapping[UUID, Sequence[Slot]]
+    ) -> None:
+        """That nobody of those held is busy by a calendar of their own; `busy` by resource."""
+        refuse(VisitsConflict, _each(choices, layouts, partial(_while_busy, busy)))
 
     def stops(self, layouts: Sequence[Layout], standing: Sequence[Visit] = ()) -> list[Stop]:
         """Those asked for among those that stand, in order of time."""
@@ -307,8 +318,7 @@ class Terms:
                 held = by_holder.setdefault(resource_id, [])
                 found = _lanes(layout, key, self.resources[resource_id], held)
                 if found is None:
-                    text = f"{to_wire('resource', resource_id)} has no lane free then"
-                    conflicts.append(Violation(f"visits[{i}].resources[{n}]", "RESOURCE_TAKEN", text))
+                    conflicts.append(_resource_taken(i, n, resource_id))
                     continue
                 lanes += found
                 held += found  # Another visit of this course may be on the same day.
@@ -472,6 +482,17 @@ def held(layout: Layout, key: str) -> Iterator[tuple[Slot, int]]:
     start = layout.stay.start
     for need in layout.type.needs[key]:
         yield Slot(start + need.start * MINUTE, start + need.end * MINUTE), need.lane_count
+
+
+def _while_busy(busy: Mapping[UUID, Sequence[Slot]], i: int, choice: Choice, layout: Layout) -> Iterator[Violation]:
+    for n, (key, resource_id) in enumerate(choice.resources):
+        if any(each.overlaps(slot) for each in busy.get(resource_id, ()) for slot, _ in held(layout, key)):
+            yield _resource_taken(i, n, resource_id)
+
+
+def _resource_taken(i: int, n: int, resource_id: UUID) -> Violation:
+    text = f"{to_wire('resource', resource_id)} has no lane free then"
+    return Violation(f"visits[{i}].resources[{n}]", "RESOURCE_TAKEN", text)
 
 
 def _lanes(layout: Layout, key: str, resource: Resource, taken: Sequence[Taken]) -> list[Taken] | None:

@@ -1,5 +1,6 @@
 """CourseService."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -18,6 +19,7 @@ from services.scheduling.rpc.planners import Planners
 from services.scheduling.rpc.planning import plan_course
 from services.scheduling.rpc.visits import resources_from_wire, visit_to_wire
 from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases.alternatives import what_is_held
 from services.scheduling.use_cases.courses import BookCourse, HoldCourse, book_course, hold_course
 from services.scheduling.use_cases.holds import book_hold, release_hold
 
@@ -56,7 +58,8 @@ class CourseServicer:
         async def work(store: SchedulingStore) -> pb.BookHoldResponse:
             return pb.BookHoldResponse(course=_course(await book_hold(store, id)))
 
-        return await self._db.once(call, request, pb.BookHoldResponse, SchedulingStore, work)
+        booked = self._db.once(call, request, pb.BookHoldResponse, SchedulingStore, work)
+        return await self._conflicts.or_elsewhere(call, request, partial(what_is_held, course_id=id), booked)
 
     async def ReleaseHold(self, request: pb.ReleaseHoldRequest, call: Call) -> pb.ReleaseHoldResponse:
         id = from_wire("course", request.course_id)

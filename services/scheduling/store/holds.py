@@ -1,6 +1,6 @@
 """Holds: who holds what, and how a hold ends, booked or not."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import (
@@ -22,6 +22,7 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -33,13 +34,14 @@ from services.scheduling.domain.changes import ChangeKind
 from services.scheduling.domain.courses import Course, Taken, Terms
 from services.scheduling.domain.holds import Held, OwnBookings
 from services.scheduling.domain.hours import DAY, DAY_MINUTES, Slot, instant
-from services.scheduling.domain.visits import Status
+from services.scheduling.domain.visits import Status, Visit
 from services.scheduling.store.courses import COURSE, SITE, WANTED, longer_course, while_wanted
 from services.scheduling.store.sites import CHAIN, LIMIT
 from services.scheduling.store.told import TOLD, told
 from services.scheduling.store.waitlist import look_at_site
 from services.scheduling.tables import (
     allocation,
+    busy_time,
     course,
     hold,
     holding_chain,
@@ -65,12 +67,19 @@ HELD_OF_DAYS = Statement(
 )
 _allocated = exists().where(allocation.c.chain_id == CHAIN, allocation.c.visit_id == visit.c.id)
 # Who cleared one away for a patient's own call left the presence, which is another's.
-PRESENT = Statement(
+_present = (
     select(func.count().label("present"))
     .join_from(presence, visit, and_(visit.c.chain_id == CHAIN, visit.c.id == presence.c.visit_id))
     .where(presence.c.chain_id == CHAIN, presence.c.visit_id == any_(VISITS))
     .where(or_(visit.c.resources == cast(literal("[]", Text), JSONB), _allocated))
+    .subquery("present")
 )
+_busy = (
+    select(busy_time.c.resource_id, busy_time.c.start_at, busy_time.c.end_at)
+    .join(WANTED, while_wanted(busy_time, "resource_id"))
+    .subquery("busy")
+)
+STILL_HELD = Statement(select(_present, _busy).select_from(_present.outerjoin(_busy, true())))
 _own_visits = join(
     course,
     visit,
@@ -183,11 +192,23 @@ class HoldStore(Store):
         """What visits take whose hold has ended. The job that ends it tells of it, and changes their status."""
         await self.rows(CLEAR, visit_ids=sorted(visit_ids))
 
-    async def present(self, visit_ids: Iterable[UUID]) -> int:
-        """How many of them nobody has cleared away."""
-        row = await self.row(PRESENT, visit_ids=list(visit_ids))
-        assert row
-        return int(row["present"])
+    async def still_held(self, held: Sequence[Visit]) -> tuple[int, dict[UUID, list[Slot]]]:
+        """How many of the visits nobody has cleared away; and when, until a day after each, those they take are busy by
+        calendars of their own, some told of since."""
+        wanted = [(id, visit.slot) for visit in held for _, id in visit.resources]
+        found = await self.rows(
+            STILL_HELD,
+            visit_ids=[visit.id for visit in held],
+            holder_id=[id for id, _ in wanted],
+            start_at=[slot.start for _, slot in wanted],
+            end_at=[slot.end + DAY for _, slot in wanted],
+            near_at=[slot.end + 2 * DAY for _, slot in wanted],
+        )
+        busy = dict[UUID, list[Slot]]()
+        for row in found:
+            if row["resource_id"]:
+                busy.setdefault(row["resource_id"], []).append(Slot(row["start_at"], row["end_at"]))
+        return int(found[0]["present"]), busy
 
     def book_hold(self, booked: Course, visit_ids: Sequence[UUID]) -> None:
         """Written with what the chassis writes last."""

@@ -1,13 +1,28 @@
 """A site's calendar, as planning reads it: the site and its resources, then all that is taken; a statement each."""
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime, time
 from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import ColumnElement, Integer, Table, Uuid, and_, cast, func, literal, null, or_, select, union_all
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Integer,
+    Table,
+    Uuid,
+    all_,
+    and_,
+    cast,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+)
 
 from chassis.sql import Statement, param
 from chassis.store import Store
@@ -30,6 +45,7 @@ from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import allocation, busy_time, presence, resource
 
 FROM, UNTIL, NOW = (param(name, Instant) for name in ("from_time", "until_time", "now"))
+WITHOUT = param("without", ARRAY(Uuid))
 
 
 def _minute(column: ColumnElement[datetime]) -> ColumnElement[int]:
@@ -42,6 +58,7 @@ def _ahead(table: Table) -> ColumnElement[bool]:
     touches = and_(table.c.end_at > FROM, table.c.start_at < UNTIL)
     if "held_until" in table.c:
         touches = and_(touches, or_(table.c.held_until.is_(None), table.c.held_until > NOW))
+        touches = and_(touches, table.c.visit_id != all_(WITHOUT))
     return and_(table.c.chain_id == CHAIN, touches, table.c.end_at < UNTIL + DAY)
 
 
@@ -89,12 +106,20 @@ class PlanningStore(Store):
         return Place(site_id, template, calendar)
 
     async def place_of_days(
-        self, site_id: UUID, version: ProtocolVersion, patient_id: UUID, first: date, until: date, *, pinned: bool
+        self,
+        site_id: UUID,
+        version: ProtocolVersion,
+        patient_id: UUID,
+        first: date,
+        until: date,
+        *,
+        pinned: bool,
+        without: Collection[UUID] = (),
     ) -> Place:
         """From midnight of one day to midnight of another, in UTC; of a course that is `pinned` to the version also
-        where nothing new is booked by it."""
+        where nothing new is booked by it. As it were `without` some visits."""
         row, hours = await self._site(site_id, version, pinned=pinned)
-        calendar = await self._calendar(row, hours, site_id, patient_id, first, until)
+        calendar = await self._calendar(row, hours, site_id, patient_id, first, until, without)
         return Place(site_id, site_template(row, version), calendar)
 
     async def _site(self, site_id: UUID, version: ProtocolVersion, *, pinned: bool = False) -> tuple[Record, Hours]:
@@ -104,11 +129,24 @@ class PlanningStore(Store):
         return row, hours
 
     async def _calendar(
-        self, row: Record, hours: Hours, site_id: UUID, patient_id: UUID, first: date, until: date
+        self,
+        row: Record,
+        hours: Hours,
+        site_id: UUID,
+        patient_id: UUID,
+        first: date,
+        until: date,
+        without: Collection[UUID] = (),
     ) -> Calendar:
         origin, end = (datetime.combine(day, time(), UTC) for day in (first, until))
         rows = await self.rows(
-            TAKEN_AHEAD, site_id=site_id, patient_id=patient_id, from_time=origin, until_time=end, now=self.call.now
+            TAKEN_AHEAD,
+            site_id=site_id,
+            patient_id=patient_id,
+            from_time=origin,
+            until_time=end,
+            now=self.call.now,
+            without=list(without),
         )
         taken = {
             (each["resource_id"], each["lane"]): _flat(each["start_at"], each["end_at"])

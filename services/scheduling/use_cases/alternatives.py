@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from services.scheduling.domain.courses import Layout
+from services.scheduling.domain.courses import Layout, choice_of
 from services.scheduling.domain.hours import DAY
 from services.scheduling.domain.planning import Between, Place, PlannedVisit, nearest_openings
 from services.scheduling.domain.spacing import days_of, same_as_others
 from services.scheduling.store import SchedulingStore
-from services.scheduling.use_cases.courses import BookCourse
+from services.scheduling.use_cases.courses import BookCourse, BookHeld
 
 REACH_DAYS = 14
 VISITS_MAX = 12
@@ -48,13 +48,27 @@ class Elsewhere:
         return [PlannedVisit(phase.code, visit_type.code, each.slot, each.resources) for each in found]
 
 
+async def what_is_held(store: SchedulingStore, course_id: UUID) -> BookHeld:
+    course = await store.course(course_id)
+    return BookHeld(
+        site_id=course.site_id,
+        patient_id=course.patient_id,
+        protocol_version_id=course.protocol_version_id,
+        route_code=course.route_code,
+        visits=tuple(map(choice_of, course.held_visits)),
+        course_id=course.id,
+        held=course.held_visits,
+    )
+
+
 async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequence[int]) -> list[Elsewhere]:
     """The other visits stay as they were asked for."""
     version, pinned, now = await store.version(command.protocol_version_id), bool(command.course_id), store.call.now
     terms = await store.terms(command.site_id, version, command.patient_id, command.resource_ids, pinned=pinned)
     standing = (await store.course(command.course_id)).standing(now) if command.course_id else ()
+    others = [visit for visit in standing if visit.id not in command.held_ids]
     layouts = command.layouts(terms)
-    stops = terms.stops(layouts, [visit for visit in standing if visit.phase_code in terms.template.order])
+    stops = terms.stops(layouts, [visit for visit in others if visit.phase_code in terms.template.order])
     asked, wanted = {stop.index: stop for stop in stops}, dict[int, Between]()
     for index in indexes[:VISITS_MAX]:
         stop = asked[index]
@@ -65,7 +79,9 @@ async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequen
     if not wanted:
         return []
     reach = min(each.first for each in wanted.values()) - DAY, max(each.last for each in wanted.values()) + 2 * DAY
-    place = await store.place_of_days(command.site_id, version, command.patient_id, *reach, pinned=pinned)
+    place = await store.place_of_days(
+        command.site_id, version, command.patient_id, *reach, pinned=pinned, without=command.held_ids
+    )
     return [
         Elsewhere(
             index,

@@ -42,6 +42,11 @@ class BookCourse:
         """What two bookings may not reach for at once."""
         return self.resource_ids | {self.patient_id}
 
+    @property
+    def held_ids(self) -> frozenset[UUID]:
+        """Of visits that are these already, and so are in their way no more than nothing."""
+        return frozenset()
+
     def layouts(self, terms: Terms) -> list[Layout]:
         return terms.layouts(self.visits)
 
@@ -49,6 +54,20 @@ class BookCourse:
 @dataclass(frozen=True, slots=True)
 class HoldCourse(BookCourse):
     minutes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BookHeld(BookCourse):
+    """What a course holds, as it would be asked for anew."""
+
+    held: tuple[Visit, ...] = ()
+
+    @property
+    def held_ids(self) -> frozenset[UUID]:
+        return frozenset(visit.id for visit in self.held)
+
+    def layouts(self, terms: Terms) -> list[Layout]:
+        return terms.layouts_of(self.held)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from chassis.ids import to_wire
 from services.scheduling import events
-from services.scheduling.domain.courses import Choice, Course, VisitInPast, refuse, starts_before
+from services.scheduling.domain.courses import Course, VisitInPast, choice_of, refuse, starts_before
 from services.scheduling.domain.holds import HoldOver, check_hold
 from services.scheduling.domain.visits import Status
 from services.scheduling.domain.waitlist import OfferOver, Outcome
@@ -13,8 +13,8 @@ from services.scheduling.store import SchedulingStore
 
 
 async def book_hold(store: SchedulingStore, course_id: UUID, offer_id: UUID | None = None) -> Course:
-    """Under the ids that it was held with, unless it was closed there since. With `offer_id` only if that is what it
-    holds.
+    """Under the ids that it was held with, unless it was closed there or somebody got busy since. With `offer_id` only
+    if that is what it holds.
 
     Locks what the visits take, as whoever books the same time would: either the hold is booked before, and they find
     that it does not end, or its time was theirs when it had ended.
@@ -25,13 +25,15 @@ async def book_hold(store: SchedulingStore, course_id: UUID, offer_id: UUID | No
     course = await store.course_to_change(course_id)
     _check_holds(course, offer_id)
     held, now = course.held_visits, store.call.now
-    check_hold(course, now, await store.present(visit.id for visit in held))
+    present, busy = await store.still_held(held)
+    check_hold(course, now, present)
     version = await store.version(course.protocol_version_id)
     terms = await store.terms(course.site_id, version, course.patient_id, resource_ids, pinned=True)
-    choices = [Choice(visit.phase_code, visit.slot.start, visit.resources) for visit in held]
+    choices = [choice_of(visit) for visit in held]
     refuse(VisitInPast, starts_before(choices, now))
     layouts = terms.layouts_of(held)
     terms.check_open(choices, layouts)
+    terms.check_not_busy(choices, layouts, busy)
     terms.check_gates(course.route_code, layouts)
     ids = {visit.id for visit in held}
     booked = replace(

@@ -19,6 +19,7 @@ from services.scheduling.domain.courses import (
     ProtocolNotAdopted,
     Terms,
     VisitInPast,
+    VisitsConflict,
     check_course_is,
 )
 from services.scheduling.domain.holds import HoldOver
@@ -54,6 +55,7 @@ NOT_NOW = (
     VisitInPast,
     ResourceNotFound,
     OutsideHours,
+    VisitsConflict,
     PatientDeceased,
     ClearanceMissing,
     GatePending,
