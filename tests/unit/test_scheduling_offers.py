@@ -13,7 +13,7 @@ from services.scheduling.domain.hours import Hours, Shift, Slot
 from services.scheduling.domain.offers import Surroundings, offers, span_around
 from services.scheduling.domain.resources import Credential, Resource, ResourceKind
 from services.scheduling.domain.visits import Visit
-from tests.support.scheduling import DAY, DENVER, TEMPLATE, domain_template, local
+from tests.support.scheduling import DAY, DENVER, TEMPLATE, domain_template, local, with_same_nurse
 
 SITE, NURSE, OTHER, ROOM = (UUID(int=n) for n in range(1, 5))
 NOW = local(3, 1, 7)
@@ -29,6 +29,10 @@ def visit(n: int, start: datetime, phase: str = "induction") -> Visit:
     stay = Slot(start, start + timedelta(minutes=80))
     chosen = (("nurse", NURSE), ("room", ROOM))
     return Visit(UUID(int=100 + n), SITE, SITE, SITE, phase, "treatment", "iv", "short", False, stay, chosen)
+
+
+def talk(n: int, start: datetime) -> Visit:
+    return replace(visit(n, start, "follow_up"), visit_type_code="talk", resources=(("prescriber", OTHER),))
 
 
 def around(one: Visit, *changed: Resource, **changes: Any) -> Surroundings:
@@ -112,17 +116,35 @@ def test_somebody_else_is_offered_only_if_they_can_do_it_and_are_there(
     assert at_its_time == ([offered] if offered else [])
 
 
-def test_the_same_person_across_visits_is_replaced_by_nobody() -> None:
-    same = [TEMPLATE["visit_types"][1]["requirements"][0] | {"same_across_visits": True}]
-    types = [
-        TEMPLATE["visit_types"][0],
-        TEMPLATE["visit_types"][1] | {"requirements": same + TEMPLATE["visit_types"][1]["requirements"][1:]},
-    ]
-    ill = replace(RESOURCES[0], time_off=(Slot(local(3, 2, 0), local(3, 3, 0)),))
-    one = visit(0, local(3, 2, 9))
-    found = offers(domain_template({**TEMPLATE, "visit_types": types}), one, [one], around(one, ill), NOW)
-    assert {dict(each.resources)["nurse"] for each in found} == {NURSE}
-    assert found[0].start == local(3, 3, 9)
+ILL = replace(RESOURCES[0], time_off=(Slot(local(3, 2, 0), local(3, 3, 0)),))
+"""On Tuesday."""
+
+
+def nurses(course: list[Visit], n: int) -> list[tuple[datetime, UUID]]:
+    """When other places are, and with whom, by a version that wants one nurse at all visits."""
+    template = domain_template(with_same_nurse())
+    found = offers(template, course[n], course, around(course[n], ILL), NOW)
+    return [(each.start, dict(each.resources)["nurse"]) for each in found]
+
+
+def test_who_is_the_same_at_other_visits_is_replaced_by_nobody() -> None:
+    found = nurses([visit(0, local(3, 2, 9)), visit(1, local(3, 6, 9))], 0)
+    assert (found[0], {nurse for _, nurse in found}) == ((local(3, 3, 9), NURSE), {NURSE})
+
+
+@pytest.mark.parametrize(
+    "course",
+    [
+        [visit(0, local(3, 2, 9))],
+        [visit(0, local(3, 2, 9)), visit(1, local(3, 6, 9), "")],
+        [visit(0, local(3, 2, 9)), talk(1, local(3, 12, 9))],
+        [visit(0, local(3, 2, 9), ""), visit(1, local(3, 6, 9))],
+    ],
+    ids=["alone", "of the phases alone", "of its requirement alone", "beside the phases"],
+)
+def test_who_is_the_same_at_no_other_visit_may_be_replaced(course: list[Visit]) -> None:
+    """What is beside the phases keeps to nobody, and nobody keeps to it."""
+    assert nurses(course, 0)[0] == (local(3, 2, 9), OTHER)
 
 
 def test_who_has_no_valid_credential_on_the_day_is_not_offered_then() -> None:

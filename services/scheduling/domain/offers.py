@@ -13,6 +13,7 @@ from uuid import UUID
 
 from services.scheduling.domain.courses import Taken, lane_stretches
 from services.scheduling.domain.hours import DAY, DAY_MINUTES, MINUTE, Hours, Slot, instant
+from services.scheduling.domain.planning import same_resources
 from services.scheduling.domain.protocols import Requirement, Template
 from services.scheduling.domain.resources import Resource
 from services.scheduling.domain.visits import Visit
@@ -64,7 +65,7 @@ def offers(
     template: Template, visit: Visit, course: Sequence[Visit], around: Surroundings, now: datetime
 ) -> list[Offer]:
     """At its time, if that can be had; then other times. `course`: its visits that stand, in order, `visit` too."""
-    search = _Search(template, visit, around, now)
+    search = _Search(template, visit, course, around, now)
     at_its_time = search.at(visit.slot.start) if visit.slot.start >= now else None
     others = (found for day in _days(template, visit, course, around.site) if (found := search.on(day)))
     return [*([at_its_time] if at_its_time else []), *islice(others, OTHER_TIMES_MAX)]
@@ -107,10 +108,13 @@ def _broken(template: Template, stays: Sequence[Stay]) -> Iterator[tuple[str, in
 
 
 class _Search:
-    def __init__(self, template: Template, visit: Visit, around: Surroundings, now: datetime) -> None:
+    def __init__(
+        self, template: Template, visit: Visit, course: Sequence[Visit], around: Surroundings, now: datetime
+    ) -> None:
         self._type = template.visit_type(visit.visit_type_code)
         self._visit, self._around, self._now = visit, around, now
-        self._current = dict(visit.resources)
+        self._current, others = dict(visit.resources), [each for each in course if each.id != visit.id]
+        self._same = same_resources(template, self._type, others) if visit.phase_code else {}
         self._resources = {each.id: each for each in around.resources}
 
     def on(self, day: date) -> Offer | None:
@@ -151,7 +155,7 @@ class _Search:
             and wanted.capability in each.capabilities | {""}
             and each.lane_count >= self._type.lane_counts[wanted.key]
             and each.has_credential(wanted.credential_codes, site.state, day)
-            and not (wanted.same_across_visits and each.id != current)
+            and self._same.get(wanted.key, each.id) == each.id
         )
         return sorted(suitable, key=lambda id: id != current)
 
