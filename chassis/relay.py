@@ -53,7 +53,7 @@ class Relay:
         self._pool, self._js = pool, js
 
     async def run(self) -> None:
-        """Until cancelled, or until the stream is gone, which whoever runs it makes anew.
+        """Until cancelled, or until the stream is gone or the connection closed, which whoever runs it makes anew.
 
         While NATS or PostgreSQL is away, events wait in the outbox.
         """
@@ -65,6 +65,8 @@ class Relay:
                 raise
             except Exception as error:
                 log.warning("relay.retry", error=type(error).__name__)
+                if self._js._nc.is_closed:
+                    return
                 await asyncio.sleep(RETRY_S)
 
     async def drain(self) -> int:

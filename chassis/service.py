@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import nats.errors
 import nats.js.errors
 import structlog
 import uvloop
@@ -32,7 +33,7 @@ from chassis.backlog import show_backlog
 from chassis.clock import Clock, business_clock
 from chassis.consumer import Consumer, Reads
 from chassis.db import Database
-from chassis.durability import check_durability
+from chassis.durability import check_durability, until_durable
 from chassis.election import Work, cancelled, kept_running, lead
 from chassis.heads import Exporter
 from chassis.housekeeping import keep_house
@@ -188,7 +189,7 @@ async def _background(service: Service, settings: Settings, db: Database, clock:
     relay_pool = open_pool(settings.relay_database_url, size=JOB_POOL_SIZE)
     sealer_pool = open_pool(settings.sealer_database_url, size=1)
     async with AsyncExitStack() as stack:
-        events = Events(settings.nats_url)
+        events = Events(settings.nats_url, settings.nats_monitor_url if settings.production else None)
         stack.push_async_callback(events.close)
         await stack.enter_async_context(relay_pool)
         await stack.enter_async_context(sealer_pool)
@@ -199,24 +200,34 @@ async def _background(service: Service, settings: Settings, db: Database, clock:
 class Events:
     """The connection to NATS of all who publish and read. It is begun when the first of them asks for it."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, monitor_url: str | None = None) -> None:
+        """With a `monitor_url`, NATS is asked each time whether it keeps what it acknowledges."""
+        self._url, self._monitor_url = url, monitor_url
         self._connecting: asyncio.Task[NATS] | None = None
 
     async def connected(self) -> JetStreamContext:
-        """Waits for as long as NATS is away. Who gives up leaves it to the others; one that failed is begun anew."""
-        if self._connecting is None or (self._connecting.done() and self._connecting.exception()):
-            connecting = nats.connect(self._url, max_reconnect_attempts=-1, reconnect_time_wait=0.5)
-            self._connecting = asyncio.create_task(connecting)
+        """Waits for as long as NATS is away. Who gives up leaves it to the others; one that failed is begun anew, and
+        so is one that the client closed: it connects again by itself after most errors, and after some never."""
+        if self._connecting is None or _is_over(self._connecting):
+            self._connecting = asyncio.create_task(self._connect())
         client = await asyncio.shield(self._connecting)
         return client.jetstream()
+
+    async def _connect(self) -> NATS:
+        if self._monitor_url:
+            await until_durable(self._monitor_url)
+        return await nats.connect(self._url, max_reconnect_attempts=-1, reconnect_time_wait=0.5)
 
     async def close(self) -> None:
         if self._connecting is None:
             return
-        if self._connecting.done() and not self._connecting.exception():
+        if self._connecting.done() and not _is_over(self._connecting):
             await self._connecting.result().close()
         await cancelled(self._connecting)
+
+
+def _is_over(connecting: "asyncio.Task[NATS]") -> bool:
+    return connecting.done() and (connecting.exception() is not None or connecting.result().is_closed)
 
 
 def _elected(
@@ -256,15 +267,19 @@ async def _publish(service: Service, settings: Settings, connected: Connected, r
 
 
 async def _consume(consumer: Consumer, connected: Connected, stream: str) -> None:
-    """The producer makes its stream; a reader that starts first waits for it."""
+    """Until cancelled, or until the connection is closed for good. The producer makes its stream; a reader that starts
+    first waits for it."""
     js = await connected()
-    while True:
-        try:
-            await js.stream_info(stream)
-            break
-        except nats.js.errors.NotFoundError:
-            await asyncio.sleep(STREAM_WAIT_S)
-    await consumer.run(js, stream)
+    try:
+        while True:
+            try:
+                await js.stream_info(stream)
+                break
+            except nats.js.errors.NotFoundError:
+                await asyncio.sleep(STREAM_WAIT_S)
+        await consumer.run(js, stream)
+    except nats.errors.ConnectionClosedError:
+        log.warning("consumer.retry", stream=stream)
 
 
 async def ensure_stream(js: JetStreamContext, stream: str, replicas: int = 1) -> None:

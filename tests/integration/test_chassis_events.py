@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
+from nats import connect as connect_to_nats
 from nats.errors import OutboundBufferLimitError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, RawStreamMsg, StreamConfig
@@ -23,6 +24,8 @@ from prometheus_client import REGISTRY
 from atoll.common.v1.access_pb2 import AUDIT_NONE
 from chassis.call import Call
 from chassis.consumer import ACK_WAIT_S, ATTEMPTS_MAX, FETCH_S, Consumer, Letter, Together, letter_in, letter_of
+from chassis.durability import _says_it_is_durable as says_it_is_durable
+from chassis.durability import check_durability
 from chassis.election import cancelled
 from chassis.errors import DomainError, Kind, Overloaded, TryAgain
 from chassis.ids import new_id, to_wire
@@ -611,15 +614,14 @@ async def test_a_letter_that_waits_is_tried_again_after_a_growing_while_and_not_
     assert attempts == 4
 
 
-def settings_of(urls: DatabaseUrls, nats_url: str) -> Settings:
+def settings_of(urls: DatabaseUrls, nats_url: str, **production: Any) -> Settings:
+    development = {"mode": "development", "issuer": "x", "jwks": "x"}
     return Settings(
-        mode="development",
         database_url=urls.service,
         relay_database_url=urls.relay,
         sealer_database_url=urls.sealer,
         nats_url=nats_url,
-        issuer="x",
-        jwks="x",
+        **(production or development),
     )
 
 
@@ -852,6 +854,62 @@ async def test_a_service_that_starts_while_nats_is_away_does_all_else_and_publis
         finally:
             await cancelled(background)
             await asyncio.to_thread(process.stop)
+    finally:
+        await cancelled(background)
+
+
+async def test_production_starts_while_nats_is_away_and_publishes_nothing_before_it_says_how_it_syncs(
+    notes: Running, js: JetStreamContext, nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chassis.durability.AGAIN_S", 0.05)
+    monitor = free_port()
+    production: dict[str, Any] = {"mode": "production", "issuer": "https://login.example", "tls_elsewhere": True}
+    settings = settings_of(notes.urls, nats_url, nats_monitor_url=f"http://127.0.0.1:{monitor}", **production)
+    await check_durability(notes.pool, settings.nats_monitor_url)
+    asked = list[str]()
+
+    async def noted(url: str) -> bool:
+        asked.append(url)
+        return await says_it_is_durable(url)
+
+    async def asked_again() -> bool:
+        return len(asked) > 2
+
+    monkeypatch.setattr("chassis.durability._says_it_is_durable", noted)
+    await take_note(notes)
+    background = asyncio.create_task(_background(SERVICE, settings, notes.db, notes.clock))
+    try:
+        await until(asked_again, within_s=15)
+        assert not await all_published(notes)
+        program = nats(tmp_path / "nats", free_port(), monitor)
+        process = await asyncio.to_thread(start, program, tmp_path / "logs")
+        try:
+            await until(partial(filings_are, notes, 1))
+        finally:
+            await asyncio.to_thread(process.stop)
+    finally:
+        await cancelled(background)
+
+
+async def test_a_connection_that_the_client_closed_for_good_is_begun_anew_by_whoever_used_it(
+    notes: Running, js: JetStreamContext, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it does when NATS tells it of an error that it takes for one of the protocol."""
+    clients, connect = list[Any](), connect_to_nats
+
+    async def noted(*args: Any, **options: Any) -> Any:
+        clients.append(await connect(*args, **options))
+        return clients[-1]
+
+    monkeypatch.setattr("chassis.service.nats.connect", noted)
+    await take_note(notes)
+    background = asyncio.create_task(_background(SERVICE, settings_of(notes.urls, nats_url), notes.db, notes.clock))
+    try:
+        await until(partial(filings_are, notes, 1))
+        await clients[0]._process_err("'Unknown Protocol Operation'")
+        await take_note(notes)
+        await until(partial(filings_are, notes, 2), within_s=15)
+        assert [client.is_closed for client in clients] == [True, False]
     finally:
         await cancelled(background)
 

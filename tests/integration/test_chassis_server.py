@@ -19,7 +19,7 @@ from chassis.ids import new_id
 from chassis.metrics import serve_metrics
 from chassis.pool import open_pool
 from chassis.server import Server
-from chassis.service import IMAGE, _stop
+from chassis.service import IMAGE, Events, _stop
 from chassis.taking import keep_taking
 from deploy.local.nats import nats
 from deploy.local.process import free_port, start
@@ -347,5 +347,20 @@ async def test_production_refuses_a_nats_that_acknowledges_before_it_has_written
         else:
             with pytest.raises(NotDurable, match="sync_interval: always"):
                 await check
+    finally:
+        await asyncio.to_thread(process.stop)
+
+
+async def test_nothing_is_published_to_a_nats_that_came_later_and_acknowledges_before_it_has_written(
+    tmp_path: Path, nats_url: str
+) -> None:
+    monitor = free_port()
+    program, config = nats(tmp_path, free_port(), monitor), tmp_path / "nats.conf"
+    config.write_text(config.read_text().replace("sync_interval: always", "sync_interval: 2m"))
+    events = Events(nats_url, f"http://127.0.0.1:{monitor}")
+    process = await asyncio.to_thread(start, program, tmp_path / "logs")
+    try:
+        with pytest.raises(NotDurable, match="sync_interval: always"):
+            await events.connected()
     finally:
         await asyncio.to_thread(process.stop)
