@@ -11,6 +11,7 @@ import asyncpg
 from chassis.ids import from_wire
 from chassis.sealer import verify
 from chassis.times import to_instant
+from cli.sample.chain import site_files
 from cli.sample.courses import Booked
 from deploy.local.home import StackInfo
 
@@ -28,6 +29,9 @@ NUMBERS = """
     SELECT count(*) FROM (
         SELECT FROM invoice GROUP BY chain_id, legal_entity_id HAVING max(number) <> count(*) OR min(number) <> 1
     ) AS gaps
+"""
+TAXED = """
+    SELECT site_id, sum(tax_minor) > 0 AS taxed FROM invoice GROUP BY site_id
 """
 CHARGED_TWICE = """
     SELECT count(*) FROM (SELECT FROM charge GROUP BY chain_id, visit_id HAVING count(*) <> 1) AS twice
@@ -60,6 +64,7 @@ async def run_checks(info: StackInfo, chain_id: str, booked: Sequence[Booked]) -
     try:
         checks = [await check(connections) for check in CHECKS]
         checks.append(spacing(booked))
+        checks.append(await _taxed(connections, booked))
         checks.append(await _audit(connections, chain_id))
         return checks
     finally:
@@ -136,6 +141,13 @@ def spacing(booked: Sequence[Booked]) -> Check:
             gaps += 1
             broken += not phase.gap_days_min <= gap <= phase.gap_days_max
     return Check("spacing is inside the protocol", f"{broken} outside, of {gaps} gaps", not broken)
+
+
+async def _taxed(connections: Connections, booked: Sequence[Booked]) -> Check:
+    codes = {from_wire("site", each.site.id): each.site.code for each in booked}
+    taxed = sorted(codes[row["site_id"]] for row in await connections["billing"].fetch(TAXED) if row["taxed"])
+    wanted = sorted(code for code, file in site_files().items() if "taxes" in file and code in codes.values())
+    return Check("invoices bear tax where the state has it", f"at {', '.join(taxed) or 'no site'}", taxed == wanted)
 
 
 async def _audit(connections: Connections, chain_id: str) -> Check:

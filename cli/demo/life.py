@@ -50,6 +50,14 @@ class Step:
     service: Any = VisitServiceStub
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A course that is billed and paid: its account by then, and the tax of its invoice."""
+
+    account: Any
+    tax: Any  # google.type.Money.
+
+
 class Life:
     """Moves the clock. Nothing happens at an instant before all that was due earlier is done."""
 
@@ -140,8 +148,8 @@ def _gate_steps(
             yield Step(at, who, "RecordGate", request, GateServiceStub)
 
 
-async def settle(booked: Booked, staff: Staff) -> Any:
-    """The course is invoiced, and what the deposit left open is paid; the course's account as it is then."""
+async def settle(booked: Booked, staff: Staff) -> Settled:
+    """The course is invoiced, and what the deposit left open is paid."""
     issued = await staff.billing.call(
         InvoiceServiceStub, "IssueInvoice", IssueInvoiceRequest(course_id=booked.course.id)
     )
@@ -160,4 +168,4 @@ async def settle(booked: Booked, staff: Staff) -> Any:
     account = await staff.billing.call(
         AccountServiceStub, "GetCourseAccount", GetCourseAccountRequest(course_id=booked.course.id)
     )
-    return account.course_account
+    return Settled(account.course_account, issued.invoice.tax)

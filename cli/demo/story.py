@@ -71,14 +71,14 @@ class Story:
             await self._life.messages_out()
             await self._live(progress)
             settling = progress.add_task("Invoices and payments", total=len(booked))
-            accounts = {}
+            settled = {}
             for each in booked:
-                accounts[each.course.id] = await settle(each, self._sample.staff[each.site.code])
+                settled[each.course.id] = await settle(each, self._sample.staff[each.site.code])
                 progress.advance(settling)
             await self._queues.drained()
         self._console.print(self._sample.report)
         self._console.print(courses_table(booked))
-        self._console.print(money_table(booked, accounts))
+        self._console.print(money_table(booked, settled))
         self._console.print(messages_table(await self._messages()))
         return await self._checked()
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from chassis.money import MINOR_DIGITS
 from chassis.times import to_instant
 from cli.demo.checks import Check
+from cli.demo.life import Settled
 from cli.sample.courses import Booked
 
 VISITS_SHOWN = 9
@@ -36,14 +37,14 @@ def _visit(visit: Any, booked: Booked) -> str:
     return f"{local:%a %d %b %H:%M} {rooms[0] if rooms else 'telehealth'}"
 
 
-def money_table(booked: Sequence[Booked], accounts: Mapping[str, Any]) -> Table:
+def money_table(booked: Sequence[Booked], settled: Mapping[str, Settled]) -> Table:
     table = Table(title="Money: told, charged, paid", title_justify="left")
-    for column in ("Site", "Course", "Estimated", "Deposit", "Charged", "Invoiced", "Paid", "Due"):
+    for column in ("Site", "Course", "Estimated", "Deposit", "Charged", "Tax", "Invoiced", "Paid", "Due"):
         table.add_column(column, justify="left" if column in ("Site", "Course") else "right", no_wrap=True)
     for each in booked:
-        account = accounts[each.course.id]
+        account, tax = settled[each.course.id].account, settled[each.course.id].tax
         amounts = (
-            each.estimated, account.deposit_due, account.charged, account.invoiced, account.paid, account.due
+            each.estimated, account.deposit_due, account.charged, tax, account.invoiced, account.paid, account.due
         )  # fmt: skip
         table.add_row(each.site.code, _short(each.course.id), *map(dollars, amounts))
     return table

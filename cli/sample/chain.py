@@ -1,4 +1,5 @@
-"""The sample chain: five sites, one for each clinic programme, with prices that real clinics publish.
+"""The sample chain: five sites, one for each clinic programme, with prices that real clinics publish and the tax of the
+one whose state has it.
 
 The data stand beside this file: `protocols/` as the API takes them, `sites/` and `questionnaires/` in a shorter form
 that is spelt out here.
@@ -20,6 +21,8 @@ from google.type.timeofday_pb2 import TimeOfDay
 
 from atoll.billing.v1.price_book_service_pb2 import CreatePriceBookRequest, PublishPriceBookRequest
 from atoll.billing.v1.price_book_service_pb2_grpc import PriceBookServiceStub
+from atoll.billing.v1.tax_service_pb2 import SetTaxRuleRequest
+from atoll.billing.v1.tax_service_pb2_grpc import TaxServiceStub
 from atoll.patients.v1.questionnaire_pb2 import QuestionnaireContent
 from atoll.patients.v1.questionnaire_service_pb2 import (
     AssignQuestionnaireRequest,
@@ -121,7 +124,7 @@ def capability_codes(sites: Iterable[Any], protocols: Iterable[Any]) -> list[str
 async def load_chain(client: Client, today: date) -> SampleChain:
     """Loads the chain through the public API. Run again it changes nothing and answers the same.
 
-    `today` is the first day on which the prices hold, and must be the same when it is run again.
+    `today` is the first day on which prices and taxes hold, and must be the same when it is run again.
     """
     return await _Load(client, today).chain()
 
@@ -218,6 +221,8 @@ class _Load:
                 protocol_version_id=protocols[protocol].version_id,
             )
             await self._client.call(ProtocolServiceStub, "AdoptProtocolVersion", adoption)
+        for tax in file.get("taxes", ()):
+            await self._tax(site.id, code, tax["rule"])
         await self._price_book(site.id, code, file["price_book"])
         return SampleSite(site.id, code, site.legal_entity_id, site.time_zone, file["courses"], resources)
 
@@ -227,13 +232,18 @@ class _Load:
         resource_id: str = created.resource.id
         return resource_id
 
+    async def _tax(self, site_id: str, code: str, rule: dict[str, Any]) -> None:
+        request = SetTaxRuleRequest(
+            request_id=self._key("tax", code, rule["name"]), site_id=site_id, effective_date=self._first_day
+        )
+        await self._client.call(TaxServiceStub, "SetTaxRule", ParseDict(rule, request))
+
     async def _price_book(self, site_id: str, code: str, file: dict[str, Any]) -> None:
-        today = self._today
         request = CreatePriceBookRequest(
             request_id=self._key("price book", code),
             site_id=site_id,
             currency_code="USD",
-            effective_date=Date(year=today.year, month=today.month, day=today.day),
+            effective_date=self._first_day,
             deposit=dollars(file["deposit"]),
         )
         for item in file["items"]:
@@ -243,6 +253,11 @@ class _Load:
             request_id=self._key("price book published", code), price_book_id=draft.price_book.id
         )
         await self._client.call(PriceBookServiceStub, "PublishPriceBook", publish)
+
+    @property
+    def _first_day(self) -> Date:
+        """Of prices and taxes."""
+        return Date(year=self._today.year, month=self._today.month, day=self._today.day)
 
     def _key(self, *names: str) -> str:
         return request_id_for(self._client.chain_id, *names)

@@ -29,6 +29,8 @@ from atoll.billing.v1.estimate_service_pb2 import ListEstimatesRequest
 from atoll.billing.v1.estimate_service_pb2_grpc import EstimateServiceStub
 from atoll.billing.v1.payment_service_pb2 import TENDER_CASH, RecordPaymentRequest
 from atoll.billing.v1.payment_service_pb2_grpc import PaymentServiceStub
+from atoll.billing.v1.tax_service_pb2 import ListTaxRulesRequest
+from atoll.billing.v1.tax_service_pb2_grpc import TaxServiceStub
 from atoll.patients.v1.consent_service_pb2 import CONSENT_STATUS_CURRENT, GetConsentStatusRequest
 from atoll.patients.v1.consent_service_pb2_grpc import ConsentServiceStub
 from atoll.patients.v1.patient_service_pb2 import GetPatientRequest, UpdatePatientRequest
@@ -132,6 +134,22 @@ async def test_billing_heard_of_the_course_and_of_its_deposit(loaded: Loaded) ->
     )
     assert account.course_account.estimated == booked.estimated
     assert account.course_account.deposit_covered
+
+
+async def test_taxes_are_those_of_new_mexico(loaded: Loaded) -> None:
+    for booked in loaded.sample.booked:
+        metadata = [("authorization", f"Bearer {loaded.token('ROLE_BILLING')}")]
+        rules = (
+            await TaxServiceStub(loaded.channel).ListTaxRules(
+                ListTaxRulesRequest(site_id=booked.site.id), metadata=metadata
+            )
+        ).tax_rules
+        asked = ListEstimatesRequest(course_id=booked.course.id, page_size=1)
+        [estimate] = (await EstimateServiceStub(loaded.channel).ListEstimates(asked, metadata=metadata)).estimates
+        taxed = {line.HasField("tax") for line in estimate.lines}
+        assert ([each.rate_ppm for each in rules], taxed) == (
+            ([76_250], {True}) if booked.site.code == "abq" else ([], {False})
+        )
 
 
 async def test_each_patient_signed_what_applies_at_the_site_in_new_mexico_its_own(loaded: Loaded) -> None:
