@@ -61,6 +61,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("package_end", {"left_minor": 1}, "package_end_whole_check"),
     ("package_end", {"invoice_id": None}, "package_end_forgiven_check"),
     ("package_end", {"fee_minor": -1, "left_minor": 1}, "package_end_parts_check"),
+    ("package_end", {"tax_minor": 1}, "package_end_whole_check"),
+    ("package_end", {"included_tax_minor": -1}, "package_end_parts_check"),
     ("redemption", {"value_minor": -1}, "redemption_amounts_check"),
     ("redemption", {"undone_at": None, "undo_reason": "x"}, "redemption_undone_check"),
     ("settlement_item", {"creditor_id": SOME, "debtor_id": SOME}, "settlement_item_two_check"),

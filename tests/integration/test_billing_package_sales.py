@@ -813,6 +813,109 @@ async def test_what_is_not_paid_need_not_be_paid_any_more(chain: Packages) -> No
     await chain.books_agree()
 
 
+async def taxed(chain: Packages, **changes: Any) -> Invoicing:
+    desk = Invoicing(chain.billing)
+    await desk.tax(kinds=[charge_pb2.CHARGE_KIND_PACKAGE, charge_pb2.CHARGE_KIND_VISIT], **changes)
+    return desk
+
+
+async def test_a_stop_gives_back_the_tax_of_what_it_gives_back(chain: Packages) -> None:
+    """Two of six visits and a fee of 150 are kept, with 87.69 of the 228.75."""
+    await taxed(chain)
+    sale = await chain.sell(await chain.offer(SIX, price=3000, stop_fee_percent=5))
+    assert dollars(sale.tax) == 0
+    invoice = await chain.invoice(sale)
+    assert (dollars(invoice.total), dollars((await chain.sale(sale.id)).tax)) == (3228.75, 228.75)
+    await chain.billing.pay(3228.75)
+    await chain.treat(INFUSION)
+    await chain.treat(INFUSION, site_id=chain.other_site_id)
+    assert dollars((await chain.sale(sale.id)).paid) == 3228.75
+    shown = await chain.preview(sale)
+    assert (amounts(shown), dollars(shown.tax)) == ((1000, 150, 0, 1991.06), 141.06)
+    answer = await chain.change("StopPackage", await chain.sale(sale.id), reason="not a candidate")
+    assert answer.stop == shown
+    assert await chain.books() == {
+        "CASH": 3228.75,
+        "REVENUE": -500,
+        "DUE_TO": -500,
+        "FEE_REVENUE": -150,
+        "TAX_PAYABLE": -87.69,
+        "PATIENT_CREDIT": -1991.06,
+    }
+    assert dollars((await chain.billing.last_fact("package.stopped")).refundable) == 1991.06
+    await chain.books_agree()
+    await chain.billing.books_agree()
+
+
+async def test_a_stop_gives_back_tax_that_the_price_included(chain: Packages) -> None:
+    await taxed(chain, included=True)
+    sale = await chain.sold(SIX, price=3000)
+    assert dollars(sale.tax) == 0
+    await chain.treat(INFUSION, INFUSION)
+    answer = await chain.change("StopPackage", await chain.sale(sale.id), reason="moves away")
+    assert (amounts(answer.stop), dollars(answer.stop.tax)) == ((1000, 0, 0, 2000), 0)
+    assert await chain.books() == {
+        "CASH": 3000,
+        "REVENUE": -929.15,  # 212.54 of the 3,000 was tax, and 141.69 of the 2,000.
+        "TAX_PAYABLE": -70.85,
+        "PATIENT_CREDIT": -2000,
+    }
+    await chain.books_agree()
+
+
+async def test_what_is_not_paid_of_a_taxed_package_need_not_be_paid_with_its_tax(chain: Packages) -> None:
+    await taxed(chain)
+    sale = await chain.sell(await chain.offer(SIX, price=3000))
+    invoice = await chain.invoice(sale)
+    await chain.billing.pay(1200)
+    await chain.treat(INFUSION, INFUSION)
+    answer = await chain.change("StopPackage", await chain.sale(sale.id), reason="moves away")
+    assert (amounts(answer.stop), dollars(answer.stop.tax)) == ((1000, 0, 2028.75, 123.75), 152.5)
+    assert dollars((await Invoicing(chain.billing).invoice(invoice.id)).balance) == 0
+    assert await chain.books() == {"CASH": 1200, "REVENUE": -1000, "TAX_PAYABLE": -76.25, "PATIENT_CREDIT": -123.75}
+    await chain.books_agree()
+    await chain.billing.books_agree()
+
+
+async def test_of_two_taxed_packages_on_an_invoice_each_is_paid_with_its_tax(chain: Packages) -> None:
+    desk, offer = await taxed(chain), await chain.offer(SIX, price=3000)
+    first, second = [await chain.sell(offer) for _ in range(2)]
+    await desk.issue(first.charge_id, second.charge_id)
+    await chain.billing.pay(6000)
+    for each in (first, second):
+        assert dollars((await chain.sale(each.id)).paid) == 3000
+    stopped = await chain.change("StopPackage", await chain.sale(first.id), reason="moves away")
+    assert (amounts(stopped.stop), dollars(stopped.stop.tax)) == ((0, 0, 228.75, 3000), 228.75)
+    assert dollars((await chain.sale(second.id)).paid) == 3000
+    await chain.billing.pay(228.75)
+    assert dollars((await chain.sale(second.id)).paid) == 3228.75
+    await chain.books_agree()
+
+
+async def test_a_package_that_expires_keeps_the_tax_that_it_was_sold_with(chain: Packages) -> None:
+    await taxed(chain)
+    sale = await chain.sell(await chain.offer(SIX, price=3000, valid_days=10))
+    await chain.invoice(sale)
+    await chain.billing.pay(3228.75)
+    await chain.treat(INFUSION)
+    await chain.pass_days(20)
+    assert await chain.books() == {"CASH": 3228.75, "REVENUE": -500, "BREAKAGE": -2500, "TAX_PAYABLE": -228.75}
+    await chain.books_agree()
+
+
+async def test_a_taxed_visit_is_drawn_once_its_tax_is_paid_as_well(chain: Packages) -> None:
+    await taxed(chain)
+    sale = await chain.sell(await chain.offer(SIX, price=3000))
+    await chain.invoice(sale)
+    await chain.billing.pay(500)
+    course = await chain.treat(INFUSION)
+    assert await statuses(chain, course) == ["CHARGED"]
+    refused = await refusal(chain.redeem(course.visits[0].visit_id, sale.entitlements[0].id))
+    assert (refused.reason, refused.metadata["missing_minor"]) == ("PACKAGE_UNPAID", "3813")
+    await chain.billing.pay(38.13)
+    await chain.redeem(course.visits[0].visit_id, sale.entitlements[0].id)
+
+
 async def test_a_package_is_not_credited_but_stopped(chain: Packages) -> None:
     sale, desk = await chain.sell(await chain.offer(SIX, price=3000)), Invoicing(chain.billing)
     invoice = await chain.invoice(sale)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from fractions import Fraction
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -14,7 +15,7 @@ from chassis.money import Money
 from services.billing.domain import entitlements as rules
 from services.billing.domain import redemptions, stops
 from services.billing.domain.entitlements import Entitlement, Sale, SaleStatus
-from services.billing.domain.ledger import Account, Booked, Entry, of_application, of_charge
+from services.billing.domain.ledger import Account, Booked, Entry, Source, move, of_application, of_charge
 from services.billing.domain.packages import EarlyStop, Package, PackageItem, PackageStart, PackageTerms, shares
 from services.billing.domain.prices import VisitKind
 from services.billing.domain.redemptions import Redemption
@@ -61,6 +62,8 @@ class OnePackage(RuleBasedStateMachine):
         fee=st.integers(0, 100),
         freeze_days=st.integers(0, 40),
         unpaid=st.booleans(),
+        tax_percent=st.integers(0, 50),
+        included=st.booleans(),
     )
     def sell(
         self,
@@ -72,6 +75,8 @@ class OnePackage(RuleBasedStateMachine):
         fee: int,
         freeze_days: int,
         unpaid: bool,
+        tax_percent: int,
+        included: bool,
     ) -> None:
         packed = tuple(PackageItem(kind, count) for kind, count in items)
         terms = PackageTerms(
@@ -84,6 +89,7 @@ class OnePackage(RuleBasedStateMachine):
             Entitlement(self.id(), item.kind, item.count, value, item.count, value)
             for item, value in zip(packed, values, strict=True)
         )
+        tax = price * tax_percent // 100
         self.sale = Sale(
             id=self.id(),
             package=package,
@@ -100,15 +106,20 @@ class OnePackage(RuleBasedStateMachine):
             entitlements=entitlements,
             zone=ZoneInfo("America/Denver"),
             expires_on=rules.first_expiry(package, TODAY),
+            tax_minor=0 if included else tax,
+            included_tax_minor=tax if included else 0,
         )
         charge = of_charge(self.sale.charge_id, Money(price), Account.DEFERRED_REVENUE, "x")
         assert charge
         self.books[SELLER] = [charge]
+        if tax:
+            bears = Account.REVENUE if included else Account.ACCOUNTS_RECEIVABLE
+            self.books[SELLER].append(move(Source.INVOICE, self.id(), bears, Account.TAX_PAYABLE, Money(tax)))
 
     @rule(share=st.integers(1, 100))
-    @precondition(lambda self: not self.end and self.sale.paid < self.sale.price)
+    @precondition(lambda self: not self.end and self.sale.paid < self.sale.owed)
     def pay(self, share: int) -> None:
-        part = (self.sale.price - self.sale.paid).split([share, 100 - share])[0]
+        part = (self.sale.owed - self.sale.paid).split([share, 100 - share])[0]
         if part.minor:
             self.sale = replace(self.sale, paid=self.sale.paid + part)
             self.books[SELLER].append(of_application(self.id(), part))
@@ -182,7 +193,8 @@ class OnePackage(RuleBasedStateMachine):
             return
         found = stops.stop(self.sale, self.standing)
         assert 0 <= found.refundable.minor <= self.sale.paid.minor
-        assert 0 <= found.forgiven.minor <= (self.sale.price - self.sale.paid).minor
+        assert 0 <= found.forgiven.minor <= (self.sale.owed - self.sale.paid).minor
+        assert found.returned.minor <= (self.sale.left + found.tax).minor
         self._end(stops.end_of_stop(self.id(), "x", self.sale, found), SaleStatus.STOPPED)
 
     @rule()
@@ -217,9 +229,22 @@ class OnePackage(RuleBasedStateMachine):
         earned = sum(each.value.minor for each in self.standing)
         ended = self.end.left.minor if self.end else 0
         assert earned + ended + self.sale.left.minor == self.sale.price.minor
-        assert self.total(Account.REVENUE) + self.total(Account.REVENUE, OTHER) == -earned - (
-            self.end.rerated.minor if self.end else 0
-        )
+        rerated = self.end.rerated.minor if self.end else 0
+        taxed = self.sale.included_tax_minor - (self.end.included_tax.minor if self.end else 0)
+        assert self.total(Account.REVENUE) + self.total(Account.REVENUE, OTHER) == taxed - earned - rerated
+
+    @invariant()
+    def what_is_kept_bears_its_part_of_the_tax(self) -> None:
+        """To half a cent: the tax of what came back is rounded, and what is kept bears the rest."""
+        end = self.end
+        returned = end.forgiven + end.refundable - end.tax if end else Money(0)
+        for whole, back in (
+            (self.sale.tax_minor, end.tax.minor if end else 0),
+            (self.sale.included_tax_minor, end.included_tax.minor if end else 0),
+        ):
+            assert abs(back - Fraction(whole * returned.minor, self.sale.price.minor)) <= Fraction(1, 2)
+        given = end.tax.minor + end.included_tax.minor if end else 0
+        assert self.total(Account.TAX_PAYABLE) == given - self.sale.tax_minor - self.sale.included_tax_minor
 
     @invariant()
     def what_one_owes_is_owed_to_the_other(self) -> None:
@@ -232,7 +257,7 @@ class OnePackage(RuleBasedStateMachine):
     @invariant()
     def who_bought_owes_what_is_not_paid_nor_forgiven(self) -> None:
         forgiven = self.end.forgiven.minor if self.end else 0
-        assert self.total(Account.ACCOUNTS_RECEIVABLE) == self.sale.price.minor - self.sale.paid.minor - forgiven
+        assert self.total(Account.ACCOUNTS_RECEIVABLE) == self.sale.owed.minor - self.sale.paid.minor - forgiven
 
 
 OnePackage.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)

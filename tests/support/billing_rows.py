@@ -47,6 +47,7 @@ BY_COLUMN = {
     "redemption.undone_at": "CASE WHEN n % 2 = 0 THEN now() END",
     "redemption.undo_reason": "CASE WHEN n % 2 = 0 THEN '' END",
     "package_end.left_minor": "5 * (1 + n % 3)",
+    "package_end.tax_minor": "0",
     "estimate_duty.closed_at": "CASE WHEN n % 10 > 0 THEN now() END",
     "estimate_duty.told_at": "CASE WHEN n % 10 > 0 THEN now() END",
     "estimate_dispute.closed_at": "CASE WHEN n % 10 > 0 THEN now() END",

@@ -405,6 +405,48 @@ def test_a_stop_and_an_expiry_post_all_that_is_left() -> None:
     assert stops.entry_of_end(stops.end_of_expiry(UUID(int=9), used), "six") is None
 
 
+def test_what_comes_back_brings_its_tax_and_what_is_kept_keeps_it() -> None:
+    """7.625 % of 3,000 is 228.75; of the 1,850 that two visits and a fee of 5 % leave, 141.06."""
+    some, redemptions = drawn(sale(of=terms(stop_fee_percent=5), tax_minor=22_875, paid=322_875), 2)
+    found = stop(some, redemptions)
+    assert (found.tax, found.refundable, found.forgiven) == (Money(14_106), Money(199_106), Money(0))
+    unused = stop(sale(tax_minor=22_875, paid=322_875), [])
+    assert (unused.tax, unused.refundable) == (Money(22_875), Money(322_875))
+    part_paid, redemptions = drawn(sale(tax_minor=22_875, paid=120_000), 2)
+    found = stop(part_paid, redemptions)
+    assert (found.tax, found.forgiven, found.refundable) == (Money(15_250), Money(202_875), Money(12_375))
+    kept, redemptions = drawn(sale(of=terms(stop_fee_percent=100), tax_minor=22_875, paid=322_875), 2)
+    assert (stop(kept, redemptions).tax, stop(kept, redemptions).refundable) == (Money(0), Money(0))
+
+
+def test_a_stop_posts_the_tax_that_it_gives_back() -> None:
+    added, redemptions = drawn(sale(tax_minor=22_875, paid=322_875), 2)
+    inside, _ = drawn(sale(included_tax_minor=21_254), 2)
+    books = []
+    for each in (added, inside):
+        entry = stops.entry_of_end(stops.end_of_stop(UUID(int=9), "x", each, stop(each, redemptions)), "six")
+        assert entry
+        books.append({posting.account: posting.amount.minor for posting in entry.postings})
+    assert books == [
+        {Account.DEFERRED_REVENUE: 200_000, Account.PATIENT_CREDIT: -215_250, Account.TAX_PAYABLE: 15_250},
+        {
+            Account.DEFERRED_REVENUE: 200_000,
+            Account.PATIENT_CREDIT: -200_000,
+            Account.TAX_PAYABLE: 14_169,
+            Account.REVENUE: -14_169,
+        },
+    ]
+    expired = stops.entry_of_end(stops.end_of_expiry(UUID(int=9), added), "six")
+    assert expired
+    assert {each.account for each in expired.postings} == {Account.DEFERRED_REVENUE, Account.BREAKAGE}
+
+
+def test_a_visit_is_paid_when_its_tax_is() -> None:
+    some = sale(tax_minor=22_875, paid=53_812)
+    assert some.missing_for(Money(50_000)) == Money(1)
+    assert sale(tax_minor=22_875, paid=53_813).missing_for(Money(50_000)) == Money(0)
+
+
 # Books
 
 

@@ -16,6 +16,7 @@ from chassis.money import Money
 from services.billing.domain.business_days import end_of
 from services.billing.domain.packages import Package, PackageStart
 from services.billing.domain.prices import VisitKind
+from services.billing.domain.tax import part_of
 
 GRACE = timedelta(days=3)
 """So long after its last day a package waits for news of visits before what is left is taken."""
@@ -117,6 +118,7 @@ class Sale:
     charge_id: UUID
     price: Money
     paid: Money
+    """Of the price and the tax that was added to it."""
     invoice_id: UUID | None
     sold_on: date
     sold_at: datetime
@@ -128,6 +130,23 @@ class Sale:
     ended_at: datetime | None = None
     ended_as: SaleStatus | None = None
     version: int = 1
+    tax_minor: int = 0
+    """What its invoice added to the price."""
+    included_tax_minor: int = 0
+    """What of the price its invoice took as tax."""
+
+    @property
+    def owed(self) -> Money:
+        """The price and its tax."""
+        return self.price + self.tax_of(self.price)
+
+    def tax_of(self, part: Money) -> Money:
+        """That was added to a part of the price: of the site that sold it and the day on which it did, wherever and
+        whenever visits are drawn."""
+        return part_of(self.tax_minor, part, self.price)
+
+    def included_tax_of(self, part: Money) -> Money:
+        return part_of(self.included_tax_minor, part, self.price)
 
     @property
     def left(self) -> Money:
@@ -183,10 +202,11 @@ class Sale:
         return not sites or site_id in sites
 
     def missing_for(self, value: Money) -> Money:
-        """What must be paid first, for the next visit to be."""
+        """What must be paid first, for the next visit to be, with its tax."""
         if self.package.terms.redeemable_unpaid:
             return Money(0, self.price.currency)
-        return max(self.price - self.left + value - self.paid, Money(0, self.price.currency))
+        drawn = self.price - self.left + value
+        return max(drawn + self.tax_of(drawn) - self.paid, Money(0, self.price.currency))
 
     def with_first_use(self, day: date) -> "Sale":
         """The first visit starts the days of validity, where the sale did not."""

@@ -97,6 +97,11 @@ def half_up(exact: Fraction) -> int:
     return (2 * exact.numerator + exact.denominator) // (2 * exact.denominator)
 
 
+def part_of(whole_minor: int, part: Money, of: Money) -> Money:
+    """Of a tax of `of` that of a part of it, as credit notes take it back: all of it of the whole."""
+    return Money(half_up(Fraction(whole_minor * part.minor, of.minor)), of.currency)
+
+
 def _exact(rule: TaxRule, line: Taxable, rules: Sequence[TaxRule]) -> Fraction:
     if not rule.covers(line):
         return Fraction()

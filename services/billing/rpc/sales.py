@@ -155,6 +155,7 @@ def _sale(sale: Sale, call: Call) -> pb.PackageSale:
         status=pb.PackageSaleStatus.ValueType(sale.status),
         end_time=to_timestamp(sale.ended_at) if sale.ended_at else None,
         etag=to_etag(sale.version),
+        tax=money_to_wire(sale.tax_of(sale.price)),
     )
 
 
@@ -166,4 +167,5 @@ def _stop(stop: Stop) -> pb.PackageStop:
         fee=money_to_wire(stop.fee),
         forgiven=money_to_wire(stop.forgiven),
         refundable=money_to_wire(stop.refundable),
+        tax=money_to_wire(stop.tax),
     )

@@ -150,14 +150,20 @@ _of_items = [
     entitlement.c.left_minor,
 ]
 _stopped = package_sale.alias("stopped")
+_stopped_line = invoice_line.alias("stopped_line")
 # Packages of the same invoice: what is forgiven of one need not be paid; and one that gave money back was paid to the
 # last cent but for that, so that all of it is no other's.
 _settled = case(
-    (package_end.c.refundable_minor > literal_column("0"), _stopped.c.price_minor), else_=package_end.c.forgiven_minor
+    (package_end.c.refundable_minor > literal_column("0"), _stopped.c.price_minor + _stopped_line.c.tax_minor),
+    else_=package_end.c.forgiven_minor,
 )
 _stopped_beside = (
     select(func.coalesce(func.sum(_settled), 0))
     .join(package_end, and_(package_end.c.chain_id == _stopped.c.chain_id, package_end.c.sale_id == _stopped.c.id))
+    .join(
+        _stopped_line,
+        and_(_stopped_line.c.chain_id == _stopped.c.chain_id, _stopped_line.c.charge_id == _stopped.c.charge_id),
+    )
     .where(
         package_end.c.chain_id == invoice_line.c.chain_id,
         package_end.c.invoice_id == invoice_line.c.invoice_id,
@@ -174,6 +180,8 @@ _sales = (
         *_of_items,
         site.c.time_zone,
         invoice_line.c.invoice_id,
+        invoice_line.c.tax_minor,
+        invoice_line.c.included_tax_minor,
         invoice.c.total_minor.label("invoice_minor"),
         open_item.c.left_minor.label("unpaid_minor"),
         open_item.c.credited_minor,
@@ -312,6 +320,8 @@ class EntitlementStore(Store):
             rerated_minor=end.rerated.minor,
             fee_minor=end.fee.minor,
             breakage_minor=end.breakage.minor,
+            tax_minor=end.tax.minor,
+            included_tax_minor=end.included_tax.minor,
             ended_at=ended.ended_at,
             **whose,
         )
@@ -401,7 +411,7 @@ def _sale(found: Sequence[Record]) -> Sale:
         holder_id=row["holder_id"],
         charge_id=row["charge_id"],
         price=price,
-        paid=_paid(row, price),
+        paid=_paid(row, price.minor + (row["tax_minor"] or 0)),
         invoice_id=row["invoice_id"],
         sold_on=row["sold_on"],
         sold_at=row["sold_at"],
@@ -422,15 +432,17 @@ def _sale(found: Sequence[Record]) -> Sale:
         ended_at=row["ended_at"],
         ended_as=SaleStatus(row["ended_as"]) if row["ended_as"] else None,
         version=row["row_version"],
+        tax_minor=row["tax_minor"] or 0,
+        included_tax_minor=row["included_tax_minor"] or 0,
     )
 
 
-def _paid(row: Record, price: Money) -> Money:
+def _paid(row: Record, owed_minor: int) -> Money:
     """Of an invoice that bills more than the package, its share of what is paid. What is credited is of the others, and
     what is left to pay is not of packages that were stopped."""
     if row["invoice_id"] is None:
-        return Money(0, price.currency)
+        return Money(0, row["currency"])
     whole = row["invoice_minor"] - row["credited_minor"] - row["stopped_minor"]
-    paid = Money(whole - row["unpaid_minor"], price.currency)
-    rest = whole - price.minor
-    return paid.split([price.minor, rest])[0] if rest > 0 else min(paid, price)
+    paid = Money(whole - row["unpaid_minor"], row["currency"])
+    rest = whole - owed_minor
+    return paid.split([owed_minor, rest])[0] if rest > 0 else min(paid, Money(owed_minor, row["currency"]))

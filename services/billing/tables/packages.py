@@ -284,12 +284,17 @@ package_end = chain_table(
     minor_column("rerated_minor"),
     minor_column("fee_minor"),
     minor_column("breakage_minor"),
+    Column("tax_minor", BigInteger, nullable=False, server_default="0"),  # Of what is forgiven and comes back: added,
+    Column("included_tax_minor", BigInteger, nullable=False, server_default="0"),  # and included.
     instant_column("ended_at"),
     CheckConstraint(
-        "left_minor = forgiven_minor + refundable_minor + rerated_minor + fee_minor + breakage_minor", name="whole"
+        "left_minor + tax_minor = forgiven_minor + refundable_minor + rerated_minor + fee_minor + breakage_minor",
+        name="whole",
     ),
     CheckConstraint(
-        "least(forgiven_minor, refundable_minor, rerated_minor, fee_minor, breakage_minor) >= 0", name="parts"
+        "least(forgiven_minor, refundable_minor, rerated_minor, fee_minor, breakage_minor, tax_minor, "
+        "included_tax_minor) >= 0",
+        name="parts",
     ),
     CheckConstraint("forgiven_minor = 0 OR invoice_id IS NOT NULL", name="forgiven"),
     UniqueConstraint("chain_id", "sale_id"),
