@@ -38,13 +38,13 @@ def _visit(visit: Any, booked: Booked) -> str:
 
 
 def money_table(booked: Sequence[Booked], settled: Mapping[str, Settled]) -> Table:
-    table = Table(title="Money: told, charged, paid", title_justify="left")
-    for column in ("Site", "Course", "Estimated", "Deposit", "Charged", "Tax", "Invoiced", "Paid", "Due"):
+    table = Table(title="Money: told, billed, paid", title_justify="left")
+    for column in ("Site", "Course", "Estimated", "Deposit", "Tax", "Invoiced", "Paid", "Due"):
         table.add_column(column, justify="left" if column in ("Site", "Course") else "right", no_wrap=True)
     for each in booked:
         account, tax = settled[each.course.id].account, settled[each.course.id].tax
         amounts = (
-            each.estimated, account.deposit_due, account.charged, tax, account.invoiced, account.paid, account.due
+            each.estimated, account.deposit_due, tax, account.invoiced, account.paid, account.due
         )  # fmt: skip
         table.add_row(each.site.code, _short(each.course.id), *map(dollars, amounts))
     return table
