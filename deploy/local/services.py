@@ -15,6 +15,9 @@ from deploy.local.process import HOST, PYTHON, Program
 
 SERVICES = ("patients", "scheduling", "billing", "notifications")
 PROBE_TIMEOUT_S = 1.0
+POOL_SIZE = 6
+"""Connections of each service: one that is in use has PostgreSQL keep 10 MB for it, in plans most of all, and here one
+process of each service asks it."""
 STOP_WITHIN_S = 30.0
 """Calls in hand have 10 s when a service stops, beside messages' 10 and webhooks' 20; then all is closed."""
 EDGE = "edge"
@@ -60,6 +63,7 @@ class Surroundings:
     def environment(self) -> dict[str, str]:
         values = {
             "ATOLL_MODE": "development",
+            "ATOLL_POOL_SIZE": str(POOL_SIZE),
             "ATOLL_NATS_URL": self.nats_url,
             "ATOLL_ISSUER": self.issuer,
             "ATOLL_JWKS": str(self.jwks),

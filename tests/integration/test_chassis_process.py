@@ -27,6 +27,8 @@ from tests.support.servers import clone, drop, password_of
 METRICS = "atoll_rpc_seconds_count"
 LIST_SITES = "/atoll.scheduling.v1.SiteService/ListSites"
 NO_NATS = "nats://127.0.0.1:1"
+PATIENCE_S = 120.0
+"""To start, or to end: three processes import a service each, which takes a busy machine half a minute."""
 
 
 @dataclass
@@ -46,7 +48,7 @@ class Served:
         return found
 
     async def wait(self) -> int:
-        return await asyncio.to_thread(self.process.wait, 30)
+        return await asyncio.to_thread(self.process.wait, PATIENCE_S)
 
 
 Serve = Callable[..., Served]
@@ -98,7 +100,7 @@ async def serve(environment: dict[str, str], tmp_path: Path) -> AsyncIterator[Se
         each.process.wait()
 
 
-async def until(holds: Callable[[], bool], within_s: float = 30) -> None:
+async def until(holds: Callable[[], bool], within_s: float = PATIENCE_S) -> None:
     for _ in range(int(within_s / 0.1)):
         if await asyncio.to_thread(holds):
             return
