@@ -515,4 +515,4 @@ SCHEDULING = [
     Mutant('services/scheduling/rpc/planning.py', 'until, pinned=pinned)', 'until)', I_SCHEDULING_PLANNING, 'version_that_is_retired'),
     Mutant('services/scheduling/rpc/planning.py', 'else (await store.whole(patient_id)).ids\n    version_id', 'else {patient_id}\n    version_id', I_SCHEDULING_MERGES, 'planned_on_under'),
     Mutant("services/scheduling/store/courses.py", 'WANTED = uncounted_rows(', 'WANTED = rows(', "tests/integration/test_scheduling_speed.py", "planned_alike"),
-]
+]  # fmt: skip
