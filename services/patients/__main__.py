@@ -1,4 +1,4 @@
-"""Wiring: `python -m services.patients serve | migrate | keys | reseal`."""
+"""Wiring: `python -m services.patients serve | migrate | keys | reseal | recount`."""
 
 from chassis.service import Service, main
 from services.patients import consumers
@@ -20,6 +20,12 @@ def reseal(_: object) -> None:
     resealing.reseal()
 
 
+def recount(_: object) -> None:
+    from services.patients import recounting
+
+    recounting.recount()
+
+
 SERVICE = Service(
     name="patients",
     store_type=PatientsStore,
@@ -27,7 +33,7 @@ SERVICE = Service(
     reads=consumers.READS,
     jobs=(recall_consents,),
     settings_type=PatientsSettings,
-    commands={"keys": count_keys, "reseal": reseal},
+    commands={"keys": count_keys, "reseal": reseal, "recount": recount},
 )
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Domain objects as the facts that other services read. Of a patient ids, zone, language and whether they live: who a
 patient is stays here."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from atoll.patients.v1.events_pb2 import (
     ConsentDocumentVersionPublished,
     ConsentOutdated,
     ConsentSigned,
+    ConsentsRecounted,
     ConsentWithdrawn,
     DiagnosisRecorded,
     DiagnosisRetracted,
@@ -28,6 +30,9 @@ from atoll.patients.v1.events_pb2 import (
     PatientUnmerged,
     PatientUpdated,
     PermissionRecorded,
+    RecountedDocument,
+    RecountedSignature,
+    RecountedVersion,
     SafetyFlagAcknowledged,
     SafetyFlagRaised,
     ScreeningRecorded,
@@ -40,9 +45,9 @@ from chassis.times import to_date, to_timestamp
 from services.patients.domain.adverse_events import AdverseEvent
 from services.patients.domain.break_glass import GlassBreak
 from services.patients.domain.clearances import Clearance
-from services.patients.domain.consents import KeptConsent
+from services.patients.domain.consents import KeptConsent, Signature
 from services.patients.domain.diagnoses import Diagnosis
-from services.patients.domain.documents import ConsentDocument, DocumentVersion
+from services.patients.domain.documents import ConsentDocument, DocumentVersion, PublishedDocument
 from services.patients.domain.measures import Measure, SafetyFlag
 from services.patients.domain.merges import Merge
 from services.patients.domain.patients import Patient
@@ -251,6 +256,45 @@ def consent_withdrawn(kept: KeptConsent) -> ConsentWithdrawn:
         version_number=kept.version_number,
         withdraw_time=to_timestamp(withdrawal.withdrawn_at),
     )
+
+
+def documents_recounted(published: Sequence[PublishedDocument]) -> ConsentsRecounted:
+    return ConsentsRecounted(documents=map(_recounted, published))
+
+
+def _recounted(published: PublishedDocument) -> RecountedDocument:
+    document = published.document
+    return RecountedDocument(
+        consent_document_id=to_wire("consentdocument", document.id),
+        document_code=document.code,
+        state_code=document.state,
+        versions=[
+            RecountedVersion(
+                consent_document_version_id=to_wire("consentdocumentversion", version.id),
+                version_number=version.number,
+                effective_date=to_date(version.effective_date),
+                earlier_signatures_stay_good=version.earlier_signatures_stay_good,
+            )
+            for version in published.versions
+        ],
+        retire_time=to_timestamp(document.retired_at) if document.retired_at else None,
+    )
+
+
+def signatures_recounted(signatures: Sequence[Signature], *, complete: bool) -> ConsentsRecounted:
+    recounted = [
+        RecountedSignature(
+            consent_id=to_wire("consent", each.id),
+            patient_id=to_wire("patient", each.patient_id),
+            consent_document_id=to_wire("consentdocument", each.document_id),
+            consent_document_version_id=to_wire("consentdocumentversion", each.version_id),
+            version_number=each.version_number,
+            sign_time=to_timestamp(each.signed_at),
+            withdraw_time=to_timestamp(each.withdrawn_at) if each.withdrawn_at else None,
+        )
+        for each in signatures
+    ]
+    return ConsentsRecounted(signatures=recounted, complete=complete)
 
 
 def permission_recorded(permission: Permission) -> PermissionRecorded:

@@ -36,3 +36,11 @@ class ResealSettings(_Keys):
     """As the role that owns the tables: the service's own changes no history."""
     sealer_database_url: str
     """As the role that sees the audit trail of every chain: it tells which there are."""
+
+
+class RecountSettings(FromEnvironment):
+    """Of the command that tells consents anew."""
+
+    database_url: str
+    sealer_database_url: str
+    """As of `ResealSettings`."""

@@ -428,4 +428,10 @@ PATIENTS = [
     Mutant("services/patients/store/clearances.py", '        if found[0]["deceased"]:\n', '        if False:\n', I_PATIENTS_CLEARANCES, "has_died"),
     Mutant("services/patients/store/clearances.py", 'patient.c.id == PERSON, patient.c.deceased, AT_ITS_SITES', 'patient.c.id == param("patient_id", Uuid), patient.c.deceased, AT_ITS_SITES', I_PATIENTS_CLEARANCES, "merged_record_says"),
     Mutant("services/patients/store/clearances.py", 'patient.c.deceased, AT_ITS_SITES', 'patient.c.deceased', I_PATIENTS_CLEARANCES, "hear_of_a_death"),
+    Mutant('services/patients/recounting.py', 'complete=len(signatures) < SIGNATURES_AT_ONCE', 'complete=True', 'tests/integration/test_patients_recount.py', 'last_part'),
+    Mutant('services/patients/recounting.py', '        after = told[-1].id\n', '        after = told[0].id\n', 'tests/integration/test_patients_recount.py', 'last_part'),
+    Mutant('services/patients/store/recounting.py', 'consent.c.id > param("after", Uuid)', 'consent.c.id >= param("after", Uuid)', 'tests/integration/test_patients_recount.py', 'last_part'),
+    Mutant('services/patients/recounting.py', 'published[start : start + DOCUMENTS_AT_ONCE]', 'published', 'tests/integration/test_patients_recount.py', 'last_part'),
+    Mutant('services/patients/events.py', 'to_timestamp(each.withdrawn_at) if each.withdrawn_at else None', 'None', 'tests/integration/test_patients_recount.py', 'as_it_stands'),
+    Mutant('services/patients/events.py', 'to_timestamp(document.retired_at) if document.retired_at else None', 'None', 'tests/integration/test_patients_recount.py', 'as_it_stands'),
 ]  # fmt: skip

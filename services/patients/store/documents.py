@@ -105,6 +105,7 @@ _code_of_document = (
 )
 OF_VERSIONS_CODE = _published(consent_document.c.code == _code_of_version)
 OF_DOCUMENT = _published(consent_document.c.id == param("document_id", Uuid))
+EVERY_DOCUMENT = _published()
 IN_STATE = _published(consent_document.c.state.in_([EVERY_STATE, param("state", Text)]))
 
 
