@@ -35,7 +35,9 @@ CANCELLED_AHEAD = timedelta(days=3)
 TOGETHER = timedelta(minutes=40)
 SETTLED_S = 300.0  # A sender that was killed leaves messages leased for a while.
 POLL_S = 0.05
-KNOWN_OTHERWISE = frozenset({GateKind.GATE_KIND_DEPOSIT_PAID, GateKind.GATE_KIND_OBSERVATION_SERVED})
+KNOWN_OTHERWISE = frozenset(
+    {GateKind.GATE_KIND_CONSENT, GateKind.GATE_KIND_DEPOSIT_PAID, GateKind.GATE_KIND_OBSERVATION_SERVED}
+)
 PENDING = frozenset({MessageStatus.MESSAGE_STATUS_SCHEDULED, MessageStatus.MESSAGE_STATUS_SENDING})
 
 

@@ -1,6 +1,6 @@
 """One function per event that scheduling reads. No ack, no dedup, no retry: the chassis does that."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 from uuid import UUID
 
@@ -18,10 +18,17 @@ from atoll.patients.v1.events_pb2 import (
     AdverseEventResolved,
     ClearanceGranted,
     ClearanceRevoked,
+    ConsentDocumentRetired,
+    ConsentDocumentVersionPublished,
+    ConsentSigned,
+    ConsentsRecounted,
+    ConsentWithdrawn,
     PatientMerged,
     PatientRegistered,
     PatientUnmerged,
     PatientUpdated,
+    RecountedDocument,
+    RecountedSignature,
     TreatmentAllowed,
 )
 from atoll.scheduling.v1.events_pb2 import (
@@ -42,6 +49,7 @@ from chassis.times import from_date, to_instant
 from services.scheduling import use_cases
 from services.scheduling.domain.courses import Clearance
 from services.scheduling.store import SchedulingStore
+from services.scheduling.store.consents import DocumentTold, SignatureTold, VersionTold
 from services.scheduling.store.patients import PatientTold
 from services.scheduling.use_cases import deaths, waitlist
 
@@ -105,6 +113,70 @@ async def revoke_clearance(store: SchedulingStore, event: ClearanceRevoked) -> N
         from_wire("clearance", event.clearance_id),
         from_wire("patient", event.patient_id),
         from_wire("protocol", event.protocol_id),
+    )
+
+
+async def keep_consent_version(store: SchedulingStore, event: ConsentDocumentVersionPublished) -> None:
+    id = from_wire("consentdocument", event.consent_document_id)
+    version = VersionTold(
+        id,
+        event.version_number,
+        from_date(event.effective_date, "effective_date"),
+        event.earlier_signatures_stay_good,
+    )
+    await store.keep_documents([DocumentTold(id, event.document_code, event.state_code)], [version])
+
+
+async def retire_consent_document(store: SchedulingStore, event: ConsentDocumentRetired) -> None:
+    id = from_wire("consentdocument", event.consent_document_id)
+    retired = DocumentTold(id, event.document_code, event.state_code, to_instant(event.retire_time))
+    await store.keep_documents([retired], [])
+
+
+async def keep_signatures(store: SchedulingStore, events: Sequence[ConsentSigned | ConsentWithdrawn]) -> None:
+    await store.keep_signatures([_signature_told(event) for event in events])
+
+
+def _signature_told(event: ConsentSigned | ConsentWithdrawn) -> SignatureTold:
+    return SignatureTold(
+        id=from_wire("consent", event.consent_id),
+        patient_id=from_wire("patient", event.patient_id),
+        document_id=from_wire("consentdocument", event.consent_document_id),
+        version_number=event.version_number,
+        signed_at=to_instant(event.sign_time) if isinstance(event, ConsentSigned) else None,
+        withdrawn=isinstance(event, ConsentWithdrawn),
+    )
+
+
+async def keep_recounted(store: SchedulingStore, event: ConsentsRecounted) -> None:
+    versions = [version for document in event.documents for version in _recounted_versions(document)]
+    await store.keep_documents([_recounted_document(each) for each in event.documents], versions)
+    await store.keep_signatures([_recounted_signature(each) for each in event.signatures])
+    if event.complete:
+        await store.keep_whole()
+
+
+def _recounted_document(told: RecountedDocument) -> DocumentTold:
+    retired_at = to_instant(told.retire_time) if told.HasField("retire_time") else None
+    id = from_wire("consentdocument", told.consent_document_id)
+    return DocumentTold(id, told.document_code, told.state_code, retired_at)
+
+
+def _recounted_versions(told: RecountedDocument) -> Iterator[VersionTold]:
+    id = from_wire("consentdocument", told.consent_document_id)
+    for each in told.versions:
+        effective = from_date(each.effective_date, "effective_date")
+        yield VersionTold(id, each.version_number, effective, each.earlier_signatures_stay_good)
+
+
+def _recounted_signature(told: RecountedSignature) -> SignatureTold:
+    return SignatureTold(
+        id=from_wire("consent", told.consent_id),
+        patient_id=from_wire("patient", told.patient_id),
+        document_id=from_wire("consentdocument", told.consent_document_id),
+        version_number=told.version_number,
+        signed_at=to_instant(told.sign_time),
+        withdrawn=told.HasField("withdraw_time"),
     )
 
 
@@ -233,6 +305,11 @@ READS: Mapping[str, Reads] = {
         PatientUnmerged: unmerge,
         ClearanceGranted: keep_clearance,
         ClearanceRevoked: revoke_clearance,
+        ConsentDocumentVersionPublished: keep_consent_version,
+        ConsentDocumentRetired: retire_consent_document,
+        ConsentSigned: Together(keep_signatures),
+        ConsentWithdrawn: Together(keep_signatures),
+        ConsentsRecounted: keep_recounted,
         AdverseEventReported: pause,
         AdverseEventRegraded: pause_again,
         AdverseEventResolved: resolve,

@@ -226,6 +226,44 @@ patient_merge = chain_table(
     shown_if=NOT_FOR_PATIENTS,
 )
 
+# What events told of consent documents and of signatures under them. Of a document of one state `state` is its code;
+# empty: every state. No site: what applies at one hangs on its state, and a patient may have signed at another.
+consent_document = chain_table(
+    "consent_document",
+    metadata,
+    _id(key=True),
+    _text("code"),
+    _text("state"),
+    Column("retired_at", Instant),
+)
+
+consent_document_version = chain_table(
+    "consent_document_version",
+    metadata,
+    _id("document_id", key=True),
+    Column("number", Integer, primary_key=True),
+    Column("effective_date", Date, nullable=False),
+    Column("earlier_signatures_stay_good", Boolean, nullable=False),
+    _belongs_to("consent_document", "document_id"),
+    append_only=True,
+)
+
+# Of one patient and document the one with the highest id, which was made last, holds; none does where it is withdrawn.
+consent_signature = chain_table(
+    "consent_signature",
+    metadata,
+    _id(key=True),
+    _id("patient_id"),
+    _id("document_id"),
+    Column("version_number", Integer, nullable=False),
+    Column("signed_at", Instant),  # Unknown of some that are withdrawn.
+    Column("withdrawn", Boolean, nullable=False),
+    Index("consent_signature_by_patient", "chain_id", "patient_id", "document_id", "id"),
+)
+
+# The chains that may have published and signed what was never told here: what is told of theirs decides nothing.
+chain_without_consents = chain_table("chain_without_consents", metadata)
+
 # While it is pausing, no treatment of the course that it names begins; without one, none of the patient's.
 adverse_event = chain_table(
     "adverse_event",

@@ -23,6 +23,7 @@ from services.scheduling.store.board import BOARD_VISITS, WHOLE_VISITS
 from services.scheduling.store.calendars import ALLOCATIONS, CALENDAR_RESOURCES, NOT_HAD
 from services.scheduling.store.changes import CHANGES
 from services.scheduling.store.closures import BROKEN_AT_SITE, BROKEN_BY_RESOURCE, CLOSURES, SURROUNDINGS
+from services.scheduling.store.consents import CONSENTS_TOLD
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
 from services.scheduling.store.holds import HELD_OF_DAYS, STILL_HELD
 from services.scheduling.store.patients import PATIENTS
@@ -72,7 +73,7 @@ LARGE = (
     *("allocation", "presence", "visit", "course"),
     *("patient_alias", "patient_merge", "task", "clearance", "adverse_event"),
     *("visit_status_change", "site_change"),
-    *("closure", "busy_time", "lent_resource"),
+    *("closure", "busy_time", "lent_resource", "consent_signature"),
 )
 MERGES = """
     WITH merged AS (SELECT patient_id AS alias_id, gen_random_uuid() AS end_id, visit_id, n,
@@ -102,6 +103,12 @@ CLOSED_AND_BUSY = """
                           start_at + interval '1 h', start_at, 'ann' FROM spans),
          new_loans AS (INSERT INTO lent_resource SELECT $1, gen_random_uuid(), gen_random_uuid() FROM spans)
     INSERT INTO busy_time SELECT $1, resource_id, 'google', start_at, start_at + interval '1 h' FROM spans
+"""
+SIGNED = """
+    WITH asked AS (INSERT INTO consent_document SELECT $1, gen_random_uuid(), 'FORM_' || n, '', NULL
+                   FROM generate_series(1, 3) AS n RETURNING id)
+    INSERT INTO consent_signature SELECT $1, gen_random_uuid(), patient_id, asked.id, 1, now(), false
+    FROM presence CROSS JOIN asked WHERE chain_id = $1
 """
 MORE_ROOMS = """
     INSERT INTO resource SELECT $1, gen_random_uuid(), $2, 'RESOURCE_KIND_ROOM', 'Room', '{}', 1, '[]', '[]', '', ''
@@ -203,6 +210,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     await admin.execute(MERGES, chain, site)
     await admin.execute(CLOSED_AND_BUSY, chain, site, FIRST)
     await admin.execute(WAITED, chain, site, FIRST, version)
+    await admin.execute(SIGNED, chain)
     await admin.execute("RESET session_replication_role")
     await admin.execute("ANALYZE")
     assert await clinic.count("allocation") > 100_000
@@ -237,6 +245,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (TAKEN_AHEAD, {"site_id": site, "patient_id": new_id(), **ahead}, "presence_never_twice"),
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "adverse_event_pausing_idx"),
         (TERMS, wanted, "clearance_by_patient"),
+        (CONSENTS_TOLD, {"site_id": site, "patient_id": new_id()}, "consent_signature_by_patient"),
         (OVERLAPS, {"one_id": [new_id()], "other_id": [new_id(), new_id()]}, "presence_never_twice"),
         (BOOKED_MEANWHILE, {"patient_ids": [new_id()], "since": FIRST, "until": None}, "course_by_patient"),
         (MERGES_OF, {"alias_id": new_id()}, "patient_merge_pkey"),

@@ -28,6 +28,8 @@ U_SCHEDULING_NARROWING = "tests/unit/test_scheduling_narrowing.py"
 U_SCHEDULING_CHANGES = "tests/unit/test_scheduling_template_changes.py"
 U_SCHEDULING_GATES = "tests/unit/test_scheduling_gates.py"
 I_SCHEDULING_GATES = "tests/integration/test_scheduling_gates.py"
+U_SCHEDULING_CONSENTS = "tests/unit/test_scheduling_consents.py"
+I_SCHEDULING_CONSENTS = "tests/integration/test_scheduling_consents.py"
 I_SCHEDULING_VERSIONS = "tests/integration/test_scheduling_protocol_versions.py"
 I_SCHEDULING_WATCH = "tests/integration/test_scheduling_watch.py"
 I_SCHEDULING_BOARD = "tests/integration/test_scheduling_board.py"
@@ -197,6 +199,30 @@ SCHEDULING = [
     Mutant('services/scheduling/use_cases/__init__.py', 'return found.narrowed or (await store.version(found.protocol_version_id)).template', 'return (await store.version(found.protocol_version_id)).template', I_SCHEDULING_GATES),
     Mutant('services/scheduling/use_cases/__init__.py', 'GateKind.OBSERVATION_SERVED: served', 'GateKind.VITALS: served', I_SCHEDULING_GATES),
     Mutant('services/scheduling/consumers.py', 'if event.course_id and event.deposit_covered:', 'if event.course_id:', I_SCHEDULING_GATES),
+    Mutant('services/scheduling/domain/consents.py', 'self.retired_at is None or day < self.retired_at', 'self.retired_at is None or day <= self.retired_at', U_SCHEDULING_CONSENTS),
+    Mutant('services/scheduling/domain/consents.py', 'self.retired_at.astimezone(zone).date()', 'self.retired_at.date()', U_SCHEDULING_CONSENTS),
+    Mutant('services/scheduling/domain/consents.py', 'in_use and any(version.effective <= day for version in self.versions)', 'in_use', U_SCHEDULING_CONSENTS),
+    Mutant('services/scheduling/domain/consents.py', 'if signature is None or signature.withdrawn:', 'if signature is None:', U_SCHEDULING_CONSENTS),
+    Mutant('services/scheduling/domain/consents.py', 'if each.number > signature.version_number and each.effective <= day]', 'if each.effective <= day]', U_SCHEDULING_CONSENTS),
+    Mutant('services/scheduling/domain/consents.py', 'if each.number > signature.version_number and each.effective <= day]', 'if each.number > signature.version_number]', U_SCHEDULING_CONSENTS),
+    Mutant('services/scheduling/domain/consents.py', 'each.code not in found or each.state != EVERY_STATE', 'True', U_SCHEDULING_CONSENTS),
+    Mutant('services/scheduling/domain/consents.py', 'day = at.astimezone(zone).date()', 'day = at.date()', U_SCHEDULING_CONSENTS),
+    Mutant('services/scheduling/domain/gates.py', '    known.pop(GateKind.CONSENT, None)\n', '', I_SCHEDULING_CONSENTS, 'counts_no_more'),
+    Mutant('services/scheduling/domain/gates.py', 'if kind is GateKind.CONSENT and consents:', 'if False:', I_SCHEDULING_CONSENTS, 'nobody_records'),
+    Mutant('services/scheduling/domain/gates.py', '**_unsigned_of(unpassed)', '', I_SCHEDULING_CONSENTS, 'let_in'),
+    Mutant('services/scheduling/store/consents.py', 'consent_document.c.state == EVERY_STATE, consent_document.c.state == site.c.state', 'consent_document.c.state == EVERY_STATE, consent_document.c.state != EVERY_STATE', I_SCHEDULING_CONSENTS, 'no_document_applies'),
+    Mutant('services/scheduling/store/consents.py', '        not_(_not_whole),\n', '', I_SCHEDULING_CONSENTS, 'not_all_was_told'),
+    Mutant('services/scheduling/store/consents.py', 'consent_signature.c.patient_id == any_(PATIENTS.all_ids(param("patient_id", Uuid)))', 'consent_signature.c.patient_id == param("patient_id", Uuid)', I_SCHEDULING_CONSENTS, 'merged'),
+    Mutant('services/scheduling/store/consents.py', '.order_by(consent_signature.c.id.desc())', '.order_by(consent_signature.c.id)', I_SCHEDULING_CONSENTS, 'whatever_order'),
+    Mutant('services/scheduling/store/consents.py', 'or_(consent_signature.c.withdrawn, _signatures.excluded.withdrawn)', '_signatures.excluded.withdrawn', I_SCHEDULING_CONSENTS, 'whatever_order'),
+    Mutant('services/scheduling/store/consents.py', 'func.coalesce(consent_document.c.retired_at, _documents.excluded.retired_at)', '_documents.excluded.retired_at', I_SCHEDULING_CONSENTS, 'retirement_may'),
+    Mutant('services/scheduling/use_cases/__init__.py', 'overrides, consents), stage, reason)', 'overrides), stage, reason)', I_SCHEDULING_CONSENTS, 'let_in'),
+    Mutant('services/scheduling/migrations/versions/0021_consents_as_patients_tells_of_them.py', '    op.execute("INSERT INTO chain_without_consents SELECT DISTINCT chain_id FROM patient")\n', '', I_SCHEDULING_CONSENTS, 'before_the_migration'),
+    Mutant('services/scheduling/migrations/versions/0021_consents_as_patients_tells_of_them.py', '    op.execute("ALTER TABLE patient FORCE ROW LEVEL SECURITY")\n', '', I_SCHEDULING_CONSENTS, 'before_the_migration'),
+    Mutant('services/scheduling/consumers.py', '    if event.complete:\n', '    if True:\n', I_SCHEDULING_CONSENTS, 'told_anew'),
+    Mutant('services/scheduling/consumers.py', 'withdrawn=told.HasField("withdraw_time")', 'withdrawn=False', I_SCHEDULING_CONSENTS, 'told_anew'),
+    Mutant('services/scheduling/consumers.py', 'return DocumentTold(id, told.document_code, told.state_code, retired_at)', 'return DocumentTold(id, told.document_code, told.state_code)', I_SCHEDULING_CONSENTS, 'told_anew'),
+    Mutant('services/scheduling/consumers.py', '        await store.keep_whole()\n', '        pass\n', I_SCHEDULING_CONSENTS, 'told_anew'),
     Mutant('services/scheduling/domain/narrowing.py', 'if narrowed.gap_days_min < base.gap_days_min:', 'if False:', U_SCHEDULING_NARROWING),
     Mutant('services/scheduling/domain/narrowing.py', 'if narrowed.gap_days_max > base.gap_days_max:', 'if False:', U_SCHEDULING_NARROWING),
     Mutant('services/scheduling/domain/narrowing.py', 'if base.entry_gap or narrowed.entry_gap:', 'if False:', U_SCHEDULING_NARROWING),

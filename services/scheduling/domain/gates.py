@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
+from chassis.ids import to_wire
+from services.scheduling.domain.consents import Consents
 from services.scheduling.domain.protocols import Gate, GateEffect, GateKind, GateStage, SegmentKind, VisitType
 from services.scheduling.domain.visits import SegmentMinutes
 
 KNOWN_OTHERWISE = frozenset({GateKind.OBSERVATION_SERVED, GateKind.DEPOSIT_PAID, GateKind.ESTIMATE_DELIVERED})
-"""By the minutes of the visit, and by what billing tells; nobody records these."""
+"""By the minutes of the visit, and by what billing tells; nobody records these. Consent is known by what patients tells
+where documents apply, see `Consents`."""
 
 
 class GatesNotPassed(DomainError):
@@ -22,6 +26,11 @@ class GateNotOfVisit(DomainError):
 
 class GateNotRecordedByHand(DomainError):
     kind, reason, message = Kind.INVALID, "GATE_NOT_RECORDED_BY_HAND", "the system knows this gate itself"
+
+
+class GateFollowsConsents(DomainError):
+    kind, reason = Kind.CONFLICT, "GATE_FOLLOWS_CONSENTS"
+    message = "consent documents apply to the visit: who signs them passes the gate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +48,46 @@ class GateState:
     passed: bool
     record: GateRecord | None = None
     override_reason: str = ""
+    unsigned: tuple[UUID, ...] = ()
+    """Of a gate that follows consents: the documents that keep it from being passed."""
 
 
 Records = Mapping[GateKind, GateRecord]
 
 
 def states_of(
-    gates: Iterable[Gate], records: Records, overrides: Mapping[tuple[GateKind, GateStage], str]
+    gates: Iterable[Gate],
+    records: Records,
+    overrides: Mapping[tuple[GateKind, GateStage], str],
+    consents: Consents | None = None,
 ) -> list[GateState]:
-    """In the order of the gates. What nobody recorded is not passed."""
+    """In the order of the gates. What nobody recorded is not passed.
+
+    `consents`: what applies to the visit; None: what was recorded of its consent counts.
+    """
+    known = with_consents(records, consents)
+    unsigned = consents.unsigned if consents else ()
     return [
         GateState(
             gate,
-            passed=gate.kind in records and records[gate.kind].passed,
-            record=records.get(gate.kind),
+            passed=gate.kind in known and known[gate.kind].passed,
+            record=known.get(gate.kind),
             override_reason=overrides.get((gate.kind, gate.stage), ""),
+            unsigned=unsigned if gate.kind is GateKind.CONSENT else (),
         )
         for gate in gates
     ]
+
+
+def with_consents(records: Records, consents: Consents | None) -> Records:
+    """What was recorded by hand before documents applied counts no more."""
+    if consents is None:
+        return records
+    known: dict[GateKind, GateRecord] = dict(records)
+    known.pop(GateKind.CONSENT, None)
+    if not consents.unsigned:
+        known[GateKind.CONSENT] = GateRecord(True, consents.signed_at, "patients")
+    return known
 
 
 def let_through(states: Sequence[GateState], stage: GateStage, reason: str) -> list[GateState]:
@@ -66,8 +97,13 @@ def let_through(states: Sequence[GateState], stage: GateStage, reason: str) -> l
         Violation(f"gates.{_name(each)}", rule, TEXTS[rule]) for each in unpassed if (rule := _rule(each, reason))
     ]
     if faults:
-        raise GatesNotPassed(*faults)
+        raise GatesNotPassed(*faults, **_unsigned_of(unpassed))
     return unpassed
+
+
+def _unsigned_of(unpassed: Iterable[GateState]) -> dict[str, str]:
+    unsigned = sorted({to_wire("consentdocument", id) for each in unpassed for id in each.unsigned})
+    return {"consent_document_ids": ",".join(unsigned)} if unsigned else {}
 
 
 TEXTS = {
@@ -92,8 +128,10 @@ def observation_served(visit_type: VisitType, minutes: SegmentMinutes) -> bool:
     return sum(each for kind, each in minutes if kind is SegmentKind.OBSERVATION) >= planned
 
 
-def check_recordable(gates: Iterable[Gate], kind: GateKind) -> None:
+def check_recordable(gates: Iterable[Gate], kind: GateKind, consents: Consents | None = None) -> None:
     if kind in KNOWN_OTHERWISE:
         raise GateNotRecordedByHand(Violation("kind", "KNOWN_OTHERWISE", GateNotRecordedByHand.message))
     if all(gate.kind is not kind for gate in gates):
         raise GateNotOfVisit(Violation("kind", "GATE_NOT_OF_VISIT", GateNotOfVisit.message))
+    if kind is GateKind.CONSENT and consents:
+        raise GateFollowsConsents(Violation("kind", "FOLLOWS_CONSENTS", GateFollowsConsents.message))

@@ -4,7 +4,7 @@ from atoll.scheduling.v1 import gate_pb2, protocol_pb2
 from atoll.scheduling.v1 import gate_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire
+from chassis.ids import from_wire, to_wire
 from chassis.times import to_timestamp
 from services.scheduling import use_cases
 from services.scheduling.domain.gates import GateState
@@ -41,4 +41,5 @@ def gate_to_wire(state: GateState) -> gate_pb2.GateState:
         record_time=to_timestamp(record.at) if record else None,
         recorded_by=record.actor if record else "",
         override_reason=state.override_reason,
+        unsigned_document_ids=[to_wire("consentdocument", id) for id in state.unsigned],
     )

@@ -1,7 +1,7 @@
 """What is known of the gates of visits."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,9 +14,11 @@ from sqlalchemy.dialects.postgresql import insert
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params, rows
 from chassis.tables import Instant
+from services.scheduling.domain.consents import Consents
 from services.scheduling.domain.gates import GateRecord, GateState, Records, states_of
-from services.scheduling.domain.protocols import GateKind, GateStage
+from services.scheduling.domain.protocols import Gate, GateKind, GateStage
 from services.scheduling.domain.visits import Visit, VisitNotFound
+from services.scheduling.store.consents import ConsentStore
 from services.scheduling.store.protocols import ProtocolStore, kept_template
 from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import adoption, course, estimate_delivery, gate_override, gate_record, visit
@@ -43,7 +45,14 @@ GATES = (
     .label("gate_overrides"),
 )
 VISIT_GATES = Statement(
-    select(visit.c.visit_type_code, course.c.protocol_version_id, *GATES)
+    select(
+        visit.c.visit_type_code,
+        visit.c.site_id,
+        visit.c.patient_id,
+        visit.c.start_at,
+        course.c.protocol_version_id,
+        *GATES,
+    )
     .join_from(visit, course, and_(course.c.chain_id == visit.c.chain_id, course.c.id == visit.c.course_id))
     .where(visit.c.chain_id == CHAIN, visit.c.id == param("visit_id", Uuid))
 )
@@ -117,14 +126,24 @@ class KnownGates:
     overrides: Mapping[tuple[GateKind, GateStage], str]
 
 
-class GateStore(ProtocolStore):
+class GateStore(ProtocolStore, ConsentStore):
     async def gates(self, visit_id: UUID) -> list[GateState]:
         row = await self.row(VISIT_GATES, visit_id=visit_id)
         if row is None:
             raise VisitNotFound(visit_id=to_wire("visit", visit_id))
         form, known = row["narrowed_template"], known_gates(row)
         template = kept_template(form) if form else (await self.version(row["protocol_version_id"])).template
-        return states_of(template.gates_of(row["visit_type_code"]), known.records, known.overrides)
+        gates = template.gates_of(row["visit_type_code"])
+        consents = await self.consents_of(gates, row["site_id"], row["patient_id"], row["start_at"])
+        return states_of(gates, known.records, known.overrides, consents)
+
+    async def consents_of(
+        self, gates: Iterable[Gate], site_id: UUID, patient_id: UUID, at: datetime
+    ) -> Consents | None:
+        """What the visit's `gates` follow. Most visits have none that asks for consent: they do not look."""
+        if any(gate.kind is GateKind.CONSENT for gate in gates):
+            return await self.consents(site_id, patient_id, at)
+        return None
 
     async def record_gate(self, visit: Visit, kind: GateKind, record: GateRecord) -> None:
         await self.rows(

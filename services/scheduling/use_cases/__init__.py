@@ -3,7 +3,7 @@
 Courses and holds have modules of their own.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -24,6 +24,7 @@ from services.scheduling.domain.capabilities import (
     named_by_template,
 )
 from services.scheduling.domain.closures import BROKEN_MAX, Closed, Closure, ClosureKind
+from services.scheduling.domain.consents import Consents
 from services.scheduling.domain.courses import ProtocolNotAdopted
 from services.scheduling.domain.gates import (
     GateRecord,
@@ -40,6 +41,7 @@ from services.scheduling.domain.offers import Surroundings
 from services.scheduling.domain.protocols import (
     Adoption,
     Draft,
+    Gate,
     GateEffect,
     GateKind,
     GateStage,
@@ -294,17 +296,22 @@ async def _through_gates(
     store: SchedulingStore, found: VisitToChange, records: Records, stage: GateStage, reason: str
 ) -> list[GateState]:
     gates = (await _template(store, found)).gates_of(found.visit.visit_type_code)
-    unpassed = let_through(states_of(gates, records, found.gates.overrides), stage, reason)
+    consents = await _consents(store, found.visit, [gate for gate in gates if gate.stage is stage])
+    unpassed = let_through(states_of(gates, records, found.gates.overrides, consents), stage, reason)
     if asking := [each for each in unpassed if each.gate.effect is GateEffect.ALLOW_WITH_REASON]:
         await store.override_gates(found.visit, asking, reason)
     return unpassed
+
+
+async def _consents(store: SchedulingStore, visit: Visit, gates: Sequence[Gate]) -> Consents | None:
+    return await store.consents_of(gates, visit.site_id, visit.patient_id, visit.slot.start)
 
 
 async def record_gate(store: SchedulingStore, visit_id: UUID, kind: GateKind, *, passed: bool) -> list[GateState]:
     """The visit's gates of this kind, as they stand then."""
     found = await store.visit_to_change(visit_id)
     gates = (await _template(store, found)).gates_of(found.visit.visit_type_code)
-    check_recordable(gates, kind)
+    check_recordable(gates, kind, await _consents(store, found.visit, [gate for gate in gates if gate.kind is kind]))
     found.visit.check_not_over()
     record = GateRecord(passed, store.call.now, store.call.actor)
     await store.record_gate(found.visit, kind, record)
