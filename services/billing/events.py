@@ -236,14 +236,14 @@ def deposit_released(payment: Payment, amount: Money) -> DepositReleased:
 
 
 def deposit_forfeited(forfeited: Forfeiture) -> DepositForfeited:
-    return DepositForfeited(**_of_deposit(forfeited, forfeited.amount))
+    return DepositForfeited(**_of_deposit(forfeited, forfeited.amount, forfeited.tax))
 
 
 def deposit_returned(returned: Forfeiture) -> DepositReturned:
-    return DepositReturned(**_of_deposit(returned, -returned.amount))
+    return DepositReturned(**_of_deposit(returned, -returned.amount, -returned.tax))
 
 
-def _of_deposit(forfeited: Forfeiture, amount: Money) -> dict[str, Any]:
+def _of_deposit(forfeited: Forfeiture, amount: Money, tax: Money) -> dict[str, Any]:
     return {
         "payment_id": to_wire("payment", forfeited.payment_id),
         "patient_id": to_wire("patient", forfeited.patient_id),
@@ -251,6 +251,7 @@ def _of_deposit(forfeited: Forfeiture, amount: Money) -> dict[str, Any]:
         "course_id": to_wire("course", forfeited.course_id),
         "amount": money_to_wire(amount),
         "charge_id": some_to_wire("charge", forfeited.charge_id),
+        "tax": money_to_wire(tax),
     }
 
 

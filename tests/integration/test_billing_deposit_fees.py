@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 from grpc import StatusCode
 
+from atoll.billing.v1 import charge_pb2
 from atoll.billing.v1 import charge_service_pb2 as pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.billing.v1 import refund_service_pb2 as refund_pb
@@ -360,6 +361,81 @@ async def test_what_comes_back_of_a_deposit_can_be_refunded(billing: Billing, de
     refund = (await billing.svc.call(billing.svc.stub(RefundServiceStub).CreateRefund, request)).refund
     assert (dollars(refund.amount), [part.payment_id for part in refund.parts]) == (50, [paid[0].id])
     assert await left(billing, *paid) == [(0, 50)]
+
+
+FEE_KINDS = charge_pb2.CHARGE_KIND_NO_SHOW_FEE, charge_pb2.CHARGE_KIND_LATE_CANCELLATION_FEE
+
+
+async def test_what_is_taken_of_a_deposit_for_a_fee_has_the_tax_inside_that_an_invoice_has(
+    billing: Billing, desk: Invoicing
+) -> None:
+    """75 are what the patient was told, and pays, by whatever."""
+    await desk.tax(kinds=FEE_KINDS)
+    course, paid = await deposited(billing, 30, 90)
+    await billing.miss(course, 1)
+    assert (await left(billing, *paid), await taken(billing)) == ([(0, 30), (45, 45)], [3_000, 4_500])
+    books = {"CASH": (120, 0), "CUSTOMER_DEPOSITS": (75, 120), "FEE_REVENUE": (0, 69.69), "TAX_PAYABLE": (0, 5.31)}
+    assert await billing.trial_balance() == books
+    [fee] = await desk.uninvoiced()
+    parts = (await desk.explain(fee.id)).deposit_parts
+    assert [(cents(part.amount), cents(part.tax)) for part in parts] == [(3_000, 212), (4_500, 319)]
+    told = await billing.last_fact("deposit.forfeited")
+    assert (cents(told.amount), cents(told.tax)) == (4_500, 319)
+    await desk.waive(fee.id)
+    back = await billing.trial_balance()
+    assert (back["FEE_REVENUE"], back["TAX_PAYABLE"]) == ((69.69, 69.69), (5.31, 5.31))
+    assert await left(billing, *paid) == [(30, 0), (90, 0)]
+    returned = await billing.last_fact("deposit.returned")
+    assert (cents(returned.amount), cents(returned.tax)) == (4_500, 319)
+
+
+async def test_a_fee_costs_the_same_by_an_invoice_and_in_part_out_of_a_deposit(
+    billing: Billing, desk: Invoicing
+) -> None:
+    await desk.tax(kinds=(*FEE_KINDS, charge_pb2.CHARGE_KIND_VISIT))
+    whole, _ = await deposited(billing)
+    part, (paid,) = await deposited(billing, 50)
+    for course in (whole, part):
+        await billing.miss(course, 1)
+        await billing.complete(course, 0)
+    invoice, rest = await billing.issue(whole), await billing.issue(part)
+    assert (cents(invoice.total), cents(rest.total)) == (30_000 + 2_288 + 7_500, 30_000 + 2_288 + 2_500)
+    assert [(each.included, cents(each.base), cents(each.amount)) for each in sorted(invoice.taxes, key=is_inside)] == [
+        (False, 30_000, 2_288),
+        (True, 7_500, 531),
+    ]
+    assert cents(line_of(invoice).included_tax) == 531
+    assert cents(line_of(rest).included_tax) == 177  # And 354 of the 50 that the deposit paid.
+    assert (await billing.trial_balance())["TAX_PAYABLE"] == (0, round(2 * 22.88 + 2 * 5.31, 2))
+    await desk.credit(rest.id, (line_of(rest).charge_id, 25))
+    assert (await billing.trial_balance())["TAX_PAYABLE"] == (5.31, round(2 * 22.88 + 2 * 5.31, 2))
+    assert await left(billing, paid) == [(50, 0)]
+
+
+def is_inside(tax: Any) -> bool:
+    return bool(tax.included)
+
+
+async def test_what_somebody_forfeits_by_hand_is_taxed_as_a_visit_missed_today(
+    billing: Billing, desk: Invoicing
+) -> None:
+    await desk.tax(kinds=[charge_pb2.CHARGE_KIND_NO_SHOW_FEE])
+    course, _ = await deposited(billing, 150)
+    assert dollars((await forfeit(billing, course)).forfeited) == 75
+    books = await billing.trial_balance()
+    assert (books["FEE_REVENUE"], books["TAX_PAYABLE"]) == ((0, 69.69), (0, 5.31))
+
+
+async def test_a_fee_that_is_taken_of_a_deposit_is_taxed_by_the_rules_of_the_day_of_the_visit(
+    billing: Billing, desk: Invoicing
+) -> None:
+    await desk.tax(kinds=FEE_KINDS, effective=FIRST_VISIT.date() + DAY)
+    course, _ = await deposited(billing, 75)
+    await billing.miss(course, 0)
+    assert "TAX_PAYABLE" not in await billing.trial_balance()
+    other, _ = await deposited(billing, 75)
+    await billing.miss(other, 1)  # A week later.
+    assert (await billing.trial_balance())["TAX_PAYABLE"] == (0, 5.31)
 
 
 async def test_nothing_is_taken_while_the_estimate_is_in_dispute(billing: Billing) -> None:

@@ -66,6 +66,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("redemption", {"value_minor": -1}, "redemption_amounts_check"),
     ("redemption", {"undone_at": None, "undo_reason": "x"}, "redemption_undone_check"),
     ("settlement_item", {"creditor_id": SOME, "debtor_id": SOME}, "settlement_item_two_check"),
+    ("forfeiture", {"tax_minor": -1}, "forfeiture_tax_check"),
     # Invoices and credit notes.
     ("invoice_draft", {"discount_minor": -1}, "invoice_draft_discount_check"),
     ("invoice", {"total_minor": 1_000}, "invoice_total_check"),

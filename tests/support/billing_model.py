@@ -27,8 +27,8 @@ class Charge:
     course: str
     amount: int
     earned: str
-    of_deposit: list[tuple["Item", int]] = field(default_factory=list)
-    """Of a fee: what it took of which payment, beside `amount`."""
+    of_deposit: list[tuple["Item", int, int]] = field(default_factory=list)
+    """Of a fee: what it took of which payment, beside `amount`, and the tax in it."""
 
 
 @dataclass
@@ -37,19 +37,21 @@ class Line:
     net: int
     discount: int
     tax: int
-    credited: list[int] = field(default_factory=lambda: [0, 0, 0])
+    inside: int
+    """Of `net`: what is tax."""
+    credited: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
 
-    def share(self, amount: int) -> tuple[int, int, int]:
-        """Of the line, of its discount and of its tax, were so much more of it credited."""
+    def share(self, amount: int) -> tuple[int, int, int, int]:
+        """Of the line, of its discount and of its taxes, were so much more of it credited."""
         part = Fraction(self.credited[0] + amount, self.net)
-        wholes = (self.net, self.discount, self.tax)
-        net, discount, tax = (
+        wholes = (self.net, self.discount, self.tax, self.inside)
+        net, discount, tax, inside = (
             floor(whole * part + Fraction(1, 2)) - before for whole, before in zip(wholes, self.credited, strict=True)
         )
-        return net, discount, tax
+        return net, discount, tax, inside
 
     def total_of(self, amount: int) -> int:
-        net, _, tax = self.share(amount)
+        net, _, tax, _ = self.share(amount)
         return net + tax
 
 
@@ -134,16 +136,20 @@ class Model:
         charge.amount += amount
         self.move(charge.site, RECEIVABLE, charge.earned, amount)
 
-    def fee(self, charge: Charge, deposit: Item, taken: int) -> None:
+    def fee(self, charge: Charge, deposit: Item, taken: int, tax: int) -> None:
         self.charge(charge)
-        self.go(deposit, taken, charge.earned)
-        charge.of_deposit.append((deposit, taken))
+        self.forfeit(deposit, taken, tax)
+        charge.of_deposit.append((deposit, taken, tax))
+
+    def forfeit(self, deposit: Item, taken: int, tax: int) -> None:
+        self.go(deposit, taken, "FEE_REVENUE")
+        self.move(deposit.site, "FEE_REVENUE", "TAX_PAYABLE", tax)
 
     def fee_ended(self, charge: Charge) -> None:
         """Nothing is left of it: what it took is as it was before."""
         while charge.of_deposit:
-            deposit, taken = charge.of_deposit.pop()
-            self.go(deposit, -taken, charge.earned)
+            deposit, taken, tax = charge.of_deposit.pop()
+            self.forfeit(deposit, -taken, -tax)
 
     def bill(self, id: str, lines: Sequence[Line]) -> Item:
         first = lines[0].charge
@@ -155,6 +161,7 @@ class Model:
             del self.charges[line.charge.id]
             self.move(made.site, "DISCOUNTS", RECEIVABLE, line.discount)
             self.move(made.site, RECEIVABLE, "TAX_PAYABLE", line.tax)
+            self.move(made.site, line.charge.earned, "TAX_PAYABLE", line.inside)
         self.items[id] = made
         money = [each for each in self.items.values() if each.kind != INVOICE and each.site == made.site]
         mine = [each for each in money if self.whole(each.patient) == made.patient]
@@ -246,12 +253,13 @@ class Model:
         """Its total, and what of it had been paid. `keeps`: as credit of the patient."""
         total = 0
         for line, amount in asked:
-            net, discount, tax = line.share(amount)
-            line.credited = [line.credited[0] + net, line.credited[1] + discount, line.credited[2] + tax]
+            shares = net, discount, tax, inside = line.share(amount)
+            line.credited = [before + share for before, share in zip(line.credited, shares, strict=True)]
             total += net + tax
             self.move(invoice.site, line.charge.earned, RECEIVABLE, net + discount)
             self.move(invoice.site, RECEIVABLE, "DISCOUNTS", discount)
             self.move(invoice.site, "TAX_PAYABLE", RECEIVABLE, tax)
+            self.move(invoice.site, "TAX_PAYABLE", line.charge.earned, inside)
         for line, _ in asked:
             if line.credited[0] == line.net:
                 self.fee_ended(line.charge)

@@ -54,7 +54,12 @@ PRICES = {ASSESSMENT: 30_000, INFUSION: 59_000}
 SIX = ("infusion", "", "", 6)
 SIX_CENTS = 300_001
 TAX_PPM = 76_250
-VISIT, PRODUCT = charge_pb2.CHARGE_KIND_VISIT, charge_pb2.CHARGE_KIND_PRODUCT
+TAXED = (
+    charge_pb2.CHARGE_KIND_VISIT,
+    charge_pb2.CHARGE_KIND_PRODUCT,
+    charge_pb2.CHARGE_KIND_NO_SHOW_FEE,
+    charge_pb2.CHARGE_KIND_PACKAGE,
+)
 OFFSET, KEPT, BACK = note_pb.CREDIT_PURPOSE_OFFSET, note_pb.CREDIT_PURPOSE_CREDIT, note_pb.CREDIT_PURPOSE_REFUND
 WON = dispute_pb.DISPUTE_STATE_WON
 
@@ -76,6 +81,7 @@ OF_VISITS = """
     UNION ALL SELECT visit_id, id, NULL, value_minor, selling_site_id, sale_id FROM redemption
     WHERE visit_id = ANY($1) AND undone_at IS NULL
 """
+LAST_TAX = "SELECT tax_minor FROM forfeiture WHERE payment_id = $1 ORDER BY id DESC LIMIT 1"
 DUE = "UPDATE {} SET look_at = now() WHERE look_at IS NOT NULL"
 
 
@@ -141,7 +147,7 @@ class Walk:
         sites.append(await billing.register_site(legal_entity_id=other_entity))
         for site in sites:
             await price_everything(billing, site)
-        await self.desk.tax(TAX_PPM, kinds=[VISIT, PRODUCT])
+        await self.desk.tax(TAX_PPM, kinds=TAXED)
         self.sites, self.entities = sites, [billing.legal_entity_id, other_entity]
         self.patients = [billing.patient_id, *[await billing.register_patient() for _ in range(3)]]
         terms: dict[str, Any] = {"price": SIX_CENTS / 100, "stop_fee_percent": 5}
@@ -333,7 +339,11 @@ class Walk:
         [row] = await self.billing.fetch(OF_VISITS, [from_wire("visit", course.visits[0].visit_id)])
         assert row["amount_minor"] == FEE_CENTS - amount
         charge = Charge(to_wire("charge", row["id"]), site, whose, course.id, row["amount_minor"], "FEE_REVENUE")
-        self.model.fee(charge, deposit, amount)
+        self.model.fee(charge, deposit, amount, self.inside(site, amount))
+
+    def inside(self, site: str, amount: int) -> int:
+        """What of a fee is tax."""
+        return round(amount * TAX_PPM / (1_000_000 + TAX_PPM)) if site == self.sites[0] else 0
 
     def earn(self, seller: str, site: str, value: int) -> None:
         if self.model.entity_of[seller] == self.model.entity_of[site]:
@@ -411,14 +421,17 @@ class Walk:
         shown = {line.charge_id: line for line in invoice.lines}
         assert {id: cents(line.amount) for id, line in shown.items()} == {each.id: each.amount for each in charges}
         lines = [
-            Line(each, each.amount - cents(shown[each.id].discount), cents(shown[each.id].discount), 0)
+            Line(each, each.amount - cents(shown[each.id].discount), cents(shown[each.id].discount), 0, 0)
             for each in (self.model.charges[line.charge_id] for line in invoice.lines)
         ]
         assert sum(line.discount for line in lines) == discount
         for line in lines:
-            line.tax = cents(shown[line.charge.id].tax)
-            taxed = line.charge.site == self.sites[0] and line.charge.earned == "REVENUE"
-            assert abs(line.tax - line.net * TAX_PPM / 1_000_000 * taxed) < (1 if taxed else 1e-9)
+            line.tax, line.inside = cents(shown[line.charge.id].tax), cents(shown[line.charge.id].included_tax)
+            is_fee, taxed = line.charge.earned == "FEE_REVENUE", line.charge.site == self.sites[0]
+            added, within = TAX_PPM / 1_000_000, TAX_PPM / (1_000_000 + TAX_PPM)
+            assert abs(line.tax - line.net * added * (taxed and not is_fee)) < (1 if taxed else 1e-9)
+            assert abs(line.inside - line.net * within * (taxed and is_fee)) < (1 if taxed else 1e-9)
+            assert line.inside * line.tax == 0
         made = self.model.bill(invoice.id, lines)
         assert (cents(invoice.total), cents(invoice.balance)) == (made.whole, made.left)
         assert invoice.course_id == made.course
@@ -526,10 +539,12 @@ class Walk:
         self.note(course, amount)
         await self.change("ForfeitDeposit", course_id=course, amount=cents_of(amount), reason="no show")
         for payment in kept:
-            if payment.course == course:
-                part = min(rest, payment.left)
+            part = min(rest, payment.left) if payment.course == course else 0
+            if part:
                 rest -= part
-                self.model.go(payment, part, "FEE_REVENUE")
+                [row] = await self.billing.fetch(LAST_TAX, uuid_of(payment.id))
+                assert abs(row["tax_minor"] - self.inside(payment.site, part)) <= 1  # Rounded with the other parts.
+                self.model.forfeit(payment, part, row["tax_minor"])
 
     async def refund(self) -> None:
         """Over several payments: as somebody says, or the newest first."""
@@ -777,6 +792,11 @@ class Walk:
         [end] = await self.billing.fetch("SELECT * FROM package_end WHERE sale_id = $1", uuid_of(id))
         [invoice] = [i for i in self.model.of(INVOICE) if charge in {line.charge.id for line in i.lines}]
         invoice.left -= end["forgiven_minor"]
+        tax = end["tax_minor"]
+        priced = end["forgiven_minor"] + end["refundable_minor"] - tax
+        [line] = [line for line in invoice.lines if line.charge.id == charge]
+        assert abs(tax - line.tax * priced / SIX_CENTS) <= 0.5
+        self.model.move(site, "TAX_PAYABLE", "DEFERRED_REVENUE", tax)
         self.model.move(site, "DEFERRED_REVENUE", RECEIVABLE, end["forgiven_minor"])
         self.model.give(
             to_wire("packageend", end["id"]), site, invoice.patient, "DEFERRED_REVENUE", end["refundable_minor"]

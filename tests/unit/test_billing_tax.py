@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from chassis.money import Money
-from services.billing.domain.accounts import Charge, ChargeKind, InvoiceEmpty
+from services.billing.domain.accounts import FEES, Charge, ChargeKind, InvoiceEmpty
 from services.billing.domain.credit_notes import AppliedMoney as Applied
 from services.billing.domain.credit_notes import Asked, all_left, credit_lines, credit_note_number, unapplied
 from services.billing.domain.invoices import (
@@ -25,7 +25,17 @@ from services.billing.domain.invoices import (
     without_waived,
 )
 from services.billing.domain.ledger import Account
-from services.billing.domain.tax import Taxable, TaxRule, TaxRuleDates, check_dates, check_end, half_up, taxes
+from services.billing.domain.payments import with_taxes
+from services.billing.domain.tax import (
+    Taxable,
+    TaxRule,
+    TaxRuleDates,
+    check_dates,
+    check_end,
+    half_up,
+    inside,
+    taxes,
+)
 
 DAY, NOW, SITE = date(2028, 2, 29), datetime(2028, 2, 29, tzinfo=UTC), UUID(int=1)
 VISITS = frozenset({ChargeKind.VISIT})
@@ -94,6 +104,29 @@ def test_a_tax_that_is_included_is_no_base_of_another() -> None:
     """110 holds 10 of 10 %, and another 10 % of the 100 that are left is added."""
     inside, added = taxes([rule(100_000, included=True), rule(100_000, id=UUID(int=8))], [line(110)])
     assert (inside.amount, added.amount) == (Money(10), Money(10))
+
+
+def test_a_fee_has_its_taxes_inside_whatever_the_rule_says_of_prices() -> None:
+    """75 that the patient was told are 69.69 and 5.31 of tax; 100 of a visit bear 7.63 more."""
+    everything = rule(charge_kinds=frozenset(ChargeKind))
+    added, within = taxes([everything], [line(7_500, ChargeKind.NO_SHOW_FEE), line(10_000)])
+    assert (added.included, added.base, [each.minor for each in added.shares]) == (False, Money(10_000), [0, 763])
+    assert (within.included, within.base, [each.minor for each in within.shares]) == (True, Money(7_500), [531, 0])
+    late = [line(7_500, ChargeKind.LATE_CANCELLATION_FEE)]
+    assert [each.included for each in taxes([everything], late)] == [True]
+
+
+def test_parts_of_a_deposit_bear_the_tax_of_their_fee_together() -> None:
+    """Each alone would be rounded up: 25 times 7.0847 % is 1.77, and three are 5.31."""
+    rules = [rule(charge_kinds=frozenset(FEES)), rule(10_000, id=UUID(int=8))]
+    there_are = {UUID(int=n): 2_500 for n in (1, 2, 3)}
+    parts = with_taxes(there_are, "USD", rules, ChargeKind.NO_SHOW_FEE, "no_show", DAY)
+    assert [(each.amount.minor, each.tax.minor) for each in parts.values()] == [(2_500, 177)] * 3
+    [tax] = inside(rules, [line(7_500, ChargeKind.NO_SHOW_FEE)])
+    assert sum(each.tax.minor for each in parts.values()) == tax.minor == 531
+    assert with_taxes({}, "USD", rules, ChargeKind.NO_SHOW_FEE, "no_show", DAY) == {}
+    before = with_taxes(there_are, "USD", rules, ChargeKind.NO_SHOW_FEE, "no_show", DAY - timedelta(days=1))
+    assert {each.tax.minor for each in before.values()} == {0}
 
 
 def test_a_rule_begins_after_all_of_its_name_and_ends_no_earlier_than_it_begins() -> None:

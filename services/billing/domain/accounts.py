@@ -80,6 +80,9 @@ class ChargeKind(IntEnum):
     PACKAGE = 6
 
 
+FEES = frozenset({ChargeKind.NO_SHOW_FEE, ChargeKind.LATE_CANCELLATION_FEE})
+
+
 class CorrectionReason(IntEnum):
     """Why a charge was corrected; numbered as in the proto."""
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
-from services.billing.domain.accounts import Charge, ChargeKind
+from services.billing.domain.accounts import FEES, Charge, ChargeKind
 from services.billing.domain.amounts import (
     AMOUNT_MAX_MINOR,
     AmountOutOfRange,
@@ -19,7 +19,6 @@ from services.billing.domain.amounts import (
 from services.billing.domain.payments import Forfeiture
 from services.billing.domain.prices import VisitKind
 
-FEES = frozenset({ChargeKind.NO_SHOW_FEE, ChargeKind.LATE_CANCELLATION_FEE})
 CORRECTABLE = FEES | {ChargeKind.VISIT, ChargeKind.PRODUCT}
 
 

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
-from services.billing.domain.accounts import EARNED_ON, Charge, ChargeKind
+from services.billing.domain.accounts import EARNED_ON, FEES, Charge, ChargeKind
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
-from services.billing.domain.charges import FEES, ChargeNotCorrectable
+from services.billing.domain.charges import ChargeNotCorrectable
 from services.billing.domain.invoices import NOTHING, Line, Taken, display_number, summed, taken_from_revenue
 from services.billing.domain.ledger import Account, Entry, Posting, Source, move
 from services.billing.domain.tax import half_up

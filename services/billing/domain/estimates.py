@@ -258,7 +258,7 @@ class Estimate:
             Taxable(ChargeKind.VISIT, line.kind.visit_type_code, self.service_date, amount)
             for line, amount in zip(self.lines, amounts, strict=True)
         ]
-        added = [tax.shares for tax in taxes(rules, visits) if not tax.rule.included]
+        added = [tax.shares for tax in taxes(rules, visits) if not tax.included]
         shares = [sum(of_line, Money(0, amount.currency)) for amount, *of_line in zip(amounts, *added, strict=True)]
         return replace(
             self,

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
-from services.billing.domain.accounts import EARNED_ON, Charge, ChargeKind, InvoiceEmpty
+from services.billing.domain.accounts import EARNED_ON, FEES, Charge, ChargeKind, InvoiceEmpty
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
-from services.billing.domain.charges import FEES, ChargeInvoiced, ChargeNotFound, net_of
+from services.billing.domain.charges import ChargeInvoiced, ChargeNotFound, net_of
 from services.billing.domain.codes import ServiceCode
 from services.billing.domain.ledger import Account, Entry, Posting, Source, move
 from services.billing.domain.tax import Tax, Taxable, TaxRule, taxes
@@ -378,10 +378,10 @@ def _taxable(charge: Charge, net: Money) -> Taxable:
 
 
 def _share(due: Sequence[Tax], place: int, *, included: bool, currency: str) -> Money:
-    parts = (tax.shares[place] for tax in due if tax.rule.included is included)
+    parts = (tax.shares[place] for tax in due if tax.included is included)
     return sum(parts, Money(0, currency))
 
 
 def _tax_line(tax: Tax) -> TaxLine:
     rule = tax.rule
-    return TaxLine(rule.id, rule.name, rule.rate_ppm, rule.included, tax.base, tax.amount)
+    return TaxLine(rule.id, rule.name, rule.rate_ppm, tax.included, tax.base, tax.amount)

@@ -5,7 +5,6 @@ Of a payment, what is applied, left, credit and gone are its amount together. Go
 forfeited, or lost to a card holder's dispute.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,9 +14,10 @@ from uuid import UUID
 from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
 from services.billing.domain import ledger
-from services.billing.domain.accounts import OpenItem, Payment, Share
+from services.billing.domain.accounts import ChargeKind, OpenItem, Payment, Share
 from services.billing.domain.amounts import AmountOutOfRange, CurrencyMismatch, of_another_currency, out_of_range
-from services.billing.domain.ledger import RECEIVED_ON, Account, Entry, Source, Tender, move
+from services.billing.domain.ledger import RECEIVED_ON, Account, Entry, Posting, Source, Tender, move
+from services.billing.domain.tax import Taxable, TaxRule, inside
 
 
 class AllocationExceedsPayment(DomainError):
@@ -156,11 +156,26 @@ class Forfeiture:
     reason: str
     actor: str
     forfeited_at: datetime
+    tax: Money
+    """Of `amount`, which includes it as an invoice's line of a fee does."""
     charge_id: UUID | None = None
     """Of the fee that it was taken for, which charges only the rest. None: somebody forfeited it by hand."""
 
     def entry(self) -> Entry:
-        return move(Source.FORFEITURE, self.id, Account.CUSTOMER_DEPOSITS, Account.FEE_REVENUE, self.amount)
+        earned = Posting(Account.FEE_REVENUE, self.tax - self.amount), Posting(Account.TAX_PAYABLE, -self.tax)
+        postings = Posting(Account.CUSTOMER_DEPOSITS, self.amount), *(each for each in earned if each.amount.minor)
+        return Entry(Source.FORFEITURE, self.id, postings)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What of a payment becomes a fee, and the tax in it; below zero, what is given back."""
+
+    amount: Money
+    tax: Money
+
+    def __neg__(self) -> "Taken":
+        return Taken(-self.amount, -self.tax)
 
 
 def allocated(payment: OpenItem, allocations: Sequence[Allocation], invoices: Sequence[OpenItem]) -> list[Share]:
@@ -219,12 +234,23 @@ def taken_from(amount: int, there_is: Mapping[UUID, int]) -> dict[UUID, int]:
     return found
 
 
-def still_taken(forfeitures: Iterable[Forfeiture]) -> dict[UUID, int]:
+def still_taken(forfeitures: Iterable[Forfeiture]) -> dict[UUID, Taken]:
     """Of each payment what became a fee, and was not given back."""
-    found = Counter[UUID]()
+    found = dict[UUID, Taken]()
     for each in forfeitures:
-        found[each.payment_id] += each.amount.minor
-    return {payment_id: minor for payment_id, minor in found.items() if minor}
+        nothing = Money(0, each.amount.currency)
+        before = found.get(each.payment_id, Taken(nothing, nothing))
+        found[each.payment_id] = Taken(before.amount + each.amount, before.tax + each.tax)
+    return {payment_id: taken for payment_id, taken in found.items() if taken.amount.minor}
+
+
+def with_taxes(
+    taken: Mapping[UUID, int], currency: str, rules: Sequence[TaxRule], kind: ChargeKind, item_code: str, day: date
+) -> dict[UUID, Taken]:
+    """What is taken for a fee of that kind and day of service, as an invoice of all parts would tax it."""
+    lines = [Taxable(kind, item_code, day, Money(minor, currency)) for minor in taken.values()]
+    parts = zip(taken, lines, inside(rules, lines), strict=True)
+    return {payment_id: Taken(line.amount, tax) for payment_id, line, tax in parts}
 
 
 def check_credit(asked: Money, credits: Mapping[UUID, int]) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
-from services.billing.domain.accounts import ChargeKind
+from services.billing.domain.accounts import FEES, ChargeKind
 
 PPM = 1_000_000
 """Rates are in millionths: 76,250 is 7.625 %."""
@@ -44,6 +44,11 @@ class TaxRule:
         named = line.kind is not ChargeKind.PRODUCT or not self.product_codes or line.item_code in self.product_codes
         return in_force and named and line.kind in self.charge_kinds
 
+    def is_inside(self, line: "Taxable") -> bool:
+        """Of one that it covers: whether it is a part of its amount. That of a fee is what the patient was told before
+        they booked, whatever it is paid by: every tax is inside."""
+        return self.included or line.kind in FEES
+
 
 @dataclass(frozen=True, slots=True)
 class Taxable:
@@ -55,9 +60,10 @@ class Taxable:
 
 @dataclass(frozen=True, slots=True)
 class Tax:
-    """What one rule comes to."""
+    """What one rule comes to, over what it is added to or what includes it."""
 
     rule: TaxRule
+    included: bool
     base: Money
     """Of what it covers, as priced."""
     amount: Money
@@ -78,18 +84,22 @@ def check_end(rule: TaxRule, end: date) -> None:
 
 
 def taxes(rules: Sequence[TaxRule], lines: Sequence[Taxable]) -> list[Tax]:
-    """Of each rule that covers a line. The invoice's amount of a rule is rounded once, half up, and then parted among
-    the lines, so that parts always add up. A price that includes taxes is parted into them and what others are
-    reckoned from."""
-    found = []
-    for rule in rules:
-        exact = [_exact(rule, line, rules) for line in lines]
-        if any(rule.covers(line) for line in lines):
-            currency = lines[0].amount.currency
-            covered = sum(line.amount.minor for line in lines if rule.covers(line))
-            amount = Money(half_up(sum(exact, Fraction())), currency)
-            found.append(Tax(rule, Money(covered, currency), amount, _parted(amount, exact)))
-    return found
+    """Of each rule that covers a line, what it adds and what is inside. The invoice's amount of either is rounded once,
+    half up, and then parted among the lines, so that parts always add up. A price that includes taxes is parted into
+    them and what others are reckoned from."""
+    return [
+        _tax(rule, lines, falls, rules, included=included)
+        for rule in rules
+        for included in (False, True)
+        if any(falls := [rule.covers(line) and rule.is_inside(line) is included for line in lines])
+    ]
+
+
+def inside(rules: Sequence[TaxRule], lines: Sequence[Taxable]) -> list[Money]:
+    """Of each line, all taxes that are a part of its amount."""
+    shares = [tax.shares for tax in taxes(rules, lines) if tax.included]
+    nothing = [Money(0, line.amount.currency) for line in lines]
+    return [sum(of_line[1:], of_line[0]) for of_line in zip(nothing, *shares, strict=True)]
 
 
 def half_up(exact: Fraction) -> int:
@@ -102,10 +112,20 @@ def part_of(whole_minor: int, part: Money, of: Money) -> Money:
     return Money(half_up(Fraction(whole_minor * part.minor, of.minor)), of.currency)
 
 
+def _tax(
+    rule: TaxRule, lines: Sequence[Taxable], falls: Sequence[bool], rules: Sequence[TaxRule], *, included: bool
+) -> Tax:
+    """`falls`: on which lines."""
+    exact = [_exact(rule, line, rules) if on_it else Fraction() for line, on_it in zip(lines, falls, strict=True)]
+    currency = lines[0].amount.currency
+    covered = sum(line.amount.minor for line, on_it in zip(lines, falls, strict=True) if on_it)
+    amount = Money(half_up(sum(exact, Fraction())), currency)
+    return Tax(rule, included, Money(covered, currency), amount, _parted(amount, exact))
+
+
 def _exact(rule: TaxRule, line: Taxable, rules: Sequence[TaxRule]) -> Fraction:
-    if not rule.covers(line):
-        return Fraction()
-    included_ppm = sum(each.rate_ppm for each in rules if each.included and each.covers(line))
+    """Of a line that the rule covers."""
+    included_ppm = sum(each.rate_ppm for each in rules if each.is_inside(line) and each.covers(line))
     return Fraction(line.amount.minor * rule.rate_ppm, PPM + included_ppm)
 
 

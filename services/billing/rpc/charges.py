@@ -127,6 +127,7 @@ def _deposit_part(part: Forfeiture) -> pb.ChargeExplanation.DepositPart:
         payment_id=to_wire("payment", part.payment_id),
         amount=money_to_wire(part.amount),
         time=to_timestamp(part.forfeited_at),
+        tax=money_to_wire(part.tax),
     )
 
 

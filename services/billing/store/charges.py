@@ -27,8 +27,8 @@ from chassis.ids import to_wire
 from chassis.money import Money
 from chassis.sql import Statement, param, params
 from chassis.store import Store
-from services.billing.domain.accounts import Charge, ChargeKind
-from services.billing.domain.charges import FEES, ChargeNotFound, Credit, PlannedVisit
+from services.billing.domain.accounts import FEES, Charge, ChargeKind
+from services.billing.domain.charges import ChargeNotFound, Credit, PlannedVisit
 from services.billing.domain.credit_notes import credit_note_number
 from services.billing.domain.invoices import display_number
 from services.billing.domain.sites import RenderedVisit

@@ -234,6 +234,7 @@ class PaymentStore(Store):
             payment_id=new.payment_id,
             currency=new.amount.currency,
             amount_minor=new.amount.minor,
+            tax_minor=new.tax.minor,
             reason=new.reason,
             actor=new.actor,
             forfeited_at=new.forfeited_at,
@@ -322,5 +323,6 @@ def _forfeiture(row: Record) -> Forfeiture:
         reason=row["reason"],
         actor=row["actor"],
         forfeited_at=row["forfeited_at"],
+        tax=Money(row["tax_minor"], row["currency"]),
         charge_id=row["charge_id"],
     )

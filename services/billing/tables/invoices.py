@@ -55,7 +55,7 @@ Index(
     postgresql_where=invoice_draft.c.invoice_id.is_(None),
 )
 
-# What each tax of an invoice comes to; its parts by line are on the lines.
+# What each tax of an invoice comes to, added to prices and inside of them; its parts by line are on the lines.
 invoice_tax = chain_table(
     "invoice_tax",
     metadata,
@@ -64,7 +64,7 @@ invoice_tax = chain_table(
     id_column("site_id"),
     text_column("name"),
     number_column("rate_ppm"),
-    Column("included", Boolean, nullable=False),
+    Column("included", Boolean, primary_key=True),
     minor_column("base_minor"),
     minor_column("amount_minor"),
     belongs_to("invoice", "invoice_id"),

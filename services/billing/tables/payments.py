@@ -3,7 +3,7 @@
 How much of a payment is where stands in its open item: what is left of it, what of it is credit, what of it is gone.
 """
 
-from sqlalchemy import CheckConstraint, Column, Date, Index, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, Date, Index, SmallInteger, Text, UniqueConstraint
 
 from chassis.tables import NOT_FOR_PATIENTS, chain_table
 from services.billing.tables.columns import (
@@ -81,7 +81,9 @@ forfeiture = chain_table(
     text_column("actor"),
     instant_column("forfeited_at"),
     id_column("charge_id", needed=False),  # Of the fee, which charges only the rest. None: somebody did it by hand.
+    Column("tax_minor", BigInteger, nullable=False, server_default="0"),  # That `amount_minor` includes.
     CheckConstraint("amount_minor > 0 OR amount_minor < 0 AND charge_id IS NOT NULL", name="amount"),
+    CheckConstraint("tax_minor BETWEEN 0 AND amount_minor OR tax_minor <= 0 AND tax_minor >= amount_minor", name="tax"),
     belongs_to("payment", "payment_id"),
     belongs_to("course", "course_id"),
     belongs_to("charge", "charge_id"),

@@ -18,7 +18,7 @@ from services.billing.domain.charges import (
     waived,
 )
 from services.billing.domain.fees import FeeKind, FeePrice, fee_for
-from services.billing.domain.payments import still_taken, taken_from
+from services.billing.domain.payments import still_taken, taken_from, with_taxes
 from services.billing.domain.prices import PriceBook, PriceItem, PriceMissing, price, since
 from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
@@ -111,7 +111,9 @@ async def charge_fee(
         posted_at=store.call.now,
     )
     await add_charge(store, site, charge)
-    await forfeit(store, site, visit.course_id, taken, found.item.description, charge.id)
+    rules = await store.all_tax_rules(site.id) if taken else []
+    parts = with_taxes(taken, charge.amount.currency, rules, charge.kind, charge.item_code, charge.service_date)
+    await forfeit(store, site, visit.course_id, parts, found.item.description, charge.id)
 
 
 async def _of_deposit(store: BillingStore, course_id: UUID, fee: FeePrice) -> dict[UUID, int]:

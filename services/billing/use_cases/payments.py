@@ -16,6 +16,7 @@ from services.billing.domain import ledger
 from services.billing.domain.accounts import (
     Application,
     Charge,
+    ChargeKind,
     ItemKind,
     OpenItem,
     Payment,
@@ -40,6 +41,7 @@ from services.billing.domain.payments import (
     NothingUnapplied,
     PaymentRepeated,
     Reversal,
+    Taken,
     Unapplication,
     allocated,
     check_credit,
@@ -48,6 +50,7 @@ from services.billing.domain.payments import (
     still_taken,
     taken_from,
     unapplied,
+    with_taxes,
 )
 from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
@@ -254,7 +257,7 @@ async def forfeit_deposit(
     store: BillingStore, course_id: UUID, amount: Money, reason: str
 ) -> tuple[Money, list[Payment]]:
     """Up to `amount`, of what is left of the course's deposit, that of the oldest payment first, by hand. A fee that a
-    rule asked for is earned by its charge, and by what the rule took."""
+    rule asked for is earned by its charge, and by what the rule took. Taxed as that of a visit missed today."""
     course = await store.course(course_id)
     await store.lock_patient(course.patient_id)
     if await store.fee_stands(course_id):
@@ -265,7 +268,9 @@ async def forfeit_deposit(
     check_amount(amount, kept[0].left.currency)
     site = await store.site(course.site_id)
     taken = taken_from(amount.minor, {each.id: each.left.minor for each in kept})
-    await forfeit(store, site, course_id, taken, reason)
+    rules, today = await store.all_tax_rules(site.id), site.day(store.call.now)
+    parts = with_taxes(taken, amount.currency, rules, ChargeKind.NO_SHOW_FEE, "", today)
+    await forfeit(store, site, course_id, parts, reason)
     payments = [await store.payment(payment_id) for payment_id in taken]
     return Money(sum(taken.values()), amount.currency), payments
 
@@ -274,12 +279,12 @@ async def forfeit(
     store: BillingStore,
     site: Site,
     course_id: UUID,
-    taken: Mapping[UUID, int],
+    parts: Mapping[UUID, Taken],
     reason: str,
     charge_id: UUID | None = None,
 ) -> None:
     """So much of each payment, for the fee of a charge, if any; below zero, back to it. With the patient locked."""
-    for payment_id, minor in taken.items():
+    for payment_id, part in parts.items():
         payment = await store.payment(payment_id)
         forfeited = Forfeiture(
             id=new_id(),
@@ -287,13 +292,15 @@ async def forfeit(
             patient_id=payment.patient_id,
             course_id=course_id,
             payment_id=payment_id,
-            amount=Money(minor, payment.amount.currency),
+            amount=part.amount,
             reason=reason,
             actor=store.call.actor,
             forfeited_at=store.call.now,
+            tax=part.tax,
             charge_id=charge_id,
         )
         await store.add_forfeiture(forfeited)
+        minor = part.amount.minor
         await store.change_items([Change(payment_id, left=-minor, gone=minor)])
         await post(store, site, payment.patient_id, [forfeited.entry()])
         tell = events.deposit_forfeited if minor > 0 else events.deposit_returned
@@ -308,10 +315,10 @@ async def return_deposits(
     returned = 0
     for fee in fees:
         taken = still_taken(each for each in parts if each.charge_id == fee.id)
-        back = {payment_id: -minor for payment_id, minor in taken.items()}
-        if back and fee.course_id:
+        if taken and fee.course_id:
+            back = {payment_id: -part for payment_id, part in taken.items()}
             await forfeit(store, site, fee.course_id, back, reason, fee.id)
-            returned -= sum(back.values())
+            returned += sum(part.amount.minor for part in taken.values())
     return returned
 
 
