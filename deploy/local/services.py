@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2
 
 from chassis.provision import DatabaseUrls
 from deploy.local.certificates import Authority
-from deploy.local.process import HOST, PYTHON, Program
+from deploy.local.process import HOST, PYTHON, SPARING, Program
 
 SERVICES = ("patients", "scheduling", "billing", "notifications")
 PROBE_TIMEOUT_S = 1.0
@@ -62,6 +62,7 @@ class Surroundings:
 
     def environment(self) -> dict[str, str]:
         values = {
+            **SPARING,
             "ATOLL_MODE": "development",
             "ATOLL_POOL_SIZE": str(POOL_SIZE),
             "ATOLL_NATS_URL": self.nats_url,

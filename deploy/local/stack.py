@@ -9,7 +9,7 @@ Everything it starts ends with it, however it ends; see leash.py.
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -25,7 +25,7 @@ from deploy.local.cards.program import cards
 from deploy.local.certificates import Authority
 from deploy.local.home import Home, Lock, ProcessInfo, ServiceInfo, StackInfo, wait_for_leftovers
 from deploy.local.login.program import login
-from deploy.local.process import HOST, ROOT, LocalError, free_ports, require_free
+from deploy.local.process import HOST, ROOT, SPARING, LocalError, free_ports, require_free
 from deploy.local.services import SERVICES, ServicePorts, Surroundings
 from deploy.local.supervisor import Report, State, Supervisor, together
 from deploy.local.texts.accounts import take_texts
@@ -219,7 +219,7 @@ class Stack:
             return url
         self._report("postgres", State.STARTING, "")
         program = postgres.postgres(self.home.postgres_data, self.home.logs)
-        await self._supervisor.launch(program, rank=1)
+        await self._supervisor.launch(replace(program, environment=SPARING), rank=1)
         return postgres.postgres_url(self.home.postgres_data)
 
     async def _start_others(self, ports: Ports) -> None:
