@@ -12,6 +12,7 @@ from atoll.patients.v1 import consent_service_pb2 as pb
 from atoll.scheduling.v1.events_pb2 import SiteRegistered
 from chassis.ids import new_id, to_wire
 from chassis.times import to_date, to_timestamp
+from tests.support.patients_access import Retention
 from tests.support.patients_consents import ConsentDesk, desk, text
 from tests.support.service import refusal
 
@@ -559,3 +560,13 @@ async def test_every_site_of_a_record_sees_its_consents_and_no_other_site_does(d
     assert (await desk.status(both.id, token, **desk.there)).documents[0].consent == signed
     assert (await desk.withdraw(signed, token, **desk.there)).withdraw_site_id == to_wire("site", desk.other_site_id)
     assert len((await desk.list_consents(alone.id, token)).consents) == 0
+
+
+async def test_a_signature_and_its_withdrawal_are_contacts_from_which_the_record_is_kept(desk: ConsentDesk) -> None:
+    patient, version, retention = await desk.create(), await desk.published(), Retention(desk)
+    desk.service.clock.now = desk.service.now.replace(year=2029)
+    signed = await desk.sign(patient.id, version.id)
+    assert await retention.holds(patient.id) == [("PERIOD", (2036, 3, 1))]
+    desk.service.clock.now = desk.service.now.replace(year=2031)
+    await desk.withdraw(signed)
+    assert await retention.holds(patient.id) == [("PERIOD", (2038, 3, 1))]

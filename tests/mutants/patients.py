@@ -343,6 +343,7 @@ PATIENTS = [
     Mutant("services/patients/store/retention.py", '    adverse_event.c.resolved_at.is_(None),\n', '', I_PATIENTS_RETENTION, "until_it_is_resolved"),
     Mutant("services/patients/store/retention.py", '    (permission, permission.c.recorded_at),\n', '', I_PATIENTS_RETENTION, "whatever_tells"),
     Mutant("services/patients/store/retention.py", '    (adverse_event, _judged),\n', '', I_PATIENTS_RETENTION, "whatever_tells"),
+    Mutant("services/patients/store/retention.py", '    (consent_withdrawal, consent_withdrawal.c.withdrawn_at),\n', '', I_PATIENTS_CONSENTS, "its_withdrawal_are_contacts"),
     Mutant("services/patients/store/retention.py", '    (last_visit, last_visit.c.ended_at),\n', '', I_PATIENTS_RETENTION, "completed_visit"),
     Mutant("services/patients/store/retention.py", 'func.greatest(last_visit.c.ended_at, _visited.excluded.ended_at)', '_visited.excluded.ended_at', I_PATIENTS_RETENTION, "completed_visit"),
     Mutant("services/patients/store/retention.py", 'func.max(_ended.c.ended_at)', 'func.min(_ended.c.ended_at)', I_PATIENTS_RETENTION, "heard_of_together"),

@@ -35,7 +35,7 @@ from services.patients.store.texts import TextStore
 from services.patients.tables.adverse_events import adverse_event
 from services.patients.tables.break_glass import glass_review
 from services.patients.tables.clearances import clearance, screening
-from services.patients.tables.consents import consent
+from services.patients.tables.consents import consent, consent_withdrawal
 from services.patients.tables.diagnoses import diagnosis
 from services.patients.tables.measures import measure
 from services.patients.tables.permissions import permission
@@ -61,6 +61,7 @@ CONTACTS: tuple[tuple[Table, ColumnElement[datetime]], ...] = (
     (screening, screening.c.recorded_at),
     (clearance, clearance.c.granted_at),
     (consent, consent.c.recorded_at),
+    (consent_withdrawal, consent_withdrawal.c.withdrawn_at),
     (permission, permission.c.recorded_at),
     (measure, measure.c.recorded_at),
     (diagnosis, diagnosis.c.recorded_at),
