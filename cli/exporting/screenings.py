@@ -3,7 +3,7 @@
 from typing import Any
 
 from atoll.patients.v1.questionnaire_pb2 import ScreeningOutcome
-from atoll.patients.v1.screening_service_pb2 import Answer, Screening
+from atoll.patients.v1.screening_service_pb2 import Answer, Screening, ScreeningDecision, ScreeningReview
 from cli.exporting.elements import (
     Resource,
     canonical,
@@ -15,6 +15,7 @@ from cli.exporting.elements import (
     named,
     origin,
     reference,
+    stamped,
     word,
 )
 from cli.fhir import codes
@@ -44,7 +45,20 @@ def _extensions(screening: Screening) -> list[Resource]:
         ),
         *extension(codes.OUTCOME_URL, valueCode=word(ScreeningOutcome, screening.outcome)),
         *(each for code in screening.reason_codes for each in extension(codes.REASON_URL, valueCode=code)),
+        *_decided(screening.review),
     ]
+
+
+def _decided(review: ScreeningReview) -> list[Resource]:
+    return stamped(
+        codes.REVIEWED_URL,
+        review,
+        "decide_time",
+        "decided_by",
+        *extension("decision", valueCode=word(ScreeningDecision, review.decision)),
+        *extension("reason", valueString=review.reason),
+        *extension("clearance", valueReference=reference("Basic", review.clearance_id)),
+    )
 
 
 def _answers(answer: Answer) -> list[Resource]:

@@ -100,6 +100,7 @@ RESOLVED_URL = "urn:atoll:fhir:resolved"
 RETRACTED_URL = "urn:atoll:fhir:retracted"
 RANK_OF_DIAGNOSIS_URL = "urn:atoll:fhir:rank-of-diagnosis"
 REVOKED_URL = "urn:atoll:fhir:revoked"
+REVIEWED_URL = "urn:atoll:fhir:reviewed"
 
 GENDERS = {
     "male": ADMINISTRATIVE_GENDER_MALE,

@@ -36,6 +36,7 @@ from atoll.patients.v1.events_pb2 import (
     SafetyFlagAcknowledged,
     SafetyFlagRaised,
     ScreeningRecorded,
+    ScreeningReviewed,
     TreatmentAllowed,
 )
 from atoll.patients.v1.patient_pb2 import ContactUse
@@ -84,6 +85,15 @@ def screening_recorded(screening: Screening) -> ScreeningRecorded:
         protocol_id=to_wire("protocol", screening.protocol_id),
         site_id=to_wire("site", screening.site_id),
         questionnaire_version_id=to_wire("questionnaireversion", screening.questionnaire_version_id),
+    )
+
+
+def screening_reviewed(screening: Screening) -> ScreeningReviewed:
+    return ScreeningReviewed(
+        screening_id=to_wire("screening", screening.id),
+        patient_id=to_wire("patient", screening.patient_id),
+        protocol_id=to_wire("protocol", screening.protocol_id),
+        site_id=to_wire("site", screening.site_id),
     )
 
 

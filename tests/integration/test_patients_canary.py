@@ -27,6 +27,7 @@ from prometheus_client import generate_latest
 
 from atoll.common.v1.access_pb2 import Role
 from atoll.patients.v1.patient_pb2 import Patient
+from atoll.patients.v1.screening_service_pb2 import ReviewScreeningRequest
 from chassis.consumer import Consumer, Letter
 from chassis.ids import new_id, to_wire
 from chassis.logs import configure_logs
@@ -48,7 +49,7 @@ from tests.support.patients_access import Retention
 from tests.support.patients_consents import ConsentDesk, desk, text
 from tests.support.patients_merges import Merges
 from tests.support.patients_parts import call_adverse_events, call_measures, phq_9, record_measure, report
-from tests.support.patients_questionnaires import content, question
+from tests.support.patients_questionnaires import condition, content, question, rule
 from tests.support.patients_record import Records
 from tests.support.record_keys import write_keys
 from tests.support.sealed import opened, sealed_columns
@@ -184,6 +185,7 @@ async def ask_sensibly(caller: Caller) -> str:
     cleared = {"protocol_id": screened.protocol_id, "screening_id": screened.id, "override_reason": f"knows {MARK}"}
     granted = await desk.clear(patient.id, conditions=[{"text": f"with {MARK}"}], **cleared)
     await desk.revoke(granted.id, reason=f"saw {MARK}")
+    await look_at_one_and_do_not_clear(desk, patient)
     await record_measure(desk, patient.id, **phq_9(9, self_harm=2))
     [flag] = (await call_measures(desk, "ListSafetyFlags", site_id=to_wire("site", desk.site_id))).safety_flags
     await call_measures(desk, "AcknowledgeSafetyFlag", safety_flag_id=flag.id, note=f"called {MARK}")
@@ -195,6 +197,18 @@ async def ask_sensibly(caller: Caller) -> str:
     await desk.withdraw(signed, reason=f"{MARK} thought again")
     await merge_and_take_apart(caller, patient)
     return patient.id
+
+
+async def look_at_one_and_do_not_clear(desk: Desk, patient: Patient) -> None:
+    protocol_id = to_wire("protocol", new_id())
+    review = rule("psychosis_history", "NEEDS_REVIEW", condition("psychosis", "EQUAL", True))
+    asked = await desk.asks(protocol_id, content([question("psychosis")], review))
+    answers = [{"question_code": "psychosis", "bool_value": True}]
+    screened = await desk.screen(
+        patient.id, protocol_id=protocol_id, questionnaire_version_id=asked.id, answers=answers
+    )
+    request = ReviewScreeningRequest(request_id=str(uuid4()), screening_id=screened.id, reason=f"heard {MARK}")
+    await desk.service.call(desk.screenings.ReviewScreening, request, desk.clinician())
 
 
 async def merge_and_take_apart(caller: Caller, patient: Patient) -> None:

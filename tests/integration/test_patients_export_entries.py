@@ -120,6 +120,25 @@ async def test_a_screening_leaves_with_the_version_that_was_asked_and_what_came_
     assert dict(told)["reason"]["valueCode"] == "psychosis_history"
 
 
+async def test_what_was_decided_of_a_screening_leaves_with_it(desk: ConsentDesk) -> None:
+    patient, protocol_id = await desk.create(), to_wire("protocol", new_id())
+    asked = {"protocol_id": protocol_id, "questionnaire_version_id": (await desk.asks(protocol_id)).id}
+    await desk.clear(patient.id, protocol_id=protocol_id)
+    for _ in range(2):
+        await desk.screen(patient.id, **asked, answers=[{"question_code": "psychosis", "bool_value": True}])
+        granted = await desk.clear(patient.id, protocol_id=protocol_id, override_reason="a fever's")
+    waits = await desk.screen(patient.id, **asked, answers=[{"question_code": "psychosis", "bool_value": True}])
+    [part] = await exported(desk, patient.id)
+    assert [each.review.decide_time == each.create_time for each in part.screenings] == [True, True, False]
+    assert part.screenings[2] == waits
+    _, cleared, waiting = await resources(desk, patient.id, "QuestionnaireResponse")
+    told = parts(cleared, "reviewed")
+    assert (told["decision"], told["clearance"]) == (
+        "cleared", {"reference": f"Basic/{granted.id.replace('_', '-')}"},
+    )  # fmt: skip
+    assert "urn:atoll:fhir:reviewed" not in [each["url"] for each in waiting["extension"]]
+
+
 async def test_a_permission_leaves_with_the_version_of_the_document_that_was_agreed_to(desk: ConsentDesk) -> None:
     patient, version = await desk.create(), await desk.published()
     await desk.permit(patient.id, consent_document_version_id=version.id)

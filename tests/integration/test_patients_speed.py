@@ -48,7 +48,10 @@ MANY = """
          opened AS (INSERT INTO break_glass SELECT $1, gen_random_uuid(), id, $2, 'dr', '',
                     now() - interval '1 day', now() - interval '23 hours' FROM made),
          related AS (INSERT INTO related_person SELECT $1, id, 0, 'GUARANTOR', 'Eva', '', '', '', '' FROM made),
-         asked AS (INSERT INTO screening SELECT $1, gen_random_uuid(), id, id, $2, '', 'dr', now() FROM made),
+         asked AS (INSERT INTO screening SELECT $1, gen_random_uuid(), id, id, $2, '', 'dr', now() FROM made
+                   RETURNING id, patient_id),
+         waiting AS (INSERT INTO screening_review SELECT $1, id, patient_id, patient_id, $2, NULL, NULL, NULL, ''
+                     FROM asked),
          cleared AS (INSERT INTO clearance SELECT $1, gen_random_uuid(), id, id, $2, '{iv}', '2027-03-01', '2027-09-01',
                      NULL, 'dr', now() FROM made)
     INSERT INTO contact_point SELECT $1, id, 0, 'PHONE', '+1505' || family_name, 'HOME', 1, false FROM made
@@ -133,14 +136,16 @@ async def test_rows_are_found_by_index_among_many_and_few_are_looked_at(desk: De
         (*exactly(identifier_value="M777", identifier_system="urn:old"), "patient_identifier_pkey"),
         (RECORD.unnoted, {"patient_id": one}, "patient_pkey"),
         (RECORD.unnoted, {"patient_id": one}, "patient_site_pkey"),
-        (HOLDERS, {"asked_system": ["urn:old"], "asked_value": ["M1"], "mrns": ["M2"]}, "patient_identifier_pkey"),
+        (HOLDERS, {"asked_system": ["urn:old"], "asked_value": ["M1"], "mrns": ["M2"], "own_text": ["x"],
+                   "own_id": [one]}, "patient_identifier_pkey"),
         (SCREENINGS, {"patient_id": one, "before": last, "limit": 51}, "screening_chain_id_patient_id_id_key"),
         (CLEARANCES, {"patient_id": one, "before": last, "limit": 51}, "clearance_patient_idx"),
         (CLEARANCES_IN_FORCE, {"patient_id": one, "before": last, "limit": 51, "day": date(2027, 3, 1)},
          "clearance_patient_idx"),
         (GROUNDS, {"patient_id": one, "protocol_id": one, "site_id": desk.site_id, "screening_id": None},
          "screening_chain_id_patient_id_id_key"),
-        (ASKED, {"patient_id": one, "protocol_id": one, "site_id": desk.site_id, "version_id": one}, "patient_pkey"),
+        (ASKED, {"patient_id": one, "protocol_id": one, "site_id": desk.site_id, "version_id": one,
+                 "now": desk.service.now}, "patient_pkey"),
     ):  # fmt: skip
         plan = await explained(desk, statement, values)
         assert plan["Actual Rows"] >= 1, index

@@ -7,11 +7,11 @@ from atoll.patients.v1 import screening_service_pb2 as pb
 from atoll.patients.v1.questionnaire_pb2 import ScreeningOutcome
 from chassis.call import Call
 from chassis.db import Database
-from chassis.ids import from_wire, to_wire
+from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.pages import Page
 from chassis.times import from_date, to_date, to_timestamp
 from services.patients.domain.eligibility import Chosen, Value
-from services.patients.domain.screenings import Screening
+from services.patients.domain.screenings import Review, Screening
 from services.patients.store import PatientsStore
 from services.patients.use_cases import screenings as use_cases
 from services.patients.use_cases.screenings import RecordScreening
@@ -50,6 +50,26 @@ class ScreeningServicer:
         )
         kept, token = page.cut(found, key=lambda each: [str(each.id)])
         return pb.ListScreeningsResponse(screenings=map(to_screening, kept), next_page_token=token)
+
+    async def ListScreeningsToReview(
+        self, request: pb.ListScreeningsToReviewRequest, call: Call
+    ) -> pb.ListScreeningsToReviewResponse:
+        site_id, page = from_wire("site", request.site_id), Page.of(request, call)
+        before = UUID(page.after[0]) if page.after else None
+        found = await self._db.read(
+            call, request, PatientsStore, lambda store: store.screenings_to_review(site_id, before, page.limit)
+        )
+        kept, token = page.cut(found, key=lambda each: [str(each.id)])
+        return pb.ListScreeningsToReviewResponse(screenings=map(to_screening, kept), next_page_token=token)
+
+    async def ReviewScreening(self, request: pb.ReviewScreeningRequest, call: Call) -> pb.ReviewScreeningResponse:
+        screening_id = from_wire("screening", request.screening_id)
+
+        async def work(store: PatientsStore) -> pb.ReviewScreeningResponse:
+            reviewed = await use_cases.review_screening(store, screening_id, request.reason)
+            return pb.ReviewScreeningResponse(screening=to_screening(reviewed))
+
+        return await self._db.once(call, request, pb.ReviewScreeningResponse, PatientsStore, work)
 
 
 def _value(n: int, answer: pb.Answer) -> Value:
@@ -93,4 +113,15 @@ def to_screening(screening: Screening) -> pb.Screening:
         questionnaire_version_id=to_wire("questionnaireversion", version_id) if version_id else "",
         outcome=ScreeningOutcome.Value(screening.outcome),
         reason_codes=screening.reason_codes,
+        review=_to_review(screening.review) if screening.review else None,
+    )
+
+
+def _to_review(review: Review) -> pb.ScreeningReview:
+    return pb.ScreeningReview(
+        decision=pb.ScreeningDecision.Value(review.decision or "SCREENING_DECISION_UNSPECIFIED"),
+        decide_time=to_timestamp(review.decided_at) if review.decided_at else None,
+        decided_by=review.decided_by or "",
+        reason=review.reason,
+        clearance_id=some_to_wire("clearance", review.clearance_id),
     )

@@ -64,6 +64,7 @@ class PatientsStore(
         "patient_chain_id_mrn_key": MrnTaken,
         "patient_identifier_pkey": IdentifierTaken,
         "screening_chain_id_patient_id_site_id_fkey": PatientNotFound,
+        "screening_review_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_screening_id_fkey": ScreeningNotFound,
         "measure_chain_id_patient_id_site_id_fkey": PatientNotFound,

@@ -5,12 +5,13 @@ from datetime import date
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Date, Uuid, exists, func, insert, literal, or_, select, true, update
+from sqlalchemy import CTE, ColumnElement, Date, Text, Uuid, exists, func, insert, literal, or_, select, true, update
 
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Settling
+from chassis.tables import Instant
 from services.patients.domain.clearances import (
     Clearance,
     ClearanceCondition,
@@ -19,23 +20,53 @@ from services.patients.domain.clearances import (
     PatientDeceased,
 )
 from services.patients.domain.questionnaires import Outcome
-from services.patients.domain.screenings import Judged
+from services.patients.domain.screenings import Decision, Judged
 from services.patients.store.persons import PERSON
-from services.patients.store.screenings import CHAIN, LAST_ID, zone_of_site
+from services.patients.store.screenings import CHAIN, LAST_ID, WAITING, standing, zone_of_site
 from services.patients.store.seen import AT_ITS_SITES
 from services.patients.store.texts import Texts, TextStore
-from services.patients.tables.clearances import clearance, screening
+from services.patients.tables.clearances import clearance, screening, screening_review
 from services.patients.tables.records import patient
 
-ADD_CLEARANCE = Settling(insert(clearance).inline().values(params(*clearance.c.keys())).cte("new_clearance"))
+
+def _deciding(decision: Decision, by: str, at: str, clearance_id: str, *conditions: ColumnElement[bool]) -> CTE:
+    """What waits of the person for the protocol waits no longer: the names of who decided, when, and by which."""
+    return (
+        update(screening_review)
+        .where(*WAITING, *conditions)
+        .values(
+            decision=literal(decision, Text),
+            decided_by=param(by, Text),
+            decided_at=param(at, Instant),
+            clearance_id=param(clearance_id, Uuid),
+        )
+        .cte("waits_no_longer")
+    )
+
+
+ADD_CLEARANCE = Settling(
+    insert(clearance).inline().values(params(*clearance.c.keys())).cte("new_clearance"),
+    _deciding(Decision.CLEARED, "granted_by", "granted_at", "id"),
+)
 _clearance = select(clearance).where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id"))
 CLEARANCE = Statement(_clearance)
 CLEARANCE_TO_CHANGE = Statement(_clearance.with_for_update())
+_id = param("clearance_id", Uuid)
+_standing = standing(param("revoked_at", Instant))
+# Decides only where it stood, and nothing else does: as it was before this statement.
 REVOKE = Settling(
     update(clearance)
-    .where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id"))
+    .where(clearance.c.chain_id == CHAIN, clearance.c.id == _id)
     .values(params("revoked_by", "revoked_at", "revoke_reason"))
-    .cte("revoked_clearance")
+    .cte("revoked_clearance"),
+    _deciding(
+        Decision.CLEARANCE_REVOKED,
+        "revoked_by",
+        "revoked_at",
+        "clearance_id",
+        exists(_standing.where(clearance.c.id == _id)),
+        ~exists(_standing.where(clearance.c.id != _id)),
+    ),
 )
 # The latest first: ids are in the order of their making.
 _of_patient = (
@@ -119,6 +150,9 @@ class ClearanceStore(TextStore):
         self.write_last(
             REVOKE,
             clearance_id=revoked.id,
+            patient_id=revoked.patient_id,
+            protocol_id=revoked.protocol_id,
+            site_id=revoked.site_id,
             revoked_by=revoked.revoked_by,
             revoked_at=revoked.revoked_at,
             revoke_reason=self.texts.seal(clearance.c.revoke_reason, revoked.revoke_reason, revoked.id),

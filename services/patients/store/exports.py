@@ -21,7 +21,7 @@ from services.patients.store.measures import measure_of, safety_flag_of
 from services.patients.store.permissions import permission_of
 from services.patients.store.persons import SURVIVOR
 from services.patients.store.records import RECORDS, every_record, patient_of
-from services.patients.store.screenings import screening_of
+from services.patients.store.screenings import every_screening, screening_of
 from services.patients.store.seen import AT_ITS_SITES_OR_BEHIND_GLASS
 from services.patients.store.texts import Texts, TextStore
 from services.patients.tables.adverse_events import adverse_event
@@ -57,7 +57,7 @@ def _without_texts(read: Callable[[Record], Any]) -> Callable[[Record, Texts], A
 
 
 KINDS: Mapping[str, tuple[Statement, Callable[[Record, Texts], Any]]] = {
-    "screenings": (_of_patients(screening), screening_of),
+    "screenings": (_of_patients(screening, every_screening), screening_of),
     "clearances": (_of_patients(clearance), clearance_of),
     "consents": (_of_patients(consent, every_consent()), kept_consent_of),
     "permissions": (_of_patients(permission), _without_texts(permission_of)),

@@ -1,4 +1,4 @@
-"""Screenings and clearances."""
+"""Screenings, clearances, and what a clinician has to decide."""
 
 from sqlalchemy import (
     ARRAY,
@@ -15,6 +15,7 @@ from sqlalchemy import (
 
 from chassis.tables import Instant
 from services.patients.domain.questionnaires import Outcome
+from services.patients.domain.screenings import Decision
 from services.patients.tables.base import belongs_to, id_, one_of, record_table, sealed, seen_at_its_site
 
 # Of rows older than their columns.
@@ -78,4 +79,36 @@ clearance = record_table(
     # The site's day may be one ahead of UTC's.
     CheckConstraint("expire_date <= (granted_at AT TIME ZONE 'UTC')::date + interval '12 months 1 day'", name="length"),
     Index("clearance_patient_idx", "chain_id", "patient_id", "id"),
+)
+
+# What a clinician has to decide, or had to. A screening without a row never waited.
+screening_review = record_table(
+    "screening_review",
+    id_("screening_id", key=True),
+    id_("patient_id"),
+    id_("protocol_id"),
+    id_("site_id"),
+    Column("decision", Text),
+    Column("decided_by", Text),
+    Column("decided_at", Instant),
+    *sealed("reason", by=("screening_id",)),
+    id_("clearance_id", nullable=True),
+    seen_at_its_site(),
+    ForeignKeyConstraint(
+        ["chain_id", "patient_id", "screening_id"],
+        ["screening.chain_id", "screening.patient_id", "screening.id"],
+    ),
+    belongs_to("clearance", "clearance_id"),
+    one_of("decision", Decision),
+    CheckConstraint("num_nonnulls(decision, decided_by, decided_at) IN (0, 3)", name="decided"),
+    CheckConstraint(
+        "(clearance_id IS NOT NULL) = "
+        f"coalesce(decision IN ('{Decision.CLEARED}', '{Decision.CLEARANCE_REVOKED}'), false)",
+        name="clearance",
+    ),
+    CheckConstraint(f"(reason <> '') = coalesce(decision = '{Decision.NOT_CLEARED}', false)", name="reason"),
+    Index("screening_review_patient_idx", "chain_id", "patient_id"),
+    Index(
+        "screening_review_open_idx", "chain_id", "site_id", "screening_id", postgresql_where=text("decision IS NULL")
+    ),
 )

@@ -8,7 +8,7 @@ from chassis.tables import Instant, chain_table
 from services.patients.tables.adverse_events import adverse_event
 from services.patients.tables.base import belongs_to, id_, metadata, sealed
 from services.patients.tables.changes import patient_change
-from services.patients.tables.clearances import clearance, screening
+from services.patients.tables.clearances import clearance, screening, screening_review
 from services.patients.tables.consents import consent, consent_withdrawal
 from services.patients.tables.duplicates import match_key
 from services.patients.tables.measures import safety_flag
@@ -60,6 +60,7 @@ SCRUBBED: dict[Table, dict[str, str]] = {
     break_glass: {"reason": "''"},
     restriction: {"reason": "''"},
     clearance: {"conditions": "''", "override_reason": "''", "revoke_reason": "''"},
+    screening_review: {"reason": "CASE WHEN reason = '' THEN '' ELSE '-' END"},
     consent: {"signer_name": "'-'", "witness_name": "'-'"},
     consent_withdrawal: {"reason": "''"},
     safety_flag: {"note": "CASE WHEN note = '' THEN '' ELSE '-' END"},
@@ -70,6 +71,7 @@ KEPT: dict[str, frozenset[str]] = {
     "patient": frozenset({"mrn", "language", "time_zone", "gender", "self_pay_basis", "self_pay_recorded_by"}),
     "screening": frozenset({"answers", "recorded_by", "outcome", "reason_codes"}),
     "clearance": frozenset({"route_codes", "band_codes", "granted_by", "revoked_by"}),
+    "screening_review": frozenset({"decision", "decided_by"}),
     "consent": frozenset({"language", "relationship", "method", "recorded_by"}),
     "consent_withdrawal": frozenset({"withdrawn_by"}),
     "permission": frozenset({"channel", "purpose", "use", "giver", "method", "wording_code", "recorded_by"}),
@@ -104,6 +106,8 @@ UPDATE glass_review AS part SET note = '' FROM break_glass AS broken
     AND broken.patient_id = patient;
 UPDATE patient_merge AS part SET reason = '', unmerge_reason = CASE WHEN unmerged_at IS NOT NULL THEN '' END
     WHERE part.chain_id = chain AND (part.merged_id = patient OR part.survivor_id = patient);
+DELETE FROM screening_review AS part
+    WHERE part.chain_id = chain AND part.patient_id = patient AND part.decision IS NULL;
 DELETE FROM duplicate_pair AS part
     WHERE part.chain_id = chain AND (part.first_id = patient OR part.second_id = patient);
 UPDATE idempotency AS part SET response = '' FROM audit_subject AS about

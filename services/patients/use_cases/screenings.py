@@ -37,7 +37,17 @@ async def record_screening(store: PatientsStore, command: RecordScreening) -> Sc
         questionnaire_version_id=command.questionnaire_version_id,
         outcome=outcome,
         reason_codes=reason_codes,
+        review=asked.review(outcome),
     )
-    store.add_screening(screening)
+    store.add_screening(screening, supersedes=screening.supersedes(by_patient=call.patient_id is not None))
     store.emit(events.screening_recorded(screening), about=screening.patient_id)
     return screening
+
+
+async def review_screening(store: PatientsStore, screening_id: UUID, reason: str) -> Screening:
+    """Whoever grants or revokes a clearance meanwhile decides first, or waits: it is about the same row."""
+    screening, standing_id = await store.screening_to_review(screening_id)
+    reviewed = screening.not_cleared(standing_id, by=store.call.actor, at=store.call.now, reason=reason)
+    store.decide_screening(reviewed)
+    store.emit(events.screening_reviewed(reviewed), about=reviewed.patient_id)
+    return reviewed
