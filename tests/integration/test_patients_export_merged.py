@@ -142,6 +142,18 @@ async def test_what_was_merged_is_imported_twice_as_once_wherever(desk: Desk, me
     assert told(await imported(desk, tmp_path / "Patient.ndjson")) == again
 
 
+async def test_what_a_chain_exported_is_there_already_when_it_is_imported_again(
+    desk: Desk, merges: Merges, tmp_path: Path
+) -> None:
+    await merged_with(desk, merges, tmp_path, identifiers=[])
+    await desk.create(given_names=["Eva"])
+    await ChainExport(tmp_path / "again", {}).run(client(desk))
+    for folder in (tmp_path, tmp_path / "again"):
+        report = await imported(desk, folder / "Patient.ndjson")
+        assert {outcome for outcome, _ in told(report)} == {"taken into another", "already there"}
+    assert await desk.service.count("patient") == 3
+
+
 async def test_an_address_that_both_records_have_is_as_confidential_as_either_says(
     desk: Desk, merges: Merges, tmp_path: Path
 ) -> None:

@@ -129,6 +129,42 @@ async def test_a_row_whose_identifiers_belong_to_several_patients_is_refused_unt
     assert (known.outcome, known.patient_id) == (THERE, ana.id)
 
 
+async def test_whom_no_other_system_named_is_known_by_the_id_of_their_record(desk: Desk) -> None:
+    merges, ana, bea = Merges(desk), await desk.create(), await desk.create()
+    await merges.merge(ana, bea)
+    for told in (ana, bea):
+        own = {"system": "urn:atoll:patient", "value": told.id}
+        for mrn in (told.mrn, "", "NOBODYS"):
+            [known] = await desk.import_rows(row(desk, "", identifiers=[own], mrn=mrn))
+            assert (known.outcome, known.patient_id) == (THERE, ana.id)
+    assert await desk.service.count("patient") == 2
+
+
+async def test_a_record_number_that_is_somebody_elses_is_refused_whoever_is_known(desk: Desk) -> None:
+    ana, bea = await desk.create(identifiers=[{"system": "urn:old", "value": "1"}]), await desk.create()
+    own = {"system": "urn:atoll:patient", "value": bea.id}
+    for identifiers, mrn in ((ana.identifiers, bea.mrn), ([own], ana.mrn)):
+        [refused] = await desk.import_rows(row(desk, "", identifiers=identifiers, mrn=mrn))
+        assert (refused.outcome, remarks(refused.faults)) == (REFUSED, [("", "MRN_TAKEN")])
+
+
+async def test_an_id_of_no_record_of_the_chain_is_an_identifier_as_any_other(desk: Desk) -> None:
+    bea = await desk.create()
+    for value in (to_wire("patient", new_id()), "patient_!", f"site_{bea.id.removeprefix('patient_')}"):
+        told = {"identifiers": [{"system": "urn:atoll:patient", "value": value}]}
+        [refused] = await desk.import_rows(row(desk, "", mrn=bea.mrn, **told))
+        assert (refused.outcome, remarks(refused.faults)) == (REFUSED, [("", "MRN_TAKEN")])
+        [made] = await desk.import_rows(row(desk, "", **told))
+        [again] = await desk.import_rows(row(desk, "", **told))
+        assert (made.outcome, again.outcome, again.patient_id) == (CREATED, THERE, made.patient_id)
+
+
+async def test_nobody_is_registered_under_the_id_of_another_record(desk: Desk) -> None:
+    bea = await desk.create()
+    taken = [{"system": "urn:atoll:patient", "value": bea.id}]
+    assert (await refusal(desk.create(identifiers=taken))).reason == "IDENTIFIER_TAKEN"
+
+
 async def test_one_identifier_of_several_makes_a_patient_known(desk: Desk) -> None:
     [first] = await desk.import_rows(row(desk, "1"))
     several = [{"system": "urn:new", "value": "9"}, {"system": "urn:old", "value": "1"}]

@@ -59,7 +59,13 @@ async def test_merges_and_all_ids_of_a_person_are_found_by_index_among_many(desk
         ),
         (
             HOLDERS,
-            {"asked_system": ["urn:old"], "asked_value": ["M1"], "mrns": ["M2"]},
+            {
+                "asked_system": ["urn:old"],
+                "asked_value": ["M1"],
+                "mrns": ["M2"],
+                "own_text": ["x"],
+                "own_id": [survivor],
+            },
             ("patient_identifier_pkey", *known),
         ),
     ):

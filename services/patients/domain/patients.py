@@ -28,6 +28,8 @@ TIME_ZONES = frozenset(available_timezones())
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 MRN_DIGITS = 10
 MRN_SYSTEM = "urn:atoll:mrn"
+PATIENT_SYSTEM = "urn:atoll:patient"
+"""Of the ids of records, by which an export names those whom no other system named."""
 
 NEVER_KEPT = {
     "a social security number": re.compile(

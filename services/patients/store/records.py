@@ -1,7 +1,8 @@
 """SQL of sites and of patients' records, of one and of many at once."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -31,7 +32,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from sqlalchemy.sql.selectable import CTE
 
 from chassis.errors import NotYetKnown
-from chassis.ids import read_id, to_wire
+from chassis.ids import BadId, from_wire, read_id, to_wire
 from chassis.sql import Statement, TypeArgument, param, params, rows
 from chassis.store import NotedRead, Settling
 from chassis.tables import Instant
@@ -42,6 +43,7 @@ from services.patients.domain.merges import PatientMerged
 from services.patients.domain.names import line_of, search_words
 from services.patients.domain.patients import (
     MRN_SYSTEM,
+    PATIENT_SYSTEM,
     FormerName,
     Gender,
     GenderIdentity,
@@ -134,12 +136,19 @@ _holder = (
     .where(patient_identifier.c.value == _asked.c.asked_value)
     .scalar_subquery()
 )
+_own = rows("own", own_text=Text, own_id=Uuid)
+_named = (
+    select(func.coalesce(_known.c.survivor_id, _known.c.id))
+    .where(_known.c.chain_id == CHAIN, _known.c.id == _own.c.own_id)
+    .scalar_subquery()
+)
 HOLDERS = Statement(
     union_all(
         select(_asked.c.asked_system.label("system"), _asked.c.asked_value.label("value"), _holder.label("patient_id")),
         select(literal(MRN_SYSTEM, Text), patient.c.mrn, func.coalesce(patient.c.survivor_id, patient.c.id)).where(
             patient.c.chain_id == CHAIN, patient.c.mrn == any_(param("mrns", ARRAY(Text)))
         ),
+        select(literal(PATIENT_SYSTEM, Text), _own.c.own_text, _named),
     )
 )
 
@@ -273,13 +282,16 @@ class RecordStore(TextStore):
         raise NotYetKnown("site", site_id)
 
     async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, UUID]:
-        """The patients who have one of them. Of a merged record, the one that stands for it."""
+        """The patients who have one of them; an id of the chain's own names its record, whatever another record says it
+        was known by. Of a merged record, the one that stands for it."""
         if not identifiers:
             return {}
         others = [each for each in identifiers if each.system != MRN_SYSTEM]
         mrns = [each.value for each in identifiers if each.system == MRN_SYSTEM]
         systems, values = [each.system for each in others], [each.value for each in others]
-        found = await self.rows(HOLDERS, asked_system=systems, asked_value=values, mrns=mrns)
+        own = dict(_ids_in(identifiers))
+        named = {"own_text": list(own), "own_id": list(own.values())}
+        found = await self.rows(HOLDERS, asked_system=systems, asked_value=values, mrns=mrns, **named)
         return {Identifier(row["system"], row["value"]): row["patient_id"] for row in found if row["patient_id"]}
 
     def add_patients(self, patients: Sequence[Patient], pairs: Sequence[Pair] = ()) -> None:
@@ -485,3 +497,11 @@ def _declaration(row: Record) -> SelfPayDeclaration | None:
         return None
     basis = SelfPayBasis(row["self_pay_basis"])
     return SelfPayDeclaration(basis, row["self_pay_date"], row["self_pay_recorded_by"])
+
+
+def _ids_in(identifiers: Collection[Identifier]) -> Iterator[tuple[str, UUID]]:
+    """Of identifiers that look like ids of records, as they were told."""
+    for each in identifiers:
+        if each.system == PATIENT_SYSTEM:
+            with suppress(BadId):
+                yield each.value, from_wire("patient", each.value)

@@ -43,7 +43,7 @@ async def import_patients(store: PatientsStore, rows: Sequence[RegisterPatient |
             if len(found) > 1:
                 raise IdentifierTaken(Violation("identifiers", "IDENTIFIER_TAKEN", "belong to several patients"))
             if found:
-                imported.append(Imported(found.pop()))
+                imported.append(Imported(_known(row, found.pop(), holders)))
                 continue
             patient, notes = _imported(row, time_zones, holders, store.call)
         except DomainError as refused:
@@ -58,6 +58,12 @@ async def import_patients(store: PatientsStore, rows: Sequence[RegisterPatient |
     for patient in added:
         tell_registered(store, patient)
     return imported
+
+
+def _known(row: RegisterPatient, patient_id: UUID, holders: Mapping[Identifier, UUID]) -> UUID:
+    """As what an export tells of them: the record number is theirs, or nobody's."""
+    refuse_taken((each for each in row.identifiers if holders.get(each, patient_id) != patient_id), holders)
+    return patient_id
 
 
 def _imported(
