@@ -1,4 +1,4 @@
-"""Wiring: `python -m services.patients serve | migrate | keys | reseal | recount`."""
+"""Wiring: `python -m services.patients serve | migrate | keys | reseal | recount | tell-deaths`."""
 
 from chassis.service import Service, main
 from services.patients import consumers
@@ -26,6 +26,12 @@ def recount(_: object) -> None:
     recounting.recount()
 
 
+def tell_deaths(_: object) -> None:
+    from services.patients import retelling
+
+    retelling.tell_deaths()
+
+
 SERVICE = Service(
     name="patients",
     store_type=PatientsStore,
@@ -33,7 +39,7 @@ SERVICE = Service(
     reads=consumers.READS,
     jobs=(recall_consents,),
     settings_type=PatientsSettings,
-    commands={"keys": count_keys, "reseal": reseal, "recount": recount},
+    commands={"keys": count_keys, "reseal": reseal, "recount": recount, "tell-deaths": tell_deaths},
 )
 
 if __name__ == "__main__":

@@ -29,18 +29,20 @@ class PatientsSettings(Settings, _Keys):
     pass
 
 
-class ResealSettings(_Keys):
-    """Of the command that seals texts anew."""
-
-    owner_database_url: str
-    """As the role that owns the tables: the service's own changes no history."""
+class _Chains(FromEnvironment):
     sealer_database_url: str
     """As the role that sees the audit trail of every chain: it tells which there are."""
 
 
-class RecountSettings(FromEnvironment):
-    """Of the command that tells consents anew."""
+class ResealSettings(_Keys, _Chains):
+    """Of the command that seals texts anew."""
+
+    owner_database_url: str
+    """As the role that owns the tables: the service's own changes no history."""
+
+
+class RecountSettings(_Chains):
+    """Of the commands that tell anew what has become of consents, and who has died."""
 
     database_url: str
-    sealer_database_url: str
-    """As of `ResealSettings`."""
+    """As the service's own role."""

@@ -142,6 +142,15 @@ async def test_what_a_record_said_last_counts_in_whatever_order_it_comes(
     assert (await refusal(asked)).reason == "PATIENT_DECEASED"
 
 
+async def test_a_death_that_an_earlier_release_did_not_tell_is_heard_when_it_is_told_again(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    course = await treatment(clinic, patient, FIRST + DAY)
+    for deceased in (False, True, False):  # The last is a replay.
+        await tell(clinic, patient, 4, deceased=deceased)
+    assert (await refusal(clinic.hold(patient, [FIRST]))).reason == "PATIENT_DECEASED"
+    assert await to_cancel(clinic) == [(patient, [each.id for each in course.visits], True)]
+
+
 async def test_visits_to_come_are_one_task_of_the_front_desk(clinic: Clinic) -> None:
     patient, other = await clinic.add_patient(), await clinic.add_patient()
     course = await clinic.book(

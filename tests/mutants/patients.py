@@ -51,6 +51,7 @@ I_PATIENTS_CHANGES = "tests/integration/test_patients_changes.py"
 I_PATIENTS_SITES = "tests/integration/test_patients_sites.py"
 U_PATIENTS_RECORD = "tests/unit/test_patients_record.py"
 U_PATIENTS_TEXTS = "tests/unit/test_patients_texts.py"
+I_PATIENTS_RETELLING = "tests/integration/test_patients_retelling.py"
 I_PATIENTS_SEALING = "tests/integration/test_patients_sealing.py"
 
 PATIENTS = [
@@ -60,6 +61,8 @@ PATIENTS = [
     Mutant("services/patients/use_cases/records.py", 'refuse("patient.", (*examined.faults, *examined.left_out))\n    refuse_taken(command.identifiers,', 'refuse("patient.", examined.faults)\n    refuse_taken(command.identifiers,', I_PATIENTS),
     Mutant("services/patients/use_cases/records.py", '    if events.patient_updated(changed) != events.patient_updated(current):\n', '    if True:\n', I_PATIENTS),
     Mutant("services/patients/use_cases/imports.py", '            if found:\n', '            if False:\n', I_PATIENTS_IMPORT),
+    Mutant("services/patients/store/records.py", 'patient.c.chain_id == CHAIN, patient.c.deceased, patient.c.id > param("after", Uuid)', 'patient.c.chain_id == CHAIN, patient.c.id > param("after", Uuid)', I_PATIENTS_RETELLING),
+    Mutant("services/patients/retelling.py", 'after = told + len(batch), batch[-1].id', 'after = told + len(batch), UUID(int=2**128 - 1)', I_PATIENTS_RETELLING),
     Mutant("services/patients/use_cases/imports.py", '            if len(found) > 1:\n', '            if False:\n', I_PATIENTS_IMPORT, "several_patients"),
     Mutant("services/patients/use_cases/imports.py", '    refuse_taken((each for each in row.identifiers if holders.get(each, patient_id) != patient_id), holders)\n', '', I_PATIENTS_IMPORT, "whoever_is_known"),
     Mutant("services/patients/store/records.py", '        if each.system == PATIENT_SYSTEM:\n', '        if False:\n', I_PATIENTS_IMPORT, "no_other_system"),

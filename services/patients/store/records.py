@@ -120,6 +120,11 @@ _records = every_record.where(patient.c.chain_id == CHAIN, patient.c.id == any_(
     patient.c.id
 )
 RECORDS = Statement(_records)
+DECEASED = Statement(
+    every_record.where(patient.c.chain_id == CHAIN, patient.c.deceased, patient.c.id > param("after", Uuid))
+    .order_by(patient.c.id)
+    .limit(param("limit"))
+)
 STANDING = Statement(_records.where(AT_ITS_SITES, patient.c.survivor_id.is_(None), patient.c.restricted.is_(False)))
 
 # Who has an identifier. The record number is one, too.
@@ -313,6 +318,10 @@ class RecordStore(TextStore):
         found = patient_found(await self.noted_row(RECORD, patient_id=patient_id), patient_id)
         self.saw(*found.merged_ids)
         return found
+
+    async def deceased(self, after: UUID, limit: int) -> list[Patient]:
+        """Records that say that their patient has died, in the order of their making."""
+        return [patient_of(row) for row in await self.rows(DECEASED, after=after, limit=limit)]
 
     async def patient_to_change(self, patient_id: UUID) -> Patient:
         """Nobody else changes it until the transaction ends. A merged one is not changed."""

@@ -146,6 +146,14 @@ def tell_registered(store: PatientsStore, patient: Patient) -> None:
         store.emit(events.patient_site_added(patient.id, site_id), about=patient.id, version=patient.version)
 
 
+async def tell_deceased(store: PatientsStore, after: UUID, limit: int) -> list[Patient]:
+    """Some of those who have died, as their records say now; nobody is left where it answers none."""
+    found = await store.deceased(after, limit)
+    for patient in found:
+        store.emit(events.patient_updated(patient), about=patient.id, version=patient.version)
+    return found
+
+
 def check_sites(site_ids: Iterable[UUID], time_zones: Mapping[UUID, str], call: Call) -> None:
     """A record is made, or moves, at the caller's own sites only."""
     for site_id in sorted(site_ids):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Boolean, ColumnElement, Integer, Uuid, any_, exists, select
+from sqlalchemy import ARRAY, Boolean, ColumnElement, Integer, Uuid, and_, any_, exists, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.aliases import Aliases, AliasStore
@@ -29,12 +29,15 @@ class PatientTold:
 
 _told_of = rows("told_of", patient_id=Uuid, deceased=Boolean, version=Integer)
 _kept = insert(patient).from_select(["chain_id", *(column.name for column in _told_of.c)], select(CHAIN, *_told_of.c))
-# What a record said last counts, whichever is heard first.
+# What a record said last counts, whichever is heard first. Of one version a death does: earlier releases told none.
 KEEP_PATIENTS = Statement(
     _kept.on_conflict_do_update(
         index_elements=[patient.c.chain_id, patient.c.patient_id],
         set_={name: _kept.excluded[name] for name in ("deceased", "version")},
-        where=patient.c.version < _kept.excluded.version,
+        where=or_(
+            patient.c.version < _kept.excluded.version,
+            and_(patient.c.version == _kept.excluded.version, _kept.excluded.deceased),
+        ),
     )
 )
 _new = insert(clearance).values(params(*clearance.c.keys()))
