@@ -96,6 +96,7 @@ def charge_posted(charge: Charge) -> ChargePosted:
         course_id=to_wire("course", charge.course_id) if charge.course_id else "",
         visit_id=to_wire("visit", charge.visit_id) if charge.visit_id else "",
         amount=money_to_wire(charge.amount),
+        replaces_charge_id=some_to_wire("charge", charge.replaces_id),
     )
 
 

@@ -27,6 +27,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("charge", {"kind": 4, "reason": 1}, "charge_reason_check"),
     ("charge", {"kind": 1}, "charge_of_visit_idx"),
     ("charge", {"kind": 2}, "charge_fee_of_visit_idx"),
+    ("charge", {"kind": 3, "replaces_id": SOME}, "charge_first_check"),
+    ("charge", {"kind": 6, "replaces_id": SOME, "first_id": SOME}, "charge_replaces_check"),
     ("entry", {}, "entry_chain_id_source_source_id_legal_entity_id_key"),
     ("entry", {"source": 19, "patient_id": SOME}, "entry_adjustment_check"),
     ("period", {}, "period_chain_id_legal_entity_id_last_date_key"),

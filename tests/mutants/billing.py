@@ -31,6 +31,8 @@ P_BILLING_INVOICING = "tests/property/test_billing_invoicing.py"
 I_BILLING_INVOICING = "tests/integration/test_billing_invoicing.py"
 I_BILLING_CREDIT_NOTES = "tests/integration/test_billing_credit_notes.py"
 I_BILLING_CHARGING = "tests/integration/test_billing_charging.py"
+I_BILLING_LAST_LINE = "tests/integration/test_billing_last_line.py"
+I_BILLING_AGAIN = "tests/integration/test_billing_again.py"
 
 U_PACKAGES = "tests/unit/test_billing_packages.py"
 P_PACKAGES = "tests/property/test_billing_packages.py"
@@ -517,7 +519,7 @@ BILLING = [
     Mutant("services/billing/store/estimates.py", 'pg_insert(estimate_return).values(params(*estimate_return.c.keys())).on_conflict_do_nothing()', 'pg_insert(estimate_return).values(params(*estimate_return.c.keys()))', I_BILLING_DELIVERIES, "came_back_is_due"),
     Mutant("services/billing/consumers.py", 'DeliveryMethod.EMAIL, sent_at, message_id)', 'DeliveryMethod.EMAIL, sent_at)', I_BILLING_DELIVERIES, "came_back_is_due"),
     Mutant("services/billing/use_cases/credit_notes.py", 'order, voids=voids)', 'order, voids=False)', I_BILLING_DEPOSIT_FEES, "invoice_of_nothing"),
-    Mutant("services/billing/domain/credit_notes.py", 'in of_something or left]', 'in of_something]', I_BILLING_DEPOSIT_FEES, "invoice_of_nothing"),
+    Mutant("services/billing/domain/credit_notes.py", 'each.discount.minor] or made', 'each.discount.minor]', I_BILLING_DEPOSIT_FEES, "invoice_of_nothing"),
     Mutant("services/billing/consumers.py", 'FeeKind.NO_SHOW, None)\n    await release_deposits(store, from_wire("course", event.course_id))\n', 'FeeKind.NO_SHOW, None)\n', I_BILLING_REFUNDS, "last_visit_is_dropped"),
     Mutant("services/billing/consumers.py", 'to_instant(event.meta.occur_time))\n    await release_deposits(store, from_wire("course", event.course_id))\n', 'to_instant(event.meta.occur_time))\n', I_BILLING_REFUNDS, "last_visit_is_dropped"),
     Mutant("services/billing/store/payments.py", '.where(_its_payment, *_paid_for, _kept)', '.where(_its_payment, *_paid_for, _kept, open_item.c.left_minor > literal_column("0"))', I_BILLING_DEPOSIT_FEES, "waived_fee_gives"),
@@ -537,4 +539,29 @@ BILLING = [
     Mutant("services/billing/store/guard.py", 'or_(not_(param("open_only", Boolean)), estimate_dispute.c.closed_at.is_(None)),', 'or_(not_(param("open_only", Boolean)), estimate_dispute.c.id.is_not(None)),', I_BILLING_GUARD, "found_by_their_course"),
     Mutant("services/billing/store/guard.py", '            is_about(estimate_dispute, about),\n', '', I_BILLING_GUARD, "found_by_their_course"),
     Mutant("services/billing/store/guard.py", 'estimate_approval.c.course_id == COURSE, estimate_approval.c.id < BEFORE', 'estimate_approval.c.id < BEFORE', I_BILLING_GUARD, "listed_the_newest_first"),
+    Mutant("services/billing/domain/credit_notes.py", 'Fraction(of_nothing)', 'Fraction(0)', I_BILLING_AGAIN, "given_anew"),
+    Mutant("services/billing/domain/credit_notes.py", 'each.amount + each.discount for each in made}', 'each.amount for each in made}', I_BILLING_AGAIN, "given_anew"),
+    Mutant("services/billing/domain/credit_notes.py", ' or charge.amount == line.amount == nothing:', ':', I_BILLING_AGAIN, "what_is_free"),
+    Mutant("services/billing/domain/credit_notes.py", 'charge.amount == line.amount == nothing:', 'line.amount == nothing:', I_BILLING_AGAIN, "what_is_free"),
+    Mutant("services/billing/domain/credit_notes.py", 'charge.quantity - credited.get(charge.id, NOTHING).quantity', 'charge.quantity', I_BILLING_AGAIN, "credited_before"),
+    Mutant("services/billing/use_cases/credit_notes.py", 'fees = [] if again else fees_ended', 'fees = fees_ended', I_BILLING_AGAIN, "fee_keeps"),
+    Mutant("services/billing/use_cases/credit_notes.py", '[fee.origin_id for fee in fees]', '[fee.id for fee in fees]', I_BILLING_AGAIN, "fee_that_is_credited"),
+    Mutant("services/billing/use_cases/credit_notes.py", 'lines) if again else []', 'lines)', I_BILLING_AGAIN, "says_nothing_of_it"),
+    Mutant("services/billing/use_cases/credit_notes.py", '        patient_id=patient_id,\n        posted_at', '        posted_at', I_BILLING_AGAIN, "merged_patient"),
+    Mutant("services/billing/use_cases/credit_notes.py", 'first_id=charge.origin_id', 'first_id=charge.id', I_BILLING_AGAIN, "fee_keeps"),
+    Mutant("services/billing/use_cases/charging.py", 'store.forfeitures_of([found.charge.origin_id])', 'store.forfeitures_of([found.charge.id])', I_BILLING_AGAIN, "fee_keeps"),
+    Mutant("services/billing/use_cases/payments.py", 'each.charge_id == fee.origin_id)', 'each.charge_id == fee.id)', I_BILLING_AGAIN, "fee_keeps"),
+    Mutant("services/billing/use_cases/redemptions.py", ' if each.id not in replaced]', ']', I_BILLING_AGAIN, "drawn_from_a_package"),
+    Mutant("services/billing/use_cases/redemptions.py", '        replaces_id=None,\n        first_id=None,\n', '', I_BILLING_AGAIN, "drawn_from_a_package"),
+    Mutant("services/billing/store/copies.py", '        charge.c.replaces_id.is_(None),\n', '', I_BILLING_AGAIN, "stays_charged_once"),
+    Mutant("services/billing/store/prices.py", '        charge.c.replaces_id.is_(None),\n', '', I_BILLING_AGAIN, "tier_counts"),
+    Mutant("services/billing/store/guard.py", 'charge.c.corrects_id.is_(None), not_(_on_void))', 'charge.c.corrects_id.is_(None))', I_BILLING_AGAIN, "void_invoice_is_not_billed"),
+    Mutant("services/billing/store/guard.py", 'charge.c.course_id == COURSE, NOT_REPLACED)', 'charge.c.course_id == COURSE)', I_BILLING_AGAIN, "guard_counts"),
+    Mutant("services/billing/store/accounts.py", '.where(NOT_REPLACED)', '', I_BILLING_AGAIN, "corrected_and_issued"),
+    Mutant("services/billing/store/documents.py", 'func.coalesce(charge.c.corrects_id, charge.c.id)', 'charge.c.id', I_BILLING_AGAIN, "corrections_of_what"),
+    Mutant("services/billing/migrations/versions/0028_charges_that_are_billed_again.py", '        "charge_replaces_idx",\n        "charge",\n        ["chain_id", "replaces_id"],\n        unique=True', '        "charge_replaces_idx",\n        "charge",\n        ["chain_id", "replaces_id"],\n        unique=False', I_BILLING_AGAIN, "billed_twice"),
+    Mutant("services/billing/migrations/versions/0028_charges_that_are_billed_again.py", 'replaces_id IS NULL OR kind NOT IN (5, 6)', 'true', I_BILLING_LAST_LINE, "charge_replaces"),
+    Mutant("services/billing/migrations/versions/0028_charges_that_are_billed_again.py", '(replaces_id IS NULL) = (first_id IS NULL)', 'true', I_BILLING_LAST_LINE, "charge_first"),
+    Mutant("services/billing/printing/credit_note.py", 'if again else [])]', 'if False else [])]', I_BILLING_AGAIN, "papers"),
+    Mutant("services/billing/use_cases/invoices.py", ', replaces=former)', ')', I_BILLING_AGAIN, "papers"),
 ]  # fmt: skip

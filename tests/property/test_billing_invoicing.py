@@ -17,6 +17,7 @@ from services.billing.domain.credit_notes import (
     all_left,
     credit_lines,
     entries_of,
+    to_charge_again,
 )
 from services.billing.domain.invoices import Bill, Discount, DiscountReason, Taken, ToBill, bill, entry_of
 from services.billing.domain.ledger import Account, Entry, of_charge
@@ -128,6 +129,36 @@ def test_credits_never_take_more_than_a_line_and_together_take_all_of_it(
     assert rest.pop(Account.DISCOUNTS, 0) == given_away
     assert sum(rest.values()) == -given_away
     assert rest.keys() <= {Account.REVENUE, Account.FEE_REVENUE}
+
+
+@given(charges, rules, parts, st.lists(st.tuples(st.integers(0, 7), parts), max_size=12))
+def test_what_is_billed_again_is_in_the_books_as_if_its_invoice_had_never_been(
+    charges: list[tuple[ChargeKind, int, int]],
+    rules: list[tuple[int, frozenset[ChargeKind], bool]],
+    discounted: float,
+    steps: list[tuple[int, float]],
+) -> None:
+    """But for what was credited for other reasons before."""
+    invoice = made(charges, rules, discounted)
+    taken: dict[UUID, Taken] = {}
+    entries = posted(invoice)
+    for place, part in steps:
+        line = invoice.lines[place % len(invoice.lines)]
+        left = line.net.minor - taken.get(line.charge.id, Taken()).amount_minor
+        if cents := int(left * part):
+            asked = [Asked(line.charge.id, Money(cents))]
+            entries += credited(invoice, taken, credit_lines(invoice.lines, taken, asked))
+    gone = {id: each.amount_minor + each.discount_minor for id, each in taken.items()}
+    before = dict(taken)
+    note = all_left(invoice.lines, taken, discounts=True)
+    entries += credited(invoice, taken, note)
+    assert not any(totals(entries).values())
+    again = to_charge_again(invoice.lines, before, note)
+    left_of = {line.charge.id: line.charge.amount.minor - gone.get(line.charge.id, 0) for line in invoice.lines}
+    free = {line.charge.id for line in invoice.lines if not line.charge.amount.minor}
+    assert {each.id: each.amount.minor for each in again} == {
+        id: minor for id, minor in left_of.items() if minor or id in free
+    }
 
 
 def credited(invoice: Bill, taken: dict[UUID, Taken], lines: list[CreditLine]) -> list[Entry]:

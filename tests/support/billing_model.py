@@ -5,7 +5,7 @@ It knows rules only, no figures of the service, but for the shares of a price (o
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import floor
 
@@ -40,6 +40,8 @@ class Line:
     inside: int
     """Of `net`: what is tax."""
     credited: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    to_charge_again: int = 0
+    """Once it is void: of its net and its discount, what that took back."""
 
     def share(self, amount: int) -> tuple[int, int, int, int]:
         """Of the line, of its discount and of its taxes, were so much more of it credited."""
@@ -249,8 +251,10 @@ class Model:
 
     # What is taken back.
 
-    def credit(self, id: str, invoice: Item, asked: Sequence[tuple[Line, int]], *, keeps: bool) -> tuple[int, int]:
-        """Its total, and what of it had been paid. `keeps`: as credit of the patient."""
+    def credit(
+        self, id: str, invoice: Item, asked: Sequence[tuple[Line, int]], *, keeps: bool, again: bool = False
+    ) -> tuple[int, int]:
+        """Its total, and what of it had been paid. `keeps`: as credit of the patient. `again`: no fee ends by it."""
         total = 0
         for line, amount in asked:
             shares = net, discount, tax, inside = line.share(amount)
@@ -261,7 +265,7 @@ class Model:
             self.move(invoice.site, "TAX_PAYABLE", RECEIVABLE, tax)
             self.move(invoice.site, "TAX_PAYABLE", line.charge.earned, inside)
         for line, _ in asked:
-            if line.credited[0] == line.net:
+            if line.credited[0] == line.net and not again:
                 self.fee_ended(line.charge)
         returned = total - min(total, invoice.left)
         taken = self.take_off([each for each in self.applied if each.invoice is invoice], returned)
@@ -271,6 +275,22 @@ class Model:
             item.left -= part
         self.give(id, invoice.site, invoice.patient, DEPOSITS, sum(part for _, part in kept))
         return total, returned
+
+    def charge_again(self, invoice: Item, wanted: dict[str, str]) -> dict[str, int]:
+        """What waits in place of the charges of a void invoice, under which ids, and how much of each. What a discount
+        took altogether is taken back as well; a fee keeps what it took of the deposit."""
+        found = dict[str, int]()
+        for line in invoice.lines:
+            old, gross = line.charge, line.to_charge_again
+            if not line.net:
+                self.move(invoice.site, old.earned, RECEIVABLE, line.discount)
+                self.move(invoice.site, RECEIVABLE, "DISCOUNTS", line.discount)
+            if gross:
+                made = replace(old, id=wanted[old.id], patient=invoice.patient, amount=gross)
+                old.of_deposit = []
+                self.charge(made)
+                found[old.id] = gross
+        return found
 
     def give(self, id: str, site: str, patient: str, debit: str, amount: int) -> None:
         if amount:

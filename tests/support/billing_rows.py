@@ -25,6 +25,8 @@ SPREAD = {"site_id": SITES, "patient_id": PATIENTS, "course_id": COURSES}
 BY_NAME = {
     "chain_id": "$1",
     "corrects_id": "NULL",  # A check binds it to the kind of a charge.
+    "replaces_id": "NULL",  # What is billed again is seldom.
+    "first_id": "NULL",
     "credited_minor": "0",  # A check binds it to what it is taken from.
     "included_tax_minor": "0",
     "alias_id": "md5('alias' || n)::uuid",

@@ -88,8 +88,8 @@ DUE = "UPDATE {} SET look_at = now() WHERE look_at IS NOT NULL"
 OFTEN = ("visits", "pay", "invoice_course", "invoice_charges", "hear", "ask_card")
 SELDOM = (
     "product", "miss", "correct", "waive", "apply", "allocate", "unapply", "reverse", "move_to_credit", "use_credit",
-    "forfeit", "refund", "credit_lines", "void", "dispute", "close_dispute", "decide", "fail_refund", "pay_out", "sell",
-    "undo", "stop", "wrong",
+    "forfeit", "refund", "credit_lines", "void", "bill_again", "dispute", "close_dispute", "decide",
+    "fail_refund", "pay_out", "sell", "undo", "stop", "wrong",
 )  # fmt: skip
 STEPS = (*OFTEN, *OFTEN, *OFTEN, *SELDOM)
 
@@ -613,15 +613,41 @@ class Walk:
         self.note(invoice.id, purpose)
         await self.credit(invoice, asked, purpose, self.desk.void(invoice.id, purpose, self.token))
 
+    async def bill_again(self) -> None:
+        """A void whose charges wait for another invoice."""
+        invoice, purpose = self.creditable(), self.chance.choice([OFFSET, KEPT, BACK])
+        asked = [(line, line.net - line.credited[0]) for line in invoice.lines if line.net > line.credited[0]]
+        self.note(invoice.id, purpose)
+        wanted = dict[str, tuple[str, int]]()
+
+        async def voiding() -> note_pb.CreditNote:
+            answer = await self.desk.void_to_bill_again(invoice.id, purpose, self.token)
+            wanted.update({each.replaces_charge_id: (each.id, cents(each.amount)) for each in answer.charges})
+            return answer.credit_note
+
+        for line in invoice.lines:
+            line.to_charge_again = line.net + line.discount - line.credited[0] - line.credited[1]
+        await self.credit(invoice, asked, purpose, voiding(), again=True)
+        if invoice.is_void:
+            made = self.model.charge_again(invoice, {old: new for old, (new, _) in wanted.items()})
+            assert made == {old: amount for old, (_, amount) in wanted.items()}
+            self.happened.add("billed again")
+
     async def credit(
-        self, invoice: Item, asked: Sequence[tuple[Line, int]], purpose: int, crediting: Awaitable[note_pb.CreditNote]
+        self,
+        invoice: Item,
+        asked: Sequence[tuple[Line, int]],
+        purpose: int,
+        crediting: Awaitable[note_pb.CreditNote],
+        *,
+        again: bool = False,
     ) -> None:
         """An offset of what is paid is refused."""
         if purpose == OFFSET and sum(line.total_of(amount) for line, amount in asked) > invoice.left:
             await self.refuses(crediting, "CREDIT_ABOVE_OPEN")
             return
         note = await crediting
-        total, returned = self.model.credit(note.id, invoice, asked, keeps=purpose == KEPT)
+        total, returned = self.model.credit(note.id, invoice, asked, keeps=purpose == KEPT, again=again)
         assert (cents(note.total), cents(note.returned)) == (total, returned)
 
     # Cards.

@@ -177,6 +177,23 @@ class Invoicing:
         )
         return (await self.svc.call(self.invoices.VoidInvoice, request, token)).credit_note  # type: ignore[no-any-return]
 
+    async def bill_again(
+        self, invoice_id: str, purpose: int = credit_note_service_pb2.CREDIT_PURPOSE_OFFSET, token: str | None = None
+    ) -> list[charge_pb2.Charge]:
+        """What waits in place of the charges of an invoice that is void by now."""
+        return list((await self.void_to_bill_again(invoice_id, purpose, token)).charges)
+
+    async def void_to_bill_again(
+        self, invoice_id: str, purpose: int, token: str | None = None
+    ) -> invoice_service_pb2.VoidInvoiceResponse:
+        request = invoice_service_pb2.VoidInvoiceRequest(
+            request_id=str(uuid4()),
+            invoice_id=invoice_id,
+            purpose=purpose,  # type: ignore[arg-type]  # An enum's number.
+            bill_again=True,
+        )
+        return await self.svc.call(self.invoices.VoidInvoice, request, token)  # type: ignore[no-any-return]
+
     def credit_request(
         self, invoice_id: str, *lines: tuple[str, float], **changes: Any
     ) -> credit_note_service_pb2.CreateCreditNoteRequest:

@@ -130,6 +130,15 @@ class Charge:
     """Empty: an event did."""
     reason: CorrectionReason | None = None
     note: str = ""
+    replaces_id: UUID | None = None
+    """The charge of a void invoice that it bills again."""
+    first_id: UUID | None = None
+    """Of those that it replaces one after another."""
+
+    @property
+    def origin_id(self) -> UUID:
+        """Under which it stays known, however often it is billed again: what became of deposits for it is there."""
+        return self.first_id or self.id
 
     def entry(self, corrected: ChargeKind | None = None) -> ledger.Entry | None:
         """None for what is free. A correction is of the kind that it corrects."""

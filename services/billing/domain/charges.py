@@ -62,6 +62,7 @@ class PricingRule(IntEnum):
     PRICE_BOOK_IN_FORCE = 4
     BY_HAND = 5
     PACKAGE = 6
+    BILLED_AGAIN = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,15 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
+class Replaced:
+    """A charge that another bills again, and the void invoice that it is on."""
+
+    charge_id: UUID
+    invoice_id: UUID
+    invoice_display_number: str
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     charge: Charge
     pinned_book_id: UUID | None
@@ -97,9 +107,13 @@ class Explanation:
     credits: tuple[Credit, ...]
     deposit_parts: tuple[Forfeiture, ...] = ()
     """Of a fee: what was taken for it of the deposit, which is in no charge."""
+    replaces: Replaced | None = None
+    replaced_by_id: UUID | None = None
 
     @property
     def rule(self) -> PricingRule:
+        if self.replaces:
+            return PricingRule.BILLED_AGAIN
         by_kind = {
             ChargeKind.PRODUCT: PricingRule.PRICE_BOOK_IN_FORCE,
             ChargeKind.CORRECTION: PricingRule.BY_HAND,

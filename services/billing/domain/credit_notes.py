@@ -1,7 +1,7 @@
 """Credit notes: what is taken back of an invoice's lines, and what becomes of what was paid."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from fractions import Fraction
@@ -153,16 +153,30 @@ def credit_lines(lines: Sequence[Line], credited: Mapping[UUID, Taken], asked: S
     ]
 
 
-def all_left(lines: Sequence[Line], credited: Mapping[UUID, Taken]) -> list[CreditLine]:
+def all_left(lines: Sequence[Line], credited: Mapping[UUID, Taken], *, discounts: bool = False) -> list[CreditLine]:
     """What voids an invoice; none of a package, which ends by its own rule. Of a line that a discount took altogether
-    nothing is left to credit: what it earned and its discount stay as they were posted, and are nothing together. Where
-    that is so of all lines, the note has them all, of nothing."""
+    nothing is left to credit: what it earned and its discount stay as they were posted, and are nothing together, but
+    where `discounts` are taken back as well. Where nothing is left of any line, the note has them all, of nothing."""
     if any(line.charge.kind is ChargeKind.PACKAGE for line in lines):
         raise ChargeNotCorrectable()
     pairs = [(line, credited.get(line.charge.id, NOTHING)) for line in lines]
-    left = [(line, taken, line.net - Money(taken.amount_minor, line.net.currency)) for line, taken in pairs]
-    of_something = [each for each in left if each[2].minor]
-    return [_credit_line(line, taken, amount, 0) for line, taken, amount in of_something or left]
+    made = [_credit_line(line, taken, _left(line, taken), 0, of_nothing=int(discounts)) for line, taken in pairs]
+    return [each for each in made if each.amount.minor or each.discount.minor] or made
+
+
+def to_charge_again(lines: Sequence[Line], credited: Mapping[UUID, Taken], made: Sequence[CreditLine]) -> list[Charge]:
+    """Each charge of which `made`, which voids the invoice, takes anything back, with as much as that, before discount
+    and tax: charged anew, the books are as they were before it was billed. What credit notes took before stays taken.
+    What was free from the start goes along; what was corrected to nothing does not."""
+    taken_back = {each.charge_id: each.amount + each.discount for each in made}
+    found = list[Charge]()
+    for line in lines:
+        charge, nothing = line.charge, Money(0, line.amount.currency)
+        amount = taken_back.get(charge.id, nothing)
+        if amount.minor or charge.amount == line.amount == nothing:
+            quantity = max(charge.quantity - credited.get(charge.id, NOTHING).quantity, 1)
+            found.append(replace(charge, amount=amount, quantity=quantity))
+    return found
 
 
 def fees_ended(
@@ -225,7 +239,7 @@ def _amount(line: Line, taken: Taken, asked: Asked, place: int) -> Money:
         if rest < 0:
             raise CreditAboveLeft(Violation(f"lines[{place}]", "CREDIT_ABOVE_LEFT", "is more than its quantity"))
         if not rest:
-            return line.net - Money(taken.amount_minor, line.net.currency)
+            return _left(line, taken)
         return Money(half_up(Fraction(line.net.minor * asked.quantity, line.charge.quantity)), line.net.currency)
     field = f"lines[{place}].amount"
     if foreign := of_another_currency(asked.amount, line.net.currency, field):
@@ -235,10 +249,14 @@ def _amount(line: Line, taken: Taken, asked: Asked, place: int) -> Money:
     return asked.amount
 
 
-def _credit_line(line: Line, taken: Taken, amount: Money, quantity: int) -> CreditLine:
+def _left(line: Line, taken: Taken) -> Money:
+    return line.net - Money(taken.amount_minor, line.net.currency)
+
+
+def _credit_line(line: Line, taken: Taken, amount: Money, quantity: int, *, of_nothing: int = 0) -> CreditLine:
     """Of discount and tax so much that, with what went before, their part is that of the amount: all of them when all
-    of it is credited, none when there is nothing to credit, and never more."""
-    part = Fraction(taken.amount_minor + amount.minor, line.net.minor or 1)
+    of it is credited, `of_nothing` of them when there is nothing to credit, and never more."""
+    part = Fraction(taken.amount_minor + amount.minor, line.net.minor) if line.net.minor else Fraction(of_nothing)
 
     def share(whole: Money, before: int) -> Money:
         return Money(half_up(whole.minor * part) - before, whole.currency)

@@ -226,6 +226,8 @@ class Invoice:
     disputed: bool = False
     version: int = 1
     """Counts the changes of `balance`."""
+    replaces: Mapping[UUID, str] = field(default_factory=dict)
+    """Void ones whose charges it bills again, and their numbers as they are shown."""
 
     @property
     def display_number(self) -> str:

@@ -23,6 +23,7 @@ RETURNED = {
     CreditPurpose.CREDIT: "{} that was paid is kept as your credit, and pays your next invoices.",
 }
 DEPOSIT_RETURNED = "{} of your deposit that had become a fee is yours again."
+AGAIN = "What invoice {} billed will be billed by another invoice in its place."
 
 
 def content_of(
@@ -32,9 +33,11 @@ def content_of(
     issued: date,
     patient: Mapping[str, Any],
     issuer: Mapping[str, Any],
+    *,
+    again: bool = False,
 ) -> dict[str, Any]:
-    """`of_deposit` is what comes back beside the note's total, `invoice_number` the invoice's as it is shown; the rest
-    as of an invoice."""
+    """`of_deposit` is what comes back beside the note's total, `invoice_number` the invoice's as it is shown, `again`
+    whether its charges are to be billed again; the rest as of an invoice."""
     tax = sum((line.tax for line in note.lines), Money(0, note.total.currency))
     return who(patient, issuer) | {
         "number": note.display_number,
@@ -45,7 +48,7 @@ def content_of(
         "amount": money(note.total - tax),
         "tax": money(tax) if tax.minor else "",
         "total": money(note.total),
-        "settled": _settled(note, of_deposit),
+        "settled": [*_settled(note, of_deposit), *([AGAIN.format(invoice_number)] if again else [])],
     }
 
 

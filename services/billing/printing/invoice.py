@@ -32,6 +32,7 @@ def content_of(
         "credited": money(-invoice.credited) if invoice.credited > zero else "",
         "paid": money(-paid) if paid > zero else "",
         "balance": money(invoice.balance),
+        "replaces": ", ".join(invoice.replaces.values()),
         "note": invoice.note,
         "how_to_pay": how_to_pay,
     }

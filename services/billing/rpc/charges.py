@@ -12,7 +12,7 @@ from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
 from chassis.times import to_date, to_timestamp
 from services.billing.domain.accounts import CorrectionReason
-from services.billing.domain.charges import Credit, Explanation
+from services.billing.domain.charges import Credit, Explanation, Replaced
 from services.billing.domain.payments import Forfeiture
 from services.billing.domain.sites import RenderedVisit
 from services.billing.rpc.common import FIRST_ID, after_id, read_id, some_money
@@ -110,6 +110,16 @@ def _explanation(found: Explanation) -> pb.ChargeExplanation:
         invoice_display_number=found.invoice_display_number,
         credits=map(_credit, found.credits),
         deposit_parts=map(_deposit_part, found.deposit_parts),
+        replaces=_replaces(found.replaces) if found.replaces else None,
+        replaced_by_charge_id=some_to_wire("charge", found.replaced_by_id),
+    )
+
+
+def _replaces(replaced: Replaced) -> pb.ChargeExplanation.Replaced:
+    return pb.ChargeExplanation.Replaced(
+        charge_id=to_wire("charge", replaced.charge_id),
+        invoice_id=to_wire("invoice", replaced.invoice_id),
+        invoice_display_number=replaced.invoice_display_number,
     )
 
 

@@ -63,11 +63,11 @@ class InvoiceServicer:
 
     async def VoidInvoice(self, request: pb.VoidInvoiceRequest, call: Call) -> pb.VoidInvoiceResponse:
         invoice_id, purpose = from_wire("invoice", request.invoice_id), CreditPurpose(request.purpose)
-        command = credit_notes.VoidInvoice(invoice_id, purpose, request.note)
+        command = credit_notes.VoidInvoice(invoice_id, purpose, request.note, request.bill_again)
 
         async def work(store: BillingStore) -> pb.VoidInvoiceResponse:
-            note = await credit_notes.void_invoice(store, command)
-            return pb.VoidInvoiceResponse(credit_note=credit_note_to_wire(note))
+            note, charges = await credit_notes.void_invoice(store, command)
+            return pb.VoidInvoiceResponse(credit_note=credit_note_to_wire(note), charges=map(charge_to_wire, charges))
 
         return await self._db.once(call, request, pb.VoidInvoiceResponse, BillingStore, work)
 
@@ -226,6 +226,7 @@ def invoice_to_wire(invoice: Invoice) -> pb.Invoice:
         credited=money_to_wire(invoice.credited),
         taxes=[_tax(each) for each in invoice.taxes],
         disputed=invoice.disputed,
+        replaces_invoice_ids=[to_wire("invoice", each) for each in invoice.replaces],
     )
 
 
@@ -281,4 +282,5 @@ def charge_to_wire(charge: Charge) -> WireCharge:
         made_by=charge.made_by,
         correction_reason=CorrectionReason.ValueType(charge.reason or 0),
         note=charge.note,
+        replaces_charge_id=some_to_wire("charge", charge.replaces_id),
     )

@@ -46,7 +46,7 @@ from services.billing.domain.disputes import DisputeState
 from services.billing.domain.entitlements import SaleStatus
 from services.billing.domain.refunds import RefundState
 from services.billing.store.copies import PATIENTS
-from services.billing.store.documents import KEPT_MINOR, LATEST_ESTIMATE, ON_LINE
+from services.billing.store.documents import KEPT_MINOR, LATEST_ESTIMATE, NOT_REPLACED, ON_LINE
 from services.billing.tables import (
     application,
     charge,
@@ -291,7 +291,7 @@ COURSE_ACCOUNT = Statement(
         func.coalesce(LATEST_ESTIMATE.c.currency, _currency_paid).label("currency"),
         LATEST_ESTIMATE.c.total_minor,
         LATEST_ESTIMATE.c.deposit_minor,
-        _sum(charge, charge.c.amount_minor).scalar_subquery().label("charged"),
+        _sum(charge, charge.c.amount_minor).where(NOT_REPLACED).scalar_subquery().label("charged"),
         _sum(invoice, invoice.c.total_minor).scalar_subquery().label("invoiced"),
         _sum(invoice, open_item.c.left_minor, _its_rest[invoice]).scalar_subquery().label("due"),
         _sum(invoice, open_item.c.credited_minor, _its_rest[invoice]).scalar_subquery().label("credited"),

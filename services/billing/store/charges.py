@@ -28,12 +28,12 @@ from chassis.money import Money
 from chassis.sql import Statement, param, params
 from chassis.store import Store
 from services.billing.domain.accounts import FEES, Charge, ChargeKind
-from services.billing.domain.charges import ChargeNotFound, Credit, PlannedVisit
+from services.billing.domain.charges import ChargeNotFound, Credit, PlannedVisit, Replaced
 from services.billing.domain.credit_notes import credit_note_number
 from services.billing.domain.invoices import display_number
 from services.billing.domain.sites import RenderedVisit
 from services.billing.store.copies import PATIENTS, kind_of, rendered_of, uncharged
-from services.billing.store.documents import ON_LINE, charge_of
+from services.billing.store.documents import ON_LINE, REPLACED_BY, charge_of
 from services.billing.tables import (
     charge,
     credit_note,
@@ -98,6 +98,15 @@ FEE_STANDS = Statement(
 _on_invoice = and_(invoice.c.chain_id == invoice_line.c.chain_id, invoice.c.id == invoice_line.c.invoice_id)
 _its_pin = and_(pin.c.chain_id == charge.c.chain_id, pin.c.course_id == charge.c.course_id)
 _its_item = and_(price_item.c.chain_id == charge.c.chain_id, price_item.c.id == charge.c.price_item_id)
+_former_line, _former_invoice = invoice_line.alias("former_line"), invoice.alias("former_invoice")
+_on_former = and_(
+    _former_line.c.chain_id == charge.c.chain_id,
+    _former_line.c.charge_id == charge.c.replaces_id,
+)
+_its_former = and_(
+    _former_invoice.c.chain_id == _former_line.c.chain_id,
+    _former_invoice.c.id == _former_line.c.invoice_id,
+)
 BACKGROUND = Statement(
     select(
         pin.c.price_book_id,
@@ -105,12 +114,19 @@ BACKGROUND = Statement(
         invoice.c.id.label("invoice_id"),
         invoice.c.prefix,
         invoice.c.number,
+        charge.c.replaces_id,
+        _former_invoice.c.id.label("former_id"),
+        _former_invoice.c.prefix.label("former_prefix"),
+        _former_invoice.c.number.label("former_number"),
+        REPLACED_BY.label("replaced_by_id"),
     )
     .select_from(
         charge.outerjoin(pin, _its_pin)
         .outerjoin(price_item, _its_item)
         .outerjoin(invoice_line, ON_LINE)
         .outerjoin(invoice, _on_invoice)
+        .outerjoin(_former_line, _on_former)
+        .outerjoin(_former_invoice, _its_former)
     )
     .where(charge.c.chain_id == CHAIN, charge.c.id == ID)
 )
@@ -166,6 +182,8 @@ class Background:
     item_description: str
     invoice_id: UUID | None
     invoice_display_number: str
+    replaces: Replaced | None
+    replaced_by_id: UUID | None
 
 
 class ChargeStore(Store):
@@ -202,7 +220,8 @@ class ChargeStore(Store):
         if row is None:
             raise ChargeNotFound(charge_id=to_wire("charge", charge_id))
         number = display_number(row["prefix"], row["number"]) if row["invoice_id"] else ""
-        return Background(row["price_book_id"], row["description"] or "", row["invoice_id"], number)
+        book_id, text = row["price_book_id"], row["description"] or ""
+        return Background(book_id, text, row["invoice_id"], number, _replaced(row), row["replaced_by_id"])
 
     async def credits_of_charge(self, charge_id: UUID) -> tuple[Credit, ...]:
         """Oldest first."""
@@ -226,6 +245,12 @@ def _planned(row: Record) -> PlannedVisit:
     start: datetime = row["start_at"]
     kind = kind_of(row) if row["visit_type_code"] else None
     return PlannedVisit(row["id"], row["site_id"], row["patient_id"], row["course_id"], start, kind)
+
+
+def _replaced(row: Record) -> Replaced | None:
+    if not row["replaces_id"]:
+        return None
+    return Replaced(row["replaces_id"], row["former_id"], display_number(row["former_prefix"], row["former_number"]))
 
 
 def _credit(row: Record) -> Credit:

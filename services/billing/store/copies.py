@@ -58,11 +58,12 @@ CHAIN, ID, SITE, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "sit
 
 
 def _charge_of(table: Table) -> ColumnElement[bool]:
-    """Of a visit that took place, not its fee."""
+    """Of a visit that took place, not its fee, nor one that is billed again: a visit has one."""
     return and_(
         charge.c.chain_id == table.c.chain_id,
         charge.c.visit_id == table.c.id,
         charge.c.kind == literal_column("1"),  # As in the index, in any plan.
+        charge.c.replaces_id.is_(None),
     )
 
 

@@ -129,6 +129,24 @@ ADD_PAYMENT = Statement(select(literal(1)).add_cte(*_PAID))
 ON_LINE = and_(invoice_line.c.chain_id == charge.c.chain_id, invoice_line.c.charge_id == charge.c.id)
 """A charge and its line of an invoice."""
 
+_successor = charge.alias("successor")
+REPLACED_BY = (
+    select(_successor.c.id)
+    .where(_successor.c.chain_id == charge.c.chain_id, _successor.c.replaces_id == charge.c.id)
+    .correlate(charge)
+    .scalar_subquery()
+)
+"""Of a charge of a void invoice: what bills it again. NULL: nothing does."""
+NOT_REPLACED = not_(
+    exists()
+    .where(
+        _successor.c.chain_id == charge.c.chain_id,
+        _successor.c.replaces_id == func.coalesce(charge.c.corrects_id, charge.c.id),
+    )
+    .correlate(charge)
+)
+"""Of a charge: neither it nor what it corrects is billed again."""
+
 _charges = select(charge).where(charge.c.chain_id == CHAIN).order_by(charge.c.service_date, charge.c.id)
 CHARGES_OF_COURSE = Statement(_charges.where(charge.c.course_id == COURSE))
 OPEN_ITEMS = Statement(
@@ -257,6 +275,8 @@ class DocumentStore(LedgerStore):
             made_by=new.made_by,
             reason=new.reason,
             note=new.note,
+            replaces_id=new.replaces_id,
+            first_id=new.first_id,
             posted_at=new.posted_at,
             legal_entity_id=legal_entity_id,
             **posted([entry] if entry else []),
@@ -374,6 +394,8 @@ def charge_of(row: Record) -> Charge:
         made_by=row["made_by"],
         reason=CorrectionReason(row["reason"]) if row["reason"] else None,
         note=row["note"],
+        replaces_id=row["replaces_id"],
+        first_id=row["first_id"],
     )
 
 

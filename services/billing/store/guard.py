@@ -32,8 +32,9 @@ from chassis.money import Money
 from chassis.sql import Statement, param, params
 from chassis.store import Store
 from services.billing.domain.guard import Approval, Dispute, DisputeNotFound, Item
+from services.billing.domain.invoices import InvoiceStatus
 from services.billing.store.copies import is_about, kind_of
-from services.billing.store.documents import ON_LINE
+from services.billing.store.documents import NOT_REPLACED, ON_LINE
 from services.billing.store.estimates import LAST_ID
 from services.billing.tables import (
     charge,
@@ -42,6 +43,7 @@ from services.billing.tables import (
     estimate_dispute,
     estimate_excess,
     invoice_line,
+    open_item,
 )
 
 CHAIN, ID, COURSE = (param(name, Uuid) for name in ("chain_id", "id", "course_id"))
@@ -63,8 +65,14 @@ def _taken(*names: str) -> ColumnElement[int]:
     )
 
 
-# A line has its charge's corrections in it; their own are empty, and they are no visits.
+# A line has its charge's corrections in it; their own are empty, and they are no visits. Of a void invoice no visit is
+# billed.
 _of_kind = [charge.c[name] for name in ("site_id", "visit_type_code", "route_code", "band_code")]
+_on_void = exists().where(
+    open_item.c.chain_id == invoice_line.c.chain_id,
+    open_item.c.id == invoice_line.c.invoice_id,
+    open_item.c.status == literal_column(str(InvoiceStatus.VOID.value)),
+)
 _line_total = invoice_line.c.amount_minor - invoice_line.c.discount_minor + invoice_line.c.tax_minor
 BILLED = Statement(
     select(
@@ -73,7 +81,7 @@ BILLED = Statement(
         _big(_line_total - _taken("amount_minor", "tax_minor"), "minor"),
     )
     .join(invoice_line, ON_LINE)
-    .where(charge.c.chain_id == CHAIN, charge.c.course_id == COURSE, charge.c.corrects_id.is_(None))
+    .where(charge.c.chain_id == CHAIN, charge.c.course_id == COURSE, charge.c.corrects_id.is_(None), not_(_on_void))
     .group_by(*_of_kind)
     .order_by(*_of_kind)
 )
@@ -88,7 +96,7 @@ _own_count = case((charge.c.corrects_id.is_(None), charge.c.quantity), else_=0)
 CHARGED = Statement(
     select(*_charged_kind, _big(_own_count, "count"), _big(charge.c.amount_minor, "minor"))
     .outerjoin(_corrected, _corrects)
-    .where(charge.c.chain_id == CHAIN, charge.c.course_id == COURSE)
+    .where(charge.c.chain_id == CHAIN, charge.c.course_id == COURSE, NOT_REPLACED)
     .group_by(*_charged_kind)
     .order_by(*_charged_kind)
 )
@@ -152,7 +160,7 @@ class GuardStore(Store):
         return _items(await self.rows(BILLED, course_id=course_id))
 
     async def charged_for_course(self, course_id: UUID) -> list[Item]:
-        """All that is charged for the course, be it on an invoice or not."""
+        """All that is charged for the course, be it on an invoice or not; what is billed again, once."""
         return _items(await self.rows(CHARGED, course_id=course_id))
 
     async def granted(self, course_id: UUID) -> tuple[int, datetime | None, bool]:

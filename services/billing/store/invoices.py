@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -228,6 +229,20 @@ INVOICES_OVERDUE = Statement(
 )
 
 
+FORMER = Statement(
+    select(invoice.c.id, invoice.c.prefix, invoice.c.number)
+    .distinct()
+    .join(
+        invoice_line,
+        and_(invoice_line.c.chain_id == invoice.c.chain_id, invoice_line.c.invoice_id == invoice.c.id),
+    )
+    .where(
+        invoice.c.chain_id == CHAIN,
+        invoice_line.c.chain_id == CHAIN,
+        invoice_line.c.charge_id == any_(param("charge_ids", ARRAY(Uuid))),
+    )
+    .order_by(invoice.c.id)
+)
 NUMBERS = Statement(
     select(invoice.c.id, invoice.c.prefix, invoice.c.number).where(
         invoice.c.chain_id == CHAIN, invoice.c.id == any_(param("ids", ARRAY(Uuid)))
@@ -297,15 +312,20 @@ class InvoiceStore(LedgerStore):
 
     async def invoice_numbers(self, invoice_ids: Sequence[UUID]) -> dict[UUID, str]:
         """As they are shown."""
-        found = await self.rows(NUMBERS, ids=list(invoice_ids))
-        return {row["id"]: display_number(row["prefix"], row["number"]) for row in found}
+        return _numbers(await self.rows(NUMBERS, ids=list(invoice_ids)))
 
     async def invoice(self, invoice_id: UUID) -> Invoice:
         row = await self.row(INVOICE, id=invoice_id)
         if row is None:
             raise InvoiceNotFound(invoice_id=to_wire("invoice", invoice_id))
         lines = await self.rows(LINES, id=invoice_id)
-        return _invoice(row, lines, await self.rows(TAXES, id=invoice_id))
+        found = _invoice(row, lines, await self.rows(TAXES, id=invoice_id))
+        return replace(found, replaces=await self.former_invoices(found.charges))
+
+    async def former_invoices(self, charges: Sequence[Charge]) -> dict[UUID, str]:
+        """Void ones that charges were on before these took their place, and their numbers as they are shown."""
+        former = [each.replaces_id for each in charges if each.replaces_id]
+        return _numbers(await self.rows(FORMER, charge_ids=former)) if former else {}
 
     async def invoices(self, about: str, about_id: UUID, before_id: UUID, limit: int) -> list[Invoice]:
         """Without their charges. `about` is one of INVOICE_LISTINGS. The newest first."""
@@ -328,6 +348,10 @@ class InvoiceStore(LedgerStore):
         about = {"site_id": site_id, "today": today}
         found = await self.rows(INVOICES_OVERDUE, **about, after_day=day, after_id=id, limit=limit)
         return [_invoice(row, (), ()) for row in found]
+
+
+def _numbers(found: Sequence[Record]) -> dict[UUID, str]:
+    return {row["id"]: display_number(row["prefix"], row["number"]) for row in found}
 
 
 def discount_of(row: Record) -> Discount | None:

@@ -115,6 +115,7 @@ CHARGED_BY = Statement(
         charge.c.course_id == COURSE,
         charge.c.price_item_id == ID,
         charge.c.visit_id.is_not(None),
+        charge.c.replaces_id.is_(None),
     )
 )
 

@@ -52,6 +52,9 @@ charge = chain_table(
     id_column("price_item_id", needed=False),
     id_column("event_id", needed=False),
     id_column("corrects_id", needed=False),
+    # What a void took back, and is to be billed again, is another charge: in place of which, and of which at first.
+    id_column("replaces_id", needed=False),
+    id_column("first_id", needed=False),
     Column("made_by", Text, nullable=False, server_default=""),  # Empty: an event made it.
     Column("reason", SmallInteger),  # Of a correction.
     Column("note", Text, nullable=False, server_default=""),
@@ -61,21 +64,39 @@ charge = chain_table(
     CheckConstraint("kind <> 1 OR (visit_id IS NOT NULL AND price_item_id IS NOT NULL)", name="visit"),
     CheckConstraint("(kind = 5) = (corrects_id IS NOT NULL)", name="correction"),
     CheckConstraint("(kind = 5) = (reason IS NOT NULL)", name="reason"),
+    CheckConstraint("(replaces_id IS NULL) = (first_id IS NULL)", name="first"),
+    CheckConstraint("replaces_id IS NULL OR kind NOT IN (5, 6)", name="replaces"),
     belongs_to("price_item", "price_item_id"),
     belongs_to("charge", "corrects_id"),
+    belongs_to("charge", "replaces_id"),
+    belongs_to("charge", "first_id"),
     Index("charge_of_course_idx", "chain_id", "course_id"),
     Index("charge_of_patient_idx", "chain_id", "patient_id", "id"),
     Index("charge_corrects_idx", "chain_id", "corrects_id"),
     append_only=True,
 )
-# A visit is charged once, and so is its fee; a visit that took place after all may have both.
-Index("charge_of_visit_idx", charge.c.chain_id, charge.c.visit_id, unique=True, postgresql_where=charge.c.kind == 1)
+# A visit is charged once, and so is its fee; a visit that took place after all may have both. Nothing is billed again
+# twice.
+Index(
+    "charge_of_visit_idx",
+    charge.c.chain_id,
+    charge.c.visit_id,
+    unique=True,
+    postgresql_where=and_(charge.c.kind == 1, charge.c.replaces_id.is_(None)),
+)
 Index(
     "charge_fee_of_visit_idx",
     charge.c.chain_id,
     charge.c.visit_id,
     unique=True,
-    postgresql_where=charge.c.kind.in_([2, 3]),
+    postgresql_where=and_(charge.c.kind.in_([2, 3]), charge.c.replaces_id.is_(None)),
+)
+Index(
+    "charge_replaces_idx",
+    charge.c.chain_id,
+    charge.c.replaces_id,
+    unique=True,
+    postgresql_where=charge.c.replaces_id.is_not(None),
 )
 
 payment = chain_table(

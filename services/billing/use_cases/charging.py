@@ -179,7 +179,7 @@ async def correct_charge(store: BillingStore, command: CorrectCharge) -> Charge:
 async def waive_fee(store: BillingStore, charge_id: UUID, note: str) -> Charge:
     """What was taken for it of the deposit is the patient's again, as it was before."""
     found = await _found(store, charge_id)
-    parts, site = await store.forfeitures_of([charge_id]), await store.site(found.charge.site_id)
+    parts, site = await store.forfeitures_of([found.charge.origin_id]), await store.site(found.charge.site_id)
     amount = waived(found.charge, found.corrections, of_deposit=bool(still_taken(parts)))
     correction = await _correct(store, site, found, amount, CorrectionReason.WAIVER, note)
     await return_deposits(store, site, [found.charge], parts, note)
@@ -189,15 +189,18 @@ async def waive_fee(store: BillingStore, charge_id: UUID, note: str) -> Charge:
 async def explain_charge(store: BillingStore, charge_id: UUID) -> Explanation:
     background = await store.background(charge_id)
     found = [each.charge for each in await store.to_bill([charge_id])]
+    charge = next(each for each in found if each.id == charge_id)
     return Explanation(
-        charge=next(each for each in found if each.id == charge_id),
+        charge=charge,
         pinned_book_id=background.pinned_book_id,
         item_description=background.item_description,
         corrections=tuple(sorted((each for each in found if each.corrects_id), key=lambda each: each.id)),
         invoice_id=background.invoice_id,
         invoice_display_number=background.invoice_display_number,
         credits=await store.credits_of_charge(charge_id),
-        deposit_parts=await store.forfeitures_of([charge_id]),
+        deposit_parts=await store.forfeitures_of([charge.origin_id]),
+        replaces=background.replaces,
+        replaced_by_id=background.replaced_by_id,
     )
 
 

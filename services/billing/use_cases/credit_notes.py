@@ -4,12 +4,13 @@ With the patient locked, as whoever invoices or takes payments has; the number c
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from uuid import UUID
 
 from chassis.ids import new_id
 from chassis.money import Money
 from services.billing import events
+from services.billing.domain.accounts import Charge
 from services.billing.domain.credit_notes import (
     Asked,
     CreditAboveOpen,
@@ -22,6 +23,7 @@ from services.billing.domain.credit_notes import (
     credit_lines,
     entries_of,
     fees_ended,
+    to_charge_again,
     unapplied,
 )
 from services.billing.domain.invoices import Invoice, InvoiceStatus, InvoiceVoid, total_of
@@ -30,6 +32,7 @@ from services.billing.printing import NOBODY
 from services.billing.printing.credit_note import content_of
 from services.billing.store import BillingStore
 from services.billing.store.billable import SiteToBill
+from services.billing.use_cases.charges import add_charge
 from services.billing.use_cases.payments import return_deposits
 
 
@@ -47,22 +50,26 @@ class VoidInvoice:
     invoice_id: UUID
     purpose: CreditPurpose
     note: str
+    bill_again: bool = False
 
 
 async def create_credit_note(store: BillingStore, command: CreateCreditNote) -> CreditNote:
     def lines_of(invoice: Invoice) -> list[CreditLine]:
         return credit_lines(invoice.lines, invoice.credited_of, command.lines)
 
-    return await _credit(store, command.invoice_id, lines_of, command.reason, command.note, command.purpose)
+    note, _ = await _credit(store, command.invoice_id, lines_of, command.reason, command.note, command.purpose)
+    return note
 
 
-async def void_invoice(store: BillingStore, command: VoidInvoice) -> CreditNote:
-    """By a credit note over all that is left of it."""
+async def void_invoice(store: BillingStore, command: VoidInvoice) -> tuple[CreditNote, list[Charge]]:
+    """By a credit note over all that is left of it; and the charges that wait to be billed in place of its own."""
+    again = command.bill_again
 
     def lines_of(invoice: Invoice) -> list[CreditLine]:
-        return all_left(invoice.lines, invoice.credited_of)
+        return all_left(invoice.lines, invoice.credited_of, discounts=again)
 
-    return await _credit(store, command.invoice_id, lines_of, CreditReason.VOID, command.note, command.purpose)
+    about = command.invoice_id, lines_of, CreditReason.VOID, command.note, command.purpose
+    return await _credit(store, *about, again=again)
 
 
 async def _credit(
@@ -72,7 +79,9 @@ async def _credit(
     reason: CreditReason,
     note: str,
     purpose: CreditPurpose,
-) -> CreditNote:
+    *,
+    again: bool = False,
+) -> tuple[CreditNote, list[Charge]]:
     whose = (await store.invoice(invoice_id)).patient_id
     patient_id = (await store.lock_patient(whose)).end
     invoice = await store.invoice(invoice_id)
@@ -85,9 +94,11 @@ async def _credit(
         raise CreditAboveOpen(left_minor=invoice.balance.minor)
     taken = await _taken(store, invoice_id, total - offset)
     voids, place = invoice.credited + total == invoice.total, await store.site_to_bill(invoice.site_id)
-    fees = fees_ended(invoice.lines, invoice.credited_of, lines, voids=voids)
-    parts = await store.forfeitures_of([fee.id for fee in fees]) if fees else ()
+    fees = [] if again else fees_ended(invoice.lines, invoice.credited_of, lines, voids=voids)
+    parts = await store.forfeitures_of([fee.origin_id for fee in fees]) if fees else ()
     of_deposit = await return_deposits(store, place.site, fees, parts, note or reason.name)
+    charges = to_charge_again(invoice.lines, invoice.credited_of, lines) if again else []
+    charges = [await _charge_again(store, place, each, patient_id) for each in charges]
     made = CreditNote(
         id=new_id(),
         site_id=invoice.site_id,
@@ -105,17 +116,34 @@ async def _credit(
         made_by=store.call.actor,
         issued_at=store.call.now,
     )
-    order = _order(made, Money(of_deposit, total.currency), invoice, place)
+    order = _order(made, Money(of_deposit, total.currency), invoice, place, again=bool(charges))
     store.issue_credit_note(made, taken, entries_of(made, invoice.lines, taken), order, voids=voids)
     about = invoice.course_id or invoice.id
     store.emit(events.credit_note_issued(made, voids=voids), about=about)
     if not voids and offset.minor and offset == invoice.balance:
         store.emit(events.invoice_paid(invoice.id, invoice), about=about, version=invoice.version + 1)
+    return made, charges
+
+
+async def _charge_again(store: BillingStore, place: SiteToBill, charge: Charge, patient_id: UUID) -> Charge:
+    """In place of the one that has its id: a charge is on one invoice for good, and a fee keeps what it took of the
+    deposit."""
+    made = replace(
+        charge,
+        id=new_id(),
+        patient_id=patient_id,
+        posted_at=store.call.now,
+        event_id=None,
+        made_by=store.call.actor,
+        replaces_id=charge.id,
+        first_id=charge.origin_id,
+    )
+    await add_charge(store, place.site, made)
     return made
 
 
-def _order(note: CreditNote, of_deposit: Money, invoice: Invoice, place: SiteToBill) -> Order:
-    day = place.site.day(note.issued_at)
+def _order(note: CreditNote, of_deposit: Money, invoice: Invoice, place: SiteToBill, *, again: bool) -> Order:
+    day, number = place.site.day(note.issued_at), invoice.display_number
     return Order(
         id=new_id(),
         kind=PrintedKind.CREDIT_NOTE,
@@ -125,7 +153,7 @@ def _order(note: CreditNote, of_deposit: Money, invoice: Invoice, place: SiteToB
         patient_id=note.patient_id,
         course_id=invoice.course_id,
         day=day,
-        content=content_of(note, of_deposit, invoice.display_number, day, NOBODY, asdict(place.issuer)),
+        content=content_of(note, of_deposit, number, day, NOBODY, asdict(place.issuer), again=again),
         ordered_at=note.issued_at,
     )
 

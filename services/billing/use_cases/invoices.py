@@ -207,8 +207,9 @@ async def _issue(
     usable, credit_ids = await store.money_to_use(patient_id, made.site_id, made.total.currency)
     paid = [Application(new_id(), share, now) for share in settle(owed, usable)]
     left = made.total - Money(sum(each.share.amount.minor for each in paid), made.total.currency)
+    former = await store.former_invoices(made.charges)
     number = await store.next_invoice_number(made.legal_entity_id)
-    invoice = replace(made, number=number, balance=left, status=status_of(made.total, left))
+    invoice = replace(made, number=number, balance=left, status=status_of(made.total, left), replaces=former)
     uses = [each for each in paid if each.share.payment_id in credit_ids]
     applications = [each for each in paid if each not in uses]
     own = entry_of(invoice_id, made.lines)

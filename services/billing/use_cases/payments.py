@@ -314,10 +314,10 @@ async def return_deposits(
     the patient locked."""
     returned = 0
     for fee in fees:
-        taken = still_taken(each for each in parts if each.charge_id == fee.id)
+        taken = still_taken(each for each in parts if each.charge_id == fee.origin_id)
         if taken and fee.course_id:
             back = {payment_id: -part for payment_id, part in taken.items()}
-            await forfeit(store, site, fee.course_id, back, reason, fee.id)
+            await forfeit(store, site, fee.course_id, back, reason, fee.origin_id)
             returned += sum(part.amount.minor for part in taken.values())
     return returned
 

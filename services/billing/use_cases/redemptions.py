@@ -97,9 +97,12 @@ async def _charge_again(store: BillingStore, visit: RenderedVisit) -> None:
 
 
 async def _charged(store: BillingStore, visit: RenderedVisit) -> list[Charge]:
-    """The visit's charge, if it has one, and after it its corrections. Its add-ons are charges of their own."""
+    """The visit's charge, if it has one, and after it its corrections. Its add-ons are charges of their own. What was
+    billed again is no more."""
     charges = await store.charges_of_course(visit.course_id)
-    own = [each for each in charges if each.visit_id == visit.id and each.kind is ChargeKind.VISIT]
+    of_visit = [each for each in charges if each.visit_id == visit.id and each.kind is ChargeKind.VISIT]
+    replaced = {each.replaces_id for each in of_visit}
+    own = [each for each in of_visit if each.id not in replaced]
     return own + [each for each in charges if own and each.corrects_id == own[0].id]
 
 
@@ -123,5 +126,7 @@ async def _correct(store: BillingStore, site: Site, charge: Charge, amount: Mone
         corrects_id=charge.id,
         made_by=store.call.actor,
         reason=CorrectionReason.PACKAGE,
+        replaces_id=None,
+        first_id=None,
     )
     await add_charge(store, site, correction)
