@@ -20,7 +20,7 @@ from cli.client import Client
 from cli.codes import SERVICE_COLUMNS, all_diagnoses, all_services, loaded, read_diagnoses, read_services
 from cli.sample.chain import FOLDER
 from deploy.local.process import LocalError
-from services.billing.domain.codes import ServiceCode, ServiceCodeRow
+from services.billing.domain.codes import ServiceCode, ServiceCodeRow, codes_on
 from services.billing.domain.prices import VisitKind
 from services.billing.store import BillingStore
 from services.billing.use_cases import codes
@@ -92,9 +92,9 @@ async def codes_of(billing: Billing, day: date, *kind: str) -> list[str]:
     """What documents of that day print."""
     asked = VisitKind(*kind)
     inside = billing.svc.inside("Test")
-    request = pb.ListServiceCodesRequest()
-    found = await billing.svc.db.read(inside, request, BillingStore, lambda store: store.service_codes([asked], day))
-    return [each.code for each in found[asked]]
+    request, types = pb.ListServiceCodesRequest(), {asked.visit_type_code}
+    rows = await billing.svc.db.read(inside, request, BillingStore, lambda store: store.service_codes_of_types(types))
+    return [each.code for each in codes_on(rows, asked, day)]
 
 
 async def test_codes_are_listed_in_order_as_they_were_loaded(billing: Billing) -> None:

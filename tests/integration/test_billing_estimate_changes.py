@@ -358,7 +358,24 @@ async def test_an_estimate_states_its_time_frame_frequency_and_number(billing: B
     assert estimate.disclaimer_version == 1
 
 
-async def test_an_estimate_names_the_codes_of_its_first_day_and_what_it_lacks(billing: Billing) -> None:
+async def test_a_course_across_new_year_names_the_codes_of_each_visits_day(billing: Billing) -> None:
+    """S0013 became J0013 in 2026; here, HCPCS codes change in the midst of a course."""
+    await code(billing, "infusion", "96365")
+    await code(billing, "infusion", "J1000", until="2027-03-30")
+    await code(billing, "infusion", "J2000", since="2027-03-31")
+    course = await billing.book(THREE_INFUSIONS)
+    [estimate] = await billing.estimates_of(course)
+    assert [([each.code for each in line.codes], line.count) for line in estimate.lines] == [
+        (["96365", "J1000"], 2),
+        (["96365", "J2000"], 1),
+    ]
+    await billing.complete(course, 0, 1, 2)
+    invoice = await billing.issue(course)
+    assert [[each.code for each in line.codes][-1] for line in invoice.lines] == ["J1000", "J1000", "J2000"]
+    assert dollars(invoice.total) == dollars(estimate.total)
+
+
+async def test_an_estimate_names_the_codes_of_its_days_and_what_it_lacks(billing: Billing) -> None:
     await code(billing, "infusion", "96365")
     await code(billing, "infusion", "99999", since="2027-03-23")
     [estimate] = await billing.estimates_of(await billing.book([INFUSION]))

@@ -1,5 +1,6 @@
 """Estimates: of booked courses, on request, and when a price is missing."""
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -233,7 +234,7 @@ async def test_prices_of_one_site_price_no_course_of_another(billing: Billing) -
     assert len(await billing.estimates_of(course)) == 2
 
 
-async def test_an_estimate_tells_the_taxes_that_are_added_on_the_day_of_its_first_visit(billing: Billing) -> None:
+async def test_an_estimate_tells_the_taxes_that_are_added(billing: Billing) -> None:
     await billing.price()
     desk = Invoicing(billing)
     await desk.tax(name="City", rate_ppm=10_000, kinds=[charge_pb2.CHARGE_KIND_PRODUCT])
@@ -241,12 +242,63 @@ async def test_an_estimate_tells_the_taxes_that_are_added_on_the_day_of_its_firs
     await desk.tax(effective=TODAY + DAY)
     await desk.tax(name="Later", rate_ppm=10_000, effective=FIRST_VISIT.date() + DAY)
     [estimate] = await billing.estimates_of(await billing.book())
-    # Of 1,480 in all, of which what includes five percent is parted first, rounded once.
+    # Of 1,480 in all, of which what includes five percent is parted first, rounded once; a percent more from the second
+    # visit on.
     assert [dollars(line.amount) for line in estimate.lines] == [300, 1180]
-    assert [dollars(line.tax) for line in estimate.lines] == [21.79, 85.69]
-    assert dollars(estimate.total) == 1587.48
+    assert [dollars(line.tax) for line in estimate.lines] == [21.79, 96.93]
+    assert dollars(estimate.total) == 1598.72
     [line] = (await ask(billing, asked(billing, [INFUSION]))).lines
     assert (dollars(line.amount), dollars(line.tax)) == (590, 42.85)
+
+
+async def test_a_course_across_a_change_of_rate_is_estimated_and_billed_by_the_day_of_each_visit(
+    billing: Billing,
+) -> None:
+    """The assessment and the first infusion under 5 %, the second infusion under 10 %."""
+    await billing.price()
+    desk, changes = Invoicing(billing), FIRST_VISIT.date() + 14 * DAY
+    await desk.tax(50_000)
+    await desk.tax(100_000, effective=changes)
+    course = await billing.book()
+    [estimate] = await billing.estimates_of(course)
+    assert [(line.description, line.count, dollars(line.tax)) for line in estimate.lines] == [
+        ("Evaluation", 1, 15),
+        ("IV infusion", 1, 29.5),
+        ("IV infusion", 1, 59),
+    ]
+    first = FIRST_VISIT.date()
+    shown = [[(day.month, day.day) for day in line.service_dates] for line in estimate.lines]
+    assert shown == [[((first + days * DAY).month, (first + days * DAY).day)] for days in (0, 7, 14)]
+    content = (await billing.fetch("SELECT content FROM document_order ORDER BY id DESC LIMIT 1"))[0]["content"]
+    [provider] = json.loads(content)["providers"]
+    assert [bool(line["dates"]) for line in provider["lines"]] == [False, True, True]
+    await billing.complete(course)
+    invoice = await billing.issue(course)
+    assert dollars(invoice.total) == dollars(estimate.total) == 1583.5
+
+
+async def test_an_estimate_that_gets_its_prices_later_is_taxed_by_the_day_of_each_visit(billing: Billing) -> None:
+    """Also by rules that were set meanwhile."""
+    await billing.price(ITEMS[:1])
+    desk = Invoicing(billing)
+    await desk.tax(50_000)
+    course = await billing.book()
+    await desk.tax(100_000, effective=FIRST_VISIT.date() + 14 * DAY)
+    await billing.price(effective=TODAY + DAY)
+    issued, _ = await billing.estimates_of(course)
+    assert [dollars(line.tax) for line in issued.lines] == [15, 29.5, 59]
+
+
+async def test_lines_that_were_made_before_they_had_days_are_of_the_day_of_the_first_visit(billing: Billing) -> None:
+    await billing.price()
+    [estimate] = await billing.estimates_of(await billing.book())
+    await billing.svc.admin.execute("SET session_replication_role = replica")
+    await billing.svc.admin.execute("UPDATE estimate_line SET service_dates = '[]'")
+    await billing.svc.admin.execute("SET session_replication_role = origin")
+    request = pb.GetEstimateRequest(estimate_id=estimate.id)
+    again = (await billing.svc.call(billing.estimates.GetEstimate, request)).estimate
+    assert [line.count for line in again.lines] == [1, 2]
+    assert {str(day) for line in again.lines for day in line.service_dates} == {str(again.service_date)}
 
 
 async def test_an_estimate_without_a_price_has_no_taxes_until_it_has_them_all(billing: Billing) -> None:

@@ -131,10 +131,11 @@ def test_which_price_applies_does_not_depend_on_the_order_of_the_items(
 @given(st.lists(st.tuples(codes, codes), min_size=1, max_size=20), st.integers(0, 100_000))
 def test_an_estimate_is_the_sum_of_its_visits(visits: list[tuple[str, str]], minor: int) -> None:
     kinds = [VisitKind("infusion", route, band) for route, band in visits]
+    lines = lines_of(kinds, [NOW.date()] * len(kinds), {})
     item = PriceItem(UUID(int=1), "infusion", "", "", Money(minor), "x")
     book = PriceBook(UUID(int=1), UUID(int=2), date(2026, 1, 1), Money(0), (item,), NOW, 1, NOW)
     estimate = Estimate(
-        UUID(int=1), UUID(int=2), UUID(int=3), None, 1, Trigger.REQUEST, NOW.date(), lines_of(kinds, {}), NOW, None
+        UUID(int=1), UUID(int=2), UUID(int=3), None, 1, Trigger.REQUEST, NOW.date(), lines, NOW, None
     ).priced_by([book])
     assert sum(line.count for line in estimate.lines) == len(visits)
     assert estimate.total == Money(minor * len(visits))

@@ -258,16 +258,19 @@ async def leave_traces(billing: Billing, course: BookedCourse) -> None:
     await billing.book()
 
 
-async def code(billing: Billing, visit_type: str, text: str, *, since: str = "2020-01-01") -> None:
+async def code(
+    billing: Billing, visit_type: str, text: str, *, since: str = "2020-01-01", until: str | None = None
+) -> None:
     """A code of the chain's, as it is loaded."""
     await billing.execute(
         "INSERT INTO service_code (chain_id, id, visit_type_code, route_code, band_code, code, modifiers, units, "
-        "effective_date) VALUES ($1, $2, $3, '', '', $4, '{}', 1, $5::text::date)",
+        "effective_date, end_date) VALUES ($1, $2, $3, '', '', $4, '{}', 1, $5::text::date, $6::text::date)",
         billing.svc.chain_id,
         new_id(),
         visit_type,
         text,
         since,
+        until,
     )
 
 

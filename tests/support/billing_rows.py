@@ -29,6 +29,7 @@ BY_NAME = {
     "first_id": "NULL",
     "credited_minor": "0",  # A check binds it to what it is taken from.
     "included_tax_minor": "0",
+    "service_dates": "'[]'",
     "alias_id": "md5('alias' || n)::uuid",
     "visit_type_code": f"'v' || n % {SITES}",
     "npi": "''",

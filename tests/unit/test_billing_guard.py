@@ -28,7 +28,10 @@ INFUSION, THERAPY = VisitKind("infusion", "iv", "short"), VisitKind("therapy", "
 
 
 def estimate(*lines: tuple[VisitKind, int, int]) -> Estimate:
-    made = tuple(Line(kind, kind.visit_type_code, count, Money(minor), UUID(int=9)) for kind, count, minor in lines)
+    made = tuple(
+        Line(kind, kind.visit_type_code, (date(2027, 3, 22),) * count, Money(minor), UUID(int=9))
+        for kind, count, minor in lines
+    )
     days = date(2027, 3, 22), (), NOW, None
     first, _, created, due = days
     return Estimate(UUID(int=7), SITE, UUID(int=8), UUID(int=5), 1, Trigger.REQUEST, first, made, created, due)

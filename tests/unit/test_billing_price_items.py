@@ -125,7 +125,7 @@ def test_a_course_costs_the_same_visit_by_visit_and_in_whatever_order_it_is_esti
         1,
         Trigger.REQUEST,
         date(2026, 9, 1),
-        lines_of(kinds, {}),
+        lines_of(kinds, [date(2026, 9, 1)] * len(kinds), {}),
         NOW,
         None,
     ).priced_by(books)
@@ -142,7 +142,7 @@ def test_an_estimate_has_a_line_for_each_price() -> None:
         1,
         Trigger.REQUEST,
         date(2026, 9, 1),
-        lines_of([SHORT] * 8, {}),
+        lines_of([SHORT] * 8, [date(2026, 9, 1)] * 8, {}),
         NOW,
         None,
     )
@@ -162,7 +162,7 @@ def test_who_renders_the_first_visits_has_their_prices() -> None:
         1,
         Trigger.REQUEST,
         date(2026, 9, 1),
-        lines_of([*[SHORT] * 5, TALK, SHORT, LONG], {}, [*[nurse] * 6, doctor, doctor]),
+        lines_of([*[SHORT] * 5, TALK, SHORT, LONG], [date(2026, 9, 1)] * 8, {}, [*[nurse] * 6, doctor, doctor]),
         NOW,
         None,
     )

@@ -1,5 +1,6 @@
 """What documents show, how long they are kept, and how long a failed one waits."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -27,7 +28,7 @@ PERSON = Provider(DOCTOR, "Dana Roe", "MD", "1234567893", "12-3456789", "NM", "1
 
 def line(visit_type: str, count: int, minor: int, *codes: ServiceCode, by: UUID | None = None) -> Line:
     kind = VisitKind(visit_type, "", "standard")
-    return Line(kind, visit_type.title(), count, Money(minor), UUID(int=9), by, codes)
+    return Line(kind, visit_type.title(), (date(2027, 3, 22),) * count, Money(minor), UUID(int=9), by, codes)
 
 
 def estimate(*lines: Line, last: date = date(2027, 3, 22), providers: tuple[Provider, ...] = (FACILITY,)) -> Estimate:
@@ -48,6 +49,20 @@ def estimate(*lines: Line, last: date = date(2027, 3, 22), providers: tuple[Prov
 
 
 INFUSIONS = line("infusion", 6, 59000, ServiceCode("96365", 1), ServiceCode("J3490", 2, ("JZ", "25")))
+
+
+def test_lines_that_only_their_days_part_show_them() -> None:
+    old = replace(INFUSIONS, days=(date(2026, 12, 28), date(2026, 12, 31)))
+    patient = {"name": "Penny Wise", "birth_date": "May 4, 1981", "diagnoses": []}
+    new = replace(INFUSIONS, days=(date(2027, 1, 4),), codes=(ServiceCode("J0013", 1),))
+    content = content_of(estimate(old, new, line("therapy", 1, 20050)), date(2026, 12, 1), patient)
+    [provider] = content["providers"]
+    assert [each["dates"] for each in provider["lines"]] == [
+        "December 28, 2026 \N{EN DASH} December 31, 2026",
+        "January 4, 2027",
+        "",
+    ]
+    assert pdf("estimate", content, NOW)
 
 
 def test_items_are_grouped_by_who_renders_them_each_with_a_total() -> None:

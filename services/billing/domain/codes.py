@@ -80,6 +80,9 @@ class ServiceCodeRow:
         """What a load may change."""
         return self.code, self.end_date
 
+    def is_valid(self, day: date) -> bool:
+        return self.effective_date <= day and (self.end_date is None or day <= self.end_date)
+
 
 @dataclass(frozen=True, slots=True)
 class DiagnosisCode:
@@ -97,6 +100,12 @@ class DiagnosisCode:
     def values(self) -> date | None:
         """What a load may change."""
         return self.end_date
+
+
+def codes_on(rows: Sequence[ServiceCodeRow], kind: VisitKind, day: date) -> tuple[ServiceCode, ...]:
+    """What visits of a kind are billed with on a day of service, in the order of the code."""
+    found = [row for row in rows if row.is_valid(day) and row.kind.covers(kind)]
+    return tuple(row.code for row in sorted(found, key=lambda row: (row.code.code, row.id)))
 
 
 def with_dot(code: str) -> str:

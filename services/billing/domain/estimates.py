@@ -4,10 +4,12 @@ By when which version is due, and which is the measure of bills: `domain.deadlin
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import IntEnum
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -15,9 +17,12 @@ from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
 from services.billing.domain.accounts import ChargeKind
 from services.billing.domain.business_days import BusinessCalendar, end_of
-from services.billing.domain.codes import ServiceCode
+from services.billing.domain.codes import ServiceCode, ServiceCodeRow, codes_on
 from services.billing.domain.prices import PriceBook, PriceMissing, Run, VisitKind, runs
 from services.billing.domain.tax import Taxable, TaxRule, taxes
+
+Key = TypeVar("Key")
+NO_AMOUNT = Money(0, "USD")
 
 
 class EstimateNotFound(DomainError):
@@ -144,13 +149,18 @@ class Line:
 
     kind: VisitKind
     description: str
-    count: int
+    days: tuple[date, ...]
+    """Of service, of each of them. Codes and taxes are those of every one of these days."""
     unit_price: Money | None = None  # None: no published price book has one.
     item_id: UUID | None = None
     provider_id: UUID | None = None  # A staff member; None: the site.
     codes: tuple[ServiceCode, ...] = ()
     tax: Money | None = None
     """Of all of them, added to the amount. None: no such tax falls on them, or the estimate lacks a price."""
+
+    @property
+    def count(self) -> int:
+        return len(self.days)
 
     @property
     def amount(self) -> Money | None:
@@ -249,48 +259,75 @@ class Estimate:
         )
 
     def taxed_by(self, rules: Sequence[TaxRule]) -> "Estimate":
-        """With what the rules of its site add to it once it has all prices: as on an invoice of all its visits, by the
-        rules in force on the day of the first, as its codes are."""
+        """With what the rules of its site add to it once it has all prices: as on an invoice of all its visits, each by
+        the rules in force on its own day."""
         if not self.priced:
             return self
-        amounts = [line.amount for line in self.lines if line.amount is not None]
-        visits = [
-            Taxable(ChargeKind.VISIT, line.kind.visit_type_code, self.service_date, amount)
-            for line, amount in zip(self.lines, amounts, strict=True)
-        ]
+        lines = tuple(part for line in self.lines for _, part in _parted(line, partial(_covering, rules, line.kind)))
+        amounts = [line.amount for line in lines if line.amount is not None]
+        visits = [_taxable(line.kind, line.days[0], amount) for line, amount in zip(lines, amounts, strict=True)]
         added = [tax.shares for tax in taxes(rules, visits) if not tax.included]
         shares = [sum(of_line, Money(0, amount.currency)) for amount, *of_line in zip(amounts, *added, strict=True)]
         return replace(
             self,
             lines=tuple(
-                replace(line, tax=share if share.minor else None)
-                for line, share in zip(self.lines, shares, strict=True)
+                replace(line, tax=share if share.minor else None) for line, share in zip(lines, shares, strict=True)
             ),
         )
 
 
 def lines_of(
-    kinds: Sequence[VisitKind], names: Mapping[str, str], provider_ids: Sequence[UUID | None] = ()
+    kinds: Sequence[VisitKind],
+    days: Sequence[date],
+    names: Mapping[str, str],
+    provider_ids: Sequence[UUID | None] = (),
 ) -> tuple[Line, ...]:
     """Visits of the same kind and provider together, in the order of their first. `names` are those of visit types, by
-    code; `provider_ids` are of staff, one for each visit, or none at all."""
-    providers = provider_ids or [None] * len(kinds)
-    counts = Counter(zip(kinds, providers, strict=True))
+    code; `days` are of service, one for each visit, and so are `provider_ids`, of staff, or none at all."""
+    of_line = dict[tuple[VisitKind, UUID | None], list[date]]()
+    for key, day in zip(zip(kinds, provider_ids or [None] * len(kinds), strict=True), days, strict=True):
+        of_line.setdefault(key, []).append(day)
     return tuple(
-        Line(kind, names.get(kind.visit_type_code, kind.visit_type_code), count, provider_id=provider_id)
-        for (kind, provider_id), count in counts.items()
+        Line(kind, names.get(kind.visit_type_code, kind.visit_type_code), tuple(sorted(of_it)), provider_id=provider_id)
+        for (kind, provider_id), of_it in of_line.items()
     )
 
 
+def coded(lines: Sequence[Line], rows: Sequence[ServiceCodeRow]) -> tuple[Line, ...]:
+    """With the codes that are valid on the days of their visits: a line for each that differ."""
+    return tuple(
+        replace(part, codes=codes)
+        for line in lines
+        for codes, part in _parted(line, partial(codes_on, rows, line.kind))
+    )
+
+
+def _parted(line: Line, by: Callable[[date], Key]) -> Iterator[tuple[Key, Line]]:
+    """Visits of a line by what holds on their days, in the order of the first."""
+    found = dict[Key, list[date]]()
+    for day in line.days:
+        found.setdefault(by(day), []).append(day)
+    for key, days in found.items():
+        yield key, replace(line, days=tuple(days))
+
+
+def _taxable(kind: VisitKind, day: date, amount: Money) -> Taxable:
+    return Taxable(ChargeKind.VISIT, kind.visit_type_code, day, amount)
+
+
+def _covering(rules: Sequence[TaxRule], kind: VisitKind, day: date) -> frozenset[UUID]:
+    """The rules that fall on visits of a kind on a day."""
+    return frozenset(rule.id for rule in rules if rule.covers(_taxable(kind, day, NO_AMOUNT)))
+
+
 def _together(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Visits of the same kind and provider, which may have stood on several lines for their prices."""
-    counts = Counter[tuple[VisitKind, UUID | None]]()
-    first = dict[tuple[VisitKind, UUID | None], Line]()
+    """Visits of the same kind, provider and codes, which may have stood on several lines for their prices and taxes."""
+    found = dict[tuple[VisitKind, UUID | None, tuple[ServiceCode, ...]], Line]()
     for line in lines:
-        key = (line.kind, line.provider_id)
-        counts[key] += line.count
-        first.setdefault(key, line)
-    return tuple(replace(line, count=counts[key]) for key, line in first.items())
+        key = (line.kind, line.provider_id, line.codes)
+        before = found.get(key, replace(line, days=()))
+        found[key] = replace(before, days=tuple(sorted(before.days + line.days)))
+    return tuple(found.values())
 
 
 def _dealt(lines: Sequence[Line], priced: Iterable[Run]) -> Iterator[Line]:
@@ -304,8 +341,8 @@ def _dealt(lines: Sequence[Line], priced: Iterable[Run]) -> Iterator[Line]:
             line = waiting[run.kind].pop(0)
             part = min(left, line.count)
             if part < line.count:
-                waiting[run.kind].insert(0, replace(line, count=line.count - part))
-            yield _priced(run, replace(line, count=part))
+                waiting[run.kind].insert(0, replace(line, days=line.days[part:]))
+            yield _priced(run, replace(line, days=line.days[:part]))
             left -= part
 
 

@@ -1,6 +1,6 @@
 """What the document of a Good Faith Estimate shows: everything that 45 CFR 149.610(c)(1) asks for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -55,7 +55,7 @@ def _providers(estimate: Estimate) -> list[dict[str, Any]]:
                     "tin": provider.tin,
                     "state": provider.state,
                     "address": provider.address,
-                    "lines": [_line(line) for line in lines],
+                    "lines": [_line(line, lines) for line in lines],
                     "tax": money_text(sum(taxes[1:], taxes[0])) if taxes else "",
                     "total": money_text(sum(totals[1:], totals[0])),
                 }
@@ -67,16 +67,24 @@ def _renderer(estimate: Estimate, line: Line) -> UUID:
     return line.provider_id or estimate.site_id
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: Line, beside: Sequence[Line]) -> dict[str, Any]:
+    """Its days where visits like these stand on several lines: prices, codes or taxes of their days differ."""
+    alike = [each for each in beside if each.kind == line.kind]
     assert line.unit_price is not None
     assert line.amount is not None
     return {
         "description": line.description,
+        "dates": _span(line.days) if len(alike) > 1 else "",
         "codes": [_code(each) for each in line.codes],
         "count": line.count,
         "unit_price": money_text(line.unit_price),
         "amount": money_text(line.amount),
     }
+
+
+def _span(days: Sequence[date]) -> str:
+    first, last = min(days), max(days)
+    return day_text(first) if first == last else f"{day_text(first)} \N{EN DASH} {day_text(last)}"
 
 
 def _code(code: ServiceCode) -> str:

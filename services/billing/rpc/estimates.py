@@ -308,4 +308,5 @@ def _line(estimate: Estimate, line: Line) -> pb.EstimateLine:
         codes=[ServiceCode(code=each.code, units=each.units, modifiers=each.modifiers) for each in line.codes],
         provider_id=to_wire("resource", line.provider_id) if line.provider_id else to_wire("site", estimate.site_id),
         tax=some_money(line.tax),
+        service_dates=[to_date(day) for day in sorted(line.days)],
     )

@@ -1,6 +1,6 @@
 """Code sets by date of service."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
@@ -53,13 +53,6 @@ def _valid(table: FromClause) -> ColumnElement[bool]:
 
 _services = select(service_code).where(service_code.c.chain_id == CHAIN)
 _of_types = service_code.c.visit_type_code == any_(param("visit_type_codes", ARRAY(Text)))
-SERVICE_CODES = Statement(
-    _services.where(
-        _of_types,
-        service_code.c.effective_date <= DAY,
-        or_(service_code.c.end_date.is_(None), service_code.c.end_date >= DAY),
-    ).order_by(service_code.c.code, service_code.c.id)
-)
 SERVICE_CODES_OF_TYPES = Statement(_services.where(_of_types))
 SERVICE_CODE = Statement(_services.where(service_code.c.id == ID))
 _page = (
@@ -142,21 +135,6 @@ KEEP_DIAGNOSIS_CODES = Statement(
 
 
 class CodeStore(Store):
-    async def service_codes(self, kinds: Sequence[VisitKind], day: date) -> Mapping[VisitKind, tuple[ServiceCode, ...]]:
-        """Those valid on the day of service, in the order of the code."""
-        types = sorted({kind.visit_type_code for kind in kinds})
-        found = await self.rows(SERVICE_CODES, visit_type_codes=types, day=day)
-        return {
-            kind: tuple(
-                _service_code(row)
-                for row in found
-                if row["visit_type_code"] == kind.visit_type_code
-                and row["route_code"] in ("", kind.route_code)
-                and row["band_code"] in ("", kind.band_code)
-            )
-            for kind in kinds
-        }
-
     async def service_code(self, service_code_id: UUID) -> ServiceCodeRow:
         row = await self.row(SERVICE_CODE, id=service_code_id)
         if row is None:

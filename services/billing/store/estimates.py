@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import date, datetime
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -69,6 +69,7 @@ _new_line = rows(
     provider_id=Uuid,
     codes=JSONB,
     tax_minor=BigInteger,
+    service_dates=JSONB,
 )
 _copied = [column.name for column in _new_line.c]
 _new_estimate = insert(estimate).values(params(*estimate.c.keys()))
@@ -198,6 +199,7 @@ class EstimateStore(Store):
             provider_id=[line.provider_id for line in new.lines],
             codes=[json.dumps([asdict(code) for code in line.codes]) for line in new.lines],
             tax_minor=[line.tax.minor if line.tax else None for line in new.lines],
+            service_dates=[json.dumps([day.isoformat() for day in line.days]) for line in new.lines],
         )
 
     async def estimate(self, estimate_id: UUID) -> Estimate:
@@ -296,7 +298,7 @@ def _estimate(found: Sequence[Record]) -> Estimate:
         Line(
             kind_of(line),
             line["description"],
-            line["count"],
+            _days(line),
             money(line["unit_price_minor"]),
             line["price_item_id"],
             line["provider_id"],
@@ -326,6 +328,12 @@ def _estimate(found: Sequence[Record]) -> Estimate:
         content=_content(json.loads(row["content"])),
         acknowledged_at=row["acknowledged_at"],
     )
+
+
+def _days(line: Record) -> tuple[date, ...]:
+    """Of lines that were made before they had days, that of the first visit."""
+    kept = tuple(map(date.fromisoformat, json.loads(line["service_dates"])))
+    return kept or (line["service_date"],) * line["count"]
 
 
 def _code(kept: dict[str, Any]) -> ServiceCode:

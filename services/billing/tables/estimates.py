@@ -80,7 +80,9 @@ estimate_line = chain_table(
     id_column("provider_id", needed=False),  # A staff member; none: the site.
     Column("codes", JSONB, nullable=False, server_default=text("'[]'")),
     Column("tax_minor", BigInteger),  # Of those that are added to prices.
+    Column("service_dates", JSONB, nullable=False, server_default=text("'[]'")),  # One for each visit.
     CheckConstraint("count > 0", name="count"),
+    CheckConstraint("jsonb_array_length(service_dates) IN (0, count)", name="service_dates"),
     CheckConstraint("(unit_price_minor IS NULL) = (price_item_id IS NULL)", name="priced"),
     CheckConstraint("tax_minor IS NULL OR tax_minor > 0 AND unit_price_minor IS NOT NULL", name="tax"),
     belongs_to("estimate", "estimate_id"),

@@ -35,6 +35,7 @@ from services.billing.domain.estimates import (
     Trigger,
     check_acknowledgement,
     check_delivery,
+    coded,
     last_covered,
     lines_of,
     refuse_past,
@@ -89,7 +90,7 @@ async def create_estimate(store: BillingStore, command: CreateEstimate) -> Estim
         version=1,
         trigger=clock.trigger,
         service_date=min(days),
-        lines=await _coded(store, lines_of(kinds, {}, [visit.staff_id for visit in visits]), min(days)),
+        lines=await _coded(store, lines_of(kinds, days, {}, [visit.staff_id for visit in visits])),
         created_at=now,
         due_at=clock.due_at,
         last_date=max(days),
@@ -243,7 +244,7 @@ async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock
         return  # Booked before billing kept what each visit is: the estimate stays as it was.
     first = site.day(visits[0].start)
     covered = [visit for visit in visits if site.day(visit.start) <= last_covered(first)]
-    kinds = [visit.kind for visit in covered]
+    kinds, days = [visit.kind for visit in covered], [site.day(visit.start) for visit in covered]
     before = await store.latest_estimate(course_id)
     measure = await store.valid_estimate(course_id) if before else None
     separate = tuple(name for code, name in names.items() if code not in {kind.visit_type_code for kind in kinds})
@@ -255,10 +256,10 @@ async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock
         version=before.version + 1 if before else 1,
         trigger=clock.trigger,
         service_date=first,
-        lines=await _coded(store, lines_of(kinds, names), first),
+        lines=await _coded(store, lines_of(kinds, days, names)),
         created_at=now,
         due_at=clock.due_at,
-        last_date=site.day(covered[-1].start),
+        last_date=days[-1],
         beyond_count=len(visits) - len(covered),
         too_late=bool(measure and service_day and is_too_late(site.day(now), service_day, site)),
         content=_content(site, (), separate),
@@ -331,9 +332,8 @@ def _order(estimate: Estimate, day: date) -> Order:
     )
 
 
-async def _coded(store: BillingStore, lines: Sequence[Line], day: date) -> tuple[Line, ...]:
-    codes = await store.service_codes([line.kind for line in lines], day)
-    return tuple(replace(line, codes=codes[line.kind]) for line in lines)
+async def _coded(store: BillingStore, lines: Sequence[Line]) -> tuple[Line, ...]:
+    return coded(lines, await store.service_codes_of_types({line.kind.visit_type_code for line in lines}))
 
 
 def _content(site: Site, staff: Sequence[Staff], separate_items: Sequence[str]) -> Content:
