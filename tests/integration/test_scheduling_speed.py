@@ -218,7 +218,8 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     pinned = {"site_id": site, "protocol_version_id": version}
     hour = FIRST - DAY + timedelta(hours=1)
     slot = {"start_at": [FIRST - DAY], "end_at": [hour], "near_at": [hour + DAY]}
-    ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY, "now": FIRST - DAY, "without": [new_id()]}
+    ahead = {"from_time": FIRST - DAY, "until_time": FIRST + 20 * DAY, "now": FIRST - DAY}
+    planned = {"site_id": site, "patient_id": new_id(), "without": [new_id()], **ahead}
     spanned = {"from_time": FIRST - DAY, "until_time": FIRST}
     lost = {"after": FIRST - 900 * DAY, "after_id": NO_ID, "limit": 51}
     broken = {**spanned, "statuses": ["VISIT_STATUS_BOOKED"], **lost}
@@ -237,12 +238,12 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (HELD_OF_DAYS, {"holder_id": [room], **slot, "at": FIRST}, "allocation_by_time"),
         (STILL_HELD, {"visit_ids": [new_id()], "holder_id": [room], **slot}, "presence_pkey"),
         (STILL_HELD, {"visit_ids": [new_id()], "holder_id": [room], **slot}, "busy_time_by_time"),
-        (TAKEN_AHEAD, {"site_id": site, "patient_id": new_id(), **ahead}, "allocation_by_time"),
+        (TAKEN_AHEAD, planned, "allocation_by_time"),
         (VISITS, {**board, "after_id": NO_ID, "limit": 51}, "visit_by_site"),
         (GET_COURSE, {"course_id": new_id()}, "visit_by_course"),
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "visit_pkey"),
         (COURSES["patient_id",], {"patient_id": new_id(), "after": NO_ID, "limit": 51}, "course_by_patient"),
-        (TAKEN_AHEAD, {"site_id": site, "patient_id": new_id(), **ahead}, "presence_never_twice"),
+        (TAKEN_AHEAD, planned, "presence_never_twice"),
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "adverse_event_pausing_idx"),
         (TERMS, wanted, "clearance_by_patient"),
         (CONSENTS_TOLD, {"site_id": site, "patient_id": new_id()}, "consent_signature_by_patient"),
@@ -253,7 +254,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (PATIENTS.OF_ENDS, {"end_ids": [new_id(), new_id()]}, "patient_alias_end_idx"),
         (TERMS, wanted, "closure_by_site"),
         (TAKEN, {"holder_id": [room], **slot}, "busy_time_by_time"),
-        (TAKEN_AHEAD, {"site_id": site, "patient_id": new_id(), **ahead}, "busy_time_by_time"),
+        (TAKEN_AHEAD, planned, "busy_time_by_time"),
         (SURROUNDINGS, {**pinned, "patient_id": new_id(), "visit_id": new_id(), **ahead}, "allocation_by_time"),
         (CLOSURES, {"site_id": site, **lost | {"after": FIRST}}, "closure_by_site"),
         (BROKEN_BY_RESOURCE, {"resource_id": room, **broken}, "allocation_by_time"),

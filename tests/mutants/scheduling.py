@@ -89,7 +89,7 @@ SCHEDULING = [
     Mutant("services/scheduling/use_cases/__init__.py", '    if changed:\n        store.emit(', '    if True:\n        store.emit(', I_SCHEDULING_REFERENCE),
     Mutant("services/scheduling/store/protocols.py", 'key = self.call.chain_id, id', 'key = id, id', I_SCHEDULING_REFERENCE),
     Mutant("services/scheduling/store/patients.py", '"band_codes", "session_minutes_max")', '"band_codes", "session_minutes_max", "revoked")', I_SCHEDULING_COURSES),
-    Mutant("services/scheduling/store/courses.py", 'table.c.start_at < WANTED.c.end_at', 'table.c.start_at < WANTED.c.start_at', I_SCHEDULING_COURSES),
+    Mutant("services/scheduling/store/courses.py", 'table.c.start_at < wanted.c.end_at', 'table.c.start_at < wanted.c.start_at', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'if not each["revoked"]', 'if True', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'if not row["adopted"] and not pinned:', 'if False:', I_SCHEDULING_COURSES),
     Mutant("services/scheduling/store/courses.py", 'if not row["patient_known"]:', 'if False:', I_SCHEDULING_COURSES),
@@ -542,5 +542,5 @@ SCHEDULING = [
     Mutant('services/scheduling/rpc/planning.py', '        check_course_is(course, site_id, ids, version_id, request.route_code)\n', '        pass\n', I_SCHEDULING_PLANNING, 'one_that_is_said'),
     Mutant('services/scheduling/rpc/planning.py', 'until, pinned=pinned)', 'until)', I_SCHEDULING_PLANNING, 'version_that_is_retired'),
     Mutant('services/scheduling/rpc/planning.py', 'else (await store.whole(patient_id)).ids\n    version_id', 'else {patient_id}\n    version_id', I_SCHEDULING_MERGES, 'planned_on_under'),
-    Mutant("services/scheduling/store/courses.py", 'WANTED = uncounted_rows(', 'WANTED = rows(', "tests/integration/test_scheduling_speed.py", "planned_alike"),
+    Mutant("services/scheduling/store/courses.py", 'uncounted_rows("wanted", **_spans)', 'rows("wanted", **_spans)', "tests/integration/test_scheduling_speed.py", "planned_alike"),
 ]  # fmt: skip

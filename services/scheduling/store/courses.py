@@ -13,6 +13,7 @@ from sqlalchemy import (
     ARRAY,
     Boolean,
     ColumnElement,
+    FromClause,
     Insert,
     Integer,
     ScalarSelect,
@@ -40,7 +41,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.pages import Page
-from chassis.sql import Statement, param, rows, uncounted_rows
+from chassis.sql import Statement, TypeArgument, param, rows, uncounted_rows
 from chassis.store import Settling, Store
 from chassis.tables import Instant
 from services.scheduling.domain.changes import ChangeKind
@@ -119,17 +120,18 @@ TERMS = Statement(
     )
 )
 
-WANTED = uncounted_rows("wanted", holder_id=Uuid, start_at=Instant, end_at=Instant, near_at=Instant)
+_spans: dict[str, TypeArgument] = {"holder_id": Uuid, "start_at": Instant, "end_at": Instant, "near_at": Instant}
+WANTED, _wanted = rows("wanted", **_spans), uncounted_rows("wanted", **_spans)
 
 
-def while_wanted(table: Table, holder: str) -> ColumnElement[bool]:
+def while_wanted(table: Table, holder: str, wanted: FromClause = WANTED) -> ColumnElement[bool]:
     """What overlaps. Nothing lasts longer than a day: the index is read no further than `near_at`, a day beyond.
 
     `near_at` comes from outside since reckoning it here is not leakproof, which would keep it from the index.
     """
-    overlaps = and_(table.c.start_at < WANTED.c.end_at, table.c.end_at > WANTED.c.start_at)
-    near = table.c.end_at < WANTED.c.near_at
-    return and_(table.c.chain_id == CHAIN, table.c[holder] == WANTED.c.holder_id, overlaps, near)
+    overlaps = and_(table.c.start_at < wanted.c.end_at, table.c.end_at > wanted.c.start_at)
+    near = table.c.end_at < wanted.c.near_at
+    return and_(table.c.chain_id == CHAIN, table.c[holder] == wanted.c.holder_id, overlaps, near)
 
 
 EACH_LANE = -1
@@ -143,7 +145,7 @@ TAKEN = Statement(
             allocation.c.end_at,
             allocation.c.visit_id,
             allocation.c.held_until,
-        ).join(WANTED, while_wanted(allocation, "resource_id")),
+        ).join(_wanted, while_wanted(allocation, "resource_id", _wanted)),
         select(
             presence.c.patient_id,
             literal(0, SmallInteger),
@@ -151,7 +153,7 @@ TAKEN = Statement(
             presence.c.end_at,
             presence.c.visit_id,
             presence.c.held_until,
-        ).join(WANTED, while_wanted(presence, "patient_id")),
+        ).join(_wanted, while_wanted(presence, "patient_id", _wanted)),
         select(
             busy_time.c.resource_id,
             literal(EACH_LANE, SmallInteger),
@@ -159,7 +161,7 @@ TAKEN = Statement(
             busy_time.c.end_at,
             null().cast(Uuid),
             null().cast(Instant),
-        ).join(WANTED, while_wanted(busy_time, "resource_id")),
+        ).join(_wanted, while_wanted(busy_time, "resource_id", _wanted)),
     )
 )
 
