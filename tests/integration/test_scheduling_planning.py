@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterable
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -325,6 +325,16 @@ async def test_the_next_visit_of_a_course_has_openings_with_its_own_nurse_only(c
         follow_up = await find(clinic, **asked, phase_code="follow_up", page_size=1)
         assert [each.resource_id for each in follow_up.openings[0].resources] == [clinic.prescriber]
         patient = await clinic.add_patient()
+
+
+async def test_a_course_with_a_review_after_two_years_is_booked_as_it_is_planned(clinic: Clinic) -> None:
+    clinic.version_id = await clinic.publish({**TEMPLATE, "phases": [TEMPLATE["phases"][1], review(24)]})
+    await clinic.adopt()
+    patient = await clinic.add_patient()
+    found = await plan(clinic, patient_id=patient, phases=[])
+    course = await clinic.book(clinic.request(patient, choices(found.plans[0])))
+    last = course.visits[-1].start_time.ToDatetime(tzinfo=UTC)
+    assert (course.visits[-1].phase_code, last) == ("review_24", local(3, 15, 8, year=2029))
 
 
 def review(months: int) -> dict[str, Any]:

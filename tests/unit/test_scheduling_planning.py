@@ -323,8 +323,64 @@ def test_a_wish_has_a_route_and_a_window_that_can_be_searched() -> None:
 
 def test_a_course_that_is_longer_than_can_be_planned_is_refused() -> None:
     yearly = [phase("booster", "MAINTENANCE", "talk", (1, 3, 60), (201, 201, 201))]
-    with pytest.raises(PlanTooLong):
+    with pytest.raises(PlanTooLong) as refused:
         outline(domain_template({**TEMPLATE, "phases": yearly}), replace(WISH, phases=()))
+    [fault] = refused.value.violations
+    assert (fault.field, fault.rule) == ("phases", "TOO_MANY_DAYS")
+    assert fault.description == "their gaps take at least 402 days, at most 400 are planned at once"
+    daily = [phase(code, "INDUCTION", "talk", (1, 31, 60), (0, 0, 1)) for code in ("one", "two")]
+    wished = replace(WISH, phases=(("one", 31), ("two", 30)))
+    with pytest.raises(PlanTooLong) as refused:
+        outline(domain_template({**TEMPLATE, "phases": [{**each, "visits_default": 1} for each in daily]}), wished)
+    assert [(each.field, each.rule) for each in refused.value.violations] == [("phases", "TOO_MANY_VISITS")]
+
+
+def re_evaluated(months: int, days: int = 3) -> dict[str, Any]:
+    """The template, and a review so long after induction."""
+    anchor = {"phase_code": "induction", "months": months, "tolerance_days": days}
+    review = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+    return {**TEMPLATE, "phases": [TEMPLATE["phases"][1], review]}
+
+
+@pytest.mark.parametrize(("months", "day"), [(14, "2028-05-08"), (24, "2029-03-08")])
+def test_a_review_is_planned_up_to_two_years_after_the_phase_by_which_it_is_due(months: int, day: str) -> None:
+    """Three infusions until 8 March."""
+    found = plans(template=re_evaluated(months), phases=(("induction", 3), ("review", 1)))[0]
+    assert found.visits[-1].slot.start.astimezone(DENVER).date().isoformat() == day
+
+
+def test_a_calendar_reaches_as_far_as_the_longest_course_and_what_is_due_by_it() -> None:
+    """400 days for what keeps gaps, and 24 months of 31 days and 60 days more from then on."""
+    boosters = phase("booster", "MAINTENANCE", "talk", (1, 12, 12), (14, 28, 60))
+    anchor = {"phase_code": "booster", "months": 24, "tolerance_days": 60}
+    review = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+    wish = replace(WISH, phases=())
+    outlined = outline(domain_template({**TEMPLATE, "phases": [boosters, review]}), wish)
+    assert last_day(outlined, wish) == WISH.earliest + timedelta(days=400 + 24 * 31 + 60)
+
+
+def test_a_review_that_is_years_away_makes_the_rest_no_more_work() -> None:
+    steps = list[int]()
+    for months in (1, 24):
+        place = Place(SITE, domain_template(re_evaluated(months)), CALENDAR)
+        [field] = fields_of([place], replace(WISH, phases=()), NOW)
+        assert len(Search([field]).found().plans) == 3
+        steps.append(field.steps)
+    assert steps[1] < 3 * steps[0]
+
+
+def test_a_review_that_was_due_before_the_days_asked_for_is_named() -> None:
+    """On 2 April; what is planned with it, a booster, is weeks later."""
+    induction, review = re_evaluated(1)["phases"]
+    template = {
+        **TEMPLATE,
+        "phases": [induction, phase("booster", "MAINTENANCE", "treatment", (1, 1, 9), (30, 50, 90))],
+    }
+    template["phases"].append(review)
+    stood = (stands(template, "induction", local(3, 2, 8)),)
+    wish = {"earliest": date(2027, 4, 20), "latest": date(2027, 4, 23), "visits": stood, "template": template}
+    found = lacking(CALENDAR, phases=(("booster", 1), ("review", 1)), **wish)
+    assert found == [("review", "OUTSIDE_SPACING", "at no choice of the others")]
 
 
 def test_a_refusal_looks_no_further_than_is_planned_though_gaps_may_be_longer() -> None:

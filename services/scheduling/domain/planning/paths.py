@@ -1,10 +1,10 @@
 """The cheapest way through the days, from the last visit to the first: for a course whose own resources are given.
 
-A row holds a number for each day. Two days apart the time of day is free, so that a row of the cheapest starts is
-enough. On the same day, and on the next where a visit runs over midnight, each start is looked at for itself. Where a
-phase has a window that its gaps do not keep by themselves, there is a row for each number of days left of it: several
-times the work, so that windows are left out of account until a cheapest way does not keep one. Of a course that goes
-on there is a row for each section that its standing visits leave: see `sections`.
+A row holds a number for each day of the chain. Two days apart the time of day is free, so that a row of the cheapest
+starts is enough. On the same day, and on the next where a visit runs over midnight, each start is looked at for itself.
+Where a phase has a window that its gaps do not keep by themselves, there is a row for each number of days left of it:
+several times the work, so that windows are left out of account until a cheapest way does not keep one. Of a course that
+goes on there is a row for each section that its standing visits leave: see `sections`.
 """
 
 from bisect import bisect_left
@@ -21,7 +21,7 @@ from services.scheduling.domain.planning.owns import NEVER, DayTastes, Own, own_
 from services.scheduling.domain.planning.scores import DAY_COSTS
 from services.scheduling.domain.planning.sections import Sections, kept_by
 from services.scheduling.domain.planning.starts import Free, Starts
-from services.scheduling.domain.planning.wishes import Outline, Wish, last_day
+from services.scheduling.domain.planning.wishes import Outline, Wish, last_day, last_of_chain
 from services.scheduling.domain.protocols import Anchor, Phase, VisitType
 
 
@@ -64,6 +64,8 @@ class Field:
         self.kept = kept_by(template, outlined.standing, place.calendar.resources, self.hard_keys, self.soft_keys)
         """Resources that visits which stand have, and the others are to keep."""
         self.first_days = (wish.latest - wish.earliest).days + 1
+        self.chain_days = (last_of_chain(outlined, wish) - wish.earliest).days + 1
+        """Those that visits of the chain may be on: what has an anchor may be years later."""
         self.steps = 0
         """How many numbers of rows were reckoned so far."""
         self._inner = [template.phase(phase.code) for phase in outlined.chain]
@@ -183,7 +185,7 @@ class Field:
 
     def _dues_of(self, phase: Phase) -> list[Due]:
         assert phase.anchor
-        days, stood = self.cells.days, self._standing.last_date(phase.anchor.phase_code)
+        days, stood = self.cells.days[: self.chain_days], self._standing.last_date(phase.anchor.phase_code)
         planned = any(each.code == phase.anchor.phase_code for each in self.outline.chain)
         if stood and not planned:
             return [self._due_of(phase.anchor, stood)] * len(days)
@@ -295,7 +297,7 @@ class Paths:
 
     def _least(self, rows: Sequence[list[int]]) -> list[int]:
         if not rows:
-            return [NEVER] * len(self._field.cells.days)
+            return [NEVER] * self._field.chain_days
         return list(map(min, *rows)) if len(rows) > 1 else rows[0]
 
     def _beside(self, n: int, spots: Sequence[Spot]) -> Spot:
@@ -317,7 +319,7 @@ class Paths:
         phase = self._chain[i + 1]
         for gap in range(phase.gap_days_min, phase.gap_days_max + 1):
             following = self._left(i, left, gap)
-            if following < 0 or day + gap >= len(self._field.cells.days) or number not in self._field.sections[i + 1]:
+            if following < 0 or day + gap >= self._field.chain_days or number not in self._field.sections[i + 1]:
                 continue
             node = self._node(i + 1, following, number)
             cost = node.row[day + gap]
@@ -325,7 +327,7 @@ class Paths:
                 cost = _from(node.levels[day + gap], release)
             ways.append((cost + self._field.gap_cost(phase, gap), gap, number))
         leave = self._field.sections[i][number].leave[day]
-        for gap in range(len(self._field.cells.days) - day) if self._passes(i, number) else ():
+        for gap in range(self._field.chain_days - day) if self._passes(i, number) else ():
             following = self._left(i, left, gap)
             if following >= 0:
                 ways += ((leave + row[day + gap], gap, to) for to, row in self._entered(i + 1, following, number))
@@ -347,8 +349,8 @@ class Paths:
         if anchored:
             far = [one + other for one, other in zip(far, anchored, strict=True)]
         if not (field.coupled(i) or field.coupled(i - 1)):
-            return Node([one + other for one, other in zip(own.row, far, strict=True)], far, ())
-        for day in range(len(field.cells.days)):
+            return Node([one + other for one, other in zip(own.row, far, strict=False)], far, ())
+        for day in range(field.chain_days):
             levels.append(self._level((i, left, number), day, far[day], anchored[day] if anchored else 0))
         return Node([level.minima[0] if level.minima else NEVER for level in levels], far, levels)
 
@@ -370,9 +372,9 @@ class Paths:
 
     def _far(self, i: int, left: int, number: int) -> list[int]:
         """The cheapest way on from each day, by gaps that leave the time of day free."""
-        days, leave = len(self._field.cells.days), self._field.sections[i][number].leave
+        days, leave = self._field.chain_days, self._field.sections[i][number].leave
         if i + 1 == self._count:
-            return list(leave)
+            return list(leave[:days])
         phase, rows = self._chain[i + 1], list[list[int]]()
         for gap in range(
             max(phase.gap_days_min, 2 if self._field.coupled(i) else 0), min(phase.gap_days_max, days - 1) + 1
@@ -390,7 +392,7 @@ class Paths:
     def _past(self, i: int, left: int, number: int) -> Iterator[list[int]]:
         """What the next visit and all after it cost in later sections: by day of this visit if that bears on the
         window, else the same on each."""
-        days = len(self._field.cells.days)
+        days = self._field.chain_days
         if self._in_window(i):
             for gap in range(min(left, days - 1) + 1):
                 if (following := self._left(i, left, gap)) >= 0:
@@ -404,7 +406,7 @@ class Paths:
         phase, best = self._chain[i + 1], NEVER
         for gap in range(phase.gap_days_min, min(1, phase.gap_days_max) + 1):
             following = self._left(i, left, gap)
-            reached = following >= 0 and day + gap < len(self._field.cells.days)
+            reached = following >= 0 and day + gap < self._field.chain_days
             if reached and number in self._field.sections[i + 1]:
                 cost = _from(self._node(i + 1, following, number).levels[day + gap], release)
                 best = min(best, cost + self._field.gap_cost(phase, gap))
@@ -425,7 +427,7 @@ class Paths:
         due = [n for n, phase in enumerate(self._field.outline.beside) if phase in self._field.outline.anchors(i)]
         if not due:
             return []
-        days = range(len(self._field.cells.days))
+        days = range(self._field.chain_days)
         self._field.steps += len(days) * len(due)
         return [
             sum(min(self._due_costs(n, self._field.due(n, day)), default=(NEVER, 0))[0] for n in due) for day in days

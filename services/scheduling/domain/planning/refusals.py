@@ -78,7 +78,9 @@ def impasse(field: Field) -> Impasse:
         return _out_of_spacing(field, i)
     for n in range(len(field.outline.beside)):
         visit = len(chain) + n
-        due = sorted({day for last in range(len(field.cells.days)) for day in _due(field, n, last)})
+        due = sorted({day for last in range(field.chain_days) for day in _due(field, n, last)})
+        if not due:
+            return _out_of_spacing(field, visit)
         if not any(field.words(visit, {})[day] for day in due):
             return _impasse(field, visit, due)
     return Impasse(len(field.types) - 1, None, None, tuple(_between_visits(field)))
@@ -89,7 +91,7 @@ def _ahead(field: Field, i: int, before: Mapping[At, int]) -> dict[At, int]:
     phase, sections, found = field.outline.chain[i], field.sections[i], dict[At, int]()
     for (number, day), start in before.items():
         for gap in range(phase.gap_days_min, phase.gap_days_max + 1):
-            if day + gap < len(field.cells.days) and number in sections:
+            if day + gap < field.chain_days and number in sections:
                 release, at = start + field.length(i - 1), (number, day + gap)
                 found[at] = min(release, found.get(at, release))
     left = [number for number, day in before if field.sections[i - 1][number].leave[day] < NEVER]

@@ -13,7 +13,6 @@ from services.scheduling.domain.planning.paths import Field
 from services.scheduling.domain.planning.plans import Plan
 from services.scheduling.domain.planning.search import Search
 from services.scheduling.domain.planning.wishes import (
-    HORIZON_DAYS_MAX,
     STRETCH_DAYS_MAX,
     WINDOW_DAYS_MAX,
     Tastes,
@@ -92,8 +91,7 @@ def last_day_relaxed(template: Template, wish: Wish) -> date:
             days.append(last_day(outline(template, each.wish), each.wish))
         except DomainError:
             continue
-    bound = wish.earliest + timedelta(days=HORIZON_DAYS_MAX)
-    return min(max(days), bound)
+    return max(days)
 
 
 def relaxed(places: Sequence[Place], wish: Wish, now: datetime) -> list[Relaxed]:

@@ -14,7 +14,8 @@ from services.scheduling.domain.visits import Visit
 
 WINDOW_DAYS_MAX = 92
 HORIZON_DAYS_MAX = 400
-"""From the window's first day to the course's last."""
+"""From the window's first day to the last of the course's visits that keep gaps. Those with anchors may be as
+much later as their version says."""
 MONTH_DAYS_MAX = 31
 STRETCH_DAYS_MAX = 28
 """By how much the window is made longer when nothing else fits."""
@@ -120,8 +121,8 @@ def outline(template: Template, wish: Wish) -> Outline:
         chain, anchored = tuple(anchored[:1]), anchored[1:]
     days_max = sum(max(each.gap_days_max, template.phase(each.code).gap_days_max if stood else 0) for each in chain[1:])
     outlined = Outline(chain, tuple(anchored), standing, days_max, stood)
-    if len(outlined.phases) > VISITS_MAX or sum(phase.gap_days_min for phase in chain[1:]) > HORIZON_DAYS_MAX:
-        raise PlanTooLong(visits_max=VISITS_MAX, days_max=HORIZON_DAYS_MAX)
+    if faults := list(_length_faults(outlined)):
+        raise PlanTooLong(*faults, visits_max=VISITS_MAX, days_max=HORIZON_DAYS_MAX)
     refuse(PlanPreferenceInvalid, _preference_faults(template, outlined, wish))
     return outlined
 
@@ -145,17 +146,22 @@ def wanted(template: Template, wish: Wish) -> list[tuple[Phase, int]]:
     return left
 
 
+def last_of_chain(outlined: Outline, wish: Wish) -> date:
+    """The last day that a visit of the chain may have, as far as is planned."""
+    last = max(wish.latest, *outlined.stood.values()) if outlined.stood else wish.latest
+    return min(last + outlined.days_max * DAY, wish.earliest + HORIZON_DAYS_MAX * DAY)
+
+
 def last_day(outlined: Outline, wish: Wish) -> date:
     """Of the course at its longest, as far as is planned."""
-    last = max(wish.latest, *outlined.stood.values()) if outlined.stood else wish.latest
-    ends = dict.fromkeys((phase.code for phase in outlined.chain), last + outlined.days_max * DAY)
-    days = [last + outlined.days_max * DAY]
+    end = last_of_chain(outlined, wish)
+    ends, days = dict.fromkeys((phase.code for phase in outlined.chain), end), [end]
     for each in outlined.phases:
         if each.anchor:
             code = each.anchor.phase_code
             anchored = max(day for day in (ends.get(code), outlined.stood.get(code)) if day)
             days.append(anchored + (each.anchor.months * MONTH_DAYS_MAX + each.anchor.tolerance_days) * DAY)
-    return min(max(days), wish.earliest + HORIZON_DAYS_MAX * DAY)
+    return max(days)
 
 
 def _phase_faults(template: Template, wish: Wish, there: Counter[str]) -> Iterator[Violation]:
@@ -176,6 +182,15 @@ def _phase_faults(template: Template, wish: Wish, there: Counter[str]) -> Iterat
             yield Violation(f"phases[{n}].phase_code", "ANCHOR_NOT_PLANNED", text)
     if not wish.phases and not wanted(template, wish):
         yield Violation("phases", "NONE_LEFT", "the course has all visits of its phases by their default numbers")
+
+
+def _length_faults(outlined: Outline) -> Iterator[Violation]:
+    visits, days = len(outlined.phases), sum(phase.gap_days_min for phase in outlined.chain[1:])
+    if visits > VISITS_MAX:
+        yield Violation("phases", "TOO_MANY_VISITS", f"{visits} visits, at most {VISITS_MAX} are planned at once")
+    if days > HORIZON_DAYS_MAX:
+        text = f"their gaps take at least {days} days, at most {HORIZON_DAYS_MAX} are planned at once"
+        yield Violation("phases", "TOO_MANY_DAYS", text)
 
 
 def _start(visit: Visit) -> datetime:
