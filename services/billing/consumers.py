@@ -1,7 +1,6 @@
 """One function per event that billing reads. No ack, no dedup, no retry: the chassis does that."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -29,7 +28,7 @@ from atoll.scheduling.v1.protocol_pb2 import RESOURCE_KIND_STAFF
 from chassis.consumer import Reads, Together
 from chassis.ids import from_wire
 from chassis.times import to_instant
-from services.billing.domain.estimates import DeliveryMethod, EstimateSuperseded
+from services.billing.domain.estimates import DeliveryMethod
 from services.billing.domain.fees import FeeKind
 from services.billing.domain.prices import VisitKind
 from services.billing.domain.sites import BookedVisit, Course, RenderedVisit, Site, Staff, VisitStatus
@@ -172,13 +171,12 @@ async def _drop(
 
 
 async def deliver_emailed(store: BillingStore, event: EstimateEmailed) -> None:
-    """The patient has it in writing, when it was sent, as far as another's clock agrees with ours. Once a later version
-    is there, be it without a price yet, only that one is still to be delivered."""
+    """The patient has it in writing, when it was sent, as far as another's clock agrees with ours. So it is with a
+    version that has a later one by now, be it without a price yet: that one is still to be delivered."""
     estimate = await store.estimate(from_wire("estimate", event.estimate_id))
     sent_at = min(max(to_instant(event.meta.occur_time), estimate.created_at), store.call.now)
     message_id = from_wire("message", event.message_id) if event.message_id else None
-    with suppress(EstimateSuperseded):
-        await record_delivery(store, RecordDelivery(estimate.id, DeliveryMethod.EMAIL, sent_at, message_id))
+    await record_delivery(store, RecordDelivery(estimate.id, DeliveryMethod.EMAIL, sent_at, message_id))
 
 
 async def return_emailed(store: BillingStore, event: EstimateEmailReturned) -> None:

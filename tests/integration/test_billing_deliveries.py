@@ -91,12 +91,43 @@ async def test_an_estimate_that_went_out_by_email_is_delivered_once(billing: Bil
     assert await deadlines(billing) == []
 
 
-async def test_of_an_estimate_that_was_emailed_a_later_version_is_to_be_delivered_still(billing: Billing) -> None:
+async def replaced(billing: Billing) -> tuple[pb.Estimate, pb.Estimate]:
+    """The first version of a course's estimate, and one that took its place a minute later; it is two minutes later."""
     course = await billing.book()
     [first] = await billing.estimates_of(course)
+    billing.svc.clock.now = NOW + MINUTE
     await billing.cancel(course, 2)
-    await billing.svc.deliver(emailed(billing, first, NOW))
-    assert [list(each.deliveries) for each in await billing.estimates_of(course)] == [[], []]
+    billing.svc.clock.now = NOW + 2 * MINUTE
+    later, _ = sorted(await billing.estimates_of(course), key=lambda each: -each.version)
+    return first, later
+
+
+async def kept_of(billing: Billing, estimate: pb.Estimate) -> list[Any]:
+    found = await billing.svc.call(billing.estimates.GetEstimate, pb.GetEstimateRequest(estimate_id=estimate.id))
+    return [(each.method, each.deliver_time) for each in found.estimate.deliveries]
+
+
+@pytest.mark.parametrize("at", [NOW, NOW + 2 * MINUTE])
+async def test_of_an_estimate_that_was_emailed_a_later_version_is_to_be_delivered_still(
+    billing: Billing, at: datetime
+) -> None:
+    """The email was a delivery of the version that it brought, though it went out before or after the later one."""
+    first, later = await replaced(billing)
+    await billing.svc.deliver(emailed(billing, first, at))
+    assert (await kept_of(billing, first), await kept_of(billing, later)) == ([(EMAIL, to_timestamp(at))], [])
+    assert [each.estimate_id for each in await deadlines(billing)] == [later.id]
+    told = await billing.last_fact("estimate.delivered")
+    assert (told.estimate_id, told.meta.aggregate_version) == (first.id, first.version)
+
+
+async def test_an_email_of_a_version_that_has_a_later_one_is_kept_also_when_it_came_back(billing: Billing) -> None:
+    first, later = await replaced(billing)
+    message_id = to_wire("message", new_id())
+    await billing.svc.deliver(came_back(billing, first, NOW + MINUTE, message_id))
+    await billing.svc.deliver(emailed(billing, first, NOW, message_id))
+    assert len(await kept_of(billing, first)) == 1
+    assert (await billing.fact_names()).count("estimate.delivery_returned") == 1
+    assert [each.estimate_id for each in await deadlines(billing)] == [later.id]
 
 
 @pytest.mark.parametrize("first", ["emailed", "returned"])
@@ -204,7 +235,38 @@ async def test_what_lacks_a_price_is_not_delivered(billing: Billing) -> None:
     assert await billing.count("estimate_delivery") == 0
 
 
-async def test_a_version_that_has_a_later_one_is_not_delivered(billing: Billing) -> None:
+@pytest.mark.parametrize("at", [NOW, NOW + 2 * MINUTE])
+async def test_a_version_that_has_a_later_one_was_delivered_at_an_instant_that_is_named(
+    billing: Billing, at: datetime
+) -> None:
+    """A letter may cross with the later version: that one is still to be delivered."""
+    first, later = await replaced(billing)
+    answer = await deliver(billing, first.id, deliver_time=to_timestamp(at))
+    assert [(each.method, each.deliver_time) for each in answer.deliveries] == [(PAPER, to_timestamp(at))]
+    [due] = await deadlines(billing)
+    assert (due.estimate_id, due.standing) == (later.id, pb.ESTIMATE_STANDING_UNDELIVERED)
+    told = await billing.last_fact("estimate.delivered")
+    assert (told.estimate_id, told.meta.aggregate_version) == (first.id, first.version)
+
+
+async def test_a_delivery_of_a_version_that_has_a_later_one_leaves_that_delivered_as_it_was(billing: Billing) -> None:
+    first, later = await replaced(billing)
+    await deliver(billing, later.id)
+    await deliver(billing, first.id, ORAL, deliver_time=to_timestamp(NOW))
+    assert await deadlines(billing) == []
+
+
+@pytest.mark.parametrize("at", [NOW - MINUTE, NOW + 3 * MINUTE])
+async def test_a_version_that_has_a_later_one_was_delivered_neither_in_the_future_nor_before_it_was_issued(
+    billing: Billing, at: datetime
+) -> None:
+    first, _ = await replaced(billing)
+    refused = await refusal(deliver(billing, first.id, deliver_time=to_timestamp(at)))
+    assert (refused.reason, refused.faults) == ("DELIVERY_TIME_WRONG", [("deliver_time", "DELIVERY_TIME_WRONG")])
+    assert await billing.count("estimate_delivery") == 0
+
+
+async def test_a_version_that_has_a_later_one_is_not_delivered_now(billing: Billing) -> None:
     course = await billing.book()
     [first] = await billing.estimates_of(course)
     await billing.cancel(course, 2)

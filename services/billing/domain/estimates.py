@@ -360,12 +360,14 @@ def refuse_too_long(days: Sequence[date]) -> None:
         raise SeriesTooLong(*(Violation(f"visits[{i}].start_time", "SERIES_TOO_LONG", text) for i in beyond))
 
 
-def check_delivery(estimate: Estimate, delivered_at: datetime, now: datetime, latest_id: UUID) -> None:
+def check_delivery(estimate: Estimate, delivered_at: datetime | None, now: datetime, latest_id: UUID) -> None:
+    """Without an instant it is handed over now, and what is handed over now is to be the latest version. That an
+    earlier one was delivered is a fact, also if a later one was issued by then: a letter may have crossed with that."""
     if estimate.total is None:
         raise EstimateNotIssued()
-    if estimate.id != latest_id:
+    if delivered_at is None and estimate.id != latest_id:
         raise EstimateSuperseded()
-    if not estimate.created_at <= delivered_at <= now:
+    if not estimate.created_at <= (delivered_at or now) <= now:
         text = "is not between the issue of the estimate and now"
         raise DeliveryTimeWrong(Violation("deliver_time", "DELIVERY_TIME_WRONG", text))
 

@@ -175,9 +175,9 @@ async def record_delivery(store: BillingStore, command: RecordDelivery) -> Estim
     found = await store.estimate(command.estimate_id)
     await store.lock([found.site_id])
     duty = await store.duty(found.course_id or found.id)
-    delivered_at = command.delivered_at or store.call.now
-    check_delivery(found, delivered_at, store.call.now, duty.estimate_id if duty else found.id)
-    delivery = Delivery(new_id(), command.method, delivered_at, store.call.actor, command.message_id)
+    now = store.call.now
+    check_delivery(found, command.delivered_at, now, duty.estimate_id if duty else found.id)
+    delivery = Delivery(new_id(), command.method, command.delivered_at or now, store.call.actor, command.message_id)
     await store.add_delivery(found, delivery)
     delivered = await store.estimate(found.id)
     told = events.estimate_delivered(delivered, delivery)
