@@ -342,7 +342,8 @@ async def test_questionnaires_are_found_by_index_among_many(desk: Desk) -> None:
     await desk.service.admin.execute("ANALYZE")
     one = await desk.service.admin.fetchval("SELECT id FROM questionnaire LIMIT 1")
     version = await desk.service.admin.fetchval("SELECT id FROM questionnaire_version LIMIT 1")
-    asked = {"patient_id": one, "protocol_id": one, "site_id": one, "version_id": version}
+    now = desk.service.now
+    asked = {"patient_id": one, "protocol_id": one, "site_id": one, "version_id": version, "now": now}
     for statement, values, index in (
         (QUESTIONNAIRE_BY_ID, {"questionnaire_id": one}, "questionnaire_pkey"),
         (QUESTIONNAIRES, {"after": "q5", "limit": 51}, "questionnaire_chain_id_code_key"),

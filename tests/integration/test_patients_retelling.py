@@ -31,6 +31,7 @@ async def test_whoever_has_died_is_told_by_the_version_of_their_record_in_every_
     desk: Desk, told_to: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retelling, "AT_ONCE", 2)
+    monkeypatch.setattr(retelling, "configure_process", lambda _: None)  # It lasts: others are tested in this process.
     mistaken = await desk.update(await desk.create(), deceased=True)
     await desk.update(mistaken, deceased=False)
     dead = [(await desk.create(deceased=True)).id for _ in range(3)]

@@ -37,15 +37,17 @@ from tests.support.scheduling import open_scheduling
 C = TypeVar("C", bound=Constraint)
 NOW = datetime(2027, 3, 1, 16, tzinfo=UTC)
 CHAIN, ENTITY, SITE, NURSE, PROTOCOL, VERSION, COURSE, VISIT, ACCOUNT, WAITING = (new_id() for _ in range(10))
+DOCUMENT = new_id()
 REFERENCES = {
     "legal_entity_id": ENTITY, "site_id": SITE, "to_site_id": SITE, "resource_id": NURSE, "protocol_id": PROTOCOL,
     "protocol_version_id": VERSION, "course_id": COURSE, "visit_id": VISIT,
-    "account_id": ACCOUNT, "entry_id": WAITING,
+    "account_id": ACCOUNT, "entry_id": WAITING, "document_id": DOCUMENT,
 }  # fmt: skip
 PARENTS = {
     "chain": {}, "legal_entity": {"id": ENTITY}, "site": {"id": SITE}, "resource": {"id": NURSE},
     "protocol": {"id": PROTOCOL}, "protocol_version": {"id": VERSION}, "course": {"id": COURSE}, "visit": {"id": VISIT},
     "service_account": {"id": ACCOUNT}, "waitlist_entry": {"id": WAITING},
+    "consent_document": {"id": DOCUMENT},
 }  # fmt: skip
 RIGHT: Mapping[str, Mapping[str, Any]] = {
     "task": {

@@ -181,6 +181,7 @@ def asked(**changes: Any) -> Asked:
         "current_version_id": UUID(int=1),
         "birth_date": date(2009, 3, 2),
         "time_zone": "America/Denver",
+        "cleared": False,
     }
     return Asked(**ids | changes)
 
