@@ -17,7 +17,7 @@ from tests.contract.found import SERVICES, rpc_services, rpcs, service
 RPCS = rpcs()
 READING = re.compile(r"(Get|List|Search|Plan|Watch|Preview|Explain|Find|Count|Diff|Export|Verify|Check(?!In))[A-Z]")
 IN_PATH = re.compile(r"\{([^}=]+)")
-HARMLESS = ("_id", "_ids", "_code", "_token")
+HARMLESS = ("_id", "_ids", "_code", "_token", "display_number")
 PAGE_MAX, TOKEN_MAX = 200, 1000
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from asyncpg import Record
 
@@ -214,6 +215,9 @@ VALUES: dict[str, Any] = {
     "after_at": datetime(2000, 1, 1, tzinfo=UTC),
     "now": datetime(2000, 1, 1, tzinfo=UTC),
     "hold": timedelta(seconds=1),
+    "prefixes": ["", "ABQ"],
+    "numbers": [1, 2],
+    "shown": "ABQ1",
 }
 READING = ("SELECT", "WITH documents", "WITH overdue", "WITH next_work")
 MODULES = [import_module(f"{store.__name__}.{each.name}") for each in iter_modules(store.__path__)]
@@ -271,3 +275,19 @@ async def test_no_look_up_reads_a_table_from_end_to_end(billing: Billing) -> Non
         "staff",
     )  # Stay so here.
     assert [line for line in slow if line.split("Seq Scan on ")[1].split()[0] not in small] == []
+
+
+@pytest.mark.parametrize("document", ["invoice", "credit_note"])
+async def test_a_document_is_found_by_its_number_with_an_index_of_it(billing: Billing, document: str) -> None:
+    """Of all there are of the chain, also where the caller sees few sites."""
+    await fill(billing, ROWS)
+    await billing.svc.admin.execute("ANALYZE")
+    listed = {"invoice": store.invoices.INVOICES_BY_NUMBER, "credit_note": store.credit_notes.CREDIT_NOTES_BY_NUMBER}
+    statement = listed[document]
+    args = statement.args(dict(_values(statement, {"chain_id": billing.svc.chain_id, "id": None})))
+    async with billing.svc.db.transaction(billing.svc.inside("Test")) as conn:
+        plan = [line for (line,) in await conn.fetch(f"EXPLAIN {statement.text}", *args)]
+    [line] = [line for line in plan if f"{document}_of_number_idx" in line]
+    conditions = plan[plan.index(line) + 1]
+    assert "Index Cond" in conditions
+    assert all(name in conditions for name in ("chain_id", "number", "prefix"))

@@ -22,6 +22,7 @@ I_BILLING_PRICES = "tests/integration/test_billing_prices.py"
 I_BILLING_ESTIMATES = "tests/integration/test_billing_estimates.py"
 I_BILLING_INVOICES = "tests/integration/test_billing_invoices.py"
 I_BILLING_PLANS = "tests/integration/test_billing_plans.py"
+I_BILLING_NUMBERS = "tests/integration/test_billing_document_numbers.py"
 I_BILLING_ACCOUNTS = "tests/integration/test_billing_accounts.py"
 I_BILLING_BOOKS = "tests/integration/test_billing_books.py"
 I_BILLING_MERGES = "tests/integration/test_billing_merges.py"
@@ -501,6 +502,12 @@ BILLING = [
     Mutant("services/billing/consumers.py", 'min(max(to_instant(event.meta.occur_time), estimate.created_at), store.call.now)', 'store.call.now', I_BILLING_DELIVERIES, "delivered_once"),
     Mutant("services/billing/consumers.py", 'max(to_instant(event.meta.occur_time), estimate.created_at)', 'to_instant(event.meta.occur_time)', I_BILLING_DELIVERIES, "delivered_once"),
     Mutant("services/billing/consumers.py", 'RecordDelivery(estimate.id, DeliveryMethod.EMAIL, sent_at, message_id)', 'RecordDelivery(estimate.id, DeliveryMethod.EMAIL, None, message_id)', I_BILLING_DELIVERIES, "emailed"),
+    Mutant("services/billing/store/copies.py", 'table.c.prefix.concat(literal(between, Text)).concat(cast(table.c.number, Text)) == param("shown", Text)', 'param("shown", Text) == param("shown", Text)', I_BILLING_NUMBERS, "printed_on_it or end_in_digits"),
+    Mutant("services/billing/store/copies.py", 'table.c.number == any_(param("numbers", ARRAY(BigInteger)))', 'literal(0) != any_(param("numbers", ARRAY(BigInteger)))', I_BILLING_PLANS, "found_by_its_number"),
+    Mutant("services/billing/store/copies.py", 'table.c.prefix == any_(param("prefixes", ARRAY(Text)))', 'literal("-") != any_(param("prefixes", ARRAY(Text)))', I_BILLING_PLANS, "found_by_its_number"),
+    Mutant("services/billing/domain/invoices.py", 'ends = range(len(shown))', 'ends = [len(shown.rstrip("0123456789"))]', I_BILLING_NUMBERS, "end_in_digits"),
+    Mutant("services/billing/domain/invoices.py", 'shown[:at].removesuffix(between)', 'shown[:at]', I_BILLING_NUMBERS, "credit_note"),
+    Mutant("services/billing/domain/invoices.py", 're.compile("[1-9][0-9]{0,17}")', 're.compile("[1-9][0-9]*")', I_BILLING_NUMBERS, "longest"),
     Mutant("services/billing/store/printing.py", '    _later.c.total_minor.is_not(None),\n', '', I_BILLING_DOCUMENTS, "no_measure"),
     Mutant("services/billing/store/printing.py", '    not_(_later.c.too_late),\n', '', I_BILLING_DOCUMENTS, "no_measure"),
     Mutant("services/billing/domain/credit_notes.py", 'if voids or taken.get', 'if taken.get', I_BILLING_DEPOSIT_FEES, "paid_a_fee_whole"),

@@ -16,6 +16,9 @@ from services.billing.domain.invoices import NOTHING, Line, Taken, display_numbe
 from services.billing.domain.ledger import Account, Entry, Posting, Source, move
 from services.billing.domain.tax import half_up
 
+BETWEEN = "CN"
+"""Stands between the prefix and the number of a credit note."""
+
 
 class LineNotOnInvoice(DomainError):
     kind, reason, message = Kind.INVALID, "LINE_NOT_ON_INVOICE", "the charge has no line on the invoice"
@@ -127,7 +130,7 @@ class Unapplication:
 
 def credit_note_number(prefix: str, number: int) -> str:
     """As it is shown and printed: told from an invoice's at a glance."""
-    return display_number(f"{prefix}CN", number)
+    return display_number(f"{prefix}{BETWEEN}", number)
 
 
 def credit_lines(lines: Sequence[Line], credited: Mapping[UUID, Taken], asked: Sequence[Asked]) -> list[CreditLine]:

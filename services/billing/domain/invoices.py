@@ -1,5 +1,6 @@
 """Invoices: what goes on one, what it comes to, and how it stands."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from services.billing.domain.ledger import Account, Entry, Posting, Source, move
 from services.billing.domain.tax import Tax, Taxable, TaxRule, taxes
 
 AMOUNT_FIELD = "discount.amount"
+NUMBER = re.compile("[1-9][0-9]{0,17}")
+"""As it is shown: not padded, and no longer than what is kept as eight bytes."""
 
 
 class ChargesOfTwoSites(DomainError):
@@ -237,6 +240,12 @@ class Invoice:
 def display_number(prefix: str, number: int) -> str:
     """As it is shown and printed."""
     return f"{prefix}{number}"
+
+
+def splits(shown: str, between: str = "") -> list[tuple[str, int]]:
+    """What prefix and number may be of what is shown so, with `between` between the two: a prefix may end in digits."""
+    ends = range(len(shown))
+    return [(shown[:at].removesuffix(between), int(shown[at:])) for at in ends if NUMBER.fullmatch(shown[at:])]
 
 
 def total_of(amounts: Iterable[Money]) -> Money:

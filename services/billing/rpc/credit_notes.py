@@ -1,5 +1,6 @@
 """Credit notes."""
 
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from atoll.billing.v1 import credit_note_service_pb2 as pb
@@ -42,13 +43,17 @@ class CreditNoteServicer:
 
     async def ListCreditNotes(self, request: pb.ListCreditNotesRequest, call: Call) -> pb.ListCreditNotesResponse:
         page = Page.of(request, call)
-        found = await self._db.read(
-            call, request, BillingStore, lambda store: store.credit_notes(*_about(request), before_id(page), page.limit)
-        )
+        found = await self._db.read(call, request, BillingStore, _listing(request, page))
         kept, token = page.cut(found, key=lambda note: [str(note.id)])
         return pb.ListCreditNotesResponse(
             credit_notes=[credit_note_to_wire(each) for each in kept], next_page_token=token
         )
+
+
+def _listing(request: pb.ListCreditNotesRequest, page: Page) -> Callable[[BillingStore], Awaitable[list[CreditNote]]]:
+    if request.display_number:
+        return lambda store: store.credit_notes_by_number(request.display_number, before_id(page), page.limit)
+    return lambda store: store.credit_notes(*_about(request), before_id(page), page.limit)
 
 
 def _about(request: pb.ListCreditNotesRequest) -> tuple[str, UUID]:

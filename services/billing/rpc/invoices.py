@@ -150,6 +150,8 @@ def _listing(request: pb.ListInvoicesRequest, page: Page) -> Callable[[BillingSt
     if request.status:
         site_id, status = from_wire("site", request.site_id), InvoiceStatus(request.status)
         return lambda store: store.invoices_by_status(site_id, status, before_id(page), page.limit)
+    if request.display_number:
+        return lambda store: store.invoices_by_number(request.display_number, before_id(page), page.limit)
     return lambda store: store.invoices(*about(request), before_id(page), page.limit)
 
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     ColumnElement,
     Integer,
@@ -16,8 +17,10 @@ from sqlalchemy import (
     Uuid,
     and_,
     any_,
+    cast,
     exists,
     false,
+    literal,
     literal_column,
     or_,
     select,
@@ -264,6 +267,16 @@ COURSE_VISITS = Statement(
 def is_about(table: Table, column: str) -> ColumnElement[bool]:
     """Of a list: what is about :about_id. Of a patient, what is under any of their ids."""
     return table.c[column] == (any_(PATIENTS.all_ids(ABOUT)) if column == "patient_id" else ABOUT)
+
+
+def has_number(table: Table, between: str = "") -> ColumnElement[bool]:
+    """Of a list of documents: what is shown as :shown, with `between` between prefix and number. It is found by what
+    the two may be: under row-level security no index is of use to a text that is put together."""
+    return and_(
+        table.c.number == any_(param("numbers", ARRAY(BigInteger))),
+        table.c.prefix == any_(param("prefixes", ARRAY(Text))),
+        table.c.prefix.concat(literal(between, Text)).concat(cast(table.c.number, Text)) == param("shown", Text),
+    )
 
 
 class CopyStore(AliasStore):

@@ -34,6 +34,7 @@ from chassis.store import Settling
 from chassis.tables import Instant
 from services.billing.domain.accounts import ItemKind
 from services.billing.domain.credit_notes import (
+    BETWEEN,
     AppliedMoney,
     CreditLine,
     CreditNote,
@@ -43,9 +44,10 @@ from services.billing.domain.credit_notes import (
     Unapplication,
     kept_as_credit,
 )
+from services.billing.domain.invoices import splits
 from services.billing.domain.ledger import Entry
 from services.billing.domain.printing import Order
-from services.billing.store.copies import is_about
+from services.billing.store.copies import has_number, is_about
 from services.billing.store.ledger import NEW_ENTRIES, LedgerStore, posted
 from services.billing.store.printing import ORDERED, ordered
 from services.billing.tables import (
@@ -176,14 +178,16 @@ def _with_lines(found: Select[Any]) -> Statement:
 
 _of_chain = select(credit_note).where(credit_note.c.chain_id == CHAIN)
 CREDIT_NOTE = _with_lines(_of_chain.where(credit_note.c.id == ID))
+_newest_first = (
+    _of_chain.where(credit_note.c.id < param("before_id", Uuid))
+    .order_by(credit_note.c.id.desc())
+    .limit(param("limit", Integer))
+)
 CREDIT_NOTE_LISTINGS = {
-    about: _with_lines(
-        _of_chain.where(is_about(credit_note, about), credit_note.c.id < param("before_id", Uuid))
-        .order_by(credit_note.c.id.desc())
-        .limit(param("limit", Integer))
-    )
+    about: _with_lines(_newest_first.where(is_about(credit_note, about)))
     for about in ("invoice_id", "patient_id", "site_id")
 }
+CREDIT_NOTES_BY_NUMBER = _with_lines(_newest_first.where(has_number(credit_note, BETWEEN)))
 
 
 class CreditNoteStore(LedgerStore):
@@ -247,7 +251,17 @@ class CreditNoteStore(LedgerStore):
     async def credit_notes(self, about: str, about_id: UUID, before_id: UUID, limit: int) -> list[CreditNote]:
         """`about` is one of CREDIT_NOTE_LISTINGS. The newest first."""
         found = await self.rows(CREDIT_NOTE_LISTINGS[about], about_id=about_id, before_id=before_id, limit=limit)
-        return [_credit_note(list(of_one)) for _, of_one in groupby(found, key=itemgetter("id"))]
+        return _credit_notes(found)
+
+    async def credit_notes_by_number(self, shown: str, before_id: UUID, limit: int) -> list[CreditNote]:
+        """The newest first."""
+        prefixes, numbers = zip(*splits(shown, BETWEEN), strict=True)
+        about = {"shown": shown, "prefixes": prefixes, "numbers": numbers}
+        return _credit_notes(await self.rows(CREDIT_NOTES_BY_NUMBER, **about, before_id=before_id, limit=limit))
+
+
+def _credit_notes(found: Sequence[Record]) -> list[CreditNote]:
+    return [_credit_note(list(of_one)) for _, of_one in groupby(found, key=itemgetter("id"))]
 
 
 def _summed(back: Sequence[Unapplication]) -> dict[str, list[Any]]:

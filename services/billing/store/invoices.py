@@ -46,12 +46,13 @@ from services.billing.domain.invoices import (
     Taken,
     TaxLine,
     display_number,
+    splits,
 )
 from services.billing.domain.ledger import Entry
 from services.billing.domain.printing import Order
 from services.billing.store.accounts import INVOICE_DISPUTED
 from services.billing.store.billable import codes_of
-from services.billing.store.copies import is_about
+from services.billing.store.copies import has_number, is_about
 from services.billing.store.documents import APPLIED, ON_LINE, applied, charge_of
 from services.billing.store.ledger import LedgerStore, posted
 from services.billing.store.printing import ORDERED, ordered
@@ -210,6 +211,7 @@ INVOICE_LISTINGS = {
     about: _newest_first(_invoices.where(is_about(invoice, about)), invoice.c.id)
     for about in ("patient_id", "course_id", "site_id")
 }
+INVOICES_BY_NUMBER = _newest_first(_invoices.where(has_number(invoice)), invoice.c.id)
 _of_site = _invoices.where(
     open_item.c.chain_id == CHAIN,
     open_item.c.site_id == SITE,
@@ -330,6 +332,13 @@ class InvoiceStore(LedgerStore):
     async def invoices(self, about: str, about_id: UUID, before_id: UUID, limit: int) -> list[Invoice]:
         """Without their charges. `about` is one of INVOICE_LISTINGS. The newest first."""
         found = await self.rows(INVOICE_LISTINGS[about], about_id=about_id, before_id=before_id, limit=limit)
+        return [_invoice(row, (), ()) for row in found]
+
+    async def invoices_by_number(self, shown: str, before_id: UUID, limit: int) -> list[Invoice]:
+        """Without their charges, the newest first."""
+        prefixes, numbers = zip(*splits(shown), strict=True)
+        about = {"shown": shown, "prefixes": prefixes, "numbers": numbers}
+        found = await self.rows(INVOICES_BY_NUMBER, **about, before_id=before_id, limit=limit)
         return [_invoice(row, (), ()) for row in found]
 
     async def invoices_by_status(

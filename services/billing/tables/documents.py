@@ -163,6 +163,7 @@ invoice = chain_table(
     Index("invoice_of_patient_idx", "chain_id", "patient_id", "id"),
     Index("invoice_of_course_idx", "chain_id", "course_id", "id"),
     Index("invoice_of_site_idx", "chain_id", "site_id", "id"),
+    Index("invoice_of_number_idx", "chain_id", "number", "prefix"),
     append_only=True,
 )
 

@@ -106,6 +106,7 @@ credit_note = chain_table(
     Index("credit_note_of_invoice_idx", "chain_id", "invoice_id", "id"),
     Index("credit_note_of_patient_idx", "chain_id", "patient_id", "id"),
     Index("credit_note_of_site_idx", "chain_id", "site_id", "id"),
+    Index("credit_note_of_number_idx", "chain_id", "number", "prefix"),
     append_only=True,
 )
 
