@@ -5,64 +5,41 @@ before. Run once when every process of that service reads of them. It works besi
 again: whoever had heard of something hears of it once more, and takes it for what it is.
 """
 
-import asyncio
-import sys
+from collections.abc import Mapping
 from functools import partial
 from uuid import UUID
 
-import structlog
-
+from chassis import maintenance
 from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
-from chassis.errors import DomainError
-from chassis.ids import to_wire
 from chassis.jobs import job_call
-from chassis.logs import configure_process
-from chassis.pool import open_pool
-from chassis.settings import read
 from chassis.times import utc_now
 from services.patients import events
 from services.patients.domain.consents import Signature
-from services.patients.resealing import chains_of
 from services.patients.settings import RecountSettings
 from services.patients.store.recounting import RecountStore
 
-log = structlog.get_logger()
-
 SIGNATURES_AT_ONCE = 100
 DOCUMENTS_AT_ONCE = 20
-FIRST = UUID(int=0)
 
 
 def recount() -> None:
-    configure_process("patients")
-    try:
-        asyncio.run(recount_all(read(RecountSettings)))
-    except DomainError as error:
-        sys.exit(f"stopped, and may be run again: {error}")
+    maintenance.run("patients", RecountSettings, recount_all)
 
 
 async def recount_all(settings: RecountSettings, clock: Clock = utc_now) -> None:
-    """Each part is a transaction of its own. The last one says that it is: also of a chain without any consents."""
-    chains = await chains_of(settings.sealer_database_url)
-    async with open_pool(settings.database_url, size=1) as pool:
-        db = Database(pool)
-        for chain_id in chains:
-            count = await _recount_chain(db, chain_id, clock)
-            log.info("consents.recounted", chain_id=to_wire("chain", chain_id), signatures=count)
+    """The last part of a chain says that it is: also of a chain without any consents."""
+    step = partial(_recount_chain, clock=clock)
+    await maintenance.in_every_chain(settings.database_url, settings.sealer_database_url, step, "consents.recounted")
 
 
-async def _recount_chain(db: Database, chain_id: UUID, clock: Clock) -> int:
-    """How many signatures it has."""
+async def _recount_chain(db: Database, chain_id: UUID, clock: Clock) -> Mapping[str, int]:
+    async def tell_some(after: UUID) -> list[Signature]:
+        return await db.job(_call(chain_id, clock), RecountStore, partial(_tell_signatures, after=after))
+
     await db.job(_call(chain_id, clock), RecountStore, _tell_documents)
-    count, after = 0, FIRST
-    while True:
-        told = await db.job(_call(chain_id, clock), RecountStore, partial(_tell_signatures, after=after))
-        count += len(told)
-        if len(told) < SIGNATURES_AT_ONCE:
-            return count
-        after = told[-1].id
+    return {"signatures": await maintenance.in_batches(tell_some, SIGNATURES_AT_ONCE)}
 
 
 async def _tell_documents(store: RecountStore) -> None:

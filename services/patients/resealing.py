@@ -5,28 +5,22 @@ the old one out of it once `keys` counts nothing under it. `reseal` may be stopp
 calls: what is left of what it has to do stands in the texts themselves.
 """
 
-import asyncio
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import structlog
 
+from chassis import maintenance
 from chassis.call import Call
 from chassis.clock import Clock
 from chassis.db import Database
-from chassis.errors import DomainError
-from chassis.ids import to_wire
 from chassis.jobs import job_call
 from chassis.keyring import KeyRing
-from chassis.logs import configure_process
 from chassis.pool import open_pool
-from chassis.sealer import CHAINS
-from chassis.settings import read
 from chassis.times import utc_now
 from services.patients.settings import ResealSettings
 from services.patients.store.resealing import COLUMNS, ResealStore
@@ -37,66 +31,41 @@ AT_ONCE = 500
 
 
 def count_keys() -> None:
-    _run(_count)
+    maintenance.run("patients", ResealSettings, _tell_keys)
 
 
 def reseal() -> None:
     """Ends with 1 if a text did not open: its key may not be taken away before somebody has seen to it."""
-    refused = _run(reseal_all)
+    refused = maintenance.run("patients", ResealSettings, reseal_all)
     if refused:
         sys.exit(f"{refused} texts do not open; the log names them")
 
 
-def _run(work: Callable[[ResealSettings], Coroutine[Any, Any, int]]) -> int:
-    configure_process("patients")
-    try:
-        return asyncio.run(work(read(ResealSettings)))
-    except DomainError as error:  # There is no file of keys any more, or the database is away.
-        sys.exit(f"stopped, and may be run again: {error}")
-
-
-async def _count(settings: ResealSettings) -> int:
-    async with open_pool(settings.owner_database_url, size=1) as pool:
-        await _tell(Database(pool), await chains_of(settings.sealer_database_url))
-    return 0
-
-
 async def reseal_all(settings: ResealSettings) -> int:
-    """How many texts it could not open. Each batch is a transaction of its own."""
-    refused, current = 0, KeyRing(settings.record_keys_file).current()
-    chains = await chains_of(settings.sealer_database_url)
-    async with open_pool(settings.owner_database_url, size=1) as pool:
-        db = Database(pool)
-        for chain_id in chains:
-            resealed, refused_here = await _reseal_chain(db, chain_id, current)
-            refused += refused_here
-            log.info("texts.resealed", chain_id=to_wire("chain", chain_id), count=resealed, refused=refused_here)
-        await _tell(db, chains)
-    return refused
+    """How many texts it could not open."""
+    step = partial(_reseal_chain, current=KeyRing(settings.record_keys_file).current())
+    urls = settings.owner_database_url, settings.sealer_database_url
+    counted = await maintenance.in_every_chain(*urls, step, "texts.resealed")
+    await _tell_keys(settings)
+    return counted["refused"]
 
 
-async def chains_of(sealer_url: str) -> list[UUID]:
-    """Whatever was written left an audit row."""
-    conn = await asyncpg.connect(sealer_url)
-    try:
-        return [row["chain_id"] for row in await conn.fetch(CHAINS.text, *CHAINS.args({}))]
-    finally:
-        await conn.close()
-
-
-async def count_by_key(db: Database, chains: list[UUID]) -> Mapping[str, int]:
-    counted = Counter[str]()
-    for chain_id in chains:
-        counted.update(await db.job(_call(chain_id), ResealStore, ResealStore.count_by_key))
-    return counted
-
-
-async def _tell(db: Database, chains: list[UUID]) -> None:
-    for key_id, count in sorted((await count_by_key(db, chains)).items()):
+async def _tell_keys(settings: ResealSettings) -> None:
+    for key_id, count in sorted((await count_by_key(settings)).items()):
         log.info("texts.under_key", key=key_id, count=count)
 
 
-async def _reseal_chain(db: Database, chain_id: UUID, current: str) -> tuple[int, int]:
+async def count_by_key(settings: ResealSettings) -> Mapping[str, int]:
+    """How many texts of all chains stand under which key."""
+    counted = Counter[str]()
+    chains = await maintenance.chains_of(settings.sealer_database_url)
+    async with open_pool(settings.owner_database_url, size=1) as pool:
+        for chain_id in chains:
+            counted.update(await Database(pool).job(_call(chain_id), ResealStore, ResealStore.count_by_key))
+    return counted
+
+
+async def _reseal_chain(db: Database, chain_id: UUID, current: str) -> Mapping[str, int]:
     resealed = refused = 0
     for column in COLUMNS:
         after: Any = None
@@ -106,7 +75,7 @@ async def _reseal_chain(db: Database, chain_id: UUID, current: str) -> tuple[int
             resealed, refused, after = resealed + batch.resealed, refused + batch.refused, batch.last
             if after is None:
                 break
-    return resealed, refused
+    return {"count": resealed, "refused": refused}
 
 
 def _call(chain_id: UUID, clock: Clock = utc_now) -> Call:

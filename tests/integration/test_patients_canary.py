@@ -275,7 +275,7 @@ async def published_to_files(desk: Desk, folder: Path) -> bytes:
         connection = await nats.connect(nats_url(port))
         await ensure_stream(connection.jetstream(), "PATIENTS")
         async with open_pool(desk.service.urls.relay, size=1) as pool:
-            while await Relay(pool, connection.jetstream()).drain():
+            while await Relay(pool, connection).drain():
                 pass
         await connection.close()
     finally:
@@ -428,7 +428,7 @@ async def test_the_canaries_are_where_they_belong_and_in_clear_only_where_that_i
     write_keys(keys, "1", "2")
     assert await reseal_all(settings(caller.desk, keys)) == 0
     write_keys(keys, "2")
-    assert set(await under_keys(caller.desk)) == {"2"}
+    assert set(await under_keys(caller.desk, keys)) == {"2"}
     assert await everything(caller.desk) == before
 
 

@@ -82,7 +82,7 @@ async def test_each_chain_is_told_of_its_own(desk: ConsentDesk) -> None:
 
 
 def test_the_command_says_which_setting_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(recounting, "configure_process", lambda _: None)  # It lasts: others are tested in this process.
+    monkeypatch.setattr("chassis.maintenance.configure_process", lambda _: None)  # It lasts.
     monkeypatch.delenv("ATOLL_DATABASE_URL", raising=False)
     command: Any = SERVICE.commands["recount"]
     with pytest.raises(SettingsRefused):

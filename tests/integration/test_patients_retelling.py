@@ -24,14 +24,13 @@ def told_to(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an operator sets before the command."""
     monkeypatch.setenv("ATOLL_DATABASE_URL", desk.service.urls.service)
     monkeypatch.setenv("ATOLL_SEALER_DATABASE_URL", desk.service.urls.sealer)
-    monkeypatch.setattr(retelling, "configure_process", lambda _: None)
+    monkeypatch.setattr("chassis.maintenance.configure_process", lambda _: None)  # It lasts.
 
 
 async def test_whoever_has_died_is_told_by_the_version_of_their_record_in_every_chain(
     desk: Desk, told_to: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retelling, "AT_ONCE", 2)
-    monkeypatch.setattr(retelling, "configure_process", lambda _: None)  # It lasts: others are tested in this process.
     mistaken = await desk.update(await desk.create(), deceased=True)
     await desk.update(mistaken, deceased=False)
     dead = [(await desk.create(deceased=True)).id for _ in range(3)]

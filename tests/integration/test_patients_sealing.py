@@ -14,14 +14,12 @@ from grpc import StatusCode
 from structlog.testing import capture_logs
 
 from atoll.patients.v1.clearance_service_pb2 import GetClearanceRequest
-from chassis.db import Database
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.migrate import migrate
-from chassis.pool import open_pool
 from chassis.provision import provision
 from deploy.local.process import ROOT
 from services.patients import resealing
-from services.patients.resealing import chains_of, count_by_key, reseal_all
+from services.patients.resealing import count_by_key, reseal_all
 from services.patients.settings import RECORD_KEYS, ResealSettings
 from services.patients.store.resealing import Batch, ResealStore
 from tests.integration.test_patients_screenings import get_screening
@@ -49,9 +47,8 @@ def settings(desk: Desk, keys: Path) -> ResealSettings:
     return ResealSettings(owner_database_url=urls.owner, sealer_database_url=urls.sealer, record_keys_file=keys)
 
 
-async def under_keys(desk: Desk) -> dict[str, int]:
-    async with open_pool(desk.service.urls.owner, size=1) as pool:
-        return dict(await count_by_key(Database(pool), await chains_of(desk.service.urls.sealer)))
+async def under_keys(desk: Desk, keys: Path) -> dict[str, int]:
+    return dict(await count_by_key(settings(desk, keys)))
 
 
 async def get_clearance(desk: Desk, id: str) -> Any:
@@ -185,11 +182,11 @@ async def test_a_key_is_replaced_while_the_service_runs_and_nothing_but_the_seal
     write_keys(keys, "1", "2")
     assert await get_clearance(desk, old.id) == old
     new = await desk.clear(patient.id, override_reason="she still knows")
-    before, counted = await desk.get(patient.id), await under_keys(desk)
+    before, counted = await desk.get(patient.id), await under_keys(desk, keys)
     changes = await history.page(patient.id)
     assert set(counted) == {"1", "2"}
     assert await reseal_all(settings(desk, keys)) == 0
-    assert await under_keys(desk) == {"2": sum(counted.values())}
+    assert await under_keys(desk, keys) == {"2": sum(counted.values())}
     write_keys(keys, "2")
     assert (await get_clearance(desk, old.id), await get_clearance(desk, new.id)) == (old, new)
     assert (await desk.get(patient.id), await history.page(patient.id)) == (before, changes)
@@ -206,7 +203,7 @@ async def test_sealing_anew_goes_on_where_it_was_stopped(
     patient = await desk.create()
     reported = [await report(desk, patient.id, description=f"fell {n}") for n in range(5)]
     write_keys(keys, "1", "2")
-    whole, batches = await under_keys(desk), list[Batch]()
+    whole, batches = await under_keys(desk, keys), list[Batch]()
     some = ResealStore.reseal_some
 
     async def killed(store: ResealStore, *given: Any, **named: Any) -> Batch:
@@ -221,12 +218,12 @@ async def test_sealing_anew_goes_on_where_it_was_stopped(
         patch.setattr(ResealStore, "reseal_some", killed)
         with pytest.raises(KeyboardInterrupt):
             await reseal_all(settings(desk, keys))
-    halfway = await under_keys(desk)
+    halfway = await under_keys(desk, keys)
     assert (halfway["2"], sum(halfway.values())) == (4, sum(whole.values()))
     listed = await call_adverse_events(desk, "ListAdverseEvents", patient_id=patient.id)
     assert list(listed.adverse_events) == reported[::-1]
     assert await reseal_all(settings(desk, keys)) == 0
-    assert await under_keys(desk) == {"2": sum(whole.values())}
+    assert await under_keys(desk, keys) == {"2": sum(whole.values())}
 
 
 async def test_what_is_written_while_it_is_sealed_anew_stays(
@@ -258,7 +255,7 @@ async def test_a_text_that_does_not_open_is_left_and_counted_and_the_others_are_
     await desk.service.admin.execute("UPDATE adverse_event SET description = $1 WHERE id = $2", text, id)
     write_keys(keys, "1", "2")
     assert await reseal_all(settings(desk, keys)) == 1
-    assert (await under_keys(desk))[key] == 1
+    assert (await under_keys(desk, keys))[key] == 1
     assert await desk.service.admin.fetchval("SELECT description FROM adverse_event WHERE id = $1", id) == text
     listed = "SELECT description FROM adverse_event WHERE id = $1"
     assert (await desk.service.admin.fetchval(listed, from_wire("adverseevent", kept.id))).startswith("s1.2.")
@@ -274,7 +271,7 @@ def told(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_command_ends_with_why_if_a_text_is_left(
     desk: Desk, keys: Path, told: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resealing, "configure_process", lambda _: None)
+    monkeypatch.setattr("chassis.maintenance.configure_process", lambda _: None)  # It lasts.
     await report(desk, (await desk.create()).id, description="fell")
     write_keys(keys, "1", "2")
     rows = ResealStore.rows

@@ -24,6 +24,7 @@ VALUES, PROPERTIES = "tests/unit/test_chassis_values.py", "tests/property/test_c
 LOGS, SETTINGS = "tests/unit/test_chassis_logs.py", "tests/unit/test_chassis_settings.py"
 RULES, BREAKING = "tests/unit/test_chassis_rules.py", "tests/unit/test_chassis_breaking.py"
 TENANCY = "tests/integration/test_chassis_tenancy.py"
+MAINTENANCE = "tests/unit/test_chassis_maintenance.py"
 SUBJECTS, TRAIL = (f"tests/integration/test_chassis_{name}.py" for name in ("subjects", "trail"))
 HIDDEN = "tests/unit/test_chassis_hidden.py"
 REASONS = "tests/contract/test_reasons.py"
@@ -181,7 +182,7 @@ CHASSIS = [
     Mutant("chassis/relay.py", "skip_locked=True", "", EVENTS, "two_relays"),
     Mutant("chassis/relay.py", "            await asyncio.gather(*acks)\n", "", EVENTS, "not_acknowledge"),
     Mutant("chassis/relay.py", "                ack.cancel()\n", "                pass\n", EVENTS, "breaks_off"),
-    Mutant("chassis/relay.py", "if not self._js._nc.is_connected:", "if False:", EVENTS, "nats_is_away"),
+    Mutant("chassis/relay.py", "if not self._client.is_connected:", "if False:", EVENTS, "nats_is_away"),
     Mutant("chassis/relay.py", "outbox.c.created_at >= param", "outbox.c.created_at <= param", EVENTS, "on_demand"),
     Mutant("chassis/relay.py", ", outbox.c.published_at.is_not(None))", ")", EVENTS, "on_demand"),
     Mutant("chassis/relay.py", "            except NoStreamResponseError:\n                raise\n", "", EVENTS, "whole_jetstream"),
@@ -214,7 +215,7 @@ CHASSIS = [
     Mutant("chassis/durability.py", "    except httpx.HTTPError as error:", "    except KeyError as error:", EVENTS, "says_how_it_syncs"),
     Mutant("chassis/service.py", "            await until_durable(self._monitor_url)\n", "            pass\n", SERVER, "that_came_later"),
     Mutant("chassis/service.py", " or connecting.result().is_closed)", ")", EVENTS, "closed_for_good"),
-    Mutant("chassis/relay.py", "                if self._js._nc.is_closed:\n                    return\n", "", EVENTS, "closed_for_good"),
+    Mutant("chassis/relay.py", "                if self._client.is_closed:\n                    return\n", "", EVENTS, "closed_for_good"),
     Mutant("chassis/service.py", "        stack.push_async_callback(events.close)\n", "        stack.push_async_callback(events.close)\n        await events.connected()\n", EVENTS, "starts_while_nats"),
     Mutant("chassis/service.py", "await asyncio.shield(self._connecting)", "await self._connecting", EVENTS, "gives_up_waiting"),
     Mutant("chassis/service.py", "(connecting.exception() is not None or connecting", "(connecting", EVENTS, "begun_anew"),
@@ -324,4 +325,10 @@ CHASSIS = [
     Mutant("chassis/money.py", "minor + (place in most_cut)", "minor", PROPERTIES, "sum_to_the_whole"),
     Mutant("chassis/money.py", "sign = -1 if self.minor < 0 else 1\n        shares", "sign = 1\n        shares", PROPERTIES, "sum_to_the_whole"),
     Mutant("chassis/money.py", "if whole <= 0 or min(weights) < 0:", "if whole <= 0:", VALUES, "split_by_weights_that"),
+    # What an operator has done in every chain.
+    Mutant("chassis/maintenance.py", "(DomainError, *AWAY)", "AWAY", MAINTENANCE, "refuses"),
+    Mutant("chassis/maintenance.py", "(DomainError, *AWAY)", "DomainError", MAINTENANCE, "away"),
+    Mutant("chassis/maintenance.py", "masked(str(error)) or type(error).__name__", "masked(str(error))", MAINTENANCE, "away"),
+    Mutant("chassis/maintenance.py", "after = found[-1].id", "after = found[0].id", MAINTENANCE, "batch"),
+    Mutant("chassis/maintenance.py", "if len(found) < at_once:", "if not found:", MAINTENANCE, "batch"),
 ]  # fmt: skip
