@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 from asyncpg import Record
-from nats.js import JetStreamContext
+from nats.aio.client import Client as NATS
 from nats.js.api import PubAck
 from nats.js.errors import NoStreamResponseError
 from sqlalchemy import ARRAY, Uuid, any_, func, select, update
@@ -49,8 +49,8 @@ class Relay:
     Events leave in the order of the outbox. A second relay takes the next rows, at the price of that order.
     """
 
-    def __init__(self, pool: Pool, js: JetStreamContext) -> None:
-        self._pool, self._js = pool, js
+    def __init__(self, pool: Pool, client: NATS) -> None:
+        self._pool, self._client, self._js = pool, client, client.jetstream()
 
     async def run(self) -> None:
         """Until cancelled, or until the stream is gone or the connection closed, which whoever runs it makes anew.
@@ -65,7 +65,7 @@ class Relay:
                 raise
             except Exception as error:
                 log.warning("relay.retry", error=type(error).__name__)
-                if self._js._nc.is_closed:
+                if self._client.is_closed:
                     return
                 await asyncio.sleep(RETRY_S)
 
@@ -82,7 +82,7 @@ class Relay:
         return len(batch)
 
     async def _publish(self, batch: Sequence[Record]) -> None:
-        if not self._js._nc.is_connected:  # Else the client would keep one copy for each time we try.
+        if not self._client.is_connected:  # Else the client would keep one copy for each time we try.
             raise ConnectionError
         acks = list[asyncio.Future[PubAck]]()
         try:

@@ -58,7 +58,7 @@ STREAM_AGE_S = 30 * 24 * 3600.0
 STREAM_WAIT_S = 0.5
 SPAWN = multiprocessing.get_context("spawn")  # Never fork after importing grpc.
 
-Connected: TypeAlias = Callable[[], Awaitable[JetStreamContext]]
+Connected: TypeAlias = Callable[[], Awaitable[NATS]]
 Job: TypeAlias = Callable[[Database, Any, Clock], Awaitable[None]]
 
 
@@ -205,13 +205,12 @@ class Events:
         self._url, self._monitor_url = url, monitor_url
         self._connecting: asyncio.Task[NATS] | None = None
 
-    async def connected(self) -> JetStreamContext:
+    async def connected(self) -> NATS:
         """Waits for as long as NATS is away. Who gives up leaves it to the others; one that failed is begun anew, and
         so is one that the client closed: it connects again by itself after most errors, and after some never."""
         if self._connecting is None or _is_over(self._connecting):
             self._connecting = asyncio.create_task(self._connect())
-        client = await asyncio.shield(self._connecting)
-        return client.jetstream()
+        return await asyncio.shield(self._connecting)
 
     async def _connect(self) -> NATS:
         if self._monitor_url:
@@ -261,15 +260,15 @@ def _elected(
 
 async def _publish(service: Service, settings: Settings, connected: Connected, relay_pool: Pool) -> None:
     """Makes the stream, also when NATS has lost it."""
-    js = await connected()
-    await ensure_stream(js, service.stream, settings.nats_replicas)
-    await Relay(relay_pool, js).run()
+    client = await connected()
+    await ensure_stream(client.jetstream(), service.stream, settings.nats_replicas)
+    await Relay(relay_pool, client).run()
 
 
 async def _consume(consumer: Consumer, connected: Connected, stream: str) -> None:
     """Until cancelled, or until the connection is closed for good. The producer makes its stream; a reader that starts
     first waits for it."""
-    js = await connected()
+    js = (await connected()).jetstream()
     try:
         while True:
             try:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import nats
 import pytest_asyncio
+from nats.aio.client import Client as NATS
 from nats.js import JetStreamContext
 from nats.js.api import StreamConfig
 
@@ -29,20 +30,26 @@ async def notes(notes_server: str, issuer_folder: Path) -> AsyncIterator[Running
 
 
 @pytest_asyncio.fixture
-async def js(nats_url: str) -> AsyncIterator[JetStreamContext]:
+async def nats_client(nats_url: str) -> AsyncIterator[NATS]:
+    client = await nats.connect(nats_url)
+    yield client
+    await client.close()
+
+
+@pytest_asyncio.fixture
+async def js(nats_client: NATS) -> AsyncIterator[JetStreamContext]:
     """Streams that forget a copy soon, so that a test need not wait for that."""
-    connection = await nats.connect(nats_url)
-    js = connection.jetstream()
+    js = nats_client.jetstream()
     for stream in ("NOTES", "SHELVES"):
         config = StreamConfig(stream, subjects=[f"{stream.lower()}.>"], duplicate_window=DUPLICATES_S)
         await js.add_stream(config)
     yield js
     for stream in ("NOTES", "SHELVES"):
         await js.delete_stream(stream)
-    await connection.close()
 
 
 @pytest_asyncio.fixture
-async def relay(notes: Running, js: JetStreamContext) -> AsyncIterator[Relay]:
+async def relay(notes: Running, js: JetStreamContext, nats_client: NATS) -> AsyncIterator[Relay]:
+    """With the streams of `js`."""
     async with open_pool(notes.urls.relay, size=2) as pool:
-        yield Relay(pool, js)
+        yield Relay(pool, nats_client)

@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 from nats import connect as connect_to_nats
+from nats.aio.client import Client as NATS
 from nats.errors import OutboundBufferLimitError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, RawStreamMsg, StreamConfig
@@ -261,7 +262,7 @@ async def test_two_relays_never_publish_the_same_row(notes: Running, relay: Rela
 
 
 async def test_events_that_nats_does_not_acknowledge_stay_in_the_outbox_and_are_not_waited_for_for_ever(
-    notes: Running, relay: Relay, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+    notes: Running, relay: Relay, nats_client: NATS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chassis.relay.ACKS_S", 0.2)
     await emit(notes, note_taken())
@@ -270,16 +271,16 @@ async def test_events_that_nats_does_not_acknowledge_stay_in_the_outbox_and_are_
         await asyncio.sleep(0)
 
     with monkeypatch.context() as deaf:
-        deaf.setattr(js._nc, "publish", ignored)
+        deaf.setattr(nats_client, "publish", ignored)
         for _ in range(3):
             with pytest.raises(TimeoutError):
                 await relay.drain()
-    assert js.publish_async_pending() == 0
+    assert relay._js.publish_async_pending() == 0
     assert await relay.drain() == 1
 
 
 async def test_a_batch_that_breaks_off_leaves_nothing_to_wait_for(
-    notes: Running, relay: Relay, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+    notes: Running, relay: Relay, nats_client: NATS, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client takes no more once it waits for too many, and one more for each batch would add up."""
     for _ in range(3):
@@ -293,25 +294,25 @@ async def test_a_batch_that_breaks_off_leaves_nothing_to_wait_for(
             raise OutboundBufferLimitError
 
     with monkeypatch.context() as filled:
-        filled.setattr(js._nc, "publish", full)
+        filled.setattr(nats_client, "publish", full)
         with pytest.raises(OutboundBufferLimitError):
             await relay.drain()
     await asyncio.sleep(0)
-    assert js.publish_async_pending() == 1  # The one that it refused, which it does not take back itself.
+    assert relay._js.publish_async_pending() == 1  # The one that it refused, which it does not take back itself.
     assert await relay.drain() == 3
 
 
 async def test_events_wait_in_the_outbox_while_nats_is_away(
-    notes: Running, relay: Relay, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+    notes: Running, relay: Relay, nats_client: NATS, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chassis.relay.RETRY_S", 0.05)
     await emit(notes, note_taken())
     with monkeypatch.context() as away:
-        away.setattr(type(js._nc), "is_connected", property(lambda _: False))
+        away.setattr(type(nats_client), "is_connected", property(lambda _: False))
         running = asyncio.create_task(relay.run())
         await asyncio.sleep(0.3)
         assert await notes.admin.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL") == 1
-        assert js._nc.pending_data_size == 0
+        assert nats_client.pending_data_size == 0
     await until(lambda: all_published(notes))
     running.cancel()
     assert len(await stored(js)) == 1
@@ -625,15 +626,15 @@ def settings_of(urls: DatabaseUrls, nats_url: str, **production: Any) -> Setting
     )
 
 
-async def at_once(js: JetStreamContext) -> JetStreamContext:
-    return js
+async def at_once(client: NATS) -> NATS:
+    return client
 
 
 async def test_a_letter_is_replayed_by_itself_when_an_event_that_names_what_it_waits_for_is_handled(
     notes: Running,
     relay: Relay,
     reader: Reader,
-    js: JetStreamContext,
+    nats_client: NATS,
     nats_url: str,
     elsewhere: Callable[..., Awaitable[None]],
     monkeypatch: pytest.MonkeyPatch,
@@ -645,7 +646,7 @@ async def test_a_letter_is_replayed_by_itself_when_an_event_that_names_what_it_w
     await relay.drain()
     await wait_too_long(reader, monkeypatch)
     settings, pool = settings_of(notes.urls, nats_url), relay._pool
-    work = _elected(SERVICE, settings, notes.db, partial(at_once, js), notes.clock, pool, pool)
+    work = _elected(SERVICE, settings, notes.db, partial(at_once, nats_client), notes.clock, pool, pool)
     parts = [name for name in work if name.startswith(("consumer", "replays"))]
     assert len(parts) == 3
     running = [asyncio.ensure_future(work[name]()) for name in parts]
@@ -791,13 +792,13 @@ async def test_what_can_be_neither_handled_nor_buried_comes_again_until_it_can(
 
 
 async def test_the_loss_of_the_whole_jetstream_store_is_made_good_from_the_outbox_and_changes_nothing_twice(
-    notes: Running, relay: Relay, js: JetStreamContext, nats_url: str
+    notes: Running, relay: Relay, js: JetStreamContext, nats_client: NATS, nats_url: str
 ) -> None:
     """With the elected process running all the while: the store goes under its hands."""
     for _ in range(3):
         await emit(notes, note_taken())
     settings = settings_of(notes.urls, nats_url)
-    work = _elected(SERVICE, settings, notes.db, partial(at_once, js), notes.clock, relay._pool, relay._pool)
+    work = _elected(SERVICE, settings, notes.db, partial(at_once, nats_client), notes.clock, relay._pool, relay._pool)
     parts = [work["relay"], work["consumer of NOTES"]]
 
     async def kept(start: Callable[[], Awaitable[None]]) -> None:
@@ -920,7 +921,7 @@ async def test_who_gives_up_waiting_for_nats_leaves_the_connection_to_the_others
     first, second = asyncio.create_task(events.connected()), asyncio.create_task(events.connected())
     await asyncio.sleep(0)
     await cancelled(first)
-    assert await (await second).account_info()
+    assert (await second).is_connected
     await events.close()
 
 
@@ -934,7 +935,7 @@ async def test_a_connection_to_nats_that_failed_is_begun_anew(nats_url: str, mon
         once.setattr("chassis.service.nats.connect", broken)
         with pytest.raises(ValueError, match=r"^$"):
             await events.connected()
-    assert await (await events.connected()).account_info()
+    assert (await events.connected()).is_connected
     await events.close()
 
 

@@ -209,7 +209,7 @@ CHASSIS = [
     Mutant("chassis/consumer.py", "DELIVERIES_MAX = -1", "DELIVERIES_MAX = 6", EVENTS, "comes_again_until"),
     Mutant("chassis/store.py", "for event in events for id in all_ids(event)}", "for event in events for _, id in ids_of(event)}", EVENTS, "by_itself"),
     Mutant("chassis/service.py", 'partial(replays.run_replays, relay_pool)', "partial(consumer.run_replays, relay_pool)", EVENTS, "by_itself"),
-    Mutant("chassis/service.py", "    await ensure_stream(js, service.stream, settings.nats_replicas)\n", "", EVENTS, "whole_jetstream"),
+    Mutant("chassis/service.py", "    await ensure_stream(client.jetstream(), service.stream, settings.nats_replicas)\n", "", EVENTS, "whole_jetstream"),
     Mutant("chassis/service.py", ", settings.nats_monitor_url if settings.production else None)", ")", EVENTS, "says_how_it_syncs"),
     Mutant("chassis/durability.py", "        if await _says_it_is_durable(nats_monitor_url):\n            return\n", "        await _says_it_is_durable(nats_monitor_url)\n        return\n", EVENTS, "says_how_it_syncs"),
     Mutant("chassis/durability.py", "    except httpx.HTTPError as error:", "    except KeyError as error:", EVENTS, "says_how_it_syncs"),
