@@ -38,7 +38,9 @@ from atoll.patients.v1.events_pb2 import (
     ScreeningRecorded,
     ScreeningReviewed,
     TreatmentAllowed,
+    VitalSignsTaken,
 )
+from atoll.patients.v1.measure_pb2 import VitalSign
 from atoll.patients.v1.patient_pb2 import ContactUse
 from atoll.patients.v1.permission_pb2 import MessageChannel, MessagePurpose, PermissionGiver
 from chassis.ids import to_wire
@@ -49,12 +51,19 @@ from services.patients.domain.clearances import Clearance
 from services.patients.domain.consents import KeptConsent, Signature
 from services.patients.domain.diagnoses import Diagnosis
 from services.patients.domain.documents import ConsentDocument, DocumentVersion, PublishedDocument
-from services.patients.domain.measures import Measure, SafetyFlag
+from services.patients.domain.measures import Content, Measure, SafetyFlag, VitalSigns
 from services.patients.domain.merges import Merge
 from services.patients.domain.patients import Patient
 from services.patients.domain.permissions import Permission
 from services.patients.domain.recalls import Outdated
 from services.patients.domain.screenings import Screening
+
+VITAL_SIGNS = {
+    "systolic_mm_hg": VitalSign.VITAL_SIGN_SYSTOLIC_PRESSURE,
+    "heart_rate_per_minute": VitalSign.VITAL_SIGN_HEART_RATE,
+    "oxygen_saturation_percent": VitalSign.VITAL_SIGN_OXYGEN_SATURATION,
+}
+"""Those that have limits."""
 
 
 def patient_registered(patient: Patient) -> PatientRegistered:
@@ -120,8 +129,20 @@ def clearance_revoked(clearance: Clearance) -> ClearanceRevoked:
     )
 
 
-def measure_recorded(measure: Measure) -> MeasureRecorded:
-    return MeasureRecorded(**_of_measure(measure))
+def measure_recorded(measure: Measure, *, by_patient: bool) -> MeasureRecorded:
+    """What patients measure themselves lets nobody in or out: of that no vital signs are told."""
+    signs = None if by_patient else _vital_signs_taken(measure.content)
+    return MeasureRecorded(measure_time=to_timestamp(measure.taken_at), vital_signs=signs, **_of_measure(measure))
+
+
+def _vital_signs_taken(content: Content) -> VitalSignsTaken | None:
+    if not isinstance(content, VitalSigns):
+        return None
+    taken = [(VITAL_SIGNS[name], within) for name, within in content.looked_at.items()]
+    return VitalSignsTaken(
+        within_limits=[sign for sign, within in taken if within],
+        beyond_limits=[sign for sign, within in taken if not within],
+    )
 
 
 def measure_retracted(measure: Measure) -> MeasureRetracted:

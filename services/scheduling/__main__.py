@@ -5,7 +5,7 @@ from services.scheduling.consumers import READS
 from services.scheduling.jobs import end_holds, offer_times
 from services.scheduling.rpc import servicers
 from services.scheduling.store import SchedulingStore
-from services.scheduling.tables import site_change
+from services.scheduling.tables import site_change, vital_signs
 
 SERVICE = Service(
     name="scheduling",
@@ -13,7 +13,7 @@ SERVICE = Service(
     servicers=servicers,
     reads=READS,
     jobs=(end_holds, offer_times),
-    short_lived=[site_change],
+    short_lived=[site_change, vital_signs],
 )
 
 if __name__ == "__main__":

@@ -23,6 +23,9 @@ from atoll.patients.v1.events_pb2 import (
     ConsentSigned,
     ConsentsRecounted,
     ConsentWithdrawn,
+    MeasureRecorded,
+    MeasureRetracted,
+    PatientAnonymised,
     PatientMerged,
     PatientRegistered,
     PatientUnmerged,
@@ -30,6 +33,7 @@ from atoll.patients.v1.events_pb2 import (
     RecountedDocument,
     RecountedSignature,
     TreatmentAllowed,
+    VitalSignsTaken,
 )
 from atoll.scheduling.v1.events_pb2 import (
     ClosureCancelled,
@@ -51,6 +55,7 @@ from services.scheduling.domain.courses import Clearance
 from services.scheduling.store import SchedulingStore
 from services.scheduling.store.consents import DocumentTold, SignatureTold, VersionTold
 from services.scheduling.store.patients import PatientTold
+from services.scheduling.store.vitals import VitalSignsTold
 from services.scheduling.use_cases import deaths, waitlist
 
 FreeingPatient: TypeAlias = VisitCancelled | VisitMissed | CourseHoldExpired | CourseHoldReleased | OfferEnded
@@ -178,6 +183,49 @@ def _recounted_signature(told: RecountedSignature) -> SignatureTold:
         signed_at=to_instant(told.sign_time),
         withdrawn=told.HasField("withdraw_time"),
     )
+
+
+async def keep_vital_signs(store: SchedulingStore, events: Sequence[MeasureRecorded]) -> None:
+    """Of other measures, and of events of earlier releases, there is nothing to keep."""
+    told = [(event, _within(event.vital_signs)) for event in events]
+    await store.keep_vital_signs(
+        [
+            VitalSignsTold(
+                measure_id=from_wire("measure", event.measure_id),
+                patient_id=from_wire("patient", event.patient_id),
+                taken_at=to_instant(event.measure_time),
+                within=within,
+                retracted=False,
+            )
+            for event, within in told
+            if within
+        ]
+    )
+
+
+def _within(told: VitalSignsTaken) -> dict[int, bool]:
+    """By numbers, so that a sign counts that a newer release of patients knows."""
+    return {int(sign): True for sign in told.within_limits} | {int(sign): False for sign in told.beyond_limits}
+
+
+async def retract_vital_signs(store: SchedulingStore, events: Sequence[MeasureRetracted]) -> None:
+    """Whether the measure was one of vital signs may not be known yet."""
+    await store.keep_vital_signs(
+        [
+            VitalSignsTold(
+                measure_id=from_wire("measure", event.measure_id),
+                patient_id=from_wire("patient", event.patient_id),
+                taken_at=None,
+                within={},
+                retracted=True,
+            )
+            for event in events
+        ]
+    )
+
+
+async def forget_vital_signs(store: SchedulingStore, event: PatientAnonymised) -> None:
+    await store.forget_vital_signs(from_wire("patient", event.patient_id))
 
 
 async def pause(store: SchedulingStore, event: AdverseEventReported) -> None:
@@ -310,6 +358,9 @@ READS: Mapping[str, Reads] = {
         ConsentSigned: Together(keep_signatures),
         ConsentWithdrawn: Together(keep_signatures),
         ConsentsRecounted: keep_recounted,
+        MeasureRecorded: Together(keep_vital_signs),
+        MeasureRetracted: Together(retract_vital_signs),
+        PatientAnonymised: forget_vital_signs,
         AdverseEventReported: pause,
         AdverseEventRegraded: pause_again,
         AdverseEventResolved: resolve,

@@ -261,6 +261,25 @@ consent_signature = chain_table(
     Index("consent_signature_by_patient", "chain_id", "patient_id", "document_id", "id"),
 )
 
+VITALS_KEPT = timedelta(days=30)
+# What events told of vital signs: of each sign that has limits and was taken, by its number, whether it was within.
+# They matter until the visit is over at which they were taken; what was measured stays with patients. No site: who
+# comes in the afternoon may have been looked at elsewhere in the morning.
+vital_signs = chain_table(
+    "vital_signs",
+    metadata,
+    _id(key=True),  # Of the measure.
+    _id("patient_id"),
+    Column("taken_at", Instant),  # Unknown of some that are retracted.
+    Column("within", JSONB, nullable=False),
+    Column("retracted", Boolean, nullable=False),
+    Column("told_at", Instant, nullable=False, server_default=func.now()),
+    Index("vital_signs_by_patient", "chain_id", "patient_id", "taken_at"),
+    Index("vital_signs_told_at_idx", "told_at"),
+    kept=VITALS_KEPT,
+    aged_by="told_at",
+)
+
 # The chains that may have published and signed what was never told here: what is told of theirs decides nothing.
 chain_without_consents = chain_table("chain_without_consents", metadata)
 

@@ -10,6 +10,8 @@ import pytest
 from grpc import StatusCode
 
 from atoll.patients.v1 import measure_service_pb2 as pb
+from atoll.patients.v1.events_pb2 import MeasureRecorded, VitalSignsTaken
+from atoll.patients.v1.measure_pb2 import VitalSign
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_timestamp
 from services.patients.domain.measures import MeasureRetracted, SafetyFlagAcknowledged
@@ -34,6 +36,8 @@ from tests.support.service import refusal
 
 __all__ = ["desk"]
 
+PRESSURE, HEART = VitalSign.VITAL_SIGN_SYSTOLIC_PRESSURE, VitalSign.VITAL_SIGN_HEART_RATE
+OXYGENATION = VitalSign.VITAL_SIGN_OXYGEN_SATURATION
 COURSE = to_wire("course", new_id())
 ITEMS, OXYGEN = "questionnaire.item_scores", "vital_signs.oxygen_saturation_percent"
 
@@ -76,8 +80,37 @@ async def test_what_is_published_tells_of_a_measure_but_not_what_was_measured(de
         "patients.v1.safety_flag.raised", recorded.id, patient.id
     )  # fmt: skip
     assert {field.name for field in told.DESCRIPTOR.fields} == {
-        "meta", "measure_id", "patient_id", "site_id", "course_id"
+        "meta", "measure_id", "patient_id", "site_id", "course_id", "measure_time", "vital_signs"
     }  # fmt: skip
+    assert not told.HasField("vital_signs")
+
+
+async def told_of(desk: Desk, patient_id: str, token: str | None = None, **content: Any) -> Any:
+    """The event that tells of what is recorded so."""
+    recorded = await record_measure(desk, patient_id, token, **content)
+    [event] = [each for _, each in await desk.service.published() if isinstance(each, MeasureRecorded)][-1:]
+    assert event.measure_id == recorded.id
+    return event
+
+
+async def test_of_vital_signs_is_told_when_which_were_taken_and_whether_each_was_within_limits(desk: Desk) -> None:
+    patient, earlier = await desk.create(), desk.service.now - timedelta(hours=1)
+    told = await told_of(desk, patient.id, measure_time=earlier, vital_signs=CALM)
+    assert told.measure_time == to_timestamp(earlier)
+    assert told.vital_signs == VitalSignsTaken(within_limits=[PRESSURE, HEART, OXYGENATION])
+    high = await told_of(desk, patient.id, vital_signs={**CALM, "systolic_mm_hg": 181})
+    assert high.vital_signs == VitalSignsTaken(within_limits=[HEART, OXYGENATION], beyond_limits=[PRESSURE])
+    slow = await told_of(desk, patient.id, vital_signs={"heart_rate_per_minute": 49})
+    assert slow.vital_signs == VitalSignsTaken(beyond_limits=[HEART])
+    assert (await told_of(desk, patient.id, vital_signs={"weight_grams": 70_500})).vital_signs == VitalSignsTaken()
+
+
+async def test_of_vital_signs_that_patients_take_themselves_nothing_is_told(desk: Desk) -> None:
+    """They raise a flag, and let nobody in or out."""
+    patient = await desk.create()
+    told = await told_of(desk, patient.id, of_patient(desk, patient.id), vital_signs={**CALM, "systolic_mm_hg": 181})
+    assert not told.HasField("vital_signs")
+    assert await desk.service.count("safety_flag") == 1
 
 
 @pytest.mark.parametrize(

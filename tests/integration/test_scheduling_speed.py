@@ -34,6 +34,7 @@ from services.scheduling.store.staff_calendars import APPOINTMENTS, BUSY_TIMES
 from services.scheduling.store.tasks import BOOKED_MEANWHILE, COMPLETE_TASKS_OF, OVERLAPS, TASKS
 from services.scheduling.store.tasks import MERGES as MERGES_OF
 from services.scheduling.store.visits import VISIT_TO_CHANGE, VISITS
+from services.scheduling.store.vitals import VITALS_TOLD
 from services.scheduling.store.waitlist import END_OVER, ENTRIES, ENTRIES_OF_PATIENT, LOOK_AGAIN, LOOK_AGAIN_FOR
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling
 from tests.support.service import Running
@@ -73,7 +74,7 @@ LARGE = (
     *("allocation", "presence", "visit", "course"),
     *("patient_alias", "patient_merge", "task", "clearance", "adverse_event"),
     *("visit_status_change", "site_change"),
-    *("closure", "busy_time", "lent_resource", "consent_signature"),
+    *("closure", "busy_time", "lent_resource", "consent_signature", "vital_signs"),
 )
 MERGES = """
     WITH merged AS (SELECT patient_id AS alias_id, gen_random_uuid() AS end_id, visit_id, n,
@@ -109,6 +110,11 @@ SIGNED = """
                    FROM generate_series(1, 3) AS n RETURNING id)
     INSERT INTO consent_signature SELECT $1, gen_random_uuid(), patient_id, asked.id, 1, now(), false
     FROM presence CROSS JOIN asked WHERE chain_id = $1
+"""
+MEASURED = """
+    INSERT INTO vital_signs
+    SELECT $1, gen_random_uuid(), patient_id, start_at + n * interval '15 min', '{"1": true}', false, now()
+    FROM presence CROSS JOIN generate_series(1, 4) AS n WHERE chain_id = $1
 """
 MORE_ROOMS = """
     INSERT INTO resource SELECT $1, gen_random_uuid(), $2, 'RESOURCE_KIND_ROOM', 'Room', '{}', 1, '[]', '[]', '', ''
@@ -211,6 +217,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     await admin.execute(CLOSED_AND_BUSY, chain, site, FIRST)
     await admin.execute(WAITED, chain, site, FIRST, version)
     await admin.execute(SIGNED, chain)
+    await admin.execute(MEASURED, chain)
     await admin.execute("RESET session_replication_role")
     await admin.execute("ANALYZE")
     assert await clinic.count("allocation") > 100_000
@@ -247,6 +254,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "adverse_event_pausing_idx"),
         (TERMS, wanted, "clearance_by_patient"),
         (CONSENTS_TOLD, {"site_id": site, "patient_id": new_id()}, "consent_signature_by_patient"),
+        (VITALS_TOLD, {"visit_id": new_id()}, "vital_signs_by_patient"),
         (OVERLAPS, {"one_id": [new_id()], "other_id": [new_id(), new_id()]}, "presence_never_twice"),
         (BOOKED_MEANWHILE, {"patient_ids": [new_id()], "since": FIRST, "until": None}, "course_by_patient"),
         (MERGES_OF, {"alias_id": new_id()}, "patient_merge_pkey"),

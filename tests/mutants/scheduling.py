@@ -30,6 +30,8 @@ U_SCHEDULING_GATES = "tests/unit/test_scheduling_gates.py"
 I_SCHEDULING_GATES = "tests/integration/test_scheduling_gates.py"
 U_SCHEDULING_CONSENTS = "tests/unit/test_scheduling_consents.py"
 I_SCHEDULING_CONSENTS = "tests/integration/test_scheduling_consents.py"
+U_SCHEDULING_VITALS = "tests/unit/test_scheduling_vitals.py"
+I_SCHEDULING_VITALS = "tests/integration/test_scheduling_vitals.py"
 I_SCHEDULING_VERSIONS = "tests/integration/test_scheduling_protocol_versions.py"
 I_SCHEDULING_WATCH = "tests/integration/test_scheduling_watch.py"
 I_SCHEDULING_BOARD = "tests/integration/test_scheduling_board.py"
@@ -216,13 +218,39 @@ SCHEDULING = [
     Mutant('services/scheduling/store/consents.py', '.order_by(consent_signature.c.id.desc())', '.order_by(consent_signature.c.id)', I_SCHEDULING_CONSENTS, 'whatever_order'),
     Mutant('services/scheduling/store/consents.py', 'or_(consent_signature.c.withdrawn, _signatures.excluded.withdrawn)', '_signatures.excluded.withdrawn', I_SCHEDULING_CONSENTS, 'whatever_order'),
     Mutant('services/scheduling/store/consents.py', 'func.coalesce(consent_document.c.retired_at, _documents.excluded.retired_at)', '_documents.excluded.retired_at', I_SCHEDULING_CONSENTS, 'retirement_may'),
-    Mutant('services/scheduling/use_cases/__init__.py', 'overrides, consents), stage, reason)', 'overrides), stage, reason)', I_SCHEDULING_CONSENTS, 'let_in'),
+    Mutant('services/scheduling/use_cases/__init__.py', 'overrides, consents, vitals), stage, reason)', 'overrides, vitals=vitals), stage, reason)', I_SCHEDULING_CONSENTS, 'let_in'),
     Mutant('services/scheduling/migrations/versions/0021_consents_as_patients_tells_of_them.py', '    op.execute("INSERT INTO chain_without_consents SELECT DISTINCT chain_id FROM patient")\n', '', I_SCHEDULING_CONSENTS, 'before_the_migration'),
     Mutant('services/scheduling/migrations/versions/0021_consents_as_patients_tells_of_them.py', '    op.execute("ALTER TABLE patient FORCE ROW LEVEL SECURITY")\n', '', I_SCHEDULING_CONSENTS, 'before_the_migration'),
     Mutant('services/scheduling/consumers.py', '    if event.complete:\n', '    if True:\n', I_SCHEDULING_CONSENTS, 'told_anew'),
     Mutant('services/scheduling/consumers.py', 'withdrawn=told.HasField("withdraw_time")', 'withdrawn=False', I_SCHEDULING_CONSENTS, 'told_anew'),
     Mutant('services/scheduling/consumers.py', 'return DocumentTold(id, told.document_code, told.state_code, retired_at)', 'return DocumentTold(id, told.document_code, told.state_code)', I_SCHEDULING_CONSENTS, 'told_anew'),
     Mutant('services/scheduling/consumers.py', '        await store.keep_whole()\n', '        pass\n', I_SCHEDULING_CONSENTS, 'told_anew'),
+    Mutant('services/scheduling/domain/vitals.py', 'GateStage.DISCHARGE if self.arrived_at else GateStage.CHECK_IN', 'GateStage.CHECK_IN', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/vitals.py', 'return self.treated_at or self.arrived_at', 'return self.arrived_at', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/vitals.py', 'for each in counting for sign, within', 'for each in counting[-1:] for sign, within', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/vitals.py', 'self.since <= at < self.since + DAY', 'self.since <= at', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/vitals.py', 'self.since <= at < self.since + DAY', 'at < self.since + DAY', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/vitals.py', 'at.astimezone(self.zone).date() == self.day', 'at.date() == self.day', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/vitals.py', '(self.arrived_at is None or at <= self.arrived_at)', 'True', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/gates.py', 'if gate.stage is GateStage.DISCHARGE and record and (', 'if False and (', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/gates.py', '(vitals.since is None or record.at < vitals.since)', 'vitals.since and record.at < vitals.since', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/gates.py', 'vitals.found(vitals.stage if vitals.stage in stages else stages[0])', 'vitals.found(vitals.stage)', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/gates.py', 'vitals.found(vitals.stage if vitals.stage in stages else stages[0])', 'vitals.found(stages[0])', U_SCHEDULING_VITALS),
+    Mutant('services/scheduling/domain/gates.py', 'if kind is GateKind.VITALS and vitals and _ahead(gates, vitals):', 'if False:', I_SCHEDULING_VITALS, 'nobody_records'),
+    Mutant('services/scheduling/store/vitals.py', 'vital_signs.c.patient_id == any_(PATIENTS.all_ids(visit.c.patient_id))', 'vital_signs.c.patient_id == visit.c.patient_id', I_SCHEDULING_VITALS, 'merged'),
+    Mutant('services/scheduling/store/vitals.py', '    not_(vital_signs.c.retracted),\n', '', I_SCHEDULING_VITALS, 'retracted'),
+    Mutant('services/scheduling/store/vitals.py', 'or_(vital_signs.c.retracted, _kept.excluded.retracted)', '_kept.excluded.retracted', I_SCHEDULING_VITALS, 'whatever_order'),
+    Mutant('services/scheduling/store/vitals.py', 'vital_signs.c.taken_at, vital_signs.c.id)', 'vital_signs.c.id)', I_SCHEDULING_VITALS, 'whatever_order'),
+    Mutant('services/scheduling/store/vitals.py', 'vital_signs.c.taken_at, vital_signs.c.id)', 'vital_signs.c.taken_at)', I_SCHEDULING_VITALS, 'one_instant'),
+    Mutant('services/scheduling/store/vitals.py', 'vital_signs.c.taken_at > visit.c.start_at - BEFORE_MAX', 'vital_signs.c.taken_at > visit.c.start_at', I_SCHEDULING_VITALS, 'another_day'),
+    Mutant('services/scheduling/store/vitals.py', '[] if Status(row["status"]) in OVER else list(map(_signs_of, taken))', 'list(map(_signs_of, taken))', I_SCHEDULING_VITALS, 'whatever_is_told_later'),
+    Mutant('services/scheduling/use_cases/__init__.py', 'await store.record_gate(found.visit, GateKind.VITALS, record_of_signs(signs))', 'pass', I_SCHEDULING_VITALS, 'whatever_is_told_later'),
+    Mutant('services/scheduling/use_cases/__init__.py', 'overrides, consents, vitals), stage, reason)', 'overrides, consents), stage, reason)', I_SCHEDULING_VITALS, 'let_in'),
+    Mutant('services/scheduling/use_cases/__init__.py', 'found.gates.overrides, vitals=vitals)', 'found.gates.overrides)', I_SCHEDULING_VITALS, 'by_hand_where'),
+    Mutant('services/scheduling/consumers.py', '            if within\n', '', I_SCHEDULING_VITALS, 'other_measures'),
+    Mutant('services/scheduling/consumers.py', '{int(sign): False for sign in told.beyond_limits}', '{int(sign): True for sign in told.beyond_limits}', I_SCHEDULING_VITALS, 'beyond_limits'),
+    Mutant('services/scheduling/consumers.py', '    await store.forget_vital_signs(from_wire("patient", event.patient_id))', '    pass', I_SCHEDULING_VITALS, 'forgotten'),
+    Mutant('services/scheduling/__main__.py', 'short_lived=[site_change, vital_signs]', 'short_lived=[site_change]', I_SCHEDULING_VITALS, 'a_month'),
     Mutant('services/scheduling/domain/narrowing.py', 'if narrowed.gap_days_min < base.gap_days_min:', 'if False:', U_SCHEDULING_NARROWING),
     Mutant('services/scheduling/domain/narrowing.py', 'if narrowed.gap_days_max > base.gap_days_max:', 'if False:', U_SCHEDULING_NARROWING),
     Mutant('services/scheduling/domain/narrowing.py', 'if base.entry_gap or narrowed.entry_gap:', 'if False:', U_SCHEDULING_NARROWING),

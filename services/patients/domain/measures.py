@@ -136,9 +136,14 @@ class VitalSigns:
     weight_grams: int = 0
 
     @property
+    def looked_at(self) -> Mapping[str, bool]:
+        """Those taken that have limits: whether each is within them."""
+        values = ((name, getattr(self, name), limits) for name, limits in LIMITS.items())
+        return {name: low <= value <= high for name, value, (low, high) in values if value}
+
+    @property
     def within_limits(self) -> bool:
-        values = ((getattr(self, name), limits) for name, limits in LIMITS.items())
-        return all(low <= value <= high for value, (low, high) in values if value)
+        return all(self.looked_at.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ def record_measure(store: PatientsStore, measure: Measure) -> Measure:
     if kind := measure.safety_flag:
         flag = SafetyFlag(new_id(), kind, measure.patient_id, measure.site_id, measure.id, measure.recorded_at)
     store.add_measure(measure, flag)
-    store.emit(events.measure_recorded(measure), about=measure.patient_id)
+    by_patient = store.call.patient_id is not None
+    store.emit(events.measure_recorded(measure, by_patient=by_patient), about=measure.patient_id)
     if flag:
         store.emit(events.safety_flag_raised(flag, measure), about=measure.patient_id)
     return measure

@@ -10,10 +10,11 @@ from chassis.ids import to_wire
 from services.scheduling.domain.consents import Consents
 from services.scheduling.domain.protocols import Gate, GateEffect, GateKind, GateStage, SegmentKind, VisitType
 from services.scheduling.domain.visits import SegmentMinutes
+from services.scheduling.domain.vitals import Found, Vitals
 
 KNOWN_OTHERWISE = frozenset({GateKind.OBSERVATION_SERVED, GateKind.DEPOSIT_PAID, GateKind.ESTIMATE_DELIVERED})
 """By the minutes of the visit, and by what billing tells; nobody records these. Consent is known by what patients tells
-where documents apply, see `Consents`."""
+where documents apply, see `Consents`, and vitals where vital signs were taken, see `Vitals`."""
 
 
 class GatesNotPassed(DomainError):
@@ -31,6 +32,11 @@ class GateNotRecordedByHand(DomainError):
 class GateFollowsConsents(DomainError):
     kind, reason = Kind.CONFLICT, "GATE_FOLLOWS_CONSENTS"
     message = "consent documents apply to the visit: who signs them passes the gate"
+
+
+class GateFollowsVitals(DomainError):
+    kind, reason = Kind.CONFLICT, "GATE_FOLLOWS_VITALS"
+    message = "vital signs of the patient were taken: the last ones pass the gate or not"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +66,38 @@ def states_of(
     records: Records,
     overrides: Mapping[tuple[GateKind, GateStage], str],
     consents: Consents | None = None,
+    vitals: Vitals | None = None,
 ) -> list[GateState]:
     """In the order of the gates. What nobody recorded is not passed.
 
-    `consents`: what applies to the visit; None: what was recorded of its consent counts.
+    `consents`: what applies to the visit; None: what was recorded of its consent counts. `vitals` are needed where a
+    gate asks for them.
     """
     known = with_consents(records, consents)
     unsigned = consents.unsigned if consents else ()
+    found = [(gate, record_of(gate, known, vitals)) for gate in gates]
     return [
         GateState(
             gate,
-            passed=gate.kind in known and known[gate.kind].passed,
-            record=known.get(gate.kind),
+            passed=record is not None and record.passed,
+            record=record,
             override_reason=overrides.get((gate.kind, gate.stage), ""),
             unsigned=unsigned if gate.kind is GateKind.CONSENT else (),
         )
-        for gate in gates
+        for gate, record in found
     ]
+
+
+def record_of(gate: Gate, records: Records, vitals: Vitals | None) -> GateRecord | None:
+    """What counts for the gate: what was taken, where anything was, before what was recorded by hand."""
+    record = records.get(gate.kind)
+    if gate.kind is not GateKind.VITALS or vitals is None:
+        return record
+    if found := vitals.found(gate.stage):
+        return record_of_signs(found)
+    if gate.stage is GateStage.DISCHARGE and record and (vitals.since is None or record.at < vitals.since):
+        return None
+    return record
 
 
 def with_consents(records: Records, consents: Consents | None) -> Records:
@@ -88,6 +109,10 @@ def with_consents(records: Records, consents: Consents | None) -> Records:
     if not consents.unsigned:
         known[GateKind.CONSENT] = GateRecord(True, consents.signed_at, "patients")
     return known
+
+
+def record_of_signs(found: Found) -> GateRecord:
+    return GateRecord(found.within, found.at, "patients")
 
 
 def let_through(states: Sequence[GateState], stage: GateStage, reason: str) -> list[GateState]:
@@ -128,10 +153,20 @@ def observation_served(visit_type: VisitType, minutes: SegmentMinutes) -> bool:
     return sum(each for kind, each in minutes if kind is SegmentKind.OBSERVATION) >= planned
 
 
-def check_recordable(gates: Iterable[Gate], kind: GateKind, consents: Consents | None = None) -> None:
+def check_recordable(
+    gates: Iterable[Gate], kind: GateKind, consents: Consents | None = None, vitals: Vitals | None = None
+) -> None:
     if kind in KNOWN_OTHERWISE:
         raise GateNotRecordedByHand(Violation("kind", "KNOWN_OTHERWISE", GateNotRecordedByHand.message))
     if all(gate.kind is not kind for gate in gates):
         raise GateNotOfVisit(Violation("kind", "GATE_NOT_OF_VISIT", GateNotOfVisit.message))
     if kind is GateKind.CONSENT and consents:
         raise GateFollowsConsents(Violation("kind", "FOLLOWS_CONSENTS", GateFollowsConsents.message))
+    if kind is GateKind.VITALS and vitals and _ahead(gates, vitals):
+        raise GateFollowsVitals(Violation("kind", "FOLLOWS_VITALS", GateFollowsVitals.message))
+
+
+def _ahead(gates: Iterable[Gate], vitals: Vitals) -> Found | None:
+    """What was found for the gate of vitals that is ahead, or for the only one."""
+    stages = [gate.stage for gate in gates if gate.kind is GateKind.VITALS]
+    return vitals.found(vitals.stage if vitals.stage in stages else stages[0])

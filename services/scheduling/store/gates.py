@@ -18,9 +18,11 @@ from services.scheduling.domain.consents import Consents
 from services.scheduling.domain.gates import GateRecord, GateState, Records, states_of
 from services.scheduling.domain.protocols import Gate, GateKind, GateStage
 from services.scheduling.domain.visits import Visit, VisitNotFound
+from services.scheduling.domain.vitals import Vitals
 from services.scheduling.store.consents import ConsentStore
 from services.scheduling.store.protocols import ProtocolStore, kept_template
 from services.scheduling.store.sites import CHAIN
+from services.scheduling.store.vitals import VitalsStore
 from services.scheduling.tables import adoption, course, estimate_delivery, gate_override, gate_record, visit
 
 # Of a statement that joins a visit with its course.
@@ -126,7 +128,7 @@ class KnownGates:
     overrides: Mapping[tuple[GateKind, GateStage], str]
 
 
-class GateStore(ProtocolStore, ConsentStore):
+class GateStore(ProtocolStore, ConsentStore, VitalsStore):
     async def gates(self, visit_id: UUID) -> list[GateState]:
         row = await self.row(VISIT_GATES, visit_id=visit_id)
         if row is None:
@@ -135,7 +137,8 @@ class GateStore(ProtocolStore, ConsentStore):
         template = kept_template(form) if form else (await self.version(row["protocol_version_id"])).template
         gates = template.gates_of(row["visit_type_code"])
         consents = await self.consents_of(gates, row["site_id"], row["patient_id"], row["start_at"])
-        return states_of(gates, known.records, known.overrides, consents)
+        vitals = await self.vitals_of(gates, visit_id)
+        return states_of(gates, known.records, known.overrides, consents, vitals)
 
     async def consents_of(
         self, gates: Iterable[Gate], site_id: UUID, patient_id: UUID, at: datetime
@@ -143,6 +146,12 @@ class GateStore(ProtocolStore, ConsentStore):
         """What the visit's `gates` follow. Most visits have none that asks for consent: they do not look."""
         if any(gate.kind is GateKind.CONSENT for gate in gates):
             return await self.consents(site_id, patient_id, at)
+        return None
+
+    async def vitals_of(self, gates: Iterable[Gate], visit_id: UUID) -> Vitals | None:
+        """As `consents_of`."""
+        if any(gate.kind is GateKind.VITALS for gate in gates):
+            return await self.vitals(visit_id)
         return None
 
     async def record_gate(self, visit: Visit, kind: GateKind, record: GateRecord) -> None:

@@ -33,6 +33,7 @@ from services.scheduling.domain.gates import (
     check_recordable,
     let_through,
     observation_served,
+    record_of_signs,
     states_of,
 )
 from services.scheduling.domain.hours import Off, span_of
@@ -55,6 +56,7 @@ from services.scheduling.domain.sites import Chain, LegalEntity, Site
 from services.scheduling.domain.staff_calendars import ResourceNotStaff
 from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
 from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
+from services.scheduling.domain.vitals import Vitals
 from services.scheduling.store import SchedulingStore
 from services.scheduling.store.visits import VisitToChange
 from services.scheduling.use_cases import deaths
@@ -296,27 +298,35 @@ async def _through_gates(
     store: SchedulingStore, found: VisitToChange, records: Records, stage: GateStage, reason: str
 ) -> list[GateState]:
     gates = (await _template(store, found)).gates_of(found.visit.visit_type_code)
-    consents = await _consents(store, found.visit, [gate for gate in gates if gate.stage is stage])
-    unpassed = let_through(states_of(gates, records, found.gates.overrides, consents), stage, reason)
+    looked_at = [gate for gate in gates if gate.stage is stage]
+    consents, vitals = await _followed(store, found.visit, looked_at)
+    unpassed = let_through(states_of(looked_at, records, found.gates.overrides, consents, vitals), stage, reason)
+    if signs := vitals and vitals.found(stage):
+        await store.record_gate(found.visit, GateKind.VITALS, record_of_signs(signs))
     if asking := [each for each in unpassed if each.gate.effect is GateEffect.ALLOW_WITH_REASON]:
         await store.override_gates(found.visit, asking, reason)
     return unpassed
 
 
-async def _consents(store: SchedulingStore, visit: Visit, gates: Sequence[Gate]) -> Consents | None:
-    return await store.consents_of(gates, visit.site_id, visit.patient_id, visit.slot.start)
+async def _followed(
+    store: SchedulingStore, visit: Visit, gates: Sequence[Gate]
+) -> tuple[Consents | None, Vitals | None]:
+    """What patients told that the gates follow."""
+    consents = await store.consents_of(gates, visit.site_id, visit.patient_id, visit.slot.start)
+    return consents, await store.vitals_of(gates, visit.id)
 
 
 async def record_gate(store: SchedulingStore, visit_id: UUID, kind: GateKind, *, passed: bool) -> list[GateState]:
     """The visit's gates of this kind, as they stand then."""
     found = await store.visit_to_change(visit_id)
     gates = (await _template(store, found)).gates_of(found.visit.visit_type_code)
-    check_recordable(gates, kind, await _consents(store, found.visit, [gate for gate in gates if gate.kind is kind]))
+    same = [gate for gate in gates if gate.kind is kind]
+    consents, vitals = await _followed(store, found.visit, same)
+    check_recordable(gates, kind, consents, vitals)
     found.visit.check_not_over()
     record = GateRecord(passed, store.call.now, store.call.actor)
     await store.record_gate(found.visit, kind, record)
-    same = [gate for gate in gates if gate.kind is kind]
-    return states_of(same, {kind: record}, found.gates.overrides)
+    return states_of(same, {kind: record}, found.gates.overrides, vitals=vitals)
 
 
 async def cancel_visit(store: SchedulingStore, visit_id: UUID, reason: CancellationReason) -> Visit:
