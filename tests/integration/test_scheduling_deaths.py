@@ -21,6 +21,7 @@ from atoll.scheduling.v1.waitlist_pb2 import WaitlistStatus
 from chassis.ids import new_id, to_wire
 from chassis.times import to_date, to_timestamp
 from tests.integration.test_scheduling_merge_races import Held
+from tests.integration.test_scheduling_planning import find, plan
 from tests.integration.test_scheduling_races import until_a_lock_is_awaited
 from tests.integration.test_scheduling_visits import PATIENT, change
 from tests.integration.test_scheduling_waitlist import accept
@@ -93,7 +94,7 @@ async def to_cancel(clinic: Clinic) -> list[tuple[str, list[str], bool]]:
     return [(each.patient_id, list(each.visit_ids), each.state == tasks.TASK_STATE_OPEN) for each in found]
 
 
-async def test_nothing_is_booked_held_or_waited_for_until_it_turns_out_to_be_an_error(clinic: Clinic) -> None:
+async def test_nothing_is_planned_booked_held_or_waited_for_until_it_turns_out_to_be_an_error(clinic: Clinic) -> None:
     patient = await clinic.add_patient()
     held = await clinic.hold(patient, [FIRST + DAY])
     await tell(clinic, patient, 2, deceased=True)
@@ -103,6 +104,8 @@ async def test_nothing_is_booked_held_or_waited_for_until_it_turns_out_to_be_an_
         clinic.hold(patient, [FIRST]),
         clinic.book_hold(held.id),
         clinic.join(patient),
+        plan(clinic, patient_id=patient),
+        find(clinic, patient_id=patient),
         clinic.svc.call(clinic.visits.BookVisit, talk(clinic, patient)),
         clinic.svc.call(clinic.visits.BookSeries, talks(clinic, patient)),
     ):

@@ -280,8 +280,44 @@ async def test_openings_are_those_of_the_resources_asked_for(clinic: Clinic) -> 
     assert {each.resource_id for each in answer.openings[0].resources} >= {clinic.rooms[1]}
     refused = await refusal(find(clinic, resources=[wanted[0] | {"requirement_key": "pump"}]))
     assert refused.faults == [("resources[0].requirement_key", "REQUIREMENT_UNKNOWN")]
-    elsewhere = to_wire("resource", new_id())
-    assert not (await find(clinic, resources=[wanted[0] | {"resource_id": elsewhere}])).openings
+    there = await second_site(clinic)
+    assert walls((await find(clinic, resources=wanted, site_ids=[there], page_size=1)).openings) == ["03-02 09:30"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reason", "faults"),
+    [
+        ([("nurse", "nobody")], "RESOURCE_NOT_FOUND", [("resources[0].resource_id", "RESOURCE_NOT_FOUND")]),
+        ([("nurse", "room")], "RESOURCE_UNSUITABLE", [("resources[0].resource_id", "WRONG_KIND")]),
+        ([("nurse", "doctor")], "RESOURCE_UNSUITABLE", [("resources[0].resource_id", "LACKS_CAPABILITY")]),
+        ([("nurse", "trainee")], "RESOURCE_UNSUITABLE", [("resources[0].resource_id", "TOO_FEW_LANES")]),
+        (
+            [("room", "room"), ("nurse", "nurse"), ("nurse", "trainee")],
+            "PLAN_PREFERENCE_INVALID",
+            [("resources[2].requirement_key", "REQUIREMENT_TWICE")],
+        ),
+        (
+            [("nurse", "nurse"), ("room", "nurse")],
+            "PLAN_PREFERENCE_INVALID",
+            [("resources[1].resource_id", "RESOURCE_TWICE")],
+        ),
+    ],
+)
+async def test_resources_that_cannot_be_those_of_the_visit_are_refused_by_name(
+    clinic: Clinic, wanted: list[tuple[str, str]], reason: str, faults: list[tuple[str, str]]
+) -> None:
+    """Else nothing would seem to be free."""
+    trainee = await clinic.add_resource("STAFF", "Trainee", capabilities=["infusion"])
+    ids = {
+        "nurse": clinic.nurses[0],
+        "room": clinic.rooms[0],
+        "doctor": clinic.prescriber,
+        "trainee": trainee,
+        "nobody": to_wire("resource", new_id()),
+    }
+    chosen = [{"requirement_key": key, "resource_id": ids[name]} for key, name in wanted]
+    refused = await refusal(find(clinic, resources=chosen))
+    assert (refused.reason, refused.faults) == (reason, faults)
 
 
 async def test_the_next_visit_of_a_course_has_openings_inside_its_spacing(clinic: Clinic) -> None:
@@ -301,8 +337,35 @@ async def test_the_next_visit_of_a_course_has_openings_inside_its_spacing(clinic
             await clinic.adopt(wrong["protocol_version_id"])
         refused = await refusal(find(clinic, **asked | wrong))
         assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "OPENING_COURSE_MISMATCH")
+    refused = await refusal(find(clinic, **asked, site_ids=[await second_site(clinic)]))
+    assert (refused.reason, refused.faults) == ("OPENING_COURSE_MISMATCH", [("site_id", "OPENING_COURSE_MISMATCH")])
     refused = await refusal(find(clinic, **asked | {"course_id": to_wire("course", new_id())}))
     assert refused.reason == "COURSE_NOT_FOUND"
+
+
+async def test_a_phase_that_no_next_visit_of_the_course_can_be_of_has_no_openings(clinic: Clinic) -> None:
+    """Booking would refuse them, whenever they are."""
+    review = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor={"phase_code": "follow_up", "months": 1})
+    clinic.version_id = await clinic.publish({**TEMPLATE, "phases": [*TEMPLATE["phases"], review]})
+    await clinic.adopt()
+    patient = await clinic.add_patient()
+    booked = clinic.treatments([local(3, number, 9) for number in (2, 5, 8, 11, 15, 18)])
+    course = await clinic.book(clinic.request(patient, booked))
+    asked: dict[str, Any] = {"patient_id": patient, "course_id": course.id, "latest_date": day(31)}
+    for code, rule in (
+        ("induction", "VISIT_COUNT"),
+        ("assessment", "OUT_OF_ORDER"),
+        ("review", "ANCHOR_MISSING"),
+    ):
+        refused = await refusal(find(clinic, **asked, phase_code=code))
+        assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "PHASES_OUTSIDE_PROTOCOL")
+        assert refused.faults == [("phase_code", rule)]
+    assert (await find(clinic, **asked, phase_code="follow_up")).openings
+    cancel = CancelVisitRequest(
+        request_id=str(uuid4()), visit_id=course.visits[-1].id, reason=CancellationReason.CANCELLATION_REASON_PATIENT
+    )
+    await clinic.svc.call(clinic.visits.CancelVisit, cancel)
+    assert (await find(clinic, **asked)).openings
 
 
 async def test_the_next_visit_of_a_course_has_openings_with_its_own_nurse_only(clinic: Clinic) -> None:
@@ -320,8 +383,9 @@ async def test_the_next_visit_of_a_course_has_openings_with_its_own_nurse_only(c
         )
         await clinic.book(clinic.request(patient, [choice], course_id=course.id))
         wanted = [{"requirement_key": "nurse", "resource_id": other}]
-        none = await find(clinic, **asked, resources=wanted)
-        assert (list(none.openings), none.HasField("first_date")) == ([], True)
+        refused = await refusal(find(clinic, **asked, resources=wanted))
+        assert refused.reason == "RESOURCE_UNSUITABLE"
+        assert refused.faults == [("resources[0].resource_id", "NOT_THE_SAME")]
         follow_up = await find(clinic, **asked, phase_code="follow_up", page_size=1)
         assert [each.resource_id for each in follow_up.openings[0].resources] == [clinic.prescriber]
         patient = await clinic.add_patient()
@@ -508,6 +572,9 @@ async def test_a_course_goes_on_by_a_version_that_is_retired(clinic: Clinic) -> 
     )
     await clinic.svc.call(clinic.protocols.RetireProtocolVersion, retire)
     assert (await refusal(plan(clinic, patient_id=patient))).reason == "PROTOCOL_VERSION_RETIRED"
+    assert (await refusal(find(clinic, patient_id=patient))).reason == "PROTOCOL_VERSION_RETIRED"
+    found = await find(clinic, patient_id=patient, course_id=course.id, latest_date=day(5), page_size=1)
+    assert walls(found.openings) == ["03-04 08:00"]
     best = await book_rest(clinic, patient, course.id)
     assert walls(best.visits)[0] == "03-05 08:00"
 
@@ -551,6 +618,8 @@ async def test_nothing_is_looked_for_near_the_end_of_the_calendar(clinic: Clinic
         ({"latest_date": day(1)}, "PLAN_WINDOW_INVALID"),
         ({"phase_code": "booster"}, "PHASES_OUTSIDE_PROTOCOL"),
         ({"start_from": {"hours": 25}}, "HOURS_INVALID"),
+        ({"start_from": {"hours": 12}, "start_until": {"hours": 9}}, "PLAN_PREFERENCE_INVALID"),
+        ({"only_preferred_weekdays": True}, "PLAN_PREFERENCE_INVALID"),
     ],
 )
 async def test_openings_that_cannot_be_looked_for_are_refused_by_name(
@@ -558,6 +627,30 @@ async def test_openings_that_cannot_be_looked_for_are_refused_by_name(
 ) -> None:
     refused = await refusal(find(clinic, **changes))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, reason)
+
+
+async def test_days_that_are_over_are_refused_and_today_is_not(clinic: Clinic) -> None:
+    """Somebody meant another year, and would be told that nothing is free. A day is over where it is last over."""
+    clinic.svc.clock.now = local(3, 2, 17, 55)
+    assert not (await find(clinic)).openings
+    clinic.svc.clock.now = local(3, 3, 0)
+    refused = await refusal(find(clinic))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "PLAN_WINDOW_INVALID")
+    assert refused.faults == [("latest_date", "IN_PAST")]
+    west = await clinic.add_site("hnl", time_zone="Pacific/Honolulu")
+    await clinic.adopt(site_id=west)
+    assert (await find(clinic, site_ids=[west])).HasField("last_date")
+
+
+@pytest.mark.parametrize("asked", [plan, find])
+async def test_of_several_preferred_times_the_one_that_is_none_is_named(clinic: Clinic, asked: Any) -> None:
+    refused = await refusal(asked(clinic, preferred_times=[{"hours": 9}, {"hours": 25}]))
+    assert (refused.reason, refused.faults) == ("HOURS_INVALID", [("preferred_times[1]", "TIME_OF_DAY")])
+
+
+async def test_the_preferred_time_that_is_none_is_named(clinic: Clinic) -> None:
+    refused = await refusal(plan(clinic, preferred_time={"hours": 9, "seconds": 1}))
+    assert (refused.reason, refused.faults) == ("HOURS_INVALID", [("preferred_time", "TIME_OF_DAY")])
 
 
 @pytest.mark.parametrize("role", ["ROLE_BILLING", "ROLE_AUDITOR", "ROLE_PATIENT"])

@@ -11,7 +11,7 @@ from uuid import UUID
 from chassis.errors import DomainError, Kind, Violation
 from chassis.ids import to_wire
 from services.scheduling.domain.hours import MINUTE, Hours, Slot
-from services.scheduling.domain.protocols import Need, Phase, Template, VisitType
+from services.scheduling.domain.protocols import Need, Phase, Requirement, Template, VisitType
 from services.scheduling.domain.resources import Resource, ResourceNotFound
 from services.scheduling.domain.spacing import Stop, in_order, order_faults, phase_faults, same_faults, spacing_faults
 from services.scheduling.domain.visits import STANDING, Status, Visit
@@ -364,12 +364,8 @@ class Terms:
         for wanted in layout.type.requirements:
             resource = self.resources[layout.resources[wanted.key]]
             field = f"visits[{i}].resources[{positions[wanted.key]}].resource_id"
-            if resource.kind is not wanted.kind:
-                yield Violation(field, "WRONG_KIND", "is of another kind than the requirement")
-            elif wanted.capability and wanted.capability not in resource.capabilities:
-                yield Violation(field, "LACKS_CAPABILITY", f"lacks {wanted.capability}")
-            elif resource.lane_count < layout.type.lane_counts[wanted.key]:
-                yield Violation(field, "TOO_FEW_LANES", f"has {resource.lane_count} lanes only")
+            if fault := unsuitable(field, resource, wanted, layout.type.lane_counts[wanted.key]):
+                yield fault
             elif codes := wanted.credential_codes:
                 day = self.day(layout.stay)
                 if not resource.has_credential(codes, self.site.state, day):
@@ -466,6 +462,17 @@ def laid_out(course: Course, layouts: Sequence[Layout], ids: Iterable[UUID], sta
         )
         for id, layout in zip(ids, layouts, strict=True)
     )
+
+
+def unsuitable(field: str, resource: Resource, wanted: Requirement, lane_count: int) -> Violation | None:
+    """What keeps a resource from meeting a requirement on any day."""
+    if resource.kind is not wanted.kind:
+        return Violation(field, "WRONG_KIND", "is of another kind than the requirement")
+    if wanted.capability and wanted.capability not in resource.capabilities:
+        return Violation(field, "LACKS_CAPABILITY", f"lacks {wanted.capability}")
+    if resource.lane_count < lane_count:
+        return Violation(field, "TOO_FEW_LANES", f"has {resource.lane_count} lanes only, not {lane_count}")
+    return None
 
 
 Rule = Callable[[int, Choice, Layout], Iterator[Violation]]

@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 from google.type.dayofweek_pb2 import DayOfWeek
-from google.type.timeofday_pb2 import TimeOfDay
 
 from atoll.scheduling.v1 import course_service_pb2, plan_pb2
 from atoll.scheduling.v1 import opening_service_pb2 as pb
@@ -114,51 +113,67 @@ class OpeningServicer:
 
     async def FindOpenings(self, request: pb.FindOpeningsRequest, call: Call) -> pb.FindOpeningsResponse:
         site_ids, page = _sites(request, call), Page.of(request, call)
-        first, last = (
-            day_of_visit(request.earliest_date, "earliest_date"),
-            from_date(request.latest_date, "latest_date"),
-        )
-        days = Between(first, last)
-        days.check()
-        tastes = _tastes(request, request.preferred_times)
-        version_id, patient_id = (
-            from_wire("protocolversion", request.protocol_version_id),
-            from_wire("patient", request.patient_id),
-        )
-        fixed = tuple((each.requirement_key, from_wire("resource", each.resource_id)) for each in request.resources)
+        asked, patient_id = _openings_wish(request, page), from_wire("patient", request.patient_id)
+        asked.check()
+        first, last = asked.days.first, asked.days.last
 
-        async def read(store: SchedulingStore) -> tuple[list[Place], tuple[Visit, ...]]:
-            version = await store.version(version_id)
-            visits: tuple[Visit, ...] = ()
-            if request.course_id:
-                course = await store.course(from_wire("course", request.course_id))
-                ids = (await store.whole(patient_id)).ids
-                if course.patient_id not in ids or course.protocol_version_id != version_id:
-                    raise OpeningCourseMismatch(
-                        Violation("course_id", "OPENING_COURSE_MISMATCH", OpeningCourseMismatch.message)
-                    )
-                visits = course.standing(call.now)
-            places = [await store.place(id, version, patient_id, first, lambda template: last) for id in site_ids]
-            return places, visits
+        async def read(store: SchedulingStore) -> tuple[list[Place], OpeningsWish]:
+            version = await store.version(from_wire("protocolversion", request.protocol_version_id))
+            wish, pinned = replace(asked, visits=await _of_course(store, request, site_ids)), bool(request.course_id)
+            places = [
+                await store.place(id, version, patient_id, first, lambda template: last, pinned=pinned)
+                for id in site_ids
+            ]
+            return places, wish
 
         with self._planners.turn(call.patient_id):
-            places, visits = await self._db.read(call, request, SchedulingStore, read)
-            after = (
-                (int(page.after[0]), datetime.fromisoformat(page.after[1]), UUID(page.after[2])) if page.after else None
-            )
-            by_preference = request.order == pb.OPENING_ORDER_PREFERENCE
-            wish = OpeningsWish(request.phase_code, days, visits, tastes, fixed, page.limit, after, by_preference)
+            places, wish = await self._db.read(call, request, SchedulingStore, read)
             found = await self._planners.run(partial(find_openings, places, wish, call.now))
-        rows, token = page.cut(
-            found.openings,
-            key=lambda each: [str(each.cost if by_preference else 0), each.slot.start.isoformat(), str(each.site_id)],
-        )
+        rows, token = page.cut(found.openings, key=partial(_key, by_preference=asked.by_preference))
         response = pb.FindOpeningsResponse(next_page_token=token)
         response.openings.extend(_opening(each, found.visit_type_code) for each in rows)
         if found.days:
             response.first_date.CopyFrom(to_date(found.days.first))
             response.last_date.CopyFrom(to_date(found.days.last))
         return response
+
+
+async def _of_course(
+    store: SchedulingStore, request: pb.FindOpeningsRequest, site_ids: Sequence[UUID]
+) -> tuple[Visit, ...]:
+    """Those that stand, if it is the next of a course."""
+    if not request.course_id:
+        return ()
+    course = await store.course(from_wire("course", request.course_id))
+    ids, version_id = (
+        (await store.whole(from_wire("patient", request.patient_id))).ids,
+        from_wire("protocolversion", request.protocol_version_id),
+    )
+    text = OpeningCourseMismatch.message
+    if course.patient_id not in ids or course.protocol_version_id != version_id:
+        raise OpeningCourseMismatch(Violation("course_id", "OPENING_COURSE_MISMATCH", text))
+    if any(id != course.site_id for id in site_ids):
+        raise OpeningCourseMismatch(Violation("site_id", "OPENING_COURSE_MISMATCH", text))
+    return course.standing(store.call.now)
+
+
+def _openings_wish(request: pb.FindOpeningsRequest, page: Page) -> OpeningsWish:
+    first = day_of_visit(request.earliest_date, "earliest_date")
+    return OpeningsWish(
+        phase_code=request.phase_code,
+        days=Between(first, from_date(request.latest_date, "latest_date")),
+        visits=(),
+        tastes=_tastes(request),
+        fixed=tuple((each.requirement_key, from_wire("resource", each.resource_id)) for each in request.resources),
+        count=page.limit,
+        after=_after(page.after) if page.after else None,
+        by_preference=request.order == pb.OPENING_ORDER_PREFERENCE,
+    )
+
+
+def _key(opening: Opening, *, by_preference: bool) -> list[str]:
+    cost = opening.cost if by_preference else 0
+    return [str(cost), opening.slot.start.isoformat(), str(opening.site_id)]
 
 
 def _after(key: Sequence[str]) -> After:
@@ -175,21 +190,23 @@ def _sites(request: Any, call: Call) -> list[UUID]:
 
 
 def _wish(request: course_service_pb2.PlanCourseRequest) -> Wish:
-    times = [request.preferred_time] if request.HasField("preferred_time") else []
+    own = [minute_of_day(request.preferred_time, "preferred_time")] if request.HasField("preferred_time") else []
     return Wish(
         route_code=request.route_code,
         phases=tuple((phase.phase_code, phase.visit_count) for phase in request.phases),
         earliest=day_of_visit(request.earliest_date, "earliest_date"),
         latest=from_date(request.latest_date, "latest_date"),
-        tastes=_tastes(request, [*times, *request.preferred_times]),
+        tastes=_tastes(request, own),
         same=tuple(request.same_requirement_keys),
         emphasis=Emphasis(plan_pb2.PlanEmphasis.Name(request.emphasis)),
     )
 
 
-def _tastes(request: Any, times: Iterable[TimeOfDay]) -> Tastes:
+def _tastes(request: Any, minutes_of_day: Iterable[int] = ()) -> Tastes:
+    """With the preferred times, behind some that are said otherwise."""
+    times = (minute_of_day(each, f"preferred_times[{n}]") for n, each in enumerate(request.preferred_times))
     return Tastes(
-        minutes_of_day=tuple(minute_of_day(each, "preferred_time") for each in times),
+        minutes_of_day=(*minutes_of_day, *times),
         weekdays=frozenset(weekday_of(day) for day in request.preferred_weekdays),
         weekdays_only=request.only_preferred_weekdays,
         start_from=bound_of_day(request, "start_from", 0),

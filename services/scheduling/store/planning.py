@@ -24,9 +24,11 @@ from sqlalchemy import (
     union_all,
 )
 
+from chassis.ids import to_wire
 from chassis.sql import Statement, param
 from chassis.store import Store
 from chassis.tables import Instant
+from services.scheduling.domain.courses import PatientDeceased
 from services.scheduling.domain.hours import DAY, Hours
 from services.scheduling.domain.planning import Calendar, Place
 from services.scheduling.domain.protocols import ProtocolVersion, Template
@@ -39,7 +41,7 @@ from services.scheduling.store.courses import (
     site_template,
     site_terms,
 )
-from services.scheduling.store.patients import PATIENTS
+from services.scheduling.store.patients import PATIENTS, is_deceased
 from services.scheduling.store.resources import resources_at
 from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import allocation, busy_time, presence, resource
@@ -66,7 +68,11 @@ def _spans(table: Table) -> list[ColumnElement[Any]]:
     return [func.array_agg(_minute(table.c[name])).label(name) for name in ("start_at", "end_at")]
 
 
-PLACE = Statement(site_terms.add_columns(as_json(resource, of_site).label("resources")))
+PLACE = Statement(
+    site_terms.add_columns(
+        as_json(resource, of_site).label("resources"), is_deceased(PATIENT), PATIENTS.end(PATIENT).label("patient_end")
+    )
+)
 _ids = PATIENTS.each_id(PATIENT, "their_ids")
 TAKEN_AHEAD = Statement(
     union_all(
@@ -99,8 +105,9 @@ class PlanningStore(Store):
         """From the first day to the last that may matter, and a day more on both sides; `pinned` as below.
 
         `last_day` is asked with the site's own form of the version, and may refuse it, before the calendar is read.
+        There is none for whoever has died.
         """
-        row, hours = await self._site(site_id, version, pinned=pinned)
+        row, hours = await self._site(site_id, version, patient_id, pinned=pinned)
         template = site_template(row, version)
         calendar = await self._calendar(row, hours, site_id, patient_id, earliest - DAY, last_day(template) + 3 * DAY)
         return Place(site_id, template, calendar)
@@ -118,14 +125,20 @@ class PlanningStore(Store):
     ) -> Place:
         """From midnight of one day to midnight of another, in UTC; of a course that is `pinned` to the version also
         where nothing new is booked by it. As it were `without` some visits."""
-        row, hours = await self._site(site_id, version, pinned=pinned)
+        row, hours = await self._site(site_id, version, patient_id, pinned=pinned)
         calendar = await self._calendar(row, hours, site_id, patient_id, first, until, without)
         return Place(site_id, site_template(row, version), calendar)
 
-    async def _site(self, site_id: UUID, version: ProtocolVersion, *, pinned: bool = False) -> tuple[Record, Hours]:
-        row = await self.row(PLACE, site_id=site_id, protocol_version_id=version.id, now=self.call.now)
+    async def _site(
+        self, site_id: UUID, version: ProtocolVersion, patient_id: UUID, *, pinned: bool = False
+    ) -> tuple[Record, Hours]:
+        row = await self.row(
+            PLACE, site_id=site_id, protocol_version_id=version.id, patient_id=patient_id, now=self.call.now
+        )
         hours = site_hours(row, site_id, version.id, pinned=pinned)
         assert row
+        if row["deceased"]:
+            raise PatientDeceased(patient_id=to_wire("patient", row["patient_end"]))
         return row, hours
 
     async def _calendar(

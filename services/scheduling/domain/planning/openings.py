@@ -1,5 +1,6 @@
 """Where one visit could be: openings in order of time, by preference, or the nearest to a start that was asked for."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -8,14 +9,21 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from chassis.errors import DomainError, Kind, Violation
-from services.scheduling.domain.courses import PhasesOutsideProtocol, refuse
+from services.scheduling.domain.courses import PhasesOutsideProtocol, ResourceUnsuitable, refuse, unsuitable
 from services.scheduling.domain.hours import Slot
 from services.scheduling.domain.planning.calendars import Cells, Place, set_bits
 from services.scheduling.domain.planning.owns import DayTastes
 from services.scheduling.domain.planning.scores import Cost, CostKind
 from services.scheduling.domain.planning.starts import Free, Starts
-from services.scheduling.domain.planning.wishes import WINDOW_DAYS_MAX, PlanPreferenceInvalid, PlanWindowInvalid, Tastes
+from services.scheduling.domain.planning.wishes import (
+    PlanPreferenceInvalid,
+    PlanWindowInvalid,
+    Tastes,
+    taste_faults,
+    window_faults,
+)
 from services.scheduling.domain.protocols import Template, VisitType
+from services.scheduling.domain.resources import ResourceNotFound
 from services.scheduling.domain.visits import FREEING, Visit
 
 ANY = Tastes()
@@ -23,7 +31,7 @@ ANY = Tastes()
 
 class OpeningCourseMismatch(DomainError):
     kind, reason = Kind.INVALID, "OPENING_COURSE_MISMATCH"
-    message = "the course is another patient's, or runs by another version"
+    message = "the course is another patient's, is at another site, or runs by another version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +60,6 @@ class Between:
     @property
     def empty(self) -> bool:
         return self.last < self.first
-
-    def check(self) -> None:
-        if not timedelta(0) <= self.last - self.first <= timedelta(days=WINDOW_DAYS_MAX):
-            raise PlanWindowInvalid(Violation("latest_date", "PLAN_WINDOW_INVALID", PlanWindowInvalid.message))
 
 
 class Finder:
@@ -115,6 +119,19 @@ class OpeningsWish:
     after: After | None
     by_preference: bool
 
+    def check(self) -> None:
+        """That it may be asked for, whatever the place."""
+        refuse(PlanWindowInvalid, window_faults(self.days.first, self.days.last))
+        refuse(PlanPreferenceInvalid, [*taste_faults(self.tastes), *self._twice()])
+
+    def _twice(self) -> Iterator[Violation]:
+        keys, ids = [key for key, _ in self.fixed], [id for _, id in self.fixed]
+        for n, (key, id) in enumerate(self.fixed):
+            if key in keys[:n]:
+                yield Violation(f"resources[{n}].requirement_key", "REQUIREMENT_TWICE", "stands above already")
+            elif id in ids[:n]:
+                yield Violation(f"resources[{n}].resource_id", "RESOURCE_TWICE", "meets another requirement already")
+
 
 @dataclass(frozen=True, slots=True)
 class FoundOpenings:
@@ -138,25 +155,83 @@ def openings(
 
 def find_openings(places: Sequence[Place], wish: OpeningsWish, now: datetime) -> FoundOpenings:
     """At whichever of the places. Each reckons the spacing in its own days."""
+    refuse(PlanWindowInvalid, _past(places, wish.days.last, now))
     finders, looked_at = dict[UUID, Finder](), list[Between]()
     for place in places:
         its = spacing(place.template, wish.phase_code, wish.visits, place.calendar.site.zone)
+        refuse(PhasesOutsideProtocol, _not_next(place.template, wish.phase_code, wish.visits))
         days = wish.days.and_(its.first, its.last)
         visit_type = place.template.visit_type(place.template.phase(wish.phase_code).visit_type_code)
-        keys = {each.key for each in visit_type.requirements}
-        refuse(PlanPreferenceInvalid, _unknown_keys(wish.fixed, keys))
+        fixed, same = dict(wish.fixed), same_resources(place.template, visit_type, wish.visits)
+        _check_fixed(place, visit_type, wish.fixed, same)
         if days.empty:
             continue
         looked_at.append(days)
-        fixed, same = dict(wish.fixed), same_resources(place.template, visit_type, wish.visits)
-        if fixed | same == same | fixed:
-            finders[place.site_id] = Finder(place, visit_type, days, now, wish.tastes, fixed | same)
+        finders[place.site_id] = Finder(place, visit_type, days, now, wish.tastes, fixed | same)
+    refuse(ResourceNotFound, _absent(places, wish.fixed))
     found = openings(finders, wish.count, wish.after, by_preference=wish.by_preference)
     searched = (
         Between(min(each.first for each in looked_at), max(each.last for each in looked_at)) if looked_at else None
     )
     code = places[0].template.phase(wish.phase_code).visit_type_code
     return FoundOpenings(found, code, searched)
+
+
+def _past(places: Sequence[Place], last: date, now: datetime) -> Iterator[Violation]:
+    """A day is over where it is last over."""
+    if all(last < now.astimezone(place.calendar.site.zone).date() for place in places):
+        yield Violation("latest_date", "IN_PAST", "is past")
+
+
+def _not_next(template: Template, phase_code: str, visits: Sequence[Visit]) -> Iterator[Violation]:
+    """Why no next visit of a course with these can be of the phase, whenever it is."""
+    there, order = Counter(each.phase_code for each in visits if each.phase_code in template.order), template.order
+    phase = template.phase(phase_code)
+    if there[phase_code] >= phase.visits_max:
+        text = f"the course has {there[phase_code]} visits of it already, and at most {phase.visits_max} are allowed"
+        yield Violation("phase_code", "VISIT_COUNT", text)
+    if phase.anchor:
+        if there and phase.anchor.phase_code not in there:
+            text = f"is due by {phase.anchor.phase_code}, of which the course has no visit"
+            yield Violation("phase_code", "ANCHOR_MISSING", text)
+        return
+    later = [code for code in there if order[code] > order[phase_code] and not template.phase(code).anchor]
+    if later:
+        yield Violation(
+            "phase_code", "OUT_OF_ORDER", f"the course has come to {max(later, key=order.__getitem__)} already"
+        )
+
+
+def _check_fixed(
+    place: Place, visit_type: VisitType, fixed: Sequence[tuple[str, UUID]], same: Mapping[str, UUID]
+) -> None:
+    """That they can be those of the visit, as far as the place has them."""
+    wanted, there = {each.key: each for each in visit_type.requirements}, place.calendar.resources
+    refuse(PlanPreferenceInvalid, _unknown_keys(fixed, wanted.keys()))
+    refuse(
+        ResourceUnsuitable,
+        (
+            fault
+            for n, (key, id) in enumerate(fixed)
+            for each in there
+            if each.id == id
+            if (fault := unsuitable(_resource(n), each, wanted[key], visit_type.lane_counts[key]))
+        ),
+    )
+    others = (n for n, (key, id) in enumerate(fixed) if same.get(key, id) != id)
+    text = "another visit of the course has another"
+    refuse(ResourceUnsuitable, (Violation(_resource(n), "NOT_THE_SAME", text) for n in others))
+
+
+def _absent(places: Sequence[Place], fixed: Sequence[tuple[str, UUID]]) -> Iterator[Violation]:
+    there = {each.id for place in places for each in place.calendar.resources}
+    for n, (_, id) in enumerate(fixed):
+        if id not in there:
+            yield Violation(_resource(n), "RESOURCE_NOT_FOUND", ResourceNotFound.message)
+
+
+def _resource(n: int) -> str:
+    return f"resources[{n}].resource_id"
 
 
 def _unknown_keys(fixed: Sequence[tuple[str, UUID]], keys: Collection[str]) -> Iterator[Violation]:

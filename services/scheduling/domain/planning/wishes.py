@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
 
 from chassis.errors import DomainError, Kind, Violation
@@ -23,7 +23,7 @@ STRETCH_DAYS_MAX = 28
 
 class PlanWindowInvalid(DomainError):
     kind, reason = Kind.INVALID, "PLAN_WINDOW_INVALID"
-    message = "latest_date is before earliest_date, or too far from it"
+    message = "latest_date is past, before earliest_date, or too far from it"
 
 
 class PlanTooLong(DomainError):
@@ -105,8 +105,7 @@ def outline(template: Template, wish: Wish) -> Outline:
     """Refuses a wish that the version does not allow, whatever the calendar."""
     if wish.route_code not in template.route_codes:
         raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", RouteUnknown.message))
-    if not timedelta(0) <= wish.latest - wish.earliest <= timedelta(days=WINDOW_DAYS_MAX):
-        raise PlanWindowInvalid(Violation("latest_date", "PLAN_WINDOW_INVALID", PlanWindowInvalid.message))
+    refuse(PlanWindowInvalid, window_faults(wish.earliest, wish.latest))
     standing = tuple(sorted((each for each in wish.visits if each.phase_code in template.order), key=_start))
     refuse(PhasesOutsideProtocol, _phase_faults(template, wish, Counter(each.phase_code for each in standing)))
     counted = wanted(template, wish)
@@ -204,7 +203,21 @@ def _preference_faults(template: Template, outlined: Outline, wish: Wish) -> Ite
         if key not in keys:
             text = "no visit that is planned has such a requirement"
             yield Violation(f"same_requirement_keys[{n}]", "REQUIREMENT_UNKNOWN", text)
-    if wish.tastes.start_until < wish.tastes.start_from:
+    yield from taste_faults(wish.tastes)
+
+
+def taste_faults(tastes: Tastes) -> Iterator[Violation]:
+    """What leaves no time at all, whatever the calendar."""
+    if tastes.start_until < tastes.start_from:
         yield Violation("start_until", "BEFORE_START", "is before start_from")
-    if wish.tastes.weekdays_only and not wish.tastes.weekdays:
+    if tastes.weekdays_only and not tastes.weekdays:
         yield Violation("preferred_weekdays", "MISSING", "names no weekday, and no other is allowed")
+
+
+def window_faults(first: date, last: date) -> Iterator[Violation]:
+    days = (last - first).days
+    if days < 0:
+        yield Violation("latest_date", "PLAN_WINDOW_INVALID", "is before earliest_date")
+    elif days > WINDOW_DAYS_MAX:
+        text = f"is {days} days after earliest_date, not at most {WINDOW_DAYS_MAX}"
+        yield Violation("latest_date", "PLAN_WINDOW_INVALID", text)
