@@ -1,6 +1,6 @@
 """The `atoll` command itself: finds its commands, and says in one line what went wrong.
 
-A module of this folder that defines `register(app)` adds commands by it.
+A module of this folder that defines `register(app)` adds by it the command of its name.
 """
 
 import importlib
@@ -14,10 +14,13 @@ from rich.markup import escape
 import cli
 from deploy.local.process import LocalError
 
+MODULES = {"export": "exporting", "import": "importing"}
+"""Of commands that cannot be named as their modules are."""
 errors = Console(stderr=True, highlight=False)
 
 
-def build() -> typer.Typer:
+def build(word: str = "") -> typer.Typer:
+    """Every command, or only the one that `word` names: what all of them import weighs 60 MB, and takes seconds."""
     app = typer.Typer(
         name="atoll",
         help="Practice management for chains of self-pay clinics: the stack on this machine, and its tools.",
@@ -26,17 +29,23 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
     )
-    for module in sorted(pkgutil.iter_modules(cli.__path__), key=lambda module: module.name):
-        if module.name not in ("__main__", "app"):
-            register = getattr(importlib.import_module(f"cli.{module.name}"), "register", None)
-            if register:
-                register(app)
+    app.callback()(_atoll)
+    names = sorted({module.name for module in pkgutil.iter_modules(cli.__path__)} - {"__main__", "app"})
+    asked = MODULES.get(word, word)
+    for name in [asked] if asked in names else names:
+        register = getattr(importlib.import_module(f"cli.{name}"), "register", None)
+        if register:
+            register(app)
     return app
+
+
+def _atoll() -> None:
+    """Has a single command be called by its name as well."""
 
 
 def main() -> None:
     try:
-        build()(prog_name="atoll")
+        build(*sys.argv[1:2])(prog_name="atoll")
     except LocalError as error:
         errors.print(f"[bold red]atoll:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)

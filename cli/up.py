@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -11,6 +12,7 @@ import typer
 from rich.console import Console
 
 from cli.display import Display
+from deploy.local.process import LocalError
 from deploy.local.stack import Options, Stack
 
 
@@ -37,7 +39,7 @@ async def run(options: Options, console: Console, *, sample: bool) -> None:
             with display:
                 await exits.enter_async_context(stack)
             if sample:
-                await load_sample(stack, console)
+                await load_sample()
             console.print(f"\nServing after {time.monotonic() - started:.1f} s. Ctrl-C stops it.\n")
             print_addresses(console, stack)
             await asyncio.Event().wait()
@@ -53,11 +55,17 @@ def stop_on_signals() -> None:
         asyncio.get_running_loop().add_signal_handler(name, task.cancel)
 
 
-async def load_sample(stack: Stack, console: Console) -> None:
-    """Once for a home: what is there is not loaded again."""
-    from cli.sample.load import load_once  # Imports all the services' APIs: plain `up` need not wait for that.
-
-    await load_once(stack, console)
+async def load_sample() -> None:
+    """By a program of its own: the APIs of all services, which it imports, weigh 45 MB, and go with it."""
+    loading = await asyncio.create_subprocess_exec(sys.executable, "-m", "cli", "sample")
+    try:
+        code = await loading.wait()
+    finally:
+        if loading.returncode is None:
+            loading.send_signal(signal.SIGINT)  # As Ctrl-C does: it leaves the terminal as it found it.
+            await loading.wait()
+    if code:
+        raise LocalError("the sample is not loaded; what is there of it is used when `atoll up --sample` runs again")
 
 
 def print_addresses(console: Console, stack: Stack) -> None:

@@ -31,22 +31,18 @@ from cli.sample.courses import Booked, Staff, book
 from cli.sample.patients import COUNT, write_patients
 from deploy.local.cards.accounts import take_cards
 from deploy.local.home import Home, StackInfo
-from deploy.local.stack import Stack
 from deploy.local.texts.accounts import take_texts
 
 EMAIL_DOMAIN = "example.org"
 
 
-async def load_once(stack: Stack, console: Console) -> None:
+async def load(home: Home, info: StackInfo, console: Console) -> None:
     """For a stack that goes on serving: the visits lie ahead."""
-    marker = stack.home.folder / "sample-loaded"
-    if marker.exists():
-        return
-    async with open_channel(stack.info.edge_url, stack.info.ca_file) as channel:
-        sample = Sample(stack.home, stack.info, channel, westernmost_day(utc_now()))
+    async with open_channel(info.edge_url, info.ca_file) as channel:
+        sample = Sample(home, info, channel, westernmost_day(utc_now()))
         with progress_display(console) as progress:
             booked = await sample.load(None, progress)
-    marker.touch()
+    home.sample_loaded.touch()
     console.print(f"The sample is loaded: {len(sample.chain.sites)} sites, {len(booked)} courses booked.")
 
 

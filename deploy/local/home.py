@@ -134,6 +134,11 @@ class Home:
         """Written by the sample: {"chain_id": "chain_…", "sites": {"abq": "site_…"}}."""
         return self.folder / "sites.json"
 
+    @property
+    def sample_loaded(self) -> Path:
+        """There once all of the sample is."""
+        return self.folder / "sample-loaded"
+
     @cached_property
     def issuer(self) -> Issuer:
         return Issuer.open(self.folder / "issuer")

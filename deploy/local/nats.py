@@ -4,9 +4,6 @@ import signal
 import sysconfig
 from pathlib import Path
 
-from nats.aio.client import Client as NATS
-from nats.errors import Error as NatsError
-
 from deploy.local.process import HOST, LocalError, Program, answers_http
 
 PAYLOAD_MAX = 1 << 20
@@ -55,6 +52,9 @@ def nats(folder: Path, port: int, monitor_port: int) -> Program:
 
 async def trouble_at(url: str) -> str:
     """Why services could not tell events by a server that somebody else runs. Empty: they can."""
+    from nats.aio.client import Client as NATS  # 8 MB, for those that have such a server.
+    from nats.errors import Error as NatsError
+
     seen = list[Exception]()
 
     async def note(error: Exception) -> None:

@@ -36,6 +36,7 @@ SETTINGS = {
     "shared_buffers": "128MB",
     "max_connections": "200",
     "max_wal_size": "1GB",
+    "io_workers": "1",  # They read ahead for large scans; three is what PostgreSQL begins with.
     "log_min_messages": "warning",
     "timezone": "UTC",
     "log_timezone": "UTC",

@@ -221,6 +221,29 @@ async def test_up_stops_on_ctrl_c_goes_on_where_it_was_and_leaves_nothing_when_k
     await eventually(lambda: not any(lives(each) for each in processes), 60)
 
 
+async def test_a_sample_that_was_cut_off_is_loaded_to_its_end_by_the_next_up_and_never_again(tmp_path: Path) -> None:
+    with up(tmp_path, "--sample") as process:
+        loading = await started_by(process, "sample")
+        await eventually(lambda: Home(tmp_path).sites_file.exists(), 60)
+        loading.kill()
+        assert "atoll: the sample is not loaded" in read_until(process, "not loaded")
+        assert process.wait(60) == 1
+    with up(tmp_path, "--sample") as process:
+        loading = await started_by(process, "sample")
+        process.send_signal(signal.SIGTERM)
+        assert read_until(process, "Stopped.")
+        assert not lives(loading)
+        assert process.wait(60) == 0
+    with up(tmp_path, "--sample") as process:
+        assert "The sample is loaded: 5 sites, 40 courses booked." in read_until(process, "Serving")
+        again = [sys.executable, "-m", "cli", "sample"]
+        environment = {**os.environ, **PYTHON, "ATOLL_HOME": str(tmp_path)}
+        said = await asyncio.to_thread(subprocess.run, again, env=environment, cwd=ROOT, capture_output=True, text=True)
+        assert (said.returncode, said.stdout) == (0, "The sample was loaded before.\n")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 0
+
+
 def test_a_port_in_use_is_one_line_and_a_1(stack: Stack, tmp_path: Path) -> None:
     taken = stack.info.edge_url.rpartition(":")[2]
     with up(tmp_path, ATOLL_PORT=taken) as process:
@@ -259,7 +282,7 @@ def test_a_killed_database_is_not_taken_for_ready_by_what_it_left(tmp_path: Path
     start_program(program, logs).stop()
 
 
-def up(home: Path, **settings: str) -> "subprocess.Popen[str]":
+def up(home: Path, *options: str, **settings: str) -> "subprocess.Popen[str]":
     environment = {
         **os.environ,
         **PYTHON,
@@ -271,9 +294,19 @@ def up(home: Path, **settings: str) -> "subprocess.Popen[str]":
         "ATOLL_TEXTS_PORT": "0",
         **settings,
     }
-    command = [sys.executable, "-m", "cli", "up"]
+    command = [sys.executable, "-m", "cli", "up", *options]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment, cwd=ROOT)
+
+
+async def started_by(process: "subprocess.Popen[str]", command: str) -> psutil.Process:
+    """The program of ours that it starts for the command."""
+
+    def found() -> list[psutil.Process]:
+        return [each for each in psutil.Process(process.pid).children() if each.cmdline()[-1:] == [command]]
+
+    await eventually(lambda: bool(found()), 90)
+    return found()[0]
 
 
 def processes_of(home: Path) -> list[psutil.Process]:

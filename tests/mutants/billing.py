@@ -116,9 +116,9 @@ BILLING = [
     Mutant("services/billing/store/ledger.py", 'posting.c.posted_at >= _closed_until, posting.c.posted_at < _UNTIL', 'posting.c.posted_at < _UNTIL', I_BILLING_BOOKS),
     Mutant("services/billing/migrations/versions/0006_closed_books.py", 'end_at > NEW.posted_at', 'end_at > now()', I_BILLING_BOOKS),
     # Profiles, prices, fees, codes.
-    Mutant("services/billing/domain/business_days.py", 'day in self.open or day not in federal_holidays(day.year)', 'day not in federal_holidays(day.year)', U_BILLING_BUSINESS_DAYS),
+    Mutant("services/billing/domain/business_days.py", 'day in self.open or day not in federal_days_off(day.year)', 'day not in federal_days_off(day.year)', U_BILLING_BUSINESS_DAYS),
     Mutant("services/billing/domain/business_days.py", ' or day in self.closed:', ':', U_BILLING_BUSINESS_DAYS),
-    Mutant("services/billing/domain/business_days.py", 'if day.weekday() < SATURDAY and any', 'if any', U_BILLING_BUSINESS_DAYS),
+    Mutant("services/billing/domain/business_days.py", 'if each.day.weekday() < SATURDAY', 'if True', U_BILLING_BUSINESS_DAYS),
     Mutant("services/billing/store/copies.py", '            calendar_of(row),\n', '', I_BILLING_PROFILES, "clock"),
     Mutant("services/billing/domain/profiles.py", 'if self.tax_id[:2] in NEVER_ASSIGNED:', 'if False:', I_BILLING_PROFILES, "tax_id"),
     Mutant("services/billing/domain/profiles.py", 'if npi and not _passes_luhn(NPI_PREFIX + npi):', 'if False:', I_BILLING_PROFILES, "npi"),

@@ -331,4 +331,7 @@ CHASSIS = [
     Mutant("chassis/maintenance.py", "masked(str(error)) or type(error).__name__", "masked(str(error))", MAINTENANCE, "away"),
     Mutant("chassis/maintenance.py", "after = found[-1].id", "after = found[0].id", MAINTENANCE, "batch"),
     Mutant("chassis/maintenance.py", "if len(found) < at_once:", "if not found:", MAINTENANCE, "batch"),
+    Mutant("tools/holidays.py", "each.removesuffix(OBSERVED)", "each", "tests/unit/test_federal_holidays.py"),
+    Mutant("cli/app.py", "[asked] if asked in names else names", "names", "tests/unit/test_cli_commands.py", "only"),
+    Mutant("cli/app.py", "[asked] if asked in names else names", "[asked]", "tests/unit/test_cli_commands.py", "none"),
 ]  # fmt: skip

@@ -18,7 +18,7 @@ import pytest
 
 LIBRARIES = (
     "_pytest.assertion.rewrite", "aiohttp", "alembic.command", "asyncpg", "cryptography.x509", "google.protobuf.any_pb2",
-    "grpc.aio", "grpc_health.v1.health", "grpc_reflection.v1alpha.reflection", "grpc_status.rpc_status", "holidays",
+    "grpc.aio", "grpc_health.v1.health", "grpc_reflection.v1alpha.reflection", "grpc_status.rpc_status",
     "httpx", "hypothesis.strategies", "icalendar", "joserfc.jwt", "nats.js", "phonenumbers", "prometheus_client",
     "protovalidate", "pydantic_settings", "pytest_asyncio", "rich.console", "sqlalchemy.ext.asyncio", "structlog",
     "typeid", "uvloop",

@@ -327,7 +327,6 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/hours.py', ' and day not in self._dated:', ':', U_SCHEDULING_HOURS),
     Mutant('services/scheduling/domain/hours.py', 'range(first.year, last.year + 2)', 'range(first.year, last.year + 1)', U_SCHEDULING_HOURS),
     Mutant('services/scheduling/domain/hours.py', 'if holiday in self.holidays and ', 'if ', U_SCHEDULING_HOURS),
-    Mutant('services/scheduling/domain/holidays.py', 'name.removesuffix(OBSERVED)', 'name', U_SCHEDULING_HOURS),
     Mutant('services/scheduling/domain/sites.py', 'if each.day in days:', 'if False:', I_SCHEDULING_CHANGES, 'rule'),
     Mutant('services/scheduling/domain/sites.py', 'elif each.day in closed:', 'elif False:', I_SCHEDULING_CHANGES, 'rule'),
     Mutant('services/scheduling/domain/sites.py', 'if any(end > start for (_, end), start in zip(order, ends, strict=False)):', 'if False:', U_SCHEDULING_SITES),

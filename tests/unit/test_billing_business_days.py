@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.billing.domain.business_days import BusinessCalendar, end_of, federal_holidays
+from services.billing.domain.business_days import BusinessCalendar, end_of, federal_days_off
 from services.billing.domain.estimates import Trigger, due, trigger_of_booking
 
 CALENDAR = BusinessCalendar()
@@ -14,7 +14,7 @@ DENVER, PHOENIX, HAVANA = ZoneInfo("America/Denver"), ZoneInfo("America/Phoenix"
 
 def test_the_federal_holidays_of_2026_are_those_that_the_government_lists() -> None:
     listed = ["01-01", "01-19", "02-16", "05-25", "06-19", "07-03", "09-07", "10-12", "11-11", "11-26", "12-25"]
-    assert sorted(federal_holidays(2026)) == [date.fromisoformat(f"2026-{day}") for day in listed]
+    assert sorted(federal_days_off(2026)) == [date.fromisoformat(f"2026-{day}") for day in listed]
 
 
 @pytest.mark.parametrize(
@@ -29,15 +29,15 @@ def test_the_federal_holidays_of_2026_are_those_that_the_government_lists() -> N
 )
 def test_a_holiday_on_a_weekend_is_observed_on_the_business_day_beside_it(holiday: str, observed: str) -> None:
     day = date.fromisoformat(observed)
-    assert day in federal_holidays(day.year)
-    assert date.fromisoformat(holiday) not in federal_holidays(int(holiday[:4]))
+    assert day in federal_days_off(day.year)
+    assert date.fromisoformat(holiday) not in federal_days_off(int(holiday[:4]))
     assert not CALENDAR.is_business_day(day)
 
 
 @pytest.mark.parametrize(("year", "days"), [(2020, 10), (2021, 12), (2027, 12), (2028, 10), (2026, 11)])
 def test_a_year_has_eleven_holidays_less_or_more_new_years_of_its_neighbours(year: int, days: int) -> None:
     """Juneteenth is one since 2021; New Year's of 2022, 2028 and 2033 is observed in the year before."""
-    assert len(federal_holidays(year)) == days
+    assert len(federal_days_off(year)) == days
 
 
 def test_a_site_is_closed_on_days_of_its_own_and_may_work_on_a_holiday() -> None:

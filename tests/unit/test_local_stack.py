@@ -445,7 +445,7 @@ def test_an_error_is_told_as_it_is_written(monkeypatch: pytest.MonkeyPatch, caps
     def fail(**_: object) -> None:
         raise LocalError("no role 'a[old]b', nor '[/x]'")
 
-    monkeypatch.setattr(cli.app, "build", lambda: fail)
+    monkeypatch.setattr(cli.app, "build", lambda *_: fail)
     with pytest.raises(SystemExit):
         cli.app.main()
     assert capsys.readouterr().err == "atoll: no role 'a[old]b', nor '[/x]'\n"

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
-from services.billing.domain.business_days import BusinessCalendar, federal_holidays
+from services.billing.domain.business_days import BusinessCalendar, federal_days_off
 
 NEVER_ASSIGNED = frozenset(
     ["00", "07", "08", "09", "17", "18", "19", "28", "29", "49", "69", "70", "78", "79", "89", "96", "97"]
@@ -67,7 +67,7 @@ class SiteBilling:
         faults = [
             Violation(f"{path}open_dates", "BUSINESS_DAYS_CONTRADICT", f"{day} {why}")
             for day in sorted(opened)
-            if (why := _why_not_open(day in closed, day in federal_holidays(day.year)))
+            if (why := _why_not_open(day in closed, day in federal_days_off(day.year)))
         ]
         if faults:
             raise BusinessDaysContradict(*faults)

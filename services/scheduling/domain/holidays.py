@@ -1,14 +1,11 @@
-"""Federal holidays of the United States, as the package `holidays` reckons them."""
+"""Federal holidays of the United States, as sites name those that they observe."""
 
 from collections.abc import Iterable
 from datetime import date
 from enum import StrEnum
 from functools import cache
 
-from holidays import country_holidays
-
-OBSERVED = " (observed)"
-"""Stands behind the name on the weekday that federal offices observe instead of a day of the weekend."""
+from chassis.federal_holidays import federal_holidays
 
 
 class Holiday(StrEnum):
@@ -38,7 +35,6 @@ NAMES = {
     "Thanksgiving Day": Holiday.THANKSGIVING_DAY,
     "Christmas Day": Holiday.CHRISTMAS_DAY,
 }
-"""The package's own names."""
 
 
 def days_of(years: Iterable[int]) -> Iterable[tuple[date, Holiday]]:
@@ -48,12 +44,4 @@ def days_of(years: Iterable[int]) -> Iterable[tuple[date, Holiday]]:
 
 @cache
 def _days_of(year: int) -> tuple[tuple[date, Holiday], ...]:
-    found = (
-        (day, NAMES.get(name.removesuffix(OBSERVED)))
-        for day, names in sorted(country_holidays("US", years=year).items())
-        for name in names.split("; ")
-    )
-    return tuple((day, holiday) for day, holiday in found if holiday)
-
-
-_days_of(2000)  # The package loads what it knows of a country when first asked, for a second: not while somebody waits.
+    return tuple((day, NAMES[name]) for day, name in federal_holidays(year))
