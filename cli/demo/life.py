@@ -17,16 +17,19 @@ from atoll.billing.v1.payment_service_pb2_grpc import PaymentServiceStub
 from atoll.notifications.v1.message_pb2 import MessageStatus
 from atoll.notifications.v1.message_service_pb2 import CountMessagesRequest
 from atoll.notifications.v1.message_service_pb2_grpc import MessageServiceStub
+from atoll.patients.v1.measure_service_pb2 import RecordMeasureRequest, VitalSigns
+from atoll.patients.v1.measure_service_pb2_grpc import MeasureServiceStub
 from atoll.scheduling.v1 import visit_service_pb2 as visits_pb
 from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_PATIENT
-from atoll.scheduling.v1.gate_service_pb2 import RecordGateRequest
+from atoll.scheduling.v1.gate_service_pb2 import ListGatesRequest, ListGatesResponse, RecordGateRequest
 from atoll.scheduling.v1.gate_service_pb2_grpc import GateServiceStub
 from atoll.scheduling.v1.protocol_pb2 import Gate, GateKind, GateStage, ProtocolTemplate, SegmentKind, VisitType
+from atoll.scheduling.v1.visit_pb2 import Visit
 from atoll.scheduling.v1.visit_service_pb2_grpc import VisitServiceStub
 from chassis.clock import set_clock
 from chassis.times import to_instant, to_timestamp
 from cli.client import Client
-from cli.demo.queues import Queues
+from cli.demo.queues import DRAINED_S, Queues
 from cli.sample.courses import Booked, Staff
 
 EARLY = timedelta(minutes=5)  # Patients arrive so long before their visit.
@@ -35,6 +38,7 @@ CANCELLED_AHEAD = timedelta(days=3)
 TOGETHER = timedelta(minutes=40)
 SETTLED_S = 300.0  # A sender that was killed leaves messages leased for a while.
 POLL_S = 0.05
+CALM = VitalSigns(systolic_mm_hg=118, diastolic_mm_hg=76, heart_rate_per_minute=68, oxygen_saturation_percent=98)
 KNOWN_OTHERWISE = frozenset(
     {GateKind.GATE_KIND_CONSENT, GateKind.GATE_KIND_DEPOSIT_PAID, GateKind.GATE_KIND_OBSERVATION_SERVED}
 )
@@ -50,6 +54,8 @@ class Step:
     method: str
     request: Any
     service: Any = VisitServiceStub
+    suffices: Callable[[Any], bool] = lambda _: True
+    """Whether somebody goes on with this answer. If not they look again: what an event tells is known moments later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class Life:
                 await self.messages_out()
                 due = await self._next_due()
             self._jump(step.at)
-            await step.caller.call(step.service, step.method, step.request)
+            await _done(step)
             on_step(step.at)
         await self._queues.drained()
 
@@ -104,27 +110,33 @@ class Life:
         return sum(count.messages for count in counts.counts if count.status in PENDING)
 
 
+async def _done(step: Step) -> None:
+    until = time.monotonic() + DRAINED_S
+    while not step.suffices(await step.caller.call(step.service, step.method, step.request)):
+        if time.monotonic() > until:
+            raise TimeoutError(f"what {step.method} was to show was not known within {DRAINED_S:.0f} s")
+        await asyncio.sleep(POLL_S)
+
+
 def steps_of(booked: Booked, template: ProtocolTemplate, staff: Staff, *, cancels_last: bool) -> Iterator[Step]:
     """Every visit confirmed, held and completed as planned; but the last one may be called off."""
     types = {each.code: each for each in template.visit_types}
     last = booked.course.visits[-1]
     for visit in booked.course.visits:
-        start = to_instant(visit.start_time)
         if cancels_last and visit is last:
             request = visits_pb.CancelVisitRequest(visit_id=visit.id, reason=CANCELLATION_REASON_PATIENT)
-            yield Step(start - CANCELLED_AHEAD, staff.desk, "CancelVisit", request)
+            yield Step(to_instant(visit.start_time) - CANCELLED_AHEAD, staff.desk, "CancelVisit", request)
         else:
             gates = [each for each in template.gates if visit.visit_type_code in each.visit_type_codes]
-            yield from _visit_steps(visit.id, start, types[visit.visit_type_code], gates, staff)
+            yield from _visit_steps(visit, types[visit.visit_type_code], gates, staff)
 
 
-def _visit_steps(
-    visit_id: str, start: datetime, visit_type: VisitType, gates: Sequence[Gate], staff: Staff
-) -> Iterator[Step]:
+def _visit_steps(visit: Visit, visit_type: VisitType, gates: Sequence[Gate], staff: Staff) -> Iterator[Step]:
+    visit_id, start = visit.id, to_instant(visit.start_time)
     yield Step(
         start - timedelta(hours=20), staff.desk, "ConfirmVisit", visits_pb.ConfirmVisitRequest(visit_id=visit_id)
     )
-    yield from _gate_steps(visit_id, start - EARLY, gates, GateStage.GATE_STAGE_CHECK_IN, staff.desk)
+    yield from _gate_steps(visit, start - EARLY, gates, GateStage.GATE_STAGE_CHECK_IN, staff.desk)
     yield Step(start - EARLY, staff.desk, "CheckInVisit", visits_pb.CheckInVisitRequest(visit_id=visit_id))
     at, doses = start, False
     for segment in visit_type.segments:
@@ -136,18 +148,39 @@ def _visit_steps(
         if segment.kind != SegmentKind.SEGMENT_KIND_TURNOVER:
             at += timedelta(minutes=segment.minutes)
     who = staff.nurse if doses else staff.clinician
-    yield from _gate_steps(visit_id, at, gates, GateStage.GATE_STAGE_DISCHARGE, who)
+    yield from _gate_steps(visit, at, gates, GateStage.GATE_STAGE_DISCHARGE, who)
     yield Step(at, who, "CompleteVisit", visits_pb.CompleteVisitRequest(visit_id=visit_id))
 
 
 def _gate_steps(
-    visit_id: str, at: datetime, gates: Sequence[Gate], stage: GateStage.ValueType, who: Client
+    visit: Visit, at: datetime, gates: Sequence[Gate], stage: GateStage.ValueType, who: Client
 ) -> Iterator[Step]:
-    """Somebody sees that each gate is passed, but for those that the system knows itself."""
+    """Somebody sees that each gate is passed, but for those that the system knows itself; vitals are taken."""
     for gate in gates:
-        if gate.stage == stage and gate.kind not in KNOWN_OTHERWISE:
-            request = RecordGateRequest(visit_id=visit_id, kind=gate.kind, passed=True)
+        if gate.stage != stage or gate.kind in KNOWN_OTHERWISE:
+            continue
+        if gate.kind == GateKind.GATE_KIND_VITALS:
+            yield from _vitals_steps(visit, at, gate, who)
+        else:
+            request = RecordGateRequest(visit_id=visit.id, kind=gate.kind, passed=True)
             yield Step(at, who, "RecordGate", request, GateServiceStub)
+
+
+def _vitals_steps(visit: Visit, at: datetime, gate: Gate, who: Client) -> Iterator[Step]:
+    """They are recorded with patients, and scheduling hears of them."""
+
+    def is_passed(answer: ListGatesResponse) -> bool:
+        return any(each.passed for each in answer.gates if (each.kind, each.stage) == (gate.kind, gate.stage))
+
+    measure = RecordMeasureRequest(
+        patient_id=visit.patient_id,
+        site_id=visit.site_id,
+        course_id=visit.course_id,
+        visit_id=visit.id,
+        vital_signs=CALM,
+    )
+    yield Step(at, who, "RecordMeasure", measure, MeasureServiceStub)
+    yield Step(at, who, "ListGates", ListGatesRequest(visit_id=visit.id), GateServiceStub, is_passed)
 
 
 async def settle(booked: Booked, staff: Staff) -> Settled:

@@ -44,6 +44,9 @@ from atoll.patients.v1.permission_service_pb2 import PERMISSION_METHOD_PAPER, Re
 from atoll.patients.v1.permission_service_pb2_grpc import PermissionServiceStub
 from atoll.scheduling.v1.course_service_pb2 import Course, GetCourseRequest, ListCoursesRequest
 from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
+from atoll.scheduling.v1.gate_service_pb2 import ListGatesRequest
+from atoll.scheduling.v1.gate_service_pb2_grpc import GateServiceStub
+from atoll.scheduling.v1.protocol_pb2 import GateKind
 from chassis.ids import new_id, to_wire
 from chassis.times import utc_now
 from cli.client import Client, open_channel
@@ -79,6 +82,15 @@ async def loaded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Load
 async def test_each_site_has_a_course_of_its_own_programme(loaded: Loaded) -> None:
     booked = {each.site.code: each.protocol.code for each in loaded.sample.booked}
     assert booked == {"abq": "p1", "phx": "p2", "nyc": "p3_iv", "chi": "p4", "sea": "p5"}
+
+
+async def test_who_signed_the_samples_documents_has_passed_the_gate_of_consent(loaded: Loaded) -> None:
+    [booked] = [each for each in loaded.sample.booked if each.protocol.code == "p4"]
+    desk = loaded.sample.staff[booked.site.code].desk
+    for visit in booked.course.visits:
+        gates = (await desk.call(GateServiceStub, "ListGates", ListGatesRequest(visit_id=visit.id))).gates
+        consent = [(each.passed, each.recorded_by) for each in gates if each.kind == GateKind.GATE_KIND_CONSENT]
+        assert consent == ([(True, "patients")] if visit.visit_type_code == "session" else [])
 
 
 async def test_json_and_grpc_show_the_same_course(loaded: Loaded) -> None:

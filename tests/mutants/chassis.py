@@ -241,6 +241,8 @@ CHASSIS = [
     Mutant("cli/status.py", "if elsewhere or not all(", "if not all(", CLI, "ends_the_status"),
     Mutant("cli/databases.py", "    if not all(name and url for name, _, url in pairs):\n", "    if False:\n", CLI, "of_a_deployment"),
     Mutant("cli/app.py", "escape(str(error))", "str(error)", "tests/unit/test_local_stack.py", "as_it_is_written"),
+    Mutant("cli/demo/life.py", "(gate.kind, gate.stage))", "(gate.kind, each.stage))", "tests/unit/test_demo_life.py"),
+    Mutant("cli/demo/life.py", "        if time.monotonic() > until:\n            raise TimeoutError(f\"what", "        if False:\n            raise TimeoutError(f\"what", "tests/unit/test_demo_life.py", "for_ever"),
     Mutant("cli/audit/verify.py", 'slipped_in = f"{late} rows were put in below the seals" if late else ""', 'slipped_in = ""', CLI, "leaves_alone"),
     Mutant("cli/audit/verify.py", "        raise typer.Exit(1)\n", "        return\n", CLI, "touched"),
     Mutant("cli/audit/verify.py", "if exports.faults or any(", "if any(", CLI, "heads_that_were_changed"),
