@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import h11
 import structlog
@@ -43,6 +44,7 @@ class HttpDoor:
         """`listen` is host:port; empty: nothing is listened for."""
         self._listen, self._answer = listen, answer
         self._server: asyncio.Server | None = None
+        self._in_hand = set[asyncio.Task[Any]]()
         self.port = 0
 
     async def open(self) -> None:
@@ -53,14 +55,22 @@ class HttpDoor:
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
+        """Requests that came whole before are answered first, within REQUEST_S; no other is handed in any more."""
         if self._server:
             self._server.close()
+            self._server = None
+        if self._in_hand:
+            await asyncio.wait(self._in_hand)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = h11.Connection(h11.SERVER, max_incomplete_event_size=CHUNK)
+        connection, task = h11.Connection(h11.SERVER, max_incomplete_event_size=CHUNK), asyncio.current_task()
+        assert task
         try:
             async with asyncio.timeout(REQUEST_S):
                 request = await _read(connection, reader)
+                if self._server is None:
+                    raise ConnectionResetError
+                self._in_hand.add(task)
                 answer = await self._answer(request) if request else HttpAnswer(413)
                 with suppress(h11.LocalProtocolError):
                     _write(connection, writer, answer)
@@ -68,6 +78,7 @@ class HttpDoor:
         except (TimeoutError, OSError, h11.RemoteProtocolError) as error:
             log.info("request.broken_off", error=type(error).__name__)
         finally:
+            self._in_hand.discard(task)
             writer.close()
 
 
