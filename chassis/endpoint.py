@@ -24,8 +24,8 @@ from atoll.common.v1.access_pb2 import access
 from chassis.auth import AccessDenied, Caller, TokenExpired, Tokens
 from chassis.call import Call, Sites
 from chassis.clock import Clock
-from chassis.errors import BadRequest, DomainError, NulInText, Overloaded, TooLate
-from chassis.fields import check_fields, with_nul
+from chassis.errors import BadRequest, DomainError, NoInstant, NulInText, Overloaded, TooLate
+from chassis.fields import check_fields, no_instants, with_nul
 from chassis.hidden import for_patient
 from chassis.ids import from_wire, ids_of
 from chassis.metrics import RPC_SECONDS
@@ -95,6 +95,8 @@ class Endpoint:
             answer: Message = await self._handler(request, call)
         except NulInText:
             raise BadRequest(*with_nul(request)) from None
+        except NoInstant:
+            raise BadRequest(*no_instants(request)) from None
         return answer
 
     async def _open(self, raw: bytes, context: Context, ids: dict[str, str]) -> tuple[Message, Call, Caller]:

@@ -60,6 +60,10 @@ class NulInText(BadRequest):
     """The database keeps no such text. `chassis.endpoint` names the fields."""
 
 
+class NoInstant(BadRequest):
+    """A Timestamp may hold what no calendar has. `chassis.endpoint` names the fields."""
+
+
 class TooLate(DomainError):
     kind, reason, message = Kind.TOO_LATE, "TOO_LATE", "not enough time was left to answer"
 

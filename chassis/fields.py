@@ -9,7 +9,7 @@ from protovalidate import EvaluationError, Validator
 from protovalidate import Violation as BrokenRule
 
 from chassis.errors import BadRequest, Violation
-from chassis.times import is_instant
+from chassis.times import YEARS, is_instant
 
 _validator = Validator()
 
@@ -18,7 +18,7 @@ def check_fields(message: Message) -> None:
     try:
         broken = _validator.collect_violations(message)
     except EvaluationError:  # A rule reckons with an instant that is none.
-        raise BadRequest(*_no_instants(message)) from None
+        raise BadRequest(*no_instants(message)) from None
     if broken:
         raise BadRequest(*(Violation(_path(rule), rule.proto.rule_id, rule.proto.message) for rule in broken))
 
@@ -30,10 +30,10 @@ def with_nul(message: Message) -> Iterator[Violation]:
             yield Violation(path, "string.no_nul", "holds a NUL")
 
 
-def _no_instants(message: Message) -> Iterator[Violation]:
+def no_instants(message: Message) -> Iterator[Violation]:
     for path, value in _values(message):
         if isinstance(value, Timestamp) and not is_instant(value):
-            yield Violation(path, "timestamp.range", "is no instant between the years 1 and 9999")
+            yield Violation(path, "timestamp.range", f"is no instant of the years {YEARS[0]} to {YEARS[-1]}")
 
 
 def _values(message: Message, above: str = "") -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
-from chassis.errors import BadRequest, Violation
+from chassis.errors import BadRequest, NoInstant, Violation
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_S, NANOS = 86_400, 1_000_000_000
@@ -36,14 +36,14 @@ def to_instant(timestamp: Timestamp) -> datetime:
         if instant.year not in YEARS:
             raise ValueError(instant.year)
     except (ValueError, OverflowError):
-        raise BadRequest() from None
+        raise NoInstant() from None
     return instant
 
 
 def is_instant(timestamp: Timestamp) -> bool:
     try:
         to_instant(timestamp)
-    except BadRequest:
+    except NoInstant:
         return False
     return True
 

@@ -3,11 +3,12 @@
 import json
 import time
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
 from atoll.common.v1.access_pb2 import AUDIT_PHI_READ
@@ -105,6 +106,14 @@ async def test_a_time_has_its_first_instant_and_not_its_last(notes: Running) -> 
     assert [actor for actor, _ in done(await search(notes, start_time=since))] == ["c", "b"]
     assert [actor for actor, _ in done(await search(notes, end_time=until))] == ["b", "a"]
     assert [actor for actor, _ in done(await search(notes, start_time=since, end_time=until))] == ["b"]
+
+
+@pytest.mark.parametrize("seconds", [10**15, -(10**15), to_timestamp(datetime(9999, 1, 1, tzinfo=UTC)).seconds])
+async def test_an_instant_that_no_calendar_has_is_named(notes: Running, seconds: int) -> None:
+    """The field has no rule: it is found when it is read."""
+    refused = await refusal(search(notes, end_time=Timestamp(seconds=seconds)))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    assert refused.faults == [("end_time", "timestamp.range")]
 
 
 async def test_pages_leave_out_none_and_repeat_none_though_instants_are_the_same(notes: Running) -> None:
