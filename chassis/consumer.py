@@ -12,6 +12,7 @@ What becomes of an event:
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -22,6 +23,7 @@ import structlog
 from asyncpg import Record
 from google.protobuf.message import DecodeError, Message
 from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig
 from sqlalchemy import Interval, case, delete, func, select, update
@@ -129,7 +131,7 @@ class Consumer:
         self._reads = {fact_of(event_type): (event_type, handle) for event_type, handle in reads.items()}
 
     async def run(self, js: JetStreamContext, stream: str) -> None:
-        """Until cancelled. Short fetches: one that stalls is given up, and the next one asks anew."""
+        """Until cancelled."""
         config = ConsumerConfig(
             ack_wait=ACK_WAIT_S,
             max_deliver=DELIVERIES_MAX,
@@ -138,6 +140,14 @@ class Consumer:
         )
         await js.add_consumer(stream, config, durable_name=self._name)
         pull = await js.pull_subscribe_bind(consumer=self._name, stream=stream)
+        try:
+            await self._receive_all(pull)
+        finally:  # Else what it asked for last is delivered to nobody, and comes to others after ACK_WAIT_S only.
+            with suppress(NatsError):
+                await pull.unsubscribe()
+
+    async def _receive_all(self, pull: JetStreamContext.PullSubscription) -> None:
+        """Short fetches: one that stalls is given up, and the next one asks anew."""
         while True:
             try:
                 messages = await asyncio.wait_for(pull.fetch(BATCH_MAX, timeout=FETCH_S), timeout=5 * FETCH_S)

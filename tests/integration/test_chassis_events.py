@@ -738,6 +738,26 @@ async def test_a_poisoned_message_does_not_hold_up_others(
     assert await reader.letters() == []
 
 
+async def test_what_a_reader_had_asked_for_when_it_ended_comes_to_the_next_at_once(
+    notes: Running, relay: Relay, reader: Reader, js: JetStreamContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the election is lost and won again: the connection, and what was asked for on it, outlive the reader."""
+    monkeypatch.setattr("chassis.consumer.FETCH_S", 20.0)
+
+    async def asks() -> bool:
+        return bool((await reader.pulls["NOTES"].consumer_info()).num_waiting)
+
+    first = asyncio.create_task(reader.consumer().run(js, "NOTES"))
+    await until(asks)
+    await cancelled(first)
+    second = asyncio.create_task(reader.consumer().run(js, "NOTES"))
+    await until(asks)
+    await take_note(notes)
+    await relay.drain()
+    await until(partial(filings_are, notes, 1), within_s=5)
+    await cancelled(second)
+
+
 async def filings_are(notes: Running, count: int) -> bool:
     return await notes.count("filing") == count
 
