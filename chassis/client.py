@@ -6,6 +6,7 @@ Never made inside a transaction.
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Self
 from uuid import UUID
 
@@ -58,11 +59,15 @@ class _Renewed(grpc.aio.Channel):
     @property
     def _current(self) -> grpc.aio.Channel:
         if self._watched.changed():
-            closing = asyncio.create_task(self._channel.close(DEADLINE_S))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-            self._channel = self._open()
+            with suppress(OSError):  # A file that is gone again changes once more when it is back.
+                self._renew(self._open())
         return self._channel
+
+    def _renew(self, channel: grpc.aio.Channel) -> None:
+        closing = asyncio.create_task(self._channel.close(DEADLINE_S))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        self._channel = channel
 
     def _late(self, kind: str, arguments: Sequence[Any], options: Mapping[str, Any]) -> Any:
         """A method whose channel is looked up when it is called."""

@@ -173,3 +173,23 @@ def served_certificate(guarded: Guarded, peer: Tls) -> bytes:
         certificate = wrapped.getpeercert(binary_form=True)
     assert certificate
     return certificate
+
+
+async def test_a_caller_goes_on_as_before_when_its_new_certificate_is_gone_again(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the files and the reading of them."""
+    peer = guarded.as_peer("edge")
+
+    def gone(_: Tls) -> None:
+        raise FileNotFoundError
+
+    async with connect(guarded.address, peer, NOTES) as channel:
+        await guarded.create(channel)
+        guarded.as_peer("edge")
+        with monkeypatch.context() as between:
+            between.setattr(Tls, "channel_credentials", gone)
+            await guarded.create(channel)
+        await guarded.create(channel)
+        guarded.as_peer("edge")
+        await guarded.create(channel)

@@ -24,6 +24,7 @@ VALUES, PROPERTIES = "tests/unit/test_chassis_values.py", "tests/property/test_c
 LOGS, SETTINGS = "tests/unit/test_chassis_logs.py", "tests/unit/test_chassis_settings.py"
 RULES, BREAKING = "tests/unit/test_chassis_rules.py", "tests/unit/test_chassis_breaking.py"
 TENANCY = "tests/integration/test_chassis_tenancy.py"
+DOOR = "tests/integration/test_chassis_http_door.py"
 MAINTENANCE = "tests/unit/test_chassis_maintenance.py"
 SUBJECTS, TRAIL = (f"tests/integration/test_chassis_{name}.py" for name in ("subjects", "trail"))
 HIDDEN = "tests/unit/test_chassis_hidden.py"
@@ -53,6 +54,7 @@ CHASSIS = [
     Mutant("chassis/fields.py", "and not is_instant(value):", "and is_instant(value):", "tests/integration/test_scheduling_visits.py", "an_instant_that_is_none"),
     Mutant("chassis/db.py", "            except NO_TEXT:", "            except KeyError:", ACCESS, "text_that_the_database"),
     Mutant("chassis/endpoint.py", "        except NulInText:", "        except KeyError:", ACCESS, "text_that_the_database"),
+    Mutant("chassis/endpoint.py", "        except NoInstant:", "        except KeyError:", TRAIL, "no_calendar"),
     Mutant("chassis/status.py", "sum(size <= VIOLATIONS_MAX for size in sizes)", "len(violations)", ACCESS, "many_broken_fields"),
     Mutant("chassis/status.py", "and status.ByteSize() + error.detail.ByteSize() <= STATUS_MAX", "", VALUES, "detail_that_does_not_fit"),
     Mutant("chassis/endpoint.py", "except DecodeError:", "except KeyError:", ACCESS, "no_message"),
@@ -336,4 +338,10 @@ CHASSIS = [
     Mutant("tools/holidays.py", "each.removesuffix(OBSERVED)", "each", "tests/unit/test_federal_holidays.py"),
     Mutant("cli/app.py", "[asked] if asked in names else names", "names", "tests/unit/test_cli_commands.py", "only"),
     Mutant("cli/app.py", "[asked] if asked in names else names", "[asked]", "tests/unit/test_cli_commands.py", "none"),
+    # What ends leaves nothing in hand.
+    Mutant("chassis/consumer.py", "                await pull.unsubscribe()\n", "                pass\n", EVENTS, "had_asked_for"),
+    Mutant("chassis/http_door.py", "            await asyncio.wait(self._in_hand)\n", "            pass\n", DOOR, "in_hand"),
+    Mutant("chassis/http_door.py", "                    raise ConnectionResetError\n                self", "                    pass\n                self", DOOR, "in_hand"),
+    Mutant("chassis/http_door.py", "                self._in_hand.add(task)\n                answer", "                answer", DOOR, "in_hand"),
+    Mutant("chassis/client.py", "            with suppress(OSError):", "            with suppress(KeyError):", TLS, "gone_again"),
 ]  # fmt: skip
