@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -100,18 +99,21 @@ class Client:
         except grpc.aio.AioRpcError as error:
             raise Refused(method, error) from error
 
+    async def pages(self, stub_type: Any, method: str, request: Any) -> AsyncIterator[Any]:
+        """Every page of a list, from the one that `request` asks for to the last."""
+        while True:
+            page = await self.call(stub_type, method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         return (("authorization", f"Bearer {self._tokens()}"),)
 
 
-@asynccontextmanager
-async def open_channel(edge_url: str, ca_file: str | None = None) -> AsyncIterator[grpc.aio.Channel]:
-    async with _channel(edge_url, ca_file) as channel:
-        yield channel
-
-
-def _channel(edge_url: str, ca_file: str | None) -> grpc.aio.Channel:
-    """`ca_file` says whom to trust where the URL is https; without one it is whom gRPC trusts."""
+def open_channel(edge_url: str, ca_file: str | None = None) -> grpc.aio.Channel:
+    """To be entered with `async with`. `ca_file` says whom to trust where the URL is https; else whom gRPC trusts."""
     url = urlsplit(edge_url)
     if url.scheme != "https":
         return grpc.aio.insecure_channel(url.netloc)

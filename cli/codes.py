@@ -138,13 +138,7 @@ async def all_diagnoses(client: Client, day: Date | None = None) -> list[Diagnos
 
 
 async def _every_page(client: Client, method: str, request: Any, field: str) -> list[Any]:
-    found = list[Any]()
-    while True:
-        page = await client.call(CodeServiceStub, method, request)
-        found += getattr(page, field)
-        if not page.next_page_token:
-            return found
-        request.page_token = page.next_page_token
+    return [each async for page in client.pages(CodeServiceStub, method, request) for each in getattr(page, field)]
 
 
 def _load_of(rows: Sequence[Any]) -> tuple[Message, str]:

@@ -18,9 +18,9 @@ from rich.table import Table
 
 from atoll.common.v1.event_meta_pb2 import subject
 from chassis.ids import to_wire
-from chassis.pool import Pool, open_pool
+from chassis.pool import Pool
 from chassis.relay import publish_again
-from cli.databases import OfRelays, databases
+from cli.databases import OfRelays, asked, databases
 from deploy.local.process import LocalError
 
 LETTERS = "SELECT * FROM dead_letter ORDER BY buried_at"
@@ -98,10 +98,10 @@ def replay_letters(
     if bool(messages) == everything:
         raise LocalError("name the letters to replay, or say --all")
     named = messages or []
-    asked = _in_each(service, database, lambda pool: pool.execute(REPLAY, everything, named))
-    count = sum(_count(done) for done in asked.values())
+    done = _in_each(service, database, lambda pool: pool.execute(REPLAY, everything, named))
+    count = sum(map(_count, done.values()))
     if count < len(set(named)):
-        raise LocalError(f"{count} of {len(set(named))} letters were found")
+        raise LocalError(f"{count} of {len(set(named))} letters were found, and are tried again")
     typer.echo(f"{count} letters are tried again")
 
 
@@ -160,18 +160,8 @@ def _in_each(service: str | None, named: Sequence[str] | None, ask: Callable[[Po
     relays = databases(named, "relay")
     if service and service not in relays:
         raise LocalError(f"no service {service}: there are {', '.join(relays)}")
-    return asyncio.run(_asked({name: url for name, url in relays.items() if service in (None, name)}, ask))
-
-
-async def _asked(relays: dict[str, str], ask: Callable[[Pool], Awaitable[T]]) -> dict[str, T]:
-    answers = {}
-    for name, url in relays.items():
-        try:
-            async with open_pool(url, size=1) as pool:
-                answers[name] = await ask(pool)
-        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise LocalError(f"the database of {name} cannot be asked: {error}") from error
-    return answers
+    wanted = {name: url for name, url in relays.items() if service in (None, name)}
+    return asyncio.run(asked(wanted, lambda _, pool: ask(pool)))
 
 
 def _count(done: str) -> int:

@@ -3,11 +3,12 @@
 import csv
 import re
 import sys
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from typing import Annotated, TextIO
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from atoll.patients.v1.access_service_pb2 import Access, AccessKind, ListAccessesRequest
@@ -51,27 +52,17 @@ def access_report(
     subject: Annotated[str, typer.Option(help="Who asks: the actor on record.")] = "developer",
 ) -> None:
     """Who saw and who changed a patient's data, the latest first. Asking is on record, too."""
-
-    async def all_of(client: Client) -> list[Access]:
-        return [each async for each in accesses(client, patient)]
-
-    found = ask(access.Access(edge, token, chain), all_of, "ROLE_AUDITOR", subject)
+    to = access.Access(edge, token, chain)
+    found = ask(to, lambda client: accesses(client, patient), "ROLE_AUDITOR", subject)
     if as_csv:
         write_csv(found, sys.stdout)
     else:
         Console(highlight=False).print(table(found) if found else "Nobody is on record.")
 
 
-async def accesses(client: Client, patient_id: str) -> AsyncIterator[Access]:
-    """Page by page."""
+async def accesses(client: Client, patient_id: str) -> list[Access]:
     request = ListAccessesRequest(patient_id=patient_id, page_size=PAGE)
-    while True:
-        page = await client.call(AccessServiceStub, "ListAccesses", request)
-        for each in page.accesses:
-            yield each
-        if not page.next_page_token:
-            return
-        request.page_token = page.next_page_token
+    return [each async for page in client.pages(AccessServiceStub, "ListAccesses", request) for each in page.accesses]
 
 
 def write_csv(found: Iterable[Access], file: TextIO) -> None:
@@ -83,7 +74,7 @@ def write_csv(found: Iterable[Access], file: TextIO) -> None:
 def table(found: Iterable[Access]) -> Table:
     shown = Table(*(name.capitalize() for name in COLUMNS), box=None, padding=(0, 2))
     for each in found:
-        shown.add_row(*cells(each))
+        shown.add_row(*map(escape, cells(each)))
     return shown
 
 

@@ -5,13 +5,13 @@ module has the treatment schedules that clinics publish, to start from.
 """
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate
@@ -48,10 +48,10 @@ def protocols() -> None:
 @protocols_app.command("list")
 def list_protocols(edge: access.Edge = "", token: access.Token = "", chain: access.Chain = "") -> None:
     """The chain's protocols, and those of the library that can be loaded by name."""
-    found = ask(Access(edge, token, chain), all_protocols_of)
+    found = ask(Access(edge, token, chain), all_protocols)
     shown = Table("Code", "Name", "Version", box=None, padding=(0, 2))
     for protocol in found:
-        shown.add_row(protocol.code, protocol.display_name, str(protocol.latest_version or "none"))
+        shown.add_row(protocol.code, escape(protocol.display_name), str(protocol.latest_version or "none"))
     for name in sorted(library().keys() - {protocol.code for protocol in found}):
         shown.add_row(name, str(json.loads(library()[name].read_text())["displayName"]), "in the library")
     Console(highlight=False).print(shown)
@@ -87,7 +87,7 @@ def load(
         return [await loaded(client, file, draft=draft) for file in wanted]
 
     for line in ask(Access(edge, token, chain), run):
-        Console(highlight=False).print(line)
+        Console(highlight=False).print(line, markup=False)
 
 
 def library() -> dict[str, Path]:
@@ -109,20 +109,9 @@ def read(name: str) -> dict[str, Any]:
         raise LocalError(f"{path}: is no protocol: {error}") from error
 
 
-async def all_protocols(client: Client) -> AsyncIterator[Protocol]:
-    """Page by page."""
-    request = ListProtocolsRequest(page_size=PAGE)
-    while True:
-        page = await client.call(ProtocolServiceStub, "ListProtocols", request)
-        for each in page.protocols:
-            yield each
-        if not page.next_page_token:
-            return
-        request.page_token = page.next_page_token
-
-
-async def all_protocols_of(client: Client) -> list[Protocol]:
-    return [each async for each in all_protocols(client)]
+async def all_protocols(client: Client) -> list[Protocol]:
+    pages = client.pages(ProtocolServiceStub, "ListProtocols", ListProtocolsRequest(page_size=PAGE))
+    return [each async for page in pages for each in page.protocols]
 
 
 async def exported(client: Client) -> dict[str, dict[str, Any]]:
@@ -133,7 +122,7 @@ async def exported(client: Client) -> dict[str, dict[str, Any]]:
             "displayName": each.display_name,
             "template": MessageToDict(await _template(client, each)),
         }
-        async for each in all_protocols(client)
+        for each in await all_protocols(client)
         if each.latest_version_id
     }
 
@@ -141,7 +130,7 @@ async def exported(client: Client) -> dict[str, dict[str, Any]]:
 async def loaded(client: Client, file: dict[str, Any], *, draft: bool) -> str:
     """What was done, in a line."""
     code, template = file["code"], ParseDict(file["template"], ProtocolTemplate())
-    known = {each.code: each async for each in all_protocols(client)}
+    known = {each.code: each for each in await all_protocols(client)}
     protocol = known.get(code)
     if protocol is None:
         request = CreateProtocolRequest(code=code, display_name=file["displayName"])

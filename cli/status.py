@@ -70,7 +70,7 @@ async def _backlog(service: ServiceInfo) -> Backlog | None:
         return None
     try:
         return await backlog(connection)
-    except asyncpg.PostgresError:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError):
         return None
     finally:
         await connection.close()

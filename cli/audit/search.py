@@ -26,10 +26,9 @@ from atoll.patients.v1.audit_service_pb2_grpc import AuditServiceStub as Patient
 from atoll.scheduling.v1 import audit_service_pb2 as scheduling
 from atoll.scheduling.v1.audit_service_pb2_grpc import AuditServiceStub as SchedulingStub
 from chassis.times import to_instant, to_timestamp, utc_now
-from cli.access import Access, Chain, Edge, Token
-from cli.client import Client, Refused, open_channel
+from cli.access import Access, Chain, Edge, Token, ask
+from cli.client import Client
 from cli.events import instant_of
-from deploy.local.process import LocalError
 
 ASKED = (
     (PatientsStub, patients.SearchAuditRequest),
@@ -59,10 +58,7 @@ def search_trails(
     for name, text in (("start_time", since), ("end_time", until)):
         if text:
             asked[name] = to_timestamp(instant_of(text, utc_now()))
-    try:
-        found = asyncio.run(_search(Access(edge, token, chain), asked, limit))
-    except Refused as error:
-        raise LocalError(str(error)) from error
+    found = ask(Access(edge, token, chain), lambda client: _search(client, asked, limit), "ROLE_AUDITOR")
     if as_json:
         for entry in found:
             typer.echo(json.dumps(MessageToDict(entry, preserving_proto_field_name=True)))
@@ -73,10 +69,8 @@ def search_trails(
         console.print(f"[dim]The latest {limit}; there may be more: --limit, --until[/]")
 
 
-async def _search(to: Access, asked: dict[str, Any], limit: int) -> list[AuditEntry]:
-    async with open_channel(to.url, to.ca_file) as channel:
-        client = to.client(channel, "developer", "ROLE_AUDITOR")
-        of_services = await asyncio.gather(*(_of_one(client, stub, kind(**asked), limit) for stub, kind in ASKED))
+async def _search(client: Client, asked: dict[str, Any], limit: int) -> list[AuditEntry]:
+    of_services = await asyncio.gather(*(_of_one(client, stub, kind(**asked), limit) for stub, kind in ASKED))
     every = [entry for found in of_services for entry in found]
     return sorted(every, key=lambda entry: to_instant(entry.entry_time), reverse=True)[:limit]
 

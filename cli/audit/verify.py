@@ -20,11 +20,11 @@ from rich.table import Table
 
 from chassis.heads import ExportedHead, Exports, digest_of, signed_lines
 from chassis.ids import to_wire
-from chassis.pool import open_pool
+from chassis.pool import Pool
 from chassis.sealer import Head, Verdict, read_chains, read_heads, verify
 from chassis.signing import BadKey, public_keys, signing_key
 from chassis.times import utc_now
-from cli.databases import OfSealers, databases
+from cli.databases import OfSealers, asked, databases
 from deploy.local.home import Home
 from deploy.local.process import LocalError
 
@@ -55,7 +55,7 @@ def print_heads(database: OfSealers = None) -> None:
         key = signing_key(Home.default().audit_key)
     except BadKey as error:
         raise LocalError(str(error)) from error
-    for name, heads in asyncio.run(_heads(databases(database, "sealer"))).items():
+    for name, heads in asyncio.run(asked(databases(database, "sealer"), _heads)).items():
         for line in signed_lines(key, name, heads, utc_now(), previous):
             typer.echo(line)
             previous = digest_of(line)
@@ -97,16 +97,20 @@ def read_exports(files: Sequence[Path], keys: Path) -> Exports:
 
 async def look_at(urls: Mapping[str, str], exports: Exports) -> list[Found]:
     """A chain of which a head was exported is looked for, be there a row of it or not."""
-    found = list[Found]()
-    for name, url in urls.items():
-        kept = {chain: seals for (service, chain), seals in exports.kept.items() if service == name}
-        for verdict in await _verdicts(url, kept):
-            found.append(Found(name, verdict, exports.last.get((name, verdict.chain_id))))
-    return found
+
+    async def look(name: str, pool: Pool) -> list[Verdict]:
+        return await _verdicts(pool, {chain: seals for (of, chain), seals in exports.kept.items() if of == name})
+
+    verdicts = await asked(urls, look)
+    return [
+        Found(name, verdict, exports.last.get((name, verdict.chain_id)))
+        for name, of_service in verdicts.items()
+        for verdict in of_service
+    ]
 
 
-async def _verdicts(url: str, kept: Mapping[UUID, Mapping[int, bytes]]) -> list[Verdict]:
-    async with open_pool(url, size=1) as pool, pool.acquire() as conn:
+async def _verdicts(pool: Pool, kept: Mapping[UUID, Mapping[int, bytes]]) -> list[Verdict]:
+    async with pool.acquire() as conn:
         for look in range(LOOKS):
             chains = sorted({*await read_chains(conn), *kept})
             verdicts = [await verify(conn, chain, kept.get(chain, {})) for chain in chains]
@@ -116,12 +120,9 @@ async def _verdicts(url: str, kept: Mapping[UUID, Mapping[int, bytes]]) -> list[
     return verdicts
 
 
-async def _heads(urls: Mapping[str, str]) -> dict[str, list[Head]]:
-    found = {}
-    for name, url in urls.items():
-        async with open_pool(url, size=1) as pool, pool.acquire() as conn:
-            found[name] = await read_heads(conn, await read_chains(conn))
-    return found
+async def _heads(_: str, pool: Pool) -> list[Head]:
+    async with pool.acquire() as conn:
+        return await read_heads(conn, await read_chains(conn))
 
 
 def _table(found: Sequence[Found]) -> Table:

@@ -102,12 +102,8 @@ class Story:
         for site in self._sample.chain.sites:
             counts = Counter[tuple[str, str]]()
             request = ListMessagesRequest(site_id=site.id, page_size=200)
-            while True:
-                page = await self._watcher.call(MessageServiceStub, "ListMessages", request)
+            async for page in self._watcher.pages(MessageServiceStub, "ListMessages", request):
                 counts.update((_outcome(message), _why(message)) for message in page.messages)
-                if not page.next_page_token:
-                    break
-                request.page_token = page.next_page_token
             rows += [(site.code, outcome, why, count) for (outcome, why), count in sorted(counts.items())]
         return rows
 

@@ -159,13 +159,8 @@ async def _run(source: Source, rule: Rule, to: Access, run: Run, console: Consol
 
 async def find_sites(client: Client, wanted: Sequence[str]) -> dict[str, Site]:
     """All of the chain, by code and by id; those that are `wanted` are among them."""
-    known, page_token = dict[str, Site](), ""
-    while True:
-        page = await client.call(SiteServiceStub, "ListSites", ListSitesRequest(page_token=page_token))
-        known |= {name: site for site in page.sites for name in (site.code, site.id)}
-        page_token = page.next_page_token
-        if not page_token:
-            break
+    pages = client.pages(SiteServiceStub, "ListSites", ListSitesRequest())
+    known = {name: site async for page in pages for site in page.sites for name in (site.code, site.id)}
     if missing := [name for name in wanted if name not in known]:
         codes = ", ".join(sorted({site.code for site in known.values()})) or "none"
         raise LocalError(f"no site {missing[0]!r}; by code there are: {codes}")

@@ -18,8 +18,6 @@ from cli.importing.places import Place
 from cli.importing.report import COLUMNS, Entry, Summary, csv_line
 from deploy.local.process import LocalError
 
-VERSION = 1
-
 
 @dataclass
 class Run:
@@ -94,7 +92,6 @@ class Run:
         assert self._report
         self._report.flush()
         told = {
-            "version": VERSION,
             "run": self.id,
             "options": self.options,
             "files": self._hashes,

@@ -178,6 +178,14 @@ async def test_events_recorded_since_then_are_published_again(
     assert await notes.admin.fetchval("SELECT count(*) FROM outbox WHERE published_at IS NULL") == again
 
 
+@pytest.mark.parametrize("command", ["audit verify", "audit heads", "events dead-letters list"])
+async def test_a_database_that_is_away_is_named(home: Home, command: str) -> None:
+    home.make_keys()
+    away = await atoll(*command.split(), "--database", "notes=postgresql://notes@127.0.0.1:1/notes")
+    assert isinstance(away.exception, LocalError)
+    assert "the database of notes cannot be asked" in str(away.exception)
+
+
 async def test_a_while_that_is_none_is_refused(home: Home) -> None:
     result = await atoll("events", "replay", "--since", "yesterday")
     assert str(result.exception) == "'yesterday' is neither an instant nor a while ago, as 2h or 3d"

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from atoll.scheduling.v1.protocol_service_pb2 import GetProtocolDraftRequest
 from cli.client import Client
-from cli.protocols import all_protocols_of, exported, library, loaded, read
+from cli.protocols import all_protocols, exported, library, loaded, read
 from tests.support.scheduling import Clinic, open_clinic, open_scheduling
 from tests.support.service import Running
 
@@ -48,7 +48,7 @@ async def test_a_changed_file_is_the_next_version_or_a_draft(clinic: Clinic) -> 
     assert lines[0].startswith("iv_pain_five: kept as a draft\n  template.phases[1].visits_default: ")
     file["template"]["phases"][1]["visitsMin"] = 4
     assert await loaded(client(clinic), file, draft=False) == "iv_pain_five: published as version 2"
-    known = {each.code: each for each in await all_protocols_of(client(clinic))}
+    known = {each.code: each for each in await all_protocols(client(clinic))}
     request = GetProtocolDraftRequest(protocol_id=known["iv_pain_five"].id)
     draft = (await clinic.svc.call(clinic.protocols.GetProtocolDraft, request)).protocol_draft
     assert draft.template.phases[1].visits_min == 9  # Publishing something else leaves it.

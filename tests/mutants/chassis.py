@@ -344,4 +344,7 @@ CHASSIS = [
     Mutant("chassis/http_door.py", "                    raise ConnectionResetError\n                self", "                    pass\n                self", DOOR, "in_hand"),
     Mutant("chassis/http_door.py", "                self._in_hand.add(task)\n                answer", "                answer", DOOR, "in_hand"),
     Mutant("chassis/client.py", "            with suppress(OSError):", "            with suppress(KeyError):", TLS, "gone_again"),
+    Mutant("cli/databases.py", "except (OSError, ValueError,", "except (ValueError,", CLI, "away_is_named"),
+    Mutant("cli/patients.py", "*map(escape, cells(each))", "*cells(each)", "tests/unit/test_cli_tables.py", "actor"),
+    Mutant("cli/protocols.py", "escape(protocol.display_name)", "protocol.display_name", "tests/unit/test_cli_tables.py", "protocol"),
 ]  # fmt: skip
