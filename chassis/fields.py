@@ -20,7 +20,7 @@ def check_fields(message: Message) -> None:
     except EvaluationError:  # A rule reckons with an instant that is none.
         raise BadRequest(*no_instants(message)) from None
     if broken:
-        raise BadRequest(*(Violation(_path(rule), rule.proto.rule_id, rule.proto.message) for rule in broken))
+        raise BadRequest(*(Violation(_path(rule), rule.proto.rule_id, _text(rule)) for rule in broken))
 
 
 def with_nul(message: Message) -> Iterator[Violation]:
@@ -50,3 +50,10 @@ def _path(rule: BrokenRule) -> str:
     """`visits[2].start_time`"""
     elements = rule.proto.field.elements if rule.proto.field else []
     return ".".join(e.field_name + (f"[{e.subscript.value}]" if e.subscript else "") for e in elements)
+
+
+def _text(rule: BrokenRule) -> str:
+    """For a person; the library tells of an enum by its numbers, which nobody sees."""
+    if rule.proto.rule_id != "enum.not_in":
+        return rule.proto.message
+    return "may not be this one here" if rule.field_value else "is not set, and is needed"

@@ -9,6 +9,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from deploy.local.process import LocalError
+
 
 def register(app: typer.Typer) -> None:
     @app.command()
@@ -22,9 +24,16 @@ def register(app: typer.Typer) -> None:
         """Play one patient's whole course at five sites, and check what came of it. Exit 0 only if all checks hold."""
         from cli.demo.story import run  # Imports all the services' APIs: no other command should wait for that.
 
+        if keep and keep.exists() and any(keep.iterdir()):
+            raise LocalError(f"{keep} is not empty: the demo begins on a fresh stack; name another folder by --keep")
+        console = Console(highlight=False)
         with tempfile.TemporaryDirectory(prefix="atoll-demo-") as folder:
             home = keep or Path(folder)
             home.mkdir(parents=True, exist_ok=True)
             home.chmod(0o755)  # PostgreSQL may run as another user.
-            holds = asyncio.run(run(Console(highlight=False), home, patients, count))
+            holds = asyncio.run(run(console, home, patients, count))
+        if keep:
+            console.print(
+                f"Kept. ATOLL_HOME={keep} ./atoll up serves it, from the day on which the story ended.", soft_wrap=True
+            )
         sys.exit(0 if holds else 1)

@@ -95,6 +95,10 @@ class Life:
                 raise TimeoutError(f"messages that are due were not settled within {SETTLED_S:.0f} s")
             await asyncio.sleep(POLL_S)
 
+    def let_go(self) -> None:
+        """From now on the clock goes as fast as time does."""
+        set_clock(self._clock, self._now, rate=1.0)
+
     def _jump(self, instant: datetime) -> None:
         if instant > self._now:
             self._now = instant

@@ -30,6 +30,7 @@ from cli.demo.tables import checks_table, courses_table, messages_table, money_t
 from cli.display import Display, progress_display
 from cli.sample.load import Sample
 from cli.up import stop_on_signals
+from deploy.local.home import Home
 from deploy.local.stack import Options, Stack
 
 OPENING = datetime(2027, 2, 8, 15, tzinfo=UTC)  # A Monday. Clocks change on 14 March, in the midst of the courses.
@@ -40,10 +41,10 @@ WAYS = {CHANNEL_EMAIL: "email", CHANNEL_SMS: "text", CHANNEL_VOICE: "call", CHAN
 async def run(console: Console, folder: Path, patients: Path | None, count: int) -> bool:
     started = time.monotonic()
     stop_on_signals()
-    clock = folder / "clock"
+    clock = Home(folder).clock
     set_clock(clock, OPENING)
     display = Display(console)
-    stack = Stack(Options.anywhere(folder / "home", clock), display.report)
+    stack = Stack(Options.anywhere(folder, clock), display.report)
     display.expect(stack.names)
     with display:
         await stack.__aenter__()
@@ -52,6 +53,7 @@ async def run(console: Console, folder: Path, patients: Path | None, count: int)
             sample = Sample(stack.home, stack.info, channel, OPENING.date(), count)
             story = Story(console, sample, queues, clock)
             checks = await story.tell(patients)
+            story.end()
     finally:
         await stack.__aexit__(None, None, None)
     console.print(checks_table(checks))
@@ -81,6 +83,10 @@ class Story:
         self._console.print(money_table(booked, settled))
         self._console.print(messages_table(await self._messages()))
         return await self._checked()
+
+    def end(self) -> None:
+        """What is kept of it goes on from here, as time does."""
+        self._life.let_go()
 
     async def _live(self, progress: Progress) -> None:
         """At each site one patient calls off the last visit."""

@@ -135,6 +135,11 @@ class Home:
         return self.folder / "sites.json"
 
     @property
+    def clock(self) -> Path:
+        """Drives business time, where it is: a demo that was kept goes on at the hour at which its story ended."""
+        return self.folder / "clock"
+
+    @property
     def sample_loaded(self) -> Path:
         """There once all of the sample is."""
         return self.folder / "sample-loaded"

@@ -56,13 +56,15 @@ class Options:
 
     @classmethod
     def from_environment(cls) -> "Options":
+        home = Home.default()
         return cls(
-            home=Home.default(),
+            home=home,
             edge_port=_port("ATOLL_PORT", EDGE_PORT),
             mail_port=_port("ATOLL_MAIL_PORT", MAIL_PORT),
             login_port=_port("ATOLL_LOGIN_PORT", LOGIN_PORT),
             cards_port=_port("ATOLL_CARDS_PORT", CARDS_PORT),
             texts_port=_port("ATOLL_TEXTS_PORT", TEXTS_PORT),
+            clock=home.clock if home.clock.exists() else None,
             postgres_url=os.environ.get("ATOLL_POSTGRES_URL") or None,
             nats_url=os.environ.get("ATOLL_NATS_URL") or None,
         )

@@ -54,7 +54,7 @@ def _kill(demo: "subprocess.Popen[bytes]", folder: Path, name: str) -> bool:
 
 def _pids(demo: "subprocess.Popen[bytes]", folder: Path, name: str) -> Iterator[int]:
     """Of the service, once the sample is loaded so far that it has work, and it is there again if it was killed."""
-    stack, sites = folder / "home" / "stack.json", folder / "home" / "sites.json"
+    stack, sites = folder / "stack.json", folder / "sites.json"
     while demo.poll() is None:
         if sites.exists() and json.loads(sites.read_text())["sites"]:
             process = json.loads(stack.read_text())["processes"].get(name)

@@ -1,8 +1,9 @@
 """What a void takes back is billed again: corrected before, by another invoice, and never twice."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from atoll.billing.v1.charge_pb2 import CHARGE_KIND_VISIT
 from atoll.patients.v1.events_pb2 import PatientMerged
 from chassis.ids import from_wire, new_id, to_wire
 from services.billing.domain.credit_notes import CreditPurpose
+from services.billing.printing import day_text
 from services.billing.store import BillingStore
 from services.billing.use_cases import credit_notes
 from tests.support.billing import INFUSION, TODAY, Billing, BookedCourse, dollars, open_billing, open_chain, usd
@@ -125,6 +127,8 @@ async def test_papers_say_what_is_in_place_of_what(billing: Billing, desk: Invoi
     }
     assert "What invoice 1 billed will be billed by another invoice in its place." in by_kind[3]
     assert '"replaces": "1"' in by_kind[2]
+    days = [day_text(date(day.year, day.month, day.day)) for day in (line.service_date for line in wrong.lines)]
+    assert [line["date"] for line in json.loads(by_kind[3])["lines"]] == days
 
 
 async def test_a_void_that_is_sent_again_charges_once(billing: Billing, desk: Invoicing) -> None:

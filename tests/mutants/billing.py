@@ -577,5 +577,6 @@ BILLING = [
     Mutant("services/billing/migrations/versions/0028_charges_that_are_billed_again.py", 'replaces_id IS NULL OR kind NOT IN (5, 6)', 'true', I_BILLING_LAST_LINE, "charge_replaces"),
     Mutant("services/billing/migrations/versions/0028_charges_that_are_billed_again.py", '(replaces_id IS NULL) = (first_id IS NULL)', 'true', I_BILLING_LAST_LINE, "charge_first"),
     Mutant("services/billing/printing/credit_note.py", 'if again else [])]', 'if False else [])]', I_BILLING_AGAIN, "papers"),
+    Mutant("services/billing/printing/credit_note.py", 'dates[line.charge_id]', 'issued', I_BILLING_AGAIN, "papers"),
     Mutant("services/billing/use_cases/invoices.py", ', replaces=former)', ')', I_BILLING_AGAIN, "papers"),
 ]  # fmt: skip

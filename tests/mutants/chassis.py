@@ -347,4 +347,6 @@ CHASSIS = [
     Mutant("cli/databases.py", "except (OSError, ValueError,", "except (ValueError,", CLI, "away_is_named"),
     Mutant("cli/patients.py", "*map(escape, cells(each))", "*cells(each)", "tests/unit/test_cli_tables.py", "actor"),
     Mutant("cli/protocols.py", "escape(protocol.display_name)", "protocol.display_name", "tests/unit/test_cli_tables.py", "protocol"),
+    Mutant("chassis/fields.py", 'if rule.proto.rule_id != "enum.not_in":', "if True:", "tests/unit/test_fields.py"),
+    Mutant("chassis/fields.py", '"may not be this one here" if rule.field_value else ', "", "tests/unit/test_fields.py"),
 ]  # fmt: skip

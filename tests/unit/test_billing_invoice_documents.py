@@ -182,12 +182,41 @@ def test_little_known_of_patient_and_clinic_leaves_no_empty_labels() -> None:
 )
 def test_a_credit_note_says_what_it_corrects_and_what_becomes_of_the_money(purpose: CreditPurpose, said: str) -> None:
     pages, text = printed(
-        "credit_note", credit_note.content_of(credited(purpose), Money(0), "ABQ-1042", DAY, PATIENT, ISSUER)
+        "credit_note", credit_note.content_of(credited(purpose), Money(0), issued(), DAY, PATIENT, ISSUER)
     )
     assert pages == 1
-    for shown in ("No. ABQ-CN3", "ABQ-1042", "Correction", "$100.00", "$40.00 of the invoice is no longer", said):
+    for shown in (
+        "No. ABQ-CN3",
+        "ABQ-1042",
+        "Date of service",
+        "Number",
+        "Tax",
+        "Correction",
+        "$100.00",
+        "$40.00 of the invoice is no longer",
+        said,
+    ):
         assert shown in text, shown
     assert "Unmistakable" not in text
+
+
+def test_a_credit_note_has_no_columns_for_what_none_of_its_lines_has() -> None:
+    whole = credited()
+    plain = replace(whole, lines=tuple(replace(line, quantity=0, tax=Money(0)) for line in whole.lines))
+    _, text = printed("credit_note", credit_note.content_of(plain, Money(0), issued(), DAY, PATIENT, ISSUER))
+    assert "Date of service Service Credited" in text
+
+
+@pytest.mark.parametrize(
+    ("numbers", "said"),
+    [
+        (("8",), "In place of invoice 8, which was cancelled."),
+        (("8", "9"), "In place of invoices 8, 9, which were cancelled."),
+    ],
+)
+def test_an_invoice_names_those_that_it_replaces(numbers: tuple[str, ...], said: str) -> None:
+    before = replace(issued(), replaces={UUID(int=n): number for n, number in enumerate(numbers)})
+    assert said in printed("invoice", invoice.content_of(before, DAY, PATIENT, ISSUER))[1]
 
 
 def test_an_address_is_shown_as_on_an_envelope() -> None:

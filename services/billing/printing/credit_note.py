@@ -6,6 +6,7 @@ from typing import Any
 
 from chassis.money import Money
 from services.billing.domain.credit_notes import CreditLine, CreditNote, CreditPurpose, CreditReason
+from services.billing.domain.invoices import Invoice
 from services.billing.printing.invoice import who
 from services.billing.printing.texts import day, money
 
@@ -29,26 +30,27 @@ AGAIN = "What invoice {} billed will be billed by another invoice in its place."
 def content_of(
     note: CreditNote,
     of_deposit: Money,
-    invoice_number: str,
+    invoice: Invoice,
     issued: date,
     patient: Mapping[str, Any],
     issuer: Mapping[str, Any],
     *,
     again: bool = False,
 ) -> dict[str, Any]:
-    """`of_deposit` is what comes back beside the note's total, `invoice_number` the invoice's as it is shown, `again`
-    whether its charges are to be billed again; the rest as of an invoice."""
+    """`of_deposit` is what comes back beside the note's total, `again` whether what the invoice charged is to be billed
+    again; the rest as of an invoice."""
+    dates = {line.charge.id: line.charge.service_date for line in invoice.lines}
     tax = sum((line.tax for line in note.lines), Money(0, note.total.currency))
     return who(patient, issuer) | {
         "number": note.display_number,
-        "invoice_number": invoice_number,
+        "invoice_number": invoice.display_number,
         "issued": day(issued),
         "reason": REASONS[note.reason],
-        "lines": [_line(line) for line in note.lines],
+        "lines": [_line(line, dates[line.charge_id]) for line in note.lines],
         "amount": money(note.total - tax),
         "tax": money(tax) if tax.minor else "",
         "total": money(note.total),
-        "settled": [*_settled(note, of_deposit), *([AGAIN.format(invoice_number)] if again else [])],
+        "settled": [*_settled(note, of_deposit), *([AGAIN.format(invoice.display_number)] if again else [])],
     }
 
 
@@ -61,8 +63,9 @@ def _settled(note: CreditNote, of_deposit: Money) -> list[str]:
     return said
 
 
-def _line(line: CreditLine) -> dict[str, Any]:
+def _line(line: CreditLine, service_date: date) -> dict[str, Any]:
     return {
+        "date": day(service_date),
         "description": line.description,
         "quantity": str(line.quantity) if line.quantity else "",
         "amount": money(line.amount),

@@ -143,7 +143,7 @@ async def _charge_again(store: BillingStore, place: SiteToBill, charge: Charge, 
 
 
 def _order(note: CreditNote, of_deposit: Money, invoice: Invoice, place: SiteToBill, *, again: bool) -> Order:
-    day, number = place.site.day(note.issued_at), invoice.display_number
+    day = place.site.day(note.issued_at)
     return Order(
         id=new_id(),
         kind=PrintedKind.CREDIT_NOTE,
@@ -153,7 +153,7 @@ def _order(note: CreditNote, of_deposit: Money, invoice: Invoice, place: SiteToB
         patient_id=note.patient_id,
         course_id=invoice.course_id,
         day=day,
-        content=content_of(note, of_deposit, number, day, NOBODY, asdict(place.issuer), again=again),
+        content=content_of(note, of_deposit, invoice, day, NOBODY, asdict(place.issuer), again=again),
         ordered_at=note.issued_at,
     )
 
