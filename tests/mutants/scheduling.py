@@ -592,4 +592,5 @@ SCHEDULING = [
     Mutant('services/scheduling/rpc/planning.py', 'f"preferred_times[{n}]"', '"preferred_time"', I_SCHEDULING_PLANNING, 'preferred_times'),
     Mutant('services/scheduling/store/planning.py', 'if row["deceased"]:', 'if False:', I_SCHEDULING_DEATHS, 'is_planned'),
     Mutant('services/scheduling/domain/courses.py', '    if resource.lane_count < lane_count:', '    if False:', I_SCHEDULING_PLANNING, 'cannot_be_those'),
+    Mutant("services/scheduling/accounts/__init__.py", "class AccountSettings(FromEnvironment):", 'class AccountSettings(__import__("pydantic_settings").BaseSettings, env_prefix="ATOLL_"):', "tests/unit/test_chassis_settings.py", "service_accounts"),
 ]  # fmt: skip

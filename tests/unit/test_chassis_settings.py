@@ -19,6 +19,7 @@ from services.billing.processor import ProcessorSettings
 from services.billing.settings import BillingSettings
 from services.notifications.texting import TextingSettings
 from services.patients.settings import PatientsSettings
+from services.scheduling.accounts import AccountSettings
 
 SECRET = "correct-horse-battery"
 NEEDED = {
@@ -62,6 +63,13 @@ def test_what_is_written_as_json_may_stand_in_a_file_too(monkeypatch: pytest.Mon
     assert SECRET not in str(refused.value)
     monkeypatch.setenv("ATOLL_TEXTING_FILE", written(tmp_path, "{}\n"))
     assert read(TextingSettings).texting == {}
+
+
+def test_what_scheduling_is_told_of_service_accounts_may_stand_in_a_file_too(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ATOLL_ACCOUNT_ISSUER_FILE", written(tmp_path, "https://api.example.org\n"))
+    assert read(AccountSettings).account_issuer == "https://api.example.org"
 
 
 def test_a_value_that_is_given_twice_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from chassis.settings import FromEnvironment
 
 
-class AccountSettings(BaseSettings):
+class AccountSettings(FromEnvironment):
     """Told by the environment beside what every service is. With none of it, no service account gets a token."""
-
-    model_config = SettingsConfigDict(env_prefix="ATOLL_", frozen=True, hide_input_in_errors=True)
 
     mode: Literal["development", "production"] = "production"
     account_keys_file: Path | None = None
