@@ -19,7 +19,9 @@ def register(app: typer.Typer) -> None:
             Path | None, typer.Option(help="Folder or file of FHIR bundles to import; generated ones, if not given.")
         ] = None,
         count: Annotated[int, typer.Option(help="How many patients to generate.", min=1, max=200)] = 40,
-        keep: Annotated[Path | None, typer.Option(help="Folder to keep the stack's data in.")] = None,
+        keep: Annotated[
+            Path | None, typer.Option(help="Empty folder to keep the stack's data in.", file_okay=False)
+        ] = None,
     ) -> None:
         """Play one patient's whole course at five sites, and check what came of it. Exit 0 only if all checks hold."""
         from cli.demo.story import run  # Imports all the services' APIs: no other command should wait for that.
@@ -28,7 +30,7 @@ def register(app: typer.Typer) -> None:
             raise LocalError(f"{keep} is not empty: the demo begins on a fresh stack; name another folder by --keep")
         console = Console(highlight=False)
         with tempfile.TemporaryDirectory(prefix="atoll-demo-") as folder:
-            home = keep or Path(folder)
+            home = (keep or Path(folder)).resolve()
             home.mkdir(parents=True, exist_ok=True)
             home.chmod(0o755)  # PostgreSQL may run as another user.
             holds = asyncio.run(run(console, home, patients, count))

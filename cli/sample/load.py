@@ -42,7 +42,6 @@ async def load(home: Home, info: StackInfo, console: Console) -> None:
         sample = Sample(home, info, channel, westernmost_day(utc_now()))
         with progress_display(console) as progress:
             booked = await sample.load(None, progress)
-    home.sample_loaded.touch()
     console.print(f"The sample is loaded: {len(sample.chain.sites)} sites, {len(booked)} courses booked.")
 
 
@@ -92,6 +91,7 @@ class Sample:
         }
         await self._import(admin, patients, progress)
         await self._book(progress)
+        self.home.sample_loaded.touch()
         return self.booked
 
     async def _import(self, admin: Client, patients: Path | None, progress: Progress) -> None:

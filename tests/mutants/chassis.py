@@ -349,4 +349,7 @@ CHASSIS = [
     Mutant("cli/protocols.py", "escape(protocol.display_name)", "protocol.display_name", "tests/unit/test_cli_tables.py", "protocol"),
     Mutant("chassis/fields.py", 'if rule.proto.rule_id != "enum.not_in":', "if True:", "tests/unit/test_fields.py"),
     Mutant("chassis/fields.py", '"may not be this one here" if rule.field_value else ', "", "tests/unit/test_fields.py"),
+    Mutant("cli/demo/__init__.py", "any(keep.iterdir())", "False", "tests/unit/test_local_stack.py", "empty_folder"),
+    Mutant("cli/demo/life.py", "rate=1.0", "rate=0.0", "tests/unit/test_demo_life.py", "as_fast_as"),
+    Mutant("deploy/local/stack.py", "home.clock if home.clock.exists() else None", "None", "tests/unit/test_local_stack.py", "own_clock"),
 ]  # fmt: skip

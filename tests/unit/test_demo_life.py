@@ -100,3 +100,10 @@ async def test_nobody_waits_for_a_gate_for_ever(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(life, "DRAINED_S", -1)
     with pytest.raises(TimeoutError, match="ListGates"):
         await play(tmp_path, gates(passed=False))
+
+
+def test_what_is_kept_of_a_story_goes_on_as_fast_as_time_does(tmp_path: Path) -> None:
+    nobody = cast(Any, None)
+    Life(tmp_path / "clock", START, nobody, nobody).let_go()
+    instant, rate = (tmp_path / "clock").read_text().split()
+    assert (datetime.fromisoformat(instant), float(rate)) == (START, 1.0)

@@ -21,6 +21,7 @@ import pytest_asyncio
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from joserfc import jwt
 from joserfc.jwk import KeySet
+from typer.testing import CliRunner
 
 import cli.app
 from cli.token import Sample, duration_s, role_name
@@ -439,6 +440,19 @@ def test_a_damaged_file_of_sites_is_named(tmp_path: Path) -> None:
     home.sites_file.write_text('{"chain_id": ')
     with pytest.raises(LocalError, match="is damaged: move it away"):
         Sample(home)
+
+
+def test_a_demo_that_was_kept_goes_on_by_its_own_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOLL_HOME", str(tmp_path))
+    assert Options.from_environment().clock is None
+    Home(tmp_path).clock.touch()
+    assert Options.from_environment().clock == tmp_path.resolve() / "clock"
+
+
+def test_a_demo_begins_in_an_empty_folder(tmp_path: Path) -> None:
+    (tmp_path / "sites.json").touch()
+    with pytest.raises(LocalError, match="is not empty"):
+        CliRunner().invoke(cli.app.build("demo"), ["demo", "--keep", str(tmp_path)], catch_exceptions=False)
 
 
 def test_an_error_is_told_as_it_is_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
