@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from protovalidate import EvaluationError, Validator
@@ -12,15 +13,20 @@ from chassis.errors import BadRequest, Violation
 from chassis.times import YEARS, is_instant
 
 _validator = Validator()
+NO_MASK = FieldMask()
 
 
 def check_fields(message: Message) -> None:
+    """A rule that says which fields a mask may name lets parts of them pass; no update reads such a path."""
     try:
         broken = _validator.collect_violations(message)
     except EvaluationError:  # A rule reckons with an instant that is none.
         raise BadRequest(*no_instants(message)) from None
     if broken:
         raise BadRequest(*(Violation(_path(rule), rule.proto.rule_id, _text(rule)) for rule in broken))
+    if parts := [path for path in getattr(message, "update_mask", NO_MASK).paths if "." in path]:
+        text = f"names a part of {parts[0].partition('.')[0]}: fields are updated whole"
+        raise BadRequest(Violation("update_mask", "field_mask.whole_fields", text))
 
 
 def with_nul(message: Message) -> Iterator[Violation]:

@@ -9,6 +9,7 @@ import pickle
 import signal
 import struct
 import sys
+from traceback import extract_tb
 from typing import BinaryIO
 
 from chassis.errors import DomainError
@@ -18,13 +19,22 @@ NICENESS = 10
 """Calls that book go before plans."""
 
 
+def bug(error: Exception) -> tuple[str, list[str]]:
+    """Of which class it is and where it happened, not what it says: that may be anything."""
+    at = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in extract_tb(error.__traceback__)]
+    return type(error).__name__, at
+
+
 def main(requests: BinaryIO, answers: BinaryIO) -> None:
     while head := requests.read(LENGTH.size):
         work = pickle.loads(requests.read(LENGTH.unpack(head)[0]))  # noqa: S301  # Of the process that started this one.
+        answer: tuple[bool, object]
         try:
             answer = True, work()
         except DomainError as error:
             answer = False, error
+        except Exception as error:
+            answer = False, bug(error)
         body = pickle.dumps(answer, pickle.HIGHEST_PROTOCOL)
         answers.write(LENGTH.pack(len(body)) + body)
         answers.flush()

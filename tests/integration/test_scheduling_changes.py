@@ -178,6 +178,17 @@ async def test_a_site_is_not_changed_into_one_that_breaks_a_rule(
     assert await get_site(clinic) == before
 
 
+@pytest.mark.parametrize("part", ["address.locality", "display_name.x", "opening_hours.day"])
+async def test_a_mask_that_names_a_part_of_a_field_is_refused(clinic: Clinic, part: str) -> None:
+    before = await get_site(clinic)
+    request = site_update(clinic, phone="+13035550199")
+    request.update_mask.paths.append(part)
+    refused = await refusal(change_site(clinic, request))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_REQUEST")
+    assert refused.faults == [("update_mask", "field_mask.whole_fields")]
+    assert await get_site(clinic) == before
+
+
 async def test_a_stale_etag_another_site_and_who_runs_no_site_are_refused(clinic: Clinic) -> None:
     other = await clinic.add_site("bld")
     await change_site(clinic, site_update(clinic, phone="+13035550199"))

@@ -11,11 +11,12 @@ from time import sleep
 import psutil
 import pytest
 import pytest_asyncio
+from structlog.testing import capture_logs
 
 from bench import busy
 from chassis.errors import Overloaded, TryAgain
 from services.scheduling.domain.planning import PlanNotFound, PlanUndecided, answer, plan
-from services.scheduling.rpc.planners import TURNS_MAX, Planners
+from services.scheduling.rpc.planners import TURNS_MAX, Failed, Planners
 
 
 @pytest_asyncio.fixture
@@ -46,6 +47,16 @@ async def test_a_refusal_made_elsewhere_keeps_its_reason_and_what_it_names(plann
         plan([place], busy.wish(), busy.NOW)
     assert refused.value.violations == here.value.violations != ()
     assert refused.value.metadata == here.value.metadata
+
+
+async def test_a_bug_is_no_call_to_send_again_and_what_it_says_is_not_logged(planners: Planners) -> None:
+    process = await planners.run(os.getpid)
+    with capture_logs() as lines, pytest.raises(Failed):
+        await planners.run(partial(int, "Jane Roe"))
+    assert [(line["event"], line["type"]) for line in lines] == [("planner.failed", "ValueError")]
+    assert lines[0]["at"][-1].endswith("main")
+    assert "Jane" not in str(lines)
+    assert await planners.run(os.getpid) == process
 
 
 async def test_a_process_that_dies_is_replaced_and_the_call_may_be_sent_again(planners: Planners) -> None:

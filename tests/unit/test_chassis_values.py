@@ -269,10 +269,12 @@ def test_what_is_no_page_token_is_refused(token: str) -> None:
         page(page_token=token)
 
 
-def test_a_token_of_keys_that_are_no_texts_is_refused() -> None:
-    question = json.loads(base64.urlsafe_b64decode(token_of()))[0]
+@pytest.mark.parametrize("key", [[], ["a"], ["a", "id", "c"], ["b", "id"], ["a", 1], ["a", "\ud800"]])
+def test_a_token_whose_key_was_changed_is_refused(key: list[object]) -> None:
+    """A list would take it for an instant or an id, and fail, or begin anew."""
+    seal = json.loads(base64.urlsafe_b64decode(token_of()))[0]
     with pytest.raises(BadPageToken):
-        page(page_token=base64.urlsafe_b64encode(json.dumps([question, 1]).encode()).decode())
+        page(page_token=encoded(json.dumps([seal, *key]).encode()))
 
 
 def test_a_statement_takes_exactly_the_parameters_that_it_names() -> None:

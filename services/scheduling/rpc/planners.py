@@ -9,14 +9,14 @@ import os
 import pickle
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
 
-from chassis.errors import Overloaded, TryAgain
+from chassis.errors import DomainError, Overloaded, TryAgain
 from services.scheduling.domain.planning import PlanUndecided
 from services.scheduling.planner import LENGTH
 
@@ -30,6 +30,14 @@ WORK_S = 10.0
 """The most that one may take."""
 
 T = TypeVar("T")
+
+
+class Failed(Exception):
+    """A bug, told by its process; and logged, since the trace of this one ends where it was told."""
+
+    def __init__(self, type: str, at: Sequence[str]) -> None:
+        super().__init__()
+        log.error("planner.failed", type=type, at=at)
 
 
 class Planners:
@@ -87,7 +95,7 @@ class Planners:
                 await _killed(process)
             self._idle.put_nowait(process if done else None)
         if not well:
-            raise answer
+            raise answer if isinstance(answer, DomainError) else Failed(*answer)
         result: T = answer
         return result
 
