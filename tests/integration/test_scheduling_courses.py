@@ -376,7 +376,8 @@ async def test_a_refused_plan_names_what_is_lacking_and_when(clinic: Clinic) -> 
     refused = await refusal(clinic.svc.call(clinic.courses.PlanCourse, request))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "PLAN_NOT_FOUND")
     assert refused.faults == [("induction.site", "SITE_CLOSED")]
-    assert refused.metadata == {"visit": "0", "first_day": "2027-03-06", "last_day": "2027-03-07"}
+    days = {"first_day": "2027-03-06", "last_day": "2027-03-07"}
+    assert refused.metadata == {"visit": "0", "site_id": clinic.site_id, **days}
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,12 @@ from atoll.scheduling.v1.opening_service_pb2_grpc import OpeningServiceStub
 from atoll.scheduling.v1.plan_pb2 import PlanCostKind, PlanObstacleKind, RelaxationKind
 from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate
 from atoll.scheduling.v1.protocol_service_pb2 import AdoptProtocolVersionRequest, RetireProtocolVersionRequest
-from atoll.scheduling.v1.visit_service_pb2 import CancelVisitRequest
+from atoll.scheduling.v1.visit_pb2 import ResourceChoice
+from atoll.scheduling.v1.visit_service_pb2 import BookVisitRequest, CancelVisitRequest
 from chassis.ids import from_wire, new_id, to_wire
-from chassis.times import to_date
-from services.scheduling.domain.planning import CostKind
+from chassis.times import to_date, to_timestamp
+from services.scheduling.domain.planning import CostKind, Obstacle
+from services.scheduling.domain.planning.refusals import TEXTS
 from services.scheduling.domain.planning.relaxations import RelaxationKind as GivenUp
 from tests.support.scheduling import (
     DAY,
@@ -368,6 +370,24 @@ async def test_a_phase_that_no_next_visit_of_the_course_can_be_of_has_no_opening
     assert (await find(clinic, **asked)).openings
 
 
+async def test_a_visit_beside_the_phases_of_the_course_keeps_no_gap_to_its_next(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY])))
+    talk = BookVisitRequest(
+        request_id=str(uuid4()),
+        site_id=clinic.site_id,
+        patient_id=patient,
+        protocol_version_id=clinic.version_id,
+        visit_type_code="talk",
+        start_time=to_timestamp(local(3, 19, 9)),
+        resources=[ResourceChoice(requirement_key="prescriber", resource_id=clinic.prescriber)],
+        course_id=course.id,
+    )
+    await clinic.svc.call(clinic.visits.BookVisit, talk)
+    answer = await find(clinic, patient_id=patient, course_id=course.id, latest_date=day(31))
+    assert (answer.first_date, answer.last_date) == (to_date(date(2027, 3, 4)), to_date(date(2027, 3, 7)))
+
+
 async def test_the_next_visit_of_a_course_has_openings_with_its_own_nurse_only(clinic: Clinic) -> None:
     """Where the protocol wants one nurse at all treatments: booking refuses another."""
     clinic.version_id = await clinic.publish(with_same_nurse())
@@ -620,6 +640,8 @@ async def test_nothing_is_looked_for_near_the_end_of_the_calendar(clinic: Clinic
         ({"start_from": {"hours": 25}}, "HOURS_INVALID"),
         ({"start_from": {"hours": 12}, "start_until": {"hours": 9}}, "PLAN_PREFERENCE_INVALID"),
         ({"only_preferred_weekdays": True}, "PLAN_PREFERENCE_INVALID"),
+        ({"only_preferred_weekdays": True, "preferred_weekdays": ["MONDAY"]}, "PLAN_PREFERENCE_INVALID"),
+        ({"start_from": {"hours": 24}}, "PLAN_PREFERENCE_INVALID"),
     ],
 )
 async def test_openings_that_cannot_be_looked_for_are_refused_by_name(
@@ -670,3 +692,17 @@ async def test_notice_and_grid_of_the_visit_type_hold_for_openings(clinic: Clini
 def test_every_obstacle_and_cost_has_its_name_on_the_wire() -> None:
     assert {*CostKind} | {"PLAN_COST_KIND_UNSPECIFIED"} == set(plan_pb2.PlanCostKind.keys())
     assert {*GivenUp} | {"RELAXATION_KIND_UNSPECIFIED"} == set(plan_pb2.RelaxationKind.keys())
+    kinds = {f"PLAN_OBSTACLE_KIND_{rule}" for rule in TEXTS}
+    assert kinds | {"PLAN_OBSTACLE_KIND_UNSPECIFIED"} == set(PlanObstacleKind.keys())
+
+
+def test_an_obstacle_is_told_in_words_that_stand_alone() -> None:
+    days = tuple(date(2027, 3, number) for number in range(1, 13))
+    named = ", ".join(f"2027-03-{number:02}" for number in range(1, 11))
+    nurse = Obstacle("induction", "nurse", "NOBODY_FREE", days)
+    assert (nurse.field, nurse.text) == (
+        "induction.nurse",
+        f"none that could meet it is there and free on {named} and 2 more days",
+    )
+    same = Obstacle("induction", "nurse", "NOT_THE_SAME", ())
+    assert same.text == "must be the same at all visits, and none is there and free for all of them"

@@ -112,9 +112,13 @@ async def test_a_single_treatment_needs_route_and_clearance_as_one_of_a_phase_do
     assert (await refusal(book(clinic, request))).reason == "GATE_PENDING"
     await clinic.clear(patient)
     assert (await book(clinic, request)).route_code == "iv"
-    for changes in ({**treatment(clinic), "route_code": ""}, {"route_code": "iv"}):
+    for changes, rule in (
+        ({**treatment(clinic), "route_code": ""}, "ROUTE_UNKNOWN"),
+        ({"route_code": "iv"}, "ROUTE_NOT_NEEDED"),
+    ):
         refused = await refusal(book(clinic, single(clinic, patient, FIRST + 3 * DAY, **changes)))
         assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "ROUTE_UNKNOWN")
+        assert refused.faults == [("route_code", rule)]
     assert await clinic.count("visit") == 1
 
 
@@ -271,17 +275,23 @@ async def test_a_series_in_conflict_is_told_of_other_places_for_the_visits_in_it
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "field"),
     [
-        {"until_date": {"year": 2027, "month": 3, "day": 1}},
-        {"until_date": {"year": 2028, "month": 4, "day": 6}},
-        {"visit_count": 60},
+        ({"until_date": {"year": 2027, "month": 3, "day": 1}}, "until_date"),
+        ({"until_date": {"year": 2028, "month": 4, "day": 6}}, "until_date"),
+        ({"until_date": {"year": 2027, "month": 3, "day": 8}, "skip_closed_days": True}, "until_date"),
+        ({"visit_count": 60}, "visit_count"),
     ],
 )
-async def test_a_series_of_no_visit_or_beyond_its_bounds_is_refused(clinic: Clinic, changes: dict[str, Any]) -> None:
+async def test_a_series_of_no_visit_or_beyond_its_bounds_is_refused(
+    clinic: Clinic, changes: dict[str, Any], field: str
+) -> None:
+    closed = "UPDATE site SET closed_dates = '{2027-03-02}' WHERE chain_id = $1"
+    await clinic.svc.admin.execute(closed, clinic.svc.chain_id)
     request = series(clinic, await clinic.add_patient(), date(2027, 3, 2), **changes)
     refused = await refusal(book_series(clinic, request))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "SERIES_INVALID")
+    assert refused.faults == [(field, "SERIES_INVALID")]
     assert await clinic.count("visit") == 0
 
 

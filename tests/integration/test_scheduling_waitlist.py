@@ -585,6 +585,7 @@ async def test_a_patient_who_was_merged_is_offered_a_time_under_the_survivor(cli
             "WAITLIST_WINDOW_INVALID",
         ),
         ({"start_until": {"hours": 8}}, "PLAN_PREFERENCE_INVALID"),
+        ({"start_from": {"hours": 24}, "start_until": {"hours": 24}}, "PLAN_PREFERENCE_INVALID"),
         ({"start_until": {"hours": 25}}, "HOURS_INVALID"),
         ({"phase_code": "maintenance"}, "PHASES_OUTSIDE_PROTOCOL"),
         ({"visit_type_code": "massage"}, "VISIT_TYPE_NOT_FOUND"),

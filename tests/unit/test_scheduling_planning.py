@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from chassis.ids import to_wire
 from services.scheduling.domain.courses import PhasesOutsideProtocol, RouteUnknown
 from services.scheduling.domain.hours import Days, Hours, Shift, Slot
 from services.scheduling.domain.planning import (
@@ -28,6 +29,7 @@ from services.scheduling.domain.planning import (
     plan,
     spacing,
 )
+from services.scheduling.domain.planning.refusals import TEXTS
 from services.scheduling.domain.planning.scores import CostKind
 from services.scheduling.domain.planning.search import Search
 from services.scheduling.domain.resources import Resource, ResourceKind
@@ -73,6 +75,10 @@ def lacking(calendar: Calendar, **wish: Any) -> list[tuple[str, str, str]]:
     with pytest.raises(PlanNotFound) as refused:
         plans(calendar, **wish)
     return [(each.field, each.rule, each.description) for each in refused.value.violations]
+
+
+def told(rule: str, days: str) -> str:
+    return f"{TEXTS[rule]} on {days}"
 
 
 def test_an_empty_clinic_gives_the_preferred_gaps_from_the_first_day_on() -> None:
@@ -251,7 +257,7 @@ def test_starts_are_on_quarters_of_the_sites_hours_whatever_its_zone() -> None:
 
 def test_nothing_is_planned_in_the_past() -> None:
     assert walls(plans(now=local(3, 2, 11, 1), latest=date(2027, 3, 2))[0])[0] == "03-02 11:15"
-    assert lacking_in_past() == [("induction.start_time", "IN_PAST", "on 2027-03-02")]
+    assert lacking_in_past() == [("induction.start_time", "IN_PAST", told("IN_PAST", "2027-03-02"))]
 
 
 def lacking_in_past() -> list[tuple[str, str, str]]:
@@ -263,7 +269,7 @@ def lacking_in_past() -> list[tuple[str, str, str]]:
 def test_a_refusal_names_the_requirement_that_binds_and_the_days() -> None:
     away = replace(WORKING, time_off=(Days(date(2027, 3, 2), date(2027, 3, 5)),))
     assert lacking(with_(away)) == [
-        ("induction.nurse", "NOBODY_FREE", "on 2027-03-02, 2027-03-03, 2027-03-04, 2027-03-05")
+        ("induction.nurse", "NOBODY_FREE", told("NOBODY_FREE", "2027-03-02, 2027-03-03, 2027-03-04, 2027-03-05"))
     ]
 
 
@@ -272,8 +278,8 @@ def test_a_refusal_is_about_the_visit_that_cannot_be_reached() -> None:
     away = replace(WORKING, time_off=(Days(date(2027, 3, 3), date(2027, 6, 1)),))
     found = lacking(with_(away), latest=date(2027, 3, 2))
     assert found == [
-        ("induction.site", "SITE_CLOSED", "on 2027-03-06, 2027-03-07"),
-        ("induction.nurse", "NOBODY_FREE", "on 2027-03-04, 2027-03-05"),
+        ("induction.site", "SITE_CLOSED", told("SITE_CLOSED", "2027-03-06, 2027-03-07")),
+        ("induction.nurse", "NOBODY_FREE", told("NOBODY_FREE", "2027-03-04, 2027-03-05")),
     ]
 
 
@@ -281,7 +287,7 @@ def test_a_refusal_says_when_all_are_there_but_never_together() -> None:
     early = replace(WORKING, working_hours=(Shift(1, 8 * 60, 11 * 60),))
     late = replace(RESOURCES[0], working_hours=(Shift(1, 11 * 60, 18 * 60),))
     found = lacking(with_(early, late), latest=date(2027, 3, 2))
-    assert found == [("induction", "NO_COMMON_TIME", "on 2027-03-02")]
+    assert found == [("induction", "NO_COMMON_TIME", told("NO_COMMON_TIME", "2027-03-02"))]
 
 
 def test_without_phases_every_phase_is_planned_with_its_default() -> None:
@@ -380,7 +386,7 @@ def test_a_review_that_was_due_before_the_days_asked_for_is_named() -> None:
     stood = (stands(template, "induction", local(3, 2, 8)),)
     wish = {"earliest": date(2027, 4, 20), "latest": date(2027, 4, 23), "visits": stood, "template": template}
     found = lacking(CALENDAR, phases=(("booster", 1), ("review", 1)), **wish)
-    assert found == [("review", "OUTSIDE_SPACING", "at no choice of the others")]
+    assert found == [("review", "OUTSIDE_SPACING", TEXTS["OUTSIDE_SPACING"])]
 
 
 def test_a_refusal_looks_no_further_than_is_planned_though_gaps_may_be_longer() -> None:
@@ -390,7 +396,8 @@ def test_a_refusal_looks_no_further_than_is_planned_though_gaps_may_be_longer() 
     gone = replace(RESOURCES[2], time_off=(Days(WISH.earliest + timedelta(days=150), date(2100, 1, 1)),))
     with pytest.raises(PlanNotFound) as refused:
         plan([Place(SITE, seasonal, with_(gone))], replace(WISH, phases=(), latest=WISH.earliest), NOW)
-    assert refused.value.metadata == {"visit": "2", "first_day": "2027-09-18", "last_day": "2028-04-05"}
+    days = {"first_day": "2027-09-18", "last_day": "2028-04-05"}
+    assert refused.value.metadata == {"visit": "2", "site_id": to_wire("site", SITE), **days}
 
 
 def test_the_calendar_reaches_as_far_as_the_course_can() -> None:

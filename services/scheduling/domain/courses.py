@@ -26,7 +26,8 @@ class ProtocolNotAdopted(DomainError):
 
 
 class RouteUnknown(DomainError):
-    kind, reason, message = Kind.INVALID, "ROUTE_UNKNOWN", "the version has no such route"
+    kind, reason = Kind.INVALID, "ROUTE_UNKNOWN"
+    message = "the version has no such route, or the visit has none"
 
 
 class PhasesOutsideProtocol(DomainError):
@@ -259,7 +260,7 @@ class Terms:
         """A visit that a phase books only for the cleared needs a clearance beside the phases, too."""
         phase = self.template.beside(visit_type_code)
         if phase is None:
-            raise VisitTypeNotFound(visit_type_code=visit_type_code)
+            raise VisitTypeNotFound(Violation("visit_type_code", "VISIT_TYPE_NOT_FOUND", VisitTypeNotFound.message))
         return [self._layout_of(choice, phase) for choice in choices]
 
     def layouts(self, choices: Sequence[Choice]) -> list[Layout]:
@@ -276,7 +277,7 @@ class Terms:
 
     def check_route(self, route_code: str) -> None:
         if route_code not in self.template.route_codes:
-            raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", RouteUnknown.message))
+            raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", "the version has no such route"))
 
     def check_gates(self, route_code: str, layouts: Sequence[Layout]) -> None:
         """What a visit must have when it is booked, and need not when it is held."""
@@ -374,15 +375,22 @@ class Terms:
 
     def _check_times(self, choices: Sequence[Choice], layouts: Sequence[Layout], now: datetime) -> None:
         """Starts are instants, so none is skipped or doubled where clocks change."""
-        starts = [layout.stay.start for layout in layouts]
-        refuse(
-            StartNotOnMinute, _at(StartNotOnMinute, ((i, s) for i, s in enumerate(starts) if s.second or s.microsecond))
-        )
+        starts = list(enumerate(layout.stay.start for layout in layouts))
+        uneven = ((i, f"{at.isoformat()} is not on a whole minute") for i, at in starts if at.second or at.microsecond)
+        refuse(StartNotOnMinute, _at(StartNotOnMinute, uneven))
         refuse(VisitInPast, starts_before(choices, now))
         pairs = list(enumerate(pairwise(layouts), start=1))
-        early = ((i, other.stay.start) for i, (one, other) in pairs if other.stay.start < one.stay.end)
+        early = (
+            (i, f"is before {one.stay.end.isoformat()}, when the visit above it ends")
+            for i, (one, other) in pairs
+            if other.stay.start < one.stay.end
+        )
         refuse(VisitsOutOfOrder, _at(VisitsOutOfOrder, early))
-        short = ((i, layout.stay.start) for i, layout in enumerate(layouts) if self._too_soon(layout, now))
+        short = (
+            (i, f"{layout.stay.start.isoformat()} is less than {layout.type.notice_minutes} minutes ahead")
+            for i, layout in enumerate(layouts)
+            if self._too_soon(layout, now)
+        )
         refuse(NoticeTooShort, _at(NoticeTooShort, short))
 
     def _too_soon(self, layout: Layout, now: datetime) -> bool:
@@ -440,7 +448,8 @@ def check_course_is(
 
 
 def starts_before(choices: Sequence[Choice], now: datetime) -> Iterator[Violation]:
-    return _at(VisitInPast, ((i, choice.start) for i, choice in enumerate(choices) if choice.start < now))
+    past = ((i, f"{choice.start.isoformat()} is past") for i, choice in enumerate(choices) if choice.start < now)
+    return _at(VisitInPast, past)
 
 
 def laid_out(course: Course, layouts: Sequence[Layout], ids: Iterable[UUID], status: Status) -> tuple[Visit, ...]:
@@ -561,6 +570,7 @@ def _each(choices: Sequence[Choice], layouts: Sequence[Layout], faults: Rule) ->
         yield from faults(i, choice, layout)
 
 
-def _at(error: type[DomainError], starts: Iterable[tuple[int, datetime]]) -> Iterator[Violation]:
-    for i, start in starts:
-        yield Violation(f"visits[{i}].start_time", error.reason, start.isoformat())
+def _at(error: type[DomainError], starts: Iterable[tuple[int, str]]) -> Iterator[Violation]:
+    """With what is wrong with the start of each."""
+    for i, text in starts:
+        yield Violation(f"visits[{i}].start_time", error.reason, text)

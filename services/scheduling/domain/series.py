@@ -8,15 +8,14 @@ from zoneinfo import ZoneInfo
 from chassis.errors import DomainError, Kind, Violation
 from services.scheduling.domain.courses import OutsideHours, refuse
 from services.scheduling.domain.hours import DAY, MINUTE, Hours, Slot
-from services.scheduling.domain.protocols import VISITS_MAX
 
 SERIES_DAYS_MAX = 400
-"""From the first day to the last."""
+"""From the first day to the last: no more than 58 visits, one a week."""
 
 
 class SeriesInvalid(DomainError):
     kind, reason = Kind.INVALID, "SERIES_INVALID"
-    message = "the series has no visit, more than 60, or goes on for more than 400 days"
+    message = "the series has no visit, or goes on for more than 400 days"
 
 
 class LocalTimeUnclear(DomainError):
@@ -39,7 +38,8 @@ class Series:
         days with hours of their own, not nights and weekends, which every week has."""
         end = self.first + SERIES_DAYS_MAX * DAY
         if self.last is not None and not self.first <= self.last <= end:
-            raise SeriesInvalid(Violation("until_date", "SERIES_INVALID", SeriesInvalid.message))
+            text = f"is before first_date, or more than {SERIES_DAYS_MAX} days after it"
+            raise SeriesInvalid(Violation("until_date", "SERIES_INVALID", text))
         chosen = list[date]()
         closed = list[date]()
         for day in self._days(self.last or end):
@@ -50,8 +50,11 @@ class Series:
                 chosen.append(day)
             if len(chosen) == self.count:
                 break
-        if not chosen or len(chosen) > VISITS_MAX or (self.count is not None and len(chosen) < self.count):
-            raise SeriesInvalid(Violation("first_date", "SERIES_INVALID", SeriesInvalid.message))
+        if self.count is not None and len(chosen) < self.count:
+            text = f"only {len(chosen)} visits are on open days within {SERIES_DAYS_MAX} days"
+            raise SeriesInvalid(Violation("visit_count", "SERIES_INVALID", text))
+        if not chosen:
+            raise SeriesInvalid(Violation("until_date", "SERIES_INVALID", "the site is closed on each day until then"))
         if not self.skip_closed_days:
             refuse(OutsideHours, (_fault("SITE_CLOSED", day) for day in closed))
         refuse(LocalTimeUnclear, _unclear(site.zone, chosen, self.minute_of_day))

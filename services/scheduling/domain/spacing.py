@@ -34,14 +34,20 @@ def phase_faults(template: Template, codes: Sequence[str], standing: Sequence[st
         if code not in order:
             yield Violation(field, "UNKNOWN", "the version has no such phase")
             continue
-        phase, count = template.phase(code), codes.count(code) + standing.count(code)
+        phase = template.phase(code)
         if not phase.anchor:
             if order[code] < before:
                 yield Violation(field, "OUT_OF_ORDER", "comes before a phase above it")
             before = max(before, order[code])
-        if not phase.visits_min <= count <= phase.visits_max:
-            text = f"{count} visits, not {phase.visits_min} to {phase.visits_max}"
-            yield Violation(field, "VISIT_COUNT", text)
+        yield from count_faults(field, phase, codes.count(code), standing.count(code))
+
+
+def count_faults(field: str, phase: Phase, asked: int, there: int) -> Iterator[Violation]:
+    """`there`: how many visits of the phase the course has already."""
+    if not phase.visits_min <= asked + there <= phase.visits_max:
+        counted = f" with the {there} that the course has" if there else ""
+        text = f"{asked + there} visits{counted}, not {phase.visits_min} to {phase.visits_max}"
+        yield Violation(field, "VISIT_COUNT", text)
 
 
 def order_faults(template: Template, stops: Sequence[Stop]) -> Iterator[Violation]:

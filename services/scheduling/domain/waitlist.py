@@ -146,10 +146,17 @@ class Entry:
 
     def check_days(self, today: date) -> None:
         first, last = self.days.first, self.days.last
-        if not (max(first, today) <= last <= first + WINDOW_DAYS_MAX * DAY and last <= today + AHEAD_DAYS_MAX * DAY):
-            raise WaitlistWindowInvalid(
-                Violation("last_date", "WAITLIST_WINDOW_INVALID", WaitlistWindowInvalid.message)
-            )
+        if last < first:
+            text = "is before first_date"
+        elif last < today:
+            text = "is past"
+        elif last > first + WINDOW_DAYS_MAX * DAY:
+            text = f"is more than {WINDOW_DAYS_MAX} days after first_date"
+        elif last > today + AHEAD_DAYS_MAX * DAY:
+            text = f"is more than {AHEAD_DAYS_MAX} days ahead"
+        else:
+            return
+        raise WaitlistWindowInvalid(Violation("last_date", "WAITLIST_WINDOW_INVALID", text))
 
     def check_phase(self, template: Template, standing: Sequence[Visit]) -> None:
         """That one visit more of the phase may be asked for, in the words of whoever joins."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from chassis.errors import Violation
 from services.scheduling.domain.courses import Choice, Course, Layout, RouteUnknown, Terms, check_course_is
 from services.scheduling.domain.series import Series
 from services.scheduling.domain.visits import Visit
@@ -63,4 +64,5 @@ def check_route(terms: Terms, course: Course, layout: Layout) -> None:
     if layout.type.administers:
         terms.check_route(course.route_code)
     elif course.version == 1 and course.route_code:
-        raise RouteUnknown(route_code=course.route_code)
+        text = "visits that administer nothing have no route"
+        raise RouteUnknown(Violation("route_code", "ROUTE_NOT_NEEDED", text))

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from chassis.errors import TryAgain, Violation
+from chassis.errors import TryAgain
 from chassis.ids import new_id
 from services.scheduling import events
 from services.scheduling.domain.courses import (
@@ -21,10 +21,11 @@ from services.scheduling.domain.courses import (
     VisitInPast,
     VisitsConflict,
     check_course_is,
+    refuse,
 )
 from services.scheduling.domain.holds import HoldOver
 from services.scheduling.domain.hours import DAY, MINUTE
-from services.scheduling.domain.planning import Opening, PlanPreferenceInvalid
+from services.scheduling.domain.planning import Opening, PlanPreferenceInvalid, taste_faults
 from services.scheduling.domain.protocols import ProtocolVersionRetired
 from services.scheduling.domain.resources import ResourceNotFound
 from services.scheduling.domain.tasks import Task, TaskKind
@@ -70,9 +71,7 @@ async def join(store: SchedulingStore, told: Entry) -> Entry:
     terms, course = await _terms(store, told)
     entry = replace(told, patient_id=whole.end)
     entry.check_days(terms.today(store.call.now))
-    if entry.start_until < entry.start_from:
-        text = "is before start_from"
-        raise PlanPreferenceInvalid(Violation("start_until", "PLAN_PREFERENCE_INVALID", text))
+    refuse(PlanPreferenceInvalid, taste_faults(entry.tastes))
     _check_visit(store, entry, terms, course)
     if await store.entries_of(entry.patient_id) >= ENTRIES_OF_PATIENT_MAX:
         raise WaitlistFull(max=ENTRIES_OF_PATIENT_MAX)

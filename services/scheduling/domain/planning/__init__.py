@@ -37,6 +37,7 @@ from services.scheduling.domain.planning.wishes import (
     Wish,
     last_day,
     outline,
+    taste_faults,
 )
 
 __all__ = [
@@ -76,6 +77,7 @@ __all__ = [
     "relaxed",
     "same_resources",
     "spacing",
+    "taste_faults",
 ]
 
 
@@ -106,7 +108,7 @@ def answer(places: Sequence[Place], wish: Wish, now: datetime, *, explain: bool)
     if not found.proven:
         raise PlanUndecided()
     if not explain:
-        raise impasse(fields[0]).error()
+        raise impasse(fields[0]).error(fields[0].place.site_id)
     impasses = [(each.place.site_id, impasse(each)) for each in fields]
     return Answer(found, impasses, relaxed(places, wish, now))
 

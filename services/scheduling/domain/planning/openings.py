@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from chassis.errors import DomainError, Kind, Violation
 from services.scheduling.domain.courses import PhasesOutsideProtocol, ResourceUnsuitable, refuse, unsuitable
-from services.scheduling.domain.hours import Slot
+from services.scheduling.domain.hours import DAY, Slot
 from services.scheduling.domain.planning.calendars import Cells, Place, set_bits
 from services.scheduling.domain.planning.owns import DayTastes
 from services.scheduling.domain.planning.scores import Cost, CostKind
@@ -122,7 +122,14 @@ class OpeningsWish:
     def check(self) -> None:
         """That it may be asked for, whatever the place."""
         refuse(PlanWindowInvalid, window_faults(self.days.first, self.days.last))
-        refuse(PlanPreferenceInvalid, [*taste_faults(self.tastes), *self._twice()])
+        refuse(PlanPreferenceInvalid, [*taste_faults(self.tastes), *self._no_day(), *self._twice()])
+
+    def _no_day(self) -> Iterator[Violation]:
+        """Weekdays repeat after seven days."""
+        wanted, count = self.tastes.weekdays, min(7, (self.days.last - self.days.first).days + 1)
+        there = ((self.days.first + n * DAY).weekday() for n in range(count))
+        if self.tastes.weekdays_only and wanted and wanted.isdisjoint(there):
+            yield Violation("preferred_weekdays", "NOT_AMONG_DAYS", "none is among the days, and no other is allowed")
 
     def _twice(self) -> Iterator[Violation]:
         keys, ids = [key for key, _ in self.fixed], [id for _, id in self.fixed]
@@ -286,10 +293,11 @@ def _same_keys(visit_type: VisitType) -> frozenset[str]:
 
 
 def spacing(template: Template, phase_code: str, visits: Sequence[Visit], zone: ZoneInfo) -> Between:
-    """The days that a course's next visit of a phase may have, by those that it has and that were not called off."""
+    """The days that a course's next visit of a phase may have, by those of its phases that were not called off."""
     if phase_code not in template.order:
         raise PhasesOutsideProtocol(Violation("phase_code", "UNKNOWN", "the version has no such phase"))
-    phase, standing = template.phase(phase_code), [each for each in visits if each.status not in FREEING]
+    standing = [each for each in visits if each.status not in FREEING and each.phase_code in template.order]
+    phase = template.phase(phase_code)
     days = [(each.phase_code, each.slot.start.astimezone(zone).date()) for each in standing]
     if phase.anchor:
         due = [day for code, day in days if code == phase.anchor.phase_code]

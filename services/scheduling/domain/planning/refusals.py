@@ -3,13 +3,28 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from uuid import UUID
 
 from chassis.errors import DomainError, Kind, Violation
+from chassis.ids import to_wire
 from services.scheduling.domain.planning.owns import NEVER
 from services.scheduling.domain.planning.paths import Field, Paths
 from services.scheduling.domain.planning.search import kept_keys
 
 DAYS_NAMED_MAX = 10
+TEXTS = {
+    "NOBODY_FREE": "none that could meet it is there and free",
+    "PATIENT_TAKEN": "the patient has other visits",
+    "SITE_CLOSED": "the site is closed whenever the visit might be",
+    "IN_PAST": "all is past, or within the visit's notice,",
+    "NOT_WISHED": "the request allows no start",
+    "NO_COMMON_TIME": "each need is met, but never all at once",
+    "NOT_THE_SAME": "must be the same at all visits, and none is there and free for all of them",
+    "OUTSIDE_WINDOW": "its visits do not fit into the days that the phase may take",
+    "ANCHOR_NOT_REACHED": "has no place on the days on which it is due",
+    "OUTSIDE_SPACING": "does not keep order, gaps, window and anchor to the course's other visits",
+}
+"""What is said of each rule, of some days or of all."""
 RULES = {"start_time": "IN_PAST", "patient": "PATIENT_TAKEN", "site": "SITE_CLOSED"}
 
 
@@ -44,9 +59,8 @@ class Obstacle:
     def text(self) -> str:
         names = ", ".join(day.isoformat() for day in self.days[:DAYS_NAMED_MAX])
         more = len(self.days) - DAYS_NAMED_MAX
-        if not names:
-            return "at no choice of the others"
-        return f"on {names}" + (f" and {more} more days" if more > 0 else "")
+        on_days = f" on {names}" if names else ""
+        return TEXTS[self.rule] + on_days + (f" and {more} more days" if more > 0 else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +72,11 @@ class Impasse:
     last_day: date | None
     obstacles: tuple[Obstacle, ...]
 
-    def error(self) -> PlanNotFound:
+    def error(self, site_id: UUID) -> PlanNotFound:
+        """Of a site: others may lack other things."""
         ends = {"first_day": self.first_day, "last_day": self.last_day} if self.first_day else {}
         violations = (Violation(each.field, each.rule, each.text) for each in self.obstacles)
-        return PlanNotFound(*violations, visit=self.visit, **ends)
+        return PlanNotFound(*violations, visit=self.visit, site_id=to_wire("site", site_id), **ends)
 
 
 def impasse(field: Field) -> Impasse:

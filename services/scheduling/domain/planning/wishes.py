@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from chassis.errors import DomainError, Kind, Violation
 from services.scheduling.domain.courses import PhasesOutsideProtocol, RouteUnknown, refuse
-from services.scheduling.domain.hours import DAY
+from services.scheduling.domain.hours import DAY, DAY_MINUTES
 from services.scheduling.domain.protocols import VISITS_MAX, Phase, Template
+from services.scheduling.domain.spacing import count_faults
 from services.scheduling.domain.visits import Visit
 
 WINDOW_DAYS_MAX = 92
@@ -104,7 +105,7 @@ class Outline:
 def outline(template: Template, wish: Wish) -> Outline:
     """Refuses a wish that the version does not allow, whatever the calendar."""
     if wish.route_code not in template.route_codes:
-        raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", RouteUnknown.message))
+        raise RouteUnknown(Violation("route_code", "ROUTE_UNKNOWN", "the version has no such route"))
     refuse(PlanWindowInvalid, window_faults(wish.earliest, wish.latest))
     standing = tuple(sorted((each for each in wish.visits if each.phase_code in template.order), key=_start))
     refuse(PhasesOutsideProtocol, _phase_faults(template, wish, Counter(each.phase_code for each in standing)))
@@ -172,10 +173,8 @@ def _phase_faults(template: Template, wish: Wish, there: Counter[str]) -> Iterat
         if template.order[code] <= before:
             yield Violation(f"phases[{n}].phase_code", "OUT_OF_ORDER", "stands before a phase above it, or twice")
         before, phase = template.order[code], template.phase(code)
-        count = there[code] + (asked or max(1, phase.visits_default - there[code]))
-        if not phase.visits_min <= count <= phase.visits_max:
-            text = f"{count} visits, not {phase.visits_min} to {phase.visits_max}"
-            yield Violation(f"phases[{n}].visit_count", "VISIT_COUNT", text)
+        count = asked or max(1, phase.visits_default - there[code])
+        yield from count_faults(f"phases[{n}].visit_count", phase, count, there[code])
         if phase.anchor and phase.anchor.phase_code not in codes:
             text = f"is due by {phase.anchor.phase_code}, which is not planned"
             yield Violation(f"phases[{n}].phase_code", "ANCHOR_NOT_PLANNED", text)
@@ -210,6 +209,8 @@ def taste_faults(tastes: Tastes) -> Iterator[Violation]:
     """What leaves no time at all, whatever the calendar."""
     if tastes.start_until < tastes.start_from:
         yield Violation("start_until", "BEFORE_START", "is before start_from")
+    if tastes.start_from >= DAY_MINUTES:
+        yield Violation("start_from", "END_OF_DAY", "leaves nothing of a day")
     if tastes.weekdays_only and not tastes.weekdays:
         yield Violation("preferred_weekdays", "MISSING", "names no weekday, and no other is allowed")
 
