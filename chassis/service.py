@@ -87,7 +87,11 @@ def main(service: Service) -> None:
     try:
         commands[sys.argv[1]](service)
     except SettingsRefused as error:
-        sys.exit(f"{service.name} does not start: {error}")
+        sys.exit(_refusal(service, error))
+
+
+def _refusal(service: Service, error: SettingsRefused) -> str:
+    return f"{service.name} does not start: {error}"
 
 
 def migrate_service(service: Service) -> None:
@@ -133,6 +137,8 @@ def work(service: Service, number: int = 0) -> None:
     settings = read(service.settings_type)
     try:
         uvloop.run(_work(service, settings, number))
+    except SettingsRefused as error:  # Of what the service has beside what every service is told.
+        sys.exit(_refusal(service, error))
     except Exception as error:  # What started this process, be it Python or multiprocessing, would write it out whole.
         log.exception("crashed")
         sys.exit(masked(str(error)) if isinstance(error, RuntimeError) else 1)  # Ours, about settings and servers.

@@ -172,6 +172,15 @@ async def test_production_is_refused_while_nothing_says_how_nats_syncs(serve: Se
     assert "ATOLL_NATS_MONITOR_URL is needed in production" in (tmp_path / "log").read_text()
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_wrong_setting_of_one_service_is_named_in_one_line(serve: Serve, tmp_path: Path, workers: str) -> None:
+    served = serve(ATOLL_TOKEN_LISTEN="127.0.0.1:1", ATOLL_TOKEN_LISTEN_FILE="listen", ATOLL_WORKERS=workers)
+    assert await served.wait() != 0
+    said = (tmp_path / "log").read_text()
+    assert "scheduling does not start: ATOLL_TOKEN_LISTEN and ATOLL_TOKEN_LISTEN_FILE are both set" in said
+    assert "Traceback" not in said
+
+
 async def test_a_database_is_brought_to_the_newest_schema_and_again_without_harm(
     postgres_url: str, environment: dict[str, str]
 ) -> None:

@@ -353,4 +353,6 @@ CHASSIS = [
     Mutant("cli/demo/__init__.py", "any(keep.iterdir())", "False", "tests/unit/test_local_stack.py", "empty_folder"),
     Mutant("cli/demo/life.py", "rate=1.0", "rate=0.0", "tests/unit/test_demo_life.py", "as_fast_as"),
     Mutant("deploy/local/stack.py", "home.clock if home.clock.exists() else None", "None", "tests/unit/test_local_stack.py", "own_clock"),
+    Mutant("chassis/service.py", "except SettingsRefused as error:  # Of what", "except KeyError as error:  # Of what", "tests/integration/test_chassis_process.py", "wrong_setting"),
+    Mutant("services/scheduling/rpc/__init__.py", "read(AccountSettings)", "AccountSettings()", "tests/integration/test_chassis_process.py", "wrong_setting"),
 ]  # fmt: skip

@@ -29,6 +29,7 @@ from atoll.billing.v1 import (
 )
 from chassis.db import Database
 from chassis.keyring import KeyRing
+from chassis.settings import read
 from chassis.times import utc_now
 from chassis.trail import AuditServicer
 from services.billing.processor import Processors, ProcessorSettings
@@ -58,7 +59,7 @@ from services.billing.store import BillingStore
 
 def servicers(db: Database, keys: KeyRing | None = None) -> Mapping[ServiceDescriptor, object]:
     """With the card processors that the environment tells of; and the keys, unless others are given."""
-    told = ProcessorSettings()
+    told = read(ProcessorSettings)
     processors = Processors.told(told)
     return servicers_with(db, processors, Listener(db, processors, utc_now, told.webhook_listen), keys)
 

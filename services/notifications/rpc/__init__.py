@@ -19,6 +19,7 @@ from atoll.notifications.v1 import (
 )
 from chassis.clock import FileClock
 from chassis.db import Database
+from chassis.settings import read
 from chassis.times import utc_now
 from chassis.trail import AuditServicer
 from services.notifications.rpc.announcements import AnnouncementServicer
@@ -41,9 +42,11 @@ from services.notifications.wording import Templates
 
 def servicers(db: Database, webhooks: WebhookSettings | None = None) -> Mapping[ServiceDescriptor, object]:
     """With the accounts for texting that the environment tells of, and what it allows of webhooks unless it is said."""
-    told = TextingSettings()
+    told = read(TextingSettings)
     texting, clock = Texting.told(told), FileClock(told.clock) if told.clock else utc_now
-    return servicers_with(db, texting, Listener(db, texting, clock, told.texting_listen), webhooks or WebhookSettings())
+    return servicers_with(
+        db, texting, Listener(db, texting, clock, told.texting_listen), webhooks or read(WebhookSettings)
+    )
 
 
 def servicers_with(

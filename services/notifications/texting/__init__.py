@@ -18,7 +18,7 @@ import structlog
 from pydantic import BaseModel, Field, SecretStr, TypeAdapter
 
 from chassis.ids import from_wire, to_wire
-from chassis.settings import FromEnvironment
+from chassis.settings import FromEnvironment, read
 from chassis.watched import Named, WatchedFile
 from services.notifications.domain.sending import Answer
 from services.notifications.domain.texting import SendingNumber, Sent
@@ -263,7 +263,7 @@ class OneForAll:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Texting]:
-        texting = self._texting = self._texting or Texting.told(TextingSettings())
+        texting = self._texting = self._texting or Texting.told(read(TextingSettings))
         self._holders += 1
         try:
             yield texting

@@ -20,7 +20,7 @@ from chassis.clock import Clock
 from chassis.db import Database
 from chassis.ids import to_wire
 from chassis.jobs import job_call
-from chassis.settings import Settings
+from chassis.settings import Settings, read
 from chassis.tables import NO_CHAIN
 from chassis.taking import Shuffled, keep_taking, take_all
 from services.notifications.domain import webhooks as domain
@@ -47,7 +47,7 @@ KEYS_AGAIN = timedelta(minutes=1)
 
 
 async def send_webhooks(db: Database, _: Settings, clock: Clock) -> None:
-    told = WebhookSettings()
+    told = read(WebhookSettings)
     async with Poster(loopback=told.webhook_allow_loopback) as poster:
         await WebhookSender(db, SecretKeeper(told.message_keys_file), poster, clock).run()
 

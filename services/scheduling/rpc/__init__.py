@@ -25,6 +25,7 @@ from atoll.scheduling.v1 import (
     waitlist_service_pb2,
 )
 from chassis.db import Database
+from chassis.settings import read
 from chassis.times import utc_now
 from chassis.trail import AuditServicer
 from services.scheduling.accounts import AccountSettings
@@ -52,7 +53,7 @@ from services.scheduling.store import SchedulingStore
 
 def servicers(db: Database) -> Mapping[ServiceDescriptor, object]:
     """With the keys of service accounts, and the token endpoint, that the environment tells of."""
-    return servicers_with(db, AccountSettings())
+    return servicers_with(db, read(AccountSettings))
 
 
 def servicers_with(db: Database, told: AccountSettings) -> Mapping[ServiceDescriptor, object]:
