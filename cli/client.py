@@ -17,6 +17,7 @@ from deploy.local.issuer import Issuer
 
 CALL_S = 20.0
 PATIENCE_S = 60.0
+FIRST_S = 20.0
 AGAIN_S = 0.3
 RENEW_S = 1800.0
 NAMESPACE = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")  # RFC 4122's, for names that are URLs.
@@ -60,11 +61,13 @@ class Issued:
 
 
 class Client:
-    """One caller. What cannot be answered now is asked again, with the same request_id, for PATIENCE_S."""
+    """One caller. What cannot be answered now is asked again, with the same request_id, for PATIENCE_S; for FIRST_S
+    before anything was answered: the address may be wrong, and somebody waits to be told."""
 
     def __init__(self, channel: grpc.aio.Channel, tokens: TokenSource, chain_id: str = "") -> None:
         """`chain_id` is told to whoever asks; the token says for which chain a call is."""
         self._channel, self._tokens, self.chain_id = channel, tokens, chain_id
+        self._answered = False
 
     @classmethod
     def issued(
@@ -82,13 +85,17 @@ class Client:
         """`request`'s request_id is filled in if it has the field and leaves it empty."""
         if "request_id" in request.DESCRIPTOR.fields_by_name and not request.request_id:  # type: ignore[attr-defined]
             request.request_id = str(uuid4())  # type: ignore[attr-defined]
-        send, until = getattr(stub_type(self._channel), method), time.monotonic() + PATIENCE_S
+        send = getattr(stub_type(self._channel), method)
+        until = time.monotonic() + (PATIENCE_S if self._answered else FIRST_S)
         while True:
             try:
-                return await send(request, metadata=self._metadata(), timeout=CALL_S)
+                answer = await send(request, metadata=self._metadata(), timeout=CALL_S)
             except grpc.aio.AioRpcError as error:
                 if not _may_ask_again(error) or time.monotonic() > until:
                     raise Refused(method, error) from error
+            else:
+                self._answered = True
+                return answer
             await asyncio.sleep(AGAIN_S)
 
     async def stream(self, stub_type: Any, method: str, request: Message) -> AsyncIterator[Any]:

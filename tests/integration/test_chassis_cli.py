@@ -128,9 +128,12 @@ async def test_dead_letters_of_a_deployment_are_seen_and_tried_again(notes: Runn
 @pytest.mark.parametrize(
     "command", [("protocols", "list"), ("codes", "list"), ("patients", "access-report", "patient_1")]
 )
-async def test_what_asks_an_api_asks_the_one_that_is_named(command: tuple[str, ...], home: Home) -> None:
+async def test_what_asks_an_api_asks_the_one_that_is_named_and_waits_no_minute_for_one_that_never_answered(
+    command: tuple[str, ...], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cli.client.FIRST_S", 0.5)
     home.stack_file.unlink()
-    result = await atoll(*command, "--edge", "http://127.0.0.1:1", "--token", "theirs")
+    result = await asyncio.wait_for(atoll(*command, "--edge", "http://127.0.0.1:1", "--token", "theirs"), 30)
     assert isinstance(result.exception, LocalError)
     assert "UNAVAILABLE" in str(result.exception)
 

@@ -355,4 +355,6 @@ CHASSIS = [
     Mutant("deploy/local/stack.py", "home.clock if home.clock.exists() else None", "None", "tests/unit/test_local_stack.py", "own_clock"),
     Mutant("chassis/service.py", "except SettingsRefused as error:  # Of what", "except KeyError as error:  # Of what", "tests/integration/test_chassis_process.py", "wrong_setting"),
     Mutant("services/scheduling/rpc/__init__.py", "read(AccountSettings)", "AccountSettings()", "tests/integration/test_chassis_process.py", "wrong_setting"),
+    Mutant("cli/client.py", "(PATIENCE_S if self._answered else FIRST_S)", "PATIENCE_S", "tests/unit/test_cli_client.py"),
+    Mutant("cli/client.py", "self._answered = True", "pass", "tests/unit/test_cli_client.py"),
 ]  # fmt: skip
