@@ -171,6 +171,16 @@ async def test_an_account_is_read_by_one_statement(billing: Billing) -> None:
 
 # Plans, as the service's own role has them, under row-level security.
 
+
+@pytest_asyncio.fixture(scope="module")
+async def filled(service: Running) -> Billing:
+    billing = await open_chain(service)
+    await billing.price()
+    await fill(billing, ROWS)
+    await billing.svc.admin.execute("ANALYZE")
+    return billing
+
+
 VALUES: dict[str, Any] = {
     "limit": 51,
     "currency": "USD",
@@ -242,19 +252,17 @@ def _values(statement: Statement, ids: dict[str, Any]) -> Iterator[tuple[str, An
         yield name, VALUES[name] if name in VALUES else ids.get(name, ids["id"])
 
 
-async def test_no_look_up_reads_a_table_from_end_to_end(billing: Billing) -> None:
-    await fill(billing, ROWS)
-    await billing.svc.admin.execute("ANALYZE")
-    [row] = await billing.fetch("SELECT site_id, patient_id, course_id, id FROM payment LIMIT 1")
+async def test_no_look_up_reads_a_table_from_end_to_end(filled: Billing) -> None:
+    [row] = await filled.fetch("SELECT site_id, patient_id, course_id, id FROM payment LIMIT 1")
     ids = dict(row) | {
         "ids": [row["id"]],
-        "chain_id": billing.svc.chain_id,
+        "chain_id": filled.svc.chain_id,
         "about_id": row["patient_id"],
         "before_id": LAST_ID,
     }
     assert len(STATEMENTS) > 60
     slow = list[str]()
-    async with billing.svc.db.transaction(billing.svc.inside("Test")) as conn:
+    async with filled.svc.db.transaction(filled.svc.inside("Test")) as conn:
         for name, statement in STATEMENTS.items():
             args = statement.args(dict(_values(statement, ids)))
             plan = [line for (line,) in await conn.fetch(f"EXPLAIN {statement.text}", *args)]
@@ -278,14 +286,12 @@ async def test_no_look_up_reads_a_table_from_end_to_end(billing: Billing) -> Non
 
 
 @pytest.mark.parametrize("document", ["invoice", "credit_note"])
-async def test_a_document_is_found_by_its_number_with_an_index_of_it(billing: Billing, document: str) -> None:
+async def test_a_document_is_found_by_its_number_with_an_index_of_it(filled: Billing, document: str) -> None:
     """Of all there are of the chain, also where the caller sees few sites."""
-    await fill(billing, ROWS)
-    await billing.svc.admin.execute("ANALYZE")
     listed = {"invoice": store.invoices.INVOICES_BY_NUMBER, "credit_note": store.credit_notes.CREDIT_NOTES_BY_NUMBER}
     statement = listed[document]
-    args = statement.args(dict(_values(statement, {"chain_id": billing.svc.chain_id, "id": None})))
-    async with billing.svc.db.transaction(billing.svc.inside("Test")) as conn:
+    args = statement.args(dict(_values(statement, {"chain_id": filled.svc.chain_id, "id": None})))
+    async with filled.svc.db.transaction(filled.svc.inside("Test")) as conn:
         plan = [line for (line,) in await conn.fetch(f"EXPLAIN {statement.text}", *args)]
     [line] = [line for line in plan if f"{document}_of_number_idx" in line]
     conditions = plan[plan.index(line) + 1]
