@@ -51,8 +51,8 @@ def installed() -> Path:
     return Path(package.origin).parent / "pginstall" / "bin"
 
 
-def postgres(data: Path, logs: Path) -> Program:
-    """Makes the data directory if there is none, and tells how to run the server on it."""
+def postgres(data: Path, logs: Path, **settings: str) -> Program:
+    """Makes the data directory if there is none, and tells how to run the server on it. `settings` go before ours."""
     programs, account = installed(), None
     data = data.resolve()
     data.parent.mkdir(parents=True, exist_ok=True)
@@ -64,8 +64,8 @@ def postgres(data: Path, logs: Path) -> Program:
         _create(programs, data, account, logs)
     sockets = socket_folder(data)
     _private_folder(sockets, account)
-    settings = SETTINGS | {"unix_socket_directories": str(sockets)}
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    all_settings = SETTINGS | {"unix_socket_directories": str(sockets)} | settings
+    options = [part for name, value in all_settings.items() for part in ("-c", f"{name}={value}")]
     return Program(
         name="postgres",
         command=(str(programs / "postgres"), "-D", str(data), *options),

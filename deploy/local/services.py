@@ -15,7 +15,7 @@ from deploy.local.process import HOST, PYTHON, SPARING, Program
 
 SERVICES = ("patients", "scheduling", "billing", "notifications")
 PROBE_TIMEOUT_S = 1.0
-POOL_SIZE = 5
+POOL_SIZE = 4
 """Connections of each service: one that is in use has PostgreSQL keep 10 MB for it, in plans most of all, and here one
 process of each service asks it."""
 STOP_WITHIN_S = 30.0

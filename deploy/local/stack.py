@@ -34,6 +34,8 @@ EDGE_PORT, MAIL_PORT, TEXTS_PORT, LOGIN_PORT, CARDS_PORT = 8080, 8025, 8026, 809
 LIMITS = Limits(caller=Rate(2_000, 10_000), address=Rate(20_000, 40_000))
 """Everybody here has one address, and programs of one subject load samples and measure: a person needs far less."""
 IMAGE = ROOT / "gen" / "image.binpb"
+SHARED_BUFFERS = "32MB"
+"""Of PostgreSQL, which shares this machine with whatever else runs: what it reads is in the system's cache as well."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class Stack:
             await _require_postgres(url)
             return url
         self._report("postgres", State.STARTING, "")
-        program = postgres.postgres(self.home.postgres_data, self.home.logs)
+        program = postgres.postgres(self.home.postgres_data, self.home.logs, shared_buffers=SHARED_BUFFERS)
         await self._supervisor.launch(replace(program, environment=SPARING), rank=1)
         return postgres.postgres_url(self.home.postgres_data)
 
