@@ -52,7 +52,7 @@ def installed() -> Path:
 
 
 def postgres(data: Path, logs: Path, **settings: str) -> Program:
-    """Makes the data directory if there is none, and tells how to run the server on it; `settings` are instead of ours."""
+    """Makes the data directory if there is none, and tells how to run the server on it. `settings` replace ours."""
     programs, account = installed(), None
     data = data.resolve()
     data.parent.mkdir(parents=True, exist_ok=True)
