@@ -560,6 +560,7 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/planning/sections.py', 'if max(own) - min(own) >= phase.window_days:', 'if False:', U_SCHEDULING_PLANNING, 'leaves_no_day'),
     Mutant('services/scheduling/domain/planning/sections.py', '        return self._of_days(max(own)', '        return self._cells.all or (max(own)', U_SCHEDULING_PLANNING, 'open_binds'),
     Mutant('services/scheduling/domain/planning/sections.py', 'if phase.code in later or not due:', 'if True:', U_SCHEDULING_PLANNING, 'not_so_late'),
+    Mutant('services/scheduling/domain/planning/sections.py', '        later += [each.phase.code for each in self._chain[number:]]\n', '', U_SCHEDULING_PLANNING, 'later_on_the_day'),
     Mutant('services/scheduling/domain/planning/sections.py', 'if after and visit + 1 < len(self._outline.chain):', 'if False:', U_SCHEDULING_PLANNING, 'held_anew'),
     Mutant('services/scheduling/domain/planning/sections.py', 'if key in hard and by_key[key].same_across_visits:', 'if False:', I_SCHEDULING_PLANNING, 'nurse_that_the_course_has'),
     Mutant('services/scheduling/domain/planning/sections.py', 'elif key in soft and any(', 'elif False and any(', I_SCHEDULING_PLANNING, 'room_that_should_stay'),

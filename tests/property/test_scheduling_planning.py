@@ -326,20 +326,23 @@ class Slow:
         return True
 
     def keeps_what_is_due(self, holds: Sequence[Slot]) -> bool:
-        """Those that stand and are due by a visit that is planned."""
+        """Those that stand and are due by a visit that is planned: the last of its phase, be it by an hour."""
         for visit in self.standing:
             anchor = self.template.phase(visit.phase_code).anchor
-            planned = self.days_of(anchor.phase_code, holds) if anchor else []
-            if anchor and planned and max(planned) > max(self.stood_on(anchor.phase_code), default=date.min):
-                first, last = anchor.days(max(planned))
+            planned = self.starts_of(anchor.phase_code, holds) if anchor else []
+            stood = [each.slot.start for each in self.standing if anchor and each.phase_code == anchor.phase_code]
+            if anchor and planned and max(planned) == max(planned + stood):
+                first, last = anchor.days(self.day(max(planned)))
                 if not first <= self.day(visit.slot.start) <= last:
                     return False
         return True
 
     def days_of(self, code: str, holds: Sequence[Slot]) -> list[date]:
+        return [self.day(start) for start in self.starts_of(code, holds)]
+
+    def starts_of(self, code: str, holds: Sequence[Slot]) -> list[datetime]:
         """Of a phase's visits, those that are planned."""
-        chain = zip(self.outline.chain, holds, strict=False)
-        return [self.day(hold.start) for its, hold in chain if its.code == code]
+        return [hold.start for its, hold in zip(self.outline.chain, holds, strict=False) if its.code == code]
 
     def stood_on(self, code: str) -> list[date]:
         return [self.day(each.slot.start) for each in self.standing if each.phase_code == code]

@@ -241,6 +241,24 @@ def test_a_visit_is_not_so_late_that_one_that_stands_is_due_by_it_later() -> Non
     assert walls(found[0]) == ["03-02 08:00", "04-08 08:00"]
 
 
+def test_a_visit_later_on_the_day_of_the_last_is_what_others_are_due_by() -> None:
+    """The review of the 20th keeps no distance from any visit: one more is before that of the 5th at eight, which the
+    review has already."""
+    anchor = {"phase_code": "induction", "months": 1, "tolerance_days": 3}
+    due = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=anchor)
+    template = {**TEMPLATE, "phases": [phase("induction", "INDUCTION", "treatment", (1, 1, 6), (0, 1, 6)), due]}
+    visits = tuple(
+        stands(template, code, start) for code, start in (("induction", local(3, 5, 8)), ("review", local(4, 20, 8)))
+    )
+    there = with_(patient=minutes((visits[0].slot.start, visits[0].slot.end)))
+    wish: dict[str, Any] = {"phases": (("induction", 1),), "visits": visits, "latest": date(2027, 3, 5)}
+    found = plans(there, template=template, earliest=date(2027, 3, 4), **wish)
+    assert [walls(each) for each in found] == [["03-04 08:00"]]
+    with pytest.raises(PlanNotFound) as refused:
+        plans(there, template=template, earliest=date(2027, 3, 5), **wish)
+    assert [(each.field, each.rule) for each in refused.value.violations] == [("induction", "OUTSIDE_SPACING")]
+
+
 def test_a_window_that_is_over_among_the_visits_that_stand_leaves_no_day() -> None:
     template = six(window_days=5)
     visits = tuple(stands(template, "induction", local(3, day, 8)) for day in (2, 8))
