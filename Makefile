@@ -1,7 +1,8 @@
 # Every way into the project. PYTHON is any 3.11 or later; nothing else need be installed.
 PYTHON ?= python3
 BIN := .venv/bin
-RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=gen:.:clients/python/src
+# What one process compiled the next one uses, whatever the shell says of that: here dozens are started.
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=gen:.:clients/python/src PYTHONDONTWRITEBYTECODE=
 PY := $(RUN) $(BIN)/python
 PYTEST := $(PY) -m pytest
 # Each worker starts servers of its own; servers that settings name are there once.

@@ -58,6 +58,8 @@ STREAM_AGE_S = 30 * 24 * 3600.0
 STREAM_WAIT_S = 0.5
 SPAWN = multiprocessing.get_context("spawn")  # Never fork after importing grpc.
 
+gc.set_threshold(YOUNG_MAX, 20, 20)  # Before a service's own modules are loaded, of which little becomes garbage.
+
 Connected: TypeAlias = Callable[[], Awaitable[NATS]]
 Job: TypeAlias = Callable[[Database, Any, Clock], Awaitable[None]]
 
@@ -146,10 +148,9 @@ def work(service: Service, number: int = 0) -> None:
 
 def spare_collector() -> None:
     """What is there when serving begins stays: code, statements, descriptors. The collector need not look at it again,
-    which takes tens of milliseconds each time, and looks at what calls leave behind less often."""
+    which takes tens of milliseconds each time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG_MAX, 20, 20)
 
 
 async def _work(service: Service, settings: Settings, number: int) -> None:

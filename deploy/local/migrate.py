@@ -1,6 +1,6 @@
 """Brings the databases of all services to their newest schema, as `python -m services.<name> migrate` does for one.
 
-In a single process, as most of the time goes into loading Alembic. Reads ATOLL_OWNER_DATABASE_URLS: {"patients": …}.
+Several in one process, as much of the time goes into loading Alembic. Reads ATOLL_OWNER_DATABASE_URLS: {"patients": …}.
 """
 
 import asyncio

@@ -162,6 +162,13 @@ def require_free(port: int, what: str, setting: str) -> None:
             raise LocalError(f"port {port} ({what}) is in use; stop what uses it, or set {setting}") from error
 
 
+def is_open(address: str) -> bool:
+    """Whether something takes connections at a host and port of this machine."""
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
 def answers_http(url: str, ca_file: str | None = None) -> bool:
     trusting = ssl.create_default_context(cafile=ca_file) if ca_file else None
     try:

@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2
 
 from chassis.provision import DatabaseUrls
 from deploy.local.certificates import Authority
-from deploy.local.process import HOST, PYTHON, SPARING, Program
+from deploy.local.process import HOST, PYTHON, SPARING, Program, is_open
 
 SERVICES = ("patients", "scheduling", "billing", "notifications")
 PROBE_TIMEOUT_S = 1.0
@@ -165,7 +165,9 @@ def migrate(databases: Mapping[str, DatabaseUrls]) -> Program:
 
 
 def serves(probe_address: str) -> bool:
-    """Its own word, by the standard gRPC health check."""
+    """Its own word, by the standard gRPC health check. Only of a port that is open: each question makes a channel."""
+    if not is_open(probe_address):
+        return False
     with grpc.insecure_channel(probe_address) as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",

@@ -6,6 +6,7 @@
 Everything it starts ends with it, however it ends; see leash.py.
 """
 
+import asyncio
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import psutil
 
-from chassis.provision import DatabaseUrls, provision
+from chassis.provision import database_urls, provision
 from deploy.envoy.config import Accounts, Edge, Limits, Rate, Service
 from deploy.local import envoy, mail, nats, postgres, services
 from deploy.local.cards.accounts import ACCOUNT, take_cards
@@ -25,7 +26,7 @@ from deploy.local.cards.program import cards
 from deploy.local.certificates import Authority
 from deploy.local.home import Home, Lock, ProcessInfo, ServiceInfo, StackInfo, wait_for_leftovers
 from deploy.local.login.program import login
-from deploy.local.process import HOST, ROOT, SPARING, LocalError, free_ports, require_free
+from deploy.local.process import HOST, ROOT, SPARING, LocalError, Program, free_ports, require_free
 from deploy.local.services import SERVICES, ServicePorts, Surroundings
 from deploy.local.supervisor import Report, State, Supervisor, together
 from deploy.local.texts.accounts import take_texts
@@ -148,9 +149,7 @@ class Stack:
         home.service_token.write_text(home.issuer.service_token("services"))
         server_url = await self._start_postgres()
         nats_url = options.nats_url or nats.nats_url(ports.nats)
-        databases: dict[str, DatabaseUrls] = {}
-        await together(self._make_databases(server_url, databases), self._start_others(ports))
-        self.info = _describe(options, ports, server_url, nats_url, databases)
+        self.info = _describe(options, ports, server_url, nats_url)
         take_cards(home, self.info.cards_url)
         take_texts(home, self.info.texts_url, self.info.texting_url)
         around = Surroundings(
@@ -177,8 +176,15 @@ class Stack:
             clock=options.clock,
             authority=self._authority,
         )
-        programs = [services.serve(name, ports.services[name], databases[name], around) for name in options.services]
-        await together(*(supervisor.launch(each, rank=4, port=ports.services[each.name].calls) for each in programs))
+        programs = [
+            services.serve(name, ports.services[name], each.databases, around)
+            for name, each in self.info.services.items()
+        ]
+        halves = [half for half in (programs[::2], programs[1::2]) if half]
+        others = asyncio.Event()
+        await together(
+            self._start_others(ports, others), *(self._start_services(half, ports, others) for half in halves)
+        )
         self._record()
         supervisor.watch()
 
@@ -226,7 +232,7 @@ class Stack:
         await self._supervisor.launch(replace(program, environment=SPARING), rank=1)
         return postgres.postgres_url(self.home.postgres_data)
 
-    async def _start_others(self, ports: Ports) -> None:
+    async def _start_others(self, ports: Ports, started: asyncio.Event) -> None:
         """NATS, the sink of mail and texts, the login page, the card processor and the edge."""
         home, supervisor = self.home, self._supervisor
         if self.options.nats_url is None:
@@ -259,20 +265,25 @@ class Stack:
             inside=inside,
         )
         await supervisor.launch(envoy.envoy(folder, edge), rank=3, port=ports.edge)
+        started.set()
 
-    async def _make_databases(self, server_url: str, made: dict[str, DatabaseUrls]) -> None:
-        """Each with the newest schema. Their roles have the administrator's password, if the server asks for one."""
-        names = self.options.services
+    async def _start_services(self, programs: Sequence[Program], ports: Ports, others: asyncio.Event) -> None:
+        """On the newest schema, once the others are there. By halves of them: Alembic and PostgreSQL wait for each
+        other, so that one alone keeps one processor busy. Their roles have the administrator's password, if the server
+        asks for one."""
+        server_url, names = self.info.postgres_url, [each.name for each in programs]
         for name in names:
             self._report(name, State.MIGRATING, "")
-        password = unquote(urlsplit(server_url).password or "")
-        urls = await together(*(provision(server_url, name, password=password) for name in names))
-        made.update(zip(names, urls, strict=True))
-        await self._supervisor.run_once(services.migrate(made))
+        await together(*(provision(server_url, name, password=_password(server_url)) for name in names))
+        await self._supervisor.run_once(services.migrate({name: self.info.services[name].databases for name in names}))
+        await others.wait()
+        launches = (self._supervisor.launch(each, rank=4, port=ports.services[each.name].calls) for each in programs)
+        await together(*launches)
 
     def _record(self) -> None:
         running = dict[str, ProcessInfo]()
-        for name, process in self._supervisor.processes.items():
+        for name in self.names:
+            process = self._supervisor.processes[name]
             with suppress(psutil.NoSuchProcess):  # It will be recorded when it has been started again.
                 running[name] = ProcessInfo.of(process.running.pid, process.port, process.restarts)
         self.info.processes = running
@@ -285,9 +296,8 @@ class Stack:
             self._lock.release()
 
 
-def _describe(
-    options: Options, ports: Ports, server_url: str, nats_url: str, databases: dict[str, DatabaseUrls]
-) -> StackInfo:
+def _describe(options: Options, ports: Ports, server_url: str, nats_url: str) -> StackInfo:
+    password = _password(server_url)
     return StackInfo(
         supervisor=ProcessInfo.of(os.getpid()),
         edge_url=_url(ports.edge, tls=options.tls),
@@ -308,11 +318,15 @@ def _describe(
                 address=f"{HOST}:{each.calls}",
                 probe_address=f"{HOST}:{each.probe}",
                 metrics_address=f"{HOST}:{each.metrics}",
-                databases=databases[name],
+                databases=database_urls(server_url, name, password=password),
             )
             for name, each in ports.services.items()
         },
     )
+
+
+def _password(url: str) -> str:
+    return unquote(urlsplit(url).password or "")
 
 
 def _url(port: int, *, tls: bool = False) -> str:
