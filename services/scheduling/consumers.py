@@ -224,8 +224,10 @@ async def retract_vital_signs(store: SchedulingStore, events: Sequence[MeasureRe
     )
 
 
-async def forget_vital_signs(store: SchedulingStore, event: PatientAnonymised) -> None:
-    await store.forget_vital_signs(from_wire("patient", event.patient_id))
+async def forget_patient(store: SchedulingStore, event: PatientAnonymised) -> None:
+    patient_id = from_wire("patient", event.patient_id)
+    await store.forget_patient(patient_id)
+    await store.forget_vital_signs(patient_id)
 
 
 async def pause(store: SchedulingStore, event: AdverseEventReported) -> None:
@@ -360,7 +362,7 @@ READS: Mapping[str, Reads] = {
         ConsentsRecounted: keep_recounted,
         MeasureRecorded: Together(keep_vital_signs),
         MeasureRetracted: Together(retract_vital_signs),
-        PatientAnonymised: forget_vital_signs,
+        PatientAnonymised: forget_patient,
         AdverseEventReported: pause,
         AdverseEventRegraded: pause_again,
         AdverseEventResolved: resolve,

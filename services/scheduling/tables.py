@@ -208,6 +208,7 @@ patient = chain_table(
     _id("patient_id", key=True),
     Column("deceased", Boolean, nullable=False, server_default=text("false")),
     Column("version", Integer, nullable=False, server_default="0"),  # Of the record that told it.
+    Column("anonymised", Boolean, nullable=False, server_default=text("false")),
 )
 
 # Which id of a patient is another's now; rows stay under the id that they were written with.

@@ -1,7 +1,7 @@
 """A refusal for conflicts says where each visit could be instead."""
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -112,6 +112,20 @@ async def test_places_are_with_the_nurse_of_the_other_visits_where_the_protocol_
         phase_code=visit.phase_code, start_time=visit.start_time, resources=visit.resources
     )
     await clinic.book(clinic.request(patient, [again], course_id=course.id))
+
+
+async def test_places_are_with_whoever_is_free_where_the_nurse_of_the_other_visits_is_to_leave(clinic: Clinic) -> None:
+    clinic.version_id = await clinic.publish(with_same_nurse())
+    await clinic.adopt()
+    leaving, other = clinic.nurses
+    fourth = clinic.treatments([FIRST + 3 * DAY], other)
+    await clinic.book(clinic.request(await clinic.add_patient(), fourth))
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([FIRST], leaving)))
+    await clinic.retire(leaving, date(2027, 3, 8))
+    refused = await refusal(clinic.book(clinic.request(patient, fourth, course_id=course.id)))
+    start, who = places(refused)[0][0]
+    assert (start, who["nurse"]) == (FIRST + 3 * DAY, leaving)
 
 
 async def test_a_hold_in_conflict_is_told_of_other_places_too_and_without_anything_written(clinic: Clinic) -> None:

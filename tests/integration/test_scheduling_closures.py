@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -37,7 +37,16 @@ from services.scheduling.domain.hours import Slot
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import Close, close
 from tests.integration.test_scheduling_single import single
-from tests.support.scheduling import DAY, Clinic, hours, local, open_clinic, open_scheduling, visit_choice
+from tests.support.scheduling import (
+    DAY,
+    Clinic,
+    hours,
+    local,
+    open_clinic,
+    open_scheduling,
+    visit_choice,
+    with_same_nurse,
+)
 from tests.support.service import NOW, Running, refusal
 
 FIRST = local(3, 2, 9)  # A Tuesday.
@@ -213,6 +222,19 @@ async def test_offers_are_others_at_the_same_time_first_then_the_nearest_times(c
         (local(3, 3, 9), [clinic.nurses[0], room]),
         (local(3, 1, 9), [clinic.nurses[0], room]),
     ]
+
+
+async def test_offers_are_with_another_nurse_where_the_one_at_all_visits_is_to_leave(clinic: Clinic) -> None:
+    clinic.version_id = await clinic.publish(with_same_nurse())
+    await clinic.adopt()
+    leaving, other = clinic.nurses
+    await treated(clinic, FIRST, FIRST + 3 * DAY)
+    answer = await create(clinic, request(clinic, leaving, dates(march(5), march(5))))
+    [visit] = (await broken_visits(clinic, answer.closure.id)).broken_visits
+    assert {ids[0] for _, ids in places(visit)} == {leaving}
+    await clinic.retire(leaving, date(2027, 3, 5))
+    [visit] = (await broken_visits(clinic, answer.closure.id)).broken_visits
+    assert places(visit)[0] == (FIRST + 3 * DAY, [other, clinic.rooms[0]])
 
 
 async def test_a_visit_beside_the_phases_is_offered_any_day_and_the_others_of_its_course_keep_theirs(

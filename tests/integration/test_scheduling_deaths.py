@@ -12,12 +12,12 @@ import pytest_asyncio
 from grpc import StatusCode
 
 from atoll.notifications.v1.events_pb2 import OfferAcceptanceReceived
-from atoll.patients.v1.events_pb2 import PatientRegistered, PatientUpdated
+from atoll.patients.v1.events_pb2 import PatientAnonymised, PatientRegistered, PatientUpdated
 from atoll.scheduling.v1 import task_service_pb2 as tasks
 from atoll.scheduling.v1 import visit_service_pb2 as visits
 from atoll.scheduling.v1.task_service_pb2_grpc import TaskServiceStub
 from atoll.scheduling.v1.visit_pb2 import Visit, VisitStatus
-from atoll.scheduling.v1.waitlist_pb2 import WaitlistStatus
+from atoll.scheduling.v1.waitlist_pb2 import WaitlistEndReason, WaitlistStatus
 from chassis.ids import new_id, to_wire
 from chassis.times import to_date, to_timestamp
 from tests.integration.test_scheduling_merge_races import Held
@@ -94,15 +94,12 @@ async def to_cancel(clinic: Clinic) -> list[tuple[str, list[str], bool]]:
     return [(each.patient_id, list(each.visit_ids), each.state == tasks.TASK_STATE_OPEN) for each in found]
 
 
-async def test_nothing_is_planned_booked_held_or_waited_for_until_it_turns_out_to_be_an_error(clinic: Clinic) -> None:
-    patient = await clinic.add_patient()
-    held = await clinic.hold(patient, [FIRST + DAY])
-    await tell(clinic, patient, 2, deceased=True)
+async def every_way_is_refused(clinic: Clinic, patient: str, held_id: str, reason: str) -> None:
     before = await clinic.counts("course", "visit", "waitlist_entry")
     for asked in (
         clinic.book(clinic.request(patient, clinic.treatments([FIRST]))),
         clinic.hold(patient, [FIRST]),
-        clinic.book_hold(held.id),
+        clinic.book_hold(held_id),
         clinic.join(patient),
         plan(clinic, patient_id=patient),
         find(clinic, patient_id=patient),
@@ -110,12 +107,40 @@ async def test_nothing_is_planned_booked_held_or_waited_for_until_it_turns_out_t
         clinic.svc.call(clinic.visits.BookSeries, talks(clinic, patient)),
     ):
         refused = await refusal(asked)
-        assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "PATIENT_DECEASED")
+        assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, reason)
         assert refused.metadata == {"patient_id": patient}
     assert await clinic.counts("course", "visit", "waitlist_entry") == before
+
+
+async def test_nothing_is_planned_booked_held_or_waited_for_until_it_turns_out_to_be_an_error(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    held = await clinic.hold(patient, [FIRST + DAY])
+    await tell(clinic, patient, 2, deceased=True)
+    await every_way_is_refused(clinic, patient, held.id, "PATIENT_DECEASED")
     await tell(clinic, patient, 3, deceased=False)
     assert (await clinic.book_hold(held.id)).id == held.id
     await clinic.join(patient, course_id=held.id, first_date=FRIDAY, last_date=FRIDAY)
+
+
+async def test_nothing_is_planned_booked_held_or_waited_for_of_whoever_is_forgotten(clinic: Clinic) -> None:
+    """Whatever is heard of them later; and a dead one who is forgotten is forgotten."""
+    patient = await clinic.add_patient()
+    held = await clinic.hold(patient, [FIRST + DAY])
+    waiting = await clinic.join(patient, first_date=FRIDAY, last_date=FRIDAY)
+    await clinic.svc.deliver(PatientAnonymised(patient_id=patient))
+    await every_way_is_refused(clinic, patient, held.id, "PATIENT_ANONYMISED")
+    for version, deceased in ((2, True), (3, False)):
+        await tell(clinic, patient, version, deceased=deceased)
+        assert (await refusal(clinic.hold(patient, [FIRST]))).reason == "PATIENT_ANONYMISED"
+    await clinic.offer_times()
+    assert (await clinic.entry(waiting.id)).end_reason == WaitlistEndReason.WAITLIST_END_REASON_REFUSED
+
+
+async def test_who_is_forgotten_before_they_are_heard_of_stays_so(clinic: Clinic) -> None:
+    patient = to_wire("patient", new_id())
+    await clinic.svc.deliver(PatientAnonymised(patient_id=patient))
+    await clinic.svc.deliver(PatientRegistered(patient_id=patient))
+    assert (await refusal(clinic.hold(patient, [FIRST]))).reason == "PATIENT_ANONYMISED"
 
 
 async def test_whoever_is_registered_as_deceased_is_booked_nothing(clinic: Clinic) -> None:

@@ -536,6 +536,29 @@ async def test_the_rest_keeps_to_the_nurse_that_the_course_has(clinic: Clinic) -
         assert {each.resource_id for each in chosen if each.requirement_key == "nurse"} == {nurse}
 
 
+async def test_a_nurse_who_is_to_leave_binds_no_visit_that_comes(clinic: Clinic) -> None:
+    """All that come have another, and the same at each; until she has given notice nobody else is booked."""
+    await treat_with_reviews(clinic, same_nurse=True)
+    patient, (leaving, other) = await clinic.add_patient(), clinic.nurses
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY], leaving)))
+    friday = clinic.request(patient, clinic.treatments([TUESDAY + 3 * DAY], other), course_id=course.id)
+    refused = await refusal(clinic.book(friday))
+    assert (refused.reason, refused.faults) == (
+        "RESOURCE_UNSUITABLE",
+        [("visits[0].resources[0].resource_id", "NOT_THE_SAME")],
+    )
+    await clinic.retire(leaving, date(2027, 3, 5))
+    asked: dict[str, Any] = {"patient_id": patient, "course_id": course.id}
+    found = (await find(clinic, **asked, latest_date=day(31))).openings
+    assert {each.resources[0].resource_id for each in found[:1]} == {leaving}  # On the 4th she is there yet.
+    late = (await find(clinic, **asked, earliest_date=day(5), latest_date=day(31))).openings
+    assert {each.resources[0].resource_id for each in late} == {other}
+    best = await book_rest(clinic, patient, course.id, latest_date=day(12))
+    chosen = [each for visit in best.visits for each in visit.resources if each.requirement_key == "nurse"]
+    assert {each.resource_id for each in chosen} == {other}
+    assert len(chosen) == 2
+
+
 async def test_the_room_that_should_stay_is_that_of_the_course_where_it_is_free(clinic: Clinic) -> None:
     patient = await clinic.add_patient()
     course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY], room=clinic.rooms[1])))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,15 +48,13 @@ from tests.integration.test_scheduling_closures import request as closing
 from tests.integration.test_scheduling_staff_calendars import MORNING, busy_import, importing
 from tests.support.scheduling import (
     DAY,
-    TALK,
     TEMPLATE,
-    TREATMENT,
     Clinic,
     local,
     open_clinic,
     open_scheduling,
     phase,
-    requirement,
+    with_same_nurse,
 )
 from tests.support.scheduling_merges import merge
 from tests.support.service import Running, refusal, refusing
@@ -866,9 +864,7 @@ async def test_a_closure_that_is_cancelled_is_a_reason_to_look(clinic: Clinic) -
 
 
 async def test_who_is_the_same_at_all_visits_of_the_course_is_at_this_one(clinic: Clinic) -> None:
-    same = requirement("nurse", "STAFF", "infusion") | {"same_across_visits": True}
-    treatment = {**TREATMENT, "requirements": [same, requirement("room", "ROOM")]}
-    clinic.version_id = await clinic.publish({**TEMPLATE, "visit_types": [TALK, treatment]})
+    clinic.version_id = await clinic.publish(with_same_nurse())
     await clinic.adopt()
     patient = await clinic.add_patient()
     first = clinic.treatments([FIRST], nurse=max(clinic.nurses))
@@ -876,6 +872,19 @@ async def test_who_is_the_same_at_all_visits_of_the_course_is_at_this_one(clinic
     entry = await clinic.join(patient, course_id=course.id, first_date=FRIDAY, last_date=FRIDAY)
     [opening] = (await look(clinic, entry)).openings()
     assert to_wire("resource", dict(opening.resources)["nurse"]) == max(clinic.nurses)
+    await clinic.offer_times()
+    assert await status(clinic, entry) == ["OFFERED"]
+
+
+async def test_who_was_the_same_at_all_visits_and_is_to_leave_is_waited_for_no_longer(clinic: Clinic) -> None:
+    clinic.version_id = await clinic.publish(with_same_nurse())
+    await clinic.adopt()
+    patient, (other, leaving) = await clinic.add_patient(), sorted(clinic.nurses)
+    course = await clinic.book(clinic.request(patient, clinic.treatments([FIRST], nurse=leaving)))
+    await clinic.retire(leaving, date(2027, 3, 5))
+    entry = await clinic.join(patient, course_id=course.id, first_date=FRIDAY, last_date=FRIDAY)
+    [opening] = (await look(clinic, entry)).openings()
+    assert to_wire("resource", dict(opening.resources)["nurse"]) == other
     await clinic.offer_times()
     assert await status(clinic, entry) == ["OFFERED"]
 

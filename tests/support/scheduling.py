@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import ParseDict
 
 from atoll.patients.v1.events_pb2 import ClearanceGranted, PatientRegistered
@@ -208,6 +209,13 @@ class Clinic:
             protocol_version_id=version_id or self.version_id,
         )
         await self.svc.call(self.protocols.AdoptProtocolVersion, request)
+
+    async def retire(self, resource_id: str, day: date) -> None:
+        """From that day on it is booked no more."""
+        changed = resources.Resource(id=resource_id, etag='"1"', retire_date=to_date(day))
+        mask = FieldMask(paths=["retire_date"])
+        request = resources.UpdateResourceRequest(request_id=str(uuid4()), resource=changed, update_mask=mask)
+        await self.svc.call(self.resources.UpdateResource, request)
 
     async def add_patient(self, *, cleared: bool = True) -> str:
         patient_id = to_wire("patient", new_id())

@@ -94,6 +94,10 @@ class PatientDeceased(DomainError):
     kind, reason, message = Kind.CONFLICT, "PATIENT_DECEASED", "the patient has died, as a record of theirs says"
 
 
+class PatientAnonymised(DomainError):
+    kind, reason, message = Kind.CONFLICT, "PATIENT_ANONYMISED", "who the patient was is forgotten, for good"
+
+
 class CoursePaused(DomainError):
     kind, reason = Kind.CONFLICT, "COURSE_PAUSED"
     message = "an adverse event of the patient awaits a clinician, who has not allowed treatment yet"
@@ -220,6 +224,8 @@ class Terms:
     """All ids under which the patient has visits; just the one of a patient who was not merged."""
     paused: bool = False
     """An adverse event of the patient keeps treatment from going on."""
+    leaving: frozenset[UUID] = frozenset()
+    """Resources of visits that stand, which are to leave: where all visits must have the same, they bind none."""
 
     def holder(self, id: UUID) -> UUID:
         """Who is taken: a resource; or the patient, under whichever id."""
@@ -352,7 +358,8 @@ class Terms:
     def _standing(self, visit: Visit) -> Stop:
         phase = self.template.phase(visit.phase_code)
         visit_type = self.template.visit_type(phase.visit_type_code)
-        return Stop(None, phase, visit_type, visit.slot, self.day(visit.slot), dict(visit.resources))
+        resources = {key: id for key, id in visit.resources if id not in self.leaving}
+        return Stop(None, phase, visit_type, visit.slot, self.day(visit.slot), resources)
 
     def _absent(self, i: int, choice: Choice, layout: Layout) -> Iterator[Violation]:
         for n, (_, resource_id) in enumerate(choice.resources):

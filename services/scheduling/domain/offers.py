@@ -114,7 +114,7 @@ class _Search:
         self._type = template.visit_type(visit.visit_type_code)
         self._visit, self._around, self._now = visit, around, now
         self._current, others = dict(visit.resources), [each for each in course if each.id != visit.id]
-        self._same = same_resources(template, self._type, others) if visit.phase_code else {}
+        self._same = same_resources(template, self._type, others, around.resources) if visit.phase_code else {}
         self._resources = {each.id: each for each in around.resources}
 
     def on(self, day: date) -> Offer | None:

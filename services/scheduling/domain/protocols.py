@@ -297,6 +297,12 @@ class Template:
         return frozenset(route.code for route in self.routes)
 
     @cached_property
+    def same_keys(self) -> frozenset[str]:
+        """Of requirements for which all visits of a course must have the same."""
+        every = (each for visit_type in self.visit_types for each in visit_type.requirements)
+        return frozenset(each.key for each in every if each.same_across_visits)
+
+    @cached_property
     def order(self) -> Mapping[str, int]:
         """Where each phase stands."""
         return {phase.code: n for n, phase in enumerate(self.phases)}

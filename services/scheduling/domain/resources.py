@@ -1,6 +1,6 @@
 """Rooms, staff and equipment: what they can do, when they are there, how many they serve at once."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -182,6 +182,11 @@ def _overlap(one: Rotation, other: Rotation) -> bool:
         if meet and start < stop and begin < end:
             return True
     return False
+
+
+def leaving(resources: Iterable[Resource]) -> frozenset[UUID]:
+    """Those that are to go, or are gone, for good: where all visits of a course must have the same, they bind none."""
+    return frozenset(each.id for each in resources if each.retire_date)
 
 
 def at_home(shifts: Sequence[WorkingShift], home_id: UUID) -> tuple[WorkingShift, ...]:

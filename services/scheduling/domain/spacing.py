@@ -23,6 +23,7 @@ class Stop:
     day: date
     """The site's."""
     resources: Mapping[str, UUID]
+    """By requirement key. Of a visit that stands without those that are to leave."""
 
 
 def phase_faults(template: Template, codes: Sequence[str], standing: Sequence[str] = ()) -> Iterator[Violation]:
@@ -88,7 +89,8 @@ def same_faults(stops: Sequence[Stop]) -> Iterator[Violation]:
 def same_as_others(stop: Stop, stops: Iterable[Stop]) -> dict[str, UUID]:
     """Those of a visit's resources that it cannot change by itself, since others have the same and have to."""
     others = (other for other in stops if other is not stop)
-    shared = {each.key for other in others for each in other.type.requirements if each.same_across_visits}
+    wanted = ((other, each) for other in others for each in other.type.requirements if each.same_across_visits)
+    shared = {each.key for other, each in wanted if each.key in other.resources}
     keys = (each.key for each in stop.type.requirements if each.same_across_visits)
     return {key: stop.resources[key] for key in keys if key in shared}
 

@@ -231,7 +231,9 @@ class Look:
     @cached_property
     def _same(self) -> dict[str, UUID]:
         """Resources that the course has at all its visits."""
-        return same_resources(self.terms.template, self._type, self._standing) if self.entry.phase_code else {}
+        if not self.entry.phase_code:
+            return {}
+        return same_resources(self.terms.template, self._type, self._standing, self.place.calendar.resources)
 
     def _fits(self, start: datetime) -> bool:
         stay = Slot(start, start + self._type.stay)

@@ -1,7 +1,7 @@
 """Courses: what their booking must know, and the one statement that writes one."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from itertools import groupby
@@ -50,7 +50,6 @@ from services.scheduling.domain.courses import (
     Course,
     CourseNotFound,
     Layout,
-    PatientDeceased,
     ProtocolNotAdopted,
     Taken,
     Terms,
@@ -59,7 +58,7 @@ from services.scheduling.domain.hours import DAY, Hours, Slot
 from services.scheduling.domain.protocols import ProtocolVersion, ProtocolVersionRetired, Template
 from services.scheduling.domain.sites import SiteNotFound
 from services.scheduling.domain.visits import Visit
-from services.scheduling.store.patients import PATIENTS, is_deceased, is_paused
+from services.scheduling.store.patients import PATIENTS, check_not_ended, endings, is_paused
 from services.scheduling.store.protocols import kept_template
 from services.scheduling.store.resources import AT_SITE, CLOSED, hours_at, resources_at
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
@@ -113,13 +112,19 @@ TERMS = Statement(
         as_json(resource, of_site, resource.c.id == any_(param("resource_ids", ARRAY(Uuid)))).label("resources"),
         _is_known.label("patient_known"),
         as_json(clearance, *_cleared).label("clearances"),
-        is_deceased(PATIENT),
         is_paused(PATIENT),
-        PATIENTS.end(PATIENT).label("patient_end"),
+        *endings(PATIENT),
         _ids.label("patient_ids"),
     )
 )
 
+LEAVING = Statement(
+    select(resource.c.id).where(
+        resource.c.chain_id == CHAIN,
+        resource.c.id == any_(param("ids", ARRAY(Uuid))),
+        resource.c.retire_date.is_not(None),
+    )
+)
 _spans: dict[str, TypeArgument] = {"holder_id": Uuid, "start_at": Instant, "end_at": Instant, "near_at": Instant}
 WANTED, _wanted = rows("wanted", **_spans), uncounted_rows("wanted", **_spans)
 
@@ -314,7 +319,7 @@ class CourseStore(Store):
     ) -> Terms:
         """`pinned`: for a course that is there, which goes on by its version though nothing new is booked by it.
 
-        There are none for whoever has died: nothing is booked, held, offered or waited for.
+        There are none for whoever has died or is forgotten: see `check_not_ended`.
         """
         row = await self.row(
             TERMS,
@@ -329,8 +334,7 @@ class CourseStore(Store):
         assert row
         if not row["patient_known"]:
             raise NotYetKnown("patient", row["patient_end"])
-        if row["deceased"]:
-            raise PatientDeceased(patient_id=to_wire("patient", row["patient_end"]))
+        check_not_ended(row)
         return Terms(
             site=hours,
             protocol_id=version.protocol_id,
@@ -341,6 +345,10 @@ class CourseStore(Store):
             patient_id=row["patient_end"],
             patient_ids=frozenset(row["patient_ids"]),
         )
+
+    async def leaving(self, ids: Collection[UUID]) -> frozenset[UUID]:
+        """Those of the resources that are to go for good, or are gone."""
+        return frozenset(row["id"] for row in await self.rows(LEAVING, ids=list(ids)))
 
     async def taken(self, terms: Terms, layouts: Sequence[Layout]) -> list[Taken]:
         """Whatever overlaps a visit, of the resources that it wants and of the patient, under any of their ids."""

@@ -4,14 +4,17 @@ wrong."""
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 from uuid import UUID
 
+from asyncpg import Record
 from sqlalchemy import ARRAY, Boolean, ColumnElement, Integer, Uuid, and_, any_, exists, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from chassis.aliases import Aliases, AliasStore
+from chassis.ids import to_wire
 from chassis.sql import Statement, param, params, rows
-from services.scheduling.domain.courses import Clearance
+from services.scheduling.domain.courses import Clearance, PatientAnonymised, PatientDeceased
 from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import adverse_event, clearance, patient, patient_alias
 
@@ -40,6 +43,12 @@ KEEP_PATIENTS = Statement(
         ),
     )
 )
+_forgotten = insert(patient).values(**params("chain_id", "patient_id"), anonymised=True)
+FORGET_PATIENT = Statement(
+    _forgotten.on_conflict_do_update(
+        index_elements=[patient.c.chain_id, patient.c.patient_id], set_={"anonymised": True}
+    )
+)
 _new = insert(clearance).values(params(*clearance.c.keys()))
 _limits = ("route_codes", "effective_date", "expire_date", "band_codes", "session_minutes_max")
 _told = {name: _new.excluded[name] for name in _limits}
@@ -65,10 +74,19 @@ def is_paused(patient_id: ColumnElement[UUID], *of: ColumnElement[bool]) -> Colu
     return exists().where(adverse_event.c.pausing, adverse_event.c.chain_id == CHAIN, theirs, *of).label("paused")
 
 
-def is_deceased(patient_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """Whether any record of the person says that they have died."""
-    theirs = patient.c.patient_id == any_(PATIENTS.all_ids(patient_id))
-    return exists().where(patient.c.deceased, patient.c.chain_id == CHAIN, theirs).label("deceased")
+def endings(patient_id: ColumnElement[UUID]) -> list[ColumnElement[Any]]:
+    """Columns of a row by which `check_not_ended` tells whether any record of the person is a dead or forgotten one."""
+    theirs = patient.c.chain_id == CHAIN, patient.c.patient_id == any_(PATIENTS.all_ids(patient_id))
+    found = [exists().where(each, *theirs).label(each.name) for each in (patient.c.deceased, patient.c.anonymised)]
+    return [*found, PATIENTS.end(patient_id).label("patient_end")]
+
+
+def check_not_ended(row: Record) -> None:
+    """Nothing is planned, booked, held, offered or waited for by those who are."""
+    if row["anonymised"]:
+        raise PatientAnonymised(patient_id=to_wire("patient", row["patient_end"]))
+    if row["deceased"]:
+        raise PatientDeceased(patient_id=to_wire("patient", row["patient_end"]))
 
 
 DECEASED = Statement(
@@ -89,6 +107,10 @@ class PatientStore(AliasStore):
             deceased=[each.deceased for each in told],
             version=[each.version for each in told],
         )
+
+    async def forget_patient(self, id: UUID) -> None:
+        """Once and for all, whatever is heard of them later."""
+        await self.rows(FORGET_PATIENT, patient_id=id)
 
     async def deceased(self, ids: Collection[UUID]) -> frozenset[UUID]:
         """Of these records those that say so."""

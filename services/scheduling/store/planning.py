@@ -24,11 +24,9 @@ from sqlalchemy import (
     union_all,
 )
 
-from chassis.ids import to_wire
 from chassis.sql import Statement, param
 from chassis.store import Store
 from chassis.tables import Instant
-from services.scheduling.domain.courses import PatientDeceased
 from services.scheduling.domain.hours import DAY, Hours
 from services.scheduling.domain.planning import Calendar, Place
 from services.scheduling.domain.protocols import ProtocolVersion, Template
@@ -41,7 +39,7 @@ from services.scheduling.store.courses import (
     site_template,
     site_terms,
 )
-from services.scheduling.store.patients import PATIENTS, is_deceased
+from services.scheduling.store.patients import PATIENTS, check_not_ended, endings
 from services.scheduling.store.resources import resources_at
 from services.scheduling.store.sites import CHAIN
 from services.scheduling.tables import allocation, busy_time, presence, resource
@@ -68,11 +66,7 @@ def _spans(table: Table) -> list[ColumnElement[Any]]:
     return [func.array_agg(_minute(table.c[name])).label(name) for name in ("start_at", "end_at")]
 
 
-PLACE = Statement(
-    site_terms.add_columns(
-        as_json(resource, of_site).label("resources"), is_deceased(PATIENT), PATIENTS.end(PATIENT).label("patient_end")
-    )
-)
+PLACE = Statement(site_terms.add_columns(as_json(resource, of_site).label("resources"), *endings(PATIENT)))
 _ids = PATIENTS.each_id(PATIENT, "their_ids")
 TAKEN_AHEAD = Statement(
     union_all(
@@ -137,8 +131,7 @@ class PlanningStore(Store):
         )
         hours = site_hours(row, site_id, version.id, pinned=pinned)
         assert row
-        if row["deceased"]:
-            raise PatientDeceased(patient_id=to_wire("patient", row["patient_end"]))
+        check_not_ended(row)
         return row, hours
 
     async def _calendar(

@@ -10,7 +10,7 @@ from services.scheduling.domain.hours import DAY
 from services.scheduling.domain.planning import Between, Place, PlannedVisit, nearest_openings
 from services.scheduling.domain.spacing import days_of, same_as_others
 from services.scheduling.store import SchedulingStore
-from services.scheduling.use_cases.courses import BookCourse, BookHeld
+from services.scheduling.use_cases.courses import BookCourse, BookHeld, with_leaving
 
 REACH_DAYS = 14
 VISITS_MAX = 12
@@ -67,7 +67,7 @@ async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequen
     terms = await store.terms(command.site_id, version, command.patient_id, command.resource_ids, pinned=pinned)
     standing = (await store.course(command.course_id)).standing(now) if command.course_id else ()
     others = [visit for visit in standing if visit.id not in command.held_ids]
-    layouts = command.layouts(terms)
+    terms, layouts = await with_leaving(store, terms, others), command.layouts(terms)
     stops = terms.stops(layouts, [visit for visit in others if visit.phase_code in terms.template.order])
     asked, wanted = {stop.index: stop for stop in stops}, dict[int, Between]()
     for index in indexes[:VISITS_MAX]:

@@ -82,8 +82,17 @@ class Asked:
 
 async def asked(store: SchedulingStore, command: BookCourse) -> Asked:
     version, terms, course = await _wanted(store, command)
-    layouts = terms.lay_out(command.route_code, command.visits, store.call.now, course.standing(store.call.now))
+    standing = course.standing(store.call.now)
+    terms = await with_leaving(store, terms, standing)
+    layouts = terms.lay_out(command.route_code, command.visits, store.call.now, standing)
     return Asked(version, terms, course, layouts)
+
+
+async def with_leaving(store: SchedulingStore, terms: Terms, standing: Sequence[Visit]) -> Terms:
+    """Who of those that visits which stand have is to leave is read only where all visits must have the same."""
+    keys = terms.template.same_keys
+    ids = {id for visit in standing for key, id in visit.resources if key in keys}
+    return replace(terms, leaving=await store.leaving(ids)) if ids else terms
 
 
 async def book_course(store: SchedulingStore, command: BookCourse) -> Course:

@@ -15,6 +15,7 @@ from services.scheduling.domain.courses import (
     CoursePaused,
     GatePending,
     OutsideHours,
+    PatientAnonymised,
     PatientDeceased,
     ProtocolNotAdopted,
     Terms,
@@ -48,7 +49,7 @@ from services.scheduling.use_cases.courses import BookCourse, asked, hold, new_c
 from services.scheduling.use_cases.holds import book_hold, release_hold
 from services.scheduling.use_cases.single import BookVisits, asked_beside, check_route
 
-NO_MORE = (ProtocolNotAdopted, ProtocolVersionRetired, CourseMismatch)
+NO_MORE = (ProtocolNotAdopted, ProtocolVersionRetired, CourseMismatch, PatientAnonymised)
 """Refusals that last: who waits for it would wait in vain."""
 NOT_NOW = (
     OfferOver,
@@ -57,6 +58,7 @@ NOT_NOW = (
     ResourceNotFound,
     OutsideHours,
     VisitsConflict,
+    PatientAnonymised,
     PatientDeceased,
     ClearanceMissing,
     GatePending,

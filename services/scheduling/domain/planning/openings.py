@@ -1,7 +1,7 @@
 """Where one visit could be: openings in order of time, by preference, or the nearest to a start that was asked for."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import islice
@@ -23,7 +23,7 @@ from services.scheduling.domain.planning.wishes import (
     window_faults,
 )
 from services.scheduling.domain.protocols import Template, VisitType
-from services.scheduling.domain.resources import ResourceNotFound
+from services.scheduling.domain.resources import Resource, ResourceNotFound, leaving
 from services.scheduling.domain.visits import FREEING, Visit
 
 ANY = Tastes()
@@ -169,7 +169,8 @@ def find_openings(places: Sequence[Place], wish: OpeningsWish, now: datetime) ->
         refuse(PhasesOutsideProtocol, _not_next(place.template, wish.phase_code, wish.visits))
         days = wish.days.and_(its.first, its.last)
         visit_type = place.template.visit_type(place.template.phase(wish.phase_code).visit_type_code)
-        fixed, same = dict(wish.fixed), same_resources(place.template, visit_type, wish.visits)
+        fixed = dict(wish.fixed)
+        same = same_resources(place.template, visit_type, wish.visits, place.calendar.resources)
         _check_fixed(place, visit_type, wish.fixed, same)
         if days.empty:
             continue
@@ -278,13 +279,16 @@ def nearest_openings(
     return [finder.opening(cell, rather) for _, _, cell in nearest[:count]]
 
 
-def same_resources(template: Template, visit_type: VisitType, visits: Sequence[Visit]) -> dict[str, UUID]:
-    """Whom and what a visit of a phase shares with those that its course has, where both want the same at each."""
-    keys, found = _same_keys(visit_type), dict[str, UUID]()
+def same_resources(
+    template: Template, visit_type: VisitType, visits: Sequence[Visit], there: Iterable[Resource]
+) -> dict[str, UUID]:
+    """Whom and what a visit of a phase shares with those that its course has, where both want the same at each. Those
+    `there` at the site that are to leave are left out."""
+    keys, found, gone = _same_keys(visit_type), dict[str, UUID](), leaving(there)
     for visit in sorted(visits, key=lambda each: each.slot.start):
         if visit.phase_code in template.order:
             shared = keys & _same_keys(template.visit_type(template.phase(visit.phase_code).visit_type_code))
-            found = {key: id for key, id in visit.resources if key in shared} | found
+            found = {key: id for key, id in visit.resources if key in shared and id not in gone} | found
     return found
 
 

@@ -70,7 +70,7 @@ def relaxations(template: Template, wish: Wish) -> Iterator[Relaxation]:
             yield Relaxation(RelaxationKind.LONGER_WINDOW, longer, days=days)
     for step, kind in ((-1, RelaxationKind.FEWER_VISITS), (1, RelaxationKind.MORE_VISITS)):
         yield from _other_counts(template, wish, step, kind)
-    if wish.same_across and any(each.same_across_visits for one in template.visit_types for each in one.requirements):
+    if wish.same_across and template.same_keys:
         yield Relaxation(RelaxationKind.OTHER_RESOURCES, replace(wish, same_across=False))
 
 

@@ -17,7 +17,7 @@ from services.scheduling.domain.planning.owns import NEVER
 from services.scheduling.domain.planning.starts import may_serve
 from services.scheduling.domain.planning.wishes import Outline
 from services.scheduling.domain.protocols import Phase, Template
-from services.scheduling.domain.resources import Resource
+from services.scheduling.domain.resources import Resource, leaving
 from services.scheduling.domain.spacing import gap_of
 from services.scheduling.domain.visits import Visit
 
@@ -156,16 +156,17 @@ def kept_by(
 ) -> dict[str, UUID]:
     """Resources that visits which stand have, and those that are planned are to keep, by requirement key.
 
-    A `hard` key keeps to that of the first for which it must be the same, and to nobody else; a `soft` one to that of
-    the last, if the site has it yet.
+    A `hard` key keeps to that of the first for which it must be the same, and to nobody else, unless that is to leave;
+    a `soft` one to that of the last, if the site has it yet.
     """
-    kept = dict[str, UUID]()
+    kept, gone = dict[str, UUID](), leaving(there)
     for visit in standing:
         requirements = template.visit_type(template.phase(visit.phase_code).visit_type_code).requirements
         by_key, its = {each.key: each for each in requirements}, dict(visit.resources)
         for key in by_key.keys() & its.keys():
             if key in hard and by_key[key].same_across_visits:
-                kept.setdefault(key, its[key])
+                if its[key] not in gone:
+                    kept.setdefault(key, its[key])
             elif key in soft and any(each.id == its[key] and may_serve(each, by_key[key]) for each in there):
                 kept[key] = its[key]
     return kept
