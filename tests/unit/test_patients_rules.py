@@ -36,6 +36,10 @@ def rules(person: Person) -> list[str]:
         (("Straße", "ÆØÅ", "İrem", "\u0131l"), ("strasse", "aeoa", "irem", "il")),
         (("", " \u2026 ", "-"), ()),
         (("Nguyễn Thị Ánh",), ("nguyen", "thi", "anh")),
+        (
+            ("O'Brien-SMITH", "J.R. `Al` 3rd", "van_der\tBerg"),
+            ("obrien", "smith", "jr", "al", "3rd", "van", "der", "berg"),
+        ),
     ],
 )
 def test_a_search_sees_names_without_case_accents_and_punctuation(names: tuple[str, ...], words: Any) -> None:
@@ -151,11 +155,15 @@ def test_an_email_is_kept_in_lower_case_if_it_can_be(text: str, kept: str | None
     assert read_email(text) == kept
 
 
+PHONES = "5559299025", "+15559299025", "5058422000", "+15058422000"
+
+
 def test_only_a_phone_that_some_operator_gave_out_can_be_verified() -> None:
-    points = tuple(ContactPoint(ContactSystem.PHONE, value, verified=True) for value in ("5559299025", "5058422000"))
+    points = tuple(ContactPoint(ContactSystem.PHONE, value, verified=True) for value in PHONES)
     examined = examine(replace(ANA, contact_points=points), DENVER, NOW)
-    assert [point.verified for point in examined.person.contact_points] == [False, True]
-    assert [(each.field, each.rule) for each in examined.notes] == [("contact_points[0].value", "PHONE_NOT_VALID")]
+    assert [point.verified for point in examined.person.contact_points] == [False, False, True, True]
+    noted = [(f"contact_points[{n}].value", "PHONE_NOT_VALID") for n in (0, 1)]
+    assert [(each.field, each.rule) for each in examined.notes] == noted
 
 
 def test_an_address_is_kept_as_it_is() -> None:

@@ -80,6 +80,11 @@ def read_email(text: str) -> str | None:
     return email
 
 
+def _told_as(point: ContactPoint, value: str, *, verified: bool) -> ContactPoint:
+    same = point.value == value and point.verified == verified
+    return point if same else replace(point, value=value, verified=verified)
+
+
 def examine_contact_points(
     points: Sequence[ContactPoint],
 ) -> tuple[tuple[ContactPoint, ...], list[Violation], list[Violation]]:
@@ -91,11 +96,11 @@ def examine_contact_points(
             kept.append(point)
         elif point.system is ContactSystem.EMAIL:
             if email := read_email(point.value):
-                kept.append(replace(point, value=email))
+                kept.append(_told_as(point, email, verified=point.verified))
             else:
                 left_out.append(Violation(field, "EMAIL_NOT_POSSIBLE", "is not an email address"))
         elif phone := read_phone(point.value):
-            kept.append(replace(point, value=phone.e164, verified=point.verified and phone.valid))
+            kept.append(_told_as(point, phone.e164, verified=point.verified and phone.valid))
             if not phone.valid:
                 notes.append(Violation(field, "PHONE_NOT_VALID", "kept unverified: no operator gave out such a number"))
         else:

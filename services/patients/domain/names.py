@@ -33,7 +33,7 @@ _WORDS_OF_THEIR_OWN = (
 
 def search_words(*names: str) -> tuple[str, ...]:
     """The words of names, each once, in their order: what is indexed of a name, and what is asked for by one."""
-    words = "".join(map(_as_searched, _unaccented(_parted(" ".join(names))))).split()
+    words = _spelt(unicodedata.normalize("NFKC", " ".join(names))).split()
     return tuple(dict.fromkeys(word[:WORD_MAX] for word in words))
 
 
@@ -69,11 +69,14 @@ def _alike(one: str, other: str) -> int:
     return next((i for i in range(shorter) if one[i] != other[i]), shorter)
 
 
-def _parted(text: str) -> str:
-    """Composed, so that a syllable is one character however it was typed."""
-    composed = unicodedata.normalize("NFKC", text)
+def _spelt(composed: str) -> str:
+    """Composed, a syllable is one character however it was typed. Most names need a table only, and are many."""
     if composed.isascii():
-        return composed
+        return composed.lower().translate(_ASCII)
+    return "".join(map(_as_searched, _unaccented(_parted(composed))))
+
+
+def _parted(composed: str) -> str:
     return "".join(f" {each} " if _is_word(each) else each for each in composed)
 
 
@@ -91,3 +94,6 @@ def _as_searched(character: str) -> str:
     if character.isalnum() or category == "Mc":
         return character
     return "" if category in ("Mn", "Me", "Cf") else " "
+
+
+_ASCII = {code: _SILENT.get(code, _as_searched(chr(code))) for code in range(128)}
