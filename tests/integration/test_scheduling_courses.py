@@ -66,6 +66,12 @@ async def test_a_course_is_booked_with_every_visit_and_read_back_the_same(clinic
     assert answer.course == course
 
 
+async def test_somebody_at_a_desk_may_choose_a_start_off_the_grid(clinic: Clinic) -> None:
+    start = FIRST + timedelta(minutes=7)
+    course = await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([start])))
+    assert course.visits[0].start_time.ToDatetime() == start.replace(tzinfo=None)
+
+
 async def test_a_booking_takes_a_lane_for_each_stretch_and_the_patient_until_they_may_leave(clinic: Clinic) -> None:
     await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST])))
     of_chain = FIRST, clinic.svc.chain_id
