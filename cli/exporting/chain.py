@@ -13,6 +13,7 @@ from atoll.patients.v1.export_service_pb2 import ExportPatientsRequest, ExportPa
 from atoll.patients.v1.export_service_pb2_grpc import ExportServiceStub
 from cli.client import PATIENCE_S, Refused
 from cli.exporting.resources import TYPES, resources_of
+from cli.private import open_private
 from deploy.local.process import LocalError
 
 AGAIN_S = 1.0
@@ -107,12 +108,9 @@ class ChainExport:
                 self.counts[type_] += 1
 
     def _open(self) -> None:
-        """Readable for their owner only."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for type_ in TYPES:
-            file = self._folder / f"{type_}.ndjson"
-            file.touch(mode=0o600)
-            self._files[type_] = file.open("a" if self.token else "w", encoding="utf-8", newline="\n")
+            self._files[type_] = open_private(self._folder / f"{type_}.ndjson", "a" if self.token else "w")
 
     def _save(self) -> None:
         for file in self._files.values():
@@ -125,6 +123,6 @@ class ChainExport:
             "sizes": {type_: os.fstat(file.fileno()).st_size for type_, file in self._files.items()},
         }
         new = self._state.with_suffix(".new")
-        new.touch(mode=0o600)
-        new.write_text(json.dumps(told))
+        with open_private(new) as file:
+            json.dump(told, file)
         new.replace(self._state)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from cli.access import Access
 from cli.client import Refused, open_channel
 from cli.exporting.chain import ChainExport, Streams
 from cli.exporting.resources import resources_of
+from cli.private import open_private
 from deploy.local.process import LocalError
 
 SUBJECT = "atoll-export"
@@ -78,12 +78,10 @@ async def patient_lines(client: Streams, patient_id: str) -> AsyncIterator[str]:
 
 @contextmanager
 def _written(out: Path | None) -> Iterator[TextIO]:
-    """Readable for its owner only."""
     if out is None:
         yield sys.stdout
         return
-    descriptor = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
+    with open_private(out) as file:
         yield file
 
 

@@ -13,6 +13,7 @@ from atoll.patients.v1.duplicate_service_pb2 import ScoreDuplicatesRequest
 from atoll.patients.v1.duplicate_service_pb2_grpc import DuplicateServiceStub
 from cli.client import request_id_for
 from cli.importing.batches import Caller
+from cli.private import open_private
 
 SCORED_AT_ONCE = 100
 COLUMNS = ("first_patient_id", "second_patient_id", "score", "grade")
@@ -59,8 +60,7 @@ def _patient_ids(report: Path) -> Iterator[str]:
 
 def _write(file: Path, found: dict[tuple[str, str], tuple[float, DuplicateGrade.ValueType]]) -> None:
     """Who may be whom is for whoever imports only."""
-    file.touch(mode=0o600)
-    with file.open("w", encoding="utf-8", newline="") as text:
+    with open_private(file) as text:
         table = csv.writer(text)
         table.writerow(COLUMNS)
         for pair, (score, grade) in sorted(found.items(), key=lambda each: (-each[1][0], each[0])):

@@ -16,6 +16,7 @@ from uuid import uuid4
 from cli.importing.batches import Settled
 from cli.importing.places import Place
 from cli.importing.report import COLUMNS, Entry, Summary, csv_line
+from cli.private import open_private
 from deploy.local.process import LocalError
 
 
@@ -72,8 +73,7 @@ class Run:
     @contextmanager
     def opened(self) -> Iterator["Run"]:
         """Names of files may be names of patients: only whoever imports reads the report."""
-        self.report.touch(mode=0o600)
-        with self.report.open("a" if self.start else "w", encoding="utf-8", newline="") as file:
+        with open_private(self.report, "a" if self.start else "w") as file:
             self._report = file
             if not self.start and self._is_csv:
                 file.write(csv_line(COLUMNS))
@@ -101,8 +101,8 @@ class Run:
             "summary": self.summary.as_json(),
         }
         new = self._state.with_name(f"{self._state.name}.new")
-        new.touch(mode=0o600)
-        new.write_text(json.dumps(told))
+        with open_private(new) as file:
+            json.dump(told, file)
         new.replace(self._state)
 
 

@@ -50,6 +50,7 @@ I_PATIENTS_RECORD = "tests/integration/test_patients_record.py"
 I_PATIENTS_CHANGES = "tests/integration/test_patients_changes.py"
 I_PATIENTS_SITES = "tests/integration/test_patients_sites.py"
 U_PATIENTS_RECORD = "tests/unit/test_patients_record.py"
+U_CLI_PRIVATE = "tests/unit/test_cli_private.py"
 U_PATIENTS_TEXTS = "tests/unit/test_patients_texts.py"
 I_PATIENTS_RETELLING = "tests/integration/test_patients_retelling.py"
 I_PATIENTS_SEALING = "tests/integration/test_patients_sealing.py"
@@ -467,4 +468,7 @@ PATIENTS = [
     Mutant("services/patients/domain/names.py", '_SILENT.get(code, _as_searched(chr(code)))', '_as_searched(chr(code))', U_PATIENTS_RULES),
     Mutant("services/patients/domain/names.py", 'return composed.lower().translate(_ASCII)', 'return composed.translate(_ASCII)', U_PATIENTS_RULES),
     Mutant("services/patients/domain/contacts.py", 'same = point.value == value and point.verified == verified', 'same = point.value == value', U_PATIENTS_RULES),
+    Mutant("cli/private.py", '    path.touch(mode=0o600)\n', '', U_CLI_PRIVATE),
+    Mutant("cli/private.py", '        path.chmod(0o600)\n', '        pass\n', U_CLI_PRIVATE),
+    Mutant("cli/private.py", 'if path.is_file():', 'if True:', U_CLI_PRIVATE),
 ]  # fmt: skip
