@@ -102,6 +102,32 @@ def test_events_that_touch_or_overlap_are_one_and_what_is_longer_than_a_day_is_c
     assert spans == [Slot(local(3, 2, 9), local(3, 3, 9)), Slot(local(3, 3, 9), local(3, 4, 9))]
 
 
+def free_busy(*lines: str) -> str:
+    return "\r\n".join(["BEGIN:VFREEBUSY", "UID:f", "DTSTAMP:20270101T000000Z", *lines, "END:VFREEBUSY", ""])
+
+
+def test_a_calendar_that_tells_only_when_somebody_is_busy_is_read_as_events_are() -> None:
+    told = free_busy(
+        "FREEBUSY;FBTYPE=BUSY-UNAVAILABLE:20270302T160000Z/20270302T170000Z,20270303T160000Z/PT1H",
+        "FREEBUSY;FBTYPE=FREE:20270304T160000Z/PT1H",
+        "FREEBUSY:20270301T150000Z/20270301T170000Z",
+        "FREEBUSY:20270201T150000Z/20270201T170000Z,20290201T150000Z/20290201T170000Z",
+    )
+    wanted = [Slot(local(3, 1, 9), local(3, 1, 10)), *(Slot(local(3, day, 9), local(3, day, 10)) for day in (2, 3))]
+    assert read(before=told) == wanted
+    alone = free_busy("FREEBUSY:20270302T160000Z/20270302T170000Z")
+    assert read(before=alone) == [Slot(local(3, 2, 9), local(3, 2, 10))]
+    many = free_busy(*["FREEBUSY:20270302T160000Z/20270302T170000Z"] * (EVENTS_MAX + 1))
+    with pytest.raises(ICalendarTooLarge) as refused:
+        read(before=many)
+    assert [each.rule for each in refused.value.violations] == ["PERIODS"]
+
+
+def test_a_minute_that_has_begun_is_busy_as_a_whole() -> None:
+    told = event(":20270302T160040Z", ":20270302T170020Z"), event(":20270302T170030Z", ":20270302T172940Z")
+    assert read(*told) == [Slot(local(3, 2, 9), local(3, 2, 10, 30))]
+
+
 def test_a_daily_event_without_an_end_is_expanded_for_four_hundred_days() -> None:
     spans = read(event(":20200101T200000Z", ":20200101T210000Z", "RRULE:FREQ=DAILY"))
     assert len(spans) == 400

@@ -1,6 +1,6 @@
 """Calendars of staff as iCalendar (RFC 5545): when somebody is busy, read from one; visits, written as one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
@@ -60,12 +60,12 @@ def busy_times(text: str, zone: ZoneInfo, now: datetime) -> list[Slot]:
     try:
         calendar = Calendar.from_ical(text)
         _check_rules(calendar, now)
-        spans = list(_spans(calendar, zone, now))
+        spans = [*_spans(calendar, zone, now), *_periods(calendar, zone)]
     except (ValueError, TypeError, KeyError, AttributeError, IndexError, OverflowError) as error:
         raise ICalendarInvalid(_fault("NOT_ICALENDAR", "cannot be read as RFC 5545 has it")) from error
     except recurring_ical_events.InvalidCalendar as error:
         raise ICalendarInvalid(_fault("NOT_ICALENDAR", "cannot be read as RFC 5545 has it")) from error
-    return [day for span in joined(spans) for day in _days(span)]
+    return [day for span in joined(_from_now_on(spans, now)) for day in _days(span)]
 
 
 def _check_rules(calendar: Component, now: datetime) -> None:
@@ -96,9 +96,23 @@ def _spans(calendar: Component, zone: ZoneInfo, now: datetime) -> Iterator[Slot]
             raise ICalendarTooLarge(_fault("OCCURRENCES", f"has more than {EVENTS_MAX} events with those that recur"))
         for event in events:
             span = _busy(event, zone)
-            if span and span.end > now and span.start < end:
-                yield Slot(max(span.start, now), min(span.end, end))
+            if span:
+                yield span
         start += STEP
+
+
+def _periods(calendar: Component, zone: ZoneInfo) -> Iterator[Slot]:
+    """Of a calendar that tells when somebody is busy, and not by what."""
+    found = 0
+    for component in calendar.walk("VFREEBUSY"):
+        told = component.get("FREEBUSY", [])
+        for period in told if isinstance(told, list) else [told]:
+            found += 1
+            if found > EVENTS_MAX:
+                raise ICalendarTooLarge(_fault("PERIODS", f"has more than {EVENTS_MAX} periods"))
+            span = Slot(_instant(period.start, zone), _instant(period.end, zone))
+            if str(period.params.get("FBTYPE", "BUSY")).upper() != "FREE":
+                yield span
 
 
 def _busy(event: Component, zone: ZoneInfo) -> Slot | None:
@@ -117,6 +131,18 @@ def _instant(at: date | datetime, zone: ZoneInfo) -> datetime:
         return at.astimezone(UTC)
     wall = at if isinstance(at, datetime) else datetime.combine(at, time())
     return instant(zone, wall.date(), wall.hour * 60 + wall.minute)
+
+
+def _from_now_on(spans: Iterable[Slot], now: datetime) -> Iterator[Slot]:
+    """As far as they are expanded, in whole minutes: what is planned and booked starts on one."""
+    for each in spans:
+        start, end = max(each.start, now), min(each.end, now + HORIZON)
+        if start < end:
+            yield Slot(_minute(start), _minute(end + MINUTE - timedelta.resolution))
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)
 
 
 def _days(span: Slot) -> Iterator[Slot]:
