@@ -356,6 +356,8 @@ SCHEDULING = [
     Mutant('services/scheduling/store/closures.py', '        allocation.c.visit_id != param("visit_id", Uuid),\n', '        param("visit_id", Uuid).is_not(None),\n', I_SCHEDULING_CLOSURES, 'offers_are'),
     Mutant('services/scheduling/domain/offers.py', 'if broken.issuperset(_broken(template, moved)):', 'if True:', U_SCHEDULING_OFFERS),
     Mutant('services/scheduling/domain/offers.py', '[each for each in course if each.phase_code]', 'list(course)', U_SCHEDULING_OFFERS, 'beside'),
+    Mutant('services/scheduling/domain/offers.py', '            before = code, day\n', '        before = code, day\n', U_SCHEDULING_OFFERS, 'review'),
+    Mutant('services/scheduling/domain/offers.py', 'gap = phase if before[0] == phase.code else phase.entered', 'gap = phase', U_SCHEDULING_OFFERS, 'entered'),
     Mutant('services/scheduling/domain/offers.py', 'if any(each.overlaps(stay) for each in self._around.patient):', 'if False:', U_SCHEDULING_OFFERS),
     Mutant('services/scheduling/domain/offers.py', 'and self._same.get(wanted.key, each.id) == each.id', '', U_SCHEDULING_OFFERS, 'the_same'),
     Mutant('services/scheduling/domain/offers.py', ' if visit.phase_code else {}', '', U_SCHEDULING_OFFERS, 'the_same'),

@@ -13,7 +13,7 @@ from services.scheduling.domain.hours import Hours, Shift, Slot
 from services.scheduling.domain.offers import Surroundings, offers, span_around
 from services.scheduling.domain.resources import Credential, Resource, ResourceKind
 from services.scheduling.domain.visits import Visit
-from tests.support.scheduling import DAY, DENVER, TEMPLATE, domain_template, local, with_same_nurse
+from tests.support.scheduling import DAY, DENVER, TEMPLATE, domain_template, local, phase, with_same_nurse
 
 SITE, NURSE, OTHER, ROOM = (UUID(int=n) for n in range(1, 5))
 NOW = local(3, 1, 7)
@@ -70,6 +70,18 @@ def test_the_first_visit_of_a_phase_keeps_the_distance_at_which_that_is_entered(
     phases = [TEMPLATE["phases"][0], TEMPLATE["phases"][1] | {"entry_gap": entered}, TEMPLATE["phases"][2]]
     course = [replace(visit(0, local(3, 9, 9), "assessment")), visit(1, local(3, 10, 9))]
     assert {each[:5] for each in walls(course, 1, {**TEMPLATE, "phases": phases})} == {"03-10"}
+
+
+@pytest.mark.parametrize("day", [8, 15])
+def test_a_distance_is_kept_to_the_visit_before_and_not_to_a_review_in_between(day: int) -> None:
+    """The 22nd is 28 days after the booster before, which is the most, and 14 or 7 after the review."""
+    boosters = phase("booster", "MAINTENANCE", "treatment", (1, 2, 6), (14, 21, 28))
+    due = {"phase_code": "induction", "months": 1, "tolerance_days": 14}
+    review = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor=due)
+    template = {**TEMPLATE, "phases": [TEMPLATE["phases"][1], boosters, review]}
+    first, second = visit(1, local(1, 25, 9), "booster"), visit(3, local(2, 22, 9), "booster")
+    course = [visit(0, local(1, 4, 9)), first, replace(talk(2, local(2, day, 9)), phase_code="review"), second]
+    assert walls(course, 3, template, local(1, 1, 7))[2:] == ["02-21 09:00", "02-20 09:00"]
 
 
 def test_all_visits_of_a_phase_stay_within_its_window() -> None:

@@ -14,7 +14,7 @@ from uuid import UUID
 from services.scheduling.domain.courses import Taken, lane_stretches
 from services.scheduling.domain.hours import DAY, DAY_MINUTES, MINUTE, Hours, Slot, instant
 from services.scheduling.domain.planning import same_resources
-from services.scheduling.domain.protocols import Requirement, Template
+from services.scheduling.domain.protocols import Phase, Requirement, Template
 from services.scheduling.domain.resources import Resource
 from services.scheduling.domain.visits import Visit
 
@@ -89,7 +89,8 @@ def _days(template: Template, visit: Visit, course: Sequence[Visit], site: Hours
 
 
 def _broken(template: Template, stays: Sequence[Stay]) -> Iterator[tuple[str, int]]:
-    """The distances that are not kept, by rule and visit."""
+    """The distances that are not kept, by rule and visit. Gaps skip what has an anchor, as those of a booking do."""
+    before: Stay | None = None
     for n, (code, day) in enumerate(stays):
         phase = template.phase(code)
         if phase.anchor:
@@ -97,14 +98,18 @@ def _broken(template: Template, stays: Sequence[Stay]) -> Iterator[tuple[str, in
             first_day, last_day = phase.anchor.days(last) if last else (day, day)
             if not first_day <= day <= last_day:
                 yield "ANCHOR", n
-        elif n:
-            before = stays[n - 1]
-            gap = phase if before[0] == code else phase.entered
-            if not gap.gap_days_min <= (day - before[1]).days <= gap.gap_days_max:
+        else:
+            if before and not _keeps_gap(phase, before, day):
                 yield "GAP", n
+            before = code, day
         own = [each for other, each in stays if other == code]
         if phase.window_days and (max(own) - min(own)).days >= phase.window_days:
             yield "WINDOW", template.order[code]
+
+
+def _keeps_gap(phase: Phase, before: Stay, day: date) -> bool:
+    gap = phase if before[0] == phase.code else phase.entered
+    return gap.gap_days_min <= (day - before[1]).days <= gap.gap_days_max
 
 
 class _Search:
