@@ -592,6 +592,17 @@ def test_only_the_first_visit_of_a_phase_keeps_the_distance_at_which_that_is_ent
     assert spacing(template, "induction", visits, DENVER) == Between(date(2027, 3, 11), longest)
 
 
+def test_the_next_visit_of_a_phase_is_where_what_is_due_by_that_keeps_its_distance() -> None:
+    """The review of 6 April is due a month after the last visit, give or take three days: by 9 March, after 3 March."""
+    review = re_evaluated(1, 3)["phases"][1]
+    template = domain_template({**TEMPLATE, "phases": [TEMPLATE["phases"][1], review]})
+    first, due = course_visit("induction", local(3, 5, 9)), course_visit("review", local(4, 6, 9))
+    assert spacing(template, "induction", [first, due], DENVER) == Between(date(2027, 3, 7), date(2027, 3, 9))
+    assert spacing(template, "induction", [due], DENVER) == Between(date(2027, 3, 3), date(2027, 3, 9))
+    gone = replace(due, status=Status.CANCELLED)
+    assert spacing(template, "induction", [first, gone], DENVER) == Between(date(2027, 3, 7), date(2027, 3, 10))
+
+
 def course_visit(phase_code: str, start: datetime) -> Visit:
     id, stay = UUID(int=9), Slot(start, start + timedelta(minutes=80))
     return Visit(id, id, SITE, id, phase_code, "treatment", "iv", "short", False, stay, ())

@@ -146,6 +146,20 @@ def test_a_re_evaluation_is_due_calendar_months_after_its_anchor(
     assert Anchor("induction", months, tolerance_days=7).days(last) == (first_day, last_day)
 
 
+@pytest.mark.parametrize("months", [0, 1, 13])
+@pytest.mark.parametrize("tolerance", [0, 2])
+@pytest.mark.parametrize("since", [date(2027, 2, 26), date(2028, 2, 26), date(2027, 3, 28), date(2027, 12, 29)])
+def test_the_days_of_an_anchors_last_visit_are_those_from_which_a_re_evaluation_is_due(
+    since: date, tolerance: int, months: int
+) -> None:
+    anchor = Anchor("induction", months, tolerance)
+    for day in (since + timedelta(days=n) for n in range(6)):
+        around = (day + timedelta(days=n) for n in range(-31 * months - 9, 5))
+        kept = [each for each in around if anchor.days(each)[0] <= day <= anchor.days(each)[1]]
+        first, last = anchor.last_visit_days(day)
+        assert [first + timedelta(days=n) for n in range((last - first).days + 1)] == kept
+
+
 def test_a_visit_type_knows_what_it_holds_and_how_long() -> None:
     treatment = domain_template().visit_type("treatment")
     assert (treatment.minutes, treatment.stay_minutes) == (90, 80)

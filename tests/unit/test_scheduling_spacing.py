@@ -16,7 +16,7 @@ from services.scheduling.domain.courses import (
     SpacingOutsideProtocol,
     laid_out,
 )
-from services.scheduling.domain.spacing import days_of
+from services.scheduling.domain.spacing import days_of, spacing_faults
 from services.scheduling.domain.visits import Status, Visit
 from tests.support.scheduling import DAY, TALK, TEMPLATE, TREATMENT, domain_template, local, phase
 from tests.unit.test_scheduling_courses import NOW, OTHER, TERMS, at_fault, book, talk, treatment, with_
@@ -168,3 +168,17 @@ def test_the_days_on_which_a_visit_may_be_keep_both_gaps_window_and_anchor() -> 
     assert days_of(stops[2], stops, 14) == (date(2027, 3, 7), date(2027, 3, 9))
     assert days_of(stops[0], stops, 1) == (date(2027, 3, 2), date(2027, 3, 3))
     assert days_of(stops[3], stops, 14) == (date(2027, 4, 7), date(2027, 4, 11))
+
+
+def test_the_last_visit_of_a_phase_may_be_only_where_what_is_due_by_it_keeps_its_distance() -> None:
+    """The review of 1 March is due a month after the second booster, give or take two days; the first moves freely."""
+    due = REVIEW | {"anchor": {"phase_code": "booster", "months": 1, "tolerance_days": 2}}
+    anchored = terms(BOOSTER, due)
+    boosters = [replace(treatment(local(*day, 9)), phase_code="booster") for day in ((1, 4), (2, 1))]
+    stops = anchored.stops(anchored.layouts([*boosters, talk(local(3, 1, 9), "review")]))
+    assert days_of(stops[0], stops, 14) == (date(2026, 12, 21), date(2027, 1, 18))
+    assert days_of(stops[1], stops, 14) == (date(2027, 1, 27), date(2027, 2, 3))
+    for day, faulty in ((26, True), (27, False), (34, False), (35, True)):
+        moved = [boosters[0], replace(boosters[1], start=local(1, 1, 9) + (day - 1) * DAY)]
+        again = anchored.stops(anchored.layouts([*moved, talk(local(3, 1, 9), "review")]))
+        assert bool(list(spacing_faults(again))) is faulty

@@ -11,7 +11,7 @@ from uuid import UUID
 from dateutil.relativedelta import relativedelta
 
 from chassis.errors import DomainError, Kind, Violation
-from services.scheduling.domain.hours import DAY_MINUTES
+from services.scheduling.domain.hours import DAY, DAY_MINUTES
 from services.scheduling.domain.resources import ResourceKind
 
 RESERVED_KEYS = frozenset({"patient", "site", "start_time"})
@@ -235,6 +235,17 @@ class Anchor:
         """The first and the last day on which the visit may be."""
         due, tolerance = self.due(last), timedelta(days=self.tolerance_days)
         return max(last, due - tolerance), due + tolerance
+
+    def last_visit_days(self, day: date) -> tuple[date, date]:
+        """The other way round: on which days the last visit of the phase may be, if this one is on `day`. There may be
+        none: nothing is due on the 31st of March a month later."""
+        tolerance = timedelta(days=self.tolerance_days)
+        return self._first_due(day - tolerance), min(day, self._first_due(day + tolerance + DAY) - DAY)
+
+    def _first_due(self, day: date) -> date:
+        """The first day from which the visit is due on `day` or later."""
+        found = day - relativedelta(months=self.months)
+        return found if self.due(found) >= day else found + DAY
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,10 @@ def days_of(stop: Stop, stops: Sequence[Stop], reach: int) -> tuple[date, date]:
         if after:
             gap = gap_of(stop.phase, after.phase)
             firsts, lasts = [*firsts, after.day - gap.gap_days_max * DAY], [*lasts, after.day - gap.gap_days_min * DAY]
+        for each in stops:
+            if each.phase.anchor and _anchoring(each.phase, stops) is stop:
+                first, last = each.phase.anchor.last_visit_days(each.day)
+                firsts, lasts = [*firsts, first], [*lasts, last]
     others = [each.day for each in stops if each is not stop and each.phase.code == stop.phase.code]
     if stop.phase.window_days and others:
         firsts.append(max(others) - (stop.phase.window_days - 1) * DAY)

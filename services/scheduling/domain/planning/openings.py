@@ -22,7 +22,7 @@ from services.scheduling.domain.planning.wishes import (
     taste_faults,
     window_faults,
 )
-from services.scheduling.domain.protocols import Template, VisitType
+from services.scheduling.domain.protocols import Phase, Template, VisitType
 from services.scheduling.domain.resources import Resource, ResourceNotFound, leaving
 from services.scheduling.domain.visits import FREEING, Visit
 
@@ -297,7 +297,8 @@ def _same_keys(visit_type: VisitType) -> frozenset[str]:
 
 
 def spacing(template: Template, phase_code: str, visits: Sequence[Visit], zone: ZoneInfo) -> Between:
-    """The days that a course's next visit of a phase may have, by those of its phases that were not called off."""
+    """The days that a course's next visit of a phase may have, by those of its phases that were not called off. What is
+    due by its phase is due by that visit then, and keeps its distance from it."""
     if phase_code not in template.order:
         raise PhasesOutsideProtocol(Violation("phase_code", "UNKNOWN", "the version has no such phase"))
     standing = [each for each in visits if each.status not in FREEING and each.phase_code in template.order]
@@ -306,14 +307,24 @@ def spacing(template: Template, phase_code: str, visits: Sequence[Visit], zone: 
     if phase.anchor:
         due = [day for code, day in days if code == phase.anchor.phase_code]
         return Between(*phase.anchor.days(max(due))) if due else Between(date.min, date.max)
+    found = _following(template, phase, days)
+    for code, day in days:
+        anchor = template.phase(code).anchor
+        if anchor and anchor.phase_code == phase_code:
+            found = found.and_(*anchor.last_visit_days(day))
+    return found
+
+
+def _following(template: Template, phase: Phase, days: Sequence[tuple[str, date]]) -> Between:
+    """Those that keep the gap from the last visit and the window, by the phases and days of visits."""
     beside = {each.code for each in template.phases if each.anchor}
     chain = [(code, day) for code, day in days if code not in beside]
     if not chain:
         return Between(date.min, date.max)
     code, last = max(chain, key=lambda each: each[1])
-    gaps = phase if code == phase_code else phase.entered
+    gaps = phase if code == phase.code else phase.entered
     found = Between(last + timedelta(days=gaps.gap_days_min), last + timedelta(days=gaps.gap_days_max))
-    own = [day for each, day in chain if each == phase_code]
+    own = [day for each, day in chain if each == phase.code]
     if phase.window_days and own:
         return found.and_(date.min, min(own) + timedelta(days=phase.window_days - 1))
     return found
