@@ -80,15 +80,18 @@ class Feed(Generic[T]):
         """What comes after `position`, as soon as there is something; nothing if that takes longer than `within_s`."""
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
-                while position >= self._since:
-                    if found := self._after(position):
-                        return Reading(found, found[-1][0], self._last.read_at)
-                    if self.error:
-                        raise self.error
+                while not self._is_news(position):
                     await self._news.wait()
         if position < self._since:
             return await self._read(position)
+        if found := self._after(position):  # Also where it came as the time ran out: what is returned lies beyond it.
+            return Reading(found, found[-1][0], self._last.read_at)
+        if self.error:
+            raise self.error
         return Reading((), max(position, self._last.upto), self._last.read_at)
+
+    def _is_news(self, position: Position) -> bool:
+        return position < self._since or bool(self._after(position)) or self.error is not None
 
     def _after(self, position: Position) -> list[tuple[Position, T]]:
         found = list[tuple[Position, T]]()

@@ -27,7 +27,7 @@ TENANCY = "tests/integration/test_chassis_tenancy.py"
 DOOR = "tests/integration/test_chassis_http_door.py"
 MAINTENANCE = "tests/unit/test_chassis_maintenance.py"
 SUBJECTS, TRAIL = (f"tests/integration/test_chassis_{name}.py" for name in ("subjects", "trail"))
-HIDDEN = "tests/unit/test_chassis_hidden.py"
+FEED, HIDDEN = "tests/unit/test_chassis_feed.py", "tests/unit/test_chassis_hidden.py"
 REASONS = "tests/contract/test_reasons.py"
 
 CHASSIS = [
@@ -278,6 +278,14 @@ CHASSIS = [
     Mutant("chassis/heads.py", "        _sync_folder(path.parent)\n", "        pass\n", HEADS, "on_disk"),
     Mutant("chassis/heads.py", "if head.sequence != self._last.get(head.chain_id)]", "]", HEADS, "only_when_it_has_grown"),
     Mutant("chassis/heads.py", "if now.get(chain, 0) < sequence]", "if False]", HEADS, "told_of"),
+    Mutant("chassis/heads.py", "max(sequence, self._furthest.get(chain, 0))", "sequence", HEADS, "until_it_ends_beyond"),
+    Mutant("chassis/heads.py", "await asyncio.to_thread(furthest, self._path, self._service)", "{}", HEADS, "until_it_ends_beyond"),
+    Mutant("chassis/heads.py", "max(head.sequence, found.get(chain, 0))", "head.sequence", HEADS, "until_it_ends_beyond"),
+    Mutant("chassis/heads.py", "                if head.service == service:\n", "                if True:\n", HEADS, "until_it_ends_beyond"),
+    Mutant("chassis/heads.py", "with suppress(ValidationError, BadId):", "with suppress(BadId):", HEADS, "until_it_ends_beyond"),
+    Mutant("chassis/heads.py", " - SEED_BYTES))", "))", HEADS, "end_of_a_long_export"),
+    Mutant("chassis/feed.py", "        if found := self._after(position):", "        if found := []:", FEED, "change_that_comes"),
+    Mutant("chassis/feed.py", "        if self.error:\n            raise self.error\n", "", FEED, "end_that_comes"),
     Mutant("chassis/signing.py", "not key.is_private or ", "", HEADS, "public_key_is_none"),
     Mutant("chassis/sealer.py", "    last = max(kept, default=0)\n", "    last = 0\n", HEADS, "every_change"),
     Mutant("chassis/sealer.py", "    async with conn.transaction(isolation=\"repeatable_read\", readonly=True):\n        sealed, fault = await _verify_seals(conn, chain_id, kept)", "    async with conn.transaction(isolation=\"repeatable_read\", readonly=True):\n        sealed, fault = await _verify_seals(conn, chain_id, {})", HEADS, "every_change"),
