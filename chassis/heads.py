@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +40,8 @@ log = structlog.get_logger()
 EVERY_S = 60.0
 TAIL_BYTES = 1 << 16
 """Far above the length of a line."""
+SEED_BYTES = 1 << 26
+"""What a process that begins reads of an export's end: 150,000 lines, half a second."""
 
 Kept: TypeAlias = Mapping[int, bytes]
 """Of one chain of clinics: the hash that each exported seal had."""
@@ -112,12 +115,32 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def furthest(path: Path, service: str) -> dict[UUID, int]:
+    """Of each chain of clinics of whose trail the end of the file tells: up to where it was exported.
+
+    Signatures are not looked at: this tells, `atoll audit verify` proves.
+    """
+    found = dict[UUID, int]()
+    if not path.exists():
+        return found
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - SEED_BYTES))
+        for line in file:
+            with suppress(ValidationError, BadId):
+                head = _exported.validate_json(line)
+                if head.service == service:
+                    chain = from_wire("chain", head.chain)
+                    found[chain] = max(head.sequence, found.get(chain, 0))
+    return found
+
+
 class Exporter:
     """Writes to `path` each minute what was sealed since. One runs at a time; the next one begins with every head."""
 
     def __init__(self, pool: Pool, service: str, path: Path, key_path: Path) -> None:
         self._pool, self._service, self._path, self._key_path = pool, service, path, key_path
         self._last: dict[UUID, int] = {}
+        self._furthest: dict[UUID, int] | None = None
 
     async def run(self) -> None:
         while True:
@@ -128,20 +151,25 @@ class Exporter:
         """How many heads were written."""
         async with self._pool.acquire() as conn:
             heads = await read_heads(conn, await read_chains(conn))
-        self._look_behind(heads)
+        if self._furthest is None:
+            self._furthest = await asyncio.to_thread(furthest, self._path, self._service)
+        _look_behind(heads, self._furthest)
         new = [head for head in heads if head.sequence != self._last.get(head.chain_id)]
         if new:
             await asyncio.to_thread(append, self._path, signing_key(self._key_path), self._service, new)
             self._last = {head.chain_id: head.sequence for head in heads}
+            for chain, sequence in self._last.items():
+                self._furthest[chain] = max(sequence, self._furthest.get(chain, 0))
         return len(new)
 
-    def _look_behind(self, heads: Sequence[Head]) -> None:
-        """A trail only grows: one that ends before its last export was cut off. The file proves it, this tells."""
-        now = {head.chain_id: head.sequence for head in heads}
-        behind = [chain for chain, sequence in self._last.items() if now.get(chain, 0) < sequence]
-        AUDIT_HEADS_BEHIND.set(len(behind))
-        for chain in behind:
-            log.error("audit.cut_off", chain_id=to_wire("chain", chain), exported=self._last[chain], now=now.get(chain))
+
+def _look_behind(heads: Sequence[Head], exported: Mapping[UUID, int]) -> None:
+    """A trail only grows: one that ends before what was exported of it was cut off. The file proves it, this tells."""
+    now = {head.chain_id: head.sequence for head in heads}
+    behind = [chain for chain, sequence in exported.items() if now.get(chain, 0) < sequence]
+    AUDIT_HEADS_BEHIND.set(len(behind))
+    for chain in behind:
+        log.error("audit.cut_off", chain_id=to_wire("chain", chain), exported=exported[chain], now=now.get(chain))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 from joserfc.jwk import ECKey, KeySet
+from prometheus_client import REGISTRY
 
-from chassis.heads import Exporter, Exports, append
+from chassis.heads import Exporter, Exports, append, furthest
 from chassis.ids import new_id, to_wire
 from chassis.pool import Pool, open_pool
 from chassis.sealer import Head, Sealer, Verdict, read_chains, verify
@@ -107,6 +108,40 @@ async def test_a_trail_that_is_cut_off_is_told_of_at_the_next_export(
     await notes.admin.execute("DELETE FROM audit_seal WHERE sequence = 2")
     await exporter.export()
     assert "audit.cut_off" in "".join(capsys.readouterr())
+
+
+async def test_a_trail_that_was_cut_off_is_told_of_until_it_ends_beyond_what_was_exported(
+    notes: Running, pool: Pool, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the process that begins later, too: it knows it from the file, with a torn line and one of another service."""
+    found = list[Head]()
+
+    async def read(*_: object) -> list[Head]:
+        return found
+
+    monkeypatch.setattr("chassis.heads.read_heads", read)
+
+    async def behind(exporter: Exporter, sequence: int) -> float | None:
+        found[:] = heads(sequence, chain_id=notes.chain_id)
+        await exporter.export()
+        return REGISTRY.get_sample_value("atoll_audit_heads_behind")
+
+    append(target.file, signing_key(target.key), "others", heads(150, chain_id=notes.chain_id))
+    exporter = Exporter(pool, "notes", target.file, target.key)
+    assert [await behind(exporter, sequence) for sequence in (100, 40, 40, 41, 99)] == [0, 1, 1, 1, 1]
+    with target.file.open("a") as file:
+        file.write('{"service": "notes", "chain"')
+    exporter = Exporter(pool, "notes", target.file, target.key)
+    assert [await behind(exporter, sequence) for sequence in (60, 99, 100, 101)] == [1, 1, 0, 0]
+
+
+def test_only_the_end_of_a_long_export_is_read_by_who_begins(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain_id, gone = new_id(), new_id()
+    for head in (*heads(7, chain_id=gone), *heads(4, 5, chain_id=chain_id)):
+        append(target.file, signing_key(target.key), "notes", [head])
+    *_, before, last = target.file.read_bytes().splitlines(keepends=True)
+    monkeypatch.setattr("chassis.heads.SEED_BYTES", len(before + last) + 1)
+    assert furthest(target.file, "notes") == {chain_id: 5}
 
 
 def test_lines_are_signed_and_each_follows_the_one_before(target: Target) -> None:
