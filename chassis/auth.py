@@ -77,7 +77,7 @@ class Caller:
 
 
 class Tokens:
-    """Verifies callers. A key that an issuer takes back lives on for KEYS_FRESH_S and CACHED_S at most."""
+    """Verifies callers. A key that an issuer takes back lives on for KEYS_FRESH_S, KEYS_LATE_S and CACHED_S at most."""
 
     def __init__(self, issuers: Iterable[TrustedIssuer]) -> None:
         self._verifiers = {each.issuer: Verifier(each) for each in issuers}

@@ -19,6 +19,7 @@ from chassis.issuers import TrustedIssuer
 log = structlog.get_logger()
 
 KEYS_FRESH_S = 300.0  # A key set is read anew at this age,
+KEYS_LATE_S = 30.0  # waited for where nobody asked for so long after,
 KEYS_AGAIN_S = 10.0  # and for a token of an unknown key, but no more often than this.
 FETCH_S = 5.0
 DOCUMENT_MAX = 1 << 20
@@ -27,19 +28,25 @@ SYMMETRIC = "oct"
 
 
 class Keys:
-    """Read anew as they age. While the issuer cannot be reached, or takes long, the keys read last stay good."""
+    """Read anew as they age. While the issuer cannot be reached, or takes long, the keys read last stay good.
+
+    Calls wait for the issuer where nobody asked for long: what it took back meanwhile is not accepted once more.
+    """
 
     def __init__(self, issuer: TrustedIssuer, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._issuer, self._transport = issuer, transport
         self._read_at, self._set = -math.inf, KeySet([])
         self._reading: asyncio.Task[None] | None = None
+        self._late = False
 
     async def current(self, *, unknown_key: bool = False) -> KeySet:
         """Waits for the issuer only where there is nothing better to do; TryAgain while it has never answered."""
         waits = unknown_key or not self._set.keys
-        if time.monotonic() - self._read_at >= (KEYS_AGAIN_S if waits else KEYS_FRESH_S):
+        age = time.monotonic() - self._read_at
+        if age >= (KEYS_AGAIN_S if waits else KEYS_FRESH_S):
+            self._late = age >= KEYS_FRESH_S + KEYS_LATE_S
             self._read_at, self._reading = time.monotonic(), asyncio.create_task(self._read())
-        if waits and self._reading:
+        if (waits or self._late) and self._reading:
             await asyncio.shield(self._reading)  # It is not this call's alone.
         if not self._set.keys:
             raise TryAgain()

@@ -37,6 +37,8 @@ IDENTITY = [
     Mutant(KEYS, "if len(content) > DOCUMENT_MAX:", "if False:", ISSUERS, "without_end"),
     Mutant(KEYS, "timeout=FETCH_S, transport", "timeout=FETCH_S, follow_redirects=True, transport", ISSUERS, "sent_on"),
     Mutant(KEYS, "    except httpx.HTTPStatusError:", "    except ZeroDivisionError:", ISSUERS, "without_openid"),
+    Mutant(KEYS, "if (waits or self._late) and self._reading:", "if waits and self._reading:", ISSUERS, "asked_for_long"),
+    Mutant(KEYS, "age >= KEYS_FRESH_S + KEYS_LATE_S", "True", ISSUERS, "just_grew_old"),
     # What they say.
     Mutant(TRUST, 'self.chain_id or _at(claims, self.claims.chain)', '_at(claims, self.claims.chain)', ISSUERS, "of_one_chain"),
     Mutant(TRUST, "if self.chain_id and SERVICE in grants:", "if False:", ISSUERS, "of_one_chain"),

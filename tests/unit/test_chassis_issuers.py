@@ -1,5 +1,6 @@
 """Whose tokens are trusted: how an issuer's keys are found, and what its claims are read as."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -83,6 +84,30 @@ async def test_an_issuer_may_move_its_keys(provider: Provider) -> None:
     assert [key.kid for key in await keys.current(unknown_key=True)] == [moved.kid]
 
 
+async def test_keys_for_which_nobody_asked_for_long_are_waited_for_by_all_who_ask(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys_module, "KEYS_FRESH_S", 0.05)
+    monkeypatch.setattr(keys_module, "KEYS_LATE_S", 0.0)
+    keys, other = provider.keys(jwks="https://keys.example/jwks"), ECKey.generate_key("P-256", auto_kid=True)
+    await keys.current()
+    provider.pages["https://keys.example/jwks"] = KeySet([other]).as_dict(private=False)
+    await asyncio.sleep(0.06)
+    both = await asyncio.gather(keys.current(), keys.current())
+    assert [key.kid for keys in both for key in keys] == [other.kid, other.kid]
+    assert len(provider.asked) == 2
+
+
+async def test_keys_that_just_grew_old_are_read_while_they_go_on(
+    provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys_module, "KEYS_FRESH_S", 0.0)
+    keys = provider.keys(jwks="https://keys.example/jwks")
+    await keys.current()
+    provider.pages["https://keys.example/jwks"] = KeySet([ECKey.generate_key("P-256")]).as_dict(private=False)
+    assert [key.kid for key in await keys.current()] == [provider.key.kid]
+
+
 def other_issuer(provider: Provider) -> None:
     provider.pages[f"{ISSUER}/.well-known/openid-configuration"]["issuer"] = "https://login.example/realms/Clinics"
 
@@ -134,11 +159,16 @@ async def test_keys_that_are_not_the_issuers_own_word_are_not_taken(
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-async def test_and_those_read_before_stay_good_meanwhile(provider: Provider, fault: Callable[[Provider], None]) -> None:
+async def test_and_those_read_before_stay_good_meanwhile(
+    provider: Provider, fault: Callable[[Provider], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     keys = provider.keys()
     await keys.current()
     fault(provider)
     assert [key.kid for key in await keys.current(unknown_key=True)] == [provider.key.kid]
+    monkeypatch.setattr(keys_module, "KEYS_FRESH_S", 0.0)
+    monkeypatch.setattr(keys_module, "KEYS_LATE_S", 0.0)
+    assert [key.kid for key in await keys.current()] == [provider.key.kid]
 
 
 # Claims are read.
