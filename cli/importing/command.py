@@ -15,7 +15,7 @@ from cli import access
 from cli.access import Access
 from cli.client import Client, Refused, open_channel
 from cli.importing import template
-from cli.importing.batches import Assignment, ImportedPatient, Source, import_source
+from cli.importing.batches import Assign, Assignment, Caller, ImportedPatient, Source, import_source
 from cli.importing.display import import_display
 from cli.importing.documents import FhirSource
 from cli.importing.duplicates import Scored, score_duplicates
@@ -141,20 +141,27 @@ async def _run(source: Source, rule: Rule, to: Access, run: Run, console: Consol
         def assign(number: int, patient: ImportedPatient) -> Assignment | Remark:
             return rule.assignment(number, patient, sites)
 
-        with import_display(console, run.summary) as progress, run.opened():
-            await import_source(
-                client,
-                source,
-                assign=assign,
-                report=run.summary,
-                progress=progress,
-                tell=run.tell,
-                start=run.start,
-                settled=run.settled,
-                run=run.id,
-            )
-        with import_display(console, run.summary) as progress:
-            return await score_duplicates(client, run.report, run=run.id, progress=progress)
+        return await carry_out(client, source, assign, run, console)
+
+
+async def carry_out(client: Caller, source: Source, assign: Assign, run: Run, console: Console) -> Scored:
+    """One that is cut off goes on when it is carried out again, be it among the rows or while duplicates are scored."""
+    with import_display(console, run.summary) as progress, run.opened():
+        await import_source(
+            client,
+            source,
+            assign=assign,
+            report=run.summary,
+            progress=progress,
+            tell=run.tell,
+            start=run.start,
+            settled=run.settled,
+            run=run.id,
+        )
+    with import_display(console, run.summary) as progress:
+        scored = await score_duplicates(client, run.report, run=run.id, progress=progress)
+    run.end()
+    return scored
 
 
 async def find_sites(client: Client, wanted: Sequence[str]) -> dict[str, Site]:

@@ -78,6 +78,9 @@ class Run:
             if not self.start and self._is_csv:
                 file.write(csv_line(COLUMNS))
             yield self
+
+    def end(self) -> None:
+        """It is through: there is nothing to go on with."""
         self._state.unlink(missing_ok=True)
 
     @property

@@ -32,7 +32,8 @@ class Counting:
         self._client, self.batches = client, list[pb.ImportPatientsRequest]()
 
     async def call(self, stub_type: Any, method: str, request: Any) -> Any:
-        self.batches.append(request)
+        if isinstance(request, pb.ImportPatientsRequest):
+            self.batches.append(request)
         return await self._client.call(stub_type, method, request)
 
 

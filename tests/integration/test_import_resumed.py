@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 from grpc import StatusCode
+from rich.console import Console
 
 from chassis.ids import to_wire
 from cli.importing import Assignment, Outcome, Report
 from cli.importing.batches import IN_FLIGHT_MAX, Source, import_source
+from cli.importing.command import carry_out
 from cli.importing.documents import FhirSource
+from cli.importing.duplicates import file_of
 from cli.importing.state import Run
 from cli.importing.tables import CsvSource
 from deploy.local.process import LocalError
@@ -44,20 +47,10 @@ class Dying(Counting):
 
 
 async def run(desk: Desk, counting: Counting, source: Source, report: Path, **options: Any) -> Run:
-    """As the command does it."""
+    """As the command does it: goes on, if there is something to go on with."""
     begun = Run(report, source.files, OPTIONS | options)
     begun.resume()
-    with begun.opened():
-        await import_source(
-            counting,
-            source,
-            assign=at_first_site(desk),
-            report=begun.summary,
-            tell=begun.tell,
-            start=begun.start,
-            settled=begun.settled,
-            run=begun.id,
-        )
+    await carry_out(counting, source, at_first_site(desk), begun, Console(quiet=True))
     return begun
 
 
@@ -110,7 +103,29 @@ async def test_an_import_that_was_cut_off_goes_on_and_its_report_is_as_if_it_had
     assert places == sorted(set(places))
     assert {str(entry["outcome"]) for entry in entries} == {"created"}  # Also those whose answer was lost.
     assert report.stat().st_mode & 0o777 == 0o600
-    assert sorted(file.name for file in tmp_path.glob("report*")) == ["report.jsonl"]  # noqa: ASYNC240
+    assert sorted(file.name for file in tmp_path.glob("report*")) == ["report-duplicates.csv", "report.jsonl"]  # noqa: ASYNC240
+
+
+class DyingAtTheEnd(Counting):
+    """Is killed while duplicates are scored."""
+
+    async def call(self, stub_type: Any, method: str, request: Any) -> Any:
+        if method == "ScoreDuplicates":
+            raise Killed
+        return await super().call(stub_type, method, request)
+
+
+async def test_an_import_that_was_cut_off_while_duplicates_were_scored_scores_them_and_sends_no_row_again(
+    desk: Desk, tmp_path: Path
+) -> None:
+    source, report, again = FhirSource([many(tmp_path, 5)]), tmp_path / "report.jsonl", client(desk)
+    with pytest.raises(Killed):
+        await run(desk, DyingAtTheEnd(client(desk)._client), source, report)
+    assert not file_of(report).exists()
+    done = await run(desk, again, source, report)
+    assert (again.batches, done.summary.count(Outcome.CREATED), len(lines_of(report))) == ([], 5, 5)
+    assert file_of(report).exists()
+    assert not report.with_name("report.jsonl.state").exists()
 
 
 async def test_a_file_that_changed_is_not_gone_on_with_and_other_options_neither(

@@ -269,6 +269,8 @@ PATIENTS = [
     Mutant("services/patients/migrations/versions/0017_safety_flags_are_found_by_patient.py", '["chain_id", "patient_id", "id"]', '["id"]', I_PATIENTS_EXPORT, 'by_an_index'),
     Mutant("cli/exporting/chain.py", '            os.truncate(file, size)\n', '', I_PATIENTS_EXPORT),
     Mutant("cli/importing/state.py", '        os.truncate(self.report, size)\n', '', I_IMPORT_RESUMED),
+    Mutant("cli/importing/command.py", "        scored = await score_duplicates(", "        run.end()\n        scored = await score_duplicates(", I_IMPORT_RESUMED, "duplicates_were_scored"),
+    Mutant("cli/importing/command.py", "    run.end()\n", "", I_IMPORT_RESUMED, "duplicates_were_scored"),
     Mutant("cli/importing/state.py", '        if changed:\n', '        if False:\n', I_IMPORT_RESUMED),
     Mutant("cli/importing/batches.py", '        while len(self._flying) >= IN_FLIGHT_MAX:\n', '        while False:\n', I_IMPORT_RESUMED),
     Mutant("cli/importing/batches.py", '            if len(rows) == 1:\n', '            if True:\n', I_IMPORT_RESUMED),
