@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -18,6 +19,7 @@ from atoll.scheduling.v1 import visit_service_pb2 as visits_pb
 from atoll.scheduling.v1.closure_service_pb2_grpc import ClosureServiceStub
 from atoll.scheduling.v1.resource_service_pb2 import GetResourceRequest, UpdateResourceRequest
 from atoll.scheduling.v1.visit_pb2 import VisitStatus
+from atoll.scheduling.v1.waitlist_pb2 import WaitlistStatus
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.settings import Settings
 from services.scheduling.domain.holds import HOLDS_OF_CALLER_MAX
@@ -26,6 +28,10 @@ from tests.integration.test_scheduling_alternatives import places
 from tests.integration.test_scheduling_closures import create as close
 from tests.integration.test_scheduling_closures import interval
 from tests.integration.test_scheduling_closures import request as closing
+from tests.integration.test_scheduling_planning import find, plan
+from tests.integration.test_scheduling_protocol_versions import end_adoption, retire
+from tests.integration.test_scheduling_single import book as book_visit
+from tests.integration.test_scheduling_single import book_series, series, single
 from tests.integration.test_scheduling_staff_calendars import MORNING, busy_import, importing
 from tests.support.scheduling import (
     DAY,
@@ -482,6 +488,51 @@ async def test_a_course_goes_on_by_its_version_though_nothing_new_is_booked_by_i
     further = clinic.treatments([FRIDAY])
     assert (await refusal(clinic.book(clinic.request(patient, further)))).reason == "PROTOCOL_NOT_ADOPTED"
     assert len((await clinic.book(clinic.request(patient, further, course_id=course.id))).visits) == 2
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "reason"), [(retire, "PROTOCOL_VERSION_RETIRED"), (end_adoption, "PROTOCOL_NOT_ADOPTED")]
+)
+async def test_a_course_whose_hold_lapsed_is_a_new_one_where_nothing_new_is_booked_by_its_version(
+    clinic: Clinic, ended_by: Any, reason: str
+) -> None:
+    patient = await clinic.add_patient()
+    into: dict[str, Any] = {"course_id": (await clinic.hold(patient, [FIRST])).id}
+    later(clinic, 15)
+    await ended_by(clinic)
+    for attempt in (
+        plan(clinic, patient_id=patient, **into),
+        find(clinic, patient_id=patient, **into),
+        clinic.hold(patient, [FIRST], **into),
+        clinic.book(clinic.request(patient, clinic.treatments([FIRST]), **into)),
+        book_visit(clinic, single(clinic, patient, FIRST, **into)),
+        book_series(clinic, series(clinic, patient, FIRST.date(), **into)),
+        clinic.join(patient, **into),
+    ):
+        refused = await refusal(attempt)
+        assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, reason)
+    assert statuses(await read(clinic, into["course_id"])) == ["HELD"]
+    assert await clinic.counts("visit", "waitlist_entry") == [1, 0]
+
+
+@pytest.mark.parametrize("ended_by", [retire, end_adoption])
+async def test_what_is_held_is_booked_though_nothing_new_is_since_and_then_its_course_goes_on(
+    clinic: Clinic, ended_by: Any
+) -> None:
+    patient = await clinic.add_patient()
+    held = await clinic.hold(patient, [FIRST])
+    await ended_by(clinic)
+    into: dict[str, Any] = {"course_id": held.id}
+    further = clinic.request(patient, clinic.treatments([FRIDAY]), **into)
+    await refusal(clinic.book(further))
+    assert statuses(await clinic.book_hold(held.id)) == ["BOOKED"]
+    assert statuses(await clinic.book(further)) == ["BOOKED", "BOOKED"]
+    await book_visit(clinic, single(clinic, patient, FIRST + DAY, **into))
+    await book_series(clinic, series(clinic, patient, FIRST.date() + 7 * DAY, **into))
+    monday = {"year": 2027, "month": 3, "day": 8}
+    entry = await clinic.join(patient, first_date=monday, last_date=monday, **into)
+    await clinic.offer_times()
+    assert (await clinic.entry(entry.id)).status == WaitlistStatus.WAITLIST_STATUS_OFFERED
 
 
 async def test_what_is_said_of_a_course_that_is_there_must_be_so(clinic: Clinic) -> None:

@@ -530,6 +530,21 @@ async def test_a_patient_has_so_many_courses_ahead_and_no_more(clinic: Clinic) -
     await me.book([local(3, 12, 9)])
 
 
+async def test_a_course_of_which_nothing_stands_is_one_more_of_a_patient(clinic: Clinic) -> None:
+    """Or else whoever held and gave up again and again could book each of those courses."""
+    me = await patient_of(clinic)
+    given_up = await me.release((await me.hold([FIRST])).id)
+    days = [local(3, day, 9) for day in (3, 4, 5)]
+    booked = [await me.book([day]) for day in days]
+    again = clinic.request(me.id, clinic.treatments([FIRST]), course_id=given_up.id)
+    held = clinic.hold_request(me.id, [FIRST], course_id=given_up.id)
+    for answer in (me.ask(clinic.courses.BookCourse, again), me.ask(clinic.courses.HoldCourse, held)):
+        refused = await refusal(answer)
+        assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "BOOKING_LIMIT")
+    await me.cancel(booked[0].visits[0].id)
+    await me.ask(clinic.courses.BookCourse, again)
+
+
 async def test_a_patient_plans_one_course_at_a_time(clinic: Clinic) -> None:
     planners, id = Planners(), from_wire("patient", (await patient_of(clinic)).id)
     with planners.turn(id):

@@ -233,6 +233,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     busy = {"resource_id": room, "now": FIRST, "after": FIRST, "after_source": "", "limit": 51}
     feed = {"resource_id": room, **spanned, "room_kind": "RESOURCE_KIND_ROOM", "limit": 51}
     wanted = {**pinned, "patient_id": new_id(), "protocol_id": new_id(), "resource_ids": [room], "now": FIRST}
+    wanted |= {"course_id": new_id()}
     board = {"site_id": site, "start_time": FIRST - DAY, "end_time": FIRST, "after": FIRST - 2 * DAY}
     day = {"start_time": FIRST - DAY, "end_time": FIRST}
     day_of_board = {"site_id": site, **day, "limit": 501, "expected": sorted(EXPECTED), "there": sorted(THERE)}

@@ -69,11 +69,12 @@ async def plan_course(
 
     async def read(store: SchedulingStore) -> tuple[list[Place], Wish]:
         version = await store.version(from_wire("protocolversion", request.protocol_version_id))
-        wish, pinned = replace(asked, visits=await _standing(store, request, site_ids)), bool(request.course_id)
+        wish, course_id = replace(asked, visits=await _standing(store, request, site_ids)), _course_id(request)
         refused, places, until = list[DomainError](), list[Place](), partial(last, wish=wish)
         for site_id in site_ids:
             try:
-                places.append(await store.place(site_id, version, patient_id, wish.earliest, until, pinned=pinned))
+                place = await store.place(site_id, version, patient_id, wish.earliest, until, course_id=course_id)
+                places.append(place)
             except OF_A_PLACE as error:
                 refused.append(error)
         if not places:
@@ -119,9 +120,9 @@ class OpeningServicer:
 
         async def read(store: SchedulingStore) -> tuple[list[Place], OpeningsWish]:
             version = await store.version(from_wire("protocolversion", request.protocol_version_id))
-            wish, pinned = replace(asked, visits=await _of_course(store, request, site_ids)), bool(request.course_id)
+            wish, course_id = replace(asked, visits=await _of_course(store, request, site_ids)), _course_id(request)
             places = [
-                await store.place(id, version, patient_id, first, lambda template: last, pinned=pinned)
+                await store.place(id, version, patient_id, first, lambda template: last, course_id=course_id)
                 for id in site_ids
             ]
             return places, wish
@@ -155,6 +156,10 @@ async def _of_course(
     if any(id != course.site_id for id in site_ids):
         raise OpeningCourseMismatch(Violation("site_id", "OPENING_COURSE_MISMATCH", text))
     return course.standing(store.call.now)
+
+
+def _course_id(request: Any) -> UUID | None:
+    return from_wire("course", request.course_id) if request.course_id else None
 
 
 def _openings_wish(request: pb.FindOpeningsRequest, page: Page) -> OpeningsWish:

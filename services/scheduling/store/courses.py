@@ -98,6 +98,10 @@ site_terms = select(
     select(adoption.c.narrowed_template).where(*_this_adoption).scalar_subquery().label("narrowed_template"),
 ).where(site.c.chain_id == CHAIN, site.c.id == SITE)
 
+goes_on = (
+    exists().where(course.c.chain_id == CHAIN, course.c.id == COURSE, course.c.booked_at.is_not(None)).label("goes_on")
+)
+
 
 def as_json(table: Table, *where: ColumnElement[bool]) -> ScalarSelect[Any]:
     """The rows of a table as one JSON list, or NULL when there are none."""
@@ -114,6 +118,7 @@ TERMS = Statement(
         as_json(clearance, *_cleared).label("clearances"),
         is_paused(PATIENT),
         *endings(PATIENT),
+        goes_on,
         _ids.label("patient_ids"),
     )
 )
@@ -315,9 +320,10 @@ class CourseStore(Store):
         patient_id: UUID,
         resource_ids: set[UUID],
         *,
-        pinned: bool = False,
+        course_id: UUID | None = None,
+        held: bool = False,
     ) -> Terms:
-        """`pinned`: for a course that is there, which goes on by its version though nothing new is booked by it.
+        """For visits of that course, or of a new one. `held`: they were, while something new was booked by the version.
 
         There are none for whoever has died or is forgotten: see `check_not_ended`.
         """
@@ -328,9 +334,10 @@ class CourseStore(Store):
             protocol_id=version.protocol_id,
             patient_id=patient_id,
             resource_ids=list(resource_ids),
+            course_id=course_id,
             now=self.call.now,
         )
-        hours = site_hours(row, site_id, version.id, pinned=pinned)
+        hours = site_hours(row, site_id, version.id, held=held)
         assert row
         if not row["patient_known"]:
             raise NotYetKnown("patient", row["patient_end"])
@@ -431,13 +438,15 @@ def _lanes_of(row: Record, terms: Terms) -> Iterable[int]:
     return range(terms.resources[row["holder_id"]].lane_count) if row["lane"] == EACH_LANE else (row["lane"],)
 
 
-def site_hours(row: Record | None, site_id: UUID, version_id: UUID, *, pinned: bool = False) -> Hours:
-    """Of the columns of `site_terms`; refused where there is no site, or nothing new is booked there by the version."""
+def site_hours(row: Record | None, site_id: UUID, version_id: UUID, *, held: bool = False) -> Hours:
+    """Of the columns of `site_terms` and `goes_on`; refused where there is no site, or nothing new is booked there by
+    the version. A course goes on by it once it is booked: one whose hold lapsed would be booked anew."""
     if row is None:
         raise SiteNotFound(site_id=to_wire("site", site_id))
-    if row["retired"] and not pinned:
+    may_be_new = not (row["goes_on"] or held)
+    if row["retired"] and may_be_new:
         raise ProtocolVersionRetired(protocol_version_id=to_wire("protocolversion", version_id))
-    if not row["adopted"] and not pinned:
+    if not row["adopted"] and may_be_new:
         ids = {"site_id": to_wire("site", site_id), "protocol_version_id": to_wire("protocolversion", version_id)}
         raise ProtocolNotAdopted(**ids)
     return hours_at(row)

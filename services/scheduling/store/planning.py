@@ -34,6 +34,7 @@ from services.scheduling.store.courses import (
     EACH_LANE,
     PATIENT,
     as_json,
+    goes_on,
     of_site,
     site_hours,
     site_template,
@@ -66,7 +67,7 @@ def _spans(table: Table) -> list[ColumnElement[Any]]:
     return [func.array_agg(_minute(table.c[name])).label(name) for name in ("start_at", "end_at")]
 
 
-PLACE = Statement(site_terms.add_columns(as_json(resource, of_site).label("resources"), *endings(PATIENT)))
+PLACE = Statement(site_terms.add_columns(as_json(resource, of_site).label("resources"), *endings(PATIENT), goes_on))
 _ids = PATIENTS.each_id(PATIENT, "their_ids")
 TAKEN_AHEAD = Statement(
     union_all(
@@ -94,14 +95,14 @@ class PlanningStore(Store):
         earliest: date,
         last_day: Callable[[Template], date],
         *,
-        pinned: bool = False,
+        course_id: UUID | None,
     ) -> Place:
-        """From the first day to the last that may matter, and a day more on both sides; `pinned` as below.
+        """From the first day to the last that may matter, and a day more on both sides; `course_id` as below.
 
         `last_day` is asked with the site's own form of the version, and may refuse it, before the calendar is read.
         There is none for whoever has died.
         """
-        row, hours = await self._site(site_id, version, patient_id, pinned=pinned)
+        row, hours = await self._site(site_id, version, patient_id, course_id)
         template = site_template(row, version)
         calendar = await self._calendar(row, hours, site_id, patient_id, earliest - DAY, last_day(template) + 3 * DAY)
         return Place(site_id, template, calendar)
@@ -114,22 +115,27 @@ class PlanningStore(Store):
         first: date,
         until: date,
         *,
-        pinned: bool,
+        course_id: UUID | None,
         without: Collection[UUID] = (),
     ) -> Place:
-        """From midnight of one day to midnight of another, in UTC; of a course that is `pinned` to the version also
-        where nothing new is booked by it. As it were `without` some visits."""
-        row, hours = await self._site(site_id, version, patient_id, pinned=pinned)
+        """From midnight of one day to midnight of another, in UTC; for a course that is booked also where nothing new
+        is booked by its version. As it were `without` some visits."""
+        row, hours = await self._site(site_id, version, patient_id, course_id)
         calendar = await self._calendar(row, hours, site_id, patient_id, first, until, without)
         return Place(site_id, site_template(row, version), calendar)
 
     async def _site(
-        self, site_id: UUID, version: ProtocolVersion, patient_id: UUID, *, pinned: bool = False
+        self, site_id: UUID, version: ProtocolVersion, patient_id: UUID, course_id: UUID | None
     ) -> tuple[Record, Hours]:
         row = await self.row(
-            PLACE, site_id=site_id, protocol_version_id=version.id, patient_id=patient_id, now=self.call.now
+            PLACE,
+            site_id=site_id,
+            protocol_version_id=version.id,
+            patient_id=patient_id,
+            course_id=course_id,
+            now=self.call.now,
         )
-        hours = site_hours(row, site_id, version.id, pinned=pinned)
+        hours = site_hours(row, site_id, version.id)
         assert row
         check_not_ended(row)
         return row, hours

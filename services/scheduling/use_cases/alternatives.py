@@ -63,8 +63,10 @@ async def what_is_held(store: SchedulingStore, course_id: UUID) -> BookHeld:
 
 async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequence[int]) -> list[Elsewhere]:
     """The other visits stay as they were asked for."""
-    version, pinned, now = await store.version(command.protocol_version_id), bool(command.course_id), store.call.now
-    terms = await store.terms(command.site_id, version, command.patient_id, command.resource_ids, pinned=pinned)
+    version, now = await store.version(command.protocol_version_id), store.call.now
+    terms = await store.terms(
+        command.site_id, version, command.patient_id, command.resource_ids, course_id=command.course_id
+    )
     standing = (await store.course(command.course_id)).standing(now) if command.course_id else ()
     others = [visit for visit in standing if visit.id not in command.held_ids]
     terms, layouts = await with_leaving(store, terms, others), command.layouts(terms)
@@ -80,7 +82,7 @@ async def elsewhere(store: SchedulingStore, command: BookCourse, indexes: Sequen
         return []
     reach = min(each.first for each in wanted.values()) - DAY, max(each.last for each in wanted.values()) + 2 * DAY
     place = await store.place_of_days(
-        command.site_id, version, command.patient_id, *reach, pinned=pinned, without=command.held_ids
+        command.site_id, version, command.patient_id, *reach, course_id=command.course_id, without=command.held_ids
     )
     return [
         Elsewhere(

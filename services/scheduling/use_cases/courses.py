@@ -102,7 +102,7 @@ async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
     the exclusion constraints still refuse a second booking; but then without naming the visits.
     """
     found = await asked(store, command)
-    await _check_own(store, command, found.terms)
+    await _check_own(store, command, found)
     found.terms.check_gates(command.route_code, found.layouts)
     return with_visits(*await book(store, command, found))
 
@@ -123,7 +123,7 @@ async def hold_course(store: SchedulingStore, command: HoldCourse) -> Course:
     Not so for patients who call for themselves: they pay next, and learn now what booking would refuse.
     """
     found = await asked(store, command)
-    await _check_own(store, command, found.terms)
+    await _check_own(store, command, found)
     if store.call.patient_id is not None:
         found.terms.check_gates(command.route_code, found.layouts)
     (await store.held(found.terms)).check_one_more()
@@ -145,12 +145,13 @@ async def hold(
     return course, new
 
 
-async def _check_own(store: SchedulingStore, command: BookCourse, terms: Terms) -> None:
-    """Patients who call for themselves may not keep as much as somebody at a desk may keep for them."""
+async def _check_own(store: SchedulingStore, command: BookCourse, found: Asked) -> None:
+    """Patients who call for themselves may not keep as much as somebody at a desk may keep for them. A course of which
+    nothing stands is one more, whether it is there or not."""
     if store.call.patient_id is None:
         return
-    own = await store.own_bookings(terms)
-    if command.course_id is None:
+    own = await store.own_bookings(found.terms)
+    if not found.course.standing(store.call.now):
         own.check_one_more_course()
     if isinstance(command, HoldCourse):
         own.check_one_more_hold(command.minutes)
@@ -159,7 +160,7 @@ async def _check_own(store: SchedulingStore, command: BookCourse, terms: Terms) 
 async def _wanted(store: SchedulingStore, command: BookCourse) -> tuple[ProtocolVersion, Terms, Course]:
     """What the visits are booked by, and the course that they go into, in the version that it will have then."""
     version = await store.version(command.protocol_version_id)
-    terms = await locked_terms(store, command, version, pinned=command.course_id is not None)
+    terms = await locked_terms(store, command, version)
     if command.course_id is None:
         return version, terms, new_course(command, terms, version.id)
     course = await end_if_over(store, await store.course_to_change(command.course_id))
@@ -194,14 +195,14 @@ def with_visits(course: Course, new: Sequence[Visit]) -> Course:
     return replace(course, visits=tuple(sorted([*course.visits, *new], key=lambda visit: (visit.slot.start, visit.id))))
 
 
-async def locked_terms(
-    store: SchedulingStore, command: BookCourse, version: ProtocolVersion, *, pinned: bool = False
-) -> Terms:
+async def locked_terms(store: SchedulingStore, command: BookCourse, version: ProtocolVersion) -> Terms:
     """With the patient locked for whom they are. The patient that the command names is; a survivor is locked once it is
     known, and then all is read again, since others may have booked for it until then, or it was merged itself."""
     locked = command.patient_id
     while True:
-        terms = await store.terms(command.site_id, version, command.patient_id, command.resource_ids, pinned=pinned)
+        terms = await store.terms(
+            command.site_id, version, command.patient_id, command.resource_ids, course_id=command.course_id
+        )
         if terms.patient_id == locked:
             return terms
         locked = terms.patient_id

@@ -28,7 +28,7 @@ async def book_hold(store: SchedulingStore, course_id: UUID, offer_id: UUID | No
     present, busy = await store.still_held(held)
     check_hold(course, now, present)
     version = await store.version(course.protocol_version_id)
-    terms = await store.terms(course.site_id, version, course.patient_id, resource_ids, pinned=True)
+    terms = await store.terms(course.site_id, version, course.patient_id, resource_ids, held=True)
     choices = [choice_of(visit) for visit in held]
     refuse(VisitInPast, starts_before(choices, now))
     layouts = terms.layouts_of(held)

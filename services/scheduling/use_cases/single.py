@@ -27,7 +27,7 @@ async def in_series(
 ) -> BookVisits:
     """With its visits, of which `command` names none: when they are follows from the site's hours."""
     version = await store.version(command.protocol_version_id)
-    terms = await store.terms(command.site_id, version, command.patient_id, set(), pinned=bool(command.course_id))
+    terms = await store.terms(command.site_id, version, command.patient_id, set(), course_id=command.course_id)
     [like] = terms.layouts_beside(command.visit_type_code, [Choice("", store.call.now, ())])
     starts = series.starts(terms.site, like.type.length)
     return replace(command, visits=tuple(Choice("", each, resources) for each in starts))
@@ -43,7 +43,7 @@ async def book_visits(store: SchedulingStore, command: BookVisits) -> tuple[Visi
 
 async def asked_beside(store: SchedulingStore, command: BookVisits) -> Asked:
     version = await store.version(command.protocol_version_id)
-    terms = await locked_terms(store, command, version, pinned=command.course_id is not None)
+    terms = await locked_terms(store, command, version)
     layouts = command.layouts(terms)
     course = await _course(store, command, terms, version.id)
     check_route(terms, course, layouts[0])

@@ -82,8 +82,8 @@ async def join(store: SchedulingStore, told: Entry) -> Entry:
 
 
 async def _terms(store: SchedulingStore, entry: Entry) -> tuple[Terms, Course | None]:
-    version, pinned = await store.version(entry.protocol_version_id), entry.course_id is not None
-    terms = await store.terms(entry.site_id, version, entry.patient_id, set(), pinned=pinned)
+    version = await store.version(entry.protocol_version_id)
+    terms = await store.terms(entry.site_id, version, entry.patient_id, set(), course_id=entry.course_id)
     if entry.course_id is None:
         return terms, None
     course = await store.course(entry.course_id)
@@ -182,8 +182,8 @@ async def look(store: SchedulingStore, entry_id: UUID) -> Look | None:
         await store.end_entry(entry.id, EndReason.REFUSED)
         return None
     reach = max(entry.days.first, terms.today(now)) - DAY, entry.days.last + 2 * DAY
-    version, pinned = await store.version(entry.protocol_version_id), entry.course_id is not None
-    place = await store.place_of_days(entry.site_id, version, entry.patient_id, *reach, pinned=pinned)
+    version = await store.version(entry.protocol_version_id)
+    place = await store.place_of_days(entry.site_id, version, entry.patient_id, *reach, course_id=entry.course_id)
     return Look(entry, terms, place, course, await store.offered(entry.id), now)
 
 
