@@ -32,6 +32,7 @@ from tests.integration.test_patients_races import until_a_lock_is_awaited
 from tests.integration.test_patients_speed import explained, most_rows
 from tests.support.patients import Desk, desk
 from tests.support.patients_access import Retention, accesses, break_glass, named, review
+from tests.support.patients_merges import Merges
 from tests.support.patients_parts import call_adverse_events, report, several_many
 from tests.support.patients_questionnaires import content, number, question
 from tests.support.sealed import opened
@@ -187,6 +188,26 @@ async def test_a_minors_record_is_kept_until_years_after_coming_of_age(desk: Des
     assert await retention.holds(minor.id) == [("PERIOD", (2029, 3, 1)), ("MINORITY", (2035, 3, 1))]
     of_age = await desk.create(birth_date={"year": 2009, "month": 3, "day": 1})
     assert await retention.holds(of_age.id) == [("PERIOD", (2029, 3, 1))]
+
+
+async def test_a_change_of_a_merged_record_is_a_contact_with_the_person(desk: Desk, retention: Retention) -> None:
+    survivor, merged = await desk.create(), await desk.create()
+    to_year(desk, 2033)
+    merged = await desk.update(merged, prefix="Dr.")
+    to_year(desk, 2034)
+    await Merges(desk).merge(survivor, merged)
+    for patient_id in (survivor.id, merged.id):
+        assert await retention.holds(patient_id) == [("PERIOD", (2040, 3, 1))]
+        assert (await refusal(retention.anonymise(patient_id))).faults == [("PERIOD", "RETENTION_HOLD")]
+    assert list((await retention.due()).due) == []
+    to_year(desk, 2040)
+    assert [each.patient_id for each in (await retention.due()).due] == [survivor.id]
+
+
+async def test_a_person_was_a_minor_if_any_of_their_records_says_so(desk: Desk, retention: Retention) -> None:
+    survivor, merged = await desk.create(), await desk.create(birth_date={"year": 2012, "month": 5, "day": 17})
+    await Merges(desk).merge(survivor, merged)
+    assert await retention.holds(survivor.id) == [("PERIOD", (2034, 3, 1)), ("MINORITY", (2037, 5, 17))]
 
 
 async def test_nobody_is_forgotten_while_something_of_them_is_to_be_kept(desk: Desk, retention: Retention) -> None:

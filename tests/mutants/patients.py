@@ -381,6 +381,8 @@ PATIENTS = [
     Mutant("services/patients/store/retention.py", '    (last_visit, last_visit.c.ended_at),\n', '', I_PATIENTS_RETENTION, "completed_visit"),
     Mutant("services/patients/store/retention.py", 'func.greatest(last_visit.c.ended_at, _visited.excluded.ended_at)', '_visited.excluded.ended_at', I_PATIENTS_RETENTION, "completed_visit"),
     Mutant("services/patients/store/retention.py", 'func.max(_ended.c.ended_at)', 'func.min(_ended.c.ended_at)', I_PATIENTS_RETENTION, "heard_of_together"),
+    Mutant("services/patients/store/retention.py", 'func.greatest(_changed, *(', 'func.greatest(patient.c.updated_at, *(', I_PATIENTS_RETENTION, "change_of_a_merged"),
+    Mutant("services/patients/store/retention.py", '_born.label("birth_date")', 'patient.c.birth_date', I_PATIENTS_RETENTION, "was_a_minor_if"),
     Mutant("services/patients/domain/retention.py", '        if self.adverse_events_open:\n', '        if False:\n', U_PATIENTS_ACCESS),
     Mutant("services/patients/store/retention.py", '.where(patient.c.chain_id == CHAIN, patient.c.id == PERSON)', '.where(patient.c.chain_id == CHAIN, patient.c.id == SURVIVOR)', I_PATIENTS_MERGES, "whole_person"),
     Mutant("services/patients/use_cases/merges.py", '    await store.share_sites([merged_id, *theirs])\n', '', I_PATIENTS_MERGES, "sites_of_both"),

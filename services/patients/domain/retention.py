@@ -55,7 +55,7 @@ class Retention:
     """What is known of a patient that decides whether they may be forgotten."""
 
     patient_id: UUID
-    birth_date: date
+    birth_date: date  # The latest that a record of the person tells.
     last_contact_at: datetime
     time_zone: str  # Of the home site, in whose days everything is reckoned.
     cleared_until: date | None  # Last day of the clearances that were not revoked.
@@ -65,7 +65,7 @@ class Retention:
     anonymised_at: datetime | None
     updated_at: datetime
     merged_ids: tuple[UUID, ...] = ()
-    """Of records of the same person, whose contacts, clearances, opened glass and adverse events count, too."""
+    """Of records of the same person: their changes, contacts, clearances, opened glass and adverse events count, too."""
 
     @property
     def last_contact(self) -> date:

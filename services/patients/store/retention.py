@@ -76,6 +76,11 @@ def _latest(table: Table, instant: ColumnElement[datetime]) -> ScalarSelect[date
     return select(func.max(instant)).select_from(table).where(of_patient).scalar_subquery()
 
 
+_record = patient.alias("record")
+_of_person = and_(_record.c.chain_id == CHAIN, _record.c.id == ids_with(patient.c.id))
+# Of all records of the person: a merge changes none, and the one that stands for the others may be the oldest.
+_changed = select(func.max(_record.c.updated_at)).where(_of_person).scalar_subquery()
+_born = select(func.max(_record.c.birth_date)).where(_of_person).scalar_subquery()
 _in_force = select(func.max(clearance.c.expire_date)).where(
     clearance.c.chain_id == CHAIN, clearance.c.patient_id == ids_with(patient.c.id), clearance.c.revoked_at.is_(None)
 )
@@ -95,12 +100,12 @@ _open_adverse_event = select(adverse_event.c.id).where(
 _retention = (
     select(
         patient.c.id,
-        patient.c.birth_date,
+        _born.label("birth_date"),
         patient.c.restricted,
         patient.c.anonymised_at,
         patient.c.updated_at,
         site.c.time_zone,
-        func.greatest(patient.c.updated_at, *(_latest(*each) for each in CONTACTS)).label("last_contact_at"),
+        func.greatest(_changed, *(_latest(*each) for each in CONTACTS)).label("last_contact_at"),
         _in_force.scalar_subquery().label("cleared_until"),
         exists(_open_break).label("glass_breaks_open"),
         exists(_open_adverse_event).label("adverse_events_open"),
