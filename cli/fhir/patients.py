@@ -136,7 +136,9 @@ def _read_identifiers(resource: Mapping[str, Any], uri: str, reading: Reading) -
             reading.note(path, "IDENTIFIER_NOT_TAKEN", "it lacks its system or its value")
         elif (system, value) in known:
             reading.note(path, "IDENTIFIER_NOT_TAKEN", "it stands there twice")
-        elif system == codes.MRN_SYSTEM and _MRN.fullmatch(value) and not reading.patient.mrn:
+        elif system == codes.MRN_SYSTEM and not _MRN.fullmatch(value):
+            reading.note(path, "IDENTIFIER_NOT_TAKEN", "a record number has capitals, digits and hyphens, at most 32")
+        elif system == codes.MRN_SYSTEM and not reading.patient.mrn:
             reading.paths["mrn"] = path
             reading.patient.mrn = value
         else:

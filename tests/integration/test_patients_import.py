@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 import pytest_asyncio
@@ -13,7 +13,7 @@ from grpc import StatusCode
 from atoll.patients.v1.patient_pb2 import Patient
 from atoll.patients.v1.patient_service_pb2 import ImportPatientsResponse
 from chassis.ids import new_id, to_wire
-from services.patients.domain.patients import Identifier
+from services.patients.domain.patients import Holder, Identifier
 from services.patients.store import PatientsStore
 from tests.support.patients import Desk, desk, open_desk
 from tests.support.patients_merges import Merges
@@ -81,7 +81,7 @@ async def test_of_two_imports_that_both_saw_an_identifier_free_the_second_finds_
     both_have_read, reads = asyncio.Barrier(2), 0
 
     class Hesitant(PatientsStore):
-        async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, UUID]:
+        async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, Holder]:
             nonlocal reads
             found, reads = await super().holders(identifiers), reads + 1
             if reads <= 2:
@@ -101,7 +101,7 @@ async def test_an_import_does_not_wait_for_another_of_other_patients(
     held, go_on, calls = asyncio.Event(), asyncio.Event(), 0
 
     class Held(PatientsStore):
-        async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, UUID]:
+        async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, Holder]:
             nonlocal calls
             calls += 1
             if calls == 1:
@@ -146,6 +146,31 @@ async def test_a_record_number_that_is_somebody_elses_is_refused_whoever_is_know
     for identifiers, mrn in ((ana.identifiers, bea.mrn), ([own], ana.mrn)):
         [refused] = await desk.import_rows(row(desk, "", identifiers=identifiers, mrn=mrn))
         assert (refused.outcome, remarks(refused.faults)) == (REFUSED, [("", "MRN_TAKEN")])
+
+
+async def test_a_record_number_that_stands_among_identifiers_makes_a_patient_known(desk: Desk) -> None:
+    """As of a record that took in another, whose number it keeps so."""
+    rows = [row(desk, "", identifiers=[{"system": "urn:atoll:mrn", "value": "a-77"}]), row(desk, "2")]
+    first, again = await desk.import_rows(*rows), await desk.import_rows(*rows)
+    assert [result.outcome for result in (*first, *again)] == [CREATED, CREATED, THERE, THERE]
+    assert again[0].patient_id == first[0].patient_id
+    assert await desk.service.count("patient") == 2
+
+
+async def test_nobody_gets_a_record_number_that_stands_among_the_identifiers_of_another(desk: Desk) -> None:
+    await desk.create(identifiers=[{"system": "urn:atoll:mrn", "value": "A-77"}])
+    assert (await refusal(desk.create(mrn="A-77"))).reason == "MRN_TAKEN"
+    [refused] = await desk.import_rows(row(desk, "1", mrn="A-77"))
+    assert (refused.outcome, remarks(refused.faults)) == (REFUSED, [("", "MRN_TAKEN")])
+
+
+async def test_the_number_of_a_record_of_the_chain_makes_nobody_known(desk: Desk) -> None:
+    """Another chain may have given it out, too: the row would become part of somebody else's record."""
+    await desk.create(mrn="A-77")
+    rows = [row(desk, "", identifiers=[{"system": "urn:atoll:mrn", "value": value}]) for value in ("A-77", "B-78")]
+    refused, made, also_refused = await desk.import_rows(rows[0], row(desk, "1", mrn="B-78"), rows[1])
+    assert [each.outcome for each in (refused, made, also_refused)] == [REFUSED, CREATED, REFUSED]
+    assert remarks([*refused.faults, *also_refused.faults]) == [("", "MRN_TAKEN")] * 2
 
 
 async def test_an_id_of_no_record_of_the_chain_is_an_identifier_as_any_other(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
@@ -12,7 +12,7 @@ from atoll.patients.v1 import patient_service_pb2 as pb
 from chassis.etags import StaleEtag
 from chassis.ids import from_wire
 from services.patients.domain.clearances import ClearanceRevoked
-from services.patients.domain.patients import Identifier, IdentifierTaken, MrnTaken, Person
+from services.patients.domain.patients import Holder, Identifier, IdentifierTaken, MrnTaken, Person
 from services.patients.rpc.patients import register_command
 from services.patients.store import PatientsStore
 from services.patients.use_cases import clearances, records
@@ -46,7 +46,7 @@ async def test_of_two_that_both_saw_a_number_free_the_database_refuses_one(
     both_have_read = asyncio.Barrier(2)
 
     class Hesitant(PatientsStore):
-        async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, UUID]:
+        async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, Holder]:
             found = await super().holders(identifiers)
             await both_have_read.wait()
             return found

@@ -146,6 +146,16 @@ def test_half_an_identifier_and_one_that_stands_twice_are_not_taken() -> None:
     assert [each.field for each in reading.notes] == ["identifier[0]", "identifier[1]", "identifier[3]"]
 
 
+def test_a_record_number_that_cannot_be_one_is_not_taken() -> None:
+    """As an identifier it would name a patient whom no search by number finds."""
+    bad, good = ({"system": "urn:atoll:mrn", "value": value} for value in ("a-77", "A-77"))
+    reading = read(identifier=[bad, good, {"system": "urn:a", "value": "1"}])
+    assert reading.patient.mrn == "A-77"
+    assert [each.system for each in reading.patient.identifiers] == ["urn:a"]
+    assert marks(reading.notes) == [("identifier[0]", "IDENTIFIER_NOT_TAKEN")]
+    assert marks(read(identifier=[bad]).faults) == [("identifier", "IDENTIFIER_MISSING")]
+
+
 def test_without_an_identifier_a_patient_is_known_by_the_uri_of_the_entry_if_there_is_one() -> None:
     bare = ANA | {"identifier": []}
     [identifier] = read_patient(bare, "urn:uuid:7").patient.identifiers

@@ -92,6 +92,15 @@ class Identifier:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """Who has an identifier."""
+
+    patient_id: UUID
+    is_number: bool = False
+    """It is the number of one of their records, which makes nobody known: another chain may have given it out, too."""
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """What is told of a patient. Before `examine` it may lack anything."""
 

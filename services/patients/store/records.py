@@ -47,6 +47,7 @@ from services.patients.domain.patients import (
     FormerName,
     Gender,
     GenderIdentity,
+    Holder,
     Identifier,
     Patient,
     PatientNotFound,
@@ -147,13 +148,17 @@ _named = (
     .where(_known.c.chain_id == CHAIN, _known.c.id == _own.c.own_id)
     .scalar_subquery()
 )
+_numbered = select(
+    literal(MRN_SYSTEM, Text).label("system"),
+    patient.c.mrn.label("value"),
+    func.coalesce(patient.c.survivor_id, patient.c.id).label("patient_id"),
+    literal(True).label("is_number"),
+).where(patient.c.chain_id == CHAIN, patient.c.mrn == any_(param("mrns", ARRAY(Text))))
 HOLDERS = Statement(
     union_all(
-        select(_asked.c.asked_system.label("system"), _asked.c.asked_value.label("value"), _holder.label("patient_id")),
-        select(literal(MRN_SYSTEM, Text), patient.c.mrn, func.coalesce(patient.c.survivor_id, patient.c.id)).where(
-            patient.c.chain_id == CHAIN, patient.c.mrn == any_(param("mrns", ARRAY(Text)))
-        ),
-        select(literal(PATIENT_SYSTEM, Text), _own.c.own_text, _named),
+        _numbered,
+        select(_asked.c.asked_system, _asked.c.asked_value, _holder, literal(False)),
+        select(literal(PATIENT_SYSTEM, Text), _own.c.own_text, _named, literal(False)),
     )
 )
 
@@ -286,18 +291,22 @@ class RecordStore(TextStore):
             return zone
         raise NotYetKnown("site", site_id)
 
-    async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, UUID]:
+    async def holders(self, identifiers: Collection[Identifier]) -> dict[Identifier, Holder]:
         """The patients who have one of them; an id of the chain's own names its record, whatever another record says it
-        was known by. Of a merged record, the one that stands for it."""
+        was known by. Of a merged record, the one that stands for it. A record number is looked for among identifiers,
+        too: what took in another record keeps its number so."""
         if not identifiers:
             return {}
-        others = [each for each in identifiers if each.system != MRN_SYSTEM]
         mrns = [each.value for each in identifiers if each.system == MRN_SYSTEM]
-        systems, values = [each.system for each in others], [each.value for each in others]
+        systems, values = [each.system for each in identifiers], [each.value for each in identifiers]
         own = dict(_ids_in(identifiers))
         named = {"own_text": list(own), "own_id": list(own.values())}
         found = await self.rows(HOLDERS, asked_system=systems, asked_value=values, mrns=mrns, **named)
-        return {Identifier(row["system"], row["value"]): row["patient_id"] for row in found if row["patient_id"]}
+        return {
+            Identifier(row["system"], row["value"]): Holder(row["patient_id"], row["is_number"])
+            for row in found
+            if row["patient_id"]
+        }
 
     def add_patients(self, patients: Sequence[Patient], pairs: Sequence[Pair] = ()) -> None:
         told = [_told_of(each.person) for each in patients]

@@ -1,12 +1,12 @@
 """Imports: many patients of another system at once, each answered by itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
 from chassis.call import Call
 from chassis.errors import DomainError, Violation
-from services.patients.domain.patients import MRN_SYSTEM, Identifier, IdentifierTaken, Patient, PatientRefused
+from services.patients.domain.patients import Holder, Identifier, IdentifierTaken, Patient, PatientRefused
 from services.patients.store import PatientsStore
 from services.patients.use_cases.records import (
     RegisterPatient,
@@ -39,7 +39,7 @@ async def import_patients(store: PatientsStore, rows: Sequence[RegisterPatient |
         try:
             if isinstance(row, DomainError):
                 raise row
-            found = {holders[each] for each in row.identifiers if each in holders and each.system != MRN_SYSTEM}
+            found = set(_known_by(row, holders))
             if len(found) > 1:
                 raise IdentifierTaken(Violation("identifiers", "IDENTIFIER_TAKEN", "belong to several patients"))
             if found:
@@ -52,7 +52,8 @@ async def import_patients(store: PatientsStore, rows: Sequence[RegisterPatient |
         else:
             added.append(patient)
             imported.append(Imported(patient.id, created=True, notes=notes))
-            holders |= dict.fromkeys((*patient.person.identifiers, patient.own_identifier), patient.id)
+            holders[patient.own_identifier] = Holder(patient.id, is_number=True)
+            holders |= dict.fromkeys(patient.person.identifiers, Holder(patient.id))
     if added:
         store.add_patients(added)
     for patient in added:
@@ -60,14 +61,23 @@ async def import_patients(store: PatientsStore, rows: Sequence[RegisterPatient |
     return imported
 
 
-def _known(row: RegisterPatient, patient_id: UUID, holders: Mapping[Identifier, UUID]) -> UUID:
+def _known_by(row: RegisterPatient, holders: Mapping[Identifier, Holder]) -> Iterator[UUID]:
+    """The patients whom its identifiers name, record numbers of others among these."""
+    for each in row.person.identifiers:
+        if (holder := holders.get(each)) and not holder.is_number:
+            yield holder.patient_id
+
+
+def _known(row: RegisterPatient, patient_id: UUID, holders: Mapping[Identifier, Holder]) -> UUID:
     """As what an export tells of them: the record number is theirs, or nobody's."""
-    refuse_taken((each for each in row.identifiers if holders.get(each, patient_id) != patient_id), holders)
+    theirs = Holder(patient_id)
+    others = (each for each in row.identifiers if holders.get(each, theirs).patient_id != patient_id)
+    refuse_taken(others, holders)
     return patient_id
 
 
 def _imported(
-    row: RegisterPatient, time_zones: Mapping[UUID, str], holders: Mapping[Identifier, UUID], call: Call
+    row: RegisterPatient, time_zones: Mapping[UUID, str], holders: Mapping[Identifier, Holder], call: Call
 ) -> tuple[Patient, tuple[Violation, ...]]:
     examined = examine_told(row, time_zones, call)
     if not examined.person.identifiers:

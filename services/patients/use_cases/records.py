@@ -17,6 +17,7 @@ from services.patients.domain.duplicates import LikelyDuplicate, Match, Pair, li
 from services.patients.domain.patients import (
     MRN_SYSTEM,
     Examined,
+    Holder,
     Identifier,
     IdentifierTaken,
     MrnTaken,
@@ -168,7 +169,7 @@ def refuse(path: str, faults: Sequence[Violation]) -> None:
         raise PatientRefused(*(replace(each, field=path + each.field) for each in faults))
 
 
-def refuse_taken(identifiers: Iterable[Identifier], holders: Mapping[Identifier, UUID]) -> None:
+def refuse_taken(identifiers: Iterable[Identifier], holders: Mapping[Identifier, Holder]) -> None:
     taken = {each.system for each in identifiers if each in holders}
     if taken:
         raise MrnTaken() if MRN_SYSTEM in taken else IdentifierTaken()
