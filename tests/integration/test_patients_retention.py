@@ -372,6 +372,21 @@ async def test_words_that_nobody_is_called_by_any_more_are_forgotten_with_the_la
     assert await words_known(desk) == []
 
 
+async def test_words_of_a_name_that_was_changed_are_forgotten_with_the_change(desk: Desk, retention: Retention) -> None:
+    """Also of one whom no search finds. What somebody else is called by, or the patient was before, stays."""
+    patient, namesake = await desk.create(family_name="Quillfeather"), await desk.create(family_name="Ruizmann")
+    patient = await desk.update(patient, family_name="Ruizmann")
+    assert await words_known(desk) == ["ruizmann"]
+    patient = await desk.update(patient, family_name="Smith", former_names=[{"family_name": "Oldfield"}])
+    assert await words_known(desk) == ["oldfield", "ruizmann", "smith"]
+    await desk.update(namesake, family_name="Smith")
+    await retention.restrict(patient.id)
+    await desk.update(patient, desk.clinician(), family_name="Brown")
+    assert await words_known(desk) == ["oldfield", "smith"]
+    await retention.anonymise(patient.id, law=LAW)
+    assert await words_known(desk) == ["smith"]
+
+
 async def test_nothing_is_added_to_a_record_by_those_who_do_not_see_it_nor_by_anybody_to_one_that_is_forgotten(
     desk: Desk, retention: Retention
 ) -> None:

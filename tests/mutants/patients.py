@@ -299,6 +299,8 @@ PATIENTS = [
     Mutant("services/patients/store/retention.py", 'RESTRICT = Settling(_decided, _restricted, _hidden.cte("hidden_names"))', 'RESTRICT = Settling(_decided, _restricted)', I_PATIENTS_RETENTION, "found_by_nobody"),
     Mutant("services/patients/store/retention.py", 'LIFT = Settling(_decided, _restricted, *NEW_NAMES)', 'LIFT = Settling(_decided, _restricted)', I_PATIENTS_RETENTION, "lifted"),
     Mutant("services/patients/store/records.py", 'for each in patients if not each.restricted]', 'for each in patients]', I_PATIENTS_RETENTION, "found_by_nobody"),
+    Mutant("services/patients/use_cases/records.py", '        await store.forget_words(sorted(gone))\n', '        pass\n', I_PATIENTS_RETENTION, "with_the_change"),
+    Mutant("services/patients/use_cases/records.py", 'if gone := set(current.search_words) - set(changed.search_words):', 'if gone := set(current.search_words):', I_PATIENTS_RETENTION, "with_the_change"),
     Mutant("services/patients/use_cases/retention.py", '    await store.forget_words(words)\n', '', I_PATIENTS_RETENTION, "forgotten_with_the_last"),
     Mutant("services/patients/store/search.py", '        ~_still_borne,\n', '', I_PATIENTS_RETENTION, "forgotten_with_the_last"),
     Mutant("services/patients/migrations/versions/0008_who_saw_what.py", 'CREATE POLICY shown_if ON patient AS RESTRICTIVE', 'CREATE POLICY shown_if ON patient AS PERMISSIVE', I_PATIENTS_RETENTION, "read_by_few"),

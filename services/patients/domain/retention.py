@@ -65,7 +65,7 @@ class Retention:
     anonymised_at: datetime | None
     updated_at: datetime
     merged_ids: tuple[UUID, ...] = ()
-    """Of records of the same person: their changes, contacts, clearances, opened glass and adverse events count, too."""
+    """Of records of the same person: what was written of these, and when, counts, too."""
 
     @property
     def last_contact(self) -> date:

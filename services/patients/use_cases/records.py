@@ -116,6 +116,9 @@ async def change_patient(store: PatientsStore, command: ChangePatient) -> Patien
         updated_at=store.call.now,
     )
     await store.change_patient(changed, changes.update(current, changed), await _pairs_anew(store, current, changed))
+    # Now: whoever forgets the patient later knows only the words of that day.
+    if gone := set(current.search_words) - set(changed.search_words):
+        await store.forget_words(sorted(gone))
     if events.patient_updated(changed) != events.patient_updated(current):
         store.emit(events.patient_updated(changed), about=changed.id, version=changed.version)
     return changed
