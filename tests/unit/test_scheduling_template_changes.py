@@ -62,6 +62,30 @@ def test_a_part_that_was_added_or_removed_is_named_once() -> None:
     assert changes(more, BASE) == [Change("phases[boosters]", ChangeKind.REMOVED)]
 
 
+def test_parts_that_stand_in_another_order_are_named_by_their_list() -> None:
+    """Phases are in the order of a course, and a visit is billed in the name of its first staff member. What was added
+    or removed in between moved nothing."""
+    swapped = changed(phases=lambda phases: [phases[0], phases[2], phases[1]])
+    assert changes(BASE, swapped) == [
+        Change("phases", ChangeKind.CHANGED, "assessment, induction, follow_up", "assessment, follow_up, induction")
+    ]
+
+    def room_first(types: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        types[1]["requirements"].reverse()
+        return types
+
+    assert changes(BASE, changed(visit_types=room_first)) == [
+        Change("visit_types[treatment].requirements", ChangeKind.CHANGED, "nurse, room", "room, nurse")
+    ]
+    boosters = phase("boosters", "MAINTENANCE", "treatment", (1, 3, 6), (14, 28, 42))
+    other = changed(phases=lambda phases: [phases[0], boosters, phases[2]])
+    assert [each.path for each in changes(BASE, other)] == ["phases[boosters]", "phases[induction]"]
+    moved = changed(phases=lambda phases: [boosters, phases[2], phases[0]])
+    assert changes(BASE, moved)[1] == Change(
+        "phases", ChangeKind.CHANGED, "assessment, follow_up", "follow_up, assessment"
+    )
+
+
 def test_before_the_first_version_all_is_new() -> None:
     found = changes(NOTHING, BASE)
     assert [each.path for each in found] == [
@@ -152,6 +176,31 @@ def test_a_visit_to_come_that_would_be_due_on_other_days_by_its_anchor_is_a_brea
     assert rules(again(4, 8), due(2)) == late
     assert rules(again(3, 9), due(2)) == []  # Over.
     assert rules(replace(again(4, 8), visits=again(4, 8).visits[2:]), due(2)) == []
+
+
+def test_visits_to_come_in_another_order_than_that_of_the_phases_are_breaches() -> None:
+    def ordered(*numbers: int) -> Template:
+        any_gap = {"gap_days_min": 0, "gap_days_preferred": 3, "gap_days_max": 30}
+        return changed(phases=lambda phases: [phases[n] | any_gap for n in numbers])
+
+    def talk(day: int) -> RunningVisit:
+        return RunningVisit("follow_up", "talk", Slot(local(3, day, 9), local(3, day, 9, 30)))
+
+    running = course(8, 11)
+    to_come = replace(running, visits=(*running.visits, talk(18)))
+    assert rules(to_come, ordered(0, 1, 2)) == []
+    assert rules(to_come, ordered(0, 2, 1)) == [("visits[2].phase_code", "OUT_OF_ORDER")]
+    over = replace(running, visits=(running.visits[0], talk(9), course(11).visits[0]))
+    assert rules(over, ordered(0, 2, 1)) == []
+    assert rules(over, ordered(0, 1, 2)) == [("visits[2].phase_code", "OUT_OF_ORDER")]
+
+
+def test_fewer_visits_than_the_phase_then_has_are_no_breach_since_more_may_be_booked() -> None:
+    def more(phases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        phases[1] |= {"visits_min": 4, "visits_default": 4}
+        return phases
+
+    assert rules(course(8, 11, 15), changed(phases=more)) == []
 
 
 def test_more_visits_than_the_phase_then_has_are_a_breach() -> None:

@@ -1,7 +1,7 @@
 """What a change of a protocol is: against the version before, and to the courses that are running."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -78,7 +78,8 @@ class Impact:
 
 
 def changes(before: Template, after: Template) -> list[Change]:
-    """In the order of the template, what was taken away last. What was added or removed whole is named once."""
+    """In the order of the template, then what stands in another order, then what was taken away. What was added or
+    removed whole is named once."""
     old, new = dict(_leaves("", asdict(before))), dict(_leaves("", asdict(after)))
     added = _whole(path for path in new if path not in old)
     removed = _whole(path for path in old if path not in new)
@@ -88,6 +89,7 @@ def changes(before: Template, after: Template) -> list[Change]:
             found.append(Change(path, ChangeKind.CHANGED, old[path], value))
         elif path in added:
             found.append(Change(path, ChangeKind.ADDED, after=value))
+    found += _reordered(old, new)
     return found + [Change(path, ChangeKind.REMOVED, before=old[path]) for path in old if path in removed]
 
 
@@ -124,18 +126,20 @@ def breaches(course: RunningCourse, template: Template, now: datetime) -> Iterat
             text = f"a visit takes {visit_type.stay_minutes} minutes"
             yield Violation(f"visits[{n}]", "TOO_SHORT", text)
     yield from _count_breaches(course, template)
-    yield from _spacing_breaches(course, template, now)
+    yield from _chain_breaches(course, template, now)
     yield from _window_breaches(course, template, now)
     yield from _anchor_breaches(course, template, now)
 
 
 def _count_breaches(course: RunningCourse, template: Template) -> Iterator[Violation]:
+    """Fewer than a phase then has are none: as long as a course runs, more may be booked, or some were called off."""
     for code, count in Counter(visit.phase_code for visit in course.visits).items():
         if code in template.order and count > template.phase(code).visits_max:
             yield Violation("visits", "VISIT_COUNT", f"{count} of {code}, not {template.phase(code).visits_max}")
 
 
-def _spacing_breaches(course: RunningCourse, template: Template, now: datetime) -> Iterator[Violation]:
+def _chain_breaches(course: RunningCourse, template: Template, now: datetime) -> Iterator[Violation]:
+    """Order and gaps, of which what has an anchor keeps none."""
     chain = [
         (n, visit, template.phase(visit.phase_code))
         for n, visit in enumerate(course.visits)
@@ -144,6 +148,8 @@ def _spacing_breaches(course: RunningCourse, template: Template, now: datetime) 
     for (_, one, before), (n, other, within) in pairwise(chain):
         phase = within if within.code == before.code else within.entered
         days = (course.day(other) - course.day(one)).days
+        if other.slot.start >= now and template.order[within.code] < template.order[before.code]:
+            yield Violation(f"visits[{n}].phase_code", "OUT_OF_ORDER", "comes before a phase above it")
         if other.slot.start >= now and not phase.gap_days_min <= days <= phase.gap_days_max:
             text = f"{days} days after the visit before it, not {phase.gap_days_min} to {phase.gap_days_max}"
             yield Violation(f"visits[{n}].start_time", "SPACING", text)
@@ -194,6 +200,26 @@ def _leaves_of_list(path: str, values: Sequence[Any]) -> Iterator[tuple[str, str
         name = next((each[key] for key in _NAMED_BY if key in each), n)
         yield f"{path}[{name}]", ""
         yield from _leaves(f"{path}[{name}]", each)
+
+
+def _reordered(old: Iterable[str], new: Iterable[str]) -> Iterator[Change]:
+    """Lists in which the parts that both have stand in another order; by the paths of both."""
+    before = _named(old)
+    for path, names in _named(new).items():
+        was = [name for name in before.get(path, ()) if name in names]
+        now = [name for name in names if name in was]
+        if was != now:
+            yield Change(path, ChangeKind.CHANGED, ", ".join(was), ", ".join(now))
+
+
+def _named(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """What the parts of each list are called, as they stand there."""
+    found = dict[str, list[str]]()
+    for path in paths:
+        if path.endswith("]"):
+            of, _, name = path[:-1].rpartition("[")
+            found.setdefault(of, []).append(name)
+    return found
 
 
 def _whole(paths: Iterator[str]) -> set[str]:
