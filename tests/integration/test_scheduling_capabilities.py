@@ -106,6 +106,41 @@ async def test_a_version_asks_for_registered_capabilities_only(clinic: Clinic) -
     await clinic.publish(deepcopy(dict(TEMPLATE)))
 
 
+async def test_a_draft_names_unregistered_capabilities_beside_its_other_faults_until_they_are_registered(
+    clinic: Clinic,
+) -> None:
+    await register(clinic, "infusion")
+    wanted = deepcopy(dict(TEMPLATE))
+    wanted["phases"][1]["visits_default"] = 9
+    save = protocols.SaveProtocolDraftRequest(
+        request_id=str(uuid4()), protocol_id=clinic.protocol_id, template=ParseDict(wanted, ProtocolTemplate())
+    )
+    get = protocols.GetProtocolDraftRequest(protocol_id=clinic.protocol_id)
+    saved = (await clinic.svc.call(clinic.protocols.SaveProtocolDraft, save)).protocol_draft
+    unknown = ("template.visit_types[0].requirements[0].capability", "CAPABILITY_UNKNOWN")
+    assert [(fault.field, fault.rule) for fault in saved.faults] == [
+        ("template.phases[1].visits_default", "OUT_OF_BOUNDS"),
+        unknown,
+    ]
+    assert (await clinic.svc.call(clinic.protocols.GetProtocolDraft, get)).protocol_draft == saved
+    await register(clinic, "prescriber")
+    again = (await clinic.svc.call(clinic.protocols.GetProtocolDraft, get)).protocol_draft
+    assert [fault.rule for fault in again.faults] == ["OUT_OF_BOUNDS"]
+
+
+async def test_a_preview_of_a_template_with_unregistered_capabilities_is_refused_as_its_publishing(
+    clinic: Clinic,
+) -> None:
+    await register(clinic, "infusion")
+    template = ParseDict(deepcopy(dict(TEMPLATE)), ProtocolTemplate())
+    request = protocols.PreviewProtocolVersionRequest(protocol_id=clinic.protocol_id, template=template)
+    refused = await refusal(clinic.svc.call(clinic.protocols.PreviewProtocolVersion, request))
+    assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "CAPABILITY_UNKNOWN")
+    assert refused.faults == [("template.visit_types[0].requirements[0].capability", "CAPABILITY_UNKNOWN")]
+    await register(clinic, "prescriber")
+    await clinic.svc.call(clinic.protocols.PreviewProtocolVersion, request)
+
+
 async def test_a_sites_form_of_a_version_adds_registered_capabilities_only(clinic: Clinic) -> None:
     """What the version itself asks for it cannot leave out, though it was not registered."""
     await register(clinic, "infusion")

@@ -46,8 +46,11 @@ def named_beyond(base: Template, narrowed: Template) -> Iterator[Named]:
 
 
 def check_known(named: Iterable[Named], unknown: Collection[str]) -> None:
-    faults = [
-        Violation(field, "CAPABILITY_UNKNOWN", f"{code} is not registered") for field, code in named if code in unknown
-    ]
-    if faults:
+    if faults := list(unknown_faults(named, unknown)):
         raise CapabilityUnknown(*faults)
+
+
+def unknown_faults(named: Iterable[Named], unknown: Collection[str]) -> Iterator[Violation]:
+    for field, code in named:
+        if code in unknown:
+            yield Violation(field, "CAPABILITY_UNKNOWN", f"{code} is not registered")

@@ -75,14 +75,17 @@ class ProtocolServicer:
 
         async def work(store: SchedulingStore) -> pb.SaveProtocolDraftResponse:
             draft = await use_cases.save_draft(store, id, template, version)
-            return pb.SaveProtocolDraftResponse(protocol_draft=_draft(draft))
+            return pb.SaveProtocolDraftResponse(protocol_draft=await _draft(store, draft))
 
         return await self._db.once(call, request, pb.SaveProtocolDraftResponse, SchedulingStore, work)
 
     async def GetProtocolDraft(self, request: pb.GetProtocolDraftRequest, call: Call) -> pb.GetProtocolDraftResponse:
         id = from_wire("protocol", request.protocol_id)
-        draft = await self._db.read(call, request, SchedulingStore, lambda store: store.draft(id))
-        return pb.GetProtocolDraftResponse(protocol_draft=_draft(draft))
+
+        async def read(store: SchedulingStore) -> pb.GetProtocolDraftResponse:
+            return pb.GetProtocolDraftResponse(protocol_draft=await _draft(store, await store.draft(id)))
+
+        return await self._db.read(call, request, SchedulingStore, read)
 
     async def DiscardProtocolDraft(
         self, request: pb.DiscardProtocolDraftRequest, call: Call
@@ -189,7 +192,7 @@ async def _preview(
 ) -> pb.PreviewProtocolVersionResponse:
     protocol = await store.protocol(protocol_id)
     template = given or (await store.draft(protocol_id)).template
-    template.check()
+    await use_cases.check_publishable(store, template)
     before = (await store.version(protocol.latest_version_id)).template if protocol.latest_version_id else NOTHING
     found = await store.running(protocol_id)
     looked_at = found[-COURSES_MAX:]
@@ -223,14 +226,14 @@ def _given(request: pb.PublishProtocolVersionRequest | pb.PreviewProtocolVersion
     return template_from_wire(request.template) if request.HasField("template") else None
 
 
-def _draft(draft: Draft) -> pb.ProtocolDraft:
+async def _draft(store: SchedulingStore, draft: Draft) -> pb.ProtocolDraft:
     return pb.ProtocolDraft(
         protocol_id=to_wire("protocol", draft.protocol_id),
         template=template_to_wire(draft.template),
         etag=to_etag(draft.version),
         update_time=to_timestamp(draft.updated_at),
         updated_by=draft.updated_by,
-        faults=map(_fault, draft.template.faults()),
+        faults=map(_fault, await use_cases.faults_of(store, draft.template)),
     )
 
 

@@ -22,6 +22,7 @@ from services.scheduling.domain.capabilities import (
     named_beyond,
     named_by_resource,
     named_by_template,
+    unknown_faults,
 )
 from services.scheduling.domain.closures import BROKEN_MAX, Closed, Closure, ClosureKind
 from services.scheduling.domain.consents import Consents
@@ -147,6 +148,18 @@ async def discard_draft(store: SchedulingStore, protocol_id: UUID, version: int)
         raise StaleEtag()
 
 
+async def faults_of(store: SchedulingStore, template: Template) -> list[Violation]:
+    """What keeps it from being published, all at once."""
+    named = list(named_by_template(template))
+    unknown = await store.unknown_capabilities(code for _, code in named)
+    return [*template.faults(), *unknown_faults(named, unknown)]
+
+
+async def check_publishable(store: SchedulingStore, template: Template) -> None:
+    template.check()
+    await _check_capabilities(store, named_by_template(template))
+
+
 async def publish(
     store: SchedulingStore, protocol_id: UUID, template: Template | None, draft_version: int | None
 ) -> ProtocolVersion:
@@ -160,8 +173,7 @@ async def publish(
         if draft_version not in (None, draft.version) or not await store.remove_draft(protocol_id, draft.version):
             raise StaleEtag()
         template = draft.template
-    template.check()
-    await _check_capabilities(store, named_by_template(template))
+    await check_publishable(store, template)
     version = ProtocolVersion(new_id(), protocol.id, protocol.latest_version + 1, template, store.call.now)
     await store.add_version(version)
     store.emit(events.protocol_version_published(protocol, version), about=protocol.id, version=version.version)
