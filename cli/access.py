@@ -36,6 +36,8 @@ class Access:
 
     def client(self, channel: grpc.aio.Channel, subject: str, role: str) -> Client:
         if self.token:
+            if not (self.token.isascii() and self.token.isprintable()):
+                raise LocalError("the token has a character that none has: copy it anew, into --token or ATOLL_TOKEN")
             return Client(channel, lambda: self.token)
         home = Home.default()
         chain = self.chain or Sample(home).chain_id

@@ -6,6 +6,7 @@ A module of this folder that defines `register(app)` adds by it the command of i
 import importlib
 import pkgutil
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
@@ -47,7 +48,13 @@ def main() -> None:
     try:
         build(*sys.argv[1:2])(prog_name="atoll")
     except LocalError as error:
-        errors.print(f"[bold red]atoll:[/] {escape(str(error))}", soft_wrap=True)
-        sys.exit(1)
+        _end(str(error))
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}" if error.filename else str(error) or type(error).__name__)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(text: str) -> NoReturn:
+    errors.print(f"[bold red]atoll:[/] {escape(text)}", soft_wrap=True)
+    sys.exit(1)

@@ -121,13 +121,15 @@ def replay(
 
 
 def instant_of(text: str, now: datetime) -> datetime:
-    if ago := re.fullmatch(r"(\d{1,6})([mhd])", text):
-        return now - int(ago[1]) * UNITS[ago[2]]
     try:
+        if ago := re.fullmatch(r"(\d{1,6})([mhd])", text):
+            return now - int(ago[1]) * UNITS[ago[2]]
         instant = datetime.fromisoformat(text)
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
     except ValueError:
         raise LocalError(f"{text!r} is neither an instant nor a while ago, as 2h or 3d") from None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except OverflowError:
+        raise LocalError(f"{text!r} is beyond the calendar, which begins with the year 1") from None
 
 
 def content(fact: str, payload: bytes) -> str:

@@ -59,7 +59,9 @@ def list_protocols(edge: access.Edge = "", token: access.Token = "", chain: acce
 
 @protocols_app.command()
 def export(
-    folder: Annotated[Path, typer.Argument(help="Where the files go, one for each protocol: CODE.json.")],
+    folder: Annotated[
+        Path, typer.Argument(help="Where the files go, one for each protocol: CODE.json.", file_okay=False)
+    ],
     edge: access.Edge = "",
     token: access.Token = "",
     chain: access.Chain = "",

@@ -62,11 +62,21 @@ def fhir(
 
 
 async def _export_patient(to: Access, patient_id: str, out: Path | None) -> None:
+    if out:
+        _check(out)
     async with open_channel(to.url, to.ca_file) as channel:
         client = to.client(channel, SUBJECT, "ROLE_CHAIN_ADMIN")
         lines = [line async for line in patient_lines(client, patient_id)]
     with _written(out) as file:
         file.writelines(lines)
+
+
+def _check(out: Path) -> None:
+    """Before the record is read: that is audited, and would be for nothing."""
+    if out.is_dir():
+        raise LocalError(f"--out {out} is a folder: name a file")
+    if not out.parent.is_dir():
+        raise LocalError(f"--out {out}: there is no folder {out.parent}")
 
 
 async def patient_lines(client: Streams, patient_id: str) -> AsyncIterator[str]:

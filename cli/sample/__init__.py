@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from deploy.local.home import Home
+from deploy.local.process import LocalError
 
 
 def register(app: typer.Typer) -> None:
@@ -20,6 +21,10 @@ def register(app: typer.Typer) -> None:
         if home.sample_loaded.exists():
             console.print("The sample was loaded before.")
             return
+        from cli.client import Refused
         from cli.sample.load import load  # Imports all the services' APIs: no other command should wait for that.
 
-        asyncio.run(load(home, info, console))
+        try:
+            asyncio.run(load(home, info, console))
+        except Refused as error:
+            raise LocalError(f"loading the sample stopped: {error}; run it again to go on") from error

@@ -292,10 +292,32 @@ def _rate(text: str) -> Rate:
     return Rate(int(per_s), int(burst or per_s))
 
 
+def _listened(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not (host and port.isdecimal() and int(port) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return text
+
+
+def _service(text: str) -> Service:
+    name, _, rest = text.partition("=")
+    address, _, tls_name = rest.partition(",")
+    if not (name and address):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=HOST:PORT[,TLS_NAME]")
+    return Service(name, _listened(address), tls_name)
+
+
+def _accounts(text: str) -> Accounts:
+    issuer, _, endpoint = text.partition("=")
+    if not (issuer and endpoint):
+        raise argparse.ArgumentTypeError(f"{text!r} is not ISSUER=HOST:PORT")
+    return Accounts(_listened(endpoint), issuer)
+
+
 def main() -> None:
     arguments = argparse.ArgumentParser(description="Writes Envoy's configuration to standard output")
-    arguments.add_argument("--listen", default="0.0.0.0:8080")  # In a container of its own.
-    arguments.add_argument("--admin", default="127.0.0.1:9901")
+    arguments.add_argument("--listen", type=_listened, default="0.0.0.0:8080")  # In a container of its own.
+    arguments.add_argument("--admin", type=_listened, default="127.0.0.1:9901")
     arguments.add_argument("--issuer", required=True)
     arguments.add_argument(
         "--jwks", help="an https URL, or a file that Envoy can read; if not given, what its discovery document says now"
@@ -304,7 +326,7 @@ def main() -> None:
     arguments.add_argument(
         "--also", nargs=3, action="append", default=[], metavar=("ISSUER", "AUDIENCE", "JWKS"), help="a further issuer"
     )
-    arguments.add_argument("--accounts", metavar="ISSUER=HOST:PORT", help="scheduling's token endpoint")
+    arguments.add_argument("--accounts", type=_accounts, metavar="ISSUER=HOST:PORT", help="scheduling's token endpoint")
     arguments.add_argument("--image", type=Path, default=Path("gen/image.binpb"))
     arguments.add_argument("--descriptors", default="/etc/envoy/image.binpb", help="where Envoy finds the image")
     arguments.add_argument(
@@ -320,15 +342,16 @@ def main() -> None:
     arguments.add_argument("--caller-rate", type=_rate, default=DEFAULT_LIMITS.caller, metavar="PER_SECOND[:BURST]")
     arguments.add_argument("--address-rate", type=_rate, default=DEFAULT_LIMITS.address, metavar="PER_SECOND[:BURST]")
     arguments.add_argument("--connections", type=int, default=DEFAULT_LIMITS.connections, help="at once")
-    arguments.add_argument("--service", action="append", required=True, metavar="NAME=HOST:PORT[,TLS_NAME]")
+    arguments.add_argument(
+        "--service", type=_service, action="append", required=True, metavar="NAME=HOST:PORT[,TLS_NAME]"
+    )
     given = arguments.parse_args()
-    accounts, _, endpoint = (given.accounts or "").partition("=")
     edge = Edge(
-        services=[Service(*each.replace("=", ",", 1).split(",")) for each in given.service],
+        services=given.service,
         listen=given.listen,
         admin=given.admin,
         issuer=given.issuer,
-        accounts=Accounts(endpoint, accounts) if accounts else None,
+        accounts=given.accounts,
         jwks=given.jwks or asyncio.run(jwks_uri(given.issuer)),
         audience=given.audience,
         others=[Issuer(issuer, jwks, audience) for issuer, audience, jwks in given.also],

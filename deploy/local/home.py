@@ -28,7 +28,10 @@ class Home:
 
     @classmethod
     def default(cls) -> "Home":
-        return cls(Path(os.environ.get("ATOLL_HOME") or ROOT / ".atoll").resolve())
+        folder = Path(os.environ.get("ATOLL_HOME") or ROOT / ".atoll").resolve()
+        if folder.exists() and not folder.is_dir():
+            raise LocalError(f"ATOLL_HOME is {folder}, which is no folder")
+        return cls(folder)
 
     @property
     def logs(self) -> Path:

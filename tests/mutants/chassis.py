@@ -28,7 +28,7 @@ DOOR = "tests/integration/test_chassis_http_door.py"
 MAINTENANCE = "tests/unit/test_chassis_maintenance.py"
 SUBJECTS, TRAIL = (f"tests/integration/test_chassis_{name}.py" for name in ("subjects", "trail"))
 FEED, HIDDEN = "tests/unit/test_chassis_feed.py", "tests/unit/test_chassis_hidden.py"
-REASONS = "tests/contract/test_reasons.py"
+REASONS, FAULTS = "tests/contract/test_reasons.py", "tests/unit/test_cli_faults.py"
 
 CHASSIS = [
     # Who may call.
@@ -242,7 +242,21 @@ CHASSIS = [
     Mutant("deploy/local/stack.py", "            await _require_nats(options.nats_url)\n", "            pass\n", CLI, "no_service_can_use"),
     Mutant("cli/status.py", "if elsewhere or not all(", "if not all(", CLI, "ends_the_status"),
     Mutant("cli/databases.py", "    if not all(name and url for name, _, url in pairs):\n", "    if False:\n", CLI, "of_a_deployment"),
-    Mutant("cli/app.py", "escape(str(error))", "str(error)", "tests/unit/test_local_stack.py", "as_it_is_written"),
+    Mutant("cli/app.py", "escape(text)", "text", "tests/unit/test_local_stack.py", "as_it_is_written"),
+    Mutant("cli/app.py", "    except OSError as error:\n", "    except ZeroDivisionError as error:\n", FAULTS, "named_in_one_line"),
+    Mutant("cli/app.py", " or type(error).__name__)", ")", FAULTS, "says_nothing"),
+    Mutant("cli/demo/__init__.py", "            except asyncio.CancelledError:\n", "            except ZeroDivisionError:\n", FAULTS, "cut_off_says_so"),
+    Mutant("cli/demo/__init__.py", "if not given.\", exists=True)", "if not given.\")", FAULTS, "begins_nothing"),
+    Mutant("cli/demo/__init__.py", "            except Refused as error:\n", "            except ZeroDivisionError as error:\n", FAULTS, "refuses_of_the_sample"),
+    Mutant("cli/sample/__init__.py", "        except Refused as error:\n", "        except ZeroDivisionError as error:\n", FAULTS, "refuses_of_the_sample"),
+    Mutant("cli/exporting/command.py", "        _check(out)\n", "        pass\n", FAULTS, "named_in_one_line"),
+    Mutant("cli/protocols.py", ", file_okay=False", "", FAULTS, "into_a_file"),
+    Mutant("cli/events.py", "    except OverflowError:\n", "    except ZeroDivisionError:\n", FAULTS, "calendar"),
+    Mutant("cli/access.py", "if not (self.token.isascii() and self.token.isprintable()):", "if False:", FAULTS, "cannot_be_sent"),
+    Mutant("deploy/local/home.py", "if folder.exists() and not folder.is_dir():", "if False:", FAULTS, "named_in_one_line"),
+    Mutant("deploy/envoy/config.py", "    if not (host and port.isdecimal() and int(port) < 1 << 16):\n", "    if False:\n", FAULTS, "named_with_its_option"),
+    Mutant("deploy/envoy/config.py", "    if not (name and address):\n", "    if False:\n", FAULTS, "named_with_its_option"),
+    Mutant("deploy/envoy/config.py", "    if not (issuer and endpoint):\n", "    if False:\n", FAULTS, "named_with_its_option"),
     Mutant("cli/demo/life.py", "(gate.kind, gate.stage))", "(gate.kind, each.stage))", "tests/unit/test_demo_life.py"),
     Mutant("cli/demo/life.py", "        if time.monotonic() > until:\n            raise TimeoutError(f\"what", "        if False:\n            raise TimeoutError(f\"what", "tests/unit/test_demo_life.py", "for_ever"),
     Mutant("cli/audit/verify.py", 'slipped_in = f"{late} rows were put in below the seals" if late else ""', 'slipped_in = ""', CLI, "leaves_alone"),
