@@ -97,7 +97,7 @@ def append(path: Path, key: ECKey, service: str, heads: Sequence[Head]) -> None:
         whole, newline, torn = tail.rpartition(b"\n")
         if torn:
             file.truncate(end - len(torn))
-        previous = digest_of(whole.rpartition(b"\n")[2].decode()) if newline else ""
+        previous = digest_of(whole.rpartition(b"\n")[2].decode(errors="replace")) if newline else ""
         lines = signed_lines(key, service, heads, utc_now(), previous)
         file.write("".join(f"{line}\n" for line in lines).encode())
         file.flush()

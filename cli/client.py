@@ -14,6 +14,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 from grpc_status import rpc_status
 
 from deploy.local.issuer import Issuer
+from deploy.local.process import LocalError
 
 CALL_S = 20.0
 PATIENCE_S = 60.0
@@ -122,6 +123,8 @@ class Client:
 def open_channel(edge_url: str, ca_file: str | None = None) -> grpc.aio.Channel:
     """To be entered with `async with`. `ca_file` says whom to trust where the URL is https; else whom gRPC trusts."""
     url = urlsplit(edge_url)
+    if url.scheme not in ("http", "https") or not url.netloc:
+        raise LocalError(f"{edge_url} is no URL of an API: it begins with http:// or https://")
     if url.scheme != "https":
         return grpc.aio.insecure_channel(url.netloc)
     return grpc.aio.secure_channel(

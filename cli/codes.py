@@ -155,21 +155,22 @@ def _in_rows(text: str, first: int) -> str:
 def _rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, Mapping[str, str]]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            named = [name.strip() for name in reader.fieldnames or ()]
-            if sorted(named) != sorted(columns):
-                raise LocalError(f"{path}: the columns are {', '.join(named) or 'none'}, not {', '.join(columns)}")
-            rows = [dict(zip(named, row.values(), strict=False)) for row in reader]
+            header, *rows = [*csv.reader(file, strict=True)] or [[]]
     except OSError as error:
         raise LocalError(f"{path}: {error.strerror}") from error
     except (csv.Error, UnicodeDecodeError) as error:
         raise LocalError(f"{path}: is no CSV in UTF-8: {error}") from error
+    named = [name.strip() for name in header]
+    if sorted(named) != sorted(columns):
+        raise LocalError(f"{path}: the columns are {', '.join(named) or 'none'}, not {', '.join(columns)}")
+    while rows and not rows[-1]:
+        rows.pop()
     if not rows:
         raise LocalError(f"{path}: has no rows")
     for number, row in enumerate(rows, FIRST_ROW):
-        if len(row) != len(columns) or None in row.values():
+        if len(row) != len(columns):
             raise LocalError(f"{path}: row {number}: has not {len(columns)} fields")
-        yield number, {name: value.strip() for name, value in row.items()}
+        yield number, {name: value.strip() for name, value in zip(named, row, strict=True)}
 
 
 def _days(row: Mapping[str, str], place: str) -> dict[str, Date]:

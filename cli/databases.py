@@ -8,7 +8,7 @@ import typer
 
 from chassis.pool import Pool, open_pool
 from deploy.local.home import Home
-from deploy.local.process import LocalError
+from deploy.local.process import LocalError, reason
 
 HELP = "NAME=URL of a service's database, as its {}; may be repeated. Those here, if not given."
 
@@ -35,5 +35,5 @@ async def asked(urls: Mapping[str, str], ask: Callable[[str, Pool], Awaitable[T]
             async with open_pool(url, size=1) as pool:
                 answers[name] = await ask(name, pool)
         except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise LocalError(f"the database of {name} cannot be asked: {error}") from error
+            raise LocalError(f"the database of {name} cannot be asked: {reason(error)}") from error
     return answers

@@ -123,7 +123,8 @@ def ports() -> str:
     for port, what, setting in named:
         if port:
             require_free(port, what, setting)
-    return f"{', '.join(str(port) for port, _, _ in named)} are free"
+    fixed = [str(port) for port, _, _ in named if port]
+    return f"{', '.join(fixed)} are free" if fixed else "any that are free"
 
 
 def clock() -> str:

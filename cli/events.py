@@ -24,7 +24,7 @@ from cli.databases import OfRelays, asked, databases
 from deploy.local.process import LocalError
 
 LETTERS = "SELECT * FROM dead_letter ORDER BY buried_at"
-REPLAY = "UPDATE dead_letter SET replay_at = clock_timestamp() WHERE $1 OR message_id = ANY ($2)"
+REPLAY = "UPDATE dead_letter SET replay_at = clock_timestamp() WHERE $1 OR message_id = ANY ($2) RETURNING message_id"
 UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 
 events_app = typer.Typer(help="Events that the services tell each other.", no_args_is_help=True)
@@ -98,11 +98,12 @@ def replay_letters(
     if bool(messages) == everything:
         raise LocalError("name the letters to replay, or say --all")
     named = messages or []
-    done = _in_each(service, database, lambda pool: pool.execute(REPLAY, everything, named))
-    count = sum(map(_count, done.values()))
-    if count < len(set(named)):
-        raise LocalError(f"{count} of {len(set(named))} letters were found, and are tried again")
-    typer.echo(f"{count} letters are tried again")
+    done = _in_each(service, database, lambda pool: pool.fetch(REPLAY, everything, named))
+    found = [row["message_id"] for rows in done.values() for row in rows]
+    again = f"{len(found)} letters are tried again"
+    if missing := sorted({*named} - {*found}):
+        raise LocalError(f"{again}; there is no letter {', '.join(missing)}")
+    typer.echo(again)
 
 
 @events_app.command()
@@ -164,10 +165,6 @@ def _in_each(service: str | None, named: Sequence[str] | None, ask: Callable[[Po
         raise LocalError(f"no service {service}: there are {', '.join(relays)}")
     wanted = {name: url for name, url in relays.items() if service in (None, name)}
     return asyncio.run(asked(wanted, lambda _, pool: ask(pool)))
-
-
-def _count(done: str) -> int:
-    return int(done.rpartition(" ")[2])
 
 
 def _chain(row: asyncpg.Record) -> str:

@@ -83,9 +83,16 @@ def _addresses(info: StackInfo, trouble_at_nats: str) -> Table:
     table.add_row("Texts", info.texts_url)
     table.add_row("Login", info.issuer)
     table.add_row("Cards", info.cards_url)
-    table.add_row("NATS", info.nats_url + (f"  [bold red]{escape(trouble_at_nats)}[/]" if trouble_at_nats else ""))
-    table.add_row("PostgreSQL", info.postgres_url)
+    trouble = f"  [bold red]{escape(trouble_at_nats)}[/]" if trouble_at_nats else ""
+    table.add_row("NATS", without_password(info.nats_url) + trouble)
+    table.add_row("PostgreSQL", without_password(info.postgres_url))
     return table
+
+
+def without_password(url: str) -> str:
+    """Of servers elsewhere, which may be told whose they are before the last @, or after a question mark."""
+    scheme, slashes, rest = url.partition("//")
+    return scheme + slashes + rest.rpartition("@")[2].partition("?")[0]
 
 
 def _processes(info: StackInfo, healthy: dict[str, bool]) -> Table:

@@ -64,7 +64,11 @@ def print_heads(database: OfSealers = None) -> None:
 def verify_trails(
     heads: Annotated[
         list[Path] | None,
-        typer.Option(help="A file of heads; may be repeated. What the stack here exported, if not given.", exists=True),
+        typer.Option(
+            help="A file of heads; may be repeated. What the stack here exported, if not given.",
+            exists=True,
+            dir_okay=False,
+        ),
     ] = None,
     keys: Annotated[
         Path | None,
@@ -91,7 +95,7 @@ def read_exports(files: Sequence[Path], keys: Path) -> Exports:
     except BadKey as error:
         raise LocalError(str(error)) from error
     for file in files:
-        exports.read(file.read_text(), known, file.name)
+        exports.read(file.read_text(errors="replace"), known, file.name)
     return exports
 
 

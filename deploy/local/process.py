@@ -30,6 +30,11 @@ class LocalError(Exception):
     """What the person at the terminal is told, in one line that says what to do."""
 
 
+def reason(error: Exception) -> str:
+    """What a server answered; of one that is silent, an error says nothing."""
+    return str(error) or "it does not answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """The system user that a program runs as, where it refuses to be root; see leash.py."""

@@ -26,7 +26,7 @@ from deploy.local.cards.program import cards
 from deploy.local.certificates import Authority
 from deploy.local.home import Home, Lock, ProcessInfo, ServiceInfo, StackInfo, wait_for_leftovers
 from deploy.local.login.program import login
-from deploy.local.process import HOST, ROOT, SPARING, LocalError, Program, free_ports, require_free
+from deploy.local.process import HOST, ROOT, SPARING, LocalError, Program, free_ports, reason, require_free
 from deploy.local.services import SERVICES, ServicePorts, Surroundings
 from deploy.local.supervisor import Report, State, Supervisor, together
 from deploy.local.texts.accounts import take_texts
@@ -338,7 +338,7 @@ async def _require_postgres(url: str) -> None:
         connection = await asyncpg.connect(url, timeout=5)
         await connection.close()
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        raise LocalError(f"ATOLL_POSTGRES_URL names a server that cannot be used: {error}") from error
+        raise LocalError(f"ATOLL_POSTGRES_URL names a server that cannot be used: {reason(error)}") from error
 
 
 async def _require_nats(url: str) -> None:

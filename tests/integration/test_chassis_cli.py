@@ -47,15 +47,21 @@ async def atoll(*arguments: str) -> Result:
     return await asyncio.to_thread(CliRunner().invoke, build(), arguments)
 
 
-async def bury(notes: Running, message_id: str, payload: bytes | None = None, error: Exception | None = None) -> None:
+async def bury(
+    notes: Running,
+    message_id: str,
+    payload: bytes | None = None,
+    error: Exception | None = None,
+    consumer: str = "notes",
+) -> None:
     chain = to_wire("chain", notes.chain_id)
     event = NoteTaken(note_id=to_wire("note", new_id()))
     event.meta.chain_id, event.meta.event_id = chain, str(uuid4())
     letter = Letter(
         message_id, f"notes.v1.note.taken.{chain}", event.SerializeToString() if payload is None else payload
     )
-    consumer = Consumer(notes.db, "notes", NoteStore, {NoteTaken: file_note}, notes.clock)
-    await consumer.bury(letter, error or NotYetKnown("shelf", new_id()))
+    reader = Consumer(notes.db, consumer, NoteStore, {NoteTaken: file_note}, notes.clock)
+    await reader.bury(letter, error or NotYetKnown("shelf", new_id()))
 
 
 async def look(notes: Running, times: int = 1) -> None:
@@ -101,7 +107,11 @@ async def test_a_named_dead_letter_or_all_of_them_are_asked_to_be_tried_again(no
     assert await asked_for(notes) == []
     assert (await atoll("events", "dead-letters", "replay", "letter-2")).exit_code == 0
     assert await asked_for(notes) == ["letter-2"]
-    assert (await atoll("events", "dead-letters", "replay", "letter-9")).exit_code == 1
+    for consumer in ("notes", "shelves"):
+        await bury(notes, "letter-0", error=NoteNotFound(), consumer=consumer)
+    some = await atoll("events", "dead-letters", "replay", "letter-0", "letter-9", "letter-8")
+    assert str(some.exception) == "2 letters are tried again; there is no letter letter-8, letter-9"
+    await notes.admin.execute("DELETE FROM dead_letter WHERE message_id = 'letter-0'")
     assert "3 letters" in (await atoll("events", "dead-letters", "replay", "--all")).output
     assert await asked_for(notes) == ["letter-1", "letter-2", "letter-3"]
 

@@ -202,6 +202,14 @@ def test_a_line_that_a_crash_cut_off_is_taken_away_by_the_next_export(target: Ta
         assert target.read().faults == []
 
 
+def test_a_damaged_line_stops_no_export(target: Target) -> None:
+    target.file.write_bytes(b"\xff\n")
+    append(target.file, signing_key(target.key), "notes", heads(1))
+    exports = target.read(target.file.read_text(errors="replace"))
+    assert exports.faults == ["line 1 of the export is no head"]
+    assert len(exports.kept) == 1
+
+
 def test_what_is_exported_is_on_disk(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     synced, fsync = list[int](), os.fsync
 

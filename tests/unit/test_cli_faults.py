@@ -1,9 +1,11 @@
 """What is given wrongly, or cut off, is told in one line; nothing is begun that it would end."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -12,14 +14,20 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError, Metadata
 
+from chassis.signing import new_key
 from cli.access import Access
 from cli.app import main
-from cli.client import Refused
+from cli.audit.verify import read_exports
+from cli.client import Refused, open_channel
+from cli.databases import asked
+from cli.doctor import ports
 from cli.events import instant_of
+from cli.status import without_password
 from cli.up import stop_on_signals
 from deploy.envoy import config
 from deploy.local.home import Home, ProcessInfo, StackInfo
-from deploy.local.process import LocalError
+from deploy.local.process import LocalError, free_ports
+from deploy.local.stack import Options, Stack
 
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
 
@@ -148,7 +156,80 @@ def test_protocols_are_not_exported_into_a_file(
     assert "is a file" in capsys.readouterr().err
 
 
+def test_a_damaged_export_of_heads_is_told_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(json.dumps(new_key("2027")))
+    (tmp_path / "h.jsonl").write_bytes(b"\xff\n")
+    assert read_exports([tmp_path / "h.jsonl"], tmp_path / "key").faults == ["line 1 of h.jsonl is no head"]
+
+
+def test_a_folder_is_no_export_of_heads(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ended(monkeypatch, "audit", "verify", "--heads", ".") == 2
+    assert "is a directory" in capsys.readouterr().err
+
+
+# Servers elsewhere.
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://admin:s3@cret/?@db.example:5432/postgres", "postgresql://db.example:5432/postgres"),
+        ("postgresql://db.example/postgres?user=admin&password=s3cret", "postgresql://db.example/postgres"),
+        ("nats://token@one.example:4222,nats://a:b@two.example:4222", "nats://two.example:4222"),
+        ("nats://127.0.0.1:4222", "nats://127.0.0.1:4222"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_shown_without_who_comes_and_with_which_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+def test_the_status_shows_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], home: Home
+) -> None:
+    described = json.loads(home.stack_file.read_text())
+    urls = {"postgres_url": "postgresql://admin:s3cret@db.example/postgres", "nats_url": "nats://s3cret@127.0.0.1:1"}
+    home.stack_file.write_text(json.dumps(described | urls))
+    assert ended(monkeypatch, "status") == 1
+    told = capsys.readouterr().out
+    assert "db.example" in told
+    assert "s3cret" not in told
+
+
+async def test_a_server_that_is_silent_is_said_to_be_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def silent(*_: object, **options: object) -> None:
+        raise TimeoutError
+
+    async def ask(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("asyncpg.connect", silent)
+    monkeypatch.setattr("cli.databases.open_pool", silent)
+    with pytest.raises(LocalError, match="ATOLL_POSTGRES_URL names a server that cannot be used: it does not answer"):
+        async with Stack(replace(Options.anywhere(tmp_path), postgres_url="postgresql://db.example/postgres")):
+            pass
+    with pytest.raises(LocalError, match="the database of notes cannot be asked: it does not answer"):
+        await asked({"notes": "postgresql://db.example/notes"}, ask)
+
+
 # Options.
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "127.0.0.1:8080", "ftp://api.example", "https://", ""])
+def test_what_is_no_url_of_an_api_is_refused(url: str) -> None:
+    with pytest.raises(LocalError, match="is no URL of an API"):
+        open_channel(url)
+
+
+def test_ports_that_are_not_fixed_are_not_said_to_be_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ATOLL_HOME", str(tmp_path))
+    settings = [f"ATOLL_{name}" for name in ("PORT", "MAIL_PORT", "LOGIN_PORT", "CARDS_PORT", "TEXTS_PORT")]
+    for setting in settings:
+        monkeypatch.setenv(setting, "0")
+    assert ports() == "any that are free"
+    [port] = free_ports(1)
+    monkeypatch.setenv("ATOLL_TEXTS_PORT", str(port))
+    assert ports() == f"{port} are free"
 
 
 @pytest.mark.parametrize("text", ["999999d", "0001-01-01T00:00:00+14:00"])

@@ -51,16 +51,23 @@ def test_columns_come_in_any_order(tmp_path: Path) -> None:
     assert [each.code for each in read_diagnoses(path)] == ["F33.2"]
 
 
+def test_empty_lines_at_the_end_are_no_rows(tmp_path: Path) -> None:
+    assert len(read_services(written(tmp_path, "a,,,96365,1,,2026-01-01,", "", "", ""))) == 1
+
+
 @pytest.mark.parametrize(
     ("lines", "header", "words"),
     [
         ((), HEADER, "has no rows"),
+        ((), "", "the columns are none, not"),
         (("F33.2",), "code", "the columns are code, not"),
         (("infusion,iv",), HEADER, "row 2: has not 8 fields"),
         (("a,,,96365,1,,2026-01-01,", "a,,,96372,x,,2026-01-01,"), HEADER, "row 3: units: x is no number"),
         (("a,,,96365,1,,2026-02-29,",), HEADER, "row 2: effective_date: 2026-02-29 is no day"),
         (("a,,,96365,1,,,",), HEADER, "row 2: effective_date: nothing is no day"),
         (("a,,,96365,1,,2026-01-01,31.12.2026",), HEADER, "row 2: end_date: 31.12.2026 is no day"),
+        (("a,,,96365,1,,2026-01-01,,x",), HEADER, "row 2: has not 8 fields"),
+        (("a,,,96365,1,,2026-01-01,", "", "a,,,96372,x,,2026-01-01,"), HEADER, "row 3: has not 8 fields"),
         (('a,,,"96365,1,,2026-01-01,',), HEADER, "is no CSV"),
     ],
 )
