@@ -403,6 +403,18 @@ async def test_of_a_resource_at_most_half_of_a_day_is_held(clinic: Clinic) -> No
     assert len((await clinic.book(booked)).visits) == 1
 
 
+async def test_one_hold_keeps_no_more_of_a_day_than_many_do(clinic: Clinic) -> None:
+    [assessment, induction, *others] = TEMPLATE["phases"]
+    phases = [assessment, {**induction, "gap_days_min": 0}, *others]
+    clinic.version_id = await clinic.publish({**TEMPLATE, "phases": phases})
+    await clinic.adopt()
+    patient, day = await clinic.add_patient(), [local(3, 2, hour) for hour in (8, 10, 12, 14)]
+    refused = await refusal(clinic.hold(patient, day))
+    assert (refused.reason, refused.faults) == ("HOLD_LIMIT", [("visits[3]", "TOO_MUCH_HELD")])
+    assert await clinic.count("hold") == 0
+    assert len((await clinic.hold(patient, day[:3])).visits) == 3
+
+
 async def test_a_single_visit_may_be_held_however_much_of_the_day_it_takes(clinic: Clinic) -> None:
     clinic.site_id = await clinic.add_site("brief", opening_hours=hours(9, 11))
     await clinic.adopt()

@@ -5,11 +5,12 @@ from uuid import UUID
 
 import pytest
 
-from services.scheduling.domain.courses import Course, laid_out
-from services.scheduling.domain.holds import HOLDS_OF_CALLER_MAX, Held, HoldLimit, HoldOver, check_hold
+from chassis.ids import to_wire
+from services.scheduling.domain.courses import Course, Taken, laid_out
+from services.scheduling.domain.holds import HOLDS_OF_CALLER_MAX, Held, HoldLimit, HoldOver, check_hold, check_share
 from services.scheduling.domain.visits import Status
 from tests.support.scheduling import local
-from tests.unit.test_scheduling_courses import PATIENT, SITE, TERMS, treatment
+from tests.unit.test_scheduling_courses import PATIENT, ROOM, SITE, TERMS, treatment
 
 END = datetime(2027, 3, 1, 12, tzinfo=UTC)
 COURSE = Course(
@@ -52,3 +53,24 @@ def test_a_patient_holds_one_course_and_a_caller_so_many() -> None:
     for held in (Held(COURSE.id, 0), Held(None, HOLDS_OF_CALLER_MAX)):
         with pytest.raises(HoldLimit):
             held.check_one_more()
+
+
+def placed(*hours: int) -> list[list[Taken]]:
+    """Visits of an hour and a half on one day, in a room that is open for ten."""
+    choices = [treatment(local(3, 2, hour)) for hour in hours]
+    return TERMS.place(PATIENT, choices, TERMS.layouts(choices), [])
+
+
+def test_visits_of_one_hold_count_together_as_those_of_many_do() -> None:
+    check_share(TERMS, placed(8, 10, 12), [])
+    with pytest.raises(HoldLimit) as alone:
+        check_share(TERMS, placed(8, 10, 12, 14, 16), [])
+    with pytest.raises(HoldLimit) as beside:
+        check_share(TERMS, placed(12, 14), [each for lanes in placed(8, 10) for each in lanes])
+    assert [[each.field for each in refused.value.violations] for refused in (alone, beside)] == [
+        ["visits[3]", "visits[4]"],
+        ["visits[1]"],
+    ]
+    assert [each.description for each in beside.value.violations] == [
+        f"of {to_wire('resource', ROOM)}, 360 of 600 minutes would be held on 2027-03-02"
+    ]

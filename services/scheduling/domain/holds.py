@@ -1,7 +1,7 @@
 """Holds: what may be kept free for somebody who has not booked yet, how much of it, and until when."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
@@ -81,26 +81,32 @@ def check_hold(course: Course, now: datetime, present: int) -> None:
 
 def check_share(terms: Terms, placed: Sequence[Sequence[Taken]], held: Iterable[Taken]) -> None:
     """Of each resource at most so much of a day is held, whoever holds it; or a single visit, however long it is."""
-    before = defaultdict[tuple[UUID, date], int](int)
-    for each in held:
-        before[each.holder_id, terms.day(each.slot)] += _minutes(each.slot)
-    if faults := list(_share_faults(terms, placed, before)):
+    if faults := list(_share_faults(terms, placed, _minutes_by_day(terms, held))):
         raise HoldLimit(*faults, limit="SITE", percent_max=HELD_PERCENT_MAX)
 
 
 def _share_faults(
-    terms: Terms, placed: Sequence[Sequence[Taken]], before: Mapping[tuple[UUID, date], int]
+    terms: Terms, placed: Sequence[Sequence[Taken]], held: Counter[tuple[UUID, date]]
 ) -> Iterator[Violation]:
+    """What one of the visits takes is held when it comes to those behind it."""
     for i, lanes in enumerate(placed):
-        more = defaultdict[tuple[UUID, date], int](int)
-        for each in lanes:
-            more[each.holder_id, terms.day(each.slot)] += _minutes(each.slot)
+        more = _minutes_by_day(terms, lanes)
         for (resource_id, day), minutes in more.items():
-            held = before.get((resource_id, day), 0)
+            before = held[resource_id, day]
             there = _minutes_at_work(terms, terms.resources[resource_id], day)
-            if held and (held + minutes) * 100 > there * HELD_PERCENT_MAX:
-                text = f"of {to_wire('resource', resource_id)}, {held} of {there} minutes are held on {day}"
+            if before and (before + minutes) * 100 > there * HELD_PERCENT_MAX:
+                id = to_wire("resource", resource_id)
+                text = f"of {id}, {before + minutes} of {there} minutes would be held on {day}"
                 yield Violation(f"visits[{i}]", "TOO_MUCH_HELD", text)
+        held.update(more)
+
+
+def _minutes_by_day(terms: Terms, taken: Iterable[Taken]) -> Counter[tuple[UUID, date]]:
+    """Of each resource, on each day of the site."""
+    minutes = Counter[tuple[UUID, date]]()
+    for each in taken:
+        minutes[each.holder_id, terms.day(each.slot)] += _minutes(each.slot)
+    return minutes
 
 
 def _minutes_at_work(terms: Terms, resource: Resource, day: date) -> int:
