@@ -16,7 +16,7 @@ from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1 import task_service_pb2
 from atoll.scheduling.v1.audit_service_pb2 import SearchAuditRequest
 from atoll.scheduling.v1.audit_service_pb2_grpc import AuditServiceStub
-from atoll.scheduling.v1.visit_service_pb2 import CancelVisitRequest
+from atoll.scheduling.v1.visit_service_pb2 import CancelVisitRequest, ConfirmVisitRequest
 from chassis.ids import from_wire, new_id, to_wire
 from tests.integration.test_scheduling_pauses import told
 from tests.integration.test_scheduling_visits import PATIENT, change
@@ -300,6 +300,22 @@ async def test_an_unmerge_lists_the_visits_booked_for_the_survivor_meanwhile_and
     await merge(clinic, alias, survivor, 3)
     await unmerge(clinic, alias, survivor, 4)
     assert len(await tasks_of(clinic)) == 2
+
+
+async def test_an_unmerge_lists_what_was_booked_meanwhile_into_a_course_of_before(clinic: Clinic) -> None:
+    alias, survivor = await two(clinic)
+    before = await treatment(clinic, survivor, FIRST)
+    clinic.svc.clock.now += HALF_AN_HOUR
+    await merge(clinic, alias, survivor)
+    further = clinic.treatments([FIRST + 3 * DAY, FIRST + 6 * DAY])
+    [_, doubtful, cancelled] = (await clinic.book(clinic.request(alias, further, course_id=before.id))).visits
+    cancel = CancelVisitRequest(request_id=str(uuid4()), visit_id=cancelled.id, reason=PATIENT)
+    await clinic.svc.call(clinic.visits.CancelVisit, cancel)
+    confirm = ConfirmVisitRequest(request_id=str(uuid4()), visit_id=before.visits[0].id)
+    await clinic.svc.call(clinic.visits.ConfirmVisit, confirm)
+    await unmerge(clinic, alias, survivor)
+    [task] = await tasks_of(clinic)
+    assert (task.kind, list(task.visit_ids)) == (TO_ASSIGN, [doubtful.id])
 
 
 async def test_an_unmerge_after_which_nothing_was_booked_leaves_no_task(clinic: Clinic) -> None:

@@ -238,6 +238,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
     day = {"start_time": FIRST - DAY, "end_time": FIRST}
     day_of_board = {"site_id": site, **day, "limit": 501, "expected": sorted(EXPECTED), "there": sorted(THERE)}
     list_of_site = {"site_id": site, "after": FIRST - 30 * DAY, "after_id": NO_ID, "limit": 51}
+    meanwhile = {"patient_ids": [new_id()], "since": FIRST, "until": None, "standing": ["VISIT_STATUS_BOOKED"]}
     completed = {"closure_id": new_id(), "open_state": TaskState.OPEN, "state": TaskState.DONE}
     completed |= {"note": "", "completed_by": "ann", "completed_at": FIRST}
     for statement, values, index in (
@@ -257,7 +258,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (CONSENTS_TOLD, {"site_id": site, "patient_id": new_id()}, "consent_signature_by_patient"),
         (VITALS_TOLD, {"visit_id": new_id()}, "vital_signs_by_patient"),
         (OVERLAPS, {"one_id": [new_id()], "other_id": [new_id(), new_id()]}, "presence_never_twice"),
-        (BOOKED_MEANWHILE, {"patient_ids": [new_id()], "since": FIRST, "until": None}, "course_by_patient"),
+        (BOOKED_MEANWHILE, meanwhile, "course_by_patient"),
         (MERGES_OF, {"alias_id": new_id()}, "patient_merge_pkey"),
         (PATIENTS.WHOLE, {"id": new_id()}, "patient_alias_pkey"),
         (PATIENTS.OF_ENDS, {"end_ids": [new_id(), new_id()]}, "patient_alias_end_idx"),

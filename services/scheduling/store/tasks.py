@@ -13,9 +13,9 @@ from chassis.sql import Statement, param, params, rows
 from chassis.store import Settling, Store
 from chassis.tables import Instant
 from services.scheduling.domain.tasks import Meanwhile, Merge, Task, TaskKind, TaskNotFound, TaskState
-from services.scheduling.domain.visits import Status
+from services.scheduling.domain.visits import STANDING, Status
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
-from services.scheduling.tables import course, patient_merge, presence, task, visit
+from services.scheduling.tables import course, patient_merge, presence, task, visit, visit_status_change
 
 ALIAS = param("alias_id", Uuid)
 _new_merge = insert(patient_merge).values(params(*patient_merge.c.keys())).on_conflict_do_nothing()
@@ -47,7 +47,7 @@ OVERLAPS = Statement(
     .join(_its_other, and_(_its_other.c.chain_id == CHAIN, _its_other.c.id == _other.c.visit_id))
     .order_by(_one.c.visit_id, _other.c.visit_id)
 )
-_until = param("until", Instant)
+_until, _change = param("until", Instant), visit_status_change
 _in_order = aggregate_order_by(visit.c.id, visit.c.start_at, visit.c.id)
 BOOKED_MEANWHILE = Statement(
     select(
@@ -55,11 +55,14 @@ BOOKED_MEANWHILE = Statement(
         func.array_agg(_in_order).label("visit_ids"),
     )
     .join(visit, and_(visit.c.chain_id == course.c.chain_id, visit.c.course_id == course.c.id))
+    .join(_change, and_(_change.c.chain_id == visit.c.chain_id, _change.c.visit_id == visit.c.id))
     .where(
         course.c.chain_id == CHAIN,
         course.c.patient_id == any_(param("patient_ids", ARRAY(Uuid))),
-        course.c.booked_at >= param("since", Instant),
-        or_(_until.is_(None), course.c.booked_at < _until),
+        visit.c.status == any_(param("standing", ARRAY(Text))),
+        _change.c.status == Status.BOOKED,
+        _change.c.at >= param("since", Instant),
+        or_(_until.is_(None), _change.c.at < _until),
     )
     .group_by(course.c.id, course.c.site_id)
     .order_by(course.c.id)
@@ -139,9 +142,16 @@ class TaskStore(Store):
     async def booked_meanwhile(
         self, patient_ids: Sequence[UUID], stretch: Meanwhile
     ) -> list[tuple[UUID, tuple[UUID, ...]]]:
-        """Site and visits of each course that was booked under one of the ids."""
-        about = {"patient_ids": list(patient_ids), "since": stretch.since, "until": stretch.until}
-        return [(row["site_id"], tuple(row["visit_ids"])) for row in await self.rows(BOOKED_MEANWHILE, **about)]
+        """Of each course under one of the ids its site, and its visits that were booked then and stand: the course may
+        be older."""
+        found = await self.rows(
+            BOOKED_MEANWHILE,
+            patient_ids=list(patient_ids),
+            since=stretch.since,
+            until=stretch.until,
+            standing=sorted(STANDING),
+        )
+        return [(row["site_id"], tuple(row["visit_ids"])) for row in found]
 
     async def add_task(self, new: Task) -> None:
         """Unless it is there."""
