@@ -19,7 +19,7 @@ from chassis.settings import Settings
 from chassis.tls import Tls, Watched
 
 DEADLINE_S = 5.0
-# UNAVAILABLE is the one code that says: nothing was done.
+# UNAVAILABLE is the one code that says: nothing was done, or the same request_id is answered as if it was sent once.
 _RETRY = {
     "maxAttempts": 4,
     "initialBackoff": "0.1s",

@@ -23,8 +23,9 @@ from chassis.store import NotedRead, Store
 ATTEMPTS_MAX = 3
 ACQUIRE_S = 2.0
 RETRYABLE = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-# Out of reach for now, or too busy: nothing was changed. Since Python 3.11 TimeoutError is an OSError: a deadline that
-# runs out is told apart by `chassis.endpoint`, which cancels.
+# Out of reach for now, or too busy: nothing was changed, unless the connection broke in the commit. Then the remembered
+# response is found when the request comes again. Since Python 3.11 TimeoutError is an OSError: a deadline that runs out
+# is told apart by `chassis.endpoint`, which cancels.
 AWAY = (
     OSError,
     asyncpg.PostgresConnectionError,

@@ -21,7 +21,7 @@ CALLS_MAX = 1_000  # Health checks would count too, hence their own port.
 OPTIONS = [
     ("grpc.max_receive_message_length", MESSAGE_MAX),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),  # Else clients with keepalive are sent away.
-    ("grpc.max_connection_age_ms", 300_000),  # So that clients find new instances.
+    ("grpc.max_connection_age_ms", 300_000),  # So that clients find new instances. What is open goes on.
     ("grpc.so_reuseport", 1),
 ]
 
