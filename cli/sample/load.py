@@ -30,6 +30,7 @@ from cli.sample.consents import load_documents, sign_documents
 from cli.sample.courses import Booked, Staff, book
 from cli.sample.patients import COUNT, write_patients
 from deploy.local.cards.accounts import take_cards
+from deploy.local.files import write_whole
 from deploy.local.home import Home, StackInfo
 from deploy.local.texts.accounts import take_texts
 
@@ -133,6 +134,6 @@ class Sample:
 
     def _remember(self, chain_id: str, sites: Mapping[str, str]) -> None:
         remembered = {"chain_id": chain_id, "opened": self.today.isoformat(), "sites": sites}
-        self.home.sites_file.write_text(json.dumps(remembered, indent=2))
+        write_whole(self.home.sites_file, json.dumps(remembered, indent=2), 0o644)
         take_cards(self.home, self.info.cards_url)
         take_texts(self.home, self.info.texts_url, self.info.texting_url)

@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from chassis.provision import DatabaseUrls
 from chassis.signing import new_key
+from deploy.local.files import write_whole
 from deploy.local.issuer import Issuer
 from deploy.local.process import ROOT, LocalError
 
@@ -113,20 +114,17 @@ class Home:
         """On first use, so that what is encrypted with them outlives a restart of the stack."""
         self.audit_heads.mkdir(exist_ok=True)
         if not self.audit_key.exists():
-            self.audit_key.touch(mode=0o600)
-            self.audit_key.write_text(json.dumps(new_key(f"dev-{os.urandom(4).hex()}")))
+            write_whole(self.audit_key, json.dumps(new_key(f"dev-{os.urandom(4).hex()}")))
         for path in (self.document_keys, self.message_keys, self.record_keys):
             if not path.exists():
                 key, digest = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
-                path.touch(mode=0o600)
-                path.write_text(json.dumps({"current": "dev-1", "keys": {"dev-1": key}, "digest": digest}))
+                write_whole(path, json.dumps({"current": "dev-1", "keys": {"dev-1": key}, "digest": digest}))
         if not self.account_keys.exists():
             signing = ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True)
             sealing = base64.b64encode(os.urandom(32)).decode()
             content = {"current": "dev-1", "keys": {"dev-1": sealing}, "signing": [signing.as_dict(private=True)]}
-            self.account_keys.touch(mode=0o600)
-            self.account_keys.write_text(json.dumps(content))
-            self.account_jwks.write_text(json.dumps(KeySet([signing]).as_dict(private=False)))
+            write_whole(self.account_jwks, json.dumps(KeySet([signing]).as_dict(private=False)), 0o644)
+            write_whole(self.account_keys, json.dumps(content))  # The last: where it is, its public half is.
 
     @property
     def stack_file(self) -> Path:
@@ -166,10 +164,8 @@ class Home:
             return None
 
     def record(self, info: "StackInfo") -> None:
-        draft = self.stack_file.with_suffix(".draft")
-        draft.touch(mode=0o600)  # It may hold the password of a database.
-        draft.write_bytes(STACK_INFO.dump_json(info, indent=2))
-        draft.replace(self.stack_file)
+        """For its owner only: it may hold the password of a database."""
+        write_whole(self.stack_file, STACK_INFO.dump_json(info, indent=2).decode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ DOOR = "tests/integration/test_chassis_http_door.py"
 MAINTENANCE = "tests/unit/test_chassis_maintenance.py"
 SUBJECTS, TRAIL = (f"tests/integration/test_chassis_{name}.py" for name in ("subjects", "trail"))
 FEED, HIDDEN = "tests/unit/test_chassis_feed.py", "tests/unit/test_chassis_hidden.py"
-REASONS, FAULTS = "tests/contract/test_reasons.py", "tests/unit/test_cli_faults.py"
+REASONS = "tests/contract/test_reasons.py"
+FAULTS, FILES = "tests/unit/test_cli_faults.py", "tests/unit/test_local_files.py"
 
 CHASSIS = [
     # Who may call.
@@ -242,6 +243,13 @@ CHASSIS = [
     Mutant("deploy/local/stack.py", "            await _require_nats(options.nats_url)\n", "            pass\n", CLI, "no_service_can_use"),
     Mutant("cli/status.py", "if elsewhere or not all(", "if not all(", CLI, "ends_the_status"),
     Mutant("cli/databases.py", "    if not all(name and url for name, _, url in pairs):\n", "    if False:\n", CLI, "of_a_deployment"),
+    Mutant("deploy/local/files.py", "    draft = path.with_name(f\"{path.name}.draft\")\n", "    draft = path\n", FILES, "half_written or until_all"),
+    Mutant("deploy/local/files.py", "    draft.touch(mode=mode)\n", "    draft.touch()\n", FILES, "half_written"),
+    Mutant("deploy/local/files.py", "        os.truncate(path, len(whole))\n", "        pass\n", FILES, "cut_off"),
+    Mutant("deploy/local/files.py", "content[: content.rfind(b\"\\n\") + 1]", "content", FILES, "cut_off"),
+    Mutant("deploy/local/home.py", "        if not self.account_keys.exists():", "        if not self.account_jwks.exists():", FILES, "half_written"),
+    Mutant("deploy/local/cards/keys.py", "except (ValueError, TypeError)", "except ZeroDivisionError", FILES, "damaged"),
+    Mutant("deploy/local/texts/keys.py", "except (ValueError, TypeError)", "except ZeroDivisionError", FILES, "damaged"),
     Mutant("cli/audit/verify.py", "read_text(errors=\"replace\")", "read_text()", FAULTS, "damaged_export"),
     Mutant("cli/audit/verify.py", "            dir_okay=False,\n", "", FAULTS, "folder_is_no_export"),
     Mutant("chassis/heads.py", "decode(errors=\"replace\")", "decode()", HEADS, "damaged_line"),

@@ -3,6 +3,7 @@
 import json
 
 from deploy.local.cards.keys import CardKeys
+from deploy.local.files import write_whole
 from deploy.local.home import Home
 
 ACCOUNT = "local"
@@ -20,7 +21,4 @@ def take_cards(home: Home, processor_url: str) -> None:
         "site_ids": list(remembered["sites"].values()),
         "api_url": processor_url,
     }
-    draft = home.card_accounts.with_suffix(".draft")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps({ACCOUNT: account} if account["site_ids"] else {}))
-    draft.replace(home.card_accounts)
+    write_whole(home.card_accounts, json.dumps({ACCOUNT: account} if account["site_ids"] else {}))

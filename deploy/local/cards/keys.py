@@ -5,6 +5,9 @@ import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deploy.local.files import write_whole
+from deploy.local.process import LocalError
+
 
 @dataclass(frozen=True, slots=True)
 class CardKeys:
@@ -20,6 +23,8 @@ class CardKeys:
             folder.mkdir(parents=True, exist_ok=True)
             random = [secrets.token_hex(12) for _ in range(3)]
             made = cls(f"pk_test_{random[0]}", f"sk_test_{random[1]}", f"whsec_{random[2]}")
-            path.touch(mode=0o600)
-            path.write_text(json.dumps(asdict(made)))
-        return cls(**json.loads(path.read_text()))
+            write_whole(path, json.dumps(asdict(made)))
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise LocalError(f"{path} holds no keys: remove it, and new ones are made") from error

@@ -2,6 +2,7 @@
 
 import json
 
+from deploy.local.files import write_whole
 from deploy.local.home import Home
 from deploy.local.texts.keys import ACCOUNT, TextKeys
 
@@ -26,7 +27,4 @@ def take_texts(home: Home, provider_url: str, webhook_url: str) -> None:
         "per_second": PER_SECOND,
         "account_per_second": PER_SECOND,
     }
-    draft = home.text_accounts.with_suffix(".draft")
-    draft.touch(mode=0o600)
-    draft.write_text(json.dumps({ACCOUNT: account} if sites else {}))
-    draft.replace(home.text_accounts)
+    write_whole(home.text_accounts, json.dumps({ACCOUNT: account} if sites else {}))

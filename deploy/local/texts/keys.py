@@ -5,6 +5,9 @@ import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from deploy.local.files import write_whole
+from deploy.local.process import LocalError
+
 ACCOUNT = "local"
 """Its name, which stands in the address of its webhooks."""
 
@@ -20,6 +23,8 @@ class TextKeys:
         path = folder / "keys.json"
         if not path.exists():
             folder.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(json.dumps(asdict(cls(f"AC{secrets.token_hex(16)}", secrets.token_hex(16)))))
-        return cls(**json.loads(path.read_text()))
+            write_whole(path, json.dumps(asdict(cls(f"AC{secrets.token_hex(16)}", secrets.token_hex(16)))))
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise LocalError(f"{path} holds no keys: remove it, and new ones are made") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 from xml.etree import ElementTree
 
+from deploy.local.files import whole_lines
 from deploy.local.texts.keys import TextKeys
 
 KEPT_MAX = 20_000
@@ -76,7 +77,7 @@ class TextProvider:
         self.keys = TextKeys.of(folder)
         self._file, self._lock = folder / "said.jsonl", Lock()
         self._said = dict[str, Said]()
-        lines = self._file.read_text().splitlines() if self._file.exists() else []
+        lines = whole_lines(self._file)
         for line in lines:
             each = Said(**json.loads(line))
             self._said[each.sid] = each
