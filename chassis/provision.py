@@ -2,8 +2,18 @@
 
 owner: owns the tables, runs migrations. The service's own role, relay and sealer own nothing, and get by GRANT what
 each needs. None is a superuser or may bypass row-level security.
+
+    ATOLL_POSTGRES_URL=postgresql://admin@… python -m chassis.provision patients scheduling …
+
+Passwords are their administrator's to set: what this makes has none.
 """
 
+import argparse
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -87,3 +97,28 @@ def _as_role(server_url: str, role: str, database: str, password: str) -> str:
 
 def _in_database(server_url: str, database: str) -> str:
     return urlunsplit(urlsplit(server_url)._replace(path=f"/{database}"))
+
+
+def _service(text: str) -> str:
+    """It becomes part of names in SQL."""
+    if not re.fullmatch("[a-z][a-z0-9_]{0,40}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name of a service")
+    return text
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    arguments = argparse.ArgumentParser(prog="chassis.provision", description="Makes databases and roles of services")
+    arguments.add_argument("services", nargs="+", type=_service, metavar="SERVICE")
+    services, server_url = arguments.parse_args(given).services, os.environ.get("ATOLL_POSTGRES_URL")
+    if not server_url:
+        arguments.error("ATOLL_POSTGRES_URL is to name the server, as its administrator")
+    for service in services:
+        try:
+            asyncio.run(provision(server_url, service))
+        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            arguments.error(f"{service} is not made: {str(error) or type(error).__name__}")
+        sys.stdout.write(f"{service}: roles {service}_owner, {service}, {service}_relay, {service}_sealer\n")
+
+
+if __name__ == "__main__":
+    main()

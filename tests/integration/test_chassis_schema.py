@@ -1,5 +1,6 @@
 """What the migrations of each service make: what its tables.py says, no more and no less, and secured."""
 
+import asyncio
 import importlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from chassis.ids import new_id
 from chassis.migrate import VERSION_TABLE, config_for, migrate, migrations_of
-from chassis.provision import DatabaseUrls, provision
+from chassis.provision import DatabaseUrls, main, provision
 from chassis.tables import security
 from tests.contract.found import SERVICES
 from tests.support.servers import as_administrator, clone, drop, password_of
@@ -180,3 +181,36 @@ async def test_letters_that_wait_are_given_a_time_to_be_tried_again(postgres_url
     await drop(postgres_url, urls)
     assert {tuple(row) for row in timed} == {("waits", False), ("is due later", True)}
     assert forced is True
+
+
+async def test_a_command_makes_roles_and_database_once(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATOLL_POSTGRES_URL", postgres_url)
+    service = f"ledger_{uuid4().hex[:8]}"
+    roles = [f"{service}{ending}" for ending in ("_owner", "", "_relay", "_sealer")]
+    for _ in range(2):
+        await asyncio.to_thread(main, [service])
+    conn = await asyncpg.connect(postgres_url)
+    try:
+        made = await conn.fetch("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = ANY ($1)", roles)
+        assert [may for (may,) in made] == [False] * 4
+        await conn.execute(f"DROP DATABASE {service}")
+        await conn.execute(f"DROP ROLE {', '.join(roles)}")
+    finally:
+        await conn.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "service", "told"),
+    [
+        ("", "ledger", "ATOLL_POSTGRES_URL is to name the server"),
+        ("postgresql://127.0.0.1:1/postgres", "ledger", "ledger is not made: "),
+        ("postgresql://127.0.0.1:1/postgres", "a; DROP ROLE b", "'a; DROP ROLE b' is no name of a service"),
+    ],
+)
+async def test_a_command_that_makes_nothing_says_why_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str, service: str, told: str
+) -> None:
+    monkeypatch.setenv("ATOLL_POSTGRES_URL", url)
+    with pytest.raises(SystemExit):
+        await asyncio.to_thread(main, [service])
+    assert told in capsys.readouterr().err
