@@ -347,6 +347,30 @@ async def test_a_clearance_rests_on_a_screening_of_the_same_patient(desk: Desk) 
         assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "SCREENING_NOT_FOUND")
 
 
+async def test_a_clearance_rests_on_a_screening_under_any_id_of_the_person(desk: Desk) -> None:
+    survivor, merged = await desk.create(), await desk.create()
+    fine = await screened(desk, merged.id, psychosis=False)
+    await Merges(desk).merge(survivor, merged)
+    for patient_id in (survivor.id, merged.id):
+        granted = await desk.clear(patient_id, protocol_id=fine.protocol_id, screening_id=fine.id)
+        assert (granted.patient_id, granted.screening_id) == (survivor.id, fine.id)
+
+
+async def test_the_database_refuses_a_clearance_on_a_screening_of_another_chain(desk: Desk) -> None:
+    """As if it had been moved there: of whatever else names it, nothing is looked at."""
+    patient = await desk.create()
+    granted, screening = await desk.clear(patient.id), await desk.screen(patient.id)
+    admin, id = desk.service.admin, from_wire("screening", screening.id)
+    rests = ("UPDATE clearance SET screening_id = $1 WHERE id = $2", id, from_wire("clearance", granted.id))
+    await admin.execute(*rests)
+    await admin.execute("UPDATE clearance SET screening_id = NULL")
+    await admin.execute("SET session_replication_role = replica")
+    await admin.execute("UPDATE screening SET chain_id = $1 WHERE id = $2", new_id(), id)
+    await admin.execute("SET session_replication_role = origin")
+    with pytest.raises(asyncpg.ForeignKeyViolationError):
+        await admin.execute(*rests)
+
+
 async def test_a_revoked_clearance_stays_revoked(desk: Desk) -> None:
     granted = await desk.clear((await desk.create()).id)
     desk.service.clock.now = desk.service.now.replace(hour=18)

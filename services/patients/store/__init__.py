@@ -14,7 +14,6 @@ from services.patients.domain.merges import MergeOfSame, PatientMerged
 from services.patients.domain.patient_sites import PatientSiteThere
 from services.patients.domain.patients import IdentifierTaken, MrnTaken, PatientNotFound
 from services.patients.domain.questionnaires import QuestionnaireCodeTaken
-from services.patients.domain.screenings import ScreeningNotFound
 from services.patients.store.accesses import AccessStore
 from services.patients.store.adverse_events import AdverseEventStore
 from services.patients.store.break_glass import BreakGlassStore
@@ -66,7 +65,6 @@ class PatientsStore(
         "screening_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "screening_review_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "clearance_chain_id_patient_id_site_id_fkey": PatientNotFound,
-        "clearance_chain_id_patient_id_screening_id_fkey": ScreeningNotFound,
         "measure_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "adverse_event_chain_id_patient_id_site_id_fkey": PatientNotFound,
         "diagnosis_chain_id_patient_id_site_id_fkey": PatientNotFound,

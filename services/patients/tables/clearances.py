@@ -68,10 +68,7 @@ clearance = record_table(
     *sealed("override_reason", later=True),
     *sealed("revoke_reason", later=True),
     seen_at_its_site(),
-    ForeignKeyConstraint(
-        ["chain_id", "patient_id", "screening_id"],
-        ["screening.chain_id", "screening.patient_id", "screening.id"],
-    ),
+    belongs_to("screening", "screening_id"),  # Which may be under another id of the same person.
     CheckConstraint("effective_date <= expire_date", name="dates"),
     CheckConstraint("(revoked_by IS NULL) = (revoked_at IS NULL)", name="revoked"),
     CheckConstraint("revoked_at IS NOT NULL OR revoke_reason = ''", name="revoke_reason"),
