@@ -19,9 +19,12 @@ from cli.app import build
 from cli.patients import harmless
 from deploy.local.home import Home, ProcessInfo, StackInfo
 from services.patients.store.accesses import ACCESSES
+from tests.integration.test_patients_screening_reviews import HIGH, protocol_of, to_review
 from tests.integration.test_patients_speed import explained, most_rows, read_through, round_trips
 from tests.support.patients import Desk, desk
 from tests.support.patients_access import Retention, accesses, break_glass, glass_breaks, review, stranger
+from tests.support.patients_parts import call_adverse_events, call_measures, phq_9, record_measure
+from tests.support.patients_parts import report as report_event
 from tests.support.service import refusal
 
 __all__ = ["desk"]
@@ -127,6 +130,23 @@ async def test_only_those_who_watch_read_reports_and_only_of_records_that_they_m
         refused = await refusal(accesses(desk, patient.id, token))
         assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "PATIENT_NOT_FOUND")
     assert (await refusal(accesses(desk, to_wire("patient", new_id())))).reason == "PATIENT_NOT_FOUND"
+
+
+async def test_whoever_is_on_the_next_page_was_not_seen(desk: Desk) -> None:
+    """A list reads one row more than it shows, to know whether there is another page."""
+    protocol, patients = await protocol_of(desk), [await desk.create() for _ in range(2)]
+    for patient in patients:
+        await report_event(desk, patient.id)
+        await record_measure(desk, patient.id, **phq_9(9, self_harm=1))
+        await protocol.screen(patient, HIGH)
+    asked: dict[str, Any] = {"site_id": to_wire("site", desk.site_id), "page_size": 1}
+    [event] = (await call_adverse_events(desk, "ListOpenAdverseEvents", **asked)).adverse_events
+    [flag] = (await call_measures(desk, "ListSafetyFlags", **asked)).safety_flags
+    [screening] = (await to_review(desk, **asked)).screenings
+    for patient in patients:
+        found = [each.method.rpartition(".")[2] for each in (await accesses(desk, patient.id)).accesses]
+        shown = [each.patient_id for each in (event, flag, screening)]
+        assert len([method for method in found if method.startswith("List")]) == shown.count(patient.id)
 
 
 async def test_what_was_refused_is_no_access(desk: Desk) -> None:

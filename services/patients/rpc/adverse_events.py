@@ -92,11 +92,14 @@ class AdverseEventServicer:
     ) -> pb.ListOpenAdverseEventsResponse:
         site_id, page = from_wire("site", request.site_id), Page.of(request, call)
         after = UUID(page.after[0]) if page.after else None
-        found = await self._db.read(
-            call, request, PatientsStore, lambda store: store.open_adverse_events(site_id, after, page.limit)
-        )
-        kept, token = page.cut(found, key=lambda each: [str(each.id)])
-        return pb.ListOpenAdverseEventsResponse(adverse_events=map(to_adverse_event, kept), next_page_token=token)
+
+        async def work(store: PatientsStore) -> pb.ListOpenAdverseEventsResponse:
+            """Cut to the page inside, since the audit row names who is shown."""
+            found = await store.open_adverse_events(site_id, after, page.limit)
+            kept, token = page.cut(found, key=lambda each: [str(each.id)])
+            return pb.ListOpenAdverseEventsResponse(adverse_events=map(to_adverse_event, kept), next_page_token=token)
+
+        return await self._db.read(call, request, PatientsStore, work)
 
     async def _once(
         self,

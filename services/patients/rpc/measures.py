@@ -86,11 +86,14 @@ class MeasureServicer:
     async def ListSafetyFlags(self, request: pb.ListSafetyFlagsRequest, call: Call) -> pb.ListSafetyFlagsResponse:
         site_id, page = from_wire("site", request.site_id), Page.of(request, call)
         after = UUID(page.after[0]) if page.after else None
-        found = await self._db.read(
-            call, request, PatientsStore, lambda store: store.open_safety_flags(site_id, after, page.limit)
-        )
-        kept, token = page.cut(found, key=lambda each: [str(each.id)])
-        return pb.ListSafetyFlagsResponse(safety_flags=[to_safety_flag(each) for each in kept], next_page_token=token)
+
+        async def work(store: PatientsStore) -> pb.ListSafetyFlagsResponse:
+            """Cut to the page inside, since the audit row names who is shown."""
+            found = await store.open_safety_flags(site_id, after, page.limit)
+            kept, token = page.cut(found, key=lambda each: [str(each.id)])
+            return pb.ListSafetyFlagsResponse(safety_flags=map(to_safety_flag, kept), next_page_token=token)
+
+        return await self._db.read(call, request, PatientsStore, work)
 
     async def AcknowledgeSafetyFlag(
         self, request: pb.AcknowledgeSafetyFlagRequest, call: Call

@@ -56,11 +56,14 @@ class ScreeningServicer:
     ) -> pb.ListScreeningsToReviewResponse:
         site_id, page = from_wire("site", request.site_id), Page.of(request, call)
         before = UUID(page.after[0]) if page.after else None
-        found = await self._db.read(
-            call, request, PatientsStore, lambda store: store.screenings_to_review(site_id, before, page.limit)
-        )
-        kept, token = page.cut(found, key=lambda each: [str(each.id)])
-        return pb.ListScreeningsToReviewResponse(screenings=map(to_screening, kept), next_page_token=token)
+
+        async def work(store: PatientsStore) -> pb.ListScreeningsToReviewResponse:
+            """Cut to the page inside, since the audit row names who is shown."""
+            found = await store.screenings_to_review(site_id, before, page.limit)
+            kept, token = page.cut(found, key=lambda each: [str(each.id)])
+            return pb.ListScreeningsToReviewResponse(screenings=map(to_screening, kept), next_page_token=token)
+
+        return await self._db.read(call, request, PatientsStore, work)
 
     async def ReviewScreening(self, request: pb.ReviewScreeningRequest, call: Call) -> pb.ReviewScreeningResponse:
         screening_id = from_wire("screening", request.screening_id)
