@@ -16,6 +16,7 @@ from services.patients.use_cases import diagnoses
 from tests.integration.test_patients_races import second_waits_for_first
 from tests.integration.test_patients_speed import ROWS_LOOKED_AT_MAX, explained, most_rows
 from tests.support.patients import Desk, desk
+from tests.support.patients_merges import Merges
 from tests.support.patients_parts import (
     add_patients,
     call_diagnoses,
@@ -69,6 +70,21 @@ async def test_a_document_names_what_holds_for_its_course_on_its_day_primary_fir
         assert list(named.diagnoses) == [first, second]
     later = await call_diagnoses(desk, "GetCourseDiagnoses", **asked, date=late)
     assert [each.code for each in later.diagnoses] == ["F33.2", "F43.10", "F41.1"]
+
+
+async def test_a_document_names_a_code_once_however_often_it_stands(desk: Desk) -> None:
+    patient, merged = await desk.create(), await desk.create()
+    secondary = {"rank": "DIAGNOSIS_RANK_SECONDARY"}
+    early = to_date(date(2027, 1, 1))
+    await diagnose(desk, patient.id, effective_date=early, **secondary)
+    await diagnose(desk, patient.id, course_id=COURSE, **secondary)
+    primary = await diagnose(desk, merged.id)
+    await diagnose(desk, patient.id, code="F41.1", effective_date=early)
+    of_course = await diagnose(desk, merged.id, code="F41.1", course_id=COURSE)
+    await Merges(desk).merge(patient, merged)
+    for patient_id in (patient.id, merged.id):
+        named = await call_diagnoses(desk, "GetCourseDiagnoses", patient_id=patient_id, course_id=COURSE, date=TODAY)
+        assert list(named.diagnoses) == [primary, of_course]
 
 
 async def test_the_same_code_stands_once_for_a_course_and_again_once_it_was_retracted(desk: Desk) -> None:

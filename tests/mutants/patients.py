@@ -481,4 +481,12 @@ PATIENTS = [
     Mutant("cli/private.py", '    path.touch(mode=0o600)\n', '', U_CLI_PRIVATE),
     Mutant("cli/private.py", '        path.chmod(0o600)\n', '        pass\n', U_CLI_PRIVATE),
     Mutant("cli/private.py", 'if path.is_file():', 'if True:', U_CLI_PRIVATE),
+    Mutant("services/patients/tables/clearances.py", '    belongs_to("screening", "screening_id"),  # Which may be under another id of the same person.\n', '', "tests/integration/test_chassis_schema.py", "patients"),
+    Mutant("services/patients/migrations/versions/0022_a_clearance_rests_on_a_screening_of_any_id.py", '    op.drop_constraint("clearance_chain_id_patient_id_screening_id_fkey", "clearance", type_="foreignkey")\n', '', I_PATIENTS_CLEARANCES, "rests_on"),
+    Mutant("services/patients/rpc/measures.py", '            found = await store.open_safety_flags(site_id, after, page.limit)\n', '            found = await store.open_safety_flags(site_id, after, page.limit)\n            store.saw(*(each.patient_id for each in found))\n', I_PATIENTS_ACCESSES, "next_page"),
+    Mutant("services/patients/rpc/screenings.py", '            found = await store.screenings_to_review(site_id, before, page.limit)\n', '            found = await store.screenings_to_review(site_id, before, page.limit)\n            store.saw(*(each.patient_id for each in found))\n', I_PATIENTS_ACCESSES, "next_page"),
+    Mutant("services/patients/rpc/adverse_events.py", '            found = await store.open_adverse_events(site_id, after, page.limit)\n', '            found = await store.open_adverse_events(site_id, after, page.limit)\n            store.saw(*(each.patient_id for each in found))\n', I_PATIENTS_ACCESSES, "next_page"),
+    Mutant("services/patients/store/diagnoses.py", 'return one_per_code([diagnosis_of(row) for row in found])', 'return [diagnosis_of(row) for row in found]', I_DIAGNOSES, "code_once"),
+    Mutant("services/patients/domain/diagnoses.py", '(each.rank is not DiagnosisRank.PRIMARY, each.course_id is None)', '(each.course_id is None, each.rank is not DiagnosisRank.PRIMARY)', I_DIAGNOSES, "code_once"),
+    Mutant("services/patients/domain/diagnoses.py", 'DiagnosisRank.PRIMARY, each.course_id is None)', 'DiagnosisRank.PRIMARY, False)', I_DIAGNOSES, "code_once"),
 ]  # fmt: skip

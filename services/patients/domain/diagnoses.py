@@ -1,5 +1,6 @@
 """Diagnoses, by the codes of ICD-10-CM."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -58,6 +59,15 @@ class Diagnosis:
         if self.retracted_at is not None:
             raise DiagnosisRetracted()
         return replace(self, retracted_by=by, retracted_at=at)
+
+
+def one_per_code(found: Sequence[Diagnosis]) -> list[Diagnosis]:
+    """In their order. A code may stand for one course and for all, and under several ids of the person: of these, the
+    primary comes before the secondary, and what is of a course before what is of all."""
+    best = dict[str, Diagnosis]()
+    for each in sorted(found, key=lambda each: (each.rank is not DiagnosisRank.PRIMARY, each.course_id is None)):
+        best.setdefault(each.code, each)
+    return [each for each in found if best[each.code] is each]
 
 
 def today(now: datetime, time_zone: str) -> date:

@@ -9,7 +9,7 @@ from sqlalchemy import Date, Uuid, insert, or_, select, update
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
 from chassis.store import Settling, Store
-from services.patients.domain.diagnoses import Diagnosis, DiagnosisNotFound, DiagnosisRank
+from services.patients.domain.diagnoses import Diagnosis, DiagnosisNotFound, DiagnosisRank, one_per_code
 from services.patients.store.persons import PERSON
 from services.patients.tables.diagnoses import diagnosis
 
@@ -57,9 +57,10 @@ class DiagnosisStore(Store):
         return [diagnosis_of(row) for row in found]
 
     async def diagnoses_of_course(self, patient_id: UUID, course_id: UUID, day: date) -> list[Diagnosis]:
-        """Those that hold on the day, primary ones first."""
+        """Those that hold on the day, one for each code, primary ones first."""
         asked = {"course_id": course_id, "day": day, "limit": OF_COURSE_MAX}
-        return [diagnosis_of(row) for row in await self.rows(COURSE_DIAGNOSES, patient_id=patient_id, **asked)]
+        found = await self.rows(COURSE_DIAGNOSES, patient_id=patient_id, **asked)
+        return one_per_code([diagnosis_of(row) for row in found])
 
 
 def diagnosis_of(row: Record) -> Diagnosis:
