@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from atoll.patients.v1.patient_service_pb2 import ContactDetails
 from chassis.ids import new_id, to_wire
 from chassis.money import Money
 from chassis.money import to_wire as to_money
+from services.notifications.domain.caps import since
 from services.notifications.domain.kinds import Channel
 from services.notifications.domain.messages import TemplateRef
 from services.notifications.domain.replies import understand
@@ -164,6 +166,54 @@ async def test_who_permitted_texts_gets_as_many_as_the_chain_says(office: Office
     await confirm(office, FIRST, FIRST + DAY, FIRST + 2 * DAY)
     await office.sender().drain()
     assert (len(twilio.texts), len(office.mailbox.arrived)) == (2, 1)
+
+
+@pytest.mark.parametrize("broken", ["429", "503", "before"])
+async def test_a_text_that_was_not_taken_uses_up_no_cap_and_goes_out_later(
+    office: Office, twilio: FakeTwilio, broken: str
+) -> None:
+    await confirm(office, channels="ARRAY['SMS']")
+    twilio.breaks = [broken]
+    await office.sender().drain()
+    await office.end_holds()
+    await office.sender().drain()
+    assert (await ways(office), len(twilio.texts)) == ([("SMS", "SENT", [])], 1)
+
+
+async def test_a_call_goes_out_where_the_number_takes_no_texts(office: Office, twilio: FakeTwilio) -> None:
+    await confirm(office, channels="ARRAY['SMS', 'VOICE']")
+    twilio.breaks = ["400"]
+    await office.sender().drain()
+    assert (await ways(office), len(twilio.calls)) == ([("VOICE", "SENT", [("SMS", "REFUSED")])], 1)
+
+
+async def test_a_text_that_may_be_out_uses_up_the_cap_though_another_try_was_not_taken(
+    office: Office, twilio: FakeTwilio
+) -> None:
+    await confirm(office, FIRST)
+    for broken in ("after", "429"):
+        twilio.breaks = [broken]
+        await office.sender().drain()
+        await office.end_holds()
+    await office.svc.admin.execute("UPDATE message SET held_until = 'infinity'")
+    await confirm(office, FIRST + DAY)
+    await office.sender().drain()
+    assert ("EMAIL", "SENT", [("SMS", "CAP_REACHED")]) in await ways(office)
+
+
+async def test_whoever_lost_a_text_to_another_sender_says_nothing_of_its_attempt(office: Office) -> None:
+    await confirm(office)
+    [(_, taken)] = await office.sender().take(10)
+    key, template = address_key(office.svc.chain_id, PHONE), TemplateRef("visit_confirmation", "1", "en")
+    late = replace(taken, lease_id=new_id())
+
+    async def begun_by_another(store: NotificationsStore) -> tuple[int, int]:
+        await store.begin(taken, Channel.SMS, [], template, HOUR, key, counts=True)
+        await store.note_not_taken(late)
+        return await store.texts_to(key, since(NOW, taken.zone))
+
+    call = office.svc.inside("two-senders")
+    assert await office.svc.db.job(call, NotificationsStore, begun_by_another) == (1, 1)
 
 
 async def test_two_at_once_make_no_third(office: Office, twilio: FakeTwilio, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -259,6 +259,10 @@ class Answer(Enum):
     NONE = auto()  # The line broke when the message was on it: it may have been taken.
 
 
+NOT_TAKEN = frozenset({Answer.NOT_NOW, Answer.NEVER})
+"""Nothing went out."""
+
+
 def after_attempt(taken: Taken, answer: Answer, code: str, chance: float) -> Settle | Retry | NextChannel:
     """What becomes of a message after its attempt; `chance`, from 0 to 1, spreads those that failed together."""
     if answer is Answer.TAKEN:

@@ -53,6 +53,7 @@ from services.notifications.tables import (
     attempt,
     matter,
     message,
+    not_taken,
     patient,
     pause,
     policy,
@@ -191,6 +192,15 @@ _begun = (
     .returning(message.c.chain_id, message.c.id, message.c.channel_attempts)
     .cte("begun")
 )
+NOTE_NOT_TAKEN = Statement(
+    pg_insert(not_taken).from_select(
+        ["chain_id", "message_id", "number"],
+        select(attempt.c.chain_id, attempt.c.message_id, func.max(attempt.c.number))
+        .join(message, and_(message.c.chain_id == attempt.c.chain_id, message.c.id == attempt.c.message_id))
+        .where(attempt.c.chain_id == CHAIN, *_held)
+        .group_by(attempt.c.chain_id, attempt.c.message_id),
+    )
+)
 _earlier = (
     select(func.coalesce(func.max(attempt.c.number), 0))
     .where(attempt.c.chain_id == CHAIN, attempt.c.message_id == _begun.c.id)
@@ -277,7 +287,12 @@ _to_next = {
 }
 NEXT_CHANNEL = Statement(update(message).where(*_held).values(**_to_next))
 _key = param("address_key", LargeBinary)
-_text = (attempt.c.chain_id == CHAIN, attempt.c.address_key == _key, attempt.c.counts)
+_went_out = ~exists().where(
+    not_taken.c.chain_id == attempt.c.chain_id,
+    not_taken.c.message_id == attempt.c.message_id,
+    not_taken.c.number == attempt.c.number,
+)
+_text = (attempt.c.chain_id == CHAIN, attempt.c.address_key == _key, attempt.c.counts, _went_out)
 _day_at, _week_at = param("day_at", Instant), param("week_at", Instant)
 TEXTS = Statement(
     select(
@@ -374,10 +389,14 @@ class SendingStore(Store):
         return [settled_of(row) for row in await self.rows(SETTLE_OTHERS, id=taken.id)]
 
     async def texts_to(self, address_key: bytes, since: Since) -> tuple[int, int]:
-        """How many texts and calls that count were begun to an address, today and in the week."""
+        """How many texts and calls that count may have gone out to an address, today and in the week."""
         row = await self.row(TEXTS, address_key=address_key, day_at=since.day, week_at=since.week)
         assert row
         return row["today"], row["in_week"]
+
+    async def note_not_taken(self, taken: Taken) -> None:
+        """Of the last attempt of a message that is still held. That of another sender is not ours to judge."""
+        await self.rows(NOTE_NOT_TAKEN, id=taken.id, lease_id=taken.lease_id)
 
     async def texts_before(self, taken: Taken, day_end: datetime) -> int:
         """Texts to the same patient that are still to go out until `day_end` and come first by their rank."""

@@ -13,7 +13,7 @@ from services.notifications.tables.copies import (
 )
 from services.notifications.tables.inbox import inbox_arrival, inbox_item
 from services.notifications.tables.links import link
-from services.notifications.tables.messages import UNSENT, attempt, cadence, message, pause, policy
+from services.notifications.tables.messages import UNSENT, attempt, cadence, message, not_taken, pause, policy
 from services.notifications.tables.renewals import renewal, renewal_end, retired_document
 from services.notifications.tables.templates import link_hosts, template, template_version
 from services.notifications.tables.texting import STANDING, WAITING, answer, receipt, reply, suppression, texted
@@ -36,6 +36,7 @@ __all__ = [
     "matter",
     "message",
     "metadata",
+    "not_taken",
     "patient",
     "patient_alias",
     "pause",

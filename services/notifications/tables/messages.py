@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -126,6 +127,18 @@ Index(
     "attempt_texts_idx",
     *(attempt.c[name] for name in ("chain_id", "address_key", "begun_at")),
     postgresql_where=text("counts"),
+)
+
+# Attempts that the provider did not take, so that nothing of them went out: they count against no cap.
+not_taken = chain_table(
+    "not_taken",
+    metadata,
+    id_column("message_id", key=True),
+    Column("number", SmallInteger, primary_key=True),
+    ForeignKeyConstraint(
+        ["chain_id", "message_id", "number"], ["attempt.chain_id", "attempt.message_id", "attempt.number"]
+    ),
+    append_only=True,
 )
 
 # The rules of a chain; the last version holds.

@@ -13,7 +13,7 @@ from services.notifications.domain import caps
 from services.notifications.domain.hours import at
 from services.notifications.domain.kinds import BY_PHONE, Channel, MessageKind, Purpose, Recipient
 from services.notifications.domain.messages import PassedOver, Reason, Status
-from services.notifications.domain.sending import Answer, Settle, Step, Taken, Way
+from services.notifications.domain.sending import NOT_TAKEN, Answer, Settle, Step, Taken, Way
 from services.notifications.domain.texting import EVERY_SENDER, Method, Sent, SuppressionKind, suppression_after
 from services.notifications.store import NotificationsStore
 from services.notifications.use_cases import messages, receipts
@@ -81,6 +81,8 @@ async def begin(
 async def finish(store: NotificationsStore, taken: Taken, step: Step, tried: Tried | None) -> None:
     """What a sender found out about a message that it holds. An address that does not exist is not written to again; a
     receipt may have been faster than this."""
+    if tried and tried.way.channel in BY_PHONE and tried.sent.answer in NOT_TAKEN:
+        await store.note_not_taken(taken)  # While it is held.
     settled = await messages.end_step(store, taken, step, tried.sent.provider_id if tried else None)
     if tried is None:
         if settled and taken.digest_id:
