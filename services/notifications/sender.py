@@ -180,8 +180,10 @@ class Sender:
             begun = await self._db.job(call, NotificationsStore, begin)
         except LetterChanged:
             return Retry(taken.status, NO_HOLD, "LETTER_CHANGED"), None
-        if begun is None or isinstance(begun, PassedOver):
-            return begun or (None, None)
+        if isinstance(begun, PassedOver):
+            return begun
+        if begun is None or isinstance(begun, NextChannel):
+            return begun, None
         sent, chance = await parcel.hand_over(), self._chance()
         digest_id = taken.id if others else None
         tried = replace(
@@ -263,4 +265,4 @@ def _told(end: Step | None) -> str:
         case Retry(_, _, error):
             return f"RETRY {error}"
         case NextChannel(passed_over):
-            return f"NEXT_CHANNEL {passed_over.reason}"
+            return f"NEXT_CHANNEL {passed_over[-1].reason}"

@@ -17,8 +17,11 @@ import pytest_asyncio
 from atoll.billing.v1.events_pb2 import PaymentReceived, RefundSucceeded
 from atoll.notifications.v1 import cadence_service_pb2 as cadence_pb
 from atoll.notifications.v1 import link_service_pb2 as link_pb
+from atoll.notifications.v1 import message_pb2
 from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
 from atoll.notifications.v1.link_service_pb2_grpc import LinkServiceStub
+from atoll.notifications.v1.pause_service_pb2 import CreatePauseRequest, EndPauseRequest
+from atoll.notifications.v1.pause_service_pb2_grpc import PauseServiceStub
 from atoll.patients.v1 import patient_pb2, permission_pb2
 from atoll.patients.v1.events_pb2 import ConsentOutdated
 from atoll.patients.v1.patient_service_pb2 import ContactDetails
@@ -256,6 +259,35 @@ async def test_what_prepares_a_patient_comes_before_a_reminder_of_the_same_day(
     await office.sender().drain()
     found = {row["kind"]: row["channel"] for row in await office.rows()}
     assert found == {"VISIT_REMINDER": "EMAIL", "VISIT_PREPARATION": "SMS"}
+
+
+async def test_a_companions_text_takes_none_of_the_patients(office: Office, twilio: FakeTwilio) -> None:
+    await confirm(office)
+    await office.svc.admin.execute(
+        "INSERT INTO message SELECT (jsonb_populate_record(m, jsonb_build_object("
+        "'id', gen_random_uuid(), 'kind', 'COMPANION_PICK_UP', 'rule', 'pick_up', 'anchor', 'END',"
+        " 'due_at', m.due_at + interval '1 hour'))).* FROM message m"
+    )
+    await office.sender().drain()
+    assert len(twilio.texts) == 1
+    assert ("SMS", "SENT", []) in await ways(office)
+
+
+async def test_what_falls_through_to_a_paused_channel_waits_for_it(office: Office, twilio: FakeTwilio) -> None:
+    del details(office).contact_points[0]  # The mailbox.
+    stub = office.svc.stub(PauseServiceStub)
+    made = await office.svc.call(
+        stub.CreatePause,
+        CreatePauseRequest(request_id=str(uuid4()), reason="Provider trouble", channel=message_pb2.CHANNEL_SMS),
+    )
+    await confirm(office, channels="ARRAY['IN_APP', 'EMAIL', 'SMS', 'VOICE']")
+    permit(office, permission_pb2.MESSAGE_CHANNEL_PORTAL, permission_pb2.MESSAGE_PURPOSE_APPOINTMENT, False)
+    await office.sender().drain()
+    passed_over = [("IN_APP", "NOT_PERMITTED"), ("EMAIL", "NO_EMAIL_ADDRESS")]
+    assert (await ways(office), twilio.texts) == ([("SMS", "SCHEDULED", passed_over)], [])
+    await office.svc.call(stub.EndPause, EndPauseRequest(request_id=str(uuid4()), pause_id=made.pause.id))
+    await office.sender().drain()
+    assert (await ways(office), len(twilio.texts)) == ([("SMS", "SENT", passed_over)], 1)
 
 
 async def test_whoever_opted_out_gets_no_text_and_hears_by_email(office: Office, twilio: FakeTwilio) -> None:

@@ -274,7 +274,7 @@ BOTH = (Channel.SMS, Channel.EMAIL)
     [(Answer.NEVER, 1, Reason.REFUSED), (Answer.NOT_NOW, ATTEMPTS_MAX, Reason.ATTEMPTS_EXHAUSTED)],
 )
 def test_what_one_channel_gave_up_goes_by_the_next(answer: Answer, attempts: int, reason: Reason) -> None:
-    next_one = NextChannel(PassedOver(Channel.SMS, reason, "CODE"))
+    next_one = NextChannel((PassedOver(Channel.SMS, reason, "CODE"),))
     assert after_attempt(taken(REMINDER, attempts=attempts, channels=BOTH), answer, "CODE", chance=1.0) == next_one
 
 

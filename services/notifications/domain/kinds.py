@@ -178,3 +178,14 @@ OF_VISIT = frozenset(
     }
 )
 """The other anchors are of what is no visit: a hold, a bill, a document to sign."""
+
+
+def come_before(kind: MessageKind) -> frozenset[MessageKind]:
+    """Whose texts go first where a cap binds: the companion's take none of the patient's."""
+    own = NATURES[kind]
+    return frozenset(
+        other
+        for other, nature in NATURES.items()
+        if nature.rank < own.rank
+        and (nature.recipient is Recipient.COMPANION) == (own.recipient is Recipient.COMPANION)
+    )

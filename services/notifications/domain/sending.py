@@ -112,9 +112,9 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class NextChannel:
-    """The one that was tried will not carry it."""
+    """Those before it do not carry it."""
 
-    passed_over: PassedOver
+    passed_over: tuple[PassedOver, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +282,7 @@ def after_attempt(taken: Taken, answer: Answer, code: str, chance: float) -> Set
 def _given_up(taken: Taken, reason: Reason, code: str) -> Settle | NextChannel:
     """What may be out goes by no second channel."""
     if len(taken.channels) > 1 and not taken.in_doubt:
-        return NextChannel(PassedOver(taken.channels[0], reason, code))
+        return NextChannel((PassedOver(taken.channels[0], reason, code),))
     return settle(taken, Status.FAILED, reason, code)
 
 

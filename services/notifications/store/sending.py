@@ -41,7 +41,7 @@ from chassis.tables import Instant
 from services.notifications.domain.caps import Cap, Since
 from services.notifications.domain.digests import COMBINED
 from services.notifications.domain.hours import SendingHours
-from services.notifications.domain.kinds import NATURES, Channel, MessageKind
+from services.notifications.domain.kinds import Channel, MessageKind, come_before
 from services.notifications.domain.matters import Matter, MatterKind, Offered
 from services.notifications.domain.messages import PassedOver, Reason, Settled, Status, TemplateRef
 from services.notifications.domain.sending import Policy, Settle, Taken
@@ -300,6 +300,16 @@ TEXTS = Statement(
         func.count().label("in_week"),
     ).where(*_text, attempt.c.begun_at >= _week_at)
 )
+PAUSED = Statement(
+    select(pause.c.id)
+    .where(
+        pause.c.chain_id == CHAIN,
+        pause.c.end_at.is_(None),
+        or_(pause.c.site_id.is_(None), pause.c.site_id == param("site_id", Uuid)),
+        pause.c.channel == _channel,
+    )
+    .limit(1)
+)
 # Texts of a patient that are to go out until the day is over, and come before one of this rank.
 BEFORE = Statement(
     select(func.count().label("texts")).where(
@@ -398,10 +408,13 @@ class SendingStore(Store):
         """Of the last attempt of a message that is still held. That of another sender is not ours to judge."""
         await self.rows(NOTE_NOT_TAKEN, id=taken.id, lease_id=taken.lease_id)
 
+    async def is_paused(self, channel: Channel, site_id: UUID) -> bool:
+        """Whether messages of a site that are to go by this channel wait."""
+        return await self.row(PAUSED, channel=channel, site_id=site_id) is not None
+
     async def texts_before(self, taken: Taken, day_end: datetime) -> int:
-        """Texts to the same patient that are still to go out until `day_end` and come first by their rank."""
-        rank = NATURES[taken.kind].rank
-        kinds = [kind for kind, nature in NATURES.items() if nature.rank < rank]
+        """Texts to the same person that are still to go out until `day_end` and come first by their rank."""
+        kinds = sorted(come_before(taken.kind))
         row = await self.row(BEFORE, id=taken.recipient_id, kinds=kinds, day_end_at=day_end)
         assert row
         return int(row["texts"])
@@ -431,11 +444,11 @@ class SendingStore(Store):
         ours = {"id": taken.id, "lease_id": taken.lease_id}
         await self.rows(RELEASE, **ours, status=status, hold=hold, last_error=error, due_at=due)
 
-    async def next_channel(self, taken: Taken, passed_over: PassedOver) -> None:
-        """Another try by the channel after this one."""
+    async def next_channel(self, taken: Taken, passed_over: Sequence[PassedOver]) -> None:
+        """Another try by the channel after these."""
         ours = {"id": taken.id, "lease_id": taken.lease_id}
-        left = taken.channels[taken.channels.index(passed_over.channel) + 1 :]
-        told = {"passed_over": passed_over_to_json([passed_over]), "last_error": passed_over.code or None}
+        left = taken.channels[taken.channels.index(passed_over[-1].channel) + 1 :]
+        told = {"passed_over": passed_over_to_json(passed_over), "last_error": passed_over[-1].code or None}
         await self.rows(NEXT_CHANNEL, **ours, **told, channels=list(left), channel=left[0])
 
 

@@ -13,7 +13,7 @@ from services.notifications.domain import caps
 from services.notifications.domain.hours import at
 from services.notifications.domain.kinds import BY_PHONE, Channel, MessageKind, Purpose, Recipient
 from services.notifications.domain.messages import PassedOver, Reason, Status
-from services.notifications.domain.sending import NOT_TAKEN, Answer, Settle, Step, Taken, Way
+from services.notifications.domain.sending import NOT_TAKEN, Answer, NextChannel, Settle, Step, Taken, Way
 from services.notifications.domain.texting import EVERY_SENDER, Method, Sent, SuppressionKind, suppression_after
 from services.notifications.store import NotificationsStore
 from services.notifications.use_cases import messages, receipts
@@ -46,14 +46,17 @@ async def begin(
     passed_over: Sequence[PassedOver],
     hold: timedelta,
     others: Sequence[Taken] = (),
-) -> int | PassedOver | None:
-    """Its attempts by this channel; None: it is not ours any more. With `others` it is one letter: all of them are
+) -> int | PassedOver | NextChannel | None:
+    """Its attempts by this channel; NextChannel: it waits for this one, which is paused; None: it is not ours any more.
+    With `others` it is one letter: all of them are
     begun, or none (LetterChanged)."""
     key, sender = parcel.address_key, parcel.sender
     if others:
         await store.lock([taken.recipient_id])  # Two letters of the same messages would wait for each other.
     if key and await store.suppressed(way.channel, [key], sender):
         return PassedOver(way.channel, Reason.ADDRESS_SUPPRESSED)
+    if passed_over and await store.is_paused(way.channel, taken.site.id):
+        return NextChannel(tuple(passed_over))  # For that of its first channel it was not taken up.
     counts = way.channel in BY_PHONE and taken.purpose is not Purpose.REPLY
     if counts and key and not taken.in_doubt:
         await store.lock([_lock_of(key)])
