@@ -348,6 +348,18 @@ async def test_r_asks_for_another_time_in_the_language_of_the_text(office: Texti
     assert office.fake.texts[0]["Body"].startswith("Harbor Lane: le llamaremos")
 
 
+@pytest.mark.parametrize("named", [True, False])
+async def test_after_a_c_an_r_moves_the_visit_that_was_confirmed_and_no_later_one(
+    office: TextingOffice, named: bool
+) -> None:
+    visit_id, _ = await office.book(), await office.book(start=FIRST + timedelta(days=7))
+    await office.texted(visit_id if named else None)
+    await office.svc.admin.execute("UPDATE visit SET status = 'CONFIRMED' WHERE id = $1", visit_id)
+    await office.say("R")
+    [event] = await office.told()
+    assert (event.DESCRIPTOR.name, event.visit_id) == ("RescheduleRequested", to_wire("visit", visit_id))
+
+
 async def test_where_mother_and_child_have_a_number_and_a_visit_each_a_person_asks(office: TextingOffice) -> None:
     child = new_id()
     await office.register(child)
@@ -367,6 +379,15 @@ async def test_where_mother_and_child_have_a_number_and_a_visit_each_a_person_as
 
 async def test_a_visit_that_is_off_or_over_is_not_confirmed(office: TextingOffice) -> None:
     await office.texted(await office.book(start=office.svc.now))
+    await office.say("C")
+    assert await office.told() == []
+    [row] = await rows(office, "reply")
+    assert row["state"] == "OPEN"
+
+
+async def test_a_visit_that_is_confirmed_is_not_confirmed_again(office: TextingOffice) -> None:
+    await office.texted(await office.book())
+    await office.svc.admin.execute("UPDATE visit SET status = 'CONFIRMED'")
     await office.say("C")
     assert await office.told() == []
     [row] = await rows(office, "reply")

@@ -73,6 +73,21 @@ def test_words_that_are_known_are_told_apart(text: str, meaning: Meaning, langua
         ("I don't want any more texts", "en"),
         ("You have the wrong number", "en"),
         ("cancel these messages", "en"),
+        ("STOP at once please", "en"),
+        ("stop in future texting", "en"),
+        ("stop in the future", "en"),
+        ("stop!! by god", "en"),
+        ("Stop, off with it", "en"),
+        ("End please", "en"),
+        ("please quit", "en"),
+        ("quit it", "en"),
+        ("no more", "en"),
+        ("opt me out", "en"),
+        ("take my number off", "en"),
+        ("do not call me", "en"),
+        ("Don't call this number again", "en"),
+        ("no más", "es"),
+        ("No me llamen", "es"),
         ("no me manden más mensajes", "es"),
         ("Dejen de enviarme textos", "es"),
         ("No quiero recibir esto", "es"),
@@ -101,6 +116,15 @@ def test_words_of_their_own_that_read_like_an_opt_out_are_taken_for_one(text: st
         "La presión está baja",
         "can you call me",
         "do not call before noon",
+        "do not call me before noon",
+        "I'll stop in tomorrow",
+        "can we stop in?",
+        "may I stop at the desk first",
+        "I could stop off at 5",
+        "cancel please",
+        "the end please tell me when",
+        "no me llamen antes de las 12",
+        "no más tarde de las 3",
         "CR",
     ],
 )
@@ -109,7 +133,7 @@ def test_everything_else_is_for_a_person(text: str) -> None:
 
 
 def texted(patient_id: UUID = ANA, visit_id: UUID | None = VISIT, *, companion: bool = False) -> LastTexted:
-    return LastTexted(patient_id, SITE, "en", companion, visit_id)
+    return LastTexted(patient_id, SITE, "en", companion, visit_id, visit_id)
 
 
 def test_a_c_and_an_r_are_about_the_one_visit_that_is_open() -> None:

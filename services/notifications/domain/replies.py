@@ -108,15 +108,25 @@ EITHER = {"c", "r"}
 """Said in both languages."""
 
 _OUT = r"text(?:s|ing)?|messag(?:e|es|ing)|sms|contact(?:ing)?|writ(?:e|ing)|send(?:ing)?"
+_VISITING = (
+    r" by\b(?! god\b)| in(?: (?:the(?! future)|at|on|to|for|around|today|tomorrow|\d+)\b|$)|"
+    r" at (?:the|your|my|noon|\d+)\b| (?:over|off)(?: (?:at|on|in|by|today|tomorrow|\d+)\b|$)"
+)
+"""Behind "stop": somebody means to come."""
+_WHEN = r"(?! (?:before|after|until|till|at|on|in|between|during|from|today|tomorrow|\d+)\b)"
 ENGLISH_LIKE_OUT = re.compile(
-    rf"\bstop\b(?! (?:by|in|at|over|off)\b)|\bunsubscribe|\brevoke\b|\bopt(?:ed|ing)? ?out\b|"
+    rf"\bstop\b(?!{_VISITING})|\bunsubscribe|\brevoke\b|\bopt(?:ed|ing)? ?(?:(?:me|us|my number|this number) )?out\b|"
+    r"^(?:please )*(?:quit|end|no more)(?: (?:please|it|this|now|already|thanks|thank you))*$|"
+    rf"\b(?:do not|don t|dont|never) (?:ever )?call (?:me|us|here|again|this number)\b{_WHEN}|"
     rf"\bwrong (?:number|person)\b|\b(?:quit|cancel|end) (?:all |the |these |those |your |my |sending )*(?:{_OUT})\b|"
-    rf"\bremove (?:me|my number|this number)\b|\btake me off\b|\bleave me alone\b|"
+    rf"\bremove (?:me|my number|this number)\b|\btake (?:me|us|my number|this number) off\b|\bleave me alone\b|"
     rf"\b(?:do not|don t|dont|never|no longer) (?:ever )?(?:{_OUT})\b|\bno more (?:of )?(?:these |your )?(?:{_OUT})\b|"
     rf"\bdo(?: not|n t|nt) want (?:any |more |any more |these |your |to get |to receive )*(?:{_OUT})\b"
 )
 _FUERA = r"(?:envi|mand|escrib|contact|molest|text)\w*"
 SPANISH_LIKE_OUT = re.compile(
+    r"^(?:por favor )?no mas(?: por favor| gracias)?$|"
+    r"\bno (?:me |nos )?llam(?:e|es|en|ar)\b(?! (?:antes|despues|hasta|a|por|en|el|hoy|manana)\b)|"
     rf"\bno (?:me |nos )?{_FUERA}|\bdej\w+ de {_FUERA}|\bno mas (?:mensajes|textos|sms)\b|\bnumero equivocado\b|"
     r"\bno (?:quiero|deseo) (?:mas |recibir |sus |estos )*(?:mensaje|texto|recibir|sms)\w*|"
     r"\b(?:darme|darse|dar|denme|deme|dame) de baja\b|"
@@ -160,6 +170,14 @@ class LastTexted:
     to_companion: bool
     open_visit_id: UUID | None
     """What a C would confirm: it is booked and still to come."""
+    movable_visit_id: UUID | None
+    """What an R would move: it may be confirmed already."""
+
+    def visit_id(self, meaning: Meaning) -> UUID | None:
+        """That a C or an R of theirs stands for. What a companion answers stands for none."""
+        if self.to_companion:
+            return None
+        return self.open_visit_id if meaning is Meaning.CONFIRM else self.movable_visit_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +195,6 @@ def judge(meaning: Meaning, texted: list[LastTexted]) -> Verdict:
     """`texted`: those who were texted at the number, the last first.
 
     A C or an R stands for one visit: where mother and child share a number and both have one to come, a person asks.
-    What a companion answers confirms nothing.
     """
     match meaning:
         case Meaning.OPT_OUT | Meaning.OPT_OUT_LIKELY:
@@ -187,7 +204,7 @@ def judge(meaning: Meaning, texted: list[LastTexted]) -> Verdict:
         case Meaning.HELP:
             return Verdict(AnswerKind.HELP)
         case Meaning.CONFIRM | Meaning.MOVE:
-            visits = {each.open_visit_id for each in texted if each.open_visit_id and not each.to_companion}
+            visits = {visit_id for each in texted if (visit_id := each.visit_id(meaning))}
             if len(visits) == 1:
                 confirms = meaning is Meaning.CONFIRM
                 return Verdict(AnswerKind.CONFIRM_RECEIVED if confirms else AnswerKind.MOVE_RECEIVED, visits.pop())

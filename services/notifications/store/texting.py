@@ -8,6 +8,7 @@ from asyncpg import Record
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    FromClause,
     Integer,
     Interval,
     LargeBinary,
@@ -75,14 +76,18 @@ NOTE_TEXTED = Statement(
 )
 
 
-def _next_of(patient_id: ColumnElement[UUID]) -> ColumnElement[UUID]:
-    """The next visit that is booked for a patient under any of their ids."""
+def _live(of: FromClause) -> ColumnElement[bool]:
+    return or_(of.c.status == VisitStatus.BOOKED, of.c.status == VisitStatus.CONFIRMED)
+
+
+def _next_of(patient_id: ColumnElement[UUID], is_meant: ColumnElement[bool]) -> ColumnElement[UUID]:
+    """The next visit of a patient, under any of their ids, of those that are meant."""
     return (
         select(visit.c.id)
         .where(
             visit.c.chain_id == CHAIN,
             visit.c.patient_id == any_(PATIENTS.all_ids(patient_id)),
-            visit.c.status == VisitStatus.BOOKED,
+            is_meant,
             visit.c.start_at > param("after", Instant),
         )
         .order_by(visit.c.start_at, visit.c.id)
@@ -92,7 +97,7 @@ def _next_of(patient_id: ColumnElement[UUID]) -> ColumnElement[UUID]:
 
 
 _told_of = visit.alias("told_of")
-_still_open = and_(_told_of.c.status == VisitStatus.BOOKED, _told_of.c.start_at > param("after", Instant))
+_still_to_come = and_(_live(_told_of), _told_of.c.start_at > param("after", Instant))
 _goes_to = PATIENTS.each_end(texted.c.patient_id, "goes_to")
 TEXTED_AT = Statement(
     select(
@@ -102,11 +107,13 @@ TEXTED_AT = Statement(
         texted.c.language,
         texted.c.visit_id.is_not(None).label("named_visit"),
         _told_of.c.id.label("told_visit_id"),
-        _next_of(texted.c.patient_id).label("next_visit_id"),
+        (_told_of.c.status == VisitStatus.BOOKED).label("told_is_booked"),
+        _next_of(texted.c.patient_id, visit.c.status == VisitStatus.BOOKED).label("next_booked_id"),
+        _next_of(texted.c.patient_id, _live(visit)).label("next_visit_id"),
     )
     .select_from(texted)
     .join(_goes_to, true())
-    .outerjoin(_told_of, and_(_told_of.c.chain_id == CHAIN, _told_of.c.id == texted.c.visit_id, _still_open))
+    .outerjoin(_told_of, and_(_told_of.c.chain_id == CHAIN, _told_of.c.id == texted.c.visit_id, _still_to_come))
     .where(
         texted.c.chain_id == CHAIN,
         texted.c.address_key == param("address_key", LargeBinary),
@@ -351,16 +358,7 @@ class TextingStore(Store):
         found = await self.rows(
             TEXTED_AT, address_key=address_key, senders=list(senders), after=self.call.now, limit=TEXTED_MAX
         )
-        return [
-            LastTexted(
-                patient_id=row["patient_id"],
-                site_id=row["site_id"],
-                language=row["language"],
-                to_companion=row["to_companion"],
-                open_visit_id=row["told_visit_id"] if row["named_visit"] else row["next_visit_id"],
-            )
-            for row in found
-        ]
+        return [_last_texted(row) for row in found]
 
     async def forget_texted(self, before: datetime) -> None:
         await self.rows(FORGET_TEXTED, before=before)
@@ -569,3 +567,15 @@ def _answer(row: Record) -> Answer:
 
 def _words(row: Record) -> Sealed | None:
     return Sealed(row["key_id"], row["said"]) if row["said"] else None
+
+
+def _last_texted(row: Record) -> LastTexted:
+    told_booked_id = row["told_visit_id"] if row["told_is_booked"] else None
+    return LastTexted(
+        patient_id=row["patient_id"],
+        site_id=row["site_id"],
+        language=row["language"],
+        to_companion=row["to_companion"],
+        open_visit_id=told_booked_id if row["named_visit"] else row["next_booked_id"],
+        movable_visit_id=row["told_visit_id"] if row["named_visit"] else row["next_visit_id"],
+    )

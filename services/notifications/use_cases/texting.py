@@ -110,7 +110,8 @@ async def receive_reply(store: NotificationsStore, command: ReceiveReply) -> Non
 
 def _reply(store: NotificationsStore, command: ReceiveReply, texted: Sequence[LastTexted], verdict: Verdict) -> Reply:
     """About the patient of the last text; of the visit where there is one, whose it is."""
-    named = (each for each in texted if verdict.visit_id and each.open_visit_id == verdict.visit_id)
+    meaning = command.understood.meaning
+    named = (each for each in texted if verdict.visit_id and each.visit_id(meaning) == verdict.visit_id)
     about = next(named, texted[0] if texted else None)
     now, closed = store.call.now, verdict.closed
     return Reply(
@@ -119,7 +120,7 @@ def _reply(store: NotificationsStore, command: ReceiveReply, texted: Sequence[La
         account=command.account,
         sender=command.sender,
         address_key=command.address_key,
-        meaning=command.understood.meaning,
+        meaning=meaning,
         patient_id=about.patient_id if about else None,
         visit_id=verdict.visit_id,
         language=command.understood.language or (about.language if about else "en"),
