@@ -213,6 +213,31 @@ async def test_an_announcement_that_cannot_be_made_is_refused_at_its_field(
         )
 
 
+EUROS = [
+    announcement_pb.AnnouncementText(language="en", text="We are closed."),
+    announcement_pb.AnnouncementText(language="es", text="€" * 90),
+]
+ONLY_EUROS = [announcement_pb.AnnouncementText(language="en", text="€" * 90)]
+
+
+async def test_what_fits_into_no_text_is_refused_where_it_is_to_go_by_sms(office: Office) -> None:
+    await office.book()
+    by_sms = {"texts": EUROS, "channels": [message_pb2.CHANNEL_EMAIL, message_pb2.CHANNEL_SMS]}
+    for asked in (preview(office, **by_sms), announce(office, 1, **by_sms)):
+        refused = await refusal(asked)
+        assert (refused.reason, [name for name, _ in refused.faults]) == (
+            "ANNOUNCEMENT_REFUSED",
+            ["announcement.texts[es]"],
+        )
+    assert await office.rows("ANNOUNCEMENT") == []
+
+
+async def test_what_fits_into_no_text_goes_by_email(office: Office) -> None:
+    await office.book()
+    assert [(await preview(office, texts=texts)).segment_count for texts in (EUROS, ONLY_EUROS)] == [1, 0]
+    assert (await announce(office, 1, texts=EUROS)).recipient_count == 1
+
+
 async def test_an_announcement_is_for_who_manages_the_site(office: Office) -> None:
     await office.book()
     desk = office.svc.token("ROLE_FRONT_DESK", sites=[office.site_id])

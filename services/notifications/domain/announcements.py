@@ -1,7 +1,7 @@
 """What staff tells many at once. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -64,3 +64,10 @@ def check_announcement(announcement: Announcement, now: datetime) -> None:
 def too_many_recipients() -> AnnouncementRefused:
     rule = f"reaches more than {RECIPIENTS_MAX} patients: shorten the hours"
     return AnnouncementRefused(Violation("announcement.end_time", "ANNOUNCEMENT_REFUSED", rule))
+
+
+def too_long_for_sms(languages: Sequence[str]) -> AnnouncementRefused:
+    rule = "is too long for a text with the site's name and phone: €, brackets and emoji count twice"
+    return AnnouncementRefused(
+        *(Violation(f"announcement.texts[{each}]", "ANNOUNCEMENT_REFUSED", rule) for each in languages)
+    )
