@@ -222,7 +222,7 @@ ONLY_EUROS = [announcement_pb.AnnouncementText(language="en", text="€" * 90)]
 
 async def test_what_fits_into_no_text_is_refused_where_it_is_to_go_by_sms(office: Office) -> None:
     await office.book()
-    by_sms = {"texts": EUROS, "channels": [message_pb2.CHANNEL_EMAIL, message_pb2.CHANNEL_SMS]}
+    by_sms: dict[str, Any] = {"texts": EUROS, "channels": [message_pb2.CHANNEL_EMAIL, message_pb2.CHANNEL_SMS]}
     for asked in (preview(office, **by_sms), announce(office, 1, **by_sms)):
         refused = await refusal(asked)
         assert (refused.reason, [name for name, _ in refused.faults]) == (
