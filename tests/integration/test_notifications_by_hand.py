@@ -86,6 +86,16 @@ async def test_what_is_over_is_not_told_again(office: Office) -> None:
     assert (await refusal(resend(office, message_id))).reason == "MESSAGE_OUT_OF_DATE"
 
 
+async def test_what_nobody_needs_any_more_is_not_made_again(office: Office) -> None:
+    """A confirmation, once its visit has begun: it would end as VISIT_STARTED."""
+    await office.book()
+    await office.sender().drain()
+    message_id = await confirmation(office)
+    office.svc.clock.now = FIRST
+    assert (await refusal(resend(office, message_id))).reason == "MESSAGE_OUT_OF_DATE"
+    assert await confirmation(office) == message_id
+
+
 async def test_only_staff_of_the_site_sends_again(office: Office) -> None:
     await office.book()
     await office.sender().drain()

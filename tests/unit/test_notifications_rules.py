@@ -10,7 +10,7 @@ import pytest
 from services.notifications.domain.cadence import SHIPPED, Late, Planned, Rule, Timing, due, plan_matter, plan_visit
 from services.notifications.domain.contacts import Contact
 from services.notifications.domain.discretion import health_words
-from services.notifications.domain.hours import at
+from services.notifications.domain.hours import SendingHours, at
 from services.notifications.domain.kinds import Anchor, Channel, MessageKind
 from services.notifications.domain.matters import Matter, MatterKind
 from services.notifications.domain.messages import PassedOver, Reason, Status
@@ -73,6 +73,25 @@ REMINDERS = [
 @pytest.mark.parametrize(("shows", "zone", "visit", "reminder"), REMINDERS, ids=[row[0] for row in REMINDERS])
 def test_a_reminder_is_due(shows: str, zone: ZoneInfo, visit: str, reminder: str) -> None:
     assert reminded(local(visit, zone), zone, LONG_AGO) == local(reminder, zone)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "evening"),
+    [
+        (time(8), time(18), "2027-06-09 17:00"),
+        (time(8), time(19), "2027-06-09 18:00"),
+        (time(9, 30), time(19, 30), "2027-06-09 18:30"),
+        (time(9), time(9, 45), "2027-06-09 09:00"),
+        (time(8), time(21), "2027-06-09 19:00"),
+    ],
+)
+def test_the_evening_before_is_within_the_hours(begin: time, end: time, evening: str) -> None:
+    hours = SendingHours(begin, end)
+    start = local("2027-06-10 08:00", DENVER)
+    two_hours_before = Timing(Anchor.START, start, -timedelta(hours=2), start)
+    found = due(two_hours_before, DENVER, LONG_AGO, hours)
+    assert found == local(evening, DENVER)
+    assert hours.allow(found, DENVER)
 
 
 def test_of_reminders_that_are_late_together_the_last_goes_out_alone() -> None:

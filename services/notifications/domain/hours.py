@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+EVENING = time(19)
+"""No later is what moves to the evening before, however long the hours are."""
+
 
 @dataclass(frozen=True, slots=True)
 class SendingHours:
@@ -11,7 +14,12 @@ class SendingHours:
 
     begin: time = time(8)
     end: time = time(20)
-    evening: time = time(19)  # Where a message goes that moves to the evening before: time is left for attempts.
+
+    @property
+    def evening(self) -> time:
+        """Where a message goes that moves to the evening before: time is left for attempts, an hour where there is."""
+        last = self.end.replace(hour=self.end.hour - 1)
+        return max(self.begin, min(EVENING, last))
 
     def allow(self, instant: datetime, zone: ZoneInfo) -> bool:
         return self.begin <= instant.astimezone(zone).time() < self.end
@@ -25,7 +33,7 @@ class SendingHours:
         return at(day, self.begin, zone)
 
     def previous(self, instant: datetime, zone: ZoneInfo) -> datetime:
-        """`instant`, or the evening before it."""
+        """`instant`, or the evening before it, within these hours."""
         local = instant.astimezone(zone)
         if self.allow(instant, zone):
             return instant

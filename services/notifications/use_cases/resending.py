@@ -45,6 +45,8 @@ async def _check_still_true(store: NotificationsStore, found: Record, timing: Ti
         visit = await store.visit(found["visit_id"])
         if visit is None or visit.status not in LIVE or store.call.now >= visit.end:
             raise MessageOutOfDate()
+    if timing.until and store.call.now >= timing.until:
+        raise MessageOutOfDate()
     if found["matter_id"] and await store.is_closed(found["matter_id"]):
         raise MessageOutOfDate()
 
