@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -27,6 +27,7 @@ from services.billing.store import BillingStore
 from services.billing.use_cases import charging, invoices
 from tests.support.billing import (
     FIRST_VISIT,
+    INFUSION,
     TODAY,
     Billing,
     BookedCourse,
@@ -194,6 +195,29 @@ async def test_a_share_of_a_visit_is_of_the_least_that_a_visit_costs(billing: Bi
     billing.svc.clock.now = FIRST_VISIT - HOUR
     await billing.cancel(course, 0, reason=CANCELLATION_REASON_PATIENT)  # At 300 an assessment costs 400.
     assert await charged(billing, course) == [("LATE_CANCELLATION_FEE", 10_000)]
+
+
+async def test_a_share_of_a_visit_is_of_what_that_visit_of_the_course_would_have_cost(billing: Billing) -> None:
+    """400 an infusion from the third on."""
+    await ask_fees(billing, third=40_000)
+    course = await billing.book([INFUSION] * 3)
+    await billing.complete(course, 0, 1)
+    billing.svc.clock.now = course.visits[2].start_time.ToDatetime(UTC) - HOUR
+    await billing.cancel(course, 2, reason=CANCELLATION_REASON_PATIENT)
+    assert sorted(await charged(billing, course)) == [
+        ("LATE_CANCELLATION_FEE", 10_000),
+        ("VISIT", 59_000),
+        ("VISIT", 59_000),
+    ]
+
+
+async def test_a_share_of_a_visit_that_only_a_later_price_book_prices_is_of_that_price(billing: Billing) -> None:
+    await ask_fees(billing)
+    course = await billing.book([("therapy", "", "standard")])
+    await billing.price((("therapy", "", "", 120, "Therapy"),), effective=TODAY + timedelta(days=1))
+    billing.svc.clock.now = FIRST_VISIT - HOUR
+    await billing.cancel(course, 0, reason=CANCELLATION_REASON_PATIENT)
+    assert (await charged(billing, course), await billing.count("offence")) == ([("LATE_CANCELLATION_FEE", 3_000)], 1)
 
 
 async def test_an_offence_that_is_forgiven_counts_for_the_next(billing: Billing) -> None:

@@ -51,13 +51,15 @@ async def ask_fees(
     grace: int = 0,
     site_id: str = "",
     least: int = 0,
+    third: int = 0,
     of_deposit: bool = False,
     effective: date = TODAY,
 ) -> None:
     """From today on, or a later day: 75 for a missed visit, a quarter of its price for one that is cancelled within a
-    day, and no visit for less than `least` cents. `of_deposit`: what is kept for the course becomes the fee first."""
+    day, no visit for less than `least` cents, and from the third on an infusion for `third`. `of_deposit`: what is kept
+    for the course becomes the fee first."""
     fees = _fees(grace, of_deposit=of_deposit)
-    changes = {"minimum_charge": cents_of(least), "effective": effective}
+    changes = {"minimum_charge": cents_of(least), "effective": effective, "third": third}
     await _price_from_today(billing, site_id or billing.site_id, fees, **changes)
 
 
@@ -105,9 +107,16 @@ def _item(kind: str, code: str, description: str, **says: Any) -> price_book_ser
 
 
 async def _price_from_today(
-    billing: Billing, site_id: str, items: Sequence[price_book_service_pb2.CreatePriceBookRequest.Item], **changes: Any
+    billing: Billing,
+    site_id: str,
+    items: Sequence[price_book_service_pb2.CreatePriceBookRequest.Item],
+    third: int = 0,
+    **changes: Any,
 ) -> None:
     request = billing.price_book_request(site_id=site_id, **changes)
+    if third:
+        infusion = next(each for each in request.items if each.visit_type_code == "infusion")
+        infusion.tiers.add(from_number=3, unit_price=cents_of(third))
     request.items.extend(items)
     answer = await billing.svc.call(billing.price_books.CreatePriceBook, request)
     await billing.publish(answer.price_book)

@@ -325,6 +325,22 @@ def test_a_freeze_ends_by_itself_when_its_days_are_used_up() -> None:
     assert rules.unfrozen(frozen, TODAY + 100 * DAY).frozen_days == 60
 
 
+def test_a_freeze_before_the_first_use_moves_no_validity_that_starts_with_it() -> None:
+    on_use = sale(of=terms(valid_from=PackageStart.FIRST_USE, valid_days=90))
+    frozen = rules.frozen(on_use, TODAY)
+    first = TODAY + 80 * DAY  # It ran out twenty days before.
+    used = frozen.with_first_use(first)
+    assert used.last_day(first + 50 * DAY) == first + 90 * DAY
+    assert (used.frozen_on, used.freeze_days_left) == (None, 0)
+
+
+def test_a_freeze_goes_on_that_began_after_the_first_use_that_is_told_late() -> None:
+    on_use = sale(of=terms(valid_from=PackageStart.FIRST_USE, valid_days=90))
+    used = rules.frozen(on_use, TODAY + 5 * DAY).with_first_use(TODAY)
+    assert used.is_frozen(TODAY + 5 * DAY)
+    assert used.last_day(TODAY + 15 * DAY) == TODAY + 100 * DAY
+
+
 def test_what_is_frozen_ended_or_may_not_be_frozen_is_not_frozen_again() -> None:
     with pytest.raises(PackageFrozen):
         rules.frozen(rules.frozen(sale(), TODAY), TODAY + DAY)

@@ -79,6 +79,14 @@ def test_items_are_grouped_by_who_renders_them_each_with_a_total() -> None:
     assert (shown["total"], shown["primary"]) == ("$3,941.00", {"item": "Infusion", "date": "March 22, 2027"})
 
 
+def test_the_date_of_the_primary_item_is_its_own() -> None:
+    """Not that of an assessment before it."""
+    infusions = replace(INFUSIONS, days=(date(2027, 4, 5), date(2027, 4, 12)))
+    shown = content_of(estimate(line("assessment", 1, 30000), infusions, last=date(2027, 4, 12)), date(2027, 3, 1))
+    assert shown["primary"] == {"item": "Infusion", "date": "April 5, 2027"}
+    assert shown["series"]["first"] == "March 22, 2027"
+
+
 def test_who_renders_nothing_is_not_shown() -> None:
     shown = content_of(estimate(line("therapy", 1, 100, by=DOCTOR), providers=(FACILITY, PERSON)), date(2027, 3, 1))
     assert [each["name"] for each in shown["providers"]] == ["Dana Roe"]

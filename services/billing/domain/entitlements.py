@@ -209,10 +209,13 @@ class Sale:
         return max(drawn + self.tax_of(drawn) - self.paid, Money(0, self.price.currency))
 
     def with_first_use(self, day: date) -> "Sale":
-        """The first visit starts the days of validity, where the sale did not."""
+        """The first visit starts the days of validity, where the sale did not. A freeze that ran out before it moves
+        nothing of them; its days are used up."""
         if self.expires_on:
             return self
-        return replace(self, expires_on=day + timedelta(self.package.terms.valid_days))
+        ran_out = self.frozen_on is not None and self.frozen_on <= day
+        sale = _thawed(self, day) if ran_out else self
+        return replace(sale, expires_on=day + timedelta(self.package.terms.valid_days))
 
     def changed(self) -> "Sale":
         """Its next version: whoever decided by what was left before must look again."""

@@ -23,7 +23,7 @@ def content_of(estimate: Estimate, issued: date, patient: Mapping[str, Any] = NO
         "issued": day_text(issued),
         "patient": dict(patient),
         "scheduled": estimate.course_id is not None,
-        "primary": {"item": estimate.primary.description, "date": day_text(first)},
+        "primary": {"item": estimate.primary.description, "date": day_text(estimate.primary.days[0])},
         "series": {
             "first": day_text(first),
             "last": day_text(last),

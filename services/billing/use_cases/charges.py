@@ -1,11 +1,13 @@
 """Charges: one for each visit that took place, at the price of the price book that its course is pinned to."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 from chassis.ids import new_id
 from services.billing import events
 from services.billing.domain.accounts import Charge, ChargeKind
-from services.billing.domain.prices import price
+from services.billing.domain.prices import Price, PriceBook, VisitKind, price
 from services.billing.domain.sites import RenderedVisit, Site
 from services.billing.store import BillingStore
 from services.billing.use_cases.drawing import draw
@@ -28,11 +30,9 @@ async def charge(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
 async def charge_price(store: BillingStore, site: Site, visit: RenderedVisit) -> None:
     """If there is a price: else the visit waits for the price book that has one."""
     books = await books_of(store, site, await store.course(visit.course_id))
-    found = price(books, visit.kind)
+    found = await price_in_course(store, books, visit.course_id, visit.kind)
     if found is None:
         return
-    if found.item.tiers:
-        found = replace(found, ordinal=1 + await store.charged_by(visit.course_id, found.item.id))
     posted = Charge(
         id=new_id(),
         kind=ChargeKind.VISIT,
@@ -53,6 +53,16 @@ async def charge_price(store: BillingStore, site: Site, visit: RenderedVisit) ->
         posted_at=store.call.now,
     )
     await add_charge(store, site, posted)
+
+
+async def price_in_course(
+    store: BillingStore, books: Sequence[PriceBook], course_id: UUID, kind: VisitKind
+) -> Price | None:
+    """Of the next visit of that kind: the tier is set by how many of the course the same item has priced."""
+    found = price(books, kind)
+    if found and found.item.tiers:
+        return replace(found, ordinal=1 + await store.charged_by(course_id, found.item.id))
+    return found
 
 
 async def add_charge(store: BillingStore, site: Site, charge: Charge, corrected: ChargeKind | None = None) -> None:

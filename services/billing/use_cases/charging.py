@@ -1,5 +1,6 @@
 """What people charge and correct, and fees that follow from what became of a visit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -19,10 +20,10 @@ from services.billing.domain.charges import (
 )
 from services.billing.domain.fees import FeeKind, FeePrice, fee_for
 from services.billing.domain.payments import still_taken, taken_from, with_taxes
-from services.billing.domain.prices import PriceBook, PriceItem, PriceMissing, price, since
+from services.billing.domain.prices import PriceBook, PriceItem, PriceMissing, since
 from services.billing.domain.sites import Site
 from services.billing.store import BillingStore
-from services.billing.use_cases.charges import add_charge
+from services.billing.use_cases.charges import add_charge, price_in_course
 from services.billing.use_cases.estimates import books_of
 from services.billing.use_cases.payments import forfeit, return_deposits
 
@@ -71,7 +72,7 @@ async def charge_fee(
     books = await books_of(store, site, await store.course(visit.course_id))
     if not books:
         return
-    visit_price = _price_of(books[0], visit)
+    visit_price = await _price_of(store, books, visit)
     before = await store.offences(patient_id)
 
     def fee(offences_before: int) -> FeePrice | None:
@@ -256,7 +257,7 @@ async def _check_purpose(store: BillingStore, command: ChargeProduct, patient_id
             raise ChargeMisdirected()
 
 
-def _price_of(book: PriceBook, visit: PlannedVisit) -> Money:
+async def _price_of(store: BillingStore, books: Sequence[PriceBook], visit: PlannedVisit) -> Money:
     """Zero where nobody knows what the visit would have cost: then a part of it is nothing."""
-    found = price([book], visit.kind) if visit.kind else None
-    return found.amount if found else Money(0, book.currency)
+    found = await price_in_course(store, books, visit.course_id, visit.kind) if visit.kind else None
+    return found.amount if found else Money(0, books[0].currency)
