@@ -337,6 +337,44 @@ async def test_a_chain_whose_payments_cannot_be_looked_at_now_holds_up_no_other(
     assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
 
 
+@pytest.mark.parametrize("garbled", [False, True])
+async def test_a_charge_that_the_processor_refuses_to_show_is_put_off_and_holds_up_nothing(
+    till: Till, garbled: bool
+) -> None:
+    """Also if what it shows is none that we can read."""
+    refund = await till.refund(await till.pay(100), 60)
+    begun = await till.intend(300)
+    intent_id = begun.client_secret.removesuffix("_secret")
+    if garbled:
+        status = till.fake.objects[intent_id].pop("status")
+    else:
+        till.fake.hidden.add(intent_id)
+    await till.billing.execute("UPDATE card_charge SET look_at = now() - interval '1 hour' WHERE look_at IS NOT NULL")
+    asking = Asking(till.billing.svc.db, till.house.processors, till.billing.svc.now)
+    assert (await asking.look(), await asking.look()) == (2, 0)
+    assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
+    assert (await till.charge(begun.card_charge.id)).state == pb.CARD_CHARGE_STATE_REQUESTED
+    if garbled:
+        till.fake.objects[intent_id]["status"] = status
+    till.fake.hidden.clear()
+    till.fake.enter_card(intent_id)
+    await till.look()
+    assert await till.taken() == (34000, 34000)
+
+
+async def test_what_the_processor_refuses_before_a_charge_is_asked_again(till: Till) -> None:
+    till.fake.hidden.add("customers")
+    request = till.request(300, save_card=True)
+    refused = await refusal(till.billing.svc.call(till.cards.CreatePaymentIntent, request))
+    assert (refused.code, refused.reason, refused.retry) == (StatusCode.UNAVAILABLE, "PROCESSOR_AWAY", True)
+    [kept] = await till.billing.fetch("SELECT tries FROM card_charge")
+    assert kept["tries"] == 1
+    till.fake.hidden.clear()
+    till.fake.keys.clear()
+    answer = await till.billing.svc.call(till.cards.CreatePaymentIntent, request)
+    assert answer.client_secret.removesuffix("_secret") in till.fake.objects
+
+
 async def test_what_an_account_is_asked_that_went_from_the_settings_waits_for_it(till: Till) -> None:
     payment = await till.pay(100)
     refund = await till.refund(payment, 60)

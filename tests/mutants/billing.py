@@ -585,4 +585,8 @@ BILLING = [
     Mutant("services/billing/printing/estimate.py", 'day_text(estimate.primary.days[0])', 'day_text(first)', "tests/unit/test_billing_printing.py", "its_own"),
     Mutant("services/billing/domain/entitlements.py", 'sale = _thawed(self, day) if ran_out else self', 'sale = self', U_PACKAGES, "moves_no_validity"),
     Mutant("services/billing/domain/entitlements.py", 'sale = _thawed(self, day) if ran_out else self', 'sale = _thawed(self, day)', U_PACKAGES, "told_late"),
+    Mutant("services/billing/processor/asking.py", '        except (Away, Declined) as failed:\n', '        except Away as failed:\n', I_BILLING_CARDS, "refuses_before"),
+    Mutant("services/billing/processor/asking.py", '        except Exception as failed:\n', '        except Away as failed:\n', I_BILLING_CARDS, "holds_up_nothing"),
+    Mutant("services/billing/processor/asking.py", '            await self._step(chain_id, later)\n', '', I_BILLING_CARDS, "holds_up_nothing"),
+    Mutant("services/billing/processor/asking.py", '            await self._step(chain_id, partial(_charge_later, charge_id=charge_id))\n', '', I_BILLING_CARDS, "refuses_before"),
 ]  # fmt: skip

@@ -17,6 +17,7 @@ import structlog
 from chassis.db import Database
 from chassis.ids import to_wire
 from chassis.jobs import in_each, job_call
+from chassis.metrics import CHAIN_FAILURES
 from chassis.money import Money
 from services.billing.domain.cards import Card, CardCharge, CardChargeState, EventOutcome, ProcessorAway, wait
 from services.billing.domain.ledger import Tender
@@ -27,6 +28,8 @@ from services.billing.use_cases import cards, refunds
 
 log = structlog.get_logger()
 T = TypeVar("T")
+Later = Callable[[BillingStore], Awaitable[None]]
+"""Puts off what could not be looked at."""
 
 AT_ONCE_MAX = 20
 NEVER_ASKED = "never_asked"
@@ -44,15 +47,19 @@ class Asking:
 
     async def ask(self, chain_id: UUID, charge_id: UUID) -> tuple[CardCharge, str]:
         """What became of a charge, and the secret by which a patient enters a card, while there is one to enter."""
+        try:
+            return await self._ask(chain_id, charge_id)
+        except (Away, Declined) as failed:
+            _tell(failed, card_charge_id=to_wire("cardcharge", charge_id))
+            await self._step(chain_id, partial(_charge_later, charge_id=charge_id))
+            raise ProcessorAway() from None
+
+    async def _ask(self, chain_id: UUID, charge_id: UUID) -> tuple[CardCharge, str]:
+        """Declined: the processor does not say what became of it. That a card is not charged is an answer."""
         charge = await self._step(chain_id, lambda store: store.card_charge(charge_id))
         if charge.state is not CardChargeState.REQUESTED:
             return charge, ""
-        try:
-            intent = await self._intent(chain_id, charge)
-        except Away:
-            later = partial(_charge_later, charge=charge)
-            await self._step(chain_id, later)
-            raise ProcessorAway() from None
+        intent = await self._intent(chain_id, charge)
         settle = partial(cards.settle_card_charge, charge_id=charge.id, intent=intent)
         settled = await self._step(chain_id, settle)
         waits = settled.state is CardChargeState.REQUESTED and not charge.card_id
@@ -65,24 +72,30 @@ class Asking:
     async def _look_at(self, chain_id: UUID) -> int:
         charges = await self._step(chain_id, lambda store: store.card_charges_to_look_at(AT_ONCE_MAX))
         for charge in charges:
-            await self._safely(self.ask(chain_id, charge.id), card_charge_id=to_wire("cardcharge", charge.id))
+            later = partial(_charge_later, charge_id=charge.id)
+            ids = {"card_charge_id": to_wire("cardcharge", charge.id)}
+            await self._safely(chain_id, self._ask(chain_id, charge.id), later, ids)
         parts = await self._step(chain_id, lambda store: store.parts_to_look_at(AT_ONCE_MAX))
         for part in parts:
-            await self._safely(self._ask_refund(chain_id, part), refund_id=to_wire("refund", part.refund_id))
+            ids = {"refund_id": to_wire("refund", part.refund_id)}
+            await self._safely(chain_id, self._ask_refund(chain_id, part), partial(_part_later, part=part), ids)
         found = await self._step(chain_id, lambda store: store.events_to_look_at(AT_ONCE_MAX))
-        for event in found:
-            await self._safely(self._apply(chain_id, dict(event)), event_id=event["event_id"])
+        for event in map(dict, found):
+            ids = {"event_id": event["event_id"]}
+            await self._safely(chain_id, self._apply(chain_id, event), partial(_event_later, event=event), ids)
         detached = await self._step(chain_id, lambda store: store.cards_to_look_at(AT_ONCE_MAX))
         for card in detached:
-            await self._safely(self._detach(chain_id, card), card_id=to_wire("card", card.id))
+            ids = {"card_id": to_wire("card", card.id)}
+            await self._safely(chain_id, self._detach(chain_id, card), partial(_card_later, card=card), ids)
         return len(charges) + len(parts) + len(found) + len(detached)
 
-    async def _safely(self, asking: Awaitable[Any], **ids: str) -> None:
-        """One that the processor does not answer does not hold up others."""
+    async def _safely(self, chain_id: UUID, asking: Awaitable[Any], later: Later, ids: dict[str, str]) -> None:
+        """One that fails, even by a mistake of ours, is put off and does not hold up others."""
         try:
             await asking
-        except (Away, ProcessorAway):
-            log.warning("processor.away", **ids)
+        except Exception as failed:
+            _tell(failed, **ids)
+            await self._step(chain_id, later)
 
     async def _intent(self, chain_id: UUID, charge: CardCharge) -> Intent:
         """As the processor has it; made, if it was not and may be."""
@@ -121,9 +134,6 @@ class Asking:
         assert paid.processor_id
         try:
             told = await self._refund(self._processors[paid.account], part, paid.processor_id)
-        except Away:
-            await self._step(chain_id, lambda store: store.wait_for_part(part.id, None, wait(part.tries)))
-            raise
         except Declined as declined:
             told = RefundTold("", part.id, RefundState.FAILED, declined.code)
         await self._step(chain_id, partial(_end_part, part=part, told=told))
@@ -135,7 +145,6 @@ class Asking:
         return await processor.find_refund(part.id, intent_id) or await processor.create_refund(part, intent_id)
 
     async def _detach(self, chain_id: UUID, card: Card) -> None:
-        await self._step(chain_id, lambda store: store.look_at_card(card.id, wait(0)))
         await self._processors[card.account].detach(card.payment_method)
         await self._step(chain_id, lambda store: store.look_at_card(card.id, None))
 
@@ -144,10 +153,6 @@ class Asking:
         account, event_id = event["account"], event["event_id"]
         try:
             outcome = await self._outcome(chain_id, account, event["type"], event["object_id"])
-        except Away:
-            later = wait(event["tries"])
-            await self._step(chain_id, lambda store: store.wait_for_event(account, event_id, later))
-            raise
         except Declined:  # There is no such object any more.
             outcome = EventOutcome.UNMATCHED
         await self._step(chain_id, partial(_end_event, account=account, event_id=event_id, outcome=outcome))
@@ -202,8 +207,33 @@ class Asking:
         return await self._db.job(job_call("billing", "processor", chain_id, self._now), BillingStore, work)
 
 
-async def _charge_later(store: BillingStore, charge: CardCharge) -> None:
-    await store.wait_for_card_charge(charge.id, None, wait(charge.tries))
+def _tell(failed: Exception, **ids: str) -> None:
+    """That nobody answers is no failure."""
+    if isinstance(failed, Away):
+        log.warning("processor.away", **ids)
+        return
+    if isinstance(failed, Declined):
+        log.error("processor.refused", code=failed.code, **ids)
+    else:
+        log.exception(FAILED, **ids)
+    CHAIN_FAILURES.labels(FAILED).inc()
+
+
+async def _charge_later(store: BillingStore, charge_id: UUID) -> None:
+    charge = await store.card_charge(charge_id)
+    await store.wait_for_card_charge(charge_id, None, wait(charge.tries))
+
+
+async def _part_later(store: BillingStore, part: RefundPart) -> None:
+    await store.wait_for_part(part.id, None, wait(part.tries))
+
+
+async def _event_later(store: BillingStore, event: dict[str, Any]) -> None:
+    await store.wait_for_event(event["account"], event["event_id"], wait(event["tries"]))
+
+
+async def _card_later(store: BillingStore, card: Card) -> None:
+    await store.look_at_card(card.id, wait(0))
 
 
 async def _charge_of(store: BillingStore, part: RefundPart) -> CardCharge:
