@@ -130,6 +130,7 @@ async def test_days_that_clear_nothing_are_refused(desk: Desk, days: dict[str, A
     dates: dict[str, Any] = {name: dict(zip(("year", "month", "day"), day, strict=True)) for name, day in days.items()}
     refused = await refusal(desk.clear((await desk.create()).id, **dates))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, reason)
+    assert [field for field, _ in refused.faults] == ["expire_date"]
     assert await desk.service.count("clearance") == 0
 
 

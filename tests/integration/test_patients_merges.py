@@ -117,6 +117,21 @@ async def test_the_merged_record_is_not_changed_and_the_answer_names_who_stands_
     assert (await desk.update(survivor, prefix="Dr.")).prefix == "Dr."
 
 
+async def test_a_refused_merge_names_the_field_of_the_record_that_stands_against_it(desk: Desk, merges: Merges) -> None:
+    one, two, three, restricted = [await desk.create() for _ in range(4)]
+    await merges.merge(one, two)
+    await merges.restrict(restricted.id)
+    for answer, fault in (
+        (merges.merge(two, three), ("patient_id", "PATIENT_MERGED")),
+        (merges.merge(three, two), ("merged_patient_id", "PATIENT_MERGED")),
+        (merges.merge(restricted, three), ("patient_id", "PATIENT_RESTRICTED")),
+        (merges.merge(three, restricted), ("merged_patient_id", "PATIENT_RESTRICTED")),
+        (merges.merge(three, one, etag='"9"'), ("etag", "STALE_ETAG")),
+        (merges.merge(one, three, merged_etag='"9"'), ("merged_etag", "STALE_ETAG")),
+    ):
+        assert (await refusal(answer)).faults == [fault]
+
+
 async def test_a_merge_is_refused_with_its_reason_and_nothing_is_merged(desk: Desk, merges: Merges) -> None:
     one, two, three = await desk.create(), await desk.create(), await desk.create()
     forgotten, restricted = await desk.create(), await desk.create()

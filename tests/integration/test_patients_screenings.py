@@ -175,6 +175,7 @@ async def test_answers_to_an_outdated_version_are_refused_with_the_current_one(d
     latest = await desk.publish(await questionnaire_of(desk, asked["questionnaire_version_id"]), KETAMINE)
     refused = await refusal(desk.screen(patient.id, **asked))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "QUESTIONNAIRE_OUTDATED")
+    assert refused.faults == [("questionnaire_version_id", "QUESTIONNAIRE_OUTDATED")]
     assert refused.metadata["current_version_id"] == latest.id
     assert await desk.service.count("screening") == 0
     assert (await desk.screen(patient.id, **asked | {"questionnaire_version_id": latest.id})).patient_id == patient.id

@@ -132,6 +132,11 @@ async def test_whoever_lost_their_words_is_hidden_from_every_search(desk: Desk) 
     assert (await desk.get(created.id)).mrn == "MRN-1"
 
 
+async def test_a_patient_is_found_by_a_record_number_as_it_was_typed(desk: Desk) -> None:
+    await desk.create(mrn="MRN-1")
+    assert [card.mrn for card in (await desk.search(mrn=" mrn-1 ")).cards] == ["MRN-1"]
+
+
 async def test_cards_come_from_the_whole_chain_and_say_as_much_as_tells_two_apart(desk: Desk) -> None:
     created = await desk.create(contact_points=[{"system": EMAIL, "value": "ana@example.org"}])
     [card] = (await desk.search(desk.at_other_site(), name="ruiz")).cards

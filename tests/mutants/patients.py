@@ -489,4 +489,8 @@ PATIENTS = [
     Mutant("services/patients/store/diagnoses.py", 'return one_per_code([diagnosis_of(row) for row in found])', 'return [diagnosis_of(row) for row in found]', I_DIAGNOSES, "code_once"),
     Mutant("services/patients/domain/diagnoses.py", '(each.rank is not DiagnosisRank.PRIMARY, each.course_id is None)', '(each.course_id is None, each.rank is not DiagnosisRank.PRIMARY)', I_DIAGNOSES, "code_once"),
     Mutant("services/patients/domain/diagnoses.py", 'DiagnosisRank.PRIMARY, each.course_id is None)', 'DiagnosisRank.PRIMARY, False)', I_DIAGNOSES, "code_once"),
+    Mutant("services/patients/rpc/patients.py", 'request.mrn.strip().upper() or None', 'request.mrn or None', I_PATIENTS_SEARCH, "record_number_as_it_was_typed"),
+    Mutant("services/patients/domain/clearances.py", 'Violation("expire_date", error.reason', 'Violation("effective_date", error.reason', I_PATIENTS_CLEARANCES, "days_that_clear_nothing"),
+    Mutant("services/patients/domain/screenings.py", 'raise error(violation, **told)', 'raise error(**told)', I_PATIENTS_SCREENINGS, "outdated_version"),
+    Mutant("services/patients/use_cases/merges.py", 'command.merged_version, named="merged_")', 'command.merged_version)', I_PATIENTS_MERGES, "names_the_field"),
 ]  # fmt: skip

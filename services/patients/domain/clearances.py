@@ -87,12 +87,14 @@ class Clearance:
         `screenings` for the protocol speak against it: the one it names, and the latest, which may say otherwise.
         """
         if self.expire_date < self.effective_date:
-            raise ClearanceDatesReversed(effective_date=self.effective_date, expire_date=self.expire_date)
+            raise ClearanceDatesReversed(
+                _of_last_day(ClearanceDatesReversed), effective_date=self.effective_date, expire_date=self.expire_date
+            )
         today = self.granted_at.astimezone(ZoneInfo(time_zone)).date()
         if self.expire_date < today:
-            raise ClearanceInPast(expire_date=self.expire_date, today=today)
+            raise ClearanceInPast(_of_last_day(ClearanceInPast), expire_date=self.expire_date, today=today)
         if self.expire_date > (latest := last_day(today)):
-            raise ClearanceTooLong(expire_date=self.expire_date, latest_date=latest)
+            raise ClearanceTooLong(_of_last_day(ClearanceTooLong), expire_date=self.expire_date, latest_date=latest)
         for screening in screenings:
             if screening.outcome is not Outcome.ELIGIBLE and not self.override_reason:
                 raise ClearanceOverrideMissing(
@@ -104,6 +106,10 @@ class Clearance:
         if self.revoked_at is not None:
             raise ClearanceRevoked()
         return replace(self, revoked_by=by, revoked_at=at, revoke_reason=reason)
+
+
+def _of_last_day(error: type[DomainError]) -> Violation:
+    return Violation("expire_date", error.reason, error.message)
 
 
 def last_day(today: date) -> date:

@@ -23,8 +23,11 @@ class MergeOfSame(DomainError):
 class PatientMerged(DomainError):
     kind, reason, message = Kind.CONFLICT, "PATIENT_MERGED", "another record stands for this one"
 
-    def __init__(self, survivor_id: UUID | None = None) -> None:
-        super().__init__(**{"patient_id": f"patient_{base32.encode(survivor_id.bytes)}"} if survivor_id else {})
+    def __init__(self, survivor_id: UUID | None = None, field: str = "") -> None:
+        violations = [Violation(field, self.reason, self.message)] if field else []
+        super().__init__(
+            *violations, **{"patient_id": f"patient_{base32.encode(survivor_id.bytes)}"} if survivor_id else {}
+        )
 
 
 class PatientNotMerged(DomainError):
@@ -53,13 +56,15 @@ class ToMerge:
     last_version: int
     """Of its merges and unmerges; 0: it never was merged."""
 
-    def check(self, version: int) -> None:
+    def check(self, version: int, named: str = "") -> None:
+        """`named` stands before the names of the request's fields that are about it."""
+        field = f"{named}patient_id"
         if self.survivor_id is not None:
-            raise PatientMerged(self.survivor_id)
+            raise PatientMerged(self.survivor_id, field)
         if self.restricted:
-            raise PatientRestricted()
+            raise PatientRestricted(Violation(field, PatientRestricted.reason, PatientRestricted.message))
         if self.version != version:
-            raise StaleEtag()
+            raise StaleEtag(Violation(f"{named}etag", StaleEtag.reason, StaleEtag.message))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from chassis.errors import DomainError, Kind
+from chassis.errors import DomainError, Kind, Violation
 from chassis.ids import to_wire
 from services.patients.domain.eligibility import Answers, judge
 from services.patients.domain.questionnaires import Content, Outcome
@@ -81,7 +81,9 @@ class Asked:
             outdated = self.retired or self.questionnaire_id == self.assigned_id
             error = QuestionnaireOutdated if outdated else QuestionnaireNotOfProtocol
             current = self.current_version_id
-            raise error(**{"current_version_id": to_wire("questionnaireversion", current)} if current else {})
+            violation = Violation("questionnaire_version_id", error.reason, error.message)
+            told = {"current_version_id": to_wire("questionnaireversion", current)} if current else {}
+            raise error(violation, **told)
         return judge(self.content, answers, self.birth_date, now.astimezone(ZoneInfo(self.time_zone)).date())
 
     def review(self, outcome: Outcome) -> Review | None:

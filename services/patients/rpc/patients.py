@@ -273,7 +273,7 @@ def _wanted(request: pb.SearchPatientsRequest) -> Wanted:
         phone=phone.e164 if phone else None,
         email=request.email.strip().lower() or None,
         identifier=_identifier(request.identifier) if request.HasField("identifier") else None,
-        mrn=request.mrn or None,
+        mrn=request.mrn.strip().upper() or None,
     )
 
 

@@ -28,7 +28,7 @@ async def merge_patients(store: PatientsStore, command: MergePatients) -> Merge:
     check_two(command.survivor_id, command.merged_id)
     survivor, merged = await store.to_merge(command.survivor_id, command.merged_id)
     survivor.check(command.survivor_version)
-    merged.check(command.merged_version)
+    merged.check(command.merged_version, named="merged_")
     check_count(survivor, merged)
     theirs = await store.person_ids(merged.id)
     await store.stand_for(survivor.id, theirs)
