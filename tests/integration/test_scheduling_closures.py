@@ -39,11 +39,15 @@ from services.scheduling.use_cases import Close, close
 from tests.integration.test_scheduling_single import single
 from tests.support.scheduling import (
     DAY,
+    TALK,
+    TEMPLATE,
+    TREATMENT,
     Clinic,
     hours,
     local,
     open_clinic,
     open_scheduling,
+    segment,
     visit_choice,
     with_same_nurse,
 )
@@ -203,6 +207,37 @@ async def test_closing_a_site_breaks_what_is_there_and_leaves_what_is_at_a_dista
     assert (closed.reason, closed.faults) == ("OUTSIDE_HOURS", [("visits[0].start_time", "SITE_CLOSED")])
     patient = await clinic.add_patient()
     await clinic.book(clinic.request(patient, [talk(local(3, 2, 14), own)]))
+
+
+@pytest.mark.parametrize(("closed_from", "broken"), [(local(3, 2, 10, 20), True), (local(3, 2, 10, 30), False)])
+async def test_closing_a_site_breaks_a_visit_whose_turnover_it_cuts(
+    clinic: Clinic, closed_from: datetime, broken: bool
+) -> None:
+    """As booking has it: the patient may leave at twenty past ten, and the room, which has hours of its own, is theirs
+    for ten minutes more."""
+    room = await clinic.add_resource("ROOM", "Room", working_hours=hours(8, 18))
+    [visit] = (await treated(clinic, FIRST, room=room)).visits
+    answer = await create(clinic, request(clinic, "", interval(closed_from, local(3, 2, 18))))
+    assert [each.visit_id for each in answer.broken_visits] == [visit.id] * broken
+    retried = treated(clinic, FIRST, nurse=clinic.nurses[1], room=clinic.rooms[1])
+    if broken:
+        assert (await refusal(retried)).faults == [("visits[0].start_time", "SITE_CLOSED")]
+    else:
+        assert await retried
+
+
+async def test_closing_a_site_breaks_what_is_at_a_distance_while_who_keeps_its_hours_is_needed(clinic: Clinic) -> None:
+    segments = [segment("CONSULTATION", 30, prescriber=1), segment("TURNOVER", 30, prescriber=1)]
+    notes = {**TALK, "segments": segments}
+    clinic.version_id = await clinic.publish({**TEMPLATE, "visit_types": [notes, TREATMENT]})
+    await clinic.adopt()
+    own = await clinic.add_resource("STAFF", "At home", capabilities=["prescriber"], working_hours=hours(8, 18))
+    booked = [
+        await clinic.book(clinic.request(await clinic.add_patient(), [talk(start, prescriber)]))
+        for start, prescriber in ((FIRST, own), (FIRST, clinic.prescriber), (local(3, 2, 8), clinic.prescriber))
+    ]
+    answer = await create(clinic, request(clinic, "", interval(local(3, 2, 9, 30), local(3, 2, 18))))
+    assert [each.visit_id for each in answer.broken_visits] == [booked[1].visits[0].id]
 
 
 def talk(start: datetime, prescriber: str) -> Any:

@@ -80,11 +80,16 @@ BROKEN_BY_RESOURCE = Statement(
     .order_by(visit.c.start_at, visit.c.id)
     .limit(LIMIT)
 )
+# Something is held for the visit, maybe when the patient has left.
+_still_held = [
+    allocation.c.chain_id == visit.c.chain_id,
+    allocation.c.visit_id == visit.c.id,
+    allocation.c.end_at > FROM,
+]
 # Who has no hours of their own is there while the site is open, and so not at a distance when it is closed.
 _nothing = literal("[]", JSONB)
 _keeps_the_sites_hours = exists().where(
-    allocation.c.chain_id == visit.c.chain_id,
-    allocation.c.visit_id == visit.c.id,
+    *_still_held,
     resource.c.chain_id == allocation.c.chain_id,
     resource.c.id == allocation.c.resource_id,
     resource.c.site_id == SITE,
@@ -98,8 +103,10 @@ BROKEN_AT_SITE = Statement(
         visit.c.site_id == SITE,
         visit.c.start_at > FROM - DAY,
         visit.c.start_at < UNTIL,
-        visit.c.end_at > FROM,
-        or_(~visit.c.telehealth, _keeps_the_sites_hours),
+        or_(
+            and_(~visit.c.telehealth, or_(visit.c.end_at > FROM, exists().where(*_still_held))),
+            _keeps_the_sites_hours,
+        ),
         _to_go_on,
         _further,
     )
