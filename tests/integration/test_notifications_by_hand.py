@@ -88,7 +88,9 @@ async def test_what_is_over_is_not_told_again(office: Office) -> None:
 
 async def test_what_nobody_needs_any_more_is_not_made_again(office: Office) -> None:
     """A confirmation, once its visit has begun: it would end as VISIT_STARTED."""
-    await office.book()
+    booked = office.course_booked(FIRST)
+    booked.visits[0].end_time.CopyFrom(to_timestamp(FIRST + 2 * HOUR))
+    await office.svc.deliver(booked)
     await office.sender().drain()
     message_id = await confirmation(office)
     office.svc.clock.now = FIRST

@@ -303,6 +303,35 @@ async def test_whoever_opted_out_gets_no_text_and_hears_by_email(office: Office,
     assert twilio.texts == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "method", "calls"),
+    [
+        (SuppressionKind.OPT_OUT, Method.REPLY, 0),
+        (SuppressionKind.OPT_OUT, Method.RECEIPT, 0),
+        (SuppressionKind.OPT_OUT, Method.VERBAL, 1),  # It was texts that they wanted no more of.
+        (SuppressionKind.UNREACHABLE, Method.RECEIPT, 1),
+    ],
+)
+async def test_whoever_texted_stop_is_not_called_instead(
+    office: Office, twilio: FakeTwilio, kind: SuppressionKind, method: Method, calls: int
+) -> None:
+    key = address_key(office.svc.chain_id, PHONE)
+
+    async def suppress(store: NotificationsStore) -> object:
+        return await store.suppress("SMS", key, kind, method, senders=(OURS,))
+
+    await office.svc.db.job(office.svc.inside("stop"), NotificationsStore, suppress)
+    await confirm(office, channels="ARRAY['SMS', 'VOICE', 'EMAIL']")
+    await office.sender().drain()
+    assert (len(twilio.texts), len(twilio.calls), len(office.mailbox.arrived)) == (0, calls, 1 - calls)
+
+    async def start(store: NotificationsStore) -> set[bytes]:
+        await store.lift_opt_outs("SMS", key, [OURS], Method.REPLY)
+        return await store.suppressed("VOICE", [key], OURS)
+
+    assert await office.svc.db.job(office.svc.inside("start"), NotificationsStore, start) == set()
+
+
 async def test_a_site_without_a_number_texts_nobody(office: Office, twilio: FakeTwilio) -> None:
     office.texting = Texting({})
     await confirm(office)

@@ -47,7 +47,11 @@ async def test_each_look_up_has_an_index_under_row_level_security(office: Textin
     key, now = office.key(THEIRS), office.svc.now
     place = {"site_id": office.site_id, "after_at": now, "after_id": UUID(int=0), "limit": 50}
     asked: list[tuple[Any, dict[str, Any], str]] = [
-        (texting.SUPPRESSED, {"channel": "SMS", "address_keys": [key], "sender": OURS}, "suppression_standing_idx"),
+        (
+            texting.SUPPRESSED,
+            {"channel": "VOICE", "channels": ["VOICE", "SMS"], "address_keys": [key], "sender": OURS},
+            "suppression_standing_idx",
+        ),
         (texting.TEXTED_AT, {"address_key": key, "senders": [OURS], "after": now, "limit": 20}, "texted_pkey"),
         (texting.RECEIPTS_OF_MESSAGES, {"message_ids": [new_id()]}, "receipt_message_idx"),
         (texting.REPLIES, place, "reply_site_idx"),

@@ -124,11 +124,16 @@ TEXTED_AT = Statement(
 )
 FORGET_TEXTED = Statement(delete(texted).where(texted.c.chain_id == CHAIN, texted.c.last_at < param("before", Instant)))
 
+_texted_stop = and_(
+    suppression.c.kind == SuppressionKind.OPT_OUT,
+    or_(suppression.c.method == Method.REPLY, suppression.c.method == Method.RECEIPT),
+)
 SUPPRESSED = Statement(
     select(suppression.c.address_key)
     .where(
         suppression.c.chain_id == CHAIN,
-        suppression.c.channel == param("channel", Text),
+        suppression.c.channel == any_(param("channels", ARRAY(Text))),
+        or_(suppression.c.channel == param("channel", Text), _texted_stop),
         suppression.c.address_key == any_(param("address_keys", ARRAY(LargeBinary))),
         or_(suppression.c.sender == param("sender", Text), suppression.c.sender == EVERY_SENDER),
         STANDING,
@@ -366,8 +371,11 @@ class TextingStore(Store):
     # Suppressions.
 
     async def suppressed(self, channel: str, address_keys: Sequence[bytes], sender: str) -> set[bytes]:
-        """Those of the addresses that are not written to by a channel from one of ours."""
-        found = await self.rows(SUPPRESSED, channel=channel, address_keys=list(address_keys), sender=sender)
+        """Those of the addresses that are not written to by a channel from one of ours. Whoever texted that they want
+        no more is not called instead; one that no text reaches may be."""
+        told_by = [channel, Addressed.SMS] if channel == Addressed.VOICE else [channel]
+        asked = {"channel": channel, "channels": told_by, "address_keys": list(address_keys), "sender": sender}
+        found = await self.rows(SUPPRESSED, **asked)
         return {row["address_key"] for row in found}
 
     async def suppress(
