@@ -311,6 +311,8 @@ NOTIFICATIONS = [
     Mutant("services/notifications/store/texting.py", 'told_by = [channel, Addressed.SMS] if channel == Addressed.VOICE else [channel]', 'told_by = [channel]', I_NOTIFICATIONS_PHONE, "texted_stop"),
     Mutant("services/notifications/store/texting.py", '        or_(suppression.c.channel == param("channel", Text), _texted_stop),\n', '        param("channel", Text).is_not(None),\n', I_NOTIFICATIONS_PHONE, "texted_stop"),
     Mutant("services/notifications/store/texting.py", 'or_(suppression.c.method == Method.REPLY, suppression.c.method == Method.RECEIPT)', 'suppression.c.method == Method.REPLY', I_NOTIFICATIONS_PHONE, "texted_stop"),
+    Mutant("services/notifications/domain/cadence.py", 'happened in AFTER or rule.follows else', 'happened in AFTER else', U_NOTIFICATIONS_RULES, "follows_a_visit"),
+    Mutant("services/notifications/domain/cadence.py", 'self.offset >= timedelta()', 'self.offset > timedelta()', U_NOTIFICATIONS_RULES, "follows_a_visit"),
     Mutant("services/notifications/domain/hours.py", 'return max(self.begin, min(EVENING, last))', 'return max(self.begin, EVENING)', U_NOTIFICATIONS_RULES, "within_the_hours"),
     Mutant("services/notifications/domain/hours.py", 'return max(self.begin, min(EVENING, last))', 'return min(EVENING, last)', U_NOTIFICATIONS_RULES, "within_the_hours"),
     Mutant("services/notifications/domain/hours.py", 'return max(self.begin, min(EVENING, last))', 'return max(self.begin, last)', U_NOTIFICATIONS_RULES, "within_the_hours"),

@@ -239,6 +239,20 @@ def test_nothing_goes_out_once_the_visit_has_begun() -> None:
     assert next_step(taken(REMINDER), START - timedelta(seconds=1)) == Send()
 
 
+@pytest.mark.parametrize("offset", [timedelta(), timedelta(hours=24)])
+def test_what_follows_a_visit_goes_out_after_it_unless_it_was_off(offset: timedelta) -> None:
+    rule = Rule("after", MessageKind.VISIT_FOLLOW_UP, Anchor.END, offset, (Channel.EMAIL,))
+    [follow_up] = plan_visit(visit(), SITE.id, Anchor.BOOKED, [rule], DENVER, NOON)
+    now = visit().end + offset
+    assert follow_up.due == now
+
+    def step(of: VisitStatus) -> object:
+        return next_step(replace(taken(rule.kind, of=of), timing=follow_up.timing), now)
+
+    assert step(VisitStatus.COMPLETED) == Send()
+    assert step(VisitStatus.MISSED) == Settle(Status.WITHDRAWN, Reason.VISIT_MISSED)
+
+
 IN_DOUBT = Settle(Status.UNKNOWN, Reason.NO_ANSWER)
 
 

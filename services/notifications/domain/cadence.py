@@ -59,6 +59,11 @@ class Rule:
             and (self.kind is not MessageKind.COMPANION_PICK_UP or visit.needs_ride)
         )
 
+    @property
+    def follows(self) -> bool:
+        """It is said once the visit has begun, or is over: there is nothing that it could come too late for."""
+        return self.anchor in {Anchor.START, Anchor.END} and self.offset >= timedelta()
+
     def at(self, site_id: UUID) -> bool:
         return not self.site_ids or site_id in self.site_ids
 
@@ -215,8 +220,10 @@ def plan_visit(
     found = list[Planned]()
     for rule in rules:
         if rule.anchor in anchors and rule.fits(visit, site_id):
-            until = visit.end if rule.anchor is Anchor.END else visit.start
-            timing = Timing(rule.anchor, anchors[rule.anchor], rule.offset, None if happened in AFTER else until)
+            until = (
+                None if happened in AFTER or rule.follows else visit.end if rule.anchor is Anchor.END else visit.start
+            )
+            timing = Timing(rule.anchor, anchors[rule.anchor], rule.offset, until)
             found.append(
                 Planned(
                     rule,
