@@ -464,6 +464,24 @@ async def test_what_was_delivered_in_writing_is_never_overdue_and_an_oral_answer
     assert [each.estimate_id for each in await overdue(billing)] == [oral.id]
 
 
+async def test_what_was_told_to_be_overdue_is_not_told_again_for_an_oral_answer(billing: Billing) -> None:
+    near = await estimated(billing, first=SOON)
+    billing.svc.clock.now = NOW + 10 * DAY
+    assert len(await overdue(billing)) == 1
+    await deliver(billing, near.id, ORAL)
+    assert len(await overdue(billing)) == 1
+
+
+async def test_what_is_asked_for_anew_after_it_was_delivered_late_is_told_again(billing: Billing) -> None:
+    near, message_id = await estimated(billing, first=SOON), to_wire("message", new_id())
+    billing.svc.clock.now = NOW + 10 * DAY
+    assert len(await overdue(billing)) == 1
+    await billing.svc.deliver(emailed(billing, near, billing.svc.now, message_id))
+    assert len(await overdue(billing)) == 1
+    await billing.svc.deliver(came_back(billing, near, billing.svc.now, message_id))
+    assert len(await overdue(billing)) == 2
+
+
 async def test_of_two_who_look_for_the_overdue_one_tells(billing: Billing) -> None:
     await estimated(billing, kinds=[INFUSION], first=SOON)
     await estimated(billing, kinds=COURSE, first=SOON)

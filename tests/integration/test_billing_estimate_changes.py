@@ -296,6 +296,31 @@ async def test_further_visits_have_a_clock_of_their_own_once_the_estimate_is_del
     assert (trigger(latest), due(latest)) == ("BOOKED_10_DAYS_AHEAD", datetime(2027, 3, 6, 7, tzinfo=UTC))
 
 
+async def test_further_visits_at_short_notice_are_due_alike_whether_they_were_held_first_or_not(
+    billing: Billing,
+) -> None:
+    """Booked on a Monday for Wednesday: by the end of Tuesday."""
+    for held_first in (True, False):
+        course = await billing.book([ASSESSMENT])
+        await deliver(billing, (await billing.estimates_of(course))[0].id)
+        event = further(billing, course, [INFUSION], NOW + 2 * DAY)
+        if held_first:
+            await billing.svc.deliver(held(event))
+        await billing.svc.deliver(event)
+        latest = (await billing.estimates_of(course))[0]
+        assert (trigger(latest), due(latest)) == ("CHANGE", datetime(2027, 3, 3, 7, tzinfo=UTC))
+    assert len(await clocks(billing)) == 1
+
+
+async def test_what_is_booked_first_of_a_hold_changes_nothing_that_was_scheduled(billing: Billing) -> None:
+    event = billing.course_event([INFUSION] * 2, first=NOW + 2 * DAY)
+    await billing.svc.deliver(held(event))
+    del event.visits[1]
+    await billing.svc.deliver(event)
+    latest = (await billing.estimates_of(of(event)))[0]
+    assert (trigger(latest), due(latest)) == ("SHORT_NOTICE", None)
+
+
 async def test_a_change_on_the_last_business_day_is_recorded_and_the_one_before_stays_the_measure(
     billing: Billing,
 ) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Boolean, Integer, SmallInteger, Uuid, and_, any_, not_, or_, select, tuple_, update
+from sqlalchemy import Boolean, Integer, SmallInteger, Uuid, and_, any_, case, not_, or_, select, tuple_, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
@@ -19,10 +19,17 @@ from services.billing.tables import estimate_duty
 CHAIN, ID = param("chain_id", Uuid), param("id", Uuid)
 
 _duty = pg_insert(estimate_duty).values({**params(*estimate_duty.c.keys()), "told_at": None})
+_still_told = case(
+    (
+        and_(estimate_duty.c.closed_at.is_(None), estimate_duty.c.due_at == _duty.excluded.due_at),
+        estimate_duty.c.told_at,
+    )
+)
 KEEP_DUTY = Statement(
     _duty.on_conflict_do_update(
         index_elements=["chain_id", "id"],
-        set_={name: _duty.excluded[name] for name in estimate_duty.c.keys() if name not in ("chain_id", "id")},  # noqa: SIM118
+        set_={name: _duty.excluded[name] for name in estimate_duty.c.keys() if name not in ("chain_id", "id")}  # noqa: SIM118
+        | {"told_at": _still_told},
     )
 )
 DUTY = Statement(select(estimate_duty).where(estimate_duty.c.chain_id == CHAIN, estimate_duty.c.id == ID))
@@ -62,7 +69,7 @@ TELL_OVERDUE = Statement(
 
 class DeadlineStore(Store):
     async def keep_duty(self, duty: Duty) -> None:
-        """As it is from now on. What is overdue by it is told anew."""
+        """As it is from now on. What is overdue by it is told anew, but where it was told of that day already."""
         await self.rows(
             KEEP_DUTY,
             id=duty.id,

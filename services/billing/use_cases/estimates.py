@@ -3,7 +3,7 @@
 The site is locked, so that no change of a course and no price book misses the other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from uuid import UUID
@@ -32,7 +32,6 @@ from services.billing.domain.estimates import (
     Estimate,
     Line,
     Provider,
-    Trigger,
     check_acknowledgement,
     check_delivery,
     coded,
@@ -118,7 +117,7 @@ async def open_course(store: BillingStore, course: Course, visits: Sequence[Book
         return
     before = await store.duty(course.id)
     service_day = site.day(min(visit.start for visit in visits if visit.id in fresh))
-    clock = _clock(site, course.booked_at, service_day, before) if booked else HOLD
+    clock = await _clock(store, site, course, service_day, fresh) if booked else HOLD
     if added:
         await _revise(store, site, course.id, clock, service_day)
     elif before:
@@ -228,10 +227,10 @@ async def tell_overdue(store: BillingStore, limit: int) -> int:
     return len(overdue)
 
 
-def _clock(site: Site, booked_at: datetime, service_day: date, before: Duty | None) -> Clock:
-    booked_day = site.day(booked_at)
-    first = before is None or before.clock.trigger is Trigger.HOLD
-    return (clock_of_booking if first else clock_of_more)(booked_day, service_day, site)
+async def _clock(store: BillingStore, site: Site, course: Course, service_day: date, fresh: Collection[UUID]) -> Clock:
+    """Visits are further ones where others of the course are booked, or took place; held ones do not count."""
+    others = [visit for visit in await store.expected_visits(course.id) if visit.id not in fresh and not visit.held]
+    return (clock_of_more if others else clock_of_booking)(site.day(course.booked_at), service_day, site)
 
 
 async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock, service_day: date | None) -> None:
