@@ -430,6 +430,24 @@ async def test_a_refund_of_another_account_is_not_ours_whatever_id_it_names(till
     assert part.state == refund_pb.REFUND_STATE_FAILED
 
 
+async def test_a_refund_that_was_made_and_is_not_shown_has_not_failed(till: Till) -> None:
+    """Its money went back: a payment that had it again would give it twice."""
+    payment = await till.pay(100)
+    refund = await till.refund(payment, 60)
+    till.fake.breaks = ["after"]
+    await Asking(till.billing.svc.db, till.house.processors, till.billing.svc.now).look()
+    till.fake.keys.clear()
+    till.fake.hidden.add("refunds")
+    await till.billing.execute("UPDATE refund_part SET look_at = now() - interval '1 hour' WHERE look_at IS NOT NULL")
+    await Asking(till.billing.svc.db, till.house.processors, till.billing.svc.now).look()
+    assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_REQUESTED]
+    assert dollars((await till.payment(payment.id)).unapplied) == 40
+    till.fake.hidden.clear()
+    await till.look()
+    assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
+    assert await till.taken() == (4000, 4000)
+
+
 async def test_a_refund_that_the_processor_refuses_has_failed(till: Till) -> None:
     payment = await till.pay(100)
     intent = till.fake.of_kind("payment_intent")[0]

@@ -385,7 +385,7 @@ BILLING = [
     Mutant("services/billing/use_cases/cards.py", '    if await store.add_payout(payout, shares):\n', '    if not await store.add_payout(payout, shares) or True:\n', I_BILLING_CARDS, "payout"),
     Mutant("services/billing/processor/asking.py", 'if charge.processor_id or charge.aged:', 'if charge.processor_id:', I_BILLING_CARDS, "a_day"),
     Mutant("services/billing/processor/asking.py", '            if id:  # Nobody is to pay it later.\n                await processor.cancel_intent(id)\n', '', I_BILLING_CARDS, "declined"),
-    Mutant("services/billing/processor/asking.py", 'await processor.find_refund(part.id, intent_id) or ', '', I_BILLING_CARDS, "connection_breaks or is_killed"),
+    Mutant("services/billing/processor/asking.py", 'if found := await processor.find_refund(part.id, intent_id):', 'if found := None:', I_BILLING_CARDS, "connection_breaks or is_killed"),
     Mutant("services/billing/processor/__init__.py", '        if account is None:\n            log.error("processor.unknown_account", account=name)\n            raise Away()\n', '        assert account\n', I_BILLING_CARDS, "went_from"),
     Mutant("services/billing/processor/asking.py", 'if dispute.status.startswith("warning_"):', 'if False:', I_BILLING_CARDS, "inquiry"),
     Mutant("services/billing/processor/stripe.py", 'return {"idempotency_key": f"{what}-{our_id}"}', 'return {}', I_BILLING_CARDS, "made_once"),
@@ -594,4 +594,5 @@ BILLING = [
     Mutant("services/billing/use_cases/estimates.py", 'visit.id not in fresh and not visit.held]', 'visit.id not in fresh]', I_BILLING_ESTIMATE_CHANGES, "booked_first_of_a_hold"),
     Mutant("services/billing/store/deadlines.py", '        | {"told_at": _still_told},\n', ',\n', I_BILLING_DELIVERIES, "for_an_oral_answer"),
     Mutant("services/billing/store/deadlines.py", 'and_(estimate_duty.c.closed_at.is_(None), estimate_duty.c.due_at ==', 'and_(estimate_duty.c.due_at ==', I_BILLING_DELIVERIES, "asked_for_anew"),
+    Mutant("services/billing/processor/asking.py", '        if found := await processor.find_refund(part.id, intent_id):\n            return found\n        try:\n', '        try:\n            if found := await processor.find_refund(part.id, intent_id):\n                return found\n', I_BILLING_CARDS, "not_shown"),
 ]  # fmt: skip

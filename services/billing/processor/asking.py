@@ -132,17 +132,20 @@ class Asking:
     async def _ask_refund(self, chain_id: UUID, part: RefundPart) -> None:
         paid = await self._step(chain_id, lambda store: _charge_of(store, part))
         assert paid.processor_id
-        try:
-            told = await self._refund(self._processors[paid.account], part, paid.processor_id)
-        except Declined as declined:
-            told = RefundTold("", part.id, RefundState.FAILED, declined.code)
+        told = await self._refund(self._processors[paid.account], part, paid.processor_id)
         await self._step(chain_id, partial(_end_part, part=part, told=told))
 
     async def _refund(self, processor: Processor, part: RefundPart, intent_id: str) -> RefundTold:
-        """Looked for first: whoever asked may have died before it kept the answer, and the key lapses in a day."""
+        """Looked for first: whoever asked may have died before it kept the answer, and the key lapses in a day. What is
+        not shown has not failed."""
         if part.processor_id:
             return await processor.refund(part.processor_id)
-        return await processor.find_refund(part.id, intent_id) or await processor.create_refund(part, intent_id)
+        if found := await processor.find_refund(part.id, intent_id):
+            return found
+        try:
+            return await processor.create_refund(part, intent_id)
+        except Declined as declined:
+            return RefundTold("", part.id, RefundState.FAILED, declined.code)
 
     async def _detach(self, chain_id: UUID, card: Card) -> None:
         await self._processors[card.account].detach(card.payment_method)
