@@ -113,6 +113,16 @@ async def test_payments_for_a_course_are_deposits_until_the_deposit_is_covered(b
     assert (dollars(account.deposit_due), account.deposit_covered, dollars(account.paid)) == (150, True, 170)
 
 
+async def test_what_becomes_credit_at_once_covers_no_deposit(billing: Billing) -> None:
+    """It pays for anything."""
+    course = await billing.book()
+    await billing.pay(150, course_id=course.id, excess_to_credit=True)
+    assert not (await billing.last_fact("payment.received")).deposit_covered
+    assert not (await billing.course_account(course)).deposit_covered
+    await billing.pay(150, course_id=course.id)
+    assert (await billing.last_fact("payment.received")).deposit_covered
+
+
 async def test_a_payment_that_is_sent_again_is_taken_once(billing: Billing) -> None:
     request = billing.payment_request(100)
     answers = [await billing.svc.call(billing.payments.RecordPayment, request) for _ in range(2)]

@@ -595,4 +595,5 @@ BILLING = [
     Mutant("services/billing/store/deadlines.py", '        | {"told_at": _still_told},\n', ',\n', I_BILLING_DELIVERIES, "for_an_oral_answer"),
     Mutant("services/billing/store/deadlines.py", 'and_(estimate_duty.c.closed_at.is_(None), estimate_duty.c.due_at ==', 'and_(estimate_duty.c.due_at ==', I_BILLING_DELIVERIES, "asked_for_anew"),
     Mutant("services/billing/processor/asking.py", '        if found := await processor.find_refund(part.id, intent_id):\n            return found\n        try:\n', '        try:\n            if found := await processor.find_refund(part.id, intent_id):\n                return found\n', I_BILLING_CARDS, "not_shown"),
+    Mutant("services/billing/use_cases/payments.py", 'paid_before + command.amount.minor - credited)', 'paid_before + command.amount.minor)', I_BILLING_INVOICES, "credit_at_once"),
 ]  # fmt: skip

@@ -130,7 +130,8 @@ async def _taken(store: BillingStore, site: Site, command: RecordPayment, patien
         card_charge_id=command.card_charge_id,
         kept_for=kept_for,
     )
-    covered = kept_for is not None and deposit_covered(asked, paid_before + command.amount.minor)
+    credited = payment.unapplied.minor if command.excess_to_credit else 0
+    covered = kept_for is not None and deposit_covered(asked, paid_before + command.amount.minor - credited)
     about = payment.course_id or payment.patient_id
     store.emit(events.payment_received(payment, deposit_covered=covered), about=about)
     _tell_paid(store, payment, owed, shares)
