@@ -1,6 +1,5 @@
 """One PostgreSQL and one NATS for the whole run; property tests try the same examples in each run."""
 
-import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,9 +12,6 @@ from tests.support.databases import handing_on
 from tests.support.others import SHARED
 from tests.support.record_keys import write_keys
 from tests.support.servers import nats_server, postgres_server
-
-# Thousands of tests stay in memory: the collector's looking at them again and again takes a tenth of a run.
-gc.set_threshold(50_000, 20, 50)
 
 # A run passes or fails for what was changed, not by luck. `--hypothesis-profile explore` looks for new examples.
 settings.register_profile("same", derandomize=True)

@@ -14,6 +14,7 @@ from atoll.patients.v1.export_service_pb2_grpc import ExportServiceStub
 from cli.client import PATIENCE_S, Refused
 from cli.exporting.resources import TYPES, resources_of
 from cli.private import open_private
+from deploy.local.files import write_whole
 from deploy.local.process import LocalError
 
 AGAIN_S = 1.0
@@ -122,7 +123,4 @@ class ChainExport:
             "counts": self.counts,
             "sizes": {type_: os.fstat(file.fileno()).st_size for type_, file in self._files.items()},
         }
-        new = self._state.with_suffix(".new")
-        with open_private(new) as file:
-            json.dump(told, file)
-        new.replace(self._state)
+        write_whole(self._state, json.dumps(told))

@@ -17,6 +17,7 @@ from cli.importing.batches import Settled
 from cli.importing.places import Place
 from cli.importing.report import COLUMNS, Entry, Summary, csv_line
 from cli.private import open_private
+from deploy.local.files import write_whole
 from deploy.local.process import LocalError
 
 
@@ -103,10 +104,7 @@ class Run:
             "report_bytes": os.fstat(self._report.fileno()).st_size,
             "summary": self.summary.as_json(),
         }
-        new = self._state.with_name(f"{self._state.name}.new")
-        with open_private(new) as file:
-            json.dump(told, file)
-        new.replace(self._state)
+        write_whole(self._state, json.dumps(told))
 
 
 HOW_TO_RESTART = "import from the beginning with --restart; nobody is added twice"

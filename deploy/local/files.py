@@ -1,4 +1,4 @@
-"""Files of a home that are there whole or not at all, whenever whoever writes them is killed."""
+"""Files that are there whole or not at all, whenever whoever writes them is killed."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ from pathlib import Path
 def write_whole(path: Path, text: str, mode: int = 0o600) -> None:
     """Readers see what was there before, or all of `text`."""
     draft = path.with_name(f"{path.name}.draft")
+    draft.unlink(missing_ok=True)  # One that is left may be for all to read.
     draft.touch(mode=mode)
     draft.write_text(text)
     draft.replace(path)

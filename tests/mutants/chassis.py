@@ -247,6 +247,7 @@ CHASSIS = [
     Mutant("chassis/provision.py", "        except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:\n", "        except ZeroDivisionError as error:\n", SCHEMA, "says_why"),
     Mutant("chassis/provision.py", "            asyncio.run(provision(server_url, service))\n", "            pass\n", SCHEMA, "makes_roles"),
     Mutant("deploy/local/files.py", "    draft = path.with_name(f\"{path.name}.draft\")\n", "    draft = path\n", FILES, "half_written or until_all"),
+    Mutant("deploy/local/files.py", "    draft.unlink(missing_ok=True)", "    pass", FILES, "draft_that_is_left"),
     Mutant("deploy/local/files.py", "    draft.touch(mode=mode)\n", "    draft.touch()\n", FILES, "half_written"),
     Mutant("deploy/local/files.py", "        os.truncate(path, len(whole))\n", "        pass\n", FILES, "cut_off"),
     Mutant("deploy/local/files.py", "content[: content.rfind(b\"\\n\") + 1]", "content", FILES, "cut_off"),

@@ -36,6 +36,14 @@ def kill_at_file(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setattr(Path, "write_text", dying)
 
 
+def test_a_draft_that_is_left_opens_nothing_to_others(tmp_path: Path) -> None:
+    left, path = tmp_path / "keys.json.draft", tmp_path / "keys.json"
+    left.touch()
+    left.chmod(0o644)
+    write_whole(path, "{}")
+    assert (stat.S_IMODE(path.stat().st_mode), path.read_text(), left.exists()) == (0o600, "{}", False)
+
+
 @pytest.mark.parametrize("number", range(FILES_OF_KEYS))
 def test_keys_of_a_home_that_were_half_written_are_made_again(tmp_path: Path, number: int) -> None:
     home = Home(tmp_path)

@@ -48,8 +48,7 @@ async def begin(
     others: Sequence[Taken] = (),
 ) -> int | PassedOver | NextChannel | None:
     """Its attempts by this channel; NextChannel: it waits for this one, which is paused; None: it is not ours any more.
-    With `others` it is one letter: all of them are
-    begun, or none (LetterChanged)."""
+    With `others` it is one letter: all of them are begun, or none (LetterChanged)."""
     key, sender = parcel.address_key, parcel.sender
     if others:
         await store.lock([taken.recipient_id])  # Two letters of the same messages would wait for each other.

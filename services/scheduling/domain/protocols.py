@@ -154,6 +154,11 @@ class VisitType:
         return self.grid_minutes or GRID_MINUTES
 
     @cached_property
+    def same_keys(self) -> frozenset[str]:
+        """Of requirements for which it must have the same as other visits of its course that have them."""
+        return frozenset(each.key for each in self.requirements if each.same_across_visits)
+
+    @cached_property
     def minutes(self) -> int:
         """Until everything it holds is free again."""
         return sum(segment.minutes for segment in self.segments)
@@ -310,8 +315,7 @@ class Template:
     @cached_property
     def same_keys(self) -> frozenset[str]:
         """Of requirements for which all visits of a course must have the same."""
-        every = (each for visit_type in self.visit_types for each in visit_type.requirements)
-        return frozenset(each.key for each in every if each.same_across_visits)
+        return frozenset().union(*(each.same_keys for each in self.visit_types))
 
     @cached_property
     def order(self) -> Mapping[str, int]:

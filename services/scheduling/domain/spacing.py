@@ -89,10 +89,8 @@ def same_faults(stops: Sequence[Stop]) -> Iterator[Violation]:
 def same_as_others(stop: Stop, stops: Iterable[Stop]) -> dict[str, UUID]:
     """Those of a visit's resources that it cannot change by itself, since others have the same and have to."""
     others = (other for other in stops if other is not stop)
-    wanted = ((other, each) for other in others for each in other.type.requirements if each.same_across_visits)
-    shared = {each.key for other, each in wanted if each.key in other.resources}
-    keys = (each.key for each in stop.type.requirements if each.same_across_visits)
-    return {key: stop.resources[key] for key in keys if key in shared}
+    shared = {key for other in others for key in other.type.same_keys & other.resources.keys()}
+    return {key: stop.resources[key] for key in stop.type.same_keys & shared}
 
 
 def gap_of(one: Phase, other: Phase) -> Phase:

@@ -284,16 +284,12 @@ def same_resources(
 ) -> dict[str, UUID]:
     """Whom and what a visit of a phase shares with those that its course has, where both want the same at each. Those
     `there` at the site that are to leave are left out."""
-    keys, found, gone = _same_keys(visit_type), dict[str, UUID](), leaving(there)
+    keys, found, gone = visit_type.same_keys, dict[str, UUID](), leaving(there)
     for visit in sorted(visits, key=lambda each: each.slot.start):
         if visit.phase_code in template.order:
-            shared = keys & _same_keys(template.visit_type(template.phase(visit.phase_code).visit_type_code))
+            shared = keys & template.visit_type(template.phase(visit.phase_code).visit_type_code).same_keys
             found = {key: id for key, id in visit.resources if key in shared and id not in gone} | found
     return found
-
-
-def _same_keys(visit_type: VisitType) -> frozenset[str]:
-    return frozenset(each.key for each in visit_type.requirements if each.same_across_visits)
 
 
 def spacing(template: Template, phase_code: str, visits: Sequence[Visit], zone: ZoneInfo) -> Between:

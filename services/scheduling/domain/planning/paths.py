@@ -88,12 +88,7 @@ class Field:
     @cached_property
     def hard_keys(self) -> frozenset[str]:
         """For which all visits must keep to one resource."""
-        return frozenset(
-            each.key
-            for visit_type in self.types
-            for each in visit_type.requirements
-            if each.same_across_visits and self.wish.same_across
-        )
+        return frozenset().union(*(each.same_keys for each in self.types)) if self.wish.same_across else frozenset()
 
     @cached_property
     def soft_keys(self) -> frozenset[str]:
