@@ -512,6 +512,35 @@ async def test_a_receipt_that_is_faster_than_we_are_is_not_lost(office: Office, 
     assert (row["status"], row["channel"]) == ("SCHEDULED", "EMAIL")
 
 
+async def test_a_receipt_that_comes_while_the_text_is_settled_is_not_lost(
+    office: Office, twilio: FakeTwilio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks at the message before that is settled, and is committed after: each would leave it to the other."""
+    await confirm(office)
+    look, looked, seen_to, told = NotificationsStore.sent_by_phone, asyncio.Event(), asyncio.Event(), list[Any]()
+
+    async def slowly(store: NotificationsStore, *of: Any) -> Any:
+        found = await look(store, *of)
+        if not looked.is_set():
+            looked.set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(seen_to.wait(), 0.5)
+        return found
+
+    async def tell() -> None:
+        told.append(asyncio.create_task(receipt(office, "delivered", provider_id=twilio.texts[0]["sid"])))
+        await looked.wait()
+
+    monkeypatch.setattr(NotificationsStore, "sent_by_phone", slowly)
+    twilio.on_taken = tell
+    [(chain_id, taken)] = await office.sender().take(10)
+    await office.sender().see_to(chain_id, taken)
+    seen_to.set()
+    await asyncio.gather(*told)
+    [row] = await office.rows()
+    assert (row["status"], row["delivered_at"]) == ("SENT", NOW)
+
+
 async def test_a_mailbox_that_does_not_exist_is_not_written_to_again(office: Office) -> None:
     del details(office).contact_points[1]
     office.mailbox.rcpt_answer = "550 5.1.1 no such user"

@@ -78,6 +78,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/store/sending.py", 'func.coalesce(recipient.c.time_zone, patient.c.time_zone)', 'func.coalesce(recipient.c.time_zone, "UTC")', I_NOTIFICATIONS_MERGES),
     Mutant("services/notifications/store/copies.py", 'patient.c.id == _end)', 'patient.c.id == ID)', I_NOTIFICATIONS_MERGES),
     Mutant("services/notifications/store/messages.py", 'message.c.patient_id == any_(PATIENTS.all_ids(ID))).with_for_update', 'message.c.patient_id == ID).with_for_update', I_NOTIFICATIONS_MERGES),
+    Mutant("services/notifications/store/messages.py", "    .where(message.c.chain_id == CHAIN, message.c.id == ID)\n    .with_for_update()\n", "    .where(message.c.chain_id == CHAIN, message.c.id == ID)\n", I_NOTIFICATIONS_PHONE),
     Mutant("services/notifications/store/messages.py", 'message.c.patient_id == any_(PATIENTS.all_ids(_about_id))', 'message.c.patient_id == _about_id', I_NOTIFICATIONS_MERGES),
     Mutant("services/notifications/use_cases/messages.py", '    await _add(store, command.site_id, patient_id, command.event_id, cadence.version, planned)\n\n\nasync def _with', '    await _add(store, command.site_id, command.patient_id, command.event_id, cadence.version, planned)\n\n\nasync def _with', I_NOTIFICATIONS_MERGES),
     Mutant("services/notifications/use_cases/patients.py", '        await _reckon_again(store, [command.merged_patient_id])\n', '', I_NOTIFICATIONS_MERGES),

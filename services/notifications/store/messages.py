@@ -34,7 +34,7 @@ from chassis.sql import Statement, TypeArgument, param, rows
 from chassis.store import Store
 from chassis.tables import Instant
 from services.notifications.domain.cadence import Planned, Timing
-from services.notifications.domain.kinds import Anchor, Channel, MessageKind
+from services.notifications.domain.kinds import BY_PHONE, Anchor, Channel, MessageKind
 from services.notifications.domain.messages import (
     WITHDRAWN_BECAUSE,
     MessageNotFound,
@@ -218,9 +218,10 @@ NEXT_DUE = Statement(
 
 
 _phone = (message.c.chain_id == CHAIN, message.c.id == ID, message.c.status == literal_column("'SENT'"))
-SENT_BY_PHONE = Statement(
-    select(message.c.provider_id, message.c.channel, message.c.channels)
-    .where(*_phone, message.c.channel.in_((literal_column("'SMS'"), literal_column("'VOICE'"))))
+# Whatever its status: who settles it at this moment waits for the receipt, or the receipt for what was settled.
+LOCKED = Statement(
+    select(message.c.status, message.c.provider_id, message.c.channel, message.c.channels)
+    .where(message.c.chain_id == CHAIN, message.c.id == ID)
     .with_for_update()
 )
 DELIVERED = Statement(
@@ -331,8 +332,9 @@ class MessageStore(Store):
         return {row["id"]: ZoneInfo(row["time_zone"]) for row in found}
 
     async def sent_by_phone(self, message_id: UUID) -> Record | None:
-        """Of a message that was sent as a text or a call, locked; None of any other."""
-        return await self.row(SENT_BY_PHONE, id=message_id)
+        """Of a message that was sent as a text or a call; None of any other. It is locked, whatever it is."""
+        row = await self.row(LOCKED, id=message_id)
+        return row if row and row["status"] == Status.SENT and row["channel"] in BY_PHONE else None
 
     async def letter(self, message_id: UUID) -> list[Record]:
         """The messages that stood in an email, locked; those that are being sent, or have been."""
