@@ -8,8 +8,8 @@ from cli.exporting.elements import (
     fhir_id,
     full,
     instant,
-    named,
     origin,
+    practitioner,
     reference,
     stamped,
     word,
@@ -44,7 +44,7 @@ def adverse_event_resource(event: pb.AdverseEvent) -> Resource:
         recordedDate=instant(event.report_time),
         severity=concept(codes.ADVERSE_EVENT_SEVERITY_SYSTEM, SEVERITIES.get(event.grade, "severe")),
         outcome=concept(codes.ADVERSE_EVENT_OUTCOME_SYSTEM, OUTCOMES[event.outcome]),
-        recorder=named("Practitioner", codes.ACTOR_SYSTEM, event.reported_by),
+        recorder=practitioner(event.reported_by),
     )
 
 

@@ -14,8 +14,8 @@ from cli.exporting.elements import (
     fhir_id,
     full,
     instant,
-    named,
     origin,
+    practitioner,
     reference,
     stamped,
 )
@@ -30,7 +30,7 @@ def clearance_resource(clearance: Clearance) -> Resource:
         code=concept(codes.KIND_SYSTEM, "clearance"),
         subject=reference("Patient", clearance.patient_id),
         created=instant(clearance.create_time)[:10],
-        author=named("Practitioner", codes.ACTOR_SYSTEM, clearance.granted_by),
+        author=practitioner(clearance.granted_by),
     )
 
 

@@ -7,13 +7,13 @@ from atoll.patients.v1.permission_pb2 import MessageChannel, MessagePurpose, Per
 from atoll.patients.v1.permission_service_pb2 import Permission
 from cli.exporting.elements import (
     Resource,
+    actor,
     canonical,
     concept,
     extension,
     fhir_id,
     full,
     instant,
-    named,
     origin,
     reference,
     stamped,
@@ -45,7 +45,7 @@ def consent_resource(consent: Consent) -> Resource:
 
 
 def _signed(consent: Consent) -> Resource:
-    recorder = named("Practitioner", codes.ACTOR_SYSTEM, consent.recorded_by)
+    recorder = actor(consent.recorded_by)
     parts = [
         *extension("document", valueCode=consent.document_code),
         *extension("version", valuePositiveInt=consent.version_number),
@@ -82,7 +82,7 @@ def _policy(version_id: str) -> list[Resource]:
 
 
 def _permitted(permission: Permission) -> Resource:
-    recorder = named("Practitioner", codes.ACTOR_SYSTEM, permission.recorded_by)
+    recorder = actor(permission.recorded_by)
     parts = [
         *extension("channel", valueCode=word(MessageChannel, permission.channel)),
         *extension("purpose", valueCode=word(MessagePurpose, permission.purpose)),

@@ -9,8 +9,8 @@ from cli.exporting.elements import (
     fhir_id,
     full,
     instant,
-    named,
     origin,
+    practitioner,
     reference,
     stamped,
     word,
@@ -37,5 +37,5 @@ def diagnosis_resource(diagnosis: pb.Diagnosis) -> Resource:
         code=concept(codes.ICD_10_CM, diagnosis.code),
         subject=reference("Patient", diagnosis.patient_id),
         recordedDate=instant(diagnosis.create_time),
-        recorder=named("Practitioner", codes.ACTOR_SYSTEM, diagnosis.recorded_by),
+        recorder=practitioner(diagnosis.recorded_by),
     )

@@ -32,9 +32,14 @@ def canonical(system: str, id: str) -> str:
     return f"{system}:{fhir_id(id)}" if id else ""
 
 
-def named(type_: str, system: str, value: str) -> Resource:
-    """A reference by identifier, to what is not exported with it."""
-    return {"type": type_, "identifier": {"system": system, "value": value}} if value else {}
+def actor(id: str) -> Resource:
+    """A reference by identifier to who called, of which nothing is exported: staff, or the patient, where they may."""
+    return {"identifier": {"system": codes.ACTOR_SYSTEM, "value": id}} if id else {}
+
+
+def practitioner(id: str) -> Resource:
+    """The same, where only staff may."""
+    return actor(id) and {"type": "Practitioner", **actor(id)}
 
 
 def concept(system: str, code: str) -> Resource:
@@ -76,7 +81,7 @@ def stamped(url: str, entry: Any, time: str, by: str, *more: Resource) -> list[R
         return []
     parts = [
         *extension("time", valueDateTime=instant(getattr(entry, time))),
-        *extension("by", valueReference=named("Practitioner", codes.ACTOR_SYSTEM, getattr(entry, by))),
+        *extension("by", valueReference=actor(getattr(entry, by))),
     ]
     return [{"url": url, "extension": [*parts, *more]}]
 

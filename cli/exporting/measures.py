@@ -6,7 +6,7 @@ Single answers of questionnaires are components by their number: the wording of 
 from collections.abc import Iterator, Mapping
 
 from atoll.patients.v1 import measure_service_pb2 as pb
-from cli.exporting.elements import Resource, concept, fhir_id, full, instant, named, origin, reference, stamped, word
+from cli.exporting.elements import Resource, actor, concept, fhir_id, full, instant, origin, reference, stamped, word
 from cli.fhir import codes
 
 TOTALS: Mapping[int, str] = {
@@ -40,7 +40,7 @@ def measure_resource(measure: pb.Measure) -> Resource:
         subject=reference("Patient", measure.patient_id),
         effectiveDateTime=instant(measure.measure_time),
         issued=instant(measure.create_time),
-        performer=[named("Practitioner", codes.ACTOR_SYSTEM, measure.recorded_by)],
+        performer=[actor(measure.recorded_by)],
         component=list(_components(measure)),
     ) | _total(measure)
 

@@ -6,13 +6,13 @@ from atoll.patients.v1.questionnaire_pb2 import ScreeningOutcome
 from atoll.patients.v1.screening_service_pb2 import Answer, Screening, ScreeningDecision, ScreeningReview
 from cli.exporting.elements import (
     Resource,
+    actor,
     canonical,
     day,
     extension,
     fhir_id,
     full,
     instant,
-    named,
     origin,
     reference,
     stamped,
@@ -32,7 +32,7 @@ def screening_resource(screening: Screening) -> Resource:
         status="completed",
         subject=reference("Patient", screening.patient_id),
         authored=instant(screening.create_time),
-        author=named("Practitioner", codes.ACTOR_SYSTEM, screening.recorded_by),
+        author=actor(screening.recorded_by),
         item=[full(linkId=each.question_code, answer=_answers(each)) for each in screening.answers],
     )
 

@@ -158,6 +158,7 @@ async def test_a_record_number_is_given_once(desk: Desk) -> None:
     await desk.create(mrn="MRN-1")
     refused = await refusal(desk.create(mrn="MRN-1"))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "MRN_TAKEN")
+    assert refused.faults == [("patient.mrn", "MRN_TAKEN")]
     assert await desk.service.count("patient") == 1
 
 
@@ -166,6 +167,7 @@ async def test_an_identifier_is_given_once(desk: Desk) -> None:
     same = [{"system": "urn:lab", "value": "1"}, {"system": "urn:clinic", "value": "7"}]
     refused = await refusal(desk.create(identifiers=same))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "IDENTIFIER_TAKEN")
+    assert refused.faults == [("patient.identifiers[1]", "IDENTIFIER_TAKEN")]
     assert await desk.service.count("patient_identifier") == 1
 
 
@@ -320,6 +322,7 @@ async def test_an_update_may_not_take_anothers_identifier_but_keep_its_own(desk:
     created = await desk.create(identifiers=[own])
     refused = await refusal(desk.update(created, identifiers=[own, others]))
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "IDENTIFIER_TAKEN")
+    assert refused.faults == [("patient.identifiers[1]", "IDENTIFIER_TAKEN")]
     kept = await desk.update(created, identifiers=[own, {"system": "urn:lab", "value": "1"}])
     assert [each.value for each in kept.identifiers] == ["7", "1"]
 

@@ -139,6 +139,21 @@ async def test_what_was_decided_of_a_screening_leaves_with_it(desk: ConsentDesk)
     assert "urn:atoll:fhir:reviewed" not in [each["url"] for each in waiting["extension"]]
 
 
+async def test_who_wrote_is_called_staff_only_where_no_patient_may(desk: ConsentDesk) -> None:
+    patient = await desk.create()
+    await desk.sign(patient.id, (await desk.published()).id)
+    await record_measure(desk, patient.id, **phq_9(9))
+    await desk.screen(patient.id)
+    await diagnose(desk, patient.id)
+    [consent] = await resources(desk, patient.id, "Consent")
+    [measure] = await resources(desk, patient.id, "Observation")
+    [screening] = await resources(desk, patient.id, "QuestionnaireResponse")
+    [condition] = await resources(desk, patient.id, "Condition")
+    open_to_patients = parts(consent, "signed")["recordedBy"], measure["performer"][0], screening["author"]
+    assert [set(each) for each in open_to_patients] == [{"identifier"}] * 3
+    assert condition["recorder"]["type"] == "Practitioner"
+
+
 async def test_a_permission_leaves_with_the_version_of_the_document_that_was_agreed_to(desk: ConsentDesk) -> None:
     patient, version = await desk.create(), await desk.published()
     await desk.permit(patient.id, consent_document_version_id=version.id)

@@ -145,7 +145,7 @@ async def test_a_record_number_that_is_somebody_elses_is_refused_whoever_is_know
     own = {"system": "urn:atoll:patient", "value": bea.id}
     for identifiers, mrn in ((ana.identifiers, bea.mrn), ([own], ana.mrn)):
         [refused] = await desk.import_rows(row(desk, "", identifiers=identifiers, mrn=mrn))
-        assert (refused.outcome, remarks(refused.faults)) == (REFUSED, [("", "MRN_TAKEN")])
+        assert (refused.outcome, remarks(refused.faults)) == (REFUSED, [("mrn", "MRN_TAKEN")])
 
 
 async def test_a_record_number_that_stands_among_identifiers_makes_a_patient_known(desk: Desk) -> None:
@@ -161,7 +161,7 @@ async def test_nobody_gets_a_record_number_that_stands_among_the_identifiers_of_
     await desk.create(identifiers=[{"system": "urn:atoll:mrn", "value": "A-77"}])
     assert (await refusal(desk.create(mrn="A-77"))).reason == "MRN_TAKEN"
     [refused] = await desk.import_rows(row(desk, "1", mrn="A-77"))
-    assert (refused.outcome, remarks(refused.faults)) == (REFUSED, [("", "MRN_TAKEN")])
+    assert (refused.outcome, remarks(refused.faults)) == (REFUSED, [("mrn", "MRN_TAKEN")])
 
 
 async def test_the_number_of_a_record_of_the_chain_makes_nobody_known(desk: Desk) -> None:
@@ -170,7 +170,7 @@ async def test_the_number_of_a_record_of_the_chain_makes_nobody_known(desk: Desk
     rows = [row(desk, "", identifiers=[{"system": "urn:atoll:mrn", "value": value}]) for value in ("A-77", "B-78")]
     refused, made, also_refused = await desk.import_rows(rows[0], row(desk, "1", mrn="B-78"), rows[1])
     assert [each.outcome for each in (refused, made, also_refused)] == [REFUSED, CREATED, REFUSED]
-    assert remarks([*refused.faults, *also_refused.faults]) == [("", "MRN_TAKEN")] * 2
+    assert remarks([*refused.faults, *also_refused.faults]) == [("identifiers[0]", "MRN_TAKEN")] * 2
 
 
 async def test_an_id_of_no_record_of_the_chain_is_an_identifier_as_any_other(desk: Desk) -> None:
@@ -178,7 +178,7 @@ async def test_an_id_of_no_record_of_the_chain_is_an_identifier_as_any_other(des
     for value in (to_wire("patient", new_id()), "patient_!", f"site_{bea.id.removeprefix('patient_')}"):
         told = {"identifiers": [{"system": "urn:atoll:patient", "value": value}]}
         [refused] = await desk.import_rows(row(desk, "", mrn=bea.mrn, **told))
-        assert (refused.outcome, remarks(refused.faults)) == (REFUSED, [("", "MRN_TAKEN")])
+        assert (refused.outcome, remarks(refused.faults)) == (REFUSED, [("mrn", "MRN_TAKEN")])
         [made] = await desk.import_rows(row(desk, "", **told))
         [again] = await desk.import_rows(row(desk, "", **told))
         assert (made.outcome, again.outcome, again.patient_id) == (CREATED, THERE, made.patient_id)
@@ -213,7 +213,7 @@ async def test_one_identifier_of_several_makes_a_patient_known(desk: Desk) -> No
         ({"home_site_id": "site_" + "!" * 26}, ("", "BAD_ID")),
         ({"home_site_id": ""}, ("home_site_id", "HOME_SITE_MISSING")),
         ({"home_site_id": to_wire("site", new_id())}, ("", "NOT_YET_KNOWN")),
-        ({"mrn": "MRN-1"}, ("", "MRN_TAKEN")),
+        ({"mrn": "MRN-1"}, ("mrn", "MRN_TAKEN")),
     ],
 )
 async def test_a_bad_row_among_good_ones_is_refused_alone(

@@ -86,7 +86,7 @@ class PatientServicer:
             patient, alike = await records.register_patient(store, command)
             return pb.CreatePatientResponse(patient=to_patient(patient), likely_duplicates=map(to_match, alike))
 
-        locks = identity_locks(call.chain_id, command.identifiers)
+        locks = identity_locks(call.chain_id, command.identifiers.values())
         if command.refuse_likely_duplicates:
             locks.add(birth_date_lock(call.chain_id, command.person.birth_date))
         return await self._db.once(call, request, pb.CreatePatientResponse, PatientsStore, work, locks=locks)
@@ -107,7 +107,7 @@ class PatientServicer:
         async def work(store: PatientsStore) -> pb.UpdatePatientResponse:
             return pb.UpdatePatientResponse(patient=to_patient(await records.change_patient(store, command)))
 
-        locks = identity_locks(call.chain_id, command.identifiers)
+        locks = identity_locks(call.chain_id, command.identifiers.values())
         return await self._db.once(call, request, pb.UpdatePatientResponse, PatientsStore, work, locks=locks)
 
     async def SearchPatients(self, request: pb.SearchPatientsRequest, call: Call) -> pb.SearchPatientsResponse:

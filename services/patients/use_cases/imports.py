@@ -33,7 +33,7 @@ async def import_patients(store: PatientsStore, rows: Sequence[RegisterPatient |
     await store.forget_plans()
     readable = [row for row in rows if isinstance(row, RegisterPatient)]
     time_zones = await store.time_zones({id for row in readable for id in row.site_ids})
-    holders = await store.holders({identifier for row in readable for identifier in row.identifiers})
+    holders = await store.holders({identifier for row in readable for identifier in row.identifiers.values()})
     added, imported = list[Patient](), list[Imported]()
     for row in rows:
         try:
@@ -71,8 +71,10 @@ def _known_by(row: RegisterPatient, holders: Mapping[Identifier, Holder]) -> Ite
 def _known(row: RegisterPatient, patient_id: UUID, holders: Mapping[Identifier, Holder]) -> UUID:
     """As what an export tells of them: the record number is theirs, or nobody's."""
     theirs = Holder(patient_id)
-    others = (each for each in row.identifiers if holders.get(each, theirs).patient_id != patient_id)
-    refuse_taken(others, holders)
+    others = {
+        field: each for field, each in row.identifiers.items() if holders.get(each, theirs).patient_id != patient_id
+    }
+    refuse_taken("", others, holders)
     return patient_id
 
 
@@ -84,5 +86,5 @@ def _imported(
         missing = Violation("identifiers", "IDENTIFIER_MISSING", "none by which a second import would know the patient")
         raise PatientRefused(*examined.faults, missing)
     refuse("", examined.faults)
-    refuse_taken(row.identifiers, holders)
+    refuse_taken("", row.identifiers, holders)
     return registered(row, examined, call), (*examined.left_out, *examined.notes)

@@ -52,10 +52,10 @@ class RegisterPatient:
         return self.other_site_ids if home is None else self.other_site_ids | {home}
 
     @property
-    def identifiers(self) -> frozenset[Identifier]:
-        """By which the patient would be known: no other may have one of them."""
-        kept = {each for each in self.person.identifiers if not never_kept(each)}
-        return frozenset(kept | {Identifier(MRN_SYSTEM, self.mrn)} if self.mrn else kept)
+    def identifiers(self) -> Mapping[str, Identifier]:
+        """By which the patient would be known, by the field that tells it: no other may have one of them."""
+        number = {"mrn": Identifier(MRN_SYSTEM, self.mrn)} if self.mrn else {}
+        return number | {field: each for field, each in _told(self.person).items() if not never_kept(each)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,13 @@ class ChangePatient:
     fields: frozenset[str]  # Of `told`, those that are meant.
 
     @property
-    def identifiers(self) -> frozenset[Identifier]:
-        return frozenset(self.told.identifiers if "identifiers" in self.fields else ())
+    def identifiers(self) -> Mapping[str, Identifier]:
+        """By the field that tells it."""
+        return _told(self.told) if "identifiers" in self.fields else {}
+
+
+def _told(person: Person) -> dict[str, Identifier]:
+    return {f"identifiers[{n}]": each for n, each in enumerate(person.identifiers)}
 
 
 def identity_locks(chain_id: UUID, identifiers: Iterable[Identifier]) -> set[UUID]:
@@ -82,7 +87,7 @@ async def register_patient(store: PatientsStore, command: RegisterPatient) -> tu
     With the command's `identity_locks` held, what is free stays free; else the unique keys refuse, too."""
     examined = examine_told(command, await store.time_zones(command.site_ids), store.call)
     refuse("patient.", (*examined.faults, *examined.left_out))
-    refuse_taken(command.identifiers, await store.holders(command.identifiers))
+    refuse_taken("patient.", command.identifiers, await store.holders(set(command.identifiers.values())))
     patient = registered(command, examined, store.call)
     found = await possible_duplicates(store, patient)
     alike = likely(found)
@@ -106,8 +111,9 @@ async def change_patient(store: PatientsStore, command: ChangePatient) -> Patien
         _recorded(person, current.person, store.call), time_zones.get(home) if home else None, store.call.now
     )
     refuse("patient.", (*examined.faults, *examined.left_out))
-    new = command.identifiers - set(current.person.identifiers)
-    refuse_taken(new, await store.holders(new))
+    kept = set(current.person.identifiers)
+    new = {field: each for field, each in command.identifiers.items() if each not in kept}
+    refuse_taken("patient.", new, await store.holders(set(new.values())))
     changed = replace(
         current,
         person=examined.person,
@@ -172,10 +178,16 @@ def refuse(path: str, faults: Sequence[Violation]) -> None:
         raise PatientRefused(*(replace(each, field=path + each.field) for each in faults))
 
 
-def refuse_taken(identifiers: Iterable[Identifier], holders: Mapping[Identifier, Holder]) -> None:
-    taken = {each.system for each in identifiers if each in holders}
-    if taken:
-        raise MrnTaken() if MRN_SYSTEM in taken else IdentifierTaken()
+def refuse_taken(path: str, told: Mapping[str, Identifier], holders: Mapping[Identifier, Holder]) -> None:
+    """`told`: by the field of each, below `path`."""
+    refusals = {
+        path + field: MrnTaken if each.system == MRN_SYSTEM else IdentifierTaken
+        for field, each in told.items()
+        if each in holders
+    }
+    if refusals:
+        whole = MrnTaken if MrnTaken in refusals.values() else IdentifierTaken
+        raise whole(*(Violation(field, each.reason, "is another patient's") for field, each in refusals.items()))
 
 
 def registered(command: RegisterPatient, examined: Examined, call: Call) -> Patient:
