@@ -96,7 +96,6 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("payout_line", {"site_id": None}, "payout_line_matched_check"),
     ("payout_line", {}, "payout_line_chain_id_transaction_key"),
     ("payout_share", {}, "payout_share_chain_id_payout_id_site_id_key"),
-    ("cash_count", {"counted_minor": -1}, "cash_count_counted_check"),
     ("cash_count", {}, "cash_is_counted_once"),
 ]
 

@@ -722,8 +722,18 @@ async def test_cash_that_is_taken_while_the_drawer_is_counted_belongs_to_the_nex
     assert (await paying).business_date == to_date(TODAY + timedelta(days=1))
 
 
-@pytest.mark.parametrize("counted", [-0.01, 1_000_000.01])
-async def test_what_is_counted_is_not_below_zero_and_not_huge(billing: Billing, counted: float) -> None:
+async def test_a_day_on_which_more_was_given_back_than_taken_is_counted_below_zero(billing: Billing) -> None:
+    before = await billing.pay(100)
+    await count_cash(billing, 100)
+    billing.svc.clock.now += timedelta(days=1)
+    await refund(billing, 60, part(before, 60))
+    counted = await count_cash(billing, -60, TODAY + timedelta(days=1))
+    assert (dollars(counted.expected), dollars(counted.counted), dollars(counted.over)) == (-60, -60, 0)
+    assert "CASH_OVER_SHORT" not in await billing.trial_balance()
+
+
+@pytest.mark.parametrize("counted", [-1_000_000.01, 1_000_000.01])
+async def test_what_is_counted_is_not_huge(billing: Billing, counted: float) -> None:
     assert (await refusal(count_cash(billing, counted))).reason == "AMOUNT_OUT_OF_RANGE"
     assert (await refusal(count_cash(billing, 1, token=billing.svc.token("ROLE_NURSE")))).reason == "ACCESS_DENIED"
     assert await billing.count("cash_count") == 0

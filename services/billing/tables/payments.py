@@ -156,7 +156,8 @@ Index(
     postgresql_where=refund_part.c.look_at.is_not(None),
 )
 
-# What was in the drawer at the end of a day, in each currency: it is counted once, and closes the day's cash.
+# What was in the drawer at the end of a day beside its float, in each currency; below zero, what was missing from that.
+# It is counted once, and closes the day's cash.
 cash_count = chain_table(
     "cash_count",
     metadata,
@@ -169,7 +170,6 @@ cash_count = chain_table(
     text_column("note"),
     text_column("actor"),
     instant_column("counted_at"),
-    CheckConstraint("counted_minor >= 0", name="counted"),
     Index("cash_count_of_site_idx", "chain_id", "site_id", "id"),
     UniqueConstraint("chain_id", "site_id", "business_date", "currency", name="cash_is_counted_once"),
     belongs_to("site", "site_id"),

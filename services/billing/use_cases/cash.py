@@ -7,6 +7,7 @@ from uuid import UUID
 from chassis.ids import new_id
 from chassis.money import Money
 from services.billing.domain.amounts import (
+    AMOUNT_MAX_MINOR,
     AmountOutOfRange,
     CurrencyMismatch,
     of_another_currency,
@@ -28,7 +29,7 @@ class RecordCashCount:
 async def count_cash(store: BillingStore, command: RecordCashCount) -> CashCount:
     """With the drawer locked: no cash of the day is taken meanwhile, or it belongs to the next."""
     site, now = await store.site(command.site_id), store.call.now
-    if wild := out_of_range(command.counted, "counted"):
+    if wild := out_of_range(command.counted, "counted", least=-AMOUNT_MAX_MINOR):
         raise AmountOutOfRange(*wild)
     if site.currency and (foreign := of_another_currency(command.counted, site.currency, "counted")):
         raise CurrencyMismatch(*foreign)
