@@ -1033,6 +1033,22 @@ async def test_an_invoice_whose_payment_is_disputed_is_flagged_and_stays_paid(ti
     assert not (await till.billing.svc.call(till.billing.invoices.GetInvoice, get)).invoice.disputed
 
 
+async def test_an_invoice_is_not_flagged_for_a_payment_that_was_taken_off_it(till: Till) -> None:
+    course = await till.billing.book()
+    await till.billing.complete(course, 0)
+    invoice = await till.billing.issue(course)
+    payment = await till.pay(350, invoice_id=invoice.id)
+    off = payment_pb.UnapplyPaymentRequest(
+        request_id=str(uuid4()), payment_id=payment.id, invoice_id=invoice.id, reason="meant another"
+    )
+    await till.billing.svc.call(till.billing.payments.UnapplyPayment, off)
+    till.fake.open_dispute(till.fake.of_kind("payment_intent")[0]["id"], 35000)
+    await till.hear()
+    get = invoice_pb.GetInvoiceRequest(invoice_id=invoice.id)
+    assert not (await till.billing.svc.call(till.billing.invoices.GetInvoice, get)).invoice.disputed
+    assert [each.id for each in (await till.billing.account()).documents if each.disputed] == [payment.id]
+
+
 async def test_disputes_are_decided_by_some_roles_and_seen_at_their_site(till: Till) -> None:
     _, _, dispute_id = await invoiced(till)
     till.fake.close_dispute(dispute_id, "lost")

@@ -393,6 +393,7 @@ BILLING = [
     Mutant("services/billing/processor/listener.py", 'if not self._processors[account].verified(payload, signature):', 'if False:', I_BILLING_CARDS, "proves"),
     Mutant("chassis/http_door.py", 'if len(body) > BODY_MAX:', 'if False:', I_BILLING_CARDS, "too_large"),
     Mutant("services/billing/use_cases/cash.py", '    today = site.day(store.call.now)\n    await store.lock([drawer(site.id)])\n', '    today = site.day(store.call.now)\n', I_BILLING_REFUNDS, "while_the_drawer"),
+    Mutant("services/billing/store/accounts.py", "    .where(application.c.amount_minor > UNAPPLIED)\n", "", I_BILLING_CARDS, "taken_off_it"),
     Mutant("services/billing/use_cases/cash.py", ', least=-AMOUNT_MAX_MINOR', '', I_BILLING_REFUNDS, "below_zero"),
     Mutant("services/billing/domain/cash.py", '    if day > today:\n', '    if False:\n', I_BILLING_REFUNDS, "counted_day"),
     Mutant("services/billing/store/cash.py", ' - _given_back.scalar_subquery()', '', I_BILLING_REFUNDS, "beside_what"),

@@ -46,7 +46,7 @@ from services.billing.domain.disputes import DisputeState
 from services.billing.domain.entitlements import SaleStatus
 from services.billing.domain.refunds import RefundState
 from services.billing.store.copies import PATIENTS
-from services.billing.store.documents import KEPT_MINOR, LATEST_ESTIMATE, NOT_REPLACED, ON_LINE
+from services.billing.store.documents import KEPT_MINOR, LATEST_ESTIMATE, NOT_REPLACED, ON_LINE, UNAPPLIED
 from services.billing.tables import (
     application,
     charge,
@@ -79,13 +79,15 @@ _undecided = or_(dispute.c.state == DisputeState.OPEN.value, dispute.c.state == 
 _payment_disputed = exists().where(
     dispute.c.chain_id == payment.c.chain_id, dispute.c.payment_id == payment.c.id, _undecided
 )
-_paid_by = application.alias("paid_by")
+_of_payment = and_(dispute.c.chain_id == application.c.chain_id, dispute.c.payment_id == application.c.payment_id)
 INVOICE_DISPUTED = exists(
-    select(_paid_by.c.id)
-    .join(dispute, and_(dispute.c.chain_id == _paid_by.c.chain_id, dispute.c.payment_id == _paid_by.c.payment_id))
-    .where(_paid_by.c.chain_id == invoice.c.chain_id, _paid_by.c.invoice_id == invoice.c.id, _undecided)
+    select(application.c.id)
+    .join(dispute, _of_payment)
+    .where(application.c.chain_id == invoice.c.chain_id, application.c.invoice_id == invoice.c.id, _undecided)
+    .where(application.c.amount_minor > UNAPPLIED)
+    .correlate(invoice)
 )
-"""Of an invoice: whether a payment of it is."""
+"""Of an invoice: whether a payment of it is, of which anything is still applied."""
 
 
 def _lines(
