@@ -530,6 +530,18 @@ async def test_a_patient_has_so_many_courses_ahead_and_no_more(clinic: Clinic) -
     await me.book([local(3, 12, 9)])
 
 
+async def test_what_a_patient_holds_is_among_their_courses_ahead(clinic: Clinic) -> None:
+    """Or else whoever holds first, books as many as they may, and then what they hold, has one more."""
+    me = await patient_of(clinic)
+    held = await me.hold([FIRST])
+    booked = [await me.book([local(3, day, 9)]) for day in (3, 4)]
+    assert (await refusal(me.book([local(3, 5, 9)]))).reason == "BOOKING_LIMIT"
+    await me.book_hold(held.id)
+    await me.cancel(booked[0].visits[0].id)
+    await me.release((await me.hold([local(3, 5, 9)])).id)  # What is given up is none.
+    await me.book([local(3, 9, 9)])
+
+
 async def test_a_course_of_which_nothing_stands_is_one_more_of_a_patient(clinic: Clinic) -> None:
     """Or else whoever held and gave up again and again could book each of those courses."""
     me = await patient_of(clinic)

@@ -40,7 +40,7 @@ class OwnBookings:
     holds: int
     """Theirs in the last 24 hours, whatever became of them."""
     courses_ahead: int
-    """With visits that are booked and still to come."""
+    """With visits that are booked, or that they hold, and still to come."""
 
     def check_one_more_hold(self, minutes: int) -> None:
         """So that nobody keeps a clinic empty by holding again and again."""

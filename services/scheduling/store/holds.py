@@ -98,10 +98,12 @@ _own_holds = (
     .distinct()
     .subquery()
 )
+_held_by_self = exists().where(_going, hold.c.course_id == visit.c.course_id, hold.c.actor == param("actor", Text))
+_stands = or_(visit.c.status == Status.BOOKED, visit.c.status == Status.CONFIRMED)
 _ahead = (
     select(func.count(visit.c.course_id.distinct()))
     .select_from(_own_visits)
-    .where(or_(visit.c.status == Status.BOOKED, visit.c.status == Status.CONFIRMED), visit.c.start_at > NOW)
+    .where(or_(_stands, and_(visit.c.status == Status.HELD, _held_by_self)), visit.c.start_at > NOW)
 )
 OWN_BOOKINGS = Statement(
     select(
