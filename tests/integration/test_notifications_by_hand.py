@@ -11,9 +11,11 @@ import pytest_asyncio
 from grpc import StatusCode
 
 from atoll.notifications.v1 import announcement_service_pb2 as announcement_pb
+from atoll.notifications.v1 import cadence_service_pb2 as cadence_pb
 from atoll.notifications.v1 import message_pb2
 from atoll.notifications.v1 import message_service_pb2 as pb
 from atoll.notifications.v1.announcement_service_pb2_grpc import AnnouncementServiceStub
+from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
 from chassis.ids import new_id, to_wire
 from chassis.times import to_timestamp
 from services.notifications.use_cases import resending
@@ -96,6 +98,24 @@ async def test_what_nobody_needs_any_more_is_not_made_again(office: Office) -> N
     office.svc.clock.now = FIRST
     assert (await refusal(resend(office, message_id))).reason == "MESSAGE_OUT_OF_DATE"
     assert await confirmation(office) == message_id
+
+
+async def test_what_follows_a_visit_is_sent_again_after_it_unless_it_was_off(office: Office) -> None:
+    rule = {"code": "next_day", "kind": message_pb2.MESSAGE_KIND_VISIT_FOLLOW_UP, "offset_minutes": 24 * 60}
+    channels = [message_pb2.CHANNEL_EMAIL]
+    rules = [cadence_pb.CadenceRule(**rule, anchor=cadence_pb.CADENCE_ANCHOR_END, channels=channels)]
+    asked = cadence_pb.UpdateCadenceRequest(request_id=str(uuid4()), rules=rules, etag='"0"')
+    await office.svc.call(office.svc.stub(CadenceServiceStub).UpdateCadence, asked)
+    booked = await office.book()
+    await office.svc.deliver(office.completed(booked))
+    office.svc.clock.now = FIRST + 26 * HOUR
+    await office.sender().drain()
+    [row] = await office.rows("VISIT_FOLLOW_UP")
+    again = await resend(office, to_wire("message", row["id"]))
+    await office.sender().drain()
+    assert (len(office.mailbox.arrived), again.visit_id) == (2, booked.visits[0].visit_id)
+    await office.svc.admin.execute("UPDATE visit SET status = 'MISSED'")
+    assert (await refusal(resend(office, again.id))).reason == "MESSAGE_OUT_OF_DATE"
 
 
 async def test_only_staff_of_the_site_sends_again(office: Office) -> None:

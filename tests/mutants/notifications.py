@@ -303,6 +303,8 @@ NOTIFICATIONS = [
     Mutant("services/notifications/domain/announcements.py", '        if found := health_words(text):\n', '        if found := list[str]():\n', I_NOTIFICATIONS_BY_HAND, "cannot_be_made"),
     Mutant("services/notifications/use_cases/resending.py", '        raise MessageNotEnded()\n', '        pass\n', I_NOTIFICATIONS_BY_HAND, "still_to_go_out"),
     Mutant("services/notifications/use_cases/resending.py", '    await _check_still_true(store, found, timing)\n', '', I_NOTIFICATIONS_BY_HAND, "is_over"),
+    Mutant("services/notifications/use_cases/resending.py", 'if timing.until and (visit.status', 'if (visit.status', I_NOTIFICATIONS_BY_HAND, "what_follows"),
+    Mutant("services/notifications/use_cases/resending.py", 'if visit is None or visit.status in OFF:', 'if visit is None:', I_NOTIFICATIONS_BY_HAND, "what_follows"),
     Mutant("services/notifications/use_cases/resending.py", '    if len(recipients) != expected:\n', '    if False:\n', I_NOTIFICATIONS_BY_HAND, "previewed_are_not"),
     Mutant("services/notifications/use_cases/cadence.py", '    if before.version != version:\n        raise StaleEtag()\n', '', I_NOTIFICATIONS_CADENCE, "read_again_first"),
     Mutant("services/notifications/use_cases/messages.py", '            if moved:\n                await _withdraw(store, visit.id, Reason.VISIT_MOVED)\n', '', I_NOTIFICATIONS_EVENTS, "moved"),

@@ -14,7 +14,7 @@ from services.notifications.domain.announcements import (
     check_announcement,
     too_many_recipients,
 )
-from services.notifications.domain.cadence import Planned, Rule, Timing, due
+from services.notifications.domain.cadence import OFF, Planned, Rule, Timing, due
 from services.notifications.domain.kinds import Anchor, Channel, MessageKind
 from services.notifications.domain.messages import UNSETTLED, MessageNotEnded, MessageOutOfDate, Status
 from services.notifications.domain.visits import LIVE
@@ -43,7 +43,9 @@ async def resend(store: NotificationsStore, message_id: UUID, channel: Channel |
 async def _check_still_true(store: NotificationsStore, found: Record, timing: Timing) -> None:
     if found["visit_id"] and timing.anchor in AHEAD:
         visit = await store.visit(found["visit_id"])
-        if visit is None or visit.status not in LIVE or store.call.now >= visit.end:
+        if visit is None or visit.status in OFF:
+            raise MessageOutOfDate()
+        if timing.until and (visit.status not in LIVE or store.call.now >= visit.end):  # Else it follows the visit.
             raise MessageOutOfDate()
     if timing.until and store.call.now >= timing.until:
         raise MessageOutOfDate()
