@@ -31,6 +31,7 @@ from bench.clinic import DAYS_APART, KINDS, OPENING, Clinic, open_clinic
 from bench.harness import Limit, Operation, Result, Stage
 from bench.pgbench import pgbench, recorded, script
 from chassis.call import Call
+from chassis.clock import set_clock
 from chassis.db import Database
 from chassis.ids import to_wire
 from chassis.times import to_date, to_timestamp, utc_now
@@ -45,6 +46,8 @@ TEAMS, VISITS_EACH, EVERY = 25, 8, timedelta(hours=2)
 MINUTES = {"PREPARATION": 10, "ADMINISTRATION": 40, "OBSERVATION": 30, "TURNOVER": 10}
 COURSE_VISITS = 6
 REST_OF_TEAMS = "DELETE FROM resource WHERE chain_id = $1 AND substr(display_name, 6)::int >= $2"
+EARLY = timedelta(hours=4)
+"""Before the day, it is booked, and its patients come."""
 UNDER_WAY = (("CheckInVisit", 100), ("StartTreatment", 90), ("StartObservation", 80), ("CompleteVisit", 60))
 """How many of the day's visits came so far."""
 
@@ -84,7 +87,9 @@ async def _limit(clinic: Clinic, request: GetDayBoardRequest, stage: Stage) -> L
 
 async def _open_day(stage: Stage) -> Clinic:
     admin = await asyncpg.connect(stage.admin_url)
-    with stage.server("-m", "services.scheduling", "serve", workers=1) as (address, _):
+    clock = stage.folder / "clock"
+    set_clock(clock, OPENING - EARLY)
+    with stage.server("-m", "services.scheduling", "serve", workers=1, ATOLL_CLOCK=str(clock)) as (address, _):
         async with grpc.aio.insecure_channel(address) as channel:
             roles = {"ROLE_CHAIN_ADMIN": ["*"], "ROLE_NURSE": ["*"]}
             client = Client.issued(channel, stage.issuer, "bench", stage.chain, roles)

@@ -100,6 +100,7 @@ class Desk:
         return event
 
     async def check_in(self, visit_id: str = "", reason: str = "") -> Any:
+        await self.clinic.wait_for(visit_id or self.visit_id)
         request = visit_service_pb2.CheckInVisitRequest(
             request_id=str(uuid4()), visit_id=visit_id or self.visit_id, gate_reason=reason
         )

@@ -83,6 +83,7 @@ async def gates(clinic: Clinic, visit_id: str) -> dict[str, gate_pb2.GateState]:
 
 
 async def check_in(clinic: Clinic, visit_id: str, reason: str = "", token: str | None = None) -> Any:
+    await clinic.wait_for(visit_id)
     request = visit_service_pb2.CheckInVisitRequest(request_id=str(uuid4()), visit_id=visit_id, gate_reason=reason)
     return await clinic.svc.call(clinic.visits.CheckInVisit, request, token)
 

@@ -18,6 +18,7 @@ from atoll.scheduling.v1.protocol_pb2 import SegmentKind
 from atoll.scheduling.v1.visit_pb2 import Visit, VisitStatus
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.times import to_timestamp
+from services.scheduling.domain.visits import EARLY_MAX
 from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling, visit_choice
 from tests.support.service import Running, refusal
 
@@ -43,6 +44,8 @@ async def booked(clinic: Clinic, *, visits: int = 1) -> list[Visit]:
 
 
 async def change(clinic: Clinic, name: str, visit_id: str, *, token: str | None = None, **fields: Any) -> Visit:
+    if name == "CheckInVisit":
+        await clinic.wait_for(visit_id)
     request_type = getattr(pb, f"{name}Request")
     request = request_type(**{"request_id": str(uuid4()), "visit_id": visit_id} | fields)
     changed: Visit = (
@@ -124,6 +127,19 @@ async def test_a_completed_visit_is_told_with_all_that_a_charge_needs(clinic: Cl
         rendering_resource_id=clinic.nurses[0],
         place_of_service="11",
     )
+
+
+async def test_nobody_is_checked_in_for_a_visit_of_another_day(clinic: Clinic) -> None:
+    """Which would be treated, and charged, in the place of today's. Whoever comes early is, also before midnight."""
+    [visit] = await booked(clinic)
+    request = pb.CheckInVisitRequest(request_id=str(uuid4()), visit_id=visit.id)
+    clinic.svc.clock.now = FIRST - EARLY_MAX - MINUTE
+    refused = await refusal(clinic.svc.call(clinic.visits.CheckInVisit, request))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "VISIT_NOT_DUE")
+    assert refused.metadata == {"start_time": FIRST.isoformat()}
+    clinic.svc.clock.now += MINUTE
+    answer = await clinic.svc.call(clinic.visits.CheckInVisit, request)
+    assert answer.visit.status == VisitStatus.VISIT_STATUS_CHECKED_IN
 
 
 async def test_minutes_that_are_given_count_and_set_the_band(clinic: Clinic) -> None:

@@ -119,6 +119,8 @@ async def booked(clinic: Clinic, *days: int, nurse: int = 0) -> list[Visit]:
 
 async def change(clinic: Clinic, name: str, visit_id: str, **fields: Any) -> Visit:
     request = getattr(visits_pb, f"{name}Request")(request_id=str(uuid4()), visit_id=visit_id, **fields)
+    if name == "CheckInVisit":
+        await clinic.wait_for(visit_id)
     role = "ROLE_NURSE" if name in ("StartTreatment", "StartObservation", "CompleteVisit") else "ROLE_FRONT_DESK"
     changed: Visit = (await clinic.svc.call(getattr(clinic.visits, name), request, clinic.token(role))).visit
     return changed
@@ -548,6 +550,7 @@ async def number_after(clinic: Clinic, visit: Visit) -> UUID:
         return CheckInVisitResponse()
 
     request = visits_pb.CheckInVisitRequest(request_id=str(uuid4()), visit_id=visit.id)
+    await clinic.wait_for(visit.id)
     call = clinic.svc.inside("CheckInVisit", request.request_id)
     await clinic.svc.db.once(call, request, CheckInVisitResponse, SchedulingStore, work)
     return id

@@ -23,6 +23,7 @@ from atoll.scheduling.v1 import protocol_service_pb2 as protocols
 from atoll.scheduling.v1 import resource_service_pb2 as resources
 from atoll.scheduling.v1 import site_service_pb2 as sites
 from atoll.scheduling.v1 import visit_pb2, waitlist_pb2
+from atoll.scheduling.v1 import visit_service_pb2 as visits
 from atoll.scheduling.v1 import waitlist_service_pb2 as waitlist
 from atoll.scheduling.v1.course_service_pb2_grpc import CourseServiceStub
 from atoll.scheduling.v1.legal_entity_service_pb2_grpc import LegalEntityServiceStub
@@ -33,9 +34,10 @@ from atoll.scheduling.v1.site_service_pb2_grpc import SiteServiceStub
 from atoll.scheduling.v1.visit_service_pb2_grpc import VisitServiceStub
 from atoll.scheduling.v1.waitlist_service_pb2_grpc import WaitlistServiceStub
 from chassis.ids import from_wire, new_id, to_wire
-from chassis.times import to_date, to_timestamp
+from chassis.times import to_date, to_instant, to_timestamp
 from services.scheduling.__main__ import SERVICE
 from services.scheduling.domain.protocols import Template
+from services.scheduling.domain.visits import EARLY_MAX
 from services.scheduling.jobs import end_due_holds, offer_due_times
 from services.scheduling.rpc.protocols import template_from_wire
 from tests.support.service import NOW, Running, running
@@ -278,6 +280,12 @@ class Clinic:
         request = courses.BookHoldRequest(request_id=str(uuid4()), course_id=course_id)
         course: courses.Course = (await self.svc.call(self.courses.BookHold, request, token)).course
         return course
+
+    async def wait_for(self, visit_id: str) -> None:
+        """Until it may be checked in."""
+        request = visits.GetVisitRequest(visit_id=visit_id)
+        visit: visit_pb2.Visit = (await self.svc.call(self.visits.GetVisit, request)).visit
+        self.svc.clock.now = max(self.svc.clock.now, to_instant(visit.start_time) - EARLY_MAX)
 
     async def release_hold(self, course_id: str, token: str | None = None) -> courses.Course:
         request = courses.ReleaseHoldRequest(request_id=str(uuid4()), course_id=course_id)

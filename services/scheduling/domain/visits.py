@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
@@ -14,6 +14,10 @@ from services.scheduling.domain.resources import ResourceKind
 
 OFFICE, TELEHEALTH_AT_HOME = "11", "10"
 """CMS places of service."""
+
+
+EARLY_MAX = timedelta(hours=12)
+"""How long before its start a visit may be checked in: whoever comes then has come for it, whatever day it is."""
 
 
 class VisitNotFound(DomainError):
@@ -119,10 +123,17 @@ class Visit:
     def cancelled(self, reason: CancellationReason) -> "Visit":
         return replace(self.moved_to(Status.CANCELLED), cancellation_reason=reason)
 
+    def checked_in(self, now: datetime) -> "Visit":
+        self._check_due(now + EARLY_MAX)
+        return self.moved_to(Status.CHECKED_IN)
+
     def missed(self, now: datetime) -> "Visit":
-        if now < self.slot.start:
-            raise VisitNotDue(start_time=self.slot.start.isoformat())
+        self._check_due(now)
         return self.moved_to(Status.NO_SHOW)
+
+    def _check_due(self, by: datetime) -> None:
+        if by < self.slot.start:
+            raise VisitNotDue(start_time=self.slot.start.isoformat())
 
     def completed(
         self, visit_type: VisitType, changes: Sequence["StatusChange"], given: SegmentMinutes, now: datetime

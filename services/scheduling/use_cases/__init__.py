@@ -270,7 +270,7 @@ async def settle_deposit(store: SchedulingStore, course_id: UUID, site_id: UUID,
 async def check_in_visit(store: SchedulingStore, visit_id: UUID, reason: str) -> tuple[Visit, list[GateState]]:
     """With the gates that are not passed and let the visit go on, for the reason given where they ask for one."""
     found = await store.visit_to_change(visit_id)
-    changed = found.visit.moved_to(Status.CHECKED_IN)
+    changed = found.visit.checked_in(store.call.now)
     found.check_not_paused()
     unpassed = await _through_gates(store, found, found.gates.records, GateStage.CHECK_IN, reason)
     return _told(store, found, changed, events.visit_checked_in(changed)), unpassed
