@@ -30,9 +30,12 @@ def register(app: typer.Typer) -> None:
         """Play one patient's whole course at five sites, and check what came of it. Exit 0 only if all checks hold."""
         from cli.client import Refused
         from cli.demo.story import run  # Imports all the services' APIs: no other command should wait for that.
+        from cli.importing.documents import files_of
 
         if keep and keep.exists() and any(keep.iterdir()):
             raise LocalError(f"{keep} is not empty: the demo begins on a fresh stack; name another folder by --keep")
+        if patients and not files_of([patients]):
+            raise LocalError(f"there are no files to import in {patients}")
         console = Console(highlight=False)
         with tempfile.TemporaryDirectory(prefix="atoll-demo-") as folder:
             home = (keep or Path(folder)).resolve()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import httpx
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from google.protobuf.json_format import MessageToDict
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -346,13 +347,20 @@ def main() -> None:
         "--service", type=_service, action="append", required=True, metavar="NAME=HOST:PORT[,TLS_NAME]"
     )
     given = arguments.parse_args()
+    try:
+        image = given.image.read_bytes()
+        keys = given.jwks or asyncio.run(jwks_uri(given.issuer))
+    except OSError as error:
+        arguments.error(f"--image {given.image}: {error.strerror}")
+    except (ValueError, httpx.HTTPError) as error:
+        arguments.error(f"--issuer {given.issuer} does not say where its keys are ({error}): name them by --jwks")
     edge = Edge(
         services=given.service,
         listen=given.listen,
         admin=given.admin,
         issuer=given.issuer,
         accounts=given.accounts,
-        jwks=given.jwks or asyncio.run(jwks_uri(given.issuer)),
+        jwks=keys,
         audience=given.audience,
         others=[Issuer(issuer, jwks, audience) for issuer, audience, jwks in given.also],
         descriptors=given.descriptors,
@@ -369,7 +377,7 @@ def main() -> None:
         arguments.error("--certificate and --inside need --write-secrets")
     for name, text in secrets(edge).items():
         (given.write_secrets / name).write_text(text)
-    print(render(edge, given.image.read_bytes()))
+    print(render(edge, image))
 
 
 if __name__ == "__main__":

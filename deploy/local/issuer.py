@@ -11,6 +11,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet
 
+from deploy.local.files import write_whole
 from deploy.local.process import LocalError
 
 NAME = "https://issuer.atoll.test"
@@ -48,12 +49,15 @@ class Issuer:
         folder.mkdir(parents=True, exist_ok=True)
         private, public = folder / "issuer-key.json", folder / "jwks.json"
         if not private.exists():
-            _write(private, ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True).as_dict(private=True), 0o600)
+            new = ECKey.generate_key("P-256", {"use": "sig"}, auto_kid=True)
+            write_whole(private, json.dumps(new.as_dict(private=True)))
         try:
             key = ECKey.import_key(json.loads(private.read_text()))
         except (JoseError, ValueError, KeyError) as error:
             raise LocalError(f"{private} holds no key: remove it, and a new one is made") from error
-        _write(public, KeySet([key]).as_dict(private=False), 0o644)
+        shown = json.dumps(KeySet([key]).as_dict(private=False))
+        if not public.exists() or public.read_text() != shown:
+            write_whole(public, shown, 0o644)
         return cls(key, public)
 
     def token(
@@ -80,8 +84,3 @@ class Issuer:
         """What one service shows to another. Each call names its chain."""
         grants = {"ROLE_SERVICE": [EVERYTHING]}
         return self.token(subject, EVERYTHING, grants, expires_in_s=SERVICE_EXPIRES_IN_S)
-
-
-def _write(path: Path, content: object, mode: int) -> None:
-    path.touch(mode)
-    path.write_text(json.dumps(content))

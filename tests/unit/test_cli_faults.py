@@ -83,6 +83,15 @@ def test_a_demo_of_patients_that_are_not_there_begins_nothing(
     assert "does not exist" in capsys.readouterr().err
 
 
+def test_a_demo_of_a_folder_without_a_file_to_import_begins_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cli.demo.story.run", None)
+    (tmp_path / "notes.txt").touch()
+    assert ended(monkeypatch, "demo", "--patients", str(tmp_path)) == 1
+    assert "there are no files to import" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("command", "work", "told"),
     [
@@ -264,6 +273,23 @@ def test_an_address_that_is_none_is_named_with_its_option(
     with pytest.raises(SystemExit):
         config.main()
     assert f"argument {option}: {told}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--image", "gen/none", "--image gen/none: No such file or directory"),
+        ("--issuer", "https://127.0.0.1:9", "--issuer https://127.0.0.1:9 does not say where its keys are"),
+    ],
+)
+def test_what_the_edge_is_configured_from_is_named_where_it_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], option: str, value: str, told: str
+) -> None:
+    given = ["config", "--issuer", "https://127.0.0.1:9", "--service", "patients=host:1", option, value]
+    monkeypatch.setattr(sys, "argv", given)
+    with pytest.raises(SystemExit):
+        config.main()
+    assert told in capsys.readouterr().err
 
 
 def test_addresses_are_written_into_the_configuration_of_the_edge(
