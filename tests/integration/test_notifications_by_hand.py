@@ -100,6 +100,19 @@ async def test_what_nobody_needs_any_more_is_not_made_again(office: Office) -> N
     assert await confirmation(office) == message_id
 
 
+async def test_what_is_said_of_a_visit_that_moved_is_sent_again_until_it_begins(office: Office) -> None:
+    booked = office.course_booked()
+    await office.svc.deliver(booked, version=1)
+    await office.sender().drain()
+    message_id = await confirmation(office)
+    booked.visits[0].start_time.CopyFrom(to_timestamp(FIRST + 48 * HOUR))
+    await office.svc.deliver(booked, version=2)
+    office.svc.clock.now = FIRST + HOUR
+    await resend(office, message_id)
+    office.svc.clock.now = FIRST + 48 * HOUR
+    assert (await refusal(resend(office, message_id))).reason == "MESSAGE_OUT_OF_DATE"
+
+
 async def test_what_follows_a_visit_is_sent_again_after_it_unless_it_was_off(office: Office) -> None:
     rule = {"code": "next_day", "kind": message_pb2.MESSAGE_KIND_VISIT_FOLLOW_UP, "offset_minutes": 24 * 60}
     channels = [message_pb2.CHANNEL_EMAIL]

@@ -174,6 +174,11 @@ class Timing:
     def wanted(self) -> datetime:
         return self.anchor_at + self.offset
 
+    def of(self, visit: Visit) -> "Timing":
+        """Of what is said ahead of a visit, or after it, by where that is now."""
+        anchor_at = {Anchor.START: visit.start, Anchor.END: visit.end}.get(self.anchor, self.anchor_at)
+        return replace(self, anchor_at=anchor_at, until=self.until and _until(self.anchor, visit))
+
 
 def due(timing: Timing, zone: ZoneInfo, now: datetime, hours: SendingHours = HOURS) -> datetime:
     """When a message is to go out: never before `now`, and in quiet hours only if it would come too late otherwise.
@@ -220,9 +225,7 @@ def plan_visit(
     found = list[Planned]()
     for rule in rules:
         if rule.anchor in anchors and rule.fits(visit, site_id):
-            until = (
-                None if happened in AFTER or rule.follows else visit.end if rule.anchor is Anchor.END else visit.start
-            )
+            until = None if happened in AFTER or rule.follows else _until(rule.anchor, visit)
             timing = Timing(rule.anchor, anchors[rule.anchor], rule.offset, until)
             found.append(
                 Planned(
@@ -236,6 +239,10 @@ def plan_visit(
                 )
             )
     return found
+
+
+def _until(anchor: Anchor, visit: Visit) -> datetime:
+    return visit.end if anchor is Anchor.END else visit.start
 
 
 OFF = frozenset({VisitStatus.CANCELLED, VisitStatus.MISSED})

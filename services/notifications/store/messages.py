@@ -142,9 +142,7 @@ _same = (
     "kind",
     "cadence_version",
     "anchor",
-    "anchor_at",
     "offset_minutes",
-    "until_at",
     "text",
     "event_id",
 )
@@ -153,9 +151,11 @@ _visit_now = (
 )
 COPY = Statement(
     pg_insert(message).from_select(
-        [*_same, "id", "rule", "for_start", "channels", "channel", "due_at", "status"],
+        [*_same, "anchor_at", "until_at", "id", "rule", "for_start", "channels", "channel", "due_at", "status"],
         select(
             *(message.c[name] for name in _same),
+            param("anchor_at", Instant),
+            param("until_at", Instant),
             _new_id,
             _rule,
             _visit_now,
@@ -319,10 +319,13 @@ class MessageStore(Store):
             raise MessageNotFound(message_id=to_wire("message", message_id))
         return row
 
-    async def copy_message(self, message_id: UUID, rule: str, channels: Sequence[Channel], due_at: datetime) -> UUID:
+    async def copy_message(
+        self, message_id: UUID, rule: str, channels: Sequence[Channel], timing: Timing, due_at: datetime
+    ) -> UUID:
         """Another of the same, which names the visit's time as it is now."""
         copied = new_id()
         told = {"new_id": copied, "rule": rule, "channels": list(channels), "channel": channels[0], "due_at": due_at}
+        told |= {"anchor_at": timing.anchor_at, "until_at": timing.until}
         await self.rows(COPY, id=message_id, **told)
         return copied
 

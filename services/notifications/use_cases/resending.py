@@ -28,29 +28,32 @@ async def resend(store: NotificationsStore, message_id: UUID, channel: Channel |
     found = await store.message(message_id)
     if Status(found["status"]) in UNSETTLED:
         raise MessageNotEnded()
-    timing = timing_of(found)
-    await _check_still_true(store, found, timing)
+    timing = await _timing_now(store, found)
     zone = await store.zone_of_patient(found["patient_id"])
     assert zone  # Nothing is planned for a patient of whom nothing is known.
     _, policy = await store.planning()
     tried = [each.channel for each in passed_over_of(found)]
     channels = [channel] if channel else [*tried, *(Channel(each) for each in found["channels"] if each not in tried)]
     due_at = due(timing, zone, store.call.now, policy.hours)
-    copied = await store.copy_message(message_id, f"resend:{new_id()}", channels, due_at)
+    copied = await store.copy_message(message_id, f"resend:{new_id()}", channels, timing, due_at)
     return await store.message(copied)
 
 
-async def _check_still_true(store: NotificationsStore, found: Record, timing: Timing) -> None:
+async def _timing_now(store: NotificationsStore, found: Record) -> Timing:
+    """As its visit is now, if what it says is still true then."""
+    timing = timing_of(found)
     if found["visit_id"] and timing.anchor in AHEAD:
         visit = await store.visit(found["visit_id"])
         if visit is None or visit.status in OFF:
             raise MessageOutOfDate()
-        if timing.until and (visit.status not in LIVE or store.call.now >= visit.end):  # Else it follows the visit.
+        if timing.until and visit.status not in LIVE:  # Else it follows the visit.
             raise MessageOutOfDate()
+        timing = timing.of(visit)
     if timing.until and store.call.now >= timing.until:
         raise MessageOutOfDate()
     if found["matter_id"] and await store.is_closed(found["matter_id"]):
         raise MessageOutOfDate()
+    return timing
 
 
 async def count_recipients(store: NotificationsStore, announcement: Announcement) -> int:
