@@ -108,6 +108,13 @@ async def test_who_fits_comes_before_the_misspelt_and_these_by_likeness_and_name
     assert await desk.found("bob martin") == ["Bob"]
 
 
+async def test_whoever_has_several_slips_is_shown_where_nobody_is_nearer(desk: Desk) -> None:
+    await desk.create(given_names=["Bettina"], family_name="Marten")
+    await desk.create(given_names=["Bettine"], family_name="Martin")
+    assert await desk.found("bettina martun") == ["Bettina"]
+    assert await desk.found("bettino martun") == ["Bettina", "Bettine"]
+
+
 async def test_a_patient_with_two_slips_of_a_word_is_found_once(desk: Desk) -> None:
     await desk.create(given_names=["Marten"], family_name="Merten")
     await desk.create(given_names=["Ann", "Anna"], family_name="Anders")

@@ -333,7 +333,7 @@ PATIENTS = [
     Mutant("services/patients/store/search.py", 'name.c.word == slip.c.slips_0, tuple_(*key) > tuple_(*after))', 'name.c.word == slip.c.slips_0)', P_PATIENTS_SEARCH),
     Mutant("services/patients/store/search.py", '        .where(~_begins(name, 0))\n', '', P_PATIENTS_SEARCH),
     Mutant("services/patients/store/search.py", '*slipping, *others, ~_begins(name, n)', '*slipping, *others', P_PATIENTS_SEARCH),
-    Mutant("services/patients/store/search.py", 'return found if nearest.cost >= 2 * SLIP else [each for each in found if each["cost"] < 2 * SLIP]', 'return found', P_PATIENTS_SEARCH),
+    Mutant("services/patients/store/search.py", 'return found if nearest.cost >= 2 * SLIP else [each for each in found if each["cost"] < 2 * SLIP]', 'return found', I_PATIENTS_SEARCH, "nobody_is_nearer"),
     Mutant("services/patients/store/search.py", '.where(found.c.line.is_not(None))', '', I_PATIENTS_SEARCH),
     Mutant("services/patients/store/records.py", ', new_spellings("patient_name_word")\n', ',\n', P_PATIENTS_SEARCH),
     Mutant("services/patients/tables/records.py", 'Index("patient_name_patient_idx", "chain_id", "patient_id")', 'Index("patient_name_patient_idx", "chain_id", "patient_id", "word")', "tests/integration/test_chassis_schema.py"),
