@@ -11,7 +11,6 @@ import pytest_asyncio
 from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
-from atoll.patients.v1.events_pb2 import ClearanceGranted, ClearanceRevoked
 from atoll.scheduling.v1 import course_service_pb2 as pb
 from atoll.scheduling.v1.events_pb2 import BookedVisit, CourseBooked
 from chassis.ids import new_id, to_wire
@@ -23,6 +22,7 @@ from tests.support.scheduling import (
     local,
     open_clinic,
     open_scheduling,
+    revoked,
     visit_choice,
 )
 from tests.support.service import Running, refusal
@@ -472,12 +472,6 @@ async def test_a_shift_over_midnight_and_a_leap_day_are_booked_like_any_other(cl
     assert [visit.start_time.ToDatetime() for visit in course.visits] == [
         start.replace(tzinfo=None) for start in starts
     ]
-
-
-def revoked(clearance: ClearanceGranted) -> ClearanceRevoked:
-    return ClearanceRevoked(
-        clearance_id=clearance.clearance_id, patient_id=clearance.patient_id, protocol_id=clearance.protocol_id
-    )
 
 
 def day(number: int) -> dict[str, int]:

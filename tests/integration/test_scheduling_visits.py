@@ -1,7 +1,7 @@
 """Visits from booked to completed, and the day board, through the gRPC door."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,9 +17,9 @@ from atoll.scheduling.v1 import visit_service_pb2 as pb
 from atoll.scheduling.v1.protocol_pb2 import SegmentKind
 from atoll.scheduling.v1.visit_pb2 import Visit, VisitStatus
 from chassis.ids import from_wire, new_id, to_wire
-from chassis.times import to_timestamp
+from chassis.times import to_date, to_timestamp
 from services.scheduling.domain.visits import EARLY_MAX
-from tests.support.scheduling import DAY, Clinic, local, open_clinic, open_scheduling, visit_choice
+from tests.support.scheduling import DAY, Clinic, hours, local, open_clinic, open_scheduling, revoked, visit_choice
 from tests.support.service import Running, refusal
 
 FIRST = local(3, 2, 9)
@@ -306,3 +306,56 @@ async def test_the_last_line_refuses_a_status_twice(clinic: Clinic) -> None:
     again = "INSERT INTO visit_status_change SELECT * FROM visit_status_change WHERE visit_id = $1"
     with pytest.raises(asyncpg.UniqueViolationError, match="visit_status_change_pkey"):
         await clinic.svc.admin.execute(again, from_wire("visit", visit.id))
+
+
+async def test_no_visit_begins_without_the_clearance_that_it_was_booked_by(clinic: Clinic) -> None:
+    patient = await clinic.add_patient(cleared=False)
+    granted = clinic.clearance(patient)
+    await clinic.svc.deliver(granted)
+    talk = visit_choice("assessment", FIRST, prescriber=clinic.prescriber)
+    visits = [talk, *clinic.treatments([FIRST + 2 * DAY, FIRST + 6 * DAY])]
+    spoken, first, second = (await clinic.book(clinic.request(patient, visits))).visits
+    await change(clinic, "CheckInVisit", first.id)
+    await clinic.svc.deliver(revoked(granted))
+    begun = await facts(clinic)
+    for name, visit in (("StartTreatment", first), ("CheckInVisit", second)):
+        refused = await refusal(change(clinic, name, visit.id))
+        assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "CLEARANCE_MISSING")
+        assert refused.faults == [("visit_id", "CLEARANCE_MISSING")]
+    assert await facts(clinic) == begun
+    await change(clinic, "CheckInVisit", spoken.id)
+    await clinic.clear(patient, session_minutes_max=30)
+    refused = await refusal(change(clinic, "StartTreatment", first.id))
+    assert (refused.reason, refused.faults) == ("CLEARANCE_MISSING", [("visit_id", "SESSION_TOO_LONG")])
+    await clinic.clear(patient)
+    assert (await change(clinic, "StartTreatment", first.id)).status == VisitStatus.VISIT_STATUS_IN_TREATMENT
+    assert (await change(clinic, "CheckInVisit", second.id)).status == VisitStatus.VISIT_STATUS_CHECKED_IN
+
+
+async def test_a_treatment_beside_the_phases_does_not_begin_either_and_is_cleared_by_the_sites_day(
+    clinic: Clinic,
+) -> None:
+    site = await clinic.add_site("late", opening_hours=hours(8, 24))
+    await clinic.adopt(site_id=site)
+    nurse = await clinic.add_resource("STAFF", "Nurse", site_id=site, capabilities=["infusion"], lane_count=2)
+    room = await clinic.add_resource("ROOM", "Room", site_id=site)
+    patient = await clinic.add_patient(cleared=False)
+    granted = clinic.clearance(patient, expire_date=to_date(date(2027, 3, 2)))  # It is 3 March in UTC then.
+    await clinic.svc.deliver(granted)
+    request = pb.BookVisitRequest(
+        request_id=str(uuid4()),
+        site_id=site,
+        patient_id=patient,
+        protocol_version_id=clinic.version_id,
+        visit_type_code="treatment",
+        route_code="iv",
+        start_time=to_timestamp(local(3, 2, 20)),
+        resources=visit_choice("", FIRST, nurse=nurse, room=room).resources,
+    )
+    visit = (await clinic.svc.call(clinic.visits.BookVisit, request)).visit
+    desk = clinic.token(site_id=site)
+    await clinic.svc.deliver(revoked(granted))
+    refused = await refusal(change(clinic, "CheckInVisit", visit.id, token=desk))
+    assert (refused.reason, refused.faults) == ("CLEARANCE_MISSING", [("visit_id", "CLEARANCE_MISSING")])
+    await clinic.clear(patient, expire_date=to_date(date(2027, 3, 2)))
+    await change(clinic, "CheckInVisit", visit.id, token=desk)

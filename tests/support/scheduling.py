@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import ParseDict
 
-from atoll.patients.v1.events_pb2 import ClearanceGranted, PatientRegistered
+from atoll.patients.v1.events_pb2 import ClearanceGranted, ClearanceRevoked, PatientRegistered
 from atoll.scheduling.v1 import course_service_pb2 as courses
 from atoll.scheduling.v1 import legal_entity_service_pb2 as entities
 from atoll.scheduling.v1 import protocol_service_pb2 as protocols
@@ -361,6 +361,12 @@ class Clinic:
     @property
     def site_uuid(self) -> UUID:
         return from_wire("site", self.site_id)
+
+
+def revoked(clearance: ClearanceGranted) -> ClearanceRevoked:
+    return ClearanceRevoked(
+        clearance_id=clearance.clearance_id, patient_id=clearance.patient_id, protocol_id=clearance.protocol_id
+    )
 
 
 def visit_choice(phase_code: str, start: datetime, **resources: str) -> courses.BookCourseRequest.VisitChoice:

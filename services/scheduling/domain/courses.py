@@ -126,7 +126,8 @@ def choice_of(visit: Visit) -> Choice:
     return Choice(visit.phase_code, visit.slot.start, visit.resources)
 
 
-BEYOND_CLEARANCE = {
+NOT_CLEARED = {
+    "CLEARANCE_MISSING": "no clearance covers its route and day",
     "BAND_NOT_CLEARED": "the clearance does not cover the band in which the visit is planned",
     "SESSION_TOO_LONG": "the administration is longer than the clearance allows",
 }
@@ -430,14 +431,26 @@ class Terms:
         refuse(ClearanceMissing, (fault for i, layout in gated for fault in self._uncleared(i, layout, route_code)))
 
     def _uncleared(self, i: int, layout: Layout, route_code: str) -> Iterator[Violation]:
-        """One clearance covers all of a visit; else what the closest one lacks."""
-        day = self.day(layout.stay)
-        covering = [each for each in self.clearances or () if each.covers(route_code, day)]
-        if not covering:
-            yield Violation(f"visits[{i}].start_time", "CLEARANCE_MISSING", "no clearance covers its route and day")
-            return
-        for rule in min((list(each.exceeded_by(layout.type)) for each in covering), key=len):
-            yield Violation(f"visits[{i}].phase_code", rule, BEYOND_CLEARANCE[rule])
+        for rule in lacking(self.clearances or (), layout.type, route_code, self.day(layout.stay)):
+            field = "start_time" if rule == ClearanceMissing.reason else "phase_code"
+            yield Violation(f"visits[{i}].{field}", rule, NOT_CLEARED[rule])
+
+
+def lacking(clearances: Iterable[Clearance], visit_type: VisitType, route_code: str, day: date) -> list[str]:
+    """One clearance covers all of a visit; else the rules by which the closest one does not."""
+    covering = [each for each in clearances if each.covers(route_code, day)]
+    exceeded = (list(each.exceeded_by(visit_type)) for each in covering)
+    return min(exceeded, key=len, default=[ClearanceMissing.reason])
+
+
+def check_still_cleared(
+    clearances: Sequence[Clearance] | None, visit_type: VisitType, route_code: str, day: date
+) -> None:
+    """That a visit which is booked may begin: what it was booked by may be revoked since."""
+    if clearances is None:
+        raise GatePending(Violation("visit_id", "GATE_PENDING", "awaits a clearance"))
+    faults = lacking(clearances, visit_type, route_code, day)
+    refuse(ClearanceMissing, (Violation("visit_id", rule, NOT_CLEARED[rule]) for rule in faults))
 
 
 def check_course_is(

@@ -332,6 +332,11 @@ class Template:
     def visit_type(self, code: str) -> VisitType:
         return self._types[code]
 
+    def needs_clearance(self, phase_code: str, visit_type_code: str) -> bool:
+        """Of a visit; without a phase it is beside them."""
+        phase = self.phase(phase_code) if phase_code else self.beside(visit_type_code)
+        return phase is not None and phase.needs_clearance
+
     def beside(self, visit_type_code: str) -> Phase | None:
         """What stands for a phase at a visit beside the phases; None: there is no such visit type."""
         if visit_type_code not in self._types:

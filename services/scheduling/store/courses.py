@@ -7,6 +7,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 from sqlalchemy import (
@@ -123,6 +124,11 @@ TERMS = Statement(
     )
 )
 
+CLEARANCES = Statement(
+    select(site.c.time_zone, as_json(clearance, *_cleared).label("clearances")).where(
+        site.c.chain_id == CHAIN, site.c.id == SITE
+    )
+)
 LEAVING = Statement(
     select(resource.c.id).where(
         resource.c.chain_id == CHAIN,
@@ -352,6 +358,13 @@ class CourseStore(Store):
             patient_id=row["patient_end"],
             patient_ids=frozenset(row["patient_ids"]),
         )
+
+    async def clearances(self, visit: Visit, protocol_id: UUID) -> tuple[list[Clearance] | None, ZoneInfo]:
+        """The patient's that hold now, as `Terms` has them, and the zone of the visit's site."""
+        ids = {"site_id": visit.site_id, "patient_id": visit.patient_id, "protocol_id": protocol_id}
+        row = await self.row(CLEARANCES, **ids)
+        assert row
+        return _clearances(row["clearances"]), ZoneInfo(row["time_zone"])
 
     async def leaving(self, ids: Collection[UUID]) -> frozenset[UUID]:
         """Those of the resources that are to go for good, or are gone."""

@@ -37,6 +37,7 @@ VISIT_TO_CHANGE = Statement(
         visit,
         course.c.protocol_version_id,
         course.c.version.label("course_version"),
+        course.c.route_code.label("course_route_code"),
         *GATES,
         is_paused(
             visit.c.patient_id,
@@ -112,6 +113,7 @@ class VisitToChange:
     visit: Visit
     protocol_version_id: UUID
     course_version: int
+    course_route_code: str
     paused: bool
     narrowed: Template | None
     """The site's own form of the version."""
@@ -157,6 +159,7 @@ class VisitStore(Store):
             visit_of(row),
             row["protocol_version_id"],
             row["course_version"],
+            row["course_route_code"],
             row["paused"],
             kept_template(form) if form else None,
             known_gates(row),

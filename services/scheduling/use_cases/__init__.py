@@ -26,7 +26,7 @@ from services.scheduling.domain.capabilities import (
 )
 from services.scheduling.domain.closures import BROKEN_MAX, Closed, Closure, ClosureKind
 from services.scheduling.domain.consents import Consents
-from services.scheduling.domain.courses import ProtocolNotAdopted
+from services.scheduling.domain.courses import ProtocolNotAdopted, check_still_cleared
 from services.scheduling.domain.gates import (
     GateRecord,
     GateState,
@@ -271,7 +271,7 @@ async def check_in_visit(store: SchedulingStore, visit_id: UUID, reason: str) ->
     """With the gates that are not passed and let the visit go on, for the reason given where they ask for one."""
     found = await store.visit_to_change(visit_id)
     changed = found.visit.checked_in(store.call.now)
-    found.check_not_paused()
+    await _check_may_begin(store, found)
     unpassed = await _through_gates(store, found, found.gates.records, GateStage.CHECK_IN, reason)
     return _told(store, found, changed, events.visit_checked_in(changed)), unpassed
 
@@ -281,9 +281,21 @@ async def advance_visit(store: SchedulingStore, visit_id: UUID, status: Status) 
     found = await store.visit_to_change(visit_id)
     changed = found.visit.moved_to(status)
     if status is Status.IN_TREATMENT:
-        found.check_not_paused()
+        await _check_may_begin(store, found)
     store.change_visit(changed, found.course_version)
     return changed
+
+
+async def _check_may_begin(store: SchedulingStore, found: VisitToChange) -> None:
+    """What it was booked with may be gone since: treatment may be paused, and a clearance revoked."""
+    found.check_not_paused()
+    visit, template = found.visit, await _template(store, found)
+    if not template.needs_clearance(visit.phase_code, visit.visit_type_code):
+        return
+    protocol_id = (await store.version(found.protocol_version_id)).protocol_id
+    clearances, zone = await store.clearances(visit, protocol_id)
+    day = visit.slot.start.astimezone(zone).date()
+    check_still_cleared(clearances, template.visit_type(visit.visit_type_code), found.course_route_code, day)
 
 
 async def complete_visit(
