@@ -18,11 +18,12 @@ from google.type.postal_address_pb2 import PostalAddress
 from grpc import StatusCode
 from pypdf import PdfReader
 
-from atoll.billing.v1 import credit_note_service_pb2, refund_service_pb2
+from atoll.billing.v1 import cash_count_service_pb2, credit_note_service_pb2, refund_service_pb2
 from atoll.billing.v1 import document_service_pb2 as pb
 from atoll.billing.v1 import payment_service_pb2 as payment_pb
 from atoll.billing.v1.billing_profile_service_pb2 import LegalEntityBilling, UpdateLegalEntityBillingRequest
 from atoll.billing.v1.billing_profile_service_pb2_grpc import BillingProfileServiceStub
+from atoll.billing.v1.cash_count_service_pb2_grpc import CashCountServiceStub
 from atoll.billing.v1.document_service_pb2_grpc import DocumentServiceStub
 from atoll.billing.v1.refund_service_pb2_grpc import RefundServiceStub
 from atoll.patients.v1.events_pb2 import PatientMerged
@@ -194,6 +195,29 @@ async def test_a_payment_and_a_refund_have_their_receipts(office: Office) -> Non
     assert "moves away" not in returned
     elsewhere = billing.at(await billing.register_site())
     assert (await refusal(office.document_of(elsewhere, payment_id=payment.id))).reason == "DOCUMENT_NOT_FOUND"
+
+
+async def test_receipts_name_the_day_on_which_money_changed_hands_also_once_its_drawer_is_counted(
+    office: Office,
+) -> None:
+    """Cash of New Year's Eve is not deducted in the next year, though the next day's close has it."""
+    billing = office.billing
+    count = {"site_id": billing.site_id, "date": to_date(TODAY), "counted": usd(0)}
+    request = cash_count_service_pb2.RecordCashCountRequest(request_id=str(uuid4()), **count)
+    await billing.svc.call(billing.svc.stub(CashCountServiceStub).RecordCashCount, request)
+    payment = await billing.pay(100)
+    back = refund_service_pb2.CreateRefundRequest(
+        request_id=str(uuid4()),
+        site_id=billing.site_id,
+        patient_id=billing.patient_id,
+        amount=usd(40),
+        reason="too much",
+    )
+    refund = (await billing.svc.call(billing.svc.stub(RefundServiceStub).CreateRefund, back)).refund
+    assert payment.business_date == refund.business_date == to_date(TODAY + DAY)
+    await office.writer().write_some()
+    for about in ({"payment_id": payment.id}, {"refund_id": refund.id}):
+        assert "March 1, 2027" in text_of((await office.document_of(**about)).pdf)
 
 
 async def test_an_invoice_is_printed_where_nobody_ever_had_an_estimate(office: Office) -> None:

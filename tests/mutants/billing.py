@@ -598,4 +598,6 @@ BILLING = [
     Mutant("services/billing/store/deadlines.py", 'and_(estimate_duty.c.closed_at.is_(None), estimate_duty.c.due_at ==', 'and_(estimate_duty.c.due_at ==', I_BILLING_DELIVERIES, "asked_for_anew"),
     Mutant("services/billing/processor/asking.py", '        if found := await processor.find_refund(part.id, intent_id):\n            return found\n        try:\n', '        try:\n            if found := await processor.find_refund(part.id, intent_id):\n                return found\n', I_BILLING_CARDS, "not_shown"),
     Mutant("services/billing/use_cases/payments.py", 'paid_before + command.amount.minor - credited)', 'paid_before + command.amount.minor)', I_BILLING_INVOICES, "credit_at_once"),
+    Mutant("services/billing/use_cases/receipts.py", 'place.site.day(payment.received_at)', 'payment.business_date', I_BILLING_DOCUMENTS, "changed_hands"),
+    Mutant("services/billing/use_cases/receipts.py", 'place.site.day(refund.created_at)', 'refund.business_date', I_BILLING_DOCUMENTS, "changed_hands"),
 ]  # fmt: skip

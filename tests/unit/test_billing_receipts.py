@@ -68,7 +68,7 @@ REFUND = Refund(
 
 
 def test_a_receipt_says_what_was_paid_how_and_for_what() -> None:
-    shown = content_of(PAYMENT, {INVOICE_ID: "RC-000042"}, PATIENT, ISSUER)
+    shown = content_of(PAYMENT, TODAY, {INVOICE_ID: "RC-000042"}, PATIENT, ISSUER)
     assert (shown["day"], shown["tender"], shown["amount"]) == ("March 1, 2027", "Check no. 1042", "$1,234.50")
     assert [(line["text"], line["amount"]) for line in shown["lines"]] == [
         ("Invoice RC-000042", "$1,084.50"),
@@ -83,12 +83,12 @@ def test_the_receipt_of_a_reversed_payment_is_void() -> None:
     reversed_ = replace(
         PAYMENT, applications=(), unapplied=Money(0), credit_minor=0, gone_minor=123450, reversed_at=NOW
     )
-    shown = content_of(reversed_, {}, PATIENT, ISSUER, TODAY)
+    shown = content_of(reversed_, TODAY, {}, PATIENT, ISSUER, TODAY)
     assert (shown["reversed"], shown["lines"]) == ("Recorded by mistake, reversed on March 1, 2027.", [])
 
 
 def test_the_receipt_of_a_refund_says_how_each_part_went_and_not_why() -> None:
-    shown = refund_content_of(REFUND, PATIENT, ISSUER)
+    shown = refund_content_of(REFUND, TODAY, PATIENT, ISSUER)
     assert (shown["amount"], shown["tender"]) == ("$80.00", "Cash, Card")
     assert [line["text"] for line in shown["lines"]] == ["Cash", "Card (under way)", "Card (failed)"]
     assert "infusion" not in str(shown)
@@ -96,8 +96,8 @@ def test_the_receipt_of_a_refund_says_how_each_part_went_and_not_why() -> None:
 
 def test_receipts_are_printed_and_the_same_each_time() -> None:
     for shown in (
-        content_of(PAYMENT, {INVOICE_ID: "RC-000042"}, PATIENT, ISSUER),
-        refund_content_of(REFUND, PATIENT, ISSUER),
+        content_of(PAYMENT, TODAY, {INVOICE_ID: "RC-000042"}, PATIENT, ISSUER),
+        refund_content_of(REFUND, TODAY, PATIENT, ISSUER),
     ):
         printed = pdf("receipt", shown, NOW)
         assert printed.startswith(b"%PDF")

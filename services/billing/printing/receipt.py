@@ -29,13 +29,15 @@ NUMBER_LENGTH = 10
 
 def content_of(
     payment: Payment,
+    received: date,
     invoices: Mapping[UUID, str],
     patient: Mapping[str, Any],
     issuer: Mapping[str, Any],
     reversed_on: date | None = None,
 ) -> dict[str, Any]:
-    """`invoices` are the numbers of those that it paid, as they are shown. `patient` has a name, `issuer` a name, and
-    lines of `address`, `tax_id`, `npi` and the `site`'s name if known."""
+    """`received` is the day in the site's zone, whatever day's close it belongs to. `invoices` are the numbers of those
+    that it paid, as they are shown. `patient` has a name, `issuer` a name, and lines of `address`, `tax_id`, `npi` and
+    the `site`'s name if known."""
     reference = payment.check_number or payment.terminal_reference
     paid = [(f"Invoice {invoices[each.share.invoice_id]}", each.share.amount) for each in payment.applications]
     rest = [("Kept for what is to come", payment.unapplied), ("Account credit", payment.credit)]
@@ -45,7 +47,7 @@ def content_of(
         "title": "Receipt",
         "number": _number("payment", payment.id),
         "dated": "Received",
-        "day": day(payment.business_date),
+        "day": day(received),
         "how": "Paid by",
         "tender": " ".join(filter(None, (TENDERS[payment.tender], reference and f"no. {reference}"))),
         "what": "Amount received",
@@ -58,15 +60,18 @@ def content_of(
     }
 
 
-def refund_content_of(refund: Refund, patient: Mapping[str, Any], issuer: Mapping[str, Any]) -> dict[str, Any]:
-    """Without its reason, which is for staff. What failed was not given back."""
+def refund_content_of(
+    refund: Refund, given_on: date, patient: Mapping[str, Any], issuer: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Without its reason, which is for staff. What failed was not given back. `given_on` is the day in the site's
+    zone."""
     given = [part for part in refund.parts if part.state is not RefundState.FAILED]
     amount = Money(sum(part.amount.minor for part in given), refund.amount.currency)
     return _who(patient, issuer) | {
         "title": "Refund receipt",
         "number": _number("refund", refund.id),
         "dated": "Given back",
-        "day": day(refund.business_date),
+        "day": day(given_on),
         "how": "By",
         "tender": ", ".join(_tenders(given)),
         "what": "Amount given back",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -23,18 +24,25 @@ async def receipt_of(store: BillingStore, payment: Payment) -> Order:
     place = await store.site_to_bill(payment.site_id)
     paid = [each.share.invoice_id for each in payment.applications]
     numbers = await store.invoice_numbers(paid) if paid else {}
-    content = content_of(payment, numbers, NOBODY, asdict(place.issuer))
-    return _order(store, PrintedKind.RECEIPT, payment, payment.course_id, content)
+    day = place.site.day(payment.received_at)
+    content = content_of(payment, day, numbers, NOBODY, asdict(place.issuer))
+    return _order(store, PrintedKind.RECEIPT, payment, payment.course_id, day, content)
 
 
 async def order_refund_receipt(store: BillingStore, refund: Refund) -> None:
     place = await store.site_to_bill(refund.site_id)
-    content = refund_content_of(refund, NOBODY, asdict(place.issuer))
-    await store.order_document(_order(store, PrintedKind.REFUND_RECEIPT, refund, None, content))
+    day = place.site.day(refund.created_at)
+    content = refund_content_of(refund, day, NOBODY, asdict(place.issuer))
+    await store.order_document(_order(store, PrintedKind.REFUND_RECEIPT, refund, None, day, content))
 
 
 def _order(
-    store: BillingStore, kind: PrintedKind, of: Payment | Refund, course_id: UUID | None, content: Mapping[str, Any]
+    store: BillingStore,
+    kind: PrintedKind,
+    of: Payment | Refund,
+    course_id: UUID | None,
+    day: date,
+    content: Mapping[str, Any],
 ) -> Order:
     return Order(
         id=new_id(),
@@ -44,7 +52,7 @@ def _order(
         site_id=of.site_id,
         patient_id=of.patient_id,
         course_id=course_id,
-        day=of.business_date,
+        day=day,
         content=content,
         ordered_at=store.call.now,
     )
