@@ -1,6 +1,7 @@
 """Clearances through the gRPC door."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ from grpc import StatusCode
 from atoll.common.v1.access_pb2 import Role
 from atoll.patients.v1 import clearance_service_pb2 as pb
 from atoll.patients.v1.screening_service_pb2 import Screening
+from atoll.scheduling.v1.events_pb2 import SiteRegistered
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.store import Store
 from tests.integration.test_patients_races import until_a_lock_is_awaited
@@ -153,6 +155,16 @@ async def test_a_clearance_ends_at_most_twelve_months_after_the_day_of_the_decis
     assert (refused.reason, refused.metadata["latest_date"]) == ("CLEARANCE_TOO_LONG", "2028-03-01")
     desk.service.clock.now = desk.service.now.replace(hour=7)
     assert (await desk.clear(patient_id, expire_date=second)).expire_date.day == 2
+
+
+async def test_where_it_is_march_already_a_clearance_ends_in_march_of_a_leap_year(desk: Desk) -> None:
+    """At 20:00 of 28 February in UTC it is the first of March in Guam, and twelve months later is no leap day."""
+    guam = to_wire("site", new_id())
+    await desk.service.deliver(SiteRegistered(site_id=guam, time_zone="Pacific/Guam"))
+    patient = await desk.create(home_site_id=guam)
+    desk.service.clock.now = datetime(2027, 2, 28, 20, tzinfo=UTC)
+    first = {"year": 2028, "month": 3, "day": 1}
+    assert (await desk.clear(patient.id, site_id=guam, expire_date=first)).expire_date.month == 3
 
 
 async def test_only_a_clinician_clears_and_revokes(desk: Desk) -> None:
