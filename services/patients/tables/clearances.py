@@ -73,7 +73,7 @@ clearance = record_table(
     CheckConstraint("(revoked_by IS NULL) = (revoked_at IS NULL)", name="revoked"),
     CheckConstraint("revoked_at IS NOT NULL OR revoke_reason = ''", name="revoke_reason"),
     CheckConstraint("session_minutes_max BETWEEN 0 AND 720", name="session_minutes_max"),
-    # The site's day may be one ahead of UTC's, and the twelve months are its own: 28 February is followed by a leap day.
+    # The site's day may be one ahead of UTC's, and the months are counted from it: it may be the first of March.
     CheckConstraint("expire_date <= (granted_at AT TIME ZONE 'UTC')::date + 1 + interval '12 months'", name="length"),
     Index("clearance_patient_idx", "chain_id", "patient_id", "id"),
 )
