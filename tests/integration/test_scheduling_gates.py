@@ -1,7 +1,9 @@
 """Gates of visits at check-in and discharge, through the gRPC door."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from itertools import permutations
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,10 @@ from chassis.ids import from_wire, new_id, to_wire
 from chassis.migrate import migrate
 from chassis.provision import provision
 from chassis.times import to_timestamp
+from services.scheduling.domain.protocols import GateKind
+from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases import record_gate
+from tests.integration.test_scheduling_races import Waiting, until_a_lock_is_awaited
 from tests.support.scheduling import TEMPLATE, Clinic, local, open_clinic, open_scheduling
 from tests.support.servers import as_administrator, drop, password_of
 from tests.support.service import NOW, Running, refusal
@@ -279,6 +285,22 @@ async def test_what_comes_back_of_a_request_or_of_a_course_that_is_not_there_cha
         await clinic.svc.deliver(EstimateDeliveryReturned(course_id=course_id, delivery_id=delivery_id), version=1)
         id = from_wire("estimatedelivery", delivery_id)
         assert await clinic.svc.admin.fetch("SELECT FROM estimate_delivery WHERE id = $1", id) == []
+
+
+async def test_who_lets_a_patient_in_waits_for_what_is_recorded_at_that_moment_and_counts_it(clinic: Clinic) -> None:
+    """One desk finds that there is no ride home, while the other lets them in."""
+    visit_id = await booked(clinic)
+    for kind in ("RIDE_HOME", "FASTING"):
+        await record(clinic, visit_id, kind)
+    not_passed = partial(record_gate, visit_id=from_wire("visit", visit_id), kind=GateKind.RIDE_HOME, passed=False)
+    recording = Waiting(not_passed)
+    first = asyncio.create_task(clinic.svc.db.job(clinic.svc.inside("RecordGate"), SchedulingStore, recording))
+    await recording.done.wait()
+    second = asyncio.create_task(refusal(check_in(clinic, visit_id)))
+    await until_a_lock_is_awaited(clinic)
+    recording.commit.set()
+    await first
+    assert (await second).faults == [("gates.RIDE_HOME", "BLOCKED")]
 
 
 async def test_a_gate_that_a_visit_does_not_have_is_refused(clinic: Clinic) -> None:

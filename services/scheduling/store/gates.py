@@ -15,18 +15,28 @@ from chassis.ids import to_wire
 from chassis.sql import Statement, param, params, rows
 from chassis.tables import Instant
 from services.scheduling.domain.consents import Consents
+from services.scheduling.domain.courses import CoursePaused
 from services.scheduling.domain.gates import GateRecord, GateState, Records, states_of
-from services.scheduling.domain.protocols import Gate, GateKind, GateStage
+from services.scheduling.domain.protocols import Gate, GateKind, GateStage, Template
 from services.scheduling.domain.visits import Visit, VisitNotFound
 from services.scheduling.domain.vitals import Vitals
 from services.scheduling.store.consents import ConsentStore
+from services.scheduling.store.patients import is_paused
 from services.scheduling.store.protocols import ProtocolStore, kept_template
 from services.scheduling.store.sites import CHAIN
 from services.scheduling.store.vitals import VitalsStore
-from services.scheduling.tables import adoption, course, estimate_delivery, gate_override, gate_record, visit
+from services.scheduling.tables import (
+    adoption,
+    adverse_event,
+    course,
+    estimate_delivery,
+    gate_override,
+    gate_record,
+    visit,
+)
 
 # Of a statement that joins a visit with its course.
-GATES = (
+_GATES = (
     course.c.deposit_paid_at,
     course.c.estimate_delivered_at,
     select(adoption.c.narrowed_template)
@@ -45,6 +55,10 @@ GATES = (
     .where(gate_override.c.chain_id == visit.c.chain_id, gate_override.c.visit_id == visit.c.id)
     .scalar_subquery()
     .label("gate_overrides"),
+    is_paused(
+        visit.c.patient_id,
+        or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == visit.c.course_id),
+    ),
 )
 VISIT_GATES = Statement(
     select(
@@ -53,7 +67,7 @@ VISIT_GATES = Statement(
         visit.c.patient_id,
         visit.c.start_at,
         course.c.protocol_version_id,
-        *GATES,
+        *_GATES,
     )
     .join_from(visit, course, and_(course.c.chain_id == visit.c.chain_id, course.c.id == visit.c.course_id))
     .where(visit.c.chain_id == CHAIN, visit.c.id == param("visit_id", Uuid))
@@ -126,19 +140,35 @@ OVERRIDE_GATES = Statement(
 class KnownGates:
     records: Records
     overrides: Mapping[tuple[GateKind, GateStage], str]
+    narrowed: Template | None
+    """The site's own form of the version."""
+    paused: bool
+
+    def check_not_paused(self, visit: Visit) -> None:
+        """A visit at which nothing is given goes on."""
+        if self.paused and visit.route_code:
+            raise CoursePaused(course_id=to_wire("course", visit.course_id))
 
 
 class GateStore(ProtocolStore, ConsentStore, VitalsStore):
     async def gates(self, visit_id: UUID) -> list[GateState]:
-        row = await self.row(VISIT_GATES, visit_id=visit_id)
-        if row is None:
-            raise VisitNotFound(visit_id=to_wire("visit", visit_id))
-        form, known = row["narrowed_template"], known_gates(row)
-        template = kept_template(form) if form else (await self.version(row["protocol_version_id"])).template
+        row = await self._visit_gates(visit_id)
+        known = _known_gates(row)
+        template = known.narrowed or (await self.version(row["protocol_version_id"])).template
         gates = template.gates_of(row["visit_type_code"])
         consents = await self.consents_of(gates, row["site_id"], row["patient_id"], row["start_at"])
         vitals = await self.vitals_of(gates, visit_id)
         return states_of(gates, known.records, known.overrides, consents, vitals)
+
+    async def known_gates(self, visit_id: UUID) -> KnownGates:
+        """To be read once the visit is locked: what others record of it until then counts."""
+        return _known_gates(await self._visit_gates(visit_id))
+
+    async def _visit_gates(self, visit_id: UUID) -> Record:
+        row = await self.row(VISIT_GATES, visit_id=visit_id)
+        if row is None:
+            raise VisitNotFound(visit_id=to_wire("visit", visit_id))
+        return row
 
     async def consents_of(
         self, gates: Iterable[Gate], site_id: UUID, patient_id: UUID, at: datetime
@@ -199,8 +229,7 @@ class GateStore(ProtocolStore, ConsentStore, VitalsStore):
         )
 
 
-def known_gates(row: Record) -> KnownGates:
-    """Of the columns of GATES."""
+def _known_gates(row: Record) -> KnownGates:
     records = {GateKind(each["kind"]): _record(each) for each in json.loads(row["gate_records"] or "[]")}
     if paid_at := row["deposit_paid_at"]:
         records[GateKind.DEPOSIT_PAID] = GateRecord(True, paid_at, "billing")
@@ -210,7 +239,8 @@ def known_gates(row: Record) -> KnownGates:
         (GateKind(each["kind"]), GateStage(each["stage"])): each["reason"]
         for each in json.loads(row["gate_overrides"] or "[]")
     }
-    return KnownGates(records, overrides)
+    form = row["narrowed_template"]
+    return KnownGates(records, overrides, kept_template(form) if form else None, row["paused"])
 
 
 def _record(data: Mapping[str, Any]) -> GateRecord:

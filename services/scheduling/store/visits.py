@@ -16,33 +16,25 @@ from chassis.sql import Statement, param
 from chassis.store import Settling, Store
 from chassis.tables import Instant
 from services.scheduling.domain.changes import ChangeKind
-from services.scheduling.domain.courses import CoursePaused
 from services.scheduling.domain.hours import DAY, Slot
-from services.scheduling.domain.protocols import SegmentKind, Template
+from services.scheduling.domain.protocols import SegmentKind
 from services.scheduling.domain.visits import FREEING, CancellationReason, Status, StatusChange, Visit, VisitNotFound
-from services.scheduling.store.gates import GATES, KnownGates, known_gates
-from services.scheduling.store.patients import is_paused
-from services.scheduling.store.protocols import kept_template
 from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
 from services.scheduling.store.told import TOLD, told
-from services.scheduling.tables import adverse_event, allocation, course, presence, visit, visit_status_change
+from services.scheduling.tables import allocation, course, presence, visit, visit_status_change
 
 VISIT, STATUS = param("visit_id", Uuid), param("status", Text)
 _this = [visit.c.chain_id == CHAIN, visit.c.id == VISIT]
 GET_VISIT = Statement(select(visit).where(*_this))
 _course_of_visit = and_(course.c.chain_id == visit.c.chain_id, course.c.id == visit.c.course_id)
 # Waits for whoever changes another visit of the course: each change has a number of its own, and sees the one before.
+# Of other tables it would see what was there before it waited: see `GateStore.known_gates`.
 VISIT_TO_CHANGE = Statement(
     select(
         visit,
         course.c.protocol_version_id,
         course.c.version.label("course_version"),
         course.c.route_code.label("course_route_code"),
-        *GATES,
-        is_paused(
-            visit.c.patient_id,
-            or_(adverse_event.c.course_id.is_(None), adverse_event.c.course_id == visit.c.course_id),
-        ),
     )
     .join_from(visit, course, _course_of_visit)
     .where(*_this)
@@ -114,15 +106,6 @@ class VisitToChange:
     protocol_version_id: UUID
     course_version: int
     course_route_code: str
-    paused: bool
-    narrowed: Template | None
-    """The site's own form of the version."""
-    gates: KnownGates
-
-    def check_not_paused(self) -> None:
-        """A visit at which nothing is given goes on."""
-        if self.paused and self.visit.route_code:
-            raise CoursePaused(course_id=to_wire("course", self.visit.course_id))
 
 
 class VisitStore(Store):
@@ -154,16 +137,7 @@ class VisitStore(Store):
         row = await self.row(VISIT_TO_CHANGE, visit_id=id)
         if row is None:
             raise VisitNotFound(visit_id=to_wire("visit", id))
-        form = row["narrowed_template"]
-        return VisitToChange(
-            visit_of(row),
-            row["protocol_version_id"],
-            row["course_version"],
-            row["course_route_code"],
-            row["paused"],
-            kept_template(form) if form else None,
-            known_gates(row),
-        )
+        return VisitToChange(visit_of(row), row["protocol_version_id"], row["course_version"], row["course_route_code"])
 
     def change_visit(self, changed: Visit, course_version: int) -> None:
         """Written with what the chassis writes last."""

@@ -30,7 +30,6 @@ from services.scheduling.domain.courses import ProtocolNotAdopted, check_still_c
 from services.scheduling.domain.gates import (
     GateRecord,
     GateState,
-    Records,
     check_recordable,
     let_through,
     observation_served,
@@ -59,6 +58,7 @@ from services.scheduling.domain.tasks import Merge, Task, TaskKind, meanwhile
 from services.scheduling.domain.visits import CancellationReason, SegmentMinutes, Status, Visit
 from services.scheduling.domain.vitals import Vitals
 from services.scheduling.store import SchedulingStore
+from services.scheduling.store.gates import KnownGates
 from services.scheduling.store.visits import VisitToChange
 from services.scheduling.use_cases import deaths
 
@@ -271,8 +271,9 @@ async def check_in_visit(store: SchedulingStore, visit_id: UUID, reason: str) ->
     """With the gates that are not passed and let the visit go on, for the reason given where they ask for one."""
     found = await store.visit_to_change(visit_id)
     changed = found.visit.checked_in(store.call.now)
-    await _check_may_begin(store, found)
-    unpassed = await _through_gates(store, found, found.gates.records, GateStage.CHECK_IN, reason)
+    known = await store.known_gates(visit_id)
+    await _check_may_begin(store, found, known)
+    unpassed = await _through_gates(store, found, known, GateStage.CHECK_IN, reason)
     return _told(store, found, changed, events.visit_checked_in(changed)), unpassed
 
 
@@ -281,15 +282,15 @@ async def advance_visit(store: SchedulingStore, visit_id: UUID, status: Status) 
     found = await store.visit_to_change(visit_id)
     changed = found.visit.moved_to(status)
     if status is Status.IN_TREATMENT:
-        await _check_may_begin(store, found)
+        await _check_may_begin(store, found, await store.known_gates(visit_id))
     store.change_visit(changed, found.course_version)
     return changed
 
 
-async def _check_may_begin(store: SchedulingStore, found: VisitToChange) -> None:
+async def _check_may_begin(store: SchedulingStore, found: VisitToChange, known: KnownGates) -> None:
     """What it was booked with may be gone since: treatment may be paused, and a clearance revoked."""
-    found.check_not_paused()
-    visit, template = found.visit, await _template(store, found)
+    known.check_not_paused(found.visit)
+    visit, template = found.visit, await _template(store, found, known)
     if not template.needs_clearance(visit.phase_code, visit.visit_type_code):
         return
     protocol_id = (await store.version(found.protocol_version_id)).protocol_id
@@ -303,28 +304,29 @@ async def complete_visit(
 ) -> tuple[Visit, list[GateState]]:
     """With the minutes given or, without any, those between the recorded instants; gates as at check-in."""
     found, now = await store.visit_to_change(visit_id), store.call.now
-    visit_type = (await _template(store, found)).visit_type(found.visit.visit_type_code)
+    known = await store.known_gates(visit_id)
+    visit_type = (await _template(store, found, known)).visit_type(found.visit.visit_type_code)
     changes = await store.status_changes(visit_id)
     changed = found.visit.completed(visit_type, changes, given, now)
     served = GateRecord(observation_served(visit_type, changed.segment_minutes), now, store.call.actor)
-    records = {**found.gates.records, GateKind.OBSERVATION_SERVED: served}
-    unpassed = await _through_gates(store, found, records, GateStage.DISCHARGE, reason)
+    known = replace(known, records={**known.records, GateKind.OBSERVATION_SERVED: served})
+    unpassed = await _through_gates(store, found, known, GateStage.DISCHARGE, reason)
     began = next(change.at for change in changes if change.status is Status.CHECKED_IN)
     event = events.visit_completed(changed, visit_type, found.protocol_version_id, began, now)
     return _told(store, found, changed, event), unpassed
 
 
-async def _template(store: SchedulingStore, found: VisitToChange) -> Template:
-    return found.narrowed or (await store.version(found.protocol_version_id)).template
+async def _template(store: SchedulingStore, found: VisitToChange, known: KnownGates) -> Template:
+    return known.narrowed or (await store.version(found.protocol_version_id)).template
 
 
 async def _through_gates(
-    store: SchedulingStore, found: VisitToChange, records: Records, stage: GateStage, reason: str
+    store: SchedulingStore, found: VisitToChange, known: KnownGates, stage: GateStage, reason: str
 ) -> list[GateState]:
-    gates = (await _template(store, found)).gates_of(found.visit.visit_type_code)
+    gates = (await _template(store, found, known)).gates_of(found.visit.visit_type_code)
     looked_at = [gate for gate in gates if gate.stage is stage]
     consents, vitals = await _followed(store, found.visit, looked_at)
-    unpassed = let_through(states_of(looked_at, records, found.gates.overrides, consents, vitals), stage, reason)
+    unpassed = let_through(states_of(looked_at, known.records, known.overrides, consents, vitals), stage, reason)
     if signs := vitals and vitals.found(stage):
         await store.record_gate(found.visit, GateKind.VITALS, record_of_signs(signs))
     if asking := [each for each in unpassed if each.gate.effect is GateEffect.ALLOW_WITH_REASON]:
@@ -343,14 +345,15 @@ async def _followed(
 async def record_gate(store: SchedulingStore, visit_id: UUID, kind: GateKind, *, passed: bool) -> list[GateState]:
     """The visit's gates of this kind, as they stand then."""
     found = await store.visit_to_change(visit_id)
-    gates = (await _template(store, found)).gates_of(found.visit.visit_type_code)
+    known = await store.known_gates(visit_id)
+    gates = (await _template(store, found, known)).gates_of(found.visit.visit_type_code)
     same = [gate for gate in gates if gate.kind is kind]
     consents, vitals = await _followed(store, found.visit, same)
     check_recordable(gates, kind, consents, vitals)
     found.visit.check_not_over()
     record = GateRecord(passed, store.call.now, store.call.actor)
     await store.record_gate(found.visit, kind, record)
-    return states_of(same, {kind: record}, found.gates.overrides, vitals=vitals)
+    return states_of(same, {kind: record}, known.overrides, vitals=vitals)
 
 
 async def cancel_visit(store: SchedulingStore, visit_id: UUID, reason: CancellationReason) -> Visit:
