@@ -48,17 +48,27 @@ class Record:
         try:
             [fields] = csv.reader([text], strict=True)
         except (csv.Error, ValueError):
+            if '"' not in text:  # Nothing else keeps a line from being one record.
+                raise NotCsv("LINE_ENDS", "its lines end with a carriage return only, not with a line feed") from None
             raise NotCsv("NOT_CSV", "is not CSV: a quotation mark stands where none may be") from None
         return fields
 
+    def may_be(self, width: int) -> bool:
+        """Whether its quotation marks part it as a record of so many fields. 0: of any number."""
+        try:
+            fields = self.fields()
+        except NotCsv as fault:
+            return fault.rule != "NOT_CSV"
+        return not width or len(fields) == width
 
-def records(path: Path, start: Place | None = None) -> Iterator[Record]:
-    """From the header on, or from `start`."""
+
+def records(path: Path, start: Place | None = None, width: int = 0) -> Iterator[Record]:
+    """From the header on, or from `start`; `width`: how many fields the header has, once it is known."""
     start = start or Place()
     with path.open("rb") as file:
         file.seek(start.offset)
         offset, row = start.offset, start.row
-        while record := _next(file, offset, row):
+        while record := _next(file, offset, row, width):
             yield record
             offset, row = record.end, row + 1
 
@@ -68,11 +78,11 @@ def count_records(path: Path) -> int:
     return max(0, sum(1 for each in records(path) if not each.is_empty) - 1)
 
 
-def _next(file: BufferedReader, offset: int, row: int) -> Record | None:
+def _next(file: BufferedReader, offset: int, row: int, width: int) -> Record | None:
     """A record ends with the line at whose end each quotation mark has its other.
 
-    Of one that does not end within RECORD_BYTES_MAX the first line is told, and the next is read for itself: a mark too
-    many costs one row, not the rest of the file.
+    Of one that does not end within RECORD_BYTES_MAX, or of several lines that are no record together, the first line is
+    told, and the next is read for itself: a mark too many costs one row, not the rest of the file or all until the next.
     """
     content, quotes, first_end = b"", 0, 0
     while line := file.readline(RECORD_BYTES_MAX + 1):
@@ -84,7 +94,10 @@ def _next(file: BufferedReader, offset: int, row: int) -> Record | None:
             break
         quotes += line.count(b'"')
         if quotes % 2 == 0:
-            return Record(row, offset, offset + len(content), content)
+            record = Record(row, offset, offset + len(content), content)
+            if len(content) == first_end or record.may_be(width):
+                return record
+            break
     if not content:
         return None
     file.seek(offset + first_end)

@@ -47,7 +47,7 @@ class CsvSource:
                 yield Row(entry, start, Place(number + 1))
             return
         assert first
-        for record in records(file, start if start.offset else Place(number, first.end, 2)):
+        for record in records(file, start if start.offset else Place(number, first.end, 2), len(header.names)):
             if not record.is_empty:
                 yield _row(record, header, file, number)
 

@@ -175,8 +175,34 @@ async def test_a_quotation_mark_too_many_costs_one_row_and_not_all_until_the_nex
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('90,Ru 5" iz,1980-05-17,', '91,Ve" ga,1980-05-17,'),
+        ('90,"Ruiz,1980-05-17,', '91,"Vega,1980-05-17,'),
+        ('90,Ruiz,1980-05-17,"', '91,Vega",1980-05-17,'),
+    ],
+)
+async def test_two_rows_with_a_quotation_mark_too_many_cost_none_between_them(
+    desk: Desk, tmp_path: Path, one: str, other: str
+) -> None:
+    """What stands between two marks may be a field of several lines, but only of a row that is one."""
+    lines = [one, "1,Sol,1980-05-17,", "2,Sol,1981-05-17,", other, '3,"So\nl",1982-05-17,', "4,Sol,1983-05-17,"]
+    found = await told(desk, tmp_path, HEADER.encode() + "\n".join(lines).encode())
+    assert found == [
+        (2, "refused", [("", "QUOTE_NOT_CLOSED")]),
+        (3, "created", []),
+        (4, "created", []),
+        (5, "refused", [("", "QUOTE_NOT_CLOSED")]),
+        (6, "refused", [("family_name", "string.pattern")]),
+        (7, "created", []),
+    ]
+    assert await desk.service.count("patient") == 3
+
+
+@pytest.mark.parametrize(
     ("content", "faults"),
     [
+        (b"source_id,family_name,birth_date\r1,R,1980-01-01\r", [("", "LINE_ENDS")]),
         (b"source_id,family_name,birth_date,phone2,Notes\r\n1,R,1980-01-01,,\r\n",
          [("phone2", "COLUMN_UNKNOWN"), ("Notes", "COLUMN_UNKNOWN")]),
         (b"source_id,given_names\r\n1,R\r\n", [("family_name", "COLUMN_MISSING"), ("birth_date", "COLUMN_MISSING")]),
