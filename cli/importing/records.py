@@ -82,7 +82,7 @@ def _next(file: BufferedReader, offset: int, row: int, width: int) -> Record | N
     """A record ends with the line at whose end each quotation mark has its other.
 
     Of one that does not end within RECORD_BYTES_MAX, or of several lines that are no record together, the first line is
-    told, and the next is read for itself: a mark too many costs one row, not the rest of the file or all until the next.
+    told, and the next is read for itself: a mark too many costs one row, not all until the next mark, or the end.
     """
     content, quotes, first_end = b"", 0, 0
     while line := file.readline(RECORD_BYTES_MAX + 1):
