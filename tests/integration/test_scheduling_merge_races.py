@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,9 @@ class Held:
         self._done, self._commit = asyncio.Event(), asyncio.Event()
         self._task: asyncio.Task[object] | None = None
 
-    async def book(self, clinic: Clinic, patient: str) -> None:
-        request = clinic.request(patient, clinic.treatments([FIRST]))
+    async def book(self, clinic: Clinic, patient: str, lane: int = 0) -> None:
+        visits = clinic.treatments([FIRST], clinic.nurses[lane], clinic.rooms[lane])
+        request = clinic.request(patient, visits)
 
         async def work(store: SchedulingStore) -> pb.BookCourseResponse:
             response = await booking(request)(store)
@@ -118,6 +120,25 @@ async def test_a_booking_for_an_alias_waits_for_one_for_its_survivor_and_names_t
     await held.commit()
     refused = await booking
     assert (refused.reason, refused.faults) == ("VISITS_CONFLICT", [("visits[0]", "PATIENT_TAKEN")])
+
+
+async def test_a_hold_of_an_alias_whose_time_is_being_booked_for_the_survivor_when_it_has_ended_is_not_booked(
+    clinic: Clinic,
+) -> None:
+    """In another room, and by another nurse: what both want is the patient."""
+    alias, survivor = await clinic.add_patient(), await clinic.add_patient()
+    hold = await clinic.hold(alias, [FIRST])
+    await merge(clinic, alias, survivor)
+    before = clinic.svc.clock.now
+    clinic.svc.clock.now += timedelta(minutes=15)
+    held = Held()
+    await held.book(clinic, survivor, lane=1)
+    clinic.svc.clock.now = before  # Its call came in time.
+    booking = asyncio.create_task(refusal(clinic.book_hold(hold.id)))
+    await until_a_lock_is_awaited(clinic)
+    await held.commit()
+    assert (await booking).reason == "HOLD_OVER"
+    assert await clinic.counts("presence", "allocation") == [1, 3]
 
 
 async def test_an_unmerge_waits_for_a_booking_of_the_alias_and_lists_it(clinic: Clinic) -> None:

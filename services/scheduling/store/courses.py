@@ -359,6 +359,18 @@ class CourseStore(Store):
             patient_ids=frozenset(row["patient_ids"]),
         )
 
+    async def locked_terms(
+        self, site_id: UUID, version: ProtocolVersion, patient_id: UUID, resource_ids: set[UUID], **of: Any
+    ) -> Terms:
+        """As `terms`, with the patient locked for whom they are. The one that is named is locked; a survivor is once it
+        is known, and then all is read again, since others may have booked for it until then, or it was merged itself.
+        """
+        locked = patient_id
+        while (terms := await self.terms(site_id, version, patient_id, resource_ids, **of)).patient_id != locked:
+            locked = terms.patient_id
+            await self.lock([locked])
+        return terms
+
     async def clearances(self, visit: Visit, protocol_id: UUID) -> tuple[list[Clearance] | None, ZoneInfo]:
         """The patient's that hold now, as `Terms` has them, and the zone of the visit's site."""
         ids = {"site_id": visit.site_id, "patient_id": visit.patient_id, "protocol_id": protocol_id}

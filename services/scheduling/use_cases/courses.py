@@ -160,7 +160,9 @@ async def _check_own(store: SchedulingStore, command: BookCourse, found: Asked) 
 async def _wanted(store: SchedulingStore, command: BookCourse) -> tuple[ProtocolVersion, Terms, Course]:
     """What the visits are booked by, and the course that they go into, in the version that it will have then."""
     version = await store.version(command.protocol_version_id)
-    terms = await locked_terms(store, command, version)
+    terms = await store.locked_terms(
+        command.site_id, version, command.patient_id, command.resource_ids, course_id=command.course_id
+    )
     if command.course_id is None:
         return version, terms, new_course(command, terms, version.id)
     course = await end_if_over(store, await store.course_to_change(command.course_id))
@@ -193,17 +195,3 @@ async def placed_among(
 
 def with_visits(course: Course, new: Sequence[Visit]) -> Course:
     return replace(course, visits=tuple(sorted([*course.visits, *new], key=lambda visit: (visit.slot.start, visit.id))))
-
-
-async def locked_terms(store: SchedulingStore, command: BookCourse, version: ProtocolVersion) -> Terms:
-    """With the patient locked for whom they are. The patient that the command names is; a survivor is locked once it is
-    known, and then all is read again, since others may have booked for it until then, or it was merged itself."""
-    locked = command.patient_id
-    while True:
-        terms = await store.terms(
-            command.site_id, version, command.patient_id, command.resource_ids, course_id=command.course_id
-        )
-        if terms.patient_id == locked:
-            return terms
-        locked = terms.patient_id
-        await store.lock([locked])

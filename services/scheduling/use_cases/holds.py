@@ -16,19 +16,19 @@ async def book_hold(store: SchedulingStore, course_id: UUID, offer_id: UUID | No
     """Under the ids that it was held with, unless it was closed there or somebody got busy since. With `offer_id` only
     if that is what it holds.
 
-    Locks what the visits take, as whoever books the same time would: either the hold is booked before, and they find
-    that it does not end, or its time was theirs when it had ended.
+    Locks what the visits take and whose they are by now, as whoever books the same time would: either the hold is
+    booked before, and they find that it does not end, or its time was theirs when it had ended.
     """
     seen = await store.course(course_id)
     resource_ids = {id for visit in seen.held_visits for _, id in visit.resources}
     await store.lock(resource_ids | {seen.patient_id})
+    version = await store.version(seen.protocol_version_id)
+    terms = await store.locked_terms(seen.site_id, version, seen.patient_id, resource_ids, held=True)
     course = await store.course_to_change(course_id)
     _check_holds(course, offer_id)
     held, now = course.held_visits, store.call.now
     present, busy = await store.still_held(held)
     check_hold(course, now, present)
-    version = await store.version(course.protocol_version_id)
-    terms = await store.terms(course.site_id, version, course.patient_id, resource_ids, held=True)
     choices = [choice_of(visit) for visit in held]
     refuse(VisitInPast, starts_before(choices, now))
     layouts = terms.layouts_of(held)

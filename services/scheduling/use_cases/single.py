@@ -8,7 +8,7 @@ from services.scheduling.domain.courses import Choice, Course, Layout, RouteUnkn
 from services.scheduling.domain.series import Series
 from services.scheduling.domain.visits import Visit
 from services.scheduling.store import SchedulingStore
-from services.scheduling.use_cases.courses import Asked, BookCourse, book, locked_terms, new_course
+from services.scheduling.use_cases.courses import Asked, BookCourse, book, new_course
 from services.scheduling.use_cases.holds import end_if_over
 
 
@@ -43,7 +43,9 @@ async def book_visits(store: SchedulingStore, command: BookVisits) -> tuple[Visi
 
 async def asked_beside(store: SchedulingStore, command: BookVisits) -> Asked:
     version = await store.version(command.protocol_version_id)
-    terms = await locked_terms(store, command, version)
+    terms = await store.locked_terms(
+        command.site_id, version, command.patient_id, command.resource_ids, course_id=command.course_id
+    )
     layouts = command.layouts(terms)
     course = await _course(store, command, terms, version.id)
     check_route(terms, course, layouts[0])
