@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
 from functools import cached_property
 from io import BufferedReader
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from cli.fhir import Found, NotFhir, read_document, read_patient
 from cli.fhir.elements import text_of
 from cli.fhir.links import MARK, Replaced, is_replaced, take_in
+from cli.fhir.periods import as_of
 from cli.importing.places import Place, Row
 from cli.importing.report import Entry, Outcome
 from cli.readings import Remark
@@ -32,10 +34,11 @@ class Document:
 
 
 class FhirSource:
-    """Files and folders of FHIR R4."""
+    """Files and folders of FHIR R4. What was true until before `today` is read as what was."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], today: date | None = None) -> None:
         self.files = files_of(paths)
+        self._today = today or datetime.now(UTC).date()
 
     def count(self) -> int:
         return sum(map(count_documents, self.files))
@@ -45,7 +48,7 @@ class FhirSource:
             place = start if number == start.file else Place(number)
             for document in documents(self.files[number], place):
                 done = place.done if document.offset == place.offset else 0
-                yield from rows_of(document, self._replaced, number, done)
+                yield from rows_of(document, self._replaced, self._today, number, done)
 
     @cached_property
     def _replaced(self) -> Replaced:
@@ -106,7 +109,7 @@ def _linked(file: Path) -> Iterator[Mapping[str, Any]]:
                 yield from (resource for resource, _ in read_document(document.content).patients)
 
 
-def rows_of(document: Document, replaced: Replaced, file_number: int = 0, done: int = 0) -> Iterator[Row]:
+def rows_of(document: Document, replaced: Replaced, today: date, file_number: int = 0, done: int = 0) -> Iterator[Row]:
     """A row for each patient after the first `done`, or one that says why there is none."""
     file = str(document.file)
     at, after = _places(document, file_number)
@@ -120,8 +123,9 @@ def rows_of(document: Document, replaced: Replaced, file_number: int = 0, done: 
         return
     if not found.patients:
         yield Row(Entry(file, document.row, Outcome.SKIPPED, others=found.others), at, after)
+    found = replace(found, patients=tuple((as_of(resource, today), uri) for resource, uri in found.patients))
     for row in _rows_of_patients(document, file, found, file_number, done):
-        yield _joined(row, found.patients[row.at.done][0], replaced)
+        yield _joined(row, found.patients[row.at.done][0], replaced, today)
 
 
 def _rows_of_patients(document: Document, file: str, found: Found, file_number: int, done: int) -> Iterator[Row]:
@@ -141,14 +145,14 @@ def _rows_of_patients(document: Document, file: str, found: Found, file_number: 
         yield Row(entry, replace(at, done=place), after, None if reading.faults else reading)
 
 
-def _joined(row: Row, resource: Mapping[str, Any], replaced: Replaced) -> Row:
+def _joined(row: Row, resource: Mapping[str, Any], replaced: Replaced, today: date) -> Row:
     """The row, with what is taken into it; or the row of a record that is taken into another."""
     if is_replaced(resource):
         row.reading = None
         row.entry = replace(row.entry, **_replaced_entry(resource, replaced))
     elif row.reading:
         for other in replaced.of(text_of(resource.get("id"))):
-            take_in(row.reading, other)
+            take_in(row.reading, as_of(other, today))
     return row
 
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from atoll.patients.v1 import patient_service_pb2 as pb
-from atoll.patients.v1.patient_pb2 import CONTACT_SYSTEM_EMAIL
+from atoll.patients.v1.patient_pb2 import CONTACT_SYSTEM_EMAIL, CONTACT_USE_OLD
 from atoll.scheduling.v1.events_pb2 import SiteRegistered
 from chassis.ids import new_id, to_wire
 from cli.client import Client
@@ -60,6 +60,22 @@ def outcomes(report: Report) -> list[tuple[str, int, str, list[str]]]:
     return [
         (Path(entry.file).name, entry.row, entry.outcome.value, [fault.rule for fault in entry.faults])
         for entry in report.entries
+    ]
+
+
+async def test_what_was_true_once_is_imported_as_what_was(desk: Desk, tmp_path: Path) -> None:
+    """So that no message goes to a number that is somebody else's since."""
+    phone = {"system": "phone", "value": "505 842 2000", "period": {"end": "2014"}}
+    survivor = patient(1, id="1", link=[{"other": {"reference": "Patient/2"}, "type": "replaces"}], telecom=[phone])
+    gone = patient(2, id="2", link=[{"other": {"reference": "Patient/1"}, "type": "replaced-by"}])
+    gone["telecom"] = [phone | {"value": "505 842 2001"}]
+    lines = "\n".join(map(json.dumps, (survivor, gone)))
+    (tmp_path / "patients.ndjson").write_text(lines)
+    report = await imported(desk, tmp_path / "patients.ndjson")
+    points = (await desk.get(report.patient_ids[0])).contact_points
+    assert [(point.value, point.use) for point in points] == [
+        ("+15058422000", CONTACT_USE_OLD),
+        ("+15058422001", CONTACT_USE_OLD),
     ]
 
 

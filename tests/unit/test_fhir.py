@@ -1,6 +1,7 @@
 """FHIR R4 as rows of an import, without anything outside the process."""
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from atoll.patients.v1.patient_pb2 import (
     CONTACT_USE_WORK,
 )
 from cli.fhir import NotFhir, Reading, read_document, read_patient
+from cli.fhir.periods import as_of
 
 ANA: dict[str, Any] = {
     "resourceType": "Patient",
@@ -260,3 +262,35 @@ def test_a_broken_document_is_refused_by_what_is_wrong_with_it(content: bytes, r
 
 def test_a_byte_order_mark_is_read_over() -> None:
     assert len(read_document(b"\xef\xbb\xbf" + json.dumps(ANA).encode()).patients) == 1
+
+
+@pytest.mark.parametrize(
+    ("end", "over"),
+    [
+        ("2026", False), ("2025", True), ("2026-03", False), ("2026-02", True), ("2026-03-09", False),
+        ("2026-03-08", True), ("2026-03-08T23:59:59-07:00", True), ("2027-01-01", False), ("soon", False), (7, False),
+    ],
+)  # fmt: skip
+def test_a_number_or_an_address_whose_period_is_over_is_an_old_one(end: Any, over: bool) -> None:
+    period = {"period": {"start": "2001-01-01", "end": end}}
+    told = ANA | {
+        "telecom": [{"system": "phone", "value": "505 842 2000", "use": "mobile"} | period],
+        "address": [{"use": "home", "line": ["1 Main St"]} | period, {"use": "home", "line": ["2 Main St"]}],
+    }
+    points = read_patient(as_of(told, date(2026, 3, 9))).patient.contact_points
+    uses = (CONTACT_USE_OLD, CONTACT_USE_OLD) if over else (CONTACT_USE_MOBILE, CONTACT_USE_HOME)
+    assert [point.use for point in points] == [*uses, CONTACT_USE_HOME]
+
+
+def test_a_name_whose_period_is_over_is_a_former_one_and_a_contact_is_nobody_any_more() -> None:
+    over = {"period": {"end": "2019-06-30"}}
+    kin = [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0131", "code": "N"}]}]
+    call = {"relationship": kin, "telecom": [{"system": "phone", "value": "505 842 2000"}]}
+    told = ANA | {
+        "name": [{"use": "official", "family": "Vega"} | over, {"use": "official", "family": "Ruiz"}],
+        "contact": [{"name": {"text": "Luis Vega"}} | call | over, {"name": {"text": "Eva Ruiz"}} | call],
+    }
+    reading = read_patient(as_of(told, date(2026, 3, 9)))
+    assert (reading.patient.family_name, reading.patient.former_names[0].family_name) == ("Ruiz", "Vega")
+    assert [person.name for person in reading.patient.related_persons] == ["Eva Ruiz"]
+    assert marks(reading.notes) == [("contact[0]", "RELATED_PERSON_NOT_TAKEN")]
