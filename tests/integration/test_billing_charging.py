@@ -107,6 +107,7 @@ async def test_an_add_on_goes_with_visits_of_its_type_and_more_of_a_product_may_
 async def test_a_product_that_nobody_priced_is_not_sold(billing: Billing, desk: Invoicing) -> None:
     refused = await refusal(desk.product())
     assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "PRICE_MISSING")
+    assert refused.faults == [("product_code", "PRICE_MISSING")]
     elsewhere = await billing.register_site()
     assert (await refusal(desk.product(site_id=elsewhere))).reason == "PRICE_MISSING"
     assert await billing.count("charge") == 0
@@ -119,19 +120,20 @@ async def test_a_product_belongs_to_a_course_and_a_visit_of_its_patient_at_its_s
     course, other = await billing.book(), await billing.book()
     elsewhere, somebody = await billing.register_site(), await billing.register_patient()
     visit = course.visits[0].visit_id
-    wrong: tuple[dict[str, Any], ...] = (
-        {"course_id": course.id, "site_id": elsewhere},
-        {"course_id": course.id, "patient_id": somebody},
-        {"course_id": other.id, "visit_id": visit},
-        {"visit_id": visit},
-        {"course_id": course.id, "visit_id": to_wire("visit", new_id())},
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"course_id": course.id, "site_id": elsewhere}, "course_id"),
+        ({"course_id": course.id, "patient_id": somebody}, "course_id"),
+        ({"course_id": other.id, "visit_id": visit}, "visit_id"),
+        ({"visit_id": visit}, "visit_id"),
     )
-    for changes in wrong:
+    for changes, field in wrong:
         refused = await refusal(desk.product(**changes))
         assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "CHARGE_MISDIRECTED")
-    for what in ("site", "patient", "course"):
-        unknown: dict[str, Any] = {f"{what}_id": to_wire(what, new_id())}
-        assert (await refusal(desk.product(**unknown))).reason == "NOT_YET_KNOWN"
+        assert refused.faults == [(field, "CHARGE_MISDIRECTED")]
+    for what in ("site", "patient", "course", "visit"):
+        unknown: dict[str, Any] = {"course_id": course.id, f"{what}_id": to_wire(what, new_id())}
+        refused = await refusal(desk.product(**unknown))
+        assert (refused.reason, refused.retry) == ("NOT_YET_KNOWN", True)
     assert (await refusal(desk.product(0))).reason == "BAD_REQUEST"
     assert await billing.count("charge") == 0
 
@@ -293,6 +295,7 @@ async def test_a_manager_waives_a_fee_and_it_is_not_invoiced(billing: Billing, d
     [visit] = await desk.visit_charges(await treated(billing, 1))
     refused = await refusal(desk.waive(visit))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "NOT_A_FEE")
+    assert refused.faults == [("charge_id", "NOT_A_FEE")]
     await billing.books_agree()
 
 

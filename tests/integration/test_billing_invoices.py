@@ -174,6 +174,7 @@ async def test_a_payment_is_for_a_course_or_an_invoice_of_its_patient_at_its_sit
         for changes in (elsewhere, somebody):
             refused = await refusal(billing.pay(1, **purpose, **changes))
             assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "PAYMENT_MISDIRECTED")
+            assert refused.faults == [(*purpose, "PAYMENT_MISDIRECTED")]
     refused = await refusal(billing.pay(1, invoice_id=to_wire("invoice", new_id())))
     assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "INVOICE_NOT_FOUND")
     assert await billing.count("payment") == 0

@@ -90,11 +90,11 @@ async def test_what_cannot_go_on_one_invoice_is_refused_with_its_reason(billing:
     await billing.issue(course)
     unknown = to_wire("charge", new_id())
     for ids, reason, fields in (
-        ((here, there), "CHARGES_OF_TWO_SITES", []),
-        ((here, of_somebody), "CHARGES_OF_TWO_PATIENTS", []),
+        ((here, there), "CHARGES_OF_TWO_SITES", ["charge_ids[1]"]),
+        ((here, of_somebody), "CHARGES_OF_TWO_PATIENTS", ["charge_ids[1]"]),
         ((here, invoiced), "CHARGE_INVOICED", ["charge_ids[1]"]),
         ((here, unknown), "CHARGE_NOT_FOUND", ["charge_ids[1]"]),
-        ((unknown,), "CHARGE_NOT_FOUND", []),
+        ((unknown,), "CHARGE_NOT_FOUND", ["charge_ids[0]"]),
     ):
         for change in (desk.issue, desk.draft):
             refused = await refusal(change(*ids))
@@ -249,8 +249,9 @@ async def test_a_draft_stays_its_patients_at_its_site(billing: Billing, desk: In
     await billing.price(site_id=elsewhere)
     there = await desk.visit_charges(await treated(billing, 1, site_id=elsewhere))
     of_somebody = await desk.visit_charges(await treated(billing, 1, patient_id=await billing.register_patient()))
-    assert (await refusal(desk.update(draft, charge_ids=there))).reason == "CHARGES_OF_TWO_SITES"
-    assert (await refusal(desk.update(draft, charge_ids=of_somebody))).reason == "CHARGES_OF_TWO_PATIENTS"
+    for ids, reason in ((there, "CHARGES_OF_TWO_SITES"), (of_somebody, "CHARGES_OF_TWO_PATIENTS")):
+        refused = await refusal(desk.update(draft, charge_ids=ids))
+        assert (refused.reason, refused.faults) == (reason, [("charge_ids[0]", reason)])
     empty = await refusal(desk.draft(course_id=(await billing.book()).id))
     assert (empty.code, empty.reason) == (StatusCode.FAILED_PRECONDITION, "INVOICE_EMPTY")
 
@@ -400,7 +401,9 @@ async def test_a_tax_that_ended_is_charged_no_more(billing: Billing, desk: Invoi
     ):
         again = tax_service_pb2.EndTaxRuleRequest.FromString(request.SerializeToString())
         again.MergeFrom(tax_service_pb2.EndTaxRuleRequest(request_id=str(uuid4()), **changes))
-        assert (await refusal(billing.svc.call(desk.taxes.EndTaxRule, again))).reason == reason
+        refused = await refusal(billing.svc.call(desk.taxes.EndTaxRule, again))
+        assert refused.reason == reason
+        assert reason != "TAX_RULE_DATES" or refused.faults == [("end_date", reason)]
 
 
 async def test_a_tax_begins_after_the_last_of_its_name(billing: Billing, desk: Invoicing) -> None:
@@ -408,6 +411,7 @@ async def test_a_tax_begins_after_the_last_of_its_name(billing: Billing, desk: I
     for effective in (TODAY, TODAY - timedelta(days=1)):
         refused = await refusal(desk.tax(1, effective=effective))
         assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "TAX_RULE_DATES")
+        assert refused.faults == [("effective_date", "TAX_RULE_DATES")]
     assert (await desk.tax(1, name="Another")).rate_ppm == 1
     unknown = await refusal(desk.tax(site_id=to_wire("site", new_id())))
     assert unknown.reason == "NOT_YET_KNOWN"

@@ -596,6 +596,7 @@ async def test_no_package_is_handed_to_who_has_it_nor_if_its_terms_forbid_it(cha
     for patient_id in (chain.billing.patient_id, alias):
         refused = await refusal(chain.change("TransferPackage", sale, patient_id=patient_id, reason="x"))
         assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "PACKAGE_TRANSFER_TO_SELF")
+        assert refused.faults == [("patient_id", "PACKAGE_TRANSFER_TO_SELF")]
     unknown = to_wire("patient", new_id())
     attempt = chain.change("TransferPackage", sale, patient_id=unknown, reason="x")
     assert (await refusal(attempt)).metadata == {"waits_for": unknown}

@@ -326,6 +326,7 @@ async def test_what_a_patient_says_at_the_desk_holds_at_once_whatever_we_text_fr
 async def test_what_is_no_address_of_the_channel_is_refused(office: TextingOffice, channel: str, address: str) -> None:
     refused = await refusal(add(office, channel=channel, address=address))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "ADDRESS_UNUSABLE")
+    assert refused.faults == [("address", "ADDRESS_UNUSABLE")]
     assert await office.svc.count("suppression") == 0
 
 

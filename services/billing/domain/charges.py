@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import IntEnum
 from uuid import UUID
 
-from chassis.errors import DomainError, Kind
+from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
 from services.billing.domain.accounts import FEES, Charge, ChargeKind
 from services.billing.domain.amounts import (
@@ -160,7 +160,7 @@ def check_correction(charge: Charge, corrections: Sequence[Charge], amount: Mone
 def waived(charge: Charge, corrections: Sequence[Charge], *, of_deposit: bool = False) -> Money:
     """What a waiver adds to a fee: all that is left, taken back; nothing where all of it was taken of the deposit."""
     if charge.kind not in FEES:
-        raise NotAFee()
+        raise NotAFee(Violation("charge_id", "NOT_A_FEE", NotAFee.message))
     left = net_of(charge, corrections)
     if not left.minor and not of_deposit:
         raise FeeWaived()

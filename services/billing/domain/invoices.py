@@ -263,13 +263,20 @@ def choose(found: Sequence[ToBill], asked: Sequence[UUID], patient_ids: Abstract
     if invoiced := [i for i, id in enumerate(asked) if known[id].invoiced]:
         text = "is on an invoice"
         raise ChargeInvoiced(*(Violation(f"charge_ids[{i}]", "CHARGE_INVOICED", text) for i in invoiced))
-    if len({each.charge.site_id for each in found}) > 1:
-        raise ChargesOfTwoSites()
-    if {each.charge.patient_id for each in found} - patient_ids:
-        raise ChargesOfTwoPatients()
+    site_id = known[asked[0]].charge.site_id
+    elsewhere = {each.charge.corrects_id or each.charge.id for each in found if each.charge.site_id != site_id}
+    refuse_others(ChargesOfTwoSites, (id not in elsewhere for id in asked))
+    theirs = {each.charge.corrects_id or each.charge.id for each in found if each.charge.patient_id not in patient_ids}
+    refuse_others(ChargesOfTwoPatients, (id not in theirs for id in asked))
     if not without_waived(found):
         raise InvoiceEmpty()
     return list(found)
+
+
+def refuse_others(error: type[DomainError], fitting: Iterable[bool]) -> None:
+    """Names each charge that does not fit to the first, or to the draft."""
+    if others := [i for i, fits in enumerate(fitting) if not fits]:
+        raise error(*(Violation(f"charge_ids[{i}]", error.reason, error.message) for i in others))
 
 
 def lines_of(charges: Sequence[ToBill]) -> list[tuple[ToBill, Money]]:

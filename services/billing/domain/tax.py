@@ -7,7 +7,7 @@ from fractions import Fraction
 from math import lcm
 from uuid import UUID
 
-from chassis.errors import DomainError, Kind
+from chassis.errors import DomainError, Kind, Violation
 from chassis.money import Money
 from services.billing.domain.accounts import FEES, ChargeKind
 
@@ -73,14 +73,17 @@ class Tax:
 
 def check_dates(new: TaxRule, before: Sequence[TaxRule]) -> None:
     """`before`: the rules of the same name. A rule begins after all of them, and may end no earlier than it begins."""
-    if any(new.effective_date <= rule.effective_date for rule in before):
-        raise TaxRuleDates()
+    if begun := [rule.effective_date for rule in before if new.effective_date <= rule.effective_date]:
+        text = f"is not after {max(begun)}, when another of its name begins"
+        raise TaxRuleDates(Violation("effective_date", "TAX_RULE_DATES", text))
 
 
 def check_end(rule: TaxRule, end: date) -> None:
     """An end may come earlier, never later: the days after it may be another rule's."""
     if end < rule.effective_date or (rule.end_date is not None and end > rule.end_date):
-        raise TaxRuleDates()
+        last = f", or after {rule.end_date}, its end" if rule.end_date else ""
+        text = f"is before {rule.effective_date}, when it begins{last}"
+        raise TaxRuleDates(Violation("end_date", "TAX_RULE_DATES", text))
 
 
 def taxes(rules: Sequence[TaxRule], lines: Sequence[Taxable]) -> list[Tax]:

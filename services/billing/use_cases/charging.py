@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from chassis.errors import NotYetKnown, Violation
 from chassis.ids import new_id, to_wire
 from chassis.money import Money
 from services.billing.domain.accounts import Charge, ChargeKind, CorrectionReason
@@ -167,7 +168,7 @@ async def _sold(store: BillingStore, site: Site, command: ChargeProduct) -> tupl
             for item in book.add_ons(visit.kind.visit_type_code):
                 if item.code == command.product_code:
                     return book, item
-    raise PriceMissing()
+    raise PriceMissing(Violation("product_code", "PRICE_MISSING", PriceMissing.message))
 
 
 async def correct_charge(store: BillingStore, command: CorrectCharge) -> Charge:
@@ -250,11 +251,13 @@ async def _check_purpose(store: BillingStore, command: ChargeProduct, patient_id
     if command.course_id:
         course = await store.course(command.course_id)
         if course.patient_id not in patient_ids or course.site_id != command.site_id:
-            raise ChargeMisdirected()
+            raise ChargeMisdirected(Violation("course_id", "CHARGE_MISDIRECTED", ChargeMisdirected.message))
     if command.visit_id:
         visit = await store.planned_visit(command.visit_id)
-        if visit is None or visit.course_id != command.course_id:
-            raise ChargeMisdirected()
+        if visit is None:
+            raise NotYetKnown("visit", command.visit_id)
+        if visit.course_id != command.course_id:
+            raise ChargeMisdirected(Violation("visit_id", "CHARGE_MISDIRECTED", ChargeMisdirected.message))
 
 
 async def _price_of(store: BillingStore, books: Sequence[PriceBook], visit: PlannedVisit) -> Money:

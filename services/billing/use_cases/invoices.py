@@ -30,6 +30,7 @@ from services.billing.domain.invoices import (
     due_on,
     entry_of,
     of_credit_use,
+    refuse_others,
     status_of,
     total_of,
     without_waived,
@@ -113,10 +114,9 @@ async def update_draft(store: BillingStore, command: UpdateInvoiceDraft) -> Invo
     if before.invoice_id:
         raise InvoiceIssued()
     made = await _checked(store, before.id, command.charge_ids, command.wording)
-    if made.site_id != before.site_id:
-        raise ChargesOfTwoSites()
-    if made.patient_id != (await store.whole(before.patient_id)).end:
-        raise ChargesOfTwoPatients()
+    patient_id, count = (await store.whole(before.patient_id)).end, len(command.charge_ids)
+    refuse_others(ChargesOfTwoSites, [made.site_id == before.site_id] * count)
+    refuse_others(ChargesOfTwoPatients, [made.patient_id == patient_id] * count)
     says = replace(before, course_id=made.course_id, charge_ids=command.charge_ids, wording=command.wording)
     await store.change_draft(replace(says, version=command.version))
     return replace(says, version=command.version + 1, updated_at=store.call.now)
@@ -154,7 +154,7 @@ async def _chosen(store: BillingStore, charge_ids: Sequence[UUID]) -> tuple[UUID
     """With the patient locked, and under which id they are billed."""
     found = await store.to_bill(charge_ids)
     if not found:
-        raise ChargeNotFound()
+        refuse_others(ChargeNotFound, [False] * len(charge_ids))
     whose = found[0].charge.patient_id
     patient = await store.lock_patient(whose)
     return patient.end, choose(await store.to_bill(charge_ids), charge_ids, patient.ids)

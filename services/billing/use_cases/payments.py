@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from chassis.aliases import Whole
+from chassis.errors import Violation
 from chassis.ids import new_id, to_wire
 from chassis.money import Money
 from services.billing import events
@@ -376,7 +377,8 @@ async def check_purpose(store: BillingStore, command: RecordPayment, patient: Wh
     else:
         return None
     if whose not in patient.ids or where != command.site_id:
-        raise PaymentMisdirected()
+        field = "course_id" if command.course_id else "invoice_id"
+        raise PaymentMisdirected(Violation(field, "PAYMENT_MISDIRECTED", PaymentMisdirected.message))
     return course_id
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from chassis.errors import Violation
 from chassis.etags import StaleEtag
 from chassis.ids import new_id
 from chassis.money import Money
@@ -126,7 +127,7 @@ async def transfer_package(store: BillingStore, command: TransferPackage) -> Sal
     sale = await _to_change(store, command.sale_id, command.version, command.patient_id)
     sale.need_open(sale.day(store.call.now))
     if sale.holder_id in (await store.whole(command.patient_id)).ids:
-        raise PackageTransferToSelf()
+        raise PackageTransferToSelf(Violation("patient_id", "PACKAGE_TRANSFER_TO_SELF", PackageTransferToSelf.message))
     if not sale.package.terms.transferable:
         raise PackageNotTransferable()
     handed = replace(sale, holder_id=patient.end, version=sale.version + 1)

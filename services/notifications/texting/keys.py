@@ -3,6 +3,7 @@
 import re
 from uuid import UUID
 
+from chassis.errors import Violation
 from chassis.keyring import KeyRing
 from services.notifications.domain.texting import Addressed, AddressUnusable
 from services.notifications.settings import MESSAGE_KEYS
@@ -24,5 +25,5 @@ def checked(channel: Addressed, address: str) -> str:
     """A number in E.164, or an email address."""
     bare = address.strip()
     if not (EMAIL if channel is Addressed.EMAIL else NUMBER).fullmatch(bare):
-        raise AddressUnusable()
+        raise AddressUnusable(Violation("address", "ADDRESS_UNUSABLE", AddressUnusable.message))
     return bare
