@@ -302,7 +302,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/domain/announcements.py", '    if FALLBACK not in announcement.texts:\n', '    if False:\n', I_NOTIFICATIONS_BY_HAND, "cannot_be_made"),
     Mutant("services/notifications/domain/announcements.py", '        if found := health_words(text):\n', '        if found := list[str]():\n', I_NOTIFICATIONS_BY_HAND, "cannot_be_made"),
     Mutant("services/notifications/use_cases/resending.py", '        raise MessageNotEnded()\n', '        pass\n', I_NOTIFICATIONS_BY_HAND, "still_to_go_out"),
-    Mutant("services/notifications/use_cases/resending.py", '    await _check_still_true(store, found, timing)\n', '', I_NOTIFICATIONS_BY_HAND, "is_over"),
+    Mutant("services/notifications/use_cases/resending.py", '    timing = await _timing_now(store, found)\n', '    timing = timing_of(found)\n', I_NOTIFICATIONS_BY_HAND, "is_over"),
     Mutant("services/notifications/use_cases/resending.py", 'if timing.until and visit.status not in LIVE', 'if visit.status not in LIVE', I_NOTIFICATIONS_BY_HAND, "what_follows"),
     Mutant("services/notifications/use_cases/resending.py", '        timing = timing.of(visit)\n', '', I_NOTIFICATIONS_BY_HAND, "that_moved"),
     Mutant("services/notifications/use_cases/resending.py", 'if visit is None or visit.status in OFF:', 'if visit is None:', I_NOTIFICATIONS_BY_HAND, "what_follows"),
