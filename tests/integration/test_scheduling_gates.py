@@ -248,6 +248,7 @@ ESTIMATE_STORIES: dict[str, tuple[list[str], bool]] = {
     "is delivered": (["issued 1", "delivered 1 a"], True),
     "is emailed and comes back": (["issued 1", "delivered 1 a", "returned 1 a"], False),
     "comes back, and is delivered again": (["issued 1", "delivered 1 a", "returned 1 a", "delivered 1 b"], True),
+    "comes back, and its delivery is told again": (["delivered 1 a", "returned 1 a", "delivered 1 a"], False),
     "comes back, and was delivered before": (["delivered 1 b", "delivered 1 a", "returned 1 a"], True),
     "is asked for anew": (["issued 1", "delivered 1 a", "issued 2"], False),
     "is asked for anew, and delivered": (["issued 1", "delivered 1 a", "issued 2", "delivered 2 b"], True),
