@@ -18,6 +18,7 @@ from atoll.scheduling.v1.events_pb2 import (
     SiteUpdated,
 )
 from atoll.scheduling.v1.protocol_pb2 import RESOURCE_KIND_ROOM, RESOURCE_KIND_STAFF
+from chassis.errors import NotYetKnown
 from chassis.ids import from_wire
 from chassis.times import to_date, to_timestamp
 from tests.integration.test_billing_estimates import ask, asked, lines
@@ -105,6 +106,25 @@ async def test_that_the_clock_of_a_hold_has_started_is_told_once(billing: Billin
     assert (told.course_id, told.patient_id) == (event.course_id, estimate.patient_id)
     issued = await billing.last_fact("estimate.issued")
     assert told.meta.aggregate_version == issued.meta.aggregate_version == 1
+
+
+@pytest.mark.parametrize("became", ["cancelled", "missed", "hold ended"])
+async def test_what_became_of_further_visits_waits_until_they_are_heard_of(billing: Billing, became: str) -> None:
+    """Their booking may have waited for a lock, and be told again seconds later."""
+    course = await billing.book([INFUSION])
+    more = further(billing, course, [INFUSION], FIRST_VISIT + DAY)
+    told = {
+        "cancelled": lambda: billing.cancel(of(more), 0),
+        "missed": lambda: billing.miss(of(more), 0),
+        "hold ended": lambda: end_hold(billing, more),
+    }[became]
+    with pytest.raises(NotYetKnown) as waiting:
+        await told()
+    assert waiting.value.waits_for == more.visits[0].visit_id
+    await billing.svc.deliver(held(more) if became == "hold ended" else more)
+    await told()
+    latest, *_ = await billing.estimates_of(course)
+    assert (latest.version, [line.count for line in latest.lines]) == (3, [1])
 
 
 async def test_a_clock_that_runs_already_is_not_told_again(billing: Billing) -> None:

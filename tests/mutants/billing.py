@@ -594,6 +594,7 @@ BILLING = [
     Mutant("services/billing/use_cases/estimates.py", '(clock_of_more if others else clock_of_booking)', 'clock_of_booking', I_BILLING_ESTIMATE_CHANGES, "held_first_or_not"),
     Mutant("services/billing/use_cases/estimates.py", 'visit.id not in fresh and not visit.held]', 'not visit.held]', I_BILLING_ESTIMATE_CHANGES, "booked_first_of_a_hold"),
     Mutant("services/billing/use_cases/estimates.py", 'visit.id not in fresh and not visit.held]', 'visit.id not in fresh]', I_BILLING_ESTIMATE_CHANGES, "booked_first_of_a_hold"),
+    Mutant("services/billing/use_cases/estimates.py", '    await store.need_visits(visit_ids)\n', '', I_BILLING_ESTIMATE_CHANGES, "further_visits_waits"),
     Mutant("services/billing/store/deadlines.py", '        | {"told_at": _still_told},\n', ',\n', I_BILLING_DELIVERIES, "for_an_oral_answer"),
     Mutant("services/billing/store/deadlines.py", 'and_(estimate_duty.c.closed_at.is_(None), estimate_duty.c.due_at ==', 'and_(estimate_duty.c.due_at ==', I_BILLING_DELIVERIES, "asked_for_anew"),
     Mutant("services/billing/processor/asking.py", '        if found := await processor.find_refund(part.id, intent_id):\n            return found\n        try:\n', '        try:\n            if found := await processor.find_refund(part.id, intent_id):\n                return found\n', I_BILLING_CARDS, "not_shown"),

@@ -165,6 +165,13 @@ MARK_VISITS = Statement(
     .values(status=param("status"))
     .returning(visit)
 )
+_named = rows("named", visit_id=Uuid)
+UNKNOWN_VISITS = Statement(
+    select(_named.c.visit_id)
+    .outerjoin(visit, and_(visit.c.chain_id == CHAIN, visit.c.id == _named.c.visit_id))
+    .where(visit.c.id.is_(None))
+    .order_by(_named.c.visit_id)
+)
 BOOK_VISITS = Statement(
     update(visit)
     .where(visit.c.chain_id == CHAIN, visit.c.id == any_(param("ids", ARRAY(Uuid))), visit.c.held)
@@ -357,8 +364,12 @@ class CopyStore(AliasStore):
         """Which of them were held until now."""
         return {row["id"] for row in await self.rows(BOOK_VISITS, ids=list(ids))}
 
+    async def need_visits(self, visit_ids: Sequence[UUID]) -> None:
+        if unknown := await self.rows(UNKNOWN_VISITS, visit_id=list(visit_ids)):
+            raise NotYetKnown("visit", unknown[0]["visit_id"])
+
     async def mark_visits(self, visit_ids: Sequence[UUID], status: VisitStatus) -> list[BookedVisit]:
-        """Those that are known and were something else."""
+        """Those that were something else."""
         found = await self.rows(MARK_VISITS, ids=list(visit_ids), status=status)
         return [BookedVisit(row["id"], kind_of(row), row["start_at"], row["held"]) for row in found]
 

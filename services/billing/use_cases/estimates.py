@@ -129,10 +129,11 @@ async def open_course(store: BillingStore, course: Course, visits: Sequence[Book
 async def drop_visits(
     store: BillingStore, site_id: UUID, course_id: UUID, visit_ids: Sequence[UUID], status: VisitStatus
 ) -> None:
-    """Visits that will not take place leave the estimate of their course. Those that were held only start no clock, and
-    are never too late: nothing that was scheduled changes."""
+    """Visits that will not take place leave the estimate of their course; this waits until they are heard of. Those
+    that were held only start no clock, and are never too late: nothing that was scheduled changes."""
     await store.lock([site_id])
     await store.course(course_id)
+    await store.need_visits(visit_ids)
     dropped = await store.mark_visits(visit_ids, status)
     if not dropped:
         return
