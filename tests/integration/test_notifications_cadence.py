@@ -16,6 +16,7 @@ from atoll.notifications.v1 import cadence_service_pb2 as pb
 from atoll.notifications.v1 import message_pb2, pause_service_pb2
 from atoll.notifications.v1.cadence_service_pb2_grpc import CadenceServiceStub
 from atoll.notifications.v1.pause_service_pb2_grpc import PauseServiceStub
+from chassis.errors import NotYetKnown
 from chassis.ids import new_id, to_wire
 from tests.support.notifications import FIRST, Office, open_office
 from tests.support.service import NOW, refusal
@@ -122,6 +123,21 @@ async def test_who_has_confirmed_is_not_asked_to_confirm(office: Office) -> None
     await office.sender().drain()
     ends = {row["rule"]: (row["status"], row["reason"]) for row in await office.rows()}
     assert ends == {"ask": ("SUPPRESSED", "VISIT_CONFIRMED"), "tell": ("SENT", None)}
+
+
+async def test_a_confirmation_that_is_heard_of_before_its_booking_waits_for_it(office: Office) -> None:
+    """As the booking does for a patient who was registered just before."""
+    await change(office, rule("ask", unless_confirmed=True))
+    booked = office.course_booked()
+    confirmed = office.confirmed(booked)
+    with pytest.raises(NotYetKnown) as waiting:
+        await office.svc.deliver(confirmed)
+    assert waiting.value.waits_for == booked.visits[0].visit_id
+    await office.svc.deliver(booked)
+    await office.svc.deliver(confirmed)
+    office.svc.clock.now = FIRST - 2 * HOUR
+    await office.sender().drain()
+    assert [row["reason"] for row in await office.rows()] == ["VISIT_CONFIRMED"]
 
 
 REFUSED = [

@@ -442,6 +442,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/store/copies.py", '        matter.c.version < _latest.scalar_subquery(),\n', '        matter.c.version <= _latest.scalar_subquery(),\n', I_NOTIFICATIONS_ESTIMATES, "law_sets"),
     Mutant("services/notifications/store/copies.py", '        matter.c.course_id == param("course_id", Uuid),\n', '', I_NOTIFICATIONS_ESTIMATES, "replace_none"),
     Mutant("services/notifications/store/copies.py", 'func.coalesce(_matter.excluded[name], matter.c[name])', '_matter.excluded[name]', I_NOTIFICATIONS_ESTIMATES, "amount_is_kept"),
+    Mutant("services/notifications/store/copies.py", '        if await self.row(VISIT, id=visit_id) is None:\n            raise NotYetKnown("visit", visit_id)\n', '', I_NOTIFICATIONS_CADENCE, "heard_of_before_its_booking"),
     Mutant("services/notifications/consumers/bills.py", 'to_instant(event.due_time) - MOMENT', 'to_instant(event.due_time)', I_NOTIFICATIONS_ESTIMATES, "law_sets"),
     Mutant("services/notifications/consumers/bills.py", 'await messages.close_matter(store, _estimate(event), messages.OF_ESTIMATE)', 'await messages.close_matter(store, _estimate(event), messages.OF_ESTIMATE[:1])', I_NOTIFICATIONS_ESTIMATES, "acknowledged_is_not"),
     Mutant("services/notifications/domain/links.py", '    MessageKind.CONSENT_OUTDATED: LinkPurpose.SIGN_CONSENT,\n', '', I_NOTIFICATIONS_PHONE, "form_is_signed"),

@@ -275,6 +275,9 @@ class CopyStore(AliasStore):
         return await self.row(KEEP_STATUS, id=visit_id, **told) is not None
 
     async def confirm(self, visit_id: UUID) -> None:
+        """Unless it is off, or over."""
+        if await self.row(VISIT, id=visit_id) is None:
+            raise NotYetKnown("visit", visit_id)
         await self.rows(CONFIRM, id=visit_id)
 
     async def visit(self, visit_id: UUID) -> Visit | None:
