@@ -30,6 +30,7 @@ class NotificationsSettings(Settings):
     there are message keys. Empty: what comes back goes to `mail_from`, and nobody here hears of it."""
     message_keys_file: Path | None = None
     """Keys that replies and the numbers they come from are encrypted with, and one for digests of addresses, which is
-    never replaced: see chassis.keyring. Not needed where nothing is texted."""
+    never replaced: see chassis.keyring. Not needed where nothing is texted, no email has a link, and no opt-out is
+    recorded."""
     reply_retention_days: int = Field(default=548, ge=30, le=3660)
     """How long is kept what replies say, from which number, and who was texted where: eighteen months."""

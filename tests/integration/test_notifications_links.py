@@ -17,6 +17,7 @@ from atoll.scheduling.v1.events_pb2 import BookedVisit, CourseBooked, VisitCance
 from chassis.ids import new_id, to_wire
 from chassis.times import to_timestamp
 from services.notifications.domain.links import Link, LinkPurpose
+from services.notifications.settings import MESSAGE_KEYS
 from services.notifications.texting.keys import message_keys
 from services.notifications.use_cases.links import make_link
 from tests.support.service import refusal
@@ -84,6 +85,15 @@ async def test_what_other_links_are_about_is_told_for_the_site_to_do(
     used = await use(office, link, pb.LinkPurpose.Value(f"LINK_PURPOSE_{purpose}"))
     assert used.about_id == to_wire(kind, about_id)
     assert await office.told() == []
+
+
+async def test_without_keys_a_link_is_used_later(office: TextingOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    link = await a_link(office, await office.book(start=office.svc.now + WEEK))
+    with monkeypatch.context() as without:
+        without.delenv(MESSAGE_KEYS)
+        refused = await refusal(use(office, link))
+        assert (refused.code, refused.reason) == (StatusCode.UNAVAILABLE, "MESSAGE_KEYS_MISSING")
+    await use(office, link)
 
 
 async def test_a_link_of_a_visit_that_moved_confirms_no_other_hour(office: TextingOffice) -> None:

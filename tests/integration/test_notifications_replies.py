@@ -16,6 +16,7 @@ from atoll.notifications.v1 import suppression_service_pb2 as spb
 from chassis.ids import new_id, to_wire
 from chassis.times import to_timestamp
 from services.notifications.domain.texting import Method, SuppressionKind
+from services.notifications.settings import MESSAGE_KEYS
 from services.notifications.texting.job import forget_some
 from tests.support.service import refusal
 from tests.support.texting import OURS, THEIRS, TextingOffice, open_texting
@@ -328,6 +329,25 @@ async def test_what_is_no_address_of_the_channel_is_refused(office: TextingOffic
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "ADDRESS_UNUSABLE")
     assert refused.faults == [("address", "ADDRESS_UNUSABLE")]
     assert await office.svc.count("suppression") == 0
+
+
+async def test_without_keys_staff_are_told_so_and_what_they_did_can_be_sent_again(
+    office: TextingOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reply = await a_reply(office)
+    answers = await office.svc.count("answer")
+    with monkeypatch.context() as without:
+        without.delenv(MESSAGE_KEYS)
+        for asked in (
+            add(office),
+            get(office, reply.id),
+            change(office, "AnswerReply", reply, text="Yes, there is."),
+        ):
+            refused = await refusal(asked)
+            assert (refused.code, refused.reason) == (StatusCode.UNAVAILABLE, "MESSAGE_KEYS_MISSING")
+            assert refused.retry
+    assert (await office.svc.count("suppression"), await office.svc.count("answer")) == (0, answers)
+    assert (await get(office, reply.id)).text == "Is there parking?"
 
 
 async def test_a_patient_who_is_not_known_yet_has_none(office: TextingOffice) -> None:

@@ -488,4 +488,6 @@ NOTIFICATIONS = [
     Mutant("services/notifications/use_cases/links.py", '    if purpose is LinkPurpose.ACCEPT_OFFER and await store.is_closed(link.about_id):\n        raise LinkOutOfDate()\n', '', I_NOTIFICATIONS_OFFERS, "that_is_over"),
     Mutant("services/notifications/use_cases/links.py", '    if purpose is LinkPurpose.ACCEPT_OFFER:\n', '    if False:\n', I_NOTIFICATIONS_OFFERS, "offer_is_taken"),
     Mutant("services/notifications/wording/words.py", 'until=offered.until.astimezone(site.zone) if offered else None', 'until=None', I_NOTIFICATIONS_OFFERS, "by_email_and_by_text"),
+    Mutant("services/notifications/rpc/common.py", '        raise MessageKeysMissing() from error\n', '        raise error\n', I_NOTIFICATIONS_REPLIES, "without_keys"),
+    Mutant("services/notifications/rpc/links.py", '        with by_keys():\n', '        if True:\n', I_NOTIFICATIONS_LINKS, "without_keys"),
 ]  # fmt: skip

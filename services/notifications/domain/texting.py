@@ -31,6 +31,12 @@ class AddressUnusable(DomainError):
     kind, reason, message = Kind.INVALID, "ADDRESS_UNUSABLE", "no number or address of the channel"
 
 
+class MessageKeysMissing(DomainError):
+    kind, reason = Kind.UNAVAILABLE, "MESSAGE_KEYS_MISSING"
+    message = "there are no keys to keep replies and addresses with, or not the one that it was kept with"
+    retry_after_s = 60.0
+
+
 class AlreadySuppressed(DomainError):
     kind, reason, message = Kind.CONFLICT, "ALREADY_SUPPRESSED", "a suppression of the same address stands"
 

@@ -1,11 +1,15 @@
 """What several nouns have in common on the wire."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 from atoll.notifications.v1 import message_pb2
 from chassis.ids import from_wire, to_wire
+from chassis.keyring import KeyMissing
 from chassis.pages import Page
 from services.notifications.domain.kinds import Channel, MessageKind
+from services.notifications.domain.texting import MessageKeysMissing
 
 FIRST_ID = UUID(int=0)
 
@@ -37,3 +41,12 @@ def site_to_wire(site_id: UUID | None) -> str:
 
 def after_id(page: Page) -> UUID:
     return UUID(page.after[0]) if page.after else FIRST_ID
+
+
+@contextmanager
+def by_keys() -> Iterator[None]:
+    """For what is sealed, opened or digested under the message keys: a deployment that texts nothing may have none."""
+    try:
+        yield
+    except KeyMissing as error:
+        raise MessageKeysMissing() from error

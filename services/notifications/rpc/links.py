@@ -5,6 +5,7 @@ from chassis.call import Call
 from chassis.db import Database
 from chassis.ids import to_wire
 from services.notifications.domain.links import ABOUT, LinkPurpose
+from services.notifications.rpc.common import by_keys
 from services.notifications.store import NotificationsStore
 from services.notifications.texting.keys import message_keys
 from services.notifications.use_cases import links
@@ -25,4 +26,5 @@ class LinkServicer:
                 about_id=to_wire(ABOUT[purpose], link.about_id),
             )
 
-        return await self._db.once(call, request, pb.UseLinkResponse, NotificationsStore, work)
+        with by_keys():
+            return await self._db.once(call, request, pb.UseLinkResponse, NotificationsStore, work)

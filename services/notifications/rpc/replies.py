@@ -12,6 +12,7 @@ from chassis.keyring import Sealed
 from chassis.pages import BadPageToken, Page
 from chassis.times import to_timestamp
 from services.notifications.domain.replies import Answer, NoTexting, Reply, ReplyState, check_answer
+from services.notifications.rpc.common import by_keys
 from services.notifications.store import NotificationsStore
 from services.notifications.texting import Texting
 from services.notifications.texting.keys import message_keys
@@ -75,7 +76,8 @@ class ReplyServicer:
     async def AnswerReply(self, request: pb.AnswerReplyRequest, call: Call) -> pb.AnswerReplyResponse:
         check_answer(request.text)
         answer_id = new_id()
-        sealed = message_keys().seal(request.text.encode(), "said", answer_id)
+        with by_keys():
+            sealed = message_keys().seal(request.text.encode(), "said", answer_id)
         command = use_cases.AnswerReply(from_wire("reply", request.reply_id), answer_id, sealed)
 
         async def work(store: NotificationsStore) -> pb.AnswerReplyResponse:
@@ -99,7 +101,8 @@ def _after(page: Page) -> tuple[datetime, UUID]:
 
 
 def _opened(sealed: Sealed | None, part: str, id: UUID) -> str:
-    return message_keys().open(sealed, part, id).decode() if sealed else ""
+    with by_keys():
+        return message_keys().open(sealed, part, id).decode() if sealed else ""
 
 
 def _reply(reply: Reply) -> pb.Reply:

@@ -11,6 +11,7 @@ from chassis.ids import from_wire, to_wire
 from chassis.pages import Page
 from chassis.times import to_timestamp
 from services.notifications.domain.texting import EVERY_SENDER, Addressed, Method, Suppression
+from services.notifications.rpc.common import by_keys
 from services.notifications.store import NotificationsStore
 from services.notifications.texting.keys import address_key, checked
 from services.notifications.use_cases import texting as use_cases
@@ -32,9 +33,11 @@ class SuppressionServicer:
 
     async def AddSuppression(self, request: pb.AddSuppressionRequest, call: Call) -> pb.AddSuppressionResponse:
         channel = Addressed(message_pb2.Channel.Name(request.channel).removeprefix("CHANNEL_"))
+        with by_keys():
+            digest = address_key(call.chain_id, checked(channel, request.address))
         command = use_cases.AddSuppression(
             channel=channel,
-            address_key=address_key(call.chain_id, checked(channel, request.address)),
+            address_key=digest,
             patient_id=from_wire("patient", request.patient_id),
             site_id=from_wire("site", request.site_id),
             method=_method(request.method),
