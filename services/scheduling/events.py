@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from google.protobuf.json_format import ParseDict
+from google.protobuf.json_format import MessageToDict, ParseDict
 
 from atoll.scheduling.v1 import events_pb2 as pb
 from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate, ResourceKind, SegmentKind
@@ -14,7 +14,7 @@ from chassis.ids import to_wire
 from chassis.times import to_date, to_timestamp
 from services.scheduling.domain.closures import Closure
 from services.scheduling.domain.courses import Course
-from services.scheduling.domain.protocols import Adoption, Protocol, ProtocolVersion, Template, VisitType
+from services.scheduling.domain.protocols import GATE_DAYS, Adoption, Protocol, ProtocolVersion, Template, VisitType
 from services.scheduling.domain.resources import Resource
 from services.scheduling.domain.sites import Chain, LegalEntity, Site
 from services.scheduling.domain.visits import Visit
@@ -23,7 +23,10 @@ from services.scheduling.domain.waitlist import Outcome
 
 def template_to_wire(template: Template) -> ProtocolTemplate:
     """The domain's field names are those of the proto."""
-    return ParseDict(asdict(template), ProtocolTemplate())
+    data = asdict(template)
+    for gate in data["gates"]:
+        gate |= {name: MessageToDict(to_date(day)) for name in GATE_DAYS if (day := gate[name])}
+    return ParseDict(data, ProtocolTemplate())
 
 
 def chain_registered(chain: Chain) -> pb.ChainRegistered:

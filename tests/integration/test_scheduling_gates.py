@@ -29,7 +29,7 @@ from services.scheduling.domain.protocols import GateKind
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import record_gate
 from tests.integration.test_scheduling_races import Waiting, until_a_lock_is_awaited
-from tests.support.scheduling import TEMPLATE, Clinic, local, open_clinic, open_scheduling
+from tests.support.scheduling import TEMPLATE, Clinic, hours, local, open_clinic, open_scheduling, visit_choice
 from tests.support.servers import as_administrator, drop, password_of
 from tests.support.service import NOW, Running, refusal
 
@@ -221,8 +221,8 @@ async def test_an_estimate_is_delivered_when_billing_tells_so_and_in_writing_onl
     await clinic.svc.deliver(delivered(0))
     await clinic.svc.deliver(delivered(0, course_id="", written=True))
     assert (await refusal(check_in(clinic, visit_id))).faults == [("gates.ESTIMATE_DELIVERED", "BLOCKED")]
-    for hours in (1, 2):
-        await clinic.svc.deliver(delivered(hours, written=True))
+    for hour in (1, 2):
+        await clinic.svc.deliver(delivered(hour, written=True))
     shown = (await gates(clinic, visit_id))["ESTIMATE_DELIVERED"]
     assert (shown.recorded_by, shown.record_time) == ("billing", to_timestamp(NOW + timedelta(hours=1)))
     await check_in(clinic, visit_id)
@@ -364,3 +364,36 @@ async def test_what_was_delivered_before_the_migration_stands(postgres_url: str)
     await drop(postgres_url, urls)
     assert {tuple(row) for row in found} == set(courses[:2])
     assert forced is True
+
+
+async def test_a_dated_gate_stands_before_the_visits_of_its_days_at_the_site(clinic: Clinic) -> None:
+    """What may be prescribed by telemedicine until a day, and from the next on for those only who were examined."""
+    first = {"year": 2027, "month": 3, "day": 5}
+    warning = gate("TELEMEDICINE", "WARN", CHECK_IN, "talk") | {"expire_date": first | {"day": 4}}
+    await use(clinic, [warning, gate("TELEMEDICINE", "BLOCK", CHECK_IN, "talk") | {"effective_date": first}])
+    late = hours(8, 24)
+    site = await clinic.add_site("late", opening_hours=late)
+    doctor = await clinic.add_resource("STAFF", "Doctor", site_id=site, capabilities=["prescriber"], working_hours=late)
+    await clinic.adopt(site_id=site)
+    evenings = (local(3, 4, 20), local(3, 5, 20))  # In UTC it is the next day.
+    patient = await clinic.add_patient()
+    talks = [visit_choice("assessment", evening, prescriber=doctor) for evening in evenings]
+    course = await clinic.book(clinic.request(patient, talks, site_id=site))
+    before, after = (visit.id for visit in course.visits)
+    assert [(each.effect, each.passed) for each in (await gates(clinic, before)).values()] == [
+        (protocol_pb2.GATE_EFFECT_WARN, False)
+    ]
+    assert names((await check_in(clinic, before)).unpassed_gates) == ["TELEMEDICINE"]
+    refused = await refusal(check_in(clinic, after))
+    assert (refused.reason, refused.faults) == ("GATES_NOT_PASSED", [("gates.TELEMEDICINE", "BLOCKED")])
+    [state] = (await record(clinic, after, "TELEMEDICINE")).gates
+    assert (state.effect, state.passed) == (protocol_pb2.GATE_EFFECT_BLOCK, True)
+    assert names((await check_in(clinic, after)).unpassed_gates) == []
+
+
+async def test_a_gate_of_other_days_is_none_of_the_visit(clinic: Clinic) -> None:
+    await use(clinic, [gate("TELEMEDICINE", "BLOCK") | {"effective_date": {"year": 2027, "month": 3, "day": 3}}])
+    visit_id = await booked(clinic)
+    assert await gates(clinic, visit_id) == {}
+    assert (await refusal(record(clinic, visit_id, "TELEMEDICINE"))).reason == "GATE_NOT_OF_VISIT"
+    assert names((await check_in(clinic, visit_id)).unpassed_gates) == []

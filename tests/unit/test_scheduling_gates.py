@@ -1,5 +1,9 @@
 """What a gate does that is not passed."""
 
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
 import pytest
 
 from services.scheduling.domain.gates import (
@@ -25,6 +29,7 @@ RIDE = gate(GateKind.RIDE_HOME, GateEffect.BLOCK)
 FASTING = gate(GateKind.FASTING, GateEffect.ALLOW_WITH_REASON)
 HISTORY = gate(GateKind.HISTORY_REVIEWED, GateEffect.WARN)
 VITALS = gate(GateKind.VITALS, GateEffect.BLOCK, GateStage.DISCHARGE)
+DAY = date(2027, 3, 2)
 PASSED, FAILED = GateRecord(True, NOW, "ann"), GateRecord(False, NOW, "ann")
 
 
@@ -56,8 +61,25 @@ def test_gates_stand_before_the_visit_types_they_name_or_all() -> None:
         for more in ({"visit_type_codes": ["treatment"]}, {"kind": "GATE_KIND_CONSENT"})
     ]
     template = domain_template({**TEMPLATE, "gates": gates})
-    assert [each.kind for each in template.gates_of("treatment")] == [GateKind.RIDE_HOME, GateKind.CONSENT]
-    assert [each.kind for each in template.gates_of("talk")] == [GateKind.CONSENT]
+    assert [each.kind for each in template.gates_of("treatment", DAY)] == [GateKind.RIDE_HOME, GateKind.CONSENT]
+    assert [each.kind for each in template.gates_of("talk", DAY)] == [GateKind.CONSENT]
+
+
+@pytest.mark.parametrize(
+    ("days", "stands"),
+    [
+        ({}, True),
+        ({"effective_date": DAY}, True),
+        ({"effective_date": date(2027, 3, 3)}, False),
+        ({"expire_date": DAY}, True),
+        ({"expire_date": date(2027, 3, 1)}, False),
+        ({"effective_date": date(2027, 1, 1), "expire_date": date(2027, 12, 31)}, True),
+    ],
+)
+def test_a_gate_stands_before_visits_of_its_days(days: dict[str, Any], stands: bool) -> None:
+    dated = replace(gate(GateKind.TELEMEDICINE, GateEffect.BLOCK), **days)
+    template = replace(domain_template(), gates=(dated, FASTING))
+    assert template.gates_of("talk", DAY) == ((dated, FASTING) if stands else (FASTING,))
 
 
 @pytest.mark.parametrize(("minutes", "served"), [(29, False), (30, True), (31, True)])

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from chassis.errors import BadRequest
 from services.scheduling.domain.protocols import Anchor, ProtocolTemplateInvalid, SegmentKind, template_of
 from services.scheduling.events import template_to_wire
 from services.scheduling.rpc.protocols import template_from_wire
+from services.scheduling.store.protocols import kept_template, template_column
 from tests.support.scheduling import TEMPLATE, bands, domain_template, phase, requirement, segment
 
 TALKING = segment("CONSULTATION", 45, therapist=1)
@@ -109,10 +111,14 @@ def test_all_that_a_template_can_say_survives_the_wire_and_plain_data() -> None:
     data["visit_types"][TREATMENT] |= {"notice_minutes": 1440, "grid_minutes": 30}
     data["visit_types"][TREATMENT]["requirements"][0] |= {"credential_codes": ["RN", "MD"], "same_across_visits": True}
     template = domain_template(
-        data | {"gates": [gate("RIDE_HOME", "treatment")], "instructions": [instruction("fast")]}
+        data
+        | {
+            "gates": [gate("RIDE_HOME", "treatment"), dated("TELEMEDICINE", (2027, 1, 1), (2027, 12, 31))],
+            "instructions": [instruction("fast")],
+        }
     )
     template.check()
-    assert template_of(asdict(template)) == template
+    assert kept_template(template_column(template)) == template
     assert template_from_wire(template_to_wire(template)) == template
     treatment = template.visit_type("treatment")
     assert (treatment.notice, treatment.grid, template.visit_type("talk").grid) == (timedelta(days=1), 30, 15)
@@ -201,6 +207,26 @@ def gate(kind: str, *visit_types: str) -> dict[str, Any]:
         "effect": "GATE_EFFECT_BLOCK",
         "visit_type_codes": list(visit_types),
     }
+
+
+Day = tuple[int, int, int]
+
+
+def dated(kind: str, first: Day | None, last: Day | None) -> dict[str, Any]:
+    told = {"effective_date": first, "expire_date": last}
+    days = {name: dict(zip(("year", "month", "day"), day, strict=True)) for name, day in told.items() if day}
+    return gate(kind) | days
+
+
+def test_a_gate_may_stand_again_for_other_days() -> None:
+    gates = [dated("TELEMEDICINE", None, (2026, 12, 31)), dated("TELEMEDICINE", (2027, 1, 1), None)]
+    domain_template({**TEMPLATE, "gates": gates}).check()
+
+
+def test_a_day_of_a_gate_that_the_calendar_has_not_is_refused_by_its_field() -> None:
+    with pytest.raises(BadRequest) as refused:
+        domain_template({**TEMPLATE, "gates": [gate("FASTING"), dated("CONSENT", (2027, 2, 30), None)]})
+    assert [each.field for each in refused.value.violations] == ["template.gates[1].effective_date"]
 
 
 def instruction(code: str, *visit_types: str) -> dict[str, Any]:
@@ -307,6 +333,14 @@ def instruction(code: str, *visit_types: str) -> dict[str, Any]:
             [("template.visit_types[1].requirements[1].credential_codes", "NOT_OF_STAFF")],
         ),
         (lambda t: t.update(gates=[gate("FASTING"), gate("FASTING")]), [("template.gates[1].kind", "REPEATED")]),
+        (
+            lambda t: t.update(gates=[dated("FASTING", None, (2027, 1, 1)), dated("FASTING", (2027, 1, 1), None)]),
+            [("template.gates[1].kind", "REPEATED")],
+        ),
+        (
+            lambda t: t.update(gates=[dated("FASTING", (2027, 1, 2), (2027, 1, 1))]),
+            [("template.gates[0].expire_date", "BEFORE_START")],
+        ),
         (
             lambda t: t.update(gates=[gate("FASTING", "talk", "drip")]),
             [("template.gates[0].visit_type_codes[1]", "UNKNOWN")],

@@ -132,18 +132,20 @@ def _gap_faults(path: str, base: Phase, narrowed: Phase) -> Iterator[Violation]:
 
 
 def _gate_faults(base: Sequence[Gate], narrowed: Template) -> Iterator[Violation]:
-    """Of each gate of the version the site's form has one that stands before at least the same visit types."""
+    """Of each gate of the version the site's form has one that stands before at least the same visits."""
     all_types = {each.code for each in narrowed.visit_types}
     for gate in base:
         same = (each for each in narrowed.gates if (each.kind, each.stage) == (gate.kind, gate.stage))
         stands = any(
             _STRENGTH[each.effect] >= _STRENGTH[gate.effect]
             and (set(each.visit_type_codes) or all_types) >= (set(gate.visit_type_codes) or all_types)
+            and each.days[0] <= gate.days[0]
+            and gate.days[1] <= each.days[1]
             for each in same
         )
         if not stands:
             name = gate.kind.removeprefix("GATE_KIND_")
-            yield _fault(f"{PATH}.gates", f"{name} is missing, weaker or before fewer visit types")
+            yield _fault(f"{PATH}.gates", f"{name} is missing, weaker or before fewer visits")
 
 
 def _fault(field: str, text: str) -> Violation:

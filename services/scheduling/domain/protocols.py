@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from dateutil.relativedelta import relativedelta
@@ -20,6 +20,7 @@ GRID_MINUTES = 15
 """Of a visit type that names no grid of its own."""
 VISITS_MAX = 60
 """Of one course, which is booked at once."""
+GATE_DAYS: Final = ("effective_date", "expire_date")
 
 
 class ProtocolNotFound(DomainError):
@@ -73,6 +74,7 @@ class GateKind(StrEnum):
     OBSERVATION_SERVED = "GATE_KIND_OBSERVATION_SERVED"
     VITALS = "GATE_KIND_VITALS"
     HISTORY_REVIEWED = "GATE_KIND_HISTORY_REVIEWED"
+    TELEMEDICINE = "GATE_KIND_TELEMEDICINE"
 
 
 class GateStage(StrEnum):
@@ -260,6 +262,17 @@ class Gate:
     effect: GateEffect
     visit_type_codes: tuple[str, ...]
     """Empty: all."""
+    effective_date: date | None = None
+    expire_date: date | None = None
+    """The last day of visits that it stands before, the site's; None: no such bound."""
+
+    @property
+    def days(self) -> tuple[date, date]:
+        return self.effective_date or date.min, self.expire_date or date.max
+
+    def meets(self, other: "Gate") -> bool:
+        """Whether both stand on some day."""
+        return max(self.days[0], other.days[0]) <= min(self.days[1], other.days[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,9 +357,10 @@ class Template:
         gated = any(each.needs_clearance for each in self.phases if each.visit_type_code == visit_type_code)
         return Phase("", PhaseKind.FOLLOW_UP, visit_type_code, 1, 1, VISITS_MAX, 0, 0, 0, needs_clearance=gated)
 
-    def gates_of(self, visit_type_code: str) -> tuple[Gate, ...]:
-        """Those that stand before visits of a type."""
-        return tuple(each for each in self.gates if visit_type_code in (each.visit_type_codes or (visit_type_code,)))
+    def gates_of(self, visit_type_code: str, day: date) -> tuple[Gate, ...]:
+        """Those that stand before visits of a type on a day of the site."""
+        of_type = (each for each in self.gates if visit_type_code in (each.visit_type_codes or (visit_type_code,)))
+        return tuple(each for each in of_type if each.days[0] <= day <= each.days[1])
 
     def check(self, path: str = "template") -> None:
         if faults := self.faults(path):
@@ -405,7 +419,7 @@ class Adoption:
 
 
 def template_of(data: Mapping[str, Any]) -> Template:
-    """From plain data, as `dataclasses.asdict` makes it and as the proto's JSON is."""
+    """From plain data, as `dataclasses.asdict` makes it and as the proto's JSON is, but for days: they are ISO 8601."""
     return Template(
         routes=tuple(Route(**route) for route in data["routes"]),
         visit_types=tuple(_visit_type(each) for each in data["visit_types"]),
@@ -430,6 +444,7 @@ def _gate(data: dict[str, Any]) -> Gate:
         GateStage(data["stage"]),
         GateEffect(data["effect"]),
         tuple(data["visit_type_codes"]),
+        *(date.fromisoformat(data[name]) if data.get(name) else None for name in GATE_DAYS),
     )
 
 
@@ -540,8 +555,11 @@ def _type_code_faults(path: str, codes: Sequence[str], types: set[str]) -> Itera
 
 def _gate_faults(path: str, gates: Sequence[Gate]) -> Iterator[Violation]:
     for n, gate in enumerate(gates):
-        if any(gate.kind is each.kind and gate.stage is each.stage for each in gates[:n]):
-            yield Violation(f"{path}.gates[{n}].kind", "REPEATED", "stands above already, at the same stage")
+        if gate.days[1] < gate.days[0]:
+            yield Violation(f"{path}.gates[{n}].expire_date", "BEFORE_START", "is before effective_date")
+        same = (each for each in gates[:n] if (each.kind, each.stage) == (gate.kind, gate.stage))
+        if any(gate.meets(each) for each in same):
+            yield Violation(f"{path}.gates[{n}].kind", "REPEATED", "stands above already, at the same stage and time")
 
 
 def _repeated(path: str, field: str, values: Sequence[str]) -> Iterator[Violation]:

@@ -13,9 +13,11 @@ from chassis.errors import Violation
 from chassis.etags import from_etag, to_etag
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.pages import Page
-from chassis.times import to_timestamp
+from chassis.times import from_date, to_timestamp
 from services.scheduling import use_cases
+from services.scheduling.domain.narrowing import PATH
 from services.scheduling.domain.protocols import (
+    GATE_DAYS,
     NOTHING,
     Adoption,
     Draft,
@@ -160,7 +162,7 @@ class ProtocolServicer:
         site_id = from_wire("site", request.site_id)
         version_id = from_wire("protocolversion", request.protocol_version_id)
         wire = request.narrowed_template if request.HasField("narrowed_template") else None
-        narrowed = template_from_wire(wire) if wire else None
+        narrowed = template_from_wire(wire, PATH) if wire else None
 
         async def work(store: SchedulingStore) -> pb.AdoptProtocolVersionResponse:
             adoption = await use_cases.adopt(store, site_id, version_id, narrowed)
@@ -206,9 +208,13 @@ async def _preview(
     )
 
 
-def template_from_wire(wire: ProtocolTemplate) -> Template:
-    """The domain's field names are those of the proto."""
-    return template_of(MessageToDict(wire, preserving_proto_field_name=True, always_print_fields_with_no_presence=True))
+def template_from_wire(wire: ProtocolTemplate, path: str = "template") -> Template:
+    """The domain's field names are those of the proto. `path`: of the template in a request."""
+    data = MessageToDict(wire, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    for n, (gate, told) in enumerate(zip(wire.gates, data["gates"], strict=True)):
+        days = {name: getattr(gate, name) for name in GATE_DAYS if gate.HasField(name)}
+        told |= {name: from_date(day, f"{path}.gates[{n}].{name}").isoformat() for name, day in days.items()}
+    return template_of(data)
 
 
 def _protocol(protocol: Protocol) -> pb.Protocol:

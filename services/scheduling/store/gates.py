@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from asyncpg import Record
 from sqlalchemy import Boolean, Integer, Text, Uuid, and_, func, literal_column, not_, or_, select, update
@@ -32,6 +33,7 @@ from services.scheduling.tables import (
     estimate_delivery,
     gate_override,
     gate_record,
+    site,
     visit,
 )
 
@@ -67,9 +69,11 @@ VISIT_GATES = Statement(
         visit.c.patient_id,
         visit.c.start_at,
         course.c.protocol_version_id,
+        site.c.time_zone,
         *_GATES,
     )
     .join_from(visit, course, and_(course.c.chain_id == visit.c.chain_id, course.c.id == visit.c.course_id))
+    .join(site, and_(site.c.chain_id == visit.c.chain_id, site.c.id == visit.c.site_id))
     .where(visit.c.chain_id == CHAIN, visit.c.id == param("visit_id", Uuid))
 )
 _recording = insert(gate_record).values(params(*gate_record.c.keys()))
@@ -143,6 +147,8 @@ class KnownGates:
     narrowed: Template | None
     """The site's own form of the version."""
     paused: bool
+    day: date
+    """Of the visit, in its site's zone."""
 
     def check_not_paused(self, visit: Visit) -> None:
         """A visit at which nothing is given goes on."""
@@ -155,7 +161,7 @@ class GateStore(ProtocolStore, ConsentStore, VitalsStore):
         row = await self._visit_gates(visit_id)
         known = _known_gates(row)
         template = known.narrowed or (await self.version(row["protocol_version_id"])).template
-        gates = template.gates_of(row["visit_type_code"])
+        gates = template.gates_of(row["visit_type_code"], known.day)
         consents = await self.consents_of(gates, row["site_id"], row["patient_id"], row["start_at"])
         vitals = await self.vitals_of(gates, visit_id)
         return states_of(gates, known.records, known.overrides, consents, vitals)
@@ -240,7 +246,8 @@ def _known_gates(row: Record) -> KnownGates:
         for each in json.loads(row["gate_overrides"] or "[]")
     }
     form = row["narrowed_template"]
-    return KnownGates(records, overrides, kept_template(form) if form else None, row["paused"])
+    day = row["start_at"].astimezone(ZoneInfo(row["time_zone"])).date()
+    return KnownGates(records, overrides, kept_template(form) if form else None, row["paused"], day)
 
 
 def _record(data: Mapping[str, Any]) -> GateRecord:

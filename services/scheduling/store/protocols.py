@@ -3,6 +3,7 @@
 import json
 from collections import OrderedDict
 from dataclasses import asdict
+from datetime import date
 from functools import lru_cache
 from uuid import UUID
 
@@ -227,7 +228,7 @@ class ProtocolStore(Store):
 
 
 def template_column(template: Template) -> str:
-    return json.dumps(asdict(template))
+    return json.dumps(asdict(template), default=date.isoformat)
 
 
 @lru_cache(maxsize=VERSIONS_KEPT)

@@ -323,7 +323,7 @@ async def _template(store: SchedulingStore, found: VisitToChange, known: KnownGa
 async def _through_gates(
     store: SchedulingStore, found: VisitToChange, known: KnownGates, stage: GateStage, reason: str
 ) -> list[GateState]:
-    gates = (await _template(store, found, known)).gates_of(found.visit.visit_type_code)
+    gates = (await _template(store, found, known)).gates_of(found.visit.visit_type_code, known.day)
     looked_at = [gate for gate in gates if gate.stage is stage]
     consents, vitals = await _followed(store, found.visit, looked_at)
     unpassed = let_through(states_of(looked_at, known.records, known.overrides, consents, vitals), stage, reason)
@@ -346,7 +346,7 @@ async def record_gate(store: SchedulingStore, visit_id: UUID, kind: GateKind, *,
     """The visit's gates of this kind, as they stand then."""
     found = await store.visit_to_change(visit_id)
     known = await store.known_gates(visit_id)
-    gates = (await _template(store, found, known)).gates_of(found.visit.visit_type_code)
+    gates = (await _template(store, found, known)).gates_of(found.visit.visit_type_code, known.day)
     same = [gate for gate in gates if gate.kind is kind]
     consents, vitals = await _followed(store, found.visit, same)
     check_recordable(gates, kind, consents, vitals)
