@@ -66,6 +66,14 @@ def test_an_rpc_can_be_called_over_http_with_nothing_but_ids_in_its_path() -> No
             assert name.endswith(("_id", ".id")), method.full_name
 
 
+def test_the_words_of_a_path_are_written_as_the_names_of_json() -> None:
+    for method in RPCS:
+        rule = method.GetOptions().Extensions[annotations_pb2.http]
+        path = getattr(rule, rule.WhichOneof("pattern")).removeprefix("/v1/")
+        for word in filter(None, re.split("[/:]", re.sub(r"\{[^}]*\}", "", path))):
+            assert re.fullmatch("[a-z]+([A-Z][a-z]+)*", word), method.full_name
+
+
 def test_what_an_rpc_takes_over_get_identifies_nobody() -> None:
     """Whatever is not in the path of a GET stands in its query, and a query is logged by whoever passes it on."""
     for method in RPCS:

@@ -89,7 +89,7 @@ async def test_a_patient_books_pays_and_sees_a_course_by_themselves(clinic: Clin
         site = (await said(page.get("/v1/sites")))["sites"][0]
         offered = (await said(page.get(f"/v1/sites/{site['id']}/adoptions")))["adoptions"][0]
         version_id = offered["protocolVersionId"]
-        template = (await said(page.get(f"/v1/protocol-versions/{version_id}")))["protocolVersion"]["template"]
+        template = (await said(page.get(f"/v1/protocolVersions/{version_id}")))["protocolVersion"]["template"]
         phase = next(each for each in template["phases"] if not each.get("needsClearance"))
         asked = {
             "siteId": site["id"],
