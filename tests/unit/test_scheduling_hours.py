@@ -5,8 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from google.type.dayofweek_pb2 import DayOfWeek
 from google.type.timeofday_pb2 import TimeOfDay
 
+from atoll.scheduling.v1.hours_pb2 import DayHours
 from chassis.federal_holidays import FIRST_YEAR, LAST_YEAR
 from services.scheduling.domain.holidays import Holiday, days_of
 from services.scheduling.domain.hours import (
@@ -136,6 +138,13 @@ def test_hours_survive_the_wire_over_midnight_and_up_to_it() -> None:
     wire = list(shifts_to_wire(shifts))
     assert [(each.start_time.hours, each.end_time.hours) for each in wire] == [(9, 24), (22, 6), (0, 24)]
     assert shifts_from_wire(wire, "opening_hours") == shifts
+
+
+def test_nothing_begins_at_24_which_would_be_taken_for_the_midnight_before() -> None:
+    late = DayHours(day=DayOfWeek.MONDAY, start_time=TimeOfDay(hours=24), end_time=TimeOfDay(hours=2))
+    with pytest.raises(HoursInvalid) as refused:
+        shifts_from_wire([late], "opening_hours")
+    assert [each.field for each in refused.value.violations] == ["opening_hours[0].start_time"]
 
 
 @pytest.mark.parametrize("time", [{"hours": 24, "minutes": 1}, {"hours": 9, "seconds": 1}, {"minutes": 60}])

@@ -151,7 +151,10 @@ def _shift(wire: DayHours, field: str) -> Shift:
 
 
 def _stretch(wire: DayHours | pb.TimeStretch, field: str) -> tuple[int, int]:
-    start = minute_of_day(wire.start_time, f"{field}.start_time") % DAY_MINUTES
+    start = minute_of_day(wire.start_time, f"{field}.start_time")
+    if start == DAY_MINUTES:
+        text = "is where a day ends: the next begins at 00:00"
+        raise HoursInvalid(Violation(f"{field}.start_time", "TIME_OF_DAY", text))
     end = minute_of_day(wire.end_time, f"{field}.end_time")
     return start, end if start < end else end + DAY_MINUTES
 
