@@ -38,6 +38,7 @@ from services.billing.use_cases.charging import charge_fee
 from services.billing.use_cases.estimates import (
     RecordDelivery,
     drop_visits,
+    estimate_next,
     open_course,
     record_delivery,
     return_delivery,
@@ -131,6 +132,7 @@ async def charge_visit(store: BillingStore, event: VisitCompleted) -> None:
         event_id=UUID(event.meta.event_id),
     )
     await render(store, visit)
+    await estimate_next(store, site, course_id)
 
 
 async def drop_cancelled(store: BillingStore, event: VisitCancelled) -> None:

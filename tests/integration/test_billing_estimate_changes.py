@@ -1,7 +1,7 @@
 """Estimates of courses as their visits change: held, booked, more of them, fewer, too late, too long."""
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from tests.support.billing import (
     dollars,
     open_billing,
     open_chain,
+    usd,
 )
 from tests.support.billing_estimates import code, deadlines, deliver, further, held, resource_id
 from tests.support.service import NOW, Running, refusal
@@ -385,6 +386,64 @@ async def test_a_course_of_more_than_twelve_months_is_estimated_for_twelve(billi
     [estimate] = await billing.estimates_of(of(event))
     assert (estimate.visit_count, estimate.beyond_count, dollars(estimate.total)) == (2, 1, 1180)
     assert estimate.last_date == to_date((FIRST_VISIT + 366 * DAY).date())
+
+
+async def long_course(billing: Billing, *days: int) -> BookedCourse:
+    """Infusions, so many days after the first, with an estimate that the patient has."""
+    event = billing.course_event([INFUSION] * len(days))
+    for visit, day in zip(event.visits, days, strict=True):
+        visit.start_time.CopyFrom(to_timestamp(FIRST_VISIT + day * DAY))
+    await billing.svc.deliver(event)
+    course = of(event)
+    [estimate] = await billing.estimates_of(course)
+    await deliver(billing, estimate.id)
+    return course
+
+
+async def test_once_nothing_of_its_twelve_months_is_to_come_what_comes_after_them_is_estimated(
+    billing: Billing,
+) -> None:
+    course = await long_course(billing, 0, 366, 380, 387)
+    await billing.complete(course, 0)
+    assert len(await billing.estimates_of(course)) == 1
+    billing.svc.clock.now = FIRST_VISIT + 366 * DAY - timedelta(minutes=5)  # Who comes early is treated early.
+    await billing.complete(course, 1)
+    second, first = await billing.estimates_of(course)
+    assert (first.visit_count, first.beyond_count) == (2, 2)
+    assert (second.visit_count, second.beyond_count, dollars(second.total)) == (2, 0, 1180)
+    assert second.service_date == to_date(date(2028, 4, 5))
+    assert (trigger(second), due(second)) == ("CHANGE", datetime(2028, 4, 5, 6, tzinfo=UTC))
+    [duty] = await deadlines(billing)
+    assert duty.estimate_id == second.id
+
+
+async def test_the_next_twelve_months_are_estimated_though_it_is_too_late_for_a_change(billing: Billing) -> None:
+    course = await long_course(billing, 0, 367)
+    billing.svc.clock.now = FIRST_VISIT + 367 * DAY - timedelta(hours=1)
+    await billing.complete(course, 0)
+    second, _ = await billing.estimates_of(course)
+    assert (second.visit_count, second.too_late, due(second)) == (1, False, None)
+
+
+async def test_whoever_misses_the_last_visit_of_twelve_months_has_an_estimate_of_the_next(billing: Billing) -> None:
+    course = await long_course(billing, 0, 360, 380)
+    await billing.complete(course, 0)
+    billing.svc.clock.now = FIRST_VISIT + 360 * DAY + timedelta(hours=1)
+    await billing.miss(course, 1)
+    second, _ = await billing.estimates_of(course)
+    assert (second.service_date, second.visit_count) == (to_date(date(2028, 4, 5)), 1)
+
+
+async def test_tiers_go_on_in_the_estimate_of_the_next_twelve_months(billing: Billing) -> None:
+    request = billing.price_book_request(effective=TODAY + DAY)
+    request.items[1].tiers.add(from_number=3, unit_price=usd(500))
+    await billing.publish((await billing.svc.call(billing.price_books.CreatePriceBook, request)).price_book)
+    billing.svc.clock.now += DAY
+    course = await long_course(billing, 0, 10, 380, 387)
+    billing.svc.clock.now = FIRST_VISIT + 11 * DAY
+    await billing.complete(course, 0, 1)
+    second, first = await billing.estimates_of(course)
+    assert (dollars(first.total), dollars(second.total)) == (1180, 1000)
 
 
 async def test_a_request_of_more_than_twelve_months_is_refused(billing: Billing) -> None:

@@ -19,7 +19,7 @@ from chassis.ids import from_wire, new_id, to_wire
 from chassis.money import Money
 from chassis.times import to_timestamp
 from services.billing.domain.accounts import Charge, ChargeKind
-from services.billing.domain.guard import GuardResult, Level
+from services.billing.domain.guard import GuardResult, Item, Level
 from services.billing.store import BillingStore
 from services.billing.use_cases.charges import add_charge
 from services.billing.use_cases.guard import check_bill
@@ -36,7 +36,7 @@ from tests.support.billing import (
     open_chain,
     usd,
 )
-from tests.support.billing_estimates import approve, close_dispute, coverage, open_dispute
+from tests.support.billing_estimates import approve, close_dispute, coverage, further, open_dispute
 from tests.support.invoicing import Invoicing
 from tests.support.packages import Packages
 from tests.support.service import NOW, Running, refusal
@@ -91,8 +91,8 @@ async def rendered(billing: Billing) -> BookedCourse:
 
 async def checked(billing: Billing, course: BookedCourse, minor: int) -> GuardResult:
     course_id = from_wire("course", course.id)
-    inside = billing.svc.inside("Test")
-    return await billing.svc.db.job(inside, BillingStore, lambda store: check_bill(store, course_id, Money(minor)))
+    inside, more = billing.svc.inside("Test"), [Item(from_wire("site", course.site_id), None, 1, minor, TODAY)]
+    return await billing.svc.db.job(inside, BillingStore, lambda store: check_bill(store, course_id, "USD", more))
 
 
 @pytest.mark.parametrize(("beyond", "level"), [(0, "OK"), (29999, "OK"), (30000, "NEAR"), (39999, "NEAR")])
@@ -121,6 +121,51 @@ async def test_what_is_billed_as_estimated_is_not_beyond_it_at_a_site_that_taxes
     assert dollars((await billing.issue(course)).total) == 7619.85
     guard = (await coverage(billing, course)).guard
     assert (guard.level, dollars(guard.over)) == (pb.ESTIMATE_GUARD_LEVEL_OK, 0)
+
+
+async def of_two_years(billing: Billing) -> BookedCourse:
+    """An infusion, and two more than twelve months after it, all rendered, each estimated before it was."""
+    event = billing.course_event([INFUSION] * 3)
+    for visit, day in zip(event.visits, (0, 380, 387), strict=True):
+        visit.start_time.CopyFrom(to_timestamp(FIRST_VISIT + day * DAY))
+    await billing.svc.deliver(event)
+    course = BookedCourse(event.course_id, event.site_id, event.patient_id, event)
+    for n, day in enumerate((0, 380, 387)):
+        billing.svc.clock.now = FIRST_VISIT + day * DAY
+        await billing.complete(course, n)
+    return course
+
+
+async def test_each_twelve_months_of_a_course_are_measured_by_their_own_estimate(billing: Billing) -> None:
+    course = await of_two_years(billing)
+    assert dollars((await billing.issue(course)).total) == 1770
+    shown = await coverage(billing, course)
+    [line] = shown.lines
+    assert (line.estimated_count, dollars(line.estimated), line.count, dollars(line.amount)) == (2, 1180, 2, 1180)
+    assert (dollars(shown.beyond), dollars(shown.guard.over)) == (0, 0)
+
+
+async def test_a_visit_that_comes_into_twelve_months_leaves_the_next_as_they_are_estimated(billing: Billing) -> None:
+    event = billing.course_event([INFUSION] * 2)
+    event.visits[1].start_time.CopyFrom(to_timestamp(FIRST_VISIT + 380 * DAY))
+    await billing.svc.deliver(event)
+    course = BookedCourse(event.course_id, event.site_id, event.patient_id, event)
+    billing.svc.clock.now = FIRST_VISIT
+    await billing.complete(course, 0)
+    await billing.svc.deliver(further(billing, course, [THERAPY, INFUSION], FIRST_VISIT + 100 * DAY))
+    course_id, inside = from_wire("course", course.id), billing.svc.inside("Test")
+    found = await billing.svc.db.job(inside, BillingStore, lambda store: store.valid_estimates(course_id))
+    assert [(each.version, each.visit_count) for each in found] == [(1, 1), (2, 1)]
+    await billing.price([("therapy", "", "", 200, "Talk")], effective=TODAY + DAY)
+    found = await billing.svc.db.job(inside, BillingStore, lambda store: store.valid_estimates(course_id))
+    assert [(each.version, each.visit_count, each.beyond_count) for each in found] == [(4, 3, 1), (2, 1, 0)]
+
+
+async def test_what_is_billed_beyond_the_first_twelve_months_is_not_made_up_for_by_the_next(billing: Billing) -> None:
+    course = await of_two_years(billing)
+    await charge(billing, course, 40000)
+    refused = await refusal(billing.issue(course))
+    assert (refused.reason, refused.metadata["over_minor"]) == ("ESTIMATE_EXCEEDED", "40000")
 
 
 async def test_400_dollars_beyond_it_takes_approval_of_so_much(billing: Billing) -> None:

@@ -14,7 +14,9 @@ from services.billing.domain.estimates import (
     Line,
     Trigger,
     VisitInPast,
+    are_of_one,
     coded,
+    first_of,
     lines_of,
     refuse_past,
     refuse_unpriced,
@@ -45,6 +47,14 @@ def estimate(*kinds: VisitKind) -> Estimate:
         created_at=NOW,
         due_at=None,
     )
+
+
+def test_visits_of_a_course_are_of_twelve_months_from_the_first_and_from_the_first_after_these() -> None:
+    days = [date(2028, 2, 29), date(2029, 2, 28), date(2029, 3, 1), date(2030, 3, 1), date(2030, 3, 2)]
+    assert [first_of(days, each) for each in days] == [days[0], days[0], days[2], days[2], days[4]]
+    assert [are_of_one(days[0], each) for each in days] == [True, True, False, False, False]
+    assert are_of_one(days[1], days[0])
+    assert not are_of_one(days[2], days[0])
 
 
 def test_visits_of_the_same_kind_stand_on_one_line_named_by_their_type_until_priced() -> None:

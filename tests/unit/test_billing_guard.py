@@ -16,8 +16,10 @@ from services.billing.domain.guard import (
     compare,
     expected_of,
     judge,
+    judge_course,
     last_day_to_dispute,
     level_of,
+    measure_of,
 )
 from services.billing.domain.prices import PriceBook, PriceItem, PriceTier, VisitKind
 from services.billing.domain.sites import BookedVisit
@@ -117,6 +119,23 @@ def test_the_provider_that_is_farthest_beyond_decides() -> None:
         Money(40000),
         Money(100),
     )
+
+
+def test_what_is_of_a_day_is_measured_by_the_estimate_of_its_twelve_months() -> None:
+    second = replace(ESTIMATE, id=UUID(int=77), service_date=date(2028, 4, 5))
+    both = [ESTIMATE, second]
+    days = [date(2027, 3, 1), date(2028, 3, 22), date(2028, 3, 23), date(2030, 1, 1)]
+    assert [measure_of(both, day) for day in days] == [ESTIMATE, ESTIMATE, second, second]
+    assert (measure_of([], days[0]), measure_of([ESTIMATE], days[-1])) == (None, ESTIMATE)
+
+
+def test_the_twelve_months_that_are_farthest_beyond_decide_of_those_that_are_billed() -> None:
+    second = replace(ESTIMATE, id=UUID(int=77), service_date=date(2028, 4, 5))
+    billed = [Item(SITE, None, 1, 118000 + 30000, date(2027, 4, 1)), Item(SITE, None, 1, 118000, date(2028, 4, 5))]
+    more = [Item(SITE, None, 1, 100, date(2028, 5, 1))]
+    assert judge_course([ESTIMATE, second], billed, more, "USD").over == Money(100)
+    assert judge_course([ESTIMATE, second], billed, [], "USD").over == Money(30000)
+    assert judge_course([], billed, more, "USD").estimated is None
 
 
 def test_a_dispute_may_begin_for_120_days() -> None:

@@ -34,8 +34,10 @@ def cover(
     books: Sequence[PriceBook],
     names: Mapping[str, str],
     currency: str,
+    before: Sequence[Item] = (),
 ) -> tuple[CoverageLine, ...]:
-    """What is charged counts as it was charged, every other visit as it is booked."""
+    """What is charged counts as it was charged, every other visit as it is booked. `before` is what was charged of
+    visits that earlier estimates cover."""
     booked = Counter[VisitKind | None](visit.kind for visit in visits if not visit.settled)
     counts, minors = Counter[VisitKind | None](), Counter[VisitKind | None]()
     for item in charged:
@@ -46,7 +48,10 @@ def cover(
         expected[line.kind] += line.count
         expected_minors[line.kind] += line.amount.minor if line.amount else 0
     described = {line.kind: line.description for line in estimate.lines} if estimate else {}
-    ahead = _ahead(books, counts, booked)
+    done = Counter(counts)
+    for item in before:
+        done[item.kind] += item.count
+    ahead = _ahead(books, done, booked)
 
     def amount(kind: VisitKind | None) -> Money | None:
         more = ahead.get(kind, 0)
@@ -69,15 +74,15 @@ def _ahead(
     books: Sequence[PriceBook], done: Counter[VisitKind | None], booked: Counter[VisitKind | None]
 ) -> dict[VisitKind | None, int | None]:
     """What visits to come will cost, by kind. Tiers go on where what is done has come to. None: there is no price."""
-    known = [(kind, count) for kind, count in done.items() if kind]
-    passed, amounts = sum(count for _, count in known), dict[VisitKind | None, int | None]()
-    for run in runs(books, [*known, *((kind, count) for kind, count in booked.items() if kind)]):
-        if passed > 0:
-            passed -= run.count
-            continue
+    amounts = dict[VisitKind | None, int | None]()
+    for run in runs(books, _of_kinds(booked), _of_kinds(done)):
         before = amounts.get(run.kind, 0)
         amounts[run.kind] = before + run.price.amount.minor * run.count if run.price and before is not None else None
     return amounts
+
+
+def _of_kinds(counts: Counter[VisitKind | None]) -> list[tuple[VisitKind, int]]:
+    return [(kind, count) for kind, count in counts.items() if kind]
 
 
 def beyond_all(lines: Sequence[CoverageLine], currency: str) -> Money | None:

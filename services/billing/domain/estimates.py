@@ -188,7 +188,8 @@ class Estimate:
     deposit: Money | None = None
     last_date: date | None = None
     beyond_count: int = 0
-    """Visits more than 12 months after the first, which are not in it."""
+    """Visits more than 12 months after the first, which are not in it: once nothing that it covers is to come, a later
+    version is of these."""
     too_late: bool = False
     """Issued after the last business day before a visit that changed: the version before stays the measure."""
     content: Content = Content()
@@ -241,15 +242,16 @@ class Estimate:
         totals = [line.total for line in self.lines if line.total is not None]
         return sum(totals[1:], totals[0]) if self.priced else None
 
-    def priced_by(self, books: Sequence[PriceBook]) -> "Estimate":
-        """The same visits with what prices there are in `books`: the one it is pinned to, and later ones."""
+    def priced_by(self, books: Sequence[PriceBook], earlier: Iterable[VisitKind] = ()) -> "Estimate":
+        """The same visits with what prices there are in `books`: the one it is pinned to, and later ones. `earlier` are
+        visits of the course that estimates before this one covered: tiers go on where these have come to."""
         if not books:
             return self
         lines = _together(self.lines)
         counts = Counter[VisitKind]()
         for line in lines:
             counts[line.kind] += line.count
-        lines = tuple(_dealt(lines, runs(books, counts.items())))
+        lines = tuple(_dealt(lines, runs(books, counts.items(), Counter(earlier).items())))
         return replace(
             self,
             lines=lines,
@@ -350,6 +352,22 @@ def last_covered(first: date) -> date:
     """By one estimate: 12 months after its first day. Of 29 February it is the 28th."""
     leap = (first.month, first.day) == (2, 29)
     return first.replace(year=first.year + 1, day=28 if leap else first.day)
+
+
+def first_of(days: Sequence[date], current: date) -> date:
+    """The first day that the estimate of a course covers which covers `current`. `days` are those of its visits, in
+    order: the first estimate covers those within 12 months, the next begins with the first visit after these."""
+    first = days[0]
+    for day in days:
+        if first < day <= current and day > last_covered(first):
+            first = day
+    return first
+
+
+def are_of_one(first: date, other: date) -> bool:
+    """Whether two versions that begin on these days are of the same 12 months: an earlier visit may have been dropped,
+    or have come in."""
+    return first <= last_covered(other) and other <= last_covered(first)
 
 
 def refuse_too_long(days: Sequence[date]) -> None:

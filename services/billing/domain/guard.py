@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum
+from itertools import pairwise
 from uuid import UUID
 
 from chassis.errors import DomainError, Kind
 from chassis.money import Money
-from services.billing.domain.estimates import Estimate
+from services.billing.domain.estimates import Estimate, last_covered
 from services.billing.domain.prices import VisitKind
 
 THRESHOLD_MINOR = 400_00
@@ -54,6 +55,8 @@ class Item:
     kind: VisitKind | None  # None: no visit, and so on no estimate.
     count: int
     minor: int
+    day: date | None = None
+    """Of service, of what is billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,32 @@ def compare(expected: Sequence[Item], billed: Sequence[Item]) -> list[Comparison
     due = _taken_over(expected, billed)
     sums, total = _sums(due), _sums(billed)
     return [Comparison(each, sums[each], total[each]) for each in dict.fromkeys((*sums, *total))]
+
+
+def measure_of(estimates: Sequence[Estimate], day: date | None) -> Estimate | None:
+    """By which of a course's valid estimates, each of 12 months and in their order, what is of a day is measured. The
+    first has what comes before it, too, and each what comes before the next."""
+    found = next(iter(estimates), None)
+    for one, other in pairwise(estimates):
+        if day and day > last_covered(one.service_date):
+            found = other
+    return found
+
+
+def judge_course(
+    estimates: Sequence[Estimate], billed: Sequence[Item], more: Sequence[Item], currency: str
+) -> GuardResult:
+    """By each estimate that measures something of `more`; by all, if that is nothing. What is farthest beyond its own
+    decides."""
+
+    def of(items: Sequence[Item], estimate: Estimate | None) -> list[Item]:
+        return [item for item in items if measure_of(estimates, item.day) is estimate]
+
+    asked: Sequence[Estimate | None] = [each for each in estimates if of(more, each)] or estimates or [None]
+    results = (
+        judge(each, of(billed, each), Money(sum(item.minor for item in of(more, each)), currency)) for each in asked
+    )
+    return max(results, key=lambda result: result.over.minor)
 
 
 def judge(estimate: Estimate | None, billed: Sequence[Item], more: Money) -> GuardResult:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -13,6 +13,7 @@ from asyncpg import Record
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    ColumnElement,
     Integer,
     Select,
     SmallInteger,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     any_,
     exists,
     insert,
+    literal_column,
     not_,
     or_,
     select,
@@ -156,10 +158,24 @@ _issued = and_(
     estimate.c.course_id == param("course_id", Uuid),
     estimate.c.total_minor.is_not(None),
 )
-# The first that was issued, and each later one that was issued in time.
-_in_time = select(estimate).where(_issued, not_(estimate.c.too_late))
-VALID = _with_lines(_in_time.order_by(estimate.c.version.desc()).limit(1))
-
+# The first that was issued, and each later one that was issued in time; of those of the same 12 months the last.
+_year: ColumnElement[timedelta] = literal_column("interval '12 months'")
+_replaced = exists().where(
+    _later.c.chain_id == estimate.c.chain_id,
+    _later.c.course_id == estimate.c.course_id,
+    _later.c.version > estimate.c.version,
+    _later.c.total_minor.is_not(None),
+    not_(_later.c.too_late),
+    _later.c.service_date <= estimate.c.service_date + _year,
+    estimate.c.service_date <= _later.c.service_date + _year,
+)
+VALID = _with_lines(select(estimate).where(_issued, not_(estimate.c.too_late), not_(_replaced)))
+LEAVES_SOME = Statement(
+    select(estimate.c.service_date, estimate.c.beyond_count)
+    .where(estimate.c.chain_id == CHAIN, estimate.c.course_id == param("course_id", Uuid))
+    .order_by(estimate.c.version.desc())
+    .limit(literal_column("1"))
+)
 
 LAST_ID = UUID(int=2**128 - 1)
 """Comes after every id."""
@@ -208,10 +224,16 @@ class EstimateStore(Store):
             raise EstimateNotFound(estimate_id=to_wire("estimate", estimate_id))
         return (await self._with_deliveries([_estimate(found)]))[0]
 
-    async def valid_estimate(self, course_id: UUID) -> Estimate | None:
-        """The latest that was issued in time: what bills are measured by."""
-        found = await self.rows(VALID, course_id=course_id)
-        return _estimate(found) if found else None
+    async def valid_estimates(self, course_id: UUID) -> list[Estimate]:
+        """What bills are measured by: the latest that was issued in time; where the course is longer than 12 months, of
+        each 12 of them, in their order."""
+        found = _estimates(await self.rows(VALID, course_id=course_id))
+        return sorted(found, key=lambda each: each.service_date)
+
+    async def leaves_some(self, course_id: UUID) -> date | None:
+        """The first day of the course's latest estimate, if that leaves visits more than 12 months after it."""
+        row = await self.row(LEAVES_SOME, course_id=course_id)
+        return row["service_date"] if row and row["beyond_count"] else None
 
     async def add_delivery(self, delivered: Estimate, delivery: Delivery) -> None:
         await self.rows(

@@ -67,7 +67,7 @@ def _taken(*names: str) -> ColumnElement[int]:
 
 # A line has its charge's corrections in it; their own are empty, and they are no visits. Of a void invoice no visit is
 # billed.
-_of_kind = [charge.c[name] for name in ("site_id", "visit_type_code", "route_code", "band_code")]
+_of_kind = [charge.c[name] for name in ("site_id", "visit_type_code", "route_code", "band_code", "service_date")]
 _on_void = exists().where(
     open_item.c.chain_id == invoice_line.c.chain_id,
     open_item.c.id == invoice_line.c.invoice_id,
@@ -91,6 +91,7 @@ _kind_names = ("visit_type_code", "route_code", "band_code")
 _charged_kind = [
     charge.c.site_id,
     *(func.coalesce(_corrected.c[name], charge.c[name]).label(name) for name in _kind_names),
+    charge.c.service_date,  # Of a correction that of its charge.
 ]
 _own_count = case((charge.c.corrects_id.is_(None), charge.c.quantity), else_=0)
 CHARGED = Statement(
@@ -245,6 +246,12 @@ def _dispute(row: Record) -> Dispute:
 
 def _items(found: Sequence[Record]) -> list[Item]:
     return [
-        Item(row["site_id"], kind_of(row) if row["visit_type_code"] else None, row["count"], row["minor"])
+        Item(
+            row["site_id"],
+            kind_of(row) if row["visit_type_code"] else None,
+            row["count"],
+            row["minor"],
+            row["service_date"],
+        )
         for row in found
     ]

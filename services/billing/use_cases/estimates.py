@@ -32,9 +32,11 @@ from services.billing.domain.estimates import (
     Estimate,
     Line,
     Provider,
+    are_of_one,
     check_acknowledgement,
     check_delivery,
     coded,
+    first_of,
     last_covered,
     lines_of,
     refuse_past,
@@ -152,20 +154,33 @@ async def drop_visits(
     await _revise(store, site, course_id, clock, service_day if changed else None)
 
 
+async def estimate_next(store: BillingStore, site: Site, course_id: UUID) -> None:
+    """What comes after the 12 months of a course's estimate, once nothing that it covers is to come. The caller has
+    locked the site."""
+    before = await store.leaves_some(course_id)
+    if not before:
+        return
+    visits, now = await store.expected_visits(course_id), store.call.now
+    first = _first_day(site, visits, now)
+    if not are_of_one(before, first):
+        await _revise(store, site, course_id, clock_of_change(site.day(now), first, site), first)
+
+
 async def price_again(store: BillingStore, site: Site, estimate: Estimate) -> None:
     """The next version of a course's estimate, if there are prices now that were missing."""
     assert estimate.course_id
     course = await store.course(estimate.course_id)
-    better = estimate.priced_by(await books_of(store, site, course))
+    visits = await store.expected_visits(course.id)
+    earlier = [visit.kind for visit in visits if site.day(visit.start) < estimate.service_date]
+    better = estimate.priced_by(await books_of(store, site, course), earlier)
     if better == estimate:
         return
     better = better.taxed_by(await store.all_tax_rules(site.id))
     unpriced = {line.kind for line in estimate.lines if line.unit_price is None}
-    visits = await store.expected_visits(course.id)
-    first = min((visit.start for visit in visits if visit.kind in unpriced), default=None)
+    first = min((visit.start for visit in visits[len(earlier) :] if visit.kind in unpriced), default=None)
     patient_id, now = (await store.whole(course.patient_id)).end, store.call.now
     new = replace(better, id=new_id(), patient_id=patient_id, version=estimate.version + 1, created_at=now)
-    if first and await store.valid_estimate(course.id):
+    if first and await _has_measure(store, course.id, estimate.service_date):
         new = replace(new, too_late=is_too_late(site.day(now), site.day(first), site))
     await _add(store, site, new, Clock(new.trigger, new.due_at), first or now)
 
@@ -235,18 +250,20 @@ async def _clock(store: BillingStore, site: Site, course: Course, service_day: d
 
 
 async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock, service_day: date | None) -> None:
-    """The next version of a course's estimate, over all visits that are expected. `service_day` is the first that
-    changed; None: nothing did that was scheduled."""
+    """The next version of a course's estimate, over all visits that are expected within 12 months; once none of these
+    is to come, over those of the 12 months after them. `service_day` is the first that changed; None: nothing did that
+    was scheduled."""
     course, now = await store.course(course_id), store.call.now
     names = await store.visit_types(course.protocol_version_id)
     visits = await store.expected_visits(course_id)
     if not all(visit.kind.visit_type_code for visit in visits):
         return  # Booked before billing kept what each visit is: the estimate stays as it was.
-    first = site.day(visits[0].start)
-    covered = [visit for visit in visits if site.day(visit.start) <= last_covered(first)]
+    first = _first_day(site, visits, now)
+    earlier = [visit.kind for visit in visits if site.day(visit.start) < first]
+    covered = [visit for visit in visits[len(earlier) :] if site.day(visit.start) <= last_covered(first)]
     kinds, days = [visit.kind for visit in covered], [site.day(visit.start) for visit in covered]
     before = await store.latest_estimate(course_id)
-    measure = await store.valid_estimate(course_id) if before else None
+    has_measure = before is not None and await _has_measure(store, course_id, first)
     separate = tuple(name for code, name in names.items() if code not in {kind.visit_type_code for kind in kinds})
     draft = Estimate(
         id=new_id(),
@@ -260,14 +277,26 @@ async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock
         created_at=now,
         due_at=clock.due_at,
         last_date=days[-1],
-        beyond_count=len(visits) - len(covered),
-        too_late=bool(measure and service_day and is_too_late(site.day(now), service_day, site)),
+        beyond_count=len(visits) - len(earlier) - len(covered),
+        too_late=bool(has_measure and service_day and is_too_late(site.day(now), service_day, site)),
         content=_content(site, (), separate),
     )
     ahead = [visit.start for visit in visits if visit.start > now]
-    priced = draft.priced_by(await books_of(store, site, course))
+    priced = draft.priced_by(await books_of(store, site, course), earlier)
     taxed = priced.taxed_by(await store.all_tax_rules(site.id))
     await _add(store, site, taxed, clock, min(ahead, default=now))
+
+
+def _first_day(site: Site, visits: Sequence[BookedVisit], now: datetime) -> date:
+    """That the next version covers: the first of those of the next visit to come."""
+    days = [site.day(visit.start) for visit in visits]
+    ahead = (day for visit, day in zip(visits, days, strict=True) if visit.start > now and not visit.settled)
+    return first_of(days, next(ahead, days[-1]))
+
+
+async def _has_measure(store: BillingStore, course_id: UUID, first: date) -> bool:
+    """Whether what a version changes that begins on that day was estimated before."""
+    return any(are_of_one(each.service_date, first) for each in await store.valid_estimates(course_id))
 
 
 async def books_of(store: BillingStore, site: Site, course: Course) -> Sequence[PriceBook]:

@@ -3,6 +3,7 @@
 With the patient locked, as whoever bills has it: two invoices do not pass where one may.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
@@ -19,9 +20,11 @@ from services.billing.domain.guard import (
     DisputeOpen,
     EstimateExceeded,
     GuardResult,
+    Item,
     Level,
-    judge,
+    judge_course,
     last_day_to_dispute,
+    measure_of,
 )
 from services.billing.store import BillingStore
 
@@ -35,7 +38,7 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """A course beside its valid estimate."""
+    """A course beside its valid estimate: what the latest version covers, if there are several of 12 months each."""
 
     course_id: UUID
     estimate_id: UUID | None
@@ -47,19 +50,19 @@ class Coverage:
     disputed: bool
 
 
-async def check_bill(store: BillingStore, course_id: UUID, more: Money) -> GuardResult:
-    """How the course's bills stand to its valid estimate once `more` is billed by the site."""
-    estimate, billed = await store.valid_estimate(course_id), await store.billed_for_course(course_id)
-    result = judge(estimate, billed, more)
+async def check_bill(store: BillingStore, course_id: UUID, currency: str, more: Sequence[Item] = ()) -> GuardResult:
+    """How the course's bills stand to its valid estimates once `more` is billed by the site."""
+    estimates, billed = await store.valid_estimates(course_id), await store.billed_for_course(course_id)
+    result = judge_course(estimates, billed, more, currency)
     if result.level is Level.BEYOND:
         approved_up_to, _, _ = await store.granted(course_id)
         result = replace(result, approved=result.over.minor <= approved_up_to)
     return result
 
 
-async def let_bill(store: BillingStore, course_id: UUID, site_id: UUID, more: Money) -> None:
+async def let_bill(store: BillingStore, course_id: UUID, site_id: UUID, currency: str, more: Sequence[Item]) -> None:
     """Refuses what goes too far beyond the estimate without approval; keeps when a bill first went so far."""
-    result = await check_bill(store, course_id, more)
+    result = await check_bill(store, course_id, currency, more)
     if result.level is not Level.BEYOND:
         return
     if not result.approved:
@@ -82,15 +85,24 @@ async def approve(store: BillingStore, command: Approve) -> Approval:
 
 
 async def coverage(store: BillingStore, course_id: UUID) -> Coverage:
-    course, estimate = await store.course(course_id), await store.valid_estimate(course_id)
+    course, estimates = await store.course(course_id), await store.valid_estimates(course_id)
+    estimate = max(estimates, key=lambda each: each.version, default=None)
     site = await store.site(course.site_id)
     books = await store.pinned(site.id, course.id)
     names = await store.visit_types(course.protocol_version_id)
     visits, charged = await store.expected_visits(course_id), await store.charged_for_course(course_id)
     currency = site.currency or "USD"
-    lines = cover(estimate, visits, charged, books, names, currency)
+    lines = cover(
+        estimate,
+        [each for each in visits if measure_of(estimates, site.day(each.start)) is estimate],
+        [each for each in charged if measure_of(estimates, each.day) is estimate],
+        books,
+        names,
+        currency,
+        [each for each in charged if measure_of(estimates, each.day) is not estimate],
+    )
     _, exceeded_at, disputed = await store.granted(course_id)
-    guard = await check_bill(store, course_id, Money(0, currency))
+    guard = await check_bill(store, course_id, currency)
     ends_at = end_of(last_day_to_dispute(site.day(exceeded_at)), site.zone) if exceeded_at else None
     return Coverage(course_id, estimate.id if estimate else None, lines, guard, exceeded_at, ends_at, disputed)
 

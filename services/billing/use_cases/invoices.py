@@ -15,6 +15,7 @@ from services.billing import events
 from services.billing.domain import ledger
 from services.billing.domain.accounts import Application, InvoiceEmpty, OpenItem, settle
 from services.billing.domain.charges import ChargeNotFound
+from services.billing.domain.guard import Item
 from services.billing.domain.invoices import (
     ChargesOfTwoPatients,
     ChargesOfTwoSites,
@@ -32,7 +33,6 @@ from services.billing.domain.invoices import (
     of_credit_use,
     refuse_others,
     status_of,
-    total_of,
     without_waived,
 )
 from services.billing.domain.printing import Order, PrintedKind
@@ -228,8 +228,12 @@ async def _let_courses_bill(store: BillingStore, made: Invoice) -> None:
     """Each course that is on the invoice, by what is on it of the course."""
     for course_id in dict.fromkeys(line.charge.course_id for line in made.lines):
         if course_id:
-            of_it = (line.total for line in made.lines if line.charge.course_id == course_id)
-            await let_bill(store, course_id, made.site_id, total_of(of_it))
+            of_it = [
+                Item(made.site_id, None, 1, line.total.minor, line.charge.service_date)
+                for line in made.lines
+                if line.charge.course_id == course_id
+            ]
+            await let_bill(store, course_id, made.site_id, made.total.currency, of_it)
 
 
 def _order(invoice: Invoice, place: SiteToBill) -> Order:

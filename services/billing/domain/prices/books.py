@@ -208,10 +208,17 @@ def candidates(books: Sequence[PriceBook], kind: VisitKind, won: Price) -> list[
     ]
 
 
-def runs(books: Sequence[PriceBook], counts: Iterable[tuple[VisitKind, int]]) -> Iterator[Run]:
-    """Prices so many visits of each kind of one course. The sum does not depend on the order of the kinds: what an item
-    asks in all depends on how many visits it prices, and on nothing else."""
+def runs(
+    books: Sequence[PriceBook],
+    counts: Iterable[tuple[VisitKind, int]],
+    before: Iterable[tuple[VisitKind, int]] = (),
+) -> Iterator[Run]:
+    """Prices so many visits of each kind of one course, after so many `before` them. The sum does not depend on the
+    order of the kinds: what an item asks in all depends on how many visits it prices, and on nothing else."""
     done = Counter[UUID]()
+    for kind, count in before:
+        if earlier := price(books, kind):
+            done[earlier.item.id] += count
     for kind, count in counts:
         found = price(books, kind)
         while found and count:
