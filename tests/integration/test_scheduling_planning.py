@@ -345,6 +345,54 @@ async def test_the_next_visit_of_a_course_has_openings_inside_its_spacing(clinic
     assert refused.reason == "COURSE_NOT_FOUND"
 
 
+async def test_a_visit_beside_the_phases_has_openings_and_is_booked_by_one(clinic: Clinic) -> None:
+    """Of a type that no phase has, too, and on a day that the course's gaps would forbid."""
+    therapy = {**TEMPLATE["visit_types"][0], "code": "therapy", "display_name": "Therapy"}
+    clinic.version_id = await clinic.publish({**TEMPLATE, "visit_types": [*TEMPLATE["visit_types"], therapy]})
+    await clinic.adopt()
+    patient = await clinic.add_patient()
+    course = await clinic.book(clinic.request(patient, clinic.treatments([TUESDAY])))
+    asked = {"patient_id": patient, "phase_code": "", "visit_type_code": "therapy", "course_id": course.id}
+    answer = await find(clinic, **asked, start_from={"hours": 9}, page_size=2)
+    assert walls(answer.openings) == ["03-02 09:30", "03-02 09:45"]  # The treatment is over at 9:20.
+    assert [each.visit_type_code for each in answer.openings] == ["therapy", "therapy"]
+    assert to_date(date(2027, 3, 2)) == answer.first_date == answer.last_date
+    found = answer.openings[0]
+    request = BookVisitRequest(
+        request_id=str(uuid4()),
+        site_id=clinic.site_id,
+        patient_id=patient,
+        protocol_version_id=clinic.version_id,
+        visit_type_code="therapy",
+        course_id=course.id,
+        start_time=found.start_time,
+        resources=found.resources,
+    )
+    booked = (await clinic.svc.call(clinic.visits.BookVisit, request)).visit
+    assert (booked.course_id, booked.start_time, booked.phase_code) == (course.id, found.start_time, "")
+    others = await find(clinic, phase_code="", visit_type_code="therapy", start_from={"hours": 9}, page_size=2)
+    assert walls(others.openings) == ["03-02 09:00", "03-02 10:00"]  # Of somebody else, around the doctor's half hour.
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "fault"),
+    [
+        ({"visit_type_code": "talk"}, StatusCode.INVALID_ARGUMENT, ("", "openings.one_visit")),
+        ({"phase_code": ""}, StatusCode.INVALID_ARGUMENT, ("", "openings.one_visit")),
+        (
+            {"phase_code": "", "visit_type_code": "massage"},
+            StatusCode.NOT_FOUND,
+            ("visit_type_code", "VISIT_TYPE_NOT_FOUND"),
+        ),
+    ],
+)
+async def test_openings_are_of_a_phase_or_of_a_visit_type_of_the_version(
+    clinic: Clinic, changes: dict[str, Any], code: StatusCode, fault: tuple[str, str]
+) -> None:
+    refused = await refusal(find(clinic, **changes))
+    assert (refused.code, refused.faults) == (code, [fault])
+
+
 async def test_a_phase_that_no_next_visit_of_the_course_can_be_of_has_no_openings(clinic: Clinic) -> None:
     """Booking would refuse them, whenever they are."""
     review = phase("review", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0), anchor={"phase_code": "follow_up", "months": 1})

@@ -641,6 +641,8 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/planning/__init__.py', 'fields[0].place.site_id', 'UUID(int=1)', I_SCHEDULING_COURSES, 'what_is_lacking'),
     Mutant('services/scheduling/domain/waitlist.py', '        if last < first:\n', '        if False:\n', I_SCHEDULING_WAITLIST, 'nobody_can_wait'),
     Mutant('services/scheduling/domain/waitlist.py', '        elif last < today:\n', '        elif False:\n', I_SCHEDULING_WAITLIST, 'nobody_can_wait'),
+    Mutant('services/scheduling/domain/planning/openings.py', '_next_of(place, wish) if wish.phase_code else _beside(place, wish)', '_next_of(place, wish)', I_SCHEDULING_PLANNING, 'beside_the_phases_has'),
+    Mutant('services/scheduling/domain/planning/openings.py', '    if place.template.beside(wish.visit_type_code) is None:\n', '    if False:\n', I_SCHEDULING_PLANNING, 'openings_are_of_a_phase'),
     Mutant('services/scheduling/domain/planning/openings.py', 'not in FREEING and each.phase_code in template.order]', 'not in FREEING]', I_SCHEDULING_PLANNING, 'beside_the_phases'),
     Mutant('services/scheduling/domain/planning/openings.py', 'if self.tastes.weekdays_only and wanted and wanted.isdisjoint(there):', 'if False:', I_SCHEDULING_PLANNING, 'cannot_be_looked_for'),
     Mutant('services/scheduling/domain/planning/wishes.py', 'if tastes.start_from >= DAY_MINUTES:', 'if False:', I_SCHEDULING_PLANNING, 'cannot_be_looked_for'),

@@ -166,6 +166,7 @@ def _openings_wish(request: pb.FindOpeningsRequest, page: Page) -> OpeningsWish:
     first = day_of_visit(request.earliest_date, "earliest_date")
     return OpeningsWish(
         phase_code=request.phase_code,
+        visit_type_code=request.visit_type_code,
         days=Between(first, from_date(request.latest_date, "latest_date")),
         visits=(),
         tastes=_tastes(request),

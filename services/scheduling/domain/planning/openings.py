@@ -9,7 +9,13 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from chassis.errors import DomainError, Kind, Violation
-from services.scheduling.domain.courses import PhasesOutsideProtocol, ResourceUnsuitable, refuse, unsuitable
+from services.scheduling.domain.courses import (
+    PhasesOutsideProtocol,
+    ResourceUnsuitable,
+    VisitTypeNotFound,
+    refuse,
+    unsuitable,
+)
 from services.scheduling.domain.hours import DAY, Slot
 from services.scheduling.domain.planning.calendars import Cells, Place, set_bits
 from services.scheduling.domain.planning.owns import DayTastes
@@ -107,9 +113,10 @@ After = tuple[int, datetime, UUID]
 
 @dataclass(frozen=True, slots=True)
 class OpeningsWish:
-    """Of one visit, alone or the next of a course."""
+    """Of one visit, alone, the next of a course, or beside its phases."""
 
     phase_code: str
+    """Empty: it is beside the phases."""
     days: Between
     visits: tuple[Visit, ...]
     """Of the course."""
@@ -118,6 +125,8 @@ class OpeningsWish:
     count: int
     after: After | None
     by_preference: bool
+    visit_type_code: str = ""
+    """Of a visit beside the phases."""
 
     def check(self) -> None:
         """That it may be asked for, whatever the place."""
@@ -163,26 +172,38 @@ def openings(
 def find_openings(places: Sequence[Place], wish: OpeningsWish, now: datetime) -> FoundOpenings:
     """At whichever of the places. Each reckons the spacing in its own days."""
     refuse(PlanWindowInvalid, _past(places, wish.days.last, now))
-    finders, looked_at = dict[UUID, Finder](), list[Between]()
+    finders, looked_at, code = dict[UUID, Finder](), list[Between](), ""
     for place in places:
-        its = spacing(place.template, wish.phase_code, wish.visits, place.calendar.site.zone)
-        refuse(PhasesOutsideProtocol, _not_next(place.template, wish.phase_code, wish.visits))
-        days = wish.days.and_(its.first, its.last)
-        visit_type = place.template.visit_type(place.template.phase(wish.phase_code).visit_type_code)
-        fixed = dict(wish.fixed)
-        same = same_resources(place.template, visit_type, wish.visits, place.calendar.resources)
+        visit_type, days, same = _next_of(place, wish) if wish.phase_code else _beside(place, wish)
         _check_fixed(place, visit_type, wish.fixed, same)
+        code = visit_type.code
         if days.empty:
             continue
         looked_at.append(days)
-        finders[place.site_id] = Finder(place, visit_type, days, now, wish.tastes, fixed | same)
+        finders[place.site_id] = Finder(place, visit_type, days, now, wish.tastes, dict(wish.fixed) | same)
     refuse(ResourceNotFound, _absent(places, wish.fixed))
     found = openings(finders, wish.count, wish.after, by_preference=wish.by_preference)
     searched = (
         Between(min(each.first for each in looked_at), max(each.last for each in looked_at)) if looked_at else None
     )
-    code = places[0].template.phase(wish.phase_code).visit_type_code
     return FoundOpenings(found, code, searched)
+
+
+def _next_of(place: Place, wish: OpeningsWish) -> tuple[VisitType, Between, dict[str, UUID]]:
+    """Of the phase: its type, the days that its spacing leaves, and whom and what it has to have."""
+    template = place.template
+    its = spacing(template, wish.phase_code, wish.visits, place.calendar.site.zone)
+    refuse(PhasesOutsideProtocol, _not_next(template, wish.phase_code, wish.visits))
+    visit_type = template.visit_type(template.phase(wish.phase_code).visit_type_code)
+    same = same_resources(template, visit_type, wish.visits, place.calendar.resources)
+    return visit_type, wish.days.and_(its.first, its.last), same
+
+
+def _beside(place: Place, wish: OpeningsWish) -> tuple[VisitType, Between, dict[str, UUID]]:
+    """Beside the phases it keeps no gap, and to nobody."""
+    if place.template.beside(wish.visit_type_code) is None:
+        raise VisitTypeNotFound(Violation("visit_type_code", "VISIT_TYPE_NOT_FOUND", VisitTypeNotFound.message))
+    return place.template.visit_type(wish.visit_type_code), wish.days, {}
 
 
 def _past(places: Sequence[Place], last: date, now: datetime) -> Iterator[Violation]:
