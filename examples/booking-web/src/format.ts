@@ -31,7 +31,7 @@ export class Clock {
   /** "Mountain Time" */
   zone = (): string => this.#zone.formatToParts(0).find(({ type }) => type === "timeZoneName")?.value ?? "";
   /** Today at the site, or so many days after it: "2026-11-26". */
-  isoDay = (daysAhead: number): string => this.#isoDay.format(Date.now() + daysAhead * 86_400_000);
+  isoDay = (daysAhead: number): string => daysAfter(this.#isoDay.format(Date.now()), daysAhead);
 }
 
 export function money(amount: Money, language: Language): string {

@@ -23,6 +23,14 @@ test("a time is the clinic's, also where clocks are put back that night", () => 
   assert.equal(new Clock("es", "America/Denver").day(timestampOf(new Date("2026-11-02T18:00:00Z"))), "Lunes, 2 de noviembre");
 });
 
+test("tomorrow is the next day of the site's calendar, also where a day has 23 or 25 hours", (context) => {
+  const clock = new Clock("en", "America/Denver");
+  context.mock.timers.enable({ apis: ["Date"], now: new Date("2027-03-14T06:30:00Z") });
+  assert.deepEqual([clock.isoDay(0), clock.isoDay(1), clock.isoDay(28)], ["2027-03-13", "2027-03-14", "2027-04-10"]);
+  context.mock.timers.setTime(Date.parse("2027-11-07T06:30:00Z"));
+  assert.deepEqual([clock.isoDay(0), clock.isoDay(1)], ["2027-11-07", "2027-11-08"]);
+});
+
 test("money, days, phones and what is left of a hold are written as people write them", () => {
   assert.equal(money({ currencyCode: "USD", units: 1234n, nanos: 500_000_000 }, "en"), "$1,234.50");
   assert.equal(daysAfter("2026-10-31", 28), "2026-11-28");
