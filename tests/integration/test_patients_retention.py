@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -33,7 +34,7 @@ from tests.integration.test_patients_speed import explained, most_rows
 from tests.support.patients import Desk, desk
 from tests.support.patients_access import Retention, accesses, break_glass, named, review
 from tests.support.patients_merges import Merges
-from tests.support.patients_parts import call_adverse_events, report, several_many
+from tests.support.patients_parts import CALM, call_adverse_events, diagnose, record_measure, report, several_many
 from tests.support.patients_questionnaires import content, number, question
 from tests.support.sealed import opened
 from tests.support.service import read_refusal, refusal
@@ -560,6 +561,26 @@ async def test_a_change_that_waits_for_forgetting_finds_nobody_to_change(desk: D
     assert read_refusal(caught.value).reason == "PATIENT_NOT_FOUND"
     assert (await desk.get(patient.id)).family_name == ""
     assert await desk.service.count("patient_name") == 0
+
+
+@pytest.mark.parametrize(
+    ("write", "table"),
+    [(report, "adverse_event"), (partial(record_measure, vital_signs=CALM), "measure"), (diagnose, "diagnosis")],
+)
+async def test_what_is_written_of_a_patient_waits_for_who_forgets_them_and_is_refused(
+    desk: Desk, retention: Retention, write: Callable[..., Awaitable[Any]], table: str
+) -> None:
+    """Else it would stay: whoever forgets did not see it."""
+    patient = await desk.create()
+    patient_id = from_wire("patient", patient.id)
+
+    async def first(store: PatientsStore) -> None:
+        await store.lock([patient_id])
+        await anonymise_patient(store, patient_id, LAW)
+
+    refused = await first_then_second(desk, first, refusal(write(desk, patient.id)))
+    assert refused.reason == "PATIENT_NOT_FOUND"
+    assert await desk.service.count(table) == 0
 
 
 async def test_of_two_who_restrict_at_once_the_second_is_refused(desk: Desk, retention: Retention) -> None:

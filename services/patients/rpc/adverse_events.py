@@ -1,6 +1,6 @@
 """Adverse events."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -42,7 +42,7 @@ class AdverseEventServicer:
         async def work(store: PatientsStore) -> AdverseEvent:
             return use_cases.report_adverse_event(store, reported)
 
-        return await self._once(call, request, pb.ReportAdverseEventResponse, work)
+        return await self._once(call, request, pb.ReportAdverseEventResponse, work, locks=[reported.patient_id])
 
     async def RegradeAdverseEvent(
         self, request: pb.RegradeAdverseEventRequest, call: Call
@@ -107,12 +107,13 @@ class AdverseEventServicer:
         request: Message,
         response_type: Callable[..., M],
         change: Callable[[PatientsStore], Awaitable[AdverseEvent]],
+        locks: Iterable[UUID] = (),
     ) -> M:
         async def work(store: PatientsStore) -> M:
             return response_type(adverse_event=to_adverse_event(await change(store)))
 
         kind: Any = response_type
-        answer: M = await self._db.once(call, request, kind, PatientsStore, work)
+        answer: M = await self._db.once(call, request, kind, PatientsStore, work, locks=locks)
         return answer
 
 

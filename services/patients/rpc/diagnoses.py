@@ -32,7 +32,8 @@ class DiagnosisServicer:
         async def work(store: PatientsStore) -> pb.RecordDiagnosisResponse:
             return pb.RecordDiagnosisResponse(diagnosis=to_diagnosis(await use_cases.record_diagnosis(store, command)))
 
-        return await self._db.once(call, request, pb.RecordDiagnosisResponse, PatientsStore, work)
+        locks = [command.patient_id]
+        return await self._db.once(call, request, pb.RecordDiagnosisResponse, PatientsStore, work, locks=locks)
 
     async def RetractDiagnosis(self, request: pb.RetractDiagnosisRequest, call: Call) -> pb.RetractDiagnosisResponse:
         id = from_wire("diagnosis", request.diagnosis_id)

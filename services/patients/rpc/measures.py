@@ -48,7 +48,8 @@ class MeasureServicer:
         async def work(store: PatientsStore) -> pb.RecordMeasureResponse:
             return pb.RecordMeasureResponse(measure=to_measure(use_cases.record_measure(store, measure)))
 
-        return await self._db.once(call, request, pb.RecordMeasureResponse, PatientsStore, work)
+        locks = [measure.patient_id]
+        return await self._db.once(call, request, pb.RecordMeasureResponse, PatientsStore, work, locks=locks)
 
     async def RetractMeasure(self, request: pb.RetractMeasureRequest, call: Call) -> pb.RetractMeasureResponse:
         measure_id = from_wire("measure", request.measure_id)
