@@ -85,6 +85,7 @@ UNCHOSEN = {
     "atoll.billing.v1.ListRefundsRequest": {"patient_id"},
     "atoll.billing.v1.RecordPaymentRequest": {"terminal_reference", "check_number"},
     "atoll.notifications.v1.CreatePauseRequest": {"kind"},
+    "atoll.scheduling.v1.FindOpeningsRequest": {"visit_type_code"},
 }
 """Of messages with rules that several fields share: fields that an example without them keeps."""
 LATER: dict[str, Any] = {
