@@ -19,6 +19,15 @@ READING = re.compile(r"(Get|List|Search|Plan|Watch|Preview|Explain|Find|Count|Di
 IN_PATH = re.compile(r"\{([^}=]+)")
 HARMLESS = ("_id", "_ids", "_code", "_token", "display_number")
 PAGE_MAX, TOKEN_MAX = 200, 1000
+ETAG_NOT_ALWAYS = {
+    "CreatePatient": "has none yet",
+    "UpdatePatient": "a rule of the request asks for it",
+    "IssueInvoice": "of a draft, by a rule of the request",
+    "CreateTemplateVersion": "not for the first",
+    "SaveProtocolDraft": "not for the first",
+    "PublishPriceBook": "as the caller likes",
+    "PublishProtocolVersion": "as the caller likes",
+}
 
 
 def rules_of(field: FieldDescriptor) -> Any:
@@ -92,6 +101,17 @@ def test_every_text_and_every_list_in_a_request_has_a_bound() -> None:
     for field, rules in requested():
         assert not field.is_repeated or rules_of(field).repeated.max_items, field.full_name
         assert not is_text(field) or is_bounded(rules.string), field.full_name
+
+
+def test_an_etag_that_must_be_there_is_missed_by_its_name() -> None:
+    """Without such a rule none at all is STALE_ETAG: whoever reads again and sends that goes on for ever."""
+    for method in RPCS:
+        if "request_id" not in method.input_type.fields_by_name or method.name in ETAG_NOT_ALWAYS:
+            continue
+        told = [each.message_type for each in method.input_type.fields if each.message_type and not each.is_repeated]
+        for message in (method.input_type, *told):
+            for field in message.fields:
+                assert not field.name.endswith("etag") or rules_of(field).string.min_len, method.full_name
 
 
 def test_an_enum_in_a_request_takes_only_what_is_defined() -> None:
