@@ -295,6 +295,14 @@ async def test_a_series_of_no_visit_or_beyond_its_bounds_is_refused(
     assert await clinic.count("visit") == 0
 
 
+async def test_no_visit_of_a_series_starts_at_24_which_is_of_the_day_after(clinic: Clinic) -> None:
+    """So that the last of a series until a day would be on none of its days."""
+    request = series(clinic, await clinic.add_patient(), date(2027, 3, 2), start_time_of_day={"hours": 24})
+    refused = await refusal(book_series(clinic, request))
+    assert (refused.reason, refused.faults) == ("HOURS_INVALID", [("start_time_of_day", "TIME_OF_DAY")])
+    assert await clinic.count("visit") == 0
+
+
 async def test_no_visit_is_asked_for_near_the_end_of_the_calendar(clinic: Clinic) -> None:
     """Gaps, windows and anchors would be reckoned beyond it."""
     patient, far = await clinic.add_patient(), datetime(9991, 1, 4, 9, tzinfo=FIRST.tzinfo)

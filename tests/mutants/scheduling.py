@@ -668,5 +668,6 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/staff_calendars.py', '_minute(end + MINUTE - timedelta.resolution)', '_minute(end)', U_SCHEDULING_STAFF_CALENDARS, 'begun'),
     Mutant('services/scheduling/domain/staff_calendars.py', '            if found > EVENTS_MAX:\n                raise ICalendarTooLarge(_fault("PERIODS"', '            if False:\n                raise ICalendarTooLarge(_fault("PERIODS"', U_SCHEDULING_STAFF_CALENDARS, 'only_when'),
     Mutant('services/scheduling/domain/staff_calendars.py', 'Slot(_minute(start), ', 'Slot(start, ', U_SCHEDULING_STAFF_CALENDARS, 'begun'),
-    Mutant("services/scheduling/rpc/hours.py", 'if start == DAY_MINUTES:', 'if False:', U_SCHEDULING_HOURS, "begins_at_24"),
+    Mutant("services/scheduling/rpc/hours.py", 'if minute == DAY_MINUTES:', 'if False:', U_SCHEDULING_HOURS, "begins_at_24"),
+    Mutant("services/scheduling/rpc/single.py", 'minute_of_start(request.start_time_of_day, "start_time_of_day")', 'request.start_time_of_day.hours * 60', I_SCHEDULING_SINGLE, "starts_at_24"),
 ]  # fmt: skip

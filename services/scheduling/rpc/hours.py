@@ -64,6 +64,14 @@ def minute_of_day(time: TimeOfDay, field: str) -> int:
     return minute
 
 
+def minute_of_start(time: TimeOfDay, field: str) -> int:
+    """Of what begins on a day: not at 24:00."""
+    minute = minute_of_day(time, field)
+    if minute == DAY_MINUTES:
+        raise HoursInvalid(Violation(field, "TIME_OF_DAY", "is where a day ends: the next begins at 00:00"))
+    return minute
+
+
 def bound_of_day(request: Any, field: str, default: int) -> int:
     """Of a field that may be unset."""
     return minute_of_day(getattr(request, field), field) if request.HasField(field) else default
@@ -151,10 +159,7 @@ def _shift(wire: DayHours, field: str) -> Shift:
 
 
 def _stretch(wire: DayHours | pb.TimeStretch, field: str) -> tuple[int, int]:
-    start = minute_of_day(wire.start_time, f"{field}.start_time")
-    if start == DAY_MINUTES:
-        text = "is where a day ends: the next begins at 00:00"
-        raise HoursInvalid(Violation(f"{field}.start_time", "TIME_OF_DAY", text))
+    start = minute_of_start(wire.start_time, f"{field}.start_time")
     end = minute_of_day(wire.end_time, f"{field}.end_time")
     return start, end if start < end else end + DAY_MINUTES
 

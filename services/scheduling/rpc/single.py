@@ -12,7 +12,7 @@ from chassis.times import from_date
 from services.scheduling.domain.courses import Choice
 from services.scheduling.domain.series import Series
 from services.scheduling.rpc.conflicts import Conflicts
-from services.scheduling.rpc.hours import day_of_visit, minute_of_day, start_of_visit
+from services.scheduling.rpc.hours import day_of_visit, minute_of_start, start_of_visit
 from services.scheduling.rpc.visits import VisitServicer, resources_from_wire, visit_to_wire
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases.single import BookVisits, book_visits, in_series
@@ -63,7 +63,7 @@ def _asked(request: pb.BookVisitRequest | pb.BookSeriesRequest) -> dict[str, Any
 def _series(request: pb.BookSeriesRequest) -> Series:
     return Series(
         first=day_of_visit(request.first_date, "first_date"),
-        minute_of_day=minute_of_day(request.start_time_of_day, "start_time_of_day"),
+        minute_of_day=minute_of_start(request.start_time_of_day, "start_time_of_day"),
         interval_weeks=request.interval_weeks,
         count=request.visit_count if request.HasField("visit_count") else None,
         last=from_date(request.until_date, "until_date") if request.HasField("until_date") else None,
