@@ -443,7 +443,7 @@ async def test_every_chain_is_sent_for_and_told_of_its_own_only(hooks: Hooks, re
         await hooks.endpoint(receiver.url)
         await hooks.endpoint(theirs.url, token=hooks.svc.token(chain_id=other))
         await hooks.confirm()
-        event = hooks.confirmed()
+        event = await hooks.confirmed(chain_id=other)
         await hooks.svc.deliver(event, chain_id=other)
         assert await hooks.sender().drain() == 2
         assert [got.said()["data"]["visit_id"] for got in theirs.got] == [event.visit_id]

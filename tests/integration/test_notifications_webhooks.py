@@ -86,7 +86,7 @@ async def test_an_event_is_told_signed_and_with_ids_only(hooks: Hooks, receiver:
 
 async def test_events_of_all_services_are_told_also_those_that_nothing_else_here_reads(hooks: Hooks) -> None:
     events: list[Any] = [
-        hooks.confirmed(),
+        await hooks.confirmed(),
         PeriodClosed(period_id=to_wire("period", new_id())),
         PatientRegistered(patient_id=to_wire("patient", new_id()), time_zone="UTC"),
         PatientMerged(patient_id=to_wire("patient", new_id()), merged_patient_id=to_wire("patient", new_id())),
@@ -158,11 +158,11 @@ async def statements(hooks: Hooks, answer: Awaitable[object]) -> list[str]:
 
 
 async def test_telling_costs_one_statement_where_nobody_listens_and_two_where_somebody_does(hooks: Hooks) -> None:
-    event = hooks.confirmed()
+    event = await hooks.confirmed()
     assert len(await statements(hooks, hooks.svc.deliver(event))) == 1
     for _ in range(3):
         await hooks.endpoint(URL)
-    event = hooks.confirmed()
+    event = await hooks.confirmed()
     assert len(await statements(hooks, hooks.svc.deliver(event))) == 2
     assert len(await hooks.rows()) == 3
 

@@ -157,16 +157,22 @@ class Hooks:
         event = SiteRegistered(site_id=to_wire("site", site_id), discreet_name="Harbor Lane", time_zone="UTC")
         await self.svc.deliver(event, version=1)
 
-    def confirmed(self, site_id: UUID | None = None) -> VisitConfirmed:
+    async def confirmed(self, site_id: UUID | None = None, chain_id: UUID | None = None) -> VisitConfirmed:
+        """Of a visit that is booked."""
+        visit_id, patient_id, site_id = new_id(), new_id(), site_id or self.site_id
+        known = "INSERT INTO visit (chain_id, id, site_id, patient_id, status, start_at) VALUES ($1, $2, $3, $4, $5, $6)"
+        await self.svc.admin.execute(
+            known, chain_id or self.svc.chain_id, visit_id, site_id, patient_id, "BOOKED", self.svc.now
+        )
         return VisitConfirmed(
-            visit_id=to_wire("visit", new_id()),
+            visit_id=to_wire("visit", visit_id),
             course_id=to_wire("course", new_id()),
-            site_id=to_wire("site", site_id or self.site_id),
-            patient_id=to_wire("patient", new_id()),
+            site_id=to_wire("site", site_id),
+            patient_id=to_wire("patient", patient_id),
         )
 
     async def confirm(self, site_id: UUID | None = None) -> VisitConfirmed:
-        event = self.confirmed(site_id)
+        event = await self.confirmed(site_id)
         await self.svc.deliver(event)
         return event
 
