@@ -160,10 +160,9 @@ class Hooks:
     async def confirmed(self, site_id: UUID | None = None, chain_id: UUID | None = None) -> VisitConfirmed:
         """Of a visit that is booked."""
         visit_id, patient_id, site_id = new_id(), new_id(), site_id or self.site_id
-        known = "INSERT INTO visit (chain_id, id, site_id, patient_id, status, start_at) VALUES ($1, $2, $3, $4, $5, $6)"
-        await self.svc.admin.execute(
-            known, chain_id or self.svc.chain_id, visit_id, site_id, patient_id, "BOOKED", self.svc.now
-        )
+        columns = "chain_id, id, site_id, patient_id, start_at, status"
+        values = chain_id or self.svc.chain_id, visit_id, site_id, patient_id, self.svc.now
+        await self.svc.admin.execute(f"INSERT INTO visit ({columns}) VALUES ($1, $2, $3, $4, $5, 'BOOKED')", *values)
         return VisitConfirmed(
             visit_id=to_wire("visit", visit_id),
             course_id=to_wire("course", new_id()),
