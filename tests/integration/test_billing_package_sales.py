@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -727,6 +728,40 @@ async def test_who_holds_a_package_is_told_once_that_it_expires_soon(chain: Pack
     assert (told.package_sale_id, told.expire_date) == (sale.id, to_date(TODAY + 60 * DAY))
     await chain.pass_days(1)
     assert (await chain.billing.fact_names()).count("package.expiring") == 1
+
+
+async def found_to_expire_soon(chain: Packages) -> list[UUID]:
+    call = chain.billing.svc.inside("packages")
+    return await chain.billing.svc.db.job(call, BillingStore, partial(sales.expiring, limit=10))
+
+
+async def warn(chain: Packages, sale_id: UUID) -> None:
+    call = chain.billing.svc.inside("packages")
+    await chain.billing.svc.db.job(call, BillingStore, partial(sales.warn_expiring, sale_id=sale_id))
+
+
+async def test_of_two_jobs_that_found_a_package_one_tells_of_it(chain: Packages) -> None:
+    await chain.sold(SIX, price=3000, valid_days=60)
+    chain.billing.svc.clock.now += 31 * DAY
+    [found], [again] = await found_to_expire_soon(chain), await found_to_expire_soon(chain)
+    await warn(chain, found)
+    await warn(chain, again)
+    assert (await chain.billing.fact_names()).count("package.expiring") == 1
+
+
+async def test_a_package_that_is_frozen_since_it_was_found_is_told_of_when_it_expires_soon_again(
+    chain: Packages,
+) -> None:
+    sale = await chain.sold(SIX, price=3000, valid_days=60, freeze_days=40)
+    chain.billing.svc.clock.now += 31 * DAY
+    [found] = await found_to_expire_soon(chain)
+    frozen = (await chain.change("FreezePackage", await chain.sale(sale.id))).package_sale
+    await warn(chain, found)
+    assert "package.expiring" not in await chain.billing.fact_names()
+    await chain.pass_days(10)
+    await chain.change("UnfreezePackage", frozen)
+    await chain.pass_days(1)
+    assert (await chain.billing.last_fact("package.expiring")).expire_date == to_date(TODAY + 70 * DAY)
 
 
 async def test_a_package_that_is_used_up_ends_without_a_word(chain: Packages) -> None:

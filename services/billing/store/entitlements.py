@@ -115,9 +115,6 @@ EMPTY = Statement(
     .where(entitlement.c.chain_id == CHAIN, entitlement.c.sale_id == SALE)
     .values(left_count=0, left_minor=0)
 )
-WARN = Statement(
-    update(package_sale).where(package_sale.c.chain_id == CHAIN, package_sale.c.id == ID).values(params("warned_at"))
-)
 LEAVE = Statement(
     update(entitlement)
     .where(entitlement.c.chain_id == CHAIN, entitlement.c.id == ID)
@@ -234,16 +231,20 @@ OVER = Statement(
     .order_by(package_sale.c.expire_at)
     .limit(param("limit", Integer))
 )
+_expiring = and_(
+    _unended,
+    package_sale.c.expire_at > param("since", Instant),
+    package_sale.c.expire_at <= param("until", Instant),
+    package_sale.c.warned_at.is_(None),
+)
+WARN = Statement(
+    update(package_sale)
+    .where(_expiring, package_sale.c.id == ID)
+    .values(params("warned_at"))
+    .returning(package_sale.c.id)
+)
 EXPIRING = Statement(
-    select(package_sale.c.id)
-    .where(
-        _unended,
-        package_sale.c.expire_at > param("since", Instant),
-        package_sale.c.expire_at <= param("until", Instant),
-        package_sale.c.warned_at.is_(None),
-    )
-    .order_by(package_sale.c.expire_at)
-    .limit(param("limit", Integer))
+    select(package_sale.c.id).where(_expiring).order_by(package_sale.c.expire_at).limit(param("limit", Integer))
 )
 
 
@@ -330,8 +331,10 @@ class EntitlementStore(Store):
         if end.forgiven.minor:
             await self.rows(FORGIVE, id=ended.invoice_id, forgiven_minor=end.forgiven.minor)
 
-    async def warn_of_expiry(self, sale_id: UUID) -> None:
-        await self.rows(WARN, id=sale_id, warned_at=self.call.now)
+    async def warn_of_expiry(self, sale_id: UUID, since: datetime, until: datetime) -> bool:
+        """Whether it is one of `packages_expiring`, as it no longer is then."""
+        row = await self.row(WARN, id=sale_id, since=since, until=until, warned_at=self.call.now)
+        return row is not None
 
     async def package_sale(self, sale_id: UUID) -> Sale:
         found = await self.rows(PACKAGE_SALE, id=sale_id)

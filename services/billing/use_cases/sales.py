@@ -1,6 +1,7 @@
 """Packages that are sold, frozen, handed over, stopped, and those that expire."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from uuid import UUID
 
 from chassis.errors import Violation
@@ -178,15 +179,18 @@ async def end_over(store: BillingStore, sale_id: UUID) -> None:
 
 async def expiring(store: BillingStore, limit: int) -> list[UUID]:
     """Sales of the chain that expire soon, and of which nobody was told, at most so many."""
-    return await store.packages_expiring(store.call.now, store.call.now + rules.WARNED_BEFORE, limit)
+    return await store.packages_expiring(*_soon(store), limit)
 
 
 async def warn_expiring(store: BillingStore, sale_id: UUID) -> None:
-    """Tells of it, if visits are left."""
+    """Tells of it, if visits are left, unless somebody did since it was found, or it was frozen."""
     sale = await locked_sale(store, sale_id)
-    await store.warn_of_expiry(sale_id)
-    if sale.status is SaleStatus.OPEN:
+    if await store.warn_of_expiry(sale_id, *_soon(store)) and sale.status is SaleStatus.OPEN:
         store.emit(events.package_expiring(sale), about=sale.id)
+
+
+def _soon(store: BillingStore) -> tuple[datetime, datetime]:
+    return store.call.now, store.call.now + rules.WARNED_BEFORE
 
 
 def _is_over(store: BillingStore, sale: Sale) -> bool:
