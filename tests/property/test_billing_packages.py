@@ -19,6 +19,7 @@ from services.billing.domain.ledger import Account, Booked, Entry, Source, move,
 from services.billing.domain.packages import EarlyStop, Package, PackageItem, PackageStart, PackageTerms, shares
 from services.billing.domain.prices import VisitKind
 from services.billing.domain.redemptions import Redemption
+from services.billing.domain.sites import Site
 from services.billing.domain.stops import PackageEnd
 
 NOW, TODAY = datetime(2027, 3, 1, 16, tzinfo=UTC), date(2027, 3, 1)
@@ -126,7 +127,7 @@ class OnePackage(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(KINDS), site=st.sampled_from(sorted(SITES)), cost=st.none() | st.integers(0, 90_000))
     def visit(self, kind: VisitKind, site: UUID, cost: int | None) -> None:
-        drawn = rules.choose([self.sale], kind, site, self.day)
+        drawn = rules.choose([self.sale], kind, Site(site, SITES[site], self.sale.zone), self.day)
         if drawn is None:
             return
         assert not self.end

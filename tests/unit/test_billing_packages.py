@@ -41,12 +41,14 @@ from services.billing.domain.packages import (
 )
 from services.billing.domain.prices import PriceBook, PriceItem, VisitKind
 from services.billing.domain.redemptions import Redemption
+from services.billing.domain.sites import Site
 from services.billing.domain.stops import stop
 
 NOW = datetime(2027, 3, 1, 16, tzinfo=UTC)
 TODAY, DAY = date(2027, 3, 1), timedelta(days=1)
 DENVER = ZoneInfo("America/Denver")
 HERE, THERE, SELLER, OTHER = UUID(int=1), UUID(int=2), UUID(int=11), UUID(int=12)
+CLINIC = Site(HERE, SELLER, DENVER)
 ANY_INFUSION = VisitKind("infusion", "", "")
 IV, LONG_IV = VisitKind("infusion", "iv", "up_to_60"), VisitKind("infusion", "iv", "over_60")
 ASSESSMENT = VisitKind("assessment", "", "standard")
@@ -222,8 +224,8 @@ def test_the_shares_of_all_visits_make_the_price_whatever_is_put_back_between() 
 
 
 def test_a_visit_is_drawn_from_what_expires_first() -> None:
-    sooner = sale(id=UUID(int=101), expires_on=TODAY + DAY, sold_at=NOW + DAY)
-    found = choose([sale(), sooner, sale(id=UUID(int=102), expires_on=None)], IV, HERE, TODAY)
+    sooner = sale(id=UUID(int=101), expires_on=TODAY + DAY, sold_at=NOW + timedelta(hours=1))
+    found = choose([sale(), sooner, sale(id=UUID(int=102), expires_on=None)], IV, CLINIC, TODAY)
     assert found
     assert (found.sale.id, found.value) == (sooner.id, Money(50_000))
 
@@ -236,10 +238,10 @@ def test_of_one_package_the_most_specific_item_has_it() -> None:
         entitlement(LONG_IV, id=4),
     )
     for n in (3, 2, 1, 0):
-        found = choose([sale(*several[: n + 1], paid=10**9)], LONG_IV, HERE, TODAY)
+        found = choose([sale(*several[: n + 1], paid=10**9)], LONG_IV, CLINIC, TODAY)
         assert found
         assert found.entitlement.id == (UUID(int=[1, 2, 3, 4][n]))
-    found = choose([sale(*several)], IV, HERE, TODAY)
+    found = choose([sale(*several)], IV, CLINIC, TODAY)
     assert found
     assert found.entitlement.id == UUID(int=3)
 
@@ -248,7 +250,7 @@ def test_of_one_package_the_most_specific_item_has_it() -> None:
     "unfit",
     [
         {"expires_on": TODAY - DAY},
-        {"sold_on": TODAY + DAY},
+        {"sold_at": NOW + DAY},
         {"frozen_on": TODAY},
         {"ended_at": NOW, "ended_as": SaleStatus.STOPPED},
         {"paid": Money(49_999)},
@@ -259,13 +261,19 @@ def test_of_one_package_the_most_specific_item_has_it() -> None:
     ],
 )
 def test_a_visit_is_drawn_from_no_package_that_does_not_have_it(unfit: dict[str, Any]) -> None:
-    assert choose([sale()], IV, HERE, TODAY)
-    assert choose([replace(sale(), **unfit)], IV, HERE, TODAY) is None
+    assert choose([sale()], IV, CLINIC, TODAY)
+    assert choose([replace(sale(), **unfit)], IV, CLINIC, TODAY) is None
+
+
+def test_what_was_bought_where_it_is_the_next_day_already_has_the_visits_of_this_one() -> None:
+    bought = sale(site_id=THERE, zone=ZoneInfo("Pacific/Guam"), sold_on=TODAY + DAY, sold_at=NOW)
+    assert choose([bought], IV, CLINIC, TODAY)
+    assert choose([bought], IV, CLINIC, TODAY - DAY) is None
 
 
 def test_the_last_day_is_a_day_on_which_visits_are_drawn() -> None:
     last = replace(sale(), expires_on=TODAY)
-    assert choose([last], IV, HERE, TODAY)
+    assert choose([last], IV, CLINIC, TODAY)
     last.need_open(TODAY)
     with pytest.raises(PackageExpired):
         last.need_open(TODAY + DAY)

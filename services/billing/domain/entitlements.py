@@ -16,6 +16,7 @@ from chassis.money import Money
 from services.billing.domain.business_days import end_of
 from services.billing.domain.packages import Package, PackageStart
 from services.billing.domain.prices import VisitKind
+from services.billing.domain.sites import Site
 from services.billing.domain.tax import part_of
 
 GRACE = timedelta(days=3)
@@ -268,13 +269,14 @@ class Drawn:
     value: Money
 
 
-def choose(sales: Iterable[Sale], visit: VisitKind, site_id: UUID, day: date) -> Drawn | None:
-    """For a visit on `day`: what expires first, then the most specific, then what was sold first. Passed over is what
-    is not paid as far as to the visit."""
+def choose(sales: Iterable[Sale], visit: VisitKind, site: Site, day: date) -> Drawn | None:
+    """For a visit at the site on `day`, which is the site's: what expires first, then the most specific, then what was
+    sold first. Passed over is what is not paid as far as to the visit, or was sold later, by the clock of the site: it
+    may be the next day already where it was."""
     found = [
         Drawn(sale, each, each.next_value)
         for sale in sales
-        if sale.sold_on <= day and _is_open(sale, day) and sale.may_redeem_at(site_id)
+        if site.day(sale.sold_at) <= day and _is_open(sale, day) and sale.may_redeem_at(site.id)
         for each in sale.entitlements
         if each.left_count and each.kind.covers(visit) and not sale.missing_for(each.next_value).minor
     ]

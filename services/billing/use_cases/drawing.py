@@ -21,7 +21,7 @@ async def draw(store: BillingStore, site: Site, visit: RenderedVisit) -> bool:
         return False
     await lock_patients(store, visit.patient_id)
     sales = [sale for sale in await store.sales_to_draw(visit.patient_id) if acts_for(store, {sale.site_id})]
-    drawn = choose(sales, visit.kind, visit.site_id, visit.service_date)
+    drawn = choose(sales, visit.kind, site, visit.service_date)
     if drawn is None:
         return False
     await redeem(store, site, visit, drawn)
