@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
+import chassis.metrics  # noqa: F401  # It registers them.
 from tests.support.snippets import DOCS, PAGES, RUN, blocks, is_as_shown
 from tools.gen import ROOT
 
@@ -38,6 +40,13 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text()
     assert [page.name for page in DOCS.glob("*.md") if page.name != "README.md" and f"({page.name})" not in index] == []
+
+
+def test_every_metric_is_among_the_alerts() -> None:
+    told = (DOCS / "operations.md").read_text()
+    ours = [each.name for each in REGISTRY.collect() if each.name.startswith("atoll_")]
+    assert len(ours) > 3
+    assert [name for name in ours if name not in told] == []
 
 
 @pytest.mark.parametrize(
