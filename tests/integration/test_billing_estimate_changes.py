@@ -434,6 +434,17 @@ async def test_whoever_misses_the_last_visit_of_twelve_months_has_an_estimate_of
     assert (second.service_date, second.visit_count) == (to_date(date(2028, 4, 5)), 1)
 
 
+async def test_a_visit_that_is_booked_a_year_after_all_others_is_estimated_by_itself(billing: Billing) -> None:
+    course = await long_course(billing, 0)
+    billing.svc.clock.now = FIRST_VISIT
+    await billing.complete(course, 0)
+    billing.svc.clock.now = FIRST_VISIT + 380 * DAY
+    await billing.svc.deliver(further(billing, course, [INFUSION], FIRST_VISIT + 400 * DAY))
+    second, _ = await billing.estimates_of(course)
+    assert (second.visit_count, second.beyond_count, dollars(second.total)) == (1, 0, 590)
+    assert (second.service_date, trigger(second)) == (to_date(date(2028, 4, 25)), "BOOKED_10_DAYS_AHEAD")
+
+
 async def test_tiers_go_on_in_the_estimate_of_the_next_twelve_months(billing: Billing) -> None:
     request = billing.price_book_request(effective=TODAY + DAY)
     request.items[1].tiers.add(from_number=3, unit_price=usd(500))

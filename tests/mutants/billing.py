@@ -623,4 +623,5 @@ BILLING = [
     Mutant("services/billing/use_cases/estimates.py", 'if visit.start > now and not visit.settled)', 'if visit.start > now)', I_BILLING_ESTIMATE_CHANGES, "what_comes_after_them"),
     Mutant("services/billing/use_cases/estimates.py", 'return any(are_of_one(each.service_date, first) for each in await', 'return any(True for each in await', I_BILLING_ESTIMATE_CHANGES, "too_late_for_a_change"),
     Mutant("services/billing/use_cases/estimates.py", '    if not are_of_one(before, first):\n        await', '    if before:\n        await', I_BILLING_ESTIMATE_CHANGES, "what_comes_after_them"),
+    Mutant("services/billing/use_cases/estimates.py", 'first_of(days, next(ahead, days[-1]))', 'days[0]', I_BILLING_ESTIMATE_CHANGES, "year_after_all_others"),
 ]  # fmt: skip
