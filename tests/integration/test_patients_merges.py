@@ -344,7 +344,7 @@ def merging(desk: Desk, survivor: Patient, merged: Patient) -> Any:
     command = MergePatients(from_wire("patient", survivor.id), 1, from_wire("patient", merged.id), 1, "the same")
 
     async def first(store: PatientsStore) -> None:
-        await store.lock([merge_lock(desk.service.chain_id)])
+        await store.lock([merge_lock(desk.service.chain_id), command.survivor_id, command.merged_id])
         await merge_patients(store, command)
 
     return first
@@ -365,6 +365,16 @@ async def test_a_change_that_waits_for_a_merge_finds_the_record_merged(desk: Des
         await first_then_second(desk, merging(desk, one, two), desk.update(two, prefix="Dr."))
     assert read_refusal(caught.value).reason == "PATIENT_MERGED"
     assert await desk.service.admin.fetchval("SELECT count(*) FROM patient WHERE prefix = 'Dr.'") == 0
+
+
+async def test_a_change_that_waits_for_a_merge_into_its_record_keeps_the_names_of_both(
+    desk: Desk, merges: Merges
+) -> None:
+    survivor = await desk.create(given_names=["Ana"], family_name="Ruiz")
+    merged = await desk.create(given_names=["Anita"], family_name="Solano")
+    await first_then_second(desk, merging(desk, survivor, merged), desk.update(survivor, given_names=["Bea"]))
+    for name in ("bea ruiz", "anita solano"):
+        assert await ids_found(desk, name=name) == [survivor.id], name
 
 
 async def test_a_merge_that_waits_for_a_change_finds_its_etag_stale(desk: Desk, merges: Merges) -> None:

@@ -506,5 +506,6 @@ PATIENTS = [
     Mutant("services/patients/domain/clearances.py", 'Violation("expire_date", error.reason', 'Violation("effective_date", error.reason', I_PATIENTS_CLEARANCES, "days_that_clear_nothing"),
     Mutant("services/patients/domain/screenings.py", 'raise error(violation, **told)', 'raise error(**told)', I_PATIENTS_SCREENINGS, "outdated_version"),
     Mutant("services/patients/use_cases/merges.py", 'command.merged_version, named="merged_")', 'command.merged_version)', I_PATIENTS_MERGES, "names_the_field"),
+    Mutant("services/patients/rpc/patients.py", " | {command.patient_id}", "", I_PATIENTS_MERGES, "names_of_both"),
     Mutant("services/patients/migrations/versions/0023_twelve_months_from_a_day_that_is_ahead_of_utc.py", "+ 1 + interval '12 months'", "+ interval '12 months 1 day'", I_PATIENTS_CLEARANCES, "it_is_march_already"),
 ]  # fmt: skip

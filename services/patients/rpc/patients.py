@@ -107,7 +107,8 @@ class PatientServicer:
         async def work(store: PatientsStore) -> pb.UpdatePatientResponse:
             return pb.UpdatePatientResponse(patient=to_patient(await records.change_patient(store, command)))
 
-        locks = identity_locks(call.chain_id, command.identifiers.values())
+        # The record's own, as whoever merges has it: who waited for its row only would not see what was merged into it.
+        locks = identity_locks(call.chain_id, command.identifiers.values()) | {command.patient_id}
         return await self._db.once(call, request, pb.UpdatePatientResponse, PatientsStore, work, locks=locks)
 
     async def SearchPatients(self, request: pb.SearchPatientsRequest, call: Call) -> pb.SearchPatientsResponse:

@@ -333,7 +333,8 @@ class RecordStore(TextStore):
         return [patient_of(row) for row in await self.rows(DECEASED, after=after, limit=limit)]
 
     async def patient_to_change(self, patient_id: UUID) -> Patient:
-        """Nobody else changes it until the transaction ends. A merged one is not changed."""
+        """Nobody else changes it until the transaction ends. A merged one is not changed. The caller holds its lock, so
+        that nothing is merged into it meanwhile."""
         found = patient_found(await self.row(RECORD_TO_CHANGE, patient_id=patient_id), patient_id)
         if found.survivor_id:
             raise PatientMerged(found.survivor_id)
