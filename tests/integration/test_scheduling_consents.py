@@ -354,3 +354,19 @@ async def test_chains_that_had_patients_before_the_migration_are_not_followed(po
     await drop(postgres_url, urls)
     assert sorted(row["chain_id"] for row in found) == sorted(chains)
     assert forced is True
+
+
+async def test_nothing_is_booked_without_the_consent_that_its_gate_asks_for(desk: Desk) -> None:
+    clinic = desk.clinic
+    clinic.version_id = await clinic.publish({**TEMPLATE, "gates": [gate("BOOKING")]})
+    await clinic.adopt()
+    document_id, patient = await desk.publish(), await clinic.add_patient()
+    before = await clinic.count("visit")
+    refused = await refusal(desk.book(patient, local(3, 3, 9)))
+    assert (refused.reason, refused.faults) == ("GATES_NOT_PASSED", [("visits[0].gates.CONSENT", "BLOCKED")])
+    assert refused.metadata == {"consent_document_ids": document_id}
+    assert await clinic.count("visit") == before
+    held = await clinic.hold(patient, [local(3, 3, 9)])
+    assert (await refusal(clinic.book_hold(held.id))).reason == "GATES_NOT_PASSED"
+    await desk.sign(document_id, patient_id=patient)
+    assert len((await clinic.book_hold(held.id)).visits) == 1

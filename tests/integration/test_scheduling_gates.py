@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import permutations
 from pathlib import Path
@@ -16,11 +16,13 @@ from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
 from atoll.billing.v1.events_pb2 import EstimateDelivered, EstimateDeliveryReturned, EstimateIssued, PaymentReceived
-from atoll.scheduling.v1 import gate_pb2, protocol_pb2, visit_service_pb2
+from atoll.scheduling.v1 import course_service_pb2, gate_pb2, protocol_pb2, visit_service_pb2
 from atoll.scheduling.v1 import gate_service_pb2 as pb
+from atoll.scheduling.v1.course_service_pb2 import Course
 from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_PATIENT, SegmentMinutes
 from atoll.scheduling.v1.gate_service_pb2_grpc import GateServiceStub
 from atoll.scheduling.v1.protocol_service_pb2 import AdoptProtocolVersionRequest
+from atoll.scheduling.v1.visit_pb2 import VisitStatus
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.migrate import migrate
 from chassis.provision import provision
@@ -29,7 +31,7 @@ from services.scheduling.domain.protocols import GateKind
 from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases import record_gate
 from tests.integration.test_scheduling_races import Waiting, until_a_lock_is_awaited
-from tests.support.scheduling import TEMPLATE, Clinic, hours, local, open_clinic, open_scheduling, visit_choice
+from tests.support.scheduling import DAY, TEMPLATE, Clinic, hours, local, open_clinic, open_scheduling, visit_choice
 from tests.support.servers import as_administrator, drop, password_of
 from tests.support.service import NOW, Running, refusal
 
@@ -397,3 +399,94 @@ async def test_a_gate_of_other_days_is_none_of_the_visit(clinic: Clinic) -> None
     assert await gates(clinic, visit_id) == {}
     assert (await refusal(record(clinic, visit_id, "TELEMEDICINE"))).reason == "GATE_NOT_OF_VISIT"
     assert names((await check_in(clinic, visit_id)).unpassed_gates) == []
+
+
+BOOKING = "BOOKING"
+
+
+def paid(course_id: str) -> PaymentReceived:
+    return PaymentReceived(course_id=course_id, deposit_covered=True)
+
+
+async def held(clinic: Clinic, *starts: datetime) -> Course:
+    return await clinic.hold(await clinic.add_patient(), starts or [FIRST])
+
+
+async def statuses(clinic: Clinic, course: Course) -> list[str]:
+    request = course_service_pb2.GetCourseRequest(course_id=course.id)
+    found = (await clinic.svc.call(clinic.courses.GetCourse, request)).course.visits
+    return [VisitStatus.Name(each.status).removeprefix("VISIT_STATUS_") for each in found]
+
+
+async def test_a_hold_is_booked_once_its_deposit_is_paid(clinic: Clinic) -> None:
+    """The deposit names the course that is held; until it is heard of, whoever books asks again."""
+    await use(clinic, [gate("DEPOSIT_PAID", "BLOCK", BOOKING)])
+    course = await held(clinic, FIRST, FIRST + 3 * DAY)
+    refused = await refusal(clinic.book_hold(course.id))
+    assert (refused.code, refused.reason, refused.retry) == (StatusCode.FAILED_PRECONDITION, "GATE_PENDING", True)
+    assert refused.faults == [(f"visits[{n}].gates.DEPOSIT_PAID", "BLOCKED") for n in (0, 1)]
+    assert await statuses(clinic, course) == ["HELD", "HELD"]
+    await clinic.svc.deliver(paid(to_wire("course", new_id())))
+    assert (await refusal(clinic.book_hold(course.id))).reason == "GATE_PENDING"
+    await clinic.svc.deliver(paid(course.id))
+    await clinic.book_hold(course.id)
+    assert await statuses(clinic, course) == ["BOOKED", "BOOKED"]
+
+
+async def test_a_booking_is_held_up_by_what_is_not_passed_and_goes_on_for_a_reason(clinic: Clinic) -> None:
+    wanted = [("DEPOSIT_PAID", "BLOCK"), ("HISTORY_REVIEWED", "BLOCK"), ("RIDE_HOME", "ALLOW_WITH_REASON")]
+    await use(clinic, [gate(kind, effect, BOOKING) for kind, effect in wanted] + [gate("REMS", "WARN", BOOKING)])
+    course = await held(clinic)
+    [visit] = course.visits
+    refused = await refusal(clinic.book_hold(course.id))
+    assert (refused.reason, refused.retry) == ("GATES_NOT_PASSED", False)
+    assert refused.faults == [
+        ("visits[0].gates.DEPOSIT_PAID", "BLOCKED"),
+        ("visits[0].gates.HISTORY_REVIEWED", "BLOCKED"),
+        ("visits[0].gates.RIDE_HOME", "REASON_NEEDED"),
+    ]
+    await record(clinic, visit.id, "HISTORY_REVIEWED")
+    await clinic.svc.deliver(paid(course.id))
+    refused = await refusal(clinic.book_hold(course.id))
+    assert (refused.reason, refused.faults) == ("GATES_NOT_PASSED", [("visits[0].gates.RIDE_HOME", "REASON_NEEDED")])
+    reasoned = course_service_pb2.BookHoldRequest(
+        request_id=str(uuid4()), course_id=course.id, gate_reason="Lives next door"
+    )
+    own = clinic.svc.token("ROLE_PATIENT", patient=course.patient_id)
+    assert (await refusal(clinic.svc.call(clinic.courses.BookHold, reasoned, own))).reason == "ACCESS_DENIED"
+    assert await statuses(clinic, course) == ["HELD"]
+    await clinic.svc.call(clinic.courses.BookHold, reasoned, clinic.token())
+    assert await statuses(clinic, course) == ["BOOKED"]
+    shown = await gates(clinic, visit.id)
+    assert (shown["RIDE_HOME"].override_reason, shown["REMS"].passed) == ("Lives next door", False)
+    assert names((await check_in(clinic, visit.id)).unpassed_gates) == []
+
+
+async def test_what_is_booked_at_once_needs_what_is_known_of_it(clinic: Clinic) -> None:
+    """A course that is there may have its deposit; whatever else would be recorded of a visit needs a hold first."""
+    await use(clinic, [gate("DEPOSIT_PAID", "BLOCK", BOOKING)])
+    patient = await clinic.add_patient()
+    request = clinic.request(patient, clinic.treatments([FIRST + 3 * DAY]))
+    assert (await refusal(clinic.book(request))).reason == "GATE_PENDING"
+    assert await clinic.counts("course", "visit") == [0, 0]
+    talk = visit_choice("assessment", FIRST, prescriber=clinic.prescriber)
+    course = await clinic.book(clinic.request(patient, [talk]))
+    request.course_id = course.id
+    assert (await refusal(clinic.book(request))).reason == "GATE_PENDING"
+    single = visit_service_pb2.BookVisitRequest(
+        request_id=str(uuid4()),
+        site_id=clinic.site_id,
+        patient_id=patient,
+        protocol_version_id=clinic.version_id,
+        visit_type_code="treatment",
+        course_id=course.id,
+        start_time=to_timestamp(FIRST + DAY),
+        resources=clinic.treatments([FIRST])[0].resources,
+    )
+    assert (await refusal(clinic.svc.call(clinic.visits.BookVisit, single))).reason == "GATE_PENDING"
+    await clinic.svc.deliver(paid(course.id))
+    assert len((await clinic.book(request)).visits) == 2
+    await clinic.svc.call(clinic.visits.BookVisit, single)
+    await use(clinic, [gate("RIDE_HOME", "ALLOW_WITH_REASON", BOOKING)])
+    refused = await refusal(clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST]))))
+    assert (refused.reason, refused.faults) == ("GATES_NOT_PASSED", [("visits[0].gates.RIDE_HOME", "REASON_NEEDED")])

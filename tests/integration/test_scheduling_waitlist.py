@@ -21,6 +21,8 @@ from atoll.scheduling.v1 import visit_service_pb2 as visits
 from atoll.scheduling.v1 import waitlist_service_pb2 as pb
 from atoll.scheduling.v1.closure_service_pb2_grpc import ClosureServiceStub
 from atoll.scheduling.v1.events_pb2 import CANCELLATION_REASON_CLINIC, OfferOutcome
+from atoll.scheduling.v1.protocol_pb2 import ProtocolTemplate
+from atoll.scheduling.v1.protocol_service_pb2 import AdoptProtocolVersionRequest
 from atoll.scheduling.v1.visit_pb2 import VISIT_STATUS_BOOKED, VISIT_STATUS_HELD
 from atoll.scheduling.v1.waitlist_pb2 import WaitlistEndReason, WaitlistEntry, WaitlistStatus
 from chassis.errors import TryAgain
@@ -696,6 +698,23 @@ async def test_an_offer_taken_by_a_link_that_cannot_be_booked_is_a_task(clinic: 
         [from_wire("visit", entry.offer.visit_id)],
     )
     assert await status(clinic, entry) == ["OFFERED"]
+
+
+async def test_an_offer_that_a_gate_of_booking_stops_is_refused_and_by_a_link_a_task(clinic: Clinic) -> None:
+    entry, _ = await offered(clinic)
+    gate = {"kind": "GATE_KIND_RIDE_HOME", "stage": "GATE_STAGE_BOOKING", "effect": "GATE_EFFECT_BLOCK"}
+    stricter = AdoptProtocolVersionRequest(
+        request_id=str(uuid4()),
+        site_id=clinic.site_id,
+        protocol_version_id=clinic.version_id,
+        narrowed_template=ParseDict({**TEMPLATE, "gates": [gate]}, ProtocolTemplate()),
+    )
+    await clinic.svc.call(clinic.protocols.AdoptProtocolVersion, stricter)
+    refused = await refusal(accept(clinic, entry.offer.id))
+    assert (refused.reason, refused.faults) == ("GATES_NOT_PASSED", [("visits[0].gates.RIDE_HOME", "BLOCKED")])
+    await clinic.svc.deliver(taken_by_link(entry))
+    assert await status(clinic, entry) == ["OFFERED"]
+    assert await clinic.count("task") == 1
 
 
 async def test_an_offer_of_a_time_that_was_closed_since_is_refused_and_by_a_link_a_task(clinic: Clinic) -> None:

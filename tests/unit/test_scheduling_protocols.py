@@ -218,6 +218,14 @@ def dated(kind: str, first: Day | None, last: Day | None) -> dict[str, Any]:
     return gate(kind) | days
 
 
+@pytest.mark.parametrize("kind", ["ESTIMATE_DELIVERED", "FASTING", "OBSERVATION_SERVED", "VITALS"])
+def test_what_nobody_knows_at_booking_is_no_gate_of_it(kind: str) -> None:
+    template = domain_template({**TEMPLATE, "gates": [gate(kind) | {"stage": "GATE_STAGE_BOOKING"}]})
+    assert [(each.field, each.rule) for each in template.faults()] == [
+        ("template.gates[0].stage", "LATER_THAN_BOOKING")
+    ]
+
+
 def test_a_gate_may_stand_again_for_other_days() -> None:
     gates = [dated("TELEMEDICINE", None, (2026, 12, 31)), dated("TELEMEDICINE", (2027, 1, 1), None)]
     domain_template({**TEMPLATE, "gates": gates}).check()

@@ -87,7 +87,7 @@ class ClearanceMissing(DomainError):
 
 class GatePending(DomainError):
     kind, reason = Kind.NOT_YET, "GATE_PENDING"
-    message = "no clearance of the patient for the protocol was heard of yet"
+    message = "what a gate waits for was not heard of yet: a clearance for the protocol, or a deposit for the course"
 
 
 class PatientDeceased(DomainError):

@@ -1,6 +1,6 @@
 """Gates: what must be so before a visit begins or ends, and what happens where it is not."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from chassis.errors import DomainError, Kind, Violation
 from chassis.ids import to_wire
 from services.scheduling.domain.consents import Consents
+from services.scheduling.domain.courses import GatePending
 from services.scheduling.domain.protocols import Gate, GateEffect, GateKind, GateStage, SegmentKind, VisitType
 from services.scheduling.domain.visits import SegmentMinutes
 from services.scheduling.domain.vitals import Found, Vitals
@@ -118,12 +119,27 @@ def record_of_signs(found: Found) -> GateRecord:
 def let_through(states: Sequence[GateState], stage: GateStage, reason: str) -> list[GateState]:
     """Those of a stage that are not passed and let the visit go on; or a refusal that names each that does not."""
     unpassed = [each for each in states if each.gate.stage is stage and not each.passed]
-    faults = [
-        Violation(f"gates.{_name(each)}", rule, TEXTS[rule]) for each in unpassed if (rule := _rule(each, reason))
-    ]
-    if faults:
+    if faults := list(_faults("gates", unpassed, reason)):
         raise GatesNotPassed(*faults, **_unsigned_of(unpassed))
     return unpassed
+
+
+def let_book(states: Mapping[int, Sequence[GateState]], reason: str) -> Mapping[int, Sequence[GateState]]:
+    """As `let_through`, of several visits by their index, whose gates are those of booking. Where nothing but a deposit
+    is lacking it is pending: it may be on its way."""
+    unpassed = {i: [each for each in of_visit if not each.passed] for i, of_visit in states.items()}
+    if faults := [fault for i, each in unpassed.items() for fault in _faults(f"visits[{i}].gates", each, reason)]:
+        stopping = [each for of_visit in unpassed.values() for each in of_visit if _rule(each, reason)]
+        if all(each.gate.kind is GateKind.DEPOSIT_PAID for each in stopping):
+            raise GatePending(*faults)
+        raise GatesNotPassed(*faults, **_unsigned_of(stopping))
+    return unpassed
+
+
+def _faults(path: str, unpassed: Iterable[GateState], reason: str) -> Iterator[Violation]:
+    for each in unpassed:
+        if rule := _rule(each, reason):
+            yield Violation(f"{path}.{_name(each)}", rule, TEXTS[rule])
 
 
 def _unsigned_of(unpassed: Iterable[GateState]) -> dict[str, str]:

@@ -78,6 +78,7 @@ class GateKind(StrEnum):
 
 
 class GateStage(StrEnum):
+    BOOKING = "GATE_STAGE_BOOKING"
     CHECK_IN = "GATE_STAGE_CHECK_IN"
     DISCHARGE = "GATE_STAGE_DISCHARGE"
 
@@ -88,6 +89,12 @@ class GateEffect(StrEnum):
     WARN = "GATE_EFFECT_WARN"
     ALLOW_WITH_REASON = "GATE_EFFECT_ALLOW_WITH_REASON"
     BLOCK = "GATE_EFFECT_BLOCK"
+
+
+LATER_THAN_BOOKING = frozenset(
+    {GateKind.ESTIMATE_DELIVERED, GateKind.FASTING, GateKind.OBSERVATION_SERVED, GateKind.VITALS}
+)
+"""Nobody knows of these when a visit is booked. An estimate is owed from then on only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -555,6 +562,8 @@ def _type_code_faults(path: str, codes: Sequence[str], types: set[str]) -> Itera
 
 def _gate_faults(path: str, gates: Sequence[Gate]) -> Iterator[Violation]:
     for n, gate in enumerate(gates):
+        if gate.stage is GateStage.BOOKING and gate.kind in LATER_THAN_BOOKING:
+            yield Violation(f"{path}.gates[{n}].stage", "LATER_THAN_BOOKING", "is not known yet when a visit is booked")
         if gate.days[1] < gate.days[0]:
             yield Violation(f"{path}.gates[{n}].expire_date", "BEFORE_START", "is before effective_date")
         same = (each for each in gates[:n] if (each.kind, each.stage) == (gate.kind, gate.stage))

@@ -56,7 +56,7 @@ class CourseServicer:
         id = from_wire("course", request.course_id)
 
         async def work(store: SchedulingStore) -> pb.BookHoldResponse:
-            return pb.BookHoldResponse(course=_course(await book_hold(store, id)))
+            return pb.BookHoldResponse(course=_course(await book_hold(store, id, reason=request.gate_reason)))
 
         booked = self._db.once(call, request, pb.BookHoldResponse, SchedulingStore, work)
         return await self._conflicts.or_elsewhere(call, request, partial(what_is_held, course_id=id), booked)

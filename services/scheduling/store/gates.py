@@ -76,6 +76,9 @@ VISIT_GATES = Statement(
     .join(site, and_(site.c.chain_id == visit.c.chain_id, site.c.id == visit.c.site_id))
     .where(visit.c.chain_id == CHAIN, visit.c.id == param("visit_id", Uuid))
 )
+DEPOSIT_PAID = Statement(
+    select(course.c.deposit_paid_at).where(course.c.chain_id == CHAIN, course.c.id == param("course_id", Uuid))
+)
 _recording = insert(gate_record).values(params(*gate_record.c.keys()))
 RECORD_GATE = Statement(
     _recording.on_conflict_do_update(
@@ -170,6 +173,11 @@ class GateStore(ProtocolStore, ConsentStore, VitalsStore):
         """To be read once the visit is locked: what others record of it until then counts."""
         return _known_gates(await self._visit_gates(visit_id))
 
+    async def deposit_of(self, course_id: UUID) -> Records:
+        """Nothing, of a course that is not there yet."""
+        row = await self.row(DEPOSIT_PAID, course_id=course_id)
+        return _deposit(row["deposit_paid_at"] if row else None)
+
     async def _visit_gates(self, visit_id: UUID) -> Record:
         row = await self.row(VISIT_GATES, visit_id=visit_id)
         if row is None:
@@ -237,8 +245,7 @@ class GateStore(ProtocolStore, ConsentStore, VitalsStore):
 
 def _known_gates(row: Record) -> KnownGates:
     records = {GateKind(each["kind"]): _record(each) for each in json.loads(row["gate_records"] or "[]")}
-    if paid_at := row["deposit_paid_at"]:
-        records[GateKind.DEPOSIT_PAID] = GateRecord(True, paid_at, "billing")
+    records |= _deposit(row["deposit_paid_at"])
     if delivered_at := row["estimate_delivered_at"]:
         records[GateKind.ESTIMATE_DELIVERED] = GateRecord(True, delivered_at, "billing")
     overrides = {
@@ -248,6 +255,10 @@ def _known_gates(row: Record) -> KnownGates:
     form = row["narrowed_template"]
     day = row["start_at"].astimezone(ZoneInfo(row["time_zone"])).date()
     return KnownGates(records, overrides, kept_template(form) if form else None, row["paused"], day)
+
+
+def _deposit(paid_at: datetime | None) -> dict[GateKind, GateRecord]:
+    return {GateKind.DEPOSIT_PAID: GateRecord(True, paid_at, "billing")} if paid_at else {}
 
 
 def _record(data: Mapping[str, Any]) -> GateRecord:

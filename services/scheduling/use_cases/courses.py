@@ -20,6 +20,7 @@ from services.scheduling.domain.holds import check_share
 from services.scheduling.domain.protocols import ProtocolVersion
 from services.scheduling.domain.visits import Status, Visit
 from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases.booking_gates import check_booking_gates
 from services.scheduling.use_cases.holds import end_if_over
 
 
@@ -104,6 +105,7 @@ async def book_course(store: SchedulingStore, command: BookCourse) -> Course:
     found = await asked(store, command)
     await _check_own(store, command, found)
     found.terms.check_gates(command.route_code, found.layouts)
+    await check_booking_gates(store, found.terms, found.course, found.layouts)
     return with_visits(*await book(store, command, found))
 
 

@@ -10,11 +10,12 @@ from services.scheduling.domain.holds import HoldOver, check_hold
 from services.scheduling.domain.visits import Status
 from services.scheduling.domain.waitlist import OfferOver, Outcome
 from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases.booking_gates import pass_booking_gates
 
 
-async def book_hold(store: SchedulingStore, course_id: UUID, offer_id: UUID | None = None) -> Course:
+async def book_hold(store: SchedulingStore, course_id: UUID, offer_id: UUID | None = None, reason: str = "") -> Course:
     """Under the ids that it was held with, unless it was closed there or somebody got busy since. With `offer_id` only
-    if that is what it holds.
+    if that is what it holds; for the `reason`, where a gate of booking asks for one.
 
     Locks what the visits take and whose they are by now, as whoever books the same time would: either the hold is
     booked before, and they find that it does not end, or its time was theirs when it had ended.
@@ -35,6 +36,7 @@ async def book_hold(store: SchedulingStore, course_id: UUID, offer_id: UUID | No
     terms.check_open(choices, layouts)
     terms.check_not_busy(choices, layouts, busy)
     terms.check_gates(course.route_code, layouts)
+    await pass_booking_gates(store, terms, course, layouts, reason)
     ids = {visit.id for visit in held}
     booked = replace(
         course,

@@ -8,6 +8,7 @@ from services.scheduling.domain.courses import Choice, Course, Layout, RouteUnkn
 from services.scheduling.domain.series import Series
 from services.scheduling.domain.visits import Visit
 from services.scheduling.store import SchedulingStore
+from services.scheduling.use_cases.booking_gates import check_booking_gates
 from services.scheduling.use_cases.courses import Asked, BookCourse, book, new_course
 from services.scheduling.use_cases.holds import end_if_over
 
@@ -37,6 +38,7 @@ async def book_visits(store: SchedulingStore, command: BookVisits) -> tuple[Visi
     """All or none, in order of time."""
     found = await asked_beside(store, command)
     found.terms.check_gates(found.course.route_code, found.layouts)
+    await check_booking_gates(store, found.terms, found.course, found.layouts)
     _, new = await book(store, command, found)
     return new
 

@@ -24,6 +24,7 @@ from services.scheduling.domain.courses import (
     check_course_is,
     refuse,
 )
+from services.scheduling.domain.gates import GatesNotPassed
 from services.scheduling.domain.holds import HoldOver
 from services.scheduling.domain.hours import DAY, MINUTE
 from services.scheduling.domain.planning import Opening, PlanPreferenceInvalid, taste_faults
@@ -62,6 +63,7 @@ NOT_NOW = (
     PatientDeceased,
     ClearanceMissing,
     GatePending,
+    GatesNotPassed,
     CoursePaused,
 )
 """What may keep an offer that a patient took by a link from being booked."""
