@@ -1,6 +1,8 @@
 """What the provider tells, over HTTP: receipts, opt-outs, C and R, and what is answered."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +16,7 @@ from chassis.http_door import BODY_MAX
 from chassis.ids import new_id, to_wire
 from services.notifications.domain.texting import EVERY_SENDER, Method, SuppressionKind
 from services.notifications.settings import MESSAGE_KEYS
+from services.notifications.store import NotificationsStore
 from services.notifications.texting import Texting, keys
 from services.notifications.texting.job import Answering, forget_some
 from services.notifications.wording import Templates
@@ -408,6 +411,39 @@ async def test_anything_else_waits_for_a_person_and_is_acknowledged_once_a_day(o
     await office.answer()
     assert len(office.fake.texts) == 2
     assert [row["state"] for row in await rows(office, "reply")] == ["OPEN"] * 4
+
+
+async def say_while(office: TextingOffice, monkeypatch: pytest.MonkeyPatch, first: str, second: str) -> None:
+    """`second` comes when `first` has had its effect and is not committed: it waits for that, or is done before."""
+    settle, reached, done = NotificationsStore.settle_job, asyncio.Event(), asyncio.Event()
+
+    async def slowly(store: NotificationsStore) -> None:
+        if not reached.is_set():
+            reached.set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(done.wait(), 0.5)
+        await settle(store)
+
+    monkeypatch.setattr(NotificationsStore, "settle_job", slowly)
+    saying = asyncio.create_task(office.say(first))
+    await reached.wait()
+    await office.say(second)
+    done.set()
+    await saying
+
+
+async def test_two_texts_at_once_are_acknowledged_once(office: TextingOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    await say_while(office, monkeypatch, "I have a question", "about tomorrow")
+    assert len(await rows(office, "reply")) == 2
+    assert [row["kind"] for row in await rows(office, "answer")] == ["REPLY_RECEIVED"]
+
+
+async def test_a_start_that_comes_while_a_stop_is_taken_in_takes_it_back(
+    office: TextingOffice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await say_while(office, monkeypatch, "STOP", "START")
+    assert not await office.suppressed()
+    assert names(await office.told()) == ["ChannelOptedOut", "ChannelOptedIn"]
 
 
 async def test_nothing_that_came_in_stands_anywhere_in_clear(

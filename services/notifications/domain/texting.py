@@ -127,6 +127,11 @@ def _rank(status: str) -> int:
     return _ORDER.index(status) + 1 if status in _ORDER else 0
 
 
+def lock_of(address_key: bytes) -> UUID:
+    """Held by whatever counts what goes to an address, or takes in what comes from it: one after another."""
+    return UUID(bytes=address_key[:16])
+
+
 NEVER_REACHED = frozenset({"21211", "21265", "21614", "21635", "30005", "30006"})
 """The provider's codes by which no text will ever reach a number: invalid, a short code, not a mobile's, a landline,
 unknown, or a landline by the carrier's word. 30003 (switched off, out of reach) and 30004 (blocked) may pass."""

@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from services.notifications import events
@@ -14,7 +13,14 @@ from services.notifications.domain.hours import at
 from services.notifications.domain.kinds import BY_PHONE, Channel, MessageKind, Purpose, Recipient
 from services.notifications.domain.messages import PassedOver, Reason, Status
 from services.notifications.domain.sending import NOT_TAKEN, Answer, NextChannel, Settle, Step, Taken, Way
-from services.notifications.domain.texting import EVERY_SENDER, Method, Sent, SuppressionKind, suppression_after
+from services.notifications.domain.texting import (
+    EVERY_SENDER,
+    Method,
+    Sent,
+    SuppressionKind,
+    lock_of,
+    suppression_after,
+)
 from services.notifications.store import NotificationsStore
 from services.notifications.use_cases import messages, receipts
 
@@ -58,7 +64,7 @@ async def begin(
         return NextChannel(tuple(passed_over))  # For that of its first channel it was not taken up.
     counts = way.channel in BY_PHONE and taken.purpose is not Purpose.REPLY
     if counts and key and not taken.in_doubt:
-        await store.lock([_lock_of(key)])
+        await store.lock([lock_of(key)])
         if not await _has_room(store, taken, way, key):
             return PassedOver(way.channel, Reason.CAP_REACHED)
     digest_id = taken.id if others else None
@@ -130,7 +136,3 @@ async def _has_room(store: NotificationsStore, taken: Taken, way: Way, address_k
 
 def _midnight_after(now: datetime, zone: ZoneInfo) -> datetime:
     return at(now.astimezone(zone).date() + timedelta(days=1), time.min, zone)
-
-
-def _lock_of(address_key: bytes) -> UUID:
-    return UUID(bytes=address_key[:16])

@@ -34,6 +34,7 @@ from services.notifications.domain.texting import (
     Receipt,
     Suppression,
     SuppressionKind,
+    lock_of,
     suppression_after,
 )
 from services.notifications.store import NotificationsStore
@@ -77,7 +78,9 @@ async def receive_receipt(
 
 
 async def receive_reply(store: NotificationsStore, command: ReceiveReply) -> None:
-    """Once, however often it is delivered. What it asks for holds when this is committed."""
+    """Once, however often it is delivered. What it asks for holds when this is committed; whatever else comes from the
+    number waits for that, and sees it."""
+    await store.lock([lock_of(command.address_key)])
     texted = await store.texted_at(command.address_key, command.senders)
     verdict = judge(command.understood.meaning, texted)
     reply = _reply(store, command, texted, verdict)
