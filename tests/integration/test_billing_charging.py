@@ -21,7 +21,7 @@ from atoll.scheduling.v1.events_pb2 import (
     CANCELLATION_REASON_PATIENT,
 )
 from chassis.ids import from_wire, new_id, to_wire
-from chassis.times import to_date
+from chassis.times import from_date, to_date
 from services.billing.domain.fees import FeeKind
 from services.billing.store import BillingStore
 from services.billing.use_cases import charging, invoices
@@ -424,6 +424,40 @@ async def test_what_is_on_no_invoice_is_listed_by_patient_and_site(billing: Bill
     request.page_token = page.next_page_token
     rest = await billing.svc.call(desk.charges.ListUninvoicedCharges, request)
     assert [each.id for each in (*page.charges, *rest.charges)] == [*here[1:], there]
+
+
+async def test_what_is_on_no_invoice_is_listed_by_site_and_days(billing: Billing, desk: Invoicing) -> None:
+    """Of whomever: the visits of a course are days apart, and another patient's first is on the day of its second."""
+    elsewhere = await billing.register_site()
+    await billing.price(site_id=elsewhere)
+    first, second, *more = await desk.visit_charges(await treated(billing))
+    [another] = await desk.visit_charges(await treated(billing, 1, patient_id=await billing.register_patient()))
+    await treated(billing, site_id=elsewhere)
+    days = [from_date((await desk.explain(id)).charge.service_date, "") for id in (first, second, another, *more)]
+    assert days[0] < days[1] == days[2]
+    await desk.issue(first)
+    due = [second, another, *more]
+    assert await desk.uninvoiced_of_days(days[0], days[-1]) == due
+    assert await desk.uninvoiced_of_days(days[1], days[1]) == [second, another]
+    assert await desk.uninvoiced_of_days(days[1] + timedelta(days=1), days[-1]) == more
+    request = desk.of_days(days[0], days[-1], page_size=1)
+    page = await billing.svc.call(desk.charges.ListUninvoicedCharges, request)
+    request.page_token, request.page_size = page.next_page_token, 0
+    rest = await billing.svc.call(desk.charges.ListUninvoicedCharges, request)
+    assert [each.id for each in (*page.charges, *rest.charges)] == due
+
+
+async def test_what_is_on_no_invoice_is_asked_of_a_patient_or_of_days_of_a_site(
+    billing: Billing, desk: Invoicing
+) -> None:
+    for first, last in ((TODAY, TODAY - timedelta(days=1)), (TODAY, TODAY + timedelta(days=92))):
+        refused = await refusal(desk.uninvoiced_of_days(first, last))
+        assert (refused.reason, refused.faults) == ("BAD_REQUEST", [("last_date", "DAYS")])
+    half = pb.ListUninvoicedChargesRequest(site_id=billing.site_id, first_date=to_date(TODAY))
+    both = desk.of_days(TODAY, TODAY, patient_id=billing.patient_id)
+    for request in (pb.ListUninvoicedChargesRequest(), half, both):
+        refused = await refusal(billing.svc.call(desk.charges.ListUninvoicedCharges, request))
+        assert refused.faults == [("", "list_uninvoiced_charges.about")]
 
 
 # A fee or a forfeited deposit, not both.

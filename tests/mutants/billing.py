@@ -624,4 +624,7 @@ BILLING = [
     Mutant("services/billing/use_cases/estimates.py", 'return any(are_of_one(each.service_date, first) for each in await', 'return any(True for each in await', I_BILLING_ESTIMATE_CHANGES, "too_late_for_a_change"),
     Mutant("services/billing/use_cases/estimates.py", '    if not are_of_one(before, first):\n        await', '    if before:\n        await', I_BILLING_ESTIMATE_CHANGES, "what_comes_after_them"),
     Mutant("services/billing/use_cases/estimates.py", 'first_of(days, next(ahead, days[-1]))', 'days[0]', I_BILLING_ESTIMATE_CHANGES, "year_after_all_others"),
+    Mutant("services/billing/rpc/charges.py", 'if not 0 <= (last - first).days < DAYS_MAX:', 'if False:', I_BILLING_CHARGING, "of_days_of_a_site"),
+    Mutant("services/billing/store/charges.py", '        charge.c.site_id == SITE,\n        charge.c.service_date <=', '        charge.c.service_date <=', I_BILLING_CHARGING, "by_site_and_days"),
+    Mutant("services/billing/store/charges.py", '        charge.c.service_date <= param("last_day", Date),\n', '        charge.c.service_date <= param("last_day", Date) + 400,\n', I_BILLING_CHARGING, "by_site_and_days"),
 ]  # fmt: skip

@@ -281,6 +281,15 @@ class Invoicing:
         wanted = charge_service_pb2.ListUninvoicedChargesRequest(patient_id=self.billing.patient_id, **request)
         return list((await self.svc.call(self.charges.ListUninvoicedCharges, wanted, token)).charges)
 
+    def of_days(self, first: date, last: date, **more: Any) -> charge_service_pb2.ListUninvoicedChargesRequest:
+        days = {"first_date": to_date(first), "last_date": to_date(last)}
+        return charge_service_pb2.ListUninvoicedChargesRequest(site_id=self.billing.site_id, **days, **more)
+
+    async def uninvoiced_of_days(self, first: date, last: date) -> list[str]:
+        """The ids of the site's."""
+        answer = await self.svc.call(self.charges.ListUninvoicedCharges, self.of_days(first, last))
+        return [each.id for each in answer.charges]
+
 
 async def invoicing_story(billing: Billing) -> None:
     """One row at least in each table of invoices, taxes and credit; an offence is put there, as no rule makes one."""

@@ -1,17 +1,19 @@
 """Charges beside visits."""
 
+from collections.abc import Awaitable, Callable
 from datetime import date
 from uuid import UUID
 
 from atoll.billing.v1 import charge_service_pb2 as pb
 from chassis.call import Call
 from chassis.db import Database
+from chassis.errors import BadRequest, Violation
 from chassis.ids import from_wire, some_to_wire, to_wire
 from chassis.money import from_wire as money_from_wire
 from chassis.money import to_wire as money_to_wire
 from chassis.pages import Page
-from chassis.times import to_date, to_timestamp
-from services.billing.domain.accounts import CorrectionReason
+from chassis.times import from_date, to_date, to_timestamp
+from services.billing.domain.accounts import Charge, CorrectionReason
 from services.billing.domain.charges import Credit, Explanation, Replaced
 from services.billing.domain.payments import Forfeiture
 from services.billing.domain.sites import RenderedVisit
@@ -19,6 +21,9 @@ from services.billing.rpc.common import FIRST_ID, after_id, read_id, some_money
 from services.billing.rpc.invoices import charge_to_wire
 from services.billing.store import BillingStore
 from services.billing.use_cases import charging
+
+DAYS_MAX = 92
+"""Of services that are looked through at once."""
 
 
 class ChargeServicer:
@@ -72,15 +77,9 @@ class ChargeServicer:
     async def ListUninvoicedCharges(
         self, request: pb.ListUninvoicedChargesRequest, call: Call
     ) -> pb.ListUninvoicedChargesResponse:
-        patient_id, site_id = from_wire("patient", request.patient_id), read_id("site", request.site_id)
         page = Page.of(request, call)
-        found = await self._db.read(
-            call,
-            request,
-            BillingStore,
-            lambda store: store.uninvoiced(patient_id, site_id, after_id(page), page.limit),
-        )
-        kept, token = page.cut(found, key=lambda charge: [str(charge.id)])
+        found = await self._db.read(call, request, BillingStore, _uninvoiced(request, page))
+        kept, token = page.cut(found, key=_posted if request.patient_id else _served)
         return pb.ListUninvoicedChargesResponse(charges=map(charge_to_wire, kept), next_page_token=token)
 
     async def ListUnchargedVisits(
@@ -92,6 +91,32 @@ class ChargeServicer:
         )
         kept, token = page.cut(found, key=lambda visit: [visit.service_date.isoformat(), str(visit.id)])
         return pb.ListUnchargedVisitsResponse(visits=map(_visit, kept), next_page_token=token)
+
+
+def _uninvoiced(
+    request: pb.ListUninvoicedChargesRequest, page: Page
+) -> Callable[[BillingStore], Awaitable[list[Charge]]]:
+    if request.patient_id:
+        patient_id, site_id = from_wire("patient", request.patient_id), read_id("site", request.site_id)
+        return lambda store: store.uninvoiced(patient_id, site_id, after_id(page), page.limit)
+    of_site, (first, last) = from_wire("site", request.site_id), _days(request)
+    after = _after(page) if page.after else (first, FIRST_ID)
+    return lambda store: store.uninvoiced_of_days(of_site, last, after, page.limit)
+
+
+def _days(request: pb.ListUninvoicedChargesRequest) -> tuple[date, date]:
+    first, last = from_date(request.first_date, "first_date"), from_date(request.last_date, "last_date")
+    if not 0 <= (last - first).days < DAYS_MAX:
+        raise BadRequest(Violation("last_date", "DAYS", f"is before first_date, or makes more than {DAYS_MAX} days"))
+    return first, last
+
+
+def _posted(charge: Charge) -> list[str]:
+    return [str(charge.id)]
+
+
+def _served(charge: Charge) -> list[str]:
+    return [charge.service_date.isoformat(), str(charge.id)]
 
 
 def _after(page: Page) -> tuple[date, UUID]:

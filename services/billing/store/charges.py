@@ -20,6 +20,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    tuple_,
 )
 from sqlalchemy.dialects.postgresql import insert
 
@@ -152,17 +153,22 @@ CREDITS = Statement(
 _uninvoiced = (
     select(charge)
     .outerjoin_from(charge, invoice_line, ON_LINE)
-    .where(
-        charge.c.chain_id == CHAIN,
-        charge.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
-        charge.c.id > AFTER,
-        invoice_line.c.charge_id.is_(None),
-    )
-    .order_by(charge.c.id)
+    .where(charge.c.chain_id == CHAIN, invoice_line.c.charge_id.is_(None))
     .limit(LIMIT)
 )
-UNINVOICED = Statement(_uninvoiced)
-UNINVOICED_AT_SITE = Statement(_uninvoiced.where(charge.c.site_id == SITE))
+_of_patient = _uninvoiced.where(
+    charge.c.patient_id == any_(PATIENTS.all_ids(PATIENT)),
+    charge.c.id > AFTER,
+).order_by(charge.c.id)
+UNINVOICED = Statement(_of_patient)
+UNINVOICED_AT_SITE = Statement(_of_patient.where(charge.c.site_id == SITE))
+UNINVOICED_OF_DAYS = Statement(
+    _uninvoiced.where(
+        charge.c.site_id == SITE,
+        charge.c.service_date <= param("last_day", Date),
+        tuple_(charge.c.service_date, charge.c.id) > tuple_(param("after_day", Date), AFTER),
+    ).order_by(charge.c.service_date, charge.c.id)
+)
 _day = param("after_day", Date)
 UNCHARGED_VISITS = Statement(
     uncharged.where(
@@ -233,6 +239,13 @@ class ChargeStore(Store):
         if site_id:
             return [charge_of(row) for row in await self.rows(UNINVOICED_AT_SITE, site_id=site_id, **values)]
         return [charge_of(row) for row in await self.rows(UNINVOICED, **values)]
+
+    async def uninvoiced_of_days(
+        self, site_id: UUID, last_day: date, after: tuple[date, UUID], limit: int
+    ) -> list[Charge]:
+        """Of services until that day, the first first; `after` is where they begin."""
+        place = {"last_day": last_day, "after_day": after[0], "after_id": after[1], "limit": limit}
+        return [charge_of(row) for row in await self.rows(UNINVOICED_OF_DAYS, site_id=site_id, **place)]
 
     async def uncharged_visits(self, site_id: UUID, after: tuple[date, UUID], limit: int) -> Sequence[RenderedVisit]:
         """Those that wait longest first."""

@@ -72,6 +72,7 @@ charge = chain_table(
     belongs_to("charge", "first_id"),
     Index("charge_of_course_idx", "chain_id", "course_id"),
     Index("charge_of_patient_idx", "chain_id", "patient_id", "id"),
+    Index("charge_of_day_idx", "chain_id", "site_id", "service_date", "id"),
     Index("charge_corrects_idx", "chain_id", "corrects_id"),
     append_only=True,
 )
