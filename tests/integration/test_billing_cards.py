@@ -13,6 +13,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from grpc import StatusCode
+from structlog.testing import capture_logs
 
 from atoll.billing.v1 import card_service_pb2 as pb
 from atoll.billing.v1 import credit_note_service_pb2 as note_pb
@@ -381,7 +382,9 @@ async def test_what_an_account_is_asked_that_went_from_the_settings_waits_for_it
     [mine] = till.house.processors._accounts.now.values()
     till.house.processors.give("another", mine)
     asking = Asking(till.billing.svc.db, till.house.processors, till.billing.svc.now)
-    assert (await asking.look(), await asking.look()) == (1, 0)  # It is put off: whoever asks does not spin.
+    with capture_logs() as logged:
+        assert (await asking.look(), await asking.look()) == (1, 0)  # It is put off: whoever asks does not spin.
+    assert "processor.unknown_account" in [line["event"] for line in logged]
     till.house.processors.give(ACCOUNT, mine)
     await till.look()
     assert [part.state for part in (await till.read_refund(refund.id)).parts] == [refund_pb.REFUND_STATE_SUCCEEDED]
@@ -583,6 +586,17 @@ async def test_a_disputed_payment_stands_apart_and_is_not_given_back(till: Till)
     assert not (await till.payment(payment.id)).disputed
     assert (await till.billing.trial_balance())["DISPUTED_RECEIVABLE"] == (350, 350)
     assert (await till.billing.last_fact("dispute.closed")).won
+
+
+async def test_a_dispute_that_is_told_of_again_when_it_was_won_is_not_won_twice(till: Till) -> None:
+    _, _, dispute_id = await invoiced(till)
+    till.fake.close_dispute(dispute_id, "won")
+    till.fake.tell("charge.dispute.closed", till.fake.objects[dispute_id])
+    await till.hear()
+    assert (await till.billing.trial_balance())["DISPUTED_RECEIVABLE"] == (350, 350)
+    assert (await till.billing.fact_names()).count("dispute.closed") == 1
+    waiting = "SELECT count(*) FROM processor_event WHERE look_at IS NOT NULL"
+    assert await till.billing.svc.admin.fetchval(waiting) == 0
 
 
 async def test_a_dispute_that_is_lost_is_owed_again(till: Till) -> None:

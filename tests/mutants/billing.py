@@ -383,7 +383,7 @@ BILLING = [
     Mutant("services/billing/use_cases/cards.py", '    if charge.state is CardChargeState.SUCCEEDED:\n        return charge\n', '', I_BILLING_CARDS, "any_order or made_once"),
     Mutant("services/billing/use_cases/cards.py", 'card.patient_id not in patient.ids or ', '', I_BILLING_CARDS, "nobody_else"),
     Mutant("services/billing/use_cases/cards.py", 'card.detached_at or ', '', I_BILLING_CARDS, "taken_off"),
-    Mutant("services/billing/use_cases/cards.py", '    if dispute.state is DisputeState.OPEN and state is not', '    if state is not', I_BILLING_CARDS, "any_order"),
+    Mutant("services/billing/use_cases/cards.py", '    if dispute.state is DisputeState.OPEN and state is not', '    if state is not', I_BILLING_CARDS, "won_twice"),
     Mutant("services/billing/use_cases/cards.py", '    if await store.add_payout(payout, shares):\n', '    if not await store.add_payout(payout, shares) or True:\n', I_BILLING_CARDS, "payout"),
     Mutant("services/billing/processor/asking.py", 'if charge.processor_id or charge.aged:', 'if charge.processor_id:', I_BILLING_CARDS, "a_day"),
     Mutant("services/billing/processor/asking.py", '            if id:  # Nobody is to pay it later.\n                await processor.cancel_intent(id)\n', '', I_BILLING_CARDS, "declined"),
