@@ -25,6 +25,7 @@ from services.scheduling.store.changes import CHANGES
 from services.scheduling.store.closures import BROKEN_AT_SITE, BROKEN_BY_RESOURCE, CLOSURES, SURROUNDINGS
 from services.scheduling.store.consents import CONSENTS_TOLD
 from services.scheduling.store.courses import COURSES, GET_COURSE, TAKEN, TERMS
+from services.scheduling.store.gates import VISIT_GATES
 from services.scheduling.store.holds import HELD_OF_DAYS, STILL_HELD
 from services.scheduling.store.patients import PATIENTS
 from services.scheduling.store.planning import TAKEN_AHEAD
@@ -253,7 +254,7 @@ async def test_rows_are_found_by_index_however_long_the_history(clinic: Clinic) 
         (VISIT_TO_CHANGE, {"visit_id": new_id()}, "visit_pkey"),
         (COURSES["patient_id",], {"patient_id": new_id(), "after": NO_ID, "limit": 51}, "course_by_patient"),
         (TAKEN_AHEAD, planned, "presence_never_twice"),
-        (VISIT_TO_CHANGE, {"visit_id": new_id()}, "adverse_event_pausing_idx"),
+        (VISIT_GATES, {"visit_id": new_id()}, "adverse_event_pausing_idx"),
         (TERMS, wanted, "clearance_by_patient"),
         (CONSENTS_TOLD, {"site_id": site, "patient_id": new_id()}, "consent_signature_by_patient"),
         (VITALS_TOLD, {"visit_id": new_id()}, "vital_signs_by_patient"),
