@@ -83,6 +83,7 @@ UNCHOSEN = {
     "atoll.billing.v1.ListInvoicesRequest": {"patient_id", "course_id"},
     "atoll.billing.v1.ListPaymentsRequest": {"patient_id"},
     "atoll.billing.v1.ListRefundsRequest": {"patient_id"},
+    "atoll.billing.v1.ListUninvoicedChargesRequest": {"patient_id"},
     "atoll.billing.v1.RecordPaymentRequest": {"terminal_reference", "check_number"},
     "atoll.notifications.v1.CreatePauseRequest": {"kind"},
     "atoll.scheduling.v1.FindOpeningsRequest": {"visit_type_code"},
