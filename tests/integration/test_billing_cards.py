@@ -560,6 +560,14 @@ async def owed(till: Till, invoice: invoice_pb.Invoice) -> float | None:
     return dollars((await till.billing.svc.call(till.billing.invoices.GetInvoice, request)).invoice.balance)
 
 
+async def unheard(till: Till) -> int:
+    """What the processor told that waits for another try."""
+    waiting: int = await till.billing.svc.admin.fetchval(
+        "SELECT count(*) FROM processor_event WHERE look_at IS NOT NULL AND chain_id = $1", till.billing.svc.chain_id
+    )
+    return waiting
+
+
 async def list_disputes(till: Till, token: str | None = None) -> list[dispute_pb.Dispute]:
     request = dispute_pb.ListDisputesRequest(site_id=till.billing.site_id)
     return list((await till.billing.svc.call(till.disputes.ListDisputes, request, token)).disputes)
@@ -595,8 +603,7 @@ async def test_a_dispute_that_is_told_of_again_when_it_was_won_is_not_won_twice(
     await till.hear()
     assert (await till.billing.trial_balance())["DISPUTED_RECEIVABLE"] == (350, 350)
     assert (await till.billing.fact_names()).count("dispute.closed") == 1
-    waiting = "SELECT count(*) FROM processor_event WHERE look_at IS NOT NULL"
-    assert await till.billing.svc.admin.fetchval(waiting) == 0
+    assert await unheard(till) == 0
 
 
 async def test_a_dispute_that_is_lost_is_owed_again(till: Till) -> None:
@@ -982,6 +989,8 @@ async def test_a_line_that_waits_is_in_the_books_once_its_document_comes(
     for _ in range(2):
         await till.hear()
         till.fake.tell("charge.dispute.updated", till.fake.objects[line.source])
+    await till.hear()
+    assert await unheard(till) == 0
     await all_is_paid_out(till)
     got = await till.billing.svc.call(till.payouts.GetPayout, payout_pb.GetPayoutRequest(payout_id=payout_id))
     [matched] = [each for each in got.payout.lines if each.id == line.id]
