@@ -19,6 +19,7 @@ from services.notifications.settings import MESSAGE_KEYS
 from services.notifications.store import NotificationsStore
 from services.notifications.texting import Texting, keys
 from services.notifications.texting.job import Answering, forget_some
+from services.notifications.use_cases.texting import AnswerReply, answer_reply
 from services.notifications.wording import Templates
 from tests.support.notifications import FIRST
 from tests.support.service import refusing
@@ -487,6 +488,29 @@ async def test_what_is_old_is_forgotten_and_what_holds_is_not(office: TextingOff
     assert sorted(kept, key=str) == [("1", False, False), (None, True, True)]
     assert await office.svc.count("texted") == 1
     assert await office.suppressed()
+
+
+async def test_what_staff_answers_while_a_reply_is_to_be_forgotten_is_forgotten_with_it(office: TextingOffice) -> None:
+    await office.say("hello?")
+    [reply] = await rows(office, "reply")
+    answer_id, answered, commit = new_id(), asyncio.Event(), asyncio.Event()
+    command = AnswerReply(reply["id"], answer_id, keys.message_keys().seal(CANARY.encode(), "said", answer_id))
+
+    async def answer(store: NotificationsStore) -> None:
+        await answer_reply(store, command)
+        answered.set()
+        await commit.wait()
+
+    answering = asyncio.create_task(office.job(answer))
+    await answered.wait()
+    office.svc.clock.now += 10 * DAY
+    forgetting = asyncio.create_task(forget_some(office.svc.db, 5 * DAY, office.svc.clock))
+    with suppress(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(forgetting), 0.5)
+    commit.set()
+    await asyncio.gather(answering, forgetting)
+    await forget_some(office.svc.db, 5 * DAY, office.svc.clock)
+    assert {row["said"] for table in ("reply", "answer") for row in await rows(office, table)} == {None}
 
 
 async def test_a_chain_whose_replies_cannot_be_forgotten_now_holds_up_no_other(office: TextingOffice) -> None:

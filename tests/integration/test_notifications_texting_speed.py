@@ -55,7 +55,8 @@ async def test_each_look_up_has_an_index_under_row_level_security(office: Textin
         (texting.TEXTED_AT, {"address_key": key, "senders": [OURS], "after": now, "limit": 20}, "texted_pkey"),
         (texting.RECEIPTS_OF_MESSAGES, {"message_ids": [new_id()]}, "receipt_message_idx"),
         (texting.REPLIES, place, "reply_site_idx"),
-        (texting.PURGE, {"before": now, "limit": 50}, "reply_kept_idx"),
+        (texting.OLD, {"before": now, "limit": 50}, "reply_kept_idx"),
+        (texting.PURGE, {"reply_ids": [new_id()]}, "answer_reply_idx"),
         (texting.TAKE_ANSWERS, {"limit": 20, "hold": timedelta(seconds=1)}, "answer_waiting_idx"),
         (texting.ANSWERS, {"id": new_id()}, "answer_reply_idx"),
         (

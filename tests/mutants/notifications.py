@@ -329,6 +329,7 @@ NOTIFICATIONS = [
     Mutant("services/notifications/store/texting.py", '_still_to_come = and_(_live(_told_of), ', '_still_to_come = and_(_told_of.c.status == VisitStatus.BOOKED, ', I_NOTIFICATIONS_TEXTING, "after_a_c"),
     Mutant("services/notifications/store/texting.py", '_next_of(texted.c.patient_id, _live(visit))', '_next_of(texted.c.patient_id, visit.c.status == VisitStatus.BOOKED)', I_NOTIFICATIONS_TEXTING, "after_a_c"),
     Mutant("services/notifications/store/texting.py", 'told_booked_id = row["told_visit_id"] if row["told_is_booked"] else None', 'told_booked_id = row["told_visit_id"]', I_NOTIFICATIONS_TEXTING, "confirmed_again"),
+    Mutant("services/notifications/store/texting.py", '    .limit(param("limit", Integer))\n    .with_for_update(skip_locked=True)\n)\n_old_ids', '    .limit(param("limit", Integer))\n)\n_old_ids', I_NOTIFICATIONS_TEXTING, "forgotten_with_it"),
     Mutant("services/notifications/domain/replies.py", 'if meaning is Meaning.CONFIRM else self.movable_visit_id', 'if meaning else self.movable_visit_id', I_NOTIFICATIONS_TEXTING, "after_a_c"),
     Mutant("services/notifications/domain/replies.py", '        if self.to_companion:\n            return None\n', '', U_NOTIFICATIONS_REPLIES, "not_plain"),
     Mutant("services/notifications/domain/replies.py", r'(?:the(?! future)|at|', r'(?:the|at|', U_NOTIFICATIONS_REPLIES, "of_their_own"),

@@ -221,24 +221,25 @@ def _replies(*filters: ColumnElement[bool]) -> Statement:
 
 
 REPLIES, REPLIES_IN_STATE = _replies(), _replies(reply.c.state == param("state", Text))
-_old = (
+# Locked before anything of them goes: what somebody answers meanwhile would stay.
+OLD = Statement(
     select(reply.c.id)
     .where(reply.c.chain_id == CHAIN, reply.c.received_at < param("before", Instant), reply.c.key_id.is_not(None))
     .order_by(reply.c.received_at)
     .limit(param("limit", Integer))
-    .cte("old")
+    .with_for_update(skip_locked=True)
 )
+_old_ids = any_(param("reply_ids", ARRAY(Uuid)))
 _purged_answers = (
     update(answer)
-    .where(answer.c.chain_id == CHAIN, answer.c.reply_id == _old.c.id)
+    .where(answer.c.chain_id == CHAIN, answer.c.reply_id == _old_ids)
     .values(key_id=null(), said=null())
     .cte("purged_answers")
 )
 PURGE = Statement(
     update(reply)
-    .where(reply.c.chain_id == CHAIN, reply.c.id == _old.c.id)
+    .where(reply.c.chain_id == CHAIN, reply.c.id == _old_ids)
     .values(key_id=null(), phone=null(), said=null())
-    .returning(reply.c.id)
     .add_cte(_purged_answers)
 )
 
@@ -477,7 +478,9 @@ class TextingStore(Store):
 
     async def purge_replies(self, before: datetime, limit: int) -> int:
         """What they say and from which number goes, with what staff answered; how many that were."""
-        return len(await self.rows(PURGE, before=before, limit=limit))
+        old = [row["id"] for row in await self.rows(OLD, before=before, limit=limit)]
+        await self.rows(PURGE, reply_ids=old)
+        return len(old)
 
     # Answers.
 
