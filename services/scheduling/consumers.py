@@ -226,7 +226,7 @@ async def retract_vital_signs(store: SchedulingStore, events: Sequence[MeasureRe
 
 async def forget_patient(store: SchedulingStore, event: PatientAnonymised) -> None:
     patient_id = from_wire("patient", event.patient_id)
-    await store.forget_patient(patient_id)
+    await deaths.forget(store, patient_id)
     await store.forget_vital_signs(patient_id)
 
 

@@ -136,6 +136,31 @@ async def test_nothing_is_planned_booked_held_or_waited_for_of_whoever_is_forgot
     assert (await clinic.entry(waiting.id)).end_reason == WaitlistEndReason.WAITLIST_END_REASON_REFUSED
 
 
+async def test_what_whoever_is_forgotten_has_to_come_is_a_task_once_and_for_all(clinic: Clinic) -> None:
+    """Under whichever of their ids, of all of which it is told."""
+    alias, survivor = await clinic.add_patient(), await clinic.add_patient()
+    theirs = await treatment(clinic, alias, FIRST)
+    await merge(clinic, alias, survivor)
+    ours = await treatment(clinic, survivor, FIRST + DAY)
+    for id in (survivor, alias):
+        await clinic.svc.deliver(PatientAnonymised(patient_id=id))
+    found = await tasks_of(clinic, kind=TO_CANCEL)
+    assert sorted((task.patient_id, list(task.visit_ids)) for task in found) == sorted(
+        [(alias, [theirs.visits[0].id]), (survivor, [ours.visits[0].id])]
+    )
+    for version, deceased in ((2, True), (3, False)):
+        await tell(clinic, survivor, version, deceased=deceased)
+    assert {task.state for task in await tasks_of(clinic, kind=TO_CANCEL)} == {tasks.TASK_STATE_OPEN}
+
+
+async def test_whoever_died_is_no_second_task_when_they_are_forgotten(clinic: Clinic) -> None:
+    patient = await clinic.add_patient()
+    await treatment(clinic, patient, FIRST)
+    await tell(clinic, patient, 2, deceased=True)
+    await clinic.svc.deliver(PatientAnonymised(patient_id=patient))
+    assert len(await tasks_of(clinic, kind=TO_CANCEL)) == 1
+
+
 async def test_who_is_forgotten_before_they_are_heard_of_stays_so(clinic: Clinic) -> None:
     patient = to_wire("patient", new_id())
     await clinic.svc.deliver(PatientAnonymised(patient_id=patient))

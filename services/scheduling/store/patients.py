@@ -89,11 +89,10 @@ def check_not_ended(row: Record) -> None:
         raise PatientDeceased(patient_id=to_wire("patient", row["patient_end"]))
 
 
-DECEASED = Statement(
-    select(patient.c.patient_id).where(
-        patient.c.chain_id == CHAIN, patient.c.patient_id == any_(param("ids", ARRAY(Uuid))), patient.c.deceased
-    )
+_told_of_ids = select(patient.c.patient_id).where(
+    patient.c.chain_id == CHAIN, patient.c.patient_id == any_(param("ids", ARRAY(Uuid)))
 )
+DECEASED, FORGOTTEN = (Statement(_told_of_ids.where(each)) for each in (patient.c.deceased, patient.c.anonymised))
 
 
 class PatientStore(AliasStore):
@@ -115,6 +114,11 @@ class PatientStore(AliasStore):
     async def deceased(self, ids: Collection[UUID]) -> frozenset[UUID]:
         """Of these records those that say so."""
         return frozenset(row["patient_id"] for row in await self.rows(DECEASED, ids=sorted(ids)))
+
+    async def ended(self, ids: Collection[UUID]) -> frozenset[UUID]:
+        """Of these records those that are forgotten, too."""
+        forgotten = await self.rows(FORGOTTEN, ids=sorted(ids))
+        return await self.deceased(ids) | {row["patient_id"] for row in forgotten}
 
     async def grant(self, id: UUID, patient_id: UUID, protocol_id: UUID, granted: Clearance) -> None:
         await self.rows(

@@ -1,4 +1,5 @@
-"""What a patient's death leaves to do, and what takes it back: a record that says otherwise, or a merge undone."""
+"""What it leaves to do that a patient died, or is forgotten, and what takes a death back: a record that says otherwise,
+or a merge undone."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -22,6 +23,14 @@ async def keep_patient(store: SchedulingStore, told: PatientTold) -> None:
         await _ask_to_cancel(store, whole.ids)
     elif before and not after:
         await _take_back(store, whole.ids)
+
+
+async def forget(store: SchedulingStore, id: UUID) -> None:
+    """With the person locked, as above: nobody knows any more who would come. Each record of theirs is told of, and
+    what is a task already stays that one."""
+    whole = await store.lock_whole(id)
+    await store.forget_patient(id)
+    await _ask_to_cancel(store, whole.ids)
 
 
 async def settle_merge(store: SchedulingStore, joined: Joined, two: Collection[UUID]) -> None:
@@ -54,6 +63,8 @@ async def _ask_to_cancel(store: SchedulingStore, ids: frozenset[UUID]) -> None:
 
 
 async def _take_back(store: SchedulingStore, ids: frozenset[UUID]) -> None:
-    """Whoever waits is looked at again."""
+    """Whoever waits is looked at again. Nothing is taken back of whoever is forgotten."""
+    if await store.ended(ids):
+        return
     await store.complete_tasks_of_patients(ids, TaskKind.VISITS_TO_CANCEL, NOT_DECEASED)
     await store.look_again_for(ids)
