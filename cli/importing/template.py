@@ -113,10 +113,18 @@ def _read_codes(row: Values) -> None:
     reading, patient = row.reading, row.reading.patient
     patient.gender = row.code("gender", codes.GENDERS, "GENDER")  # type: ignore[assignment]
     patient.gender_identity = row.code("gender_identity", codes.GENDER_IDENTITIES, "GENDER_IDENTITY")  # type: ignore[assignment]
-    patient.deceased = patient.deceased or bool(row.code("deceased", TRUTHS, "DECEASED"))
+    _read_death(row)
     patient.language = row.text("language", "language")
     patient.time_zone = row.text("time_zone", "time_zone")
     reading.home_site = row.text("home_site", "home_site_id")
+
+
+def _read_death(row: Values) -> None:
+    """A day of death says it, too; but not against what the row says."""
+    reading, died = row.reading, bool(row.code("deceased", TRUTHS, "DECEASED"))
+    if reading.patient.deceased and row.text("deceased") and not died:
+        reading.fault("deceased_date", "DECEASED_DATE_OF_LIVING", "the patient is not deceased")
+    reading.patient.deceased = reading.patient.deceased or died
 
 
 def _read_points(row: Values) -> None:

@@ -174,6 +174,17 @@ async def test_a_quotation_mark_too_many_costs_one_row_and_not_all_until_the_nex
     assert [row for row, outcome, _ in found if outcome == "created"] == [*range(3, 23), 25]
 
 
+async def test_a_day_of_death_of_somebody_who_has_not_died_is_refused(desk: Desk, tmp_path: Path) -> None:
+    """Nothing would be booked or sent any more."""
+    header = "source_id,family_name,birth_date,deceased,deceased_date\n"
+    rows = ["1,Ruiz,1980-05-17,no,2026-01-02", "2,Ruiz,1981-05-17,,2026-01-02", "3,Ruiz,1982-05-17,false,"]
+    assert await told(desk, tmp_path, (header + "\n".join(rows)).encode()) == [
+        (2, "refused", [("deceased_date", "DECEASED_DATE_OF_LIVING")]),
+        (3, "created", []),
+        (4, "created", []),
+    ]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [

@@ -427,9 +427,10 @@ async def test_a_hold_is_booked_once_its_deposit_is_paid(clinic: Clinic) -> None
     assert refused.faults == [(f"visits[{n}].gates.DEPOSIT_PAID", "BLOCKED") for n in (0, 1)]
     assert await statuses(clinic, course) == ["HELD", "HELD"]
     await clinic.svc.deliver(paid(to_wire("course", new_id())))
-    assert (await refusal(clinic.book_hold(course.id))).reason == "GATE_PENDING"
+    own = clinic.svc.token("ROLE_PATIENT", patient=course.patient_id)
+    assert (await refusal(clinic.book_hold(course.id, own))).reason == "GATE_PENDING"
     await clinic.svc.deliver(paid(course.id))
-    await clinic.book_hold(course.id)
+    await clinic.book_hold(course.id, own)
     assert await statuses(clinic, course) == ["BOOKED", "BOOKED"]
 
 

@@ -288,6 +288,8 @@ PATIENTS = [
     Mutant("cli/importing/records.py", '        if len(content) > RECORD_BYTES_MAX:\n', '        if False:\n', I_IMPORT_CSV),
     Mutant("cli/importing/records.py", 'if len(content) == first_end or record.may_be(width):', 'if True:', I_IMPORT_CSV, "two_rows"),
     Mutant("cli/importing/records.py", 'return not width or len(fields) == width', 'return True', I_IMPORT_CSV, "two_rows"),
+    Mutant("cli/importing/template.py", 'row.text("deceased") and not died:', 'False:', I_IMPORT_CSV, "has_not_died"),
+    Mutant("cli/importing/template.py", 'row.text("deceased") and not died:', 'not died:', I_IMPORT_CSV, "has_not_died"),
     Mutant("cli/importing/records.py", "if '\"' not in text:", 'if False:', I_IMPORT_CSV, "header_that"),
     Mutant("cli/importing/columns.py", '    return printable[:COLUMN_SHOWN_MAX] or "(empty)"\n', '    return name\n', I_IMPORT_CSV),
     Mutant("services/patients/use_cases/break_glass.py", '    check_reason(command.reason)\n', '', I_PATIENTS_GLASS, "three_words"),
