@@ -634,6 +634,23 @@ async def test_a_list_is_read_in_order_page_by_page_and_by_status(clinic: Clinic
     assert [each.id for each in waiting.waitlist_entries] == [entries[0].id, entries[2].id]
 
 
+async def test_what_a_patient_waits_for_is_found_by_any_of_their_ids(clinic: Clinic) -> None:
+    await fill(clinic)
+    patient, merged, other = [await clinic.add_patient() for _ in range(3)]
+    waiting, left, of_merged, of_other = [await clinic.join(each) for each in (patient, patient, merged, other)]
+    await leave(clinic, left.id)
+    await merge(clinic, merged, patient)
+    for id in (patient, merged):
+        found = await listed(clinic, patient_id=id)
+        assert [each.id for each in found.waitlist_entries] == [waiting.id, left.id, of_merged.id]
+    found = await listed(clinic, patient_id=patient, status=WaitlistStatus.WAITLIST_STATUS_WAITING)
+    assert [each.id for each in found.waitlist_entries] == [waiting.id, of_merged.id]
+    assert [each.id for each in (await listed(clinic, patient_id=other)).waitlist_entries] == [of_other.id]
+    first = await listed(clinic, patient_id=patient, page_size=1)
+    refused = await refusal(listed(clinic, patient_id=other, page_size=1, page_token=first.next_page_token))
+    assert refused.reason == "BAD_PAGE_TOKEN"
+
+
 async def test_a_patient_waits_accepts_and_sees_only_for_themselves(clinic: Clinic) -> None:
     me, other = await clinic.add_patient(), await clinic.add_patient()
     token = clinic.svc.token("ROLE_PATIENT", subject=me, patient=me)
@@ -643,6 +660,7 @@ async def test_a_patient_waits_accepts_and_sees_only_for_themselves(clinic: Clin
     await clinic.offer_times()
     offer, others = (await clinic.entry(mine.id)).offer, (await clinic.entry(theirs.id)).offer
     assert [each.id for each in (await listed(clinic, token)).waitlist_entries] == [mine.id]
+    assert (await refusal(listed(clinic, token, patient_id=other))).code is StatusCode.PERMISSION_DENIED
     assert (await refusal(leave(clinic, theirs.id, token))).reason == "WAITLIST_ENTRY_NOT_FOUND"
     for answer in (accept, decline):
         assert (await refusal(answer(clinic, others.id, token))).reason == "OFFER_NOT_FOUND"

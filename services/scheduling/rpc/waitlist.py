@@ -51,7 +51,10 @@ class WaitlistServicer:
     ) -> pb.ListWaitlistEntriesResponse:
         site_id, page = from_wire("site", request.site_id), Page.of(request, call)
         status = EntryStatus(waitlist_pb2.WaitlistStatus.Name(request.status)) if request.status else None
-        found = await self._db.read(call, request, SchedulingStore, lambda store: store.entries(site_id, status, page))
+        patient_id = from_wire("patient", request.patient_id) if request.patient_id else None
+        found = await self._db.read(
+            call, request, SchedulingStore, lambda store: store.entries(site_id, patient_id, status, page)
+        )
         entries, token = page.cut(found, key=lambda entry: [entry.joined_at.isoformat(), str(entry.id)])
         return pb.ListWaitlistEntriesResponse(waitlist_entries=map(_entry, entries), next_page_token=token)
 

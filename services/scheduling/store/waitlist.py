@@ -77,18 +77,24 @@ LOCK_ENTRY = Statement(
 )
 _in_order = tuple_(waitlist_entry.c.joined_at, waitlist_entry.c.id)
 _after = tuple_(param("after", Instant), param("after_id", Uuid))
+_ids = PATIENTS.all_ids(PATIENT)
+_LISTED_BY = {
+    "patient_id": waitlist_entry.c.patient_id == any_(_ids),
+    "status": waitlist_entry.c.status == param("status", Text),
+}
 
 
 def _listed(*filters: str) -> Statement:
     """A page of a site's list. One statement for each set of filters, so that each has its own plan."""
     chosen = _entries.where(waitlist_entry.c.site_id == SITE, _in_order > _after)
-    chosen = chosen.where(*(waitlist_entry.c[name] == param(name, Text) for name in filters))
+    chosen = chosen.where(*(_LISTED_BY[name] for name in filters))
     return Statement(chosen.order_by(waitlist_entry.c.joined_at, waitlist_entry.c.id).limit(LIMIT))
 
 
-ENTRIES: Mapping[tuple[str, ...], Statement] = {names: _listed(*names) for names in ((), ("status",))}
+ENTRIES: Mapping[tuple[str, ...], Statement] = {
+    names: _listed(*names) for names in ((), ("patient_id",), ("status",), ("patient_id", "status"))
+}
 
-_ids = PATIENTS.all_ids(PATIENT)
 _going = or_(waitlist_entry.c.status == EntryStatus.WAITING.value, waitlist_entry.c.status == EntryStatus.OFFERED.value)
 ENTRIES_OF_PATIENT = Statement(
     select(func.count().label("entries")).where(
@@ -240,19 +246,22 @@ class WaitlistStore(Store):
         await self.rows(LOCK_ENTRY, entry_id=id)
         return await self.entry(id)
 
-    async def entries(self, site_id: UUID, status: EntryStatus | None, page: Page) -> list[Entry]:
+    async def entries(
+        self, site_id: UUID, patient_id: UUID | None, status: EntryStatus | None, page: Page
+    ) -> list[Entry]:
         joined_at, id = page.after or [LONG_AGO.isoformat(), str(NO_ID)]
-        return await self._listed(site_id, status, (datetime.fromisoformat(joined_at), UUID(id)), page.limit)
+        after = datetime.fromisoformat(joined_at), UUID(id)
+        return await self._listed(site_id, {"patient_id": patient_id, "status": status}, after, page.limit)
 
     async def waiting(self, site_id: UUID, after: Entry | None, limit: int) -> list[Entry]:
         """Who joined first first."""
         last = (after.joined_at, after.id) if after else (LONG_AGO, NO_ID)
-        return await self._listed(site_id, EntryStatus.WAITING, last, limit)
+        return await self._listed(site_id, {"status": EntryStatus.WAITING}, last, limit)
 
     async def _listed(
-        self, site_id: UUID, status: EntryStatus | None, after: tuple[datetime, UUID], limit: int
+        self, site_id: UUID, asked: Mapping[str, object], after: tuple[datetime, UUID], limit: int
     ) -> list[Entry]:
-        filters = {"status": status} if status else {}
+        filters = {name: each for name, each in asked.items() if each}
         values = {"site_id": site_id, "after": after[0], "after_id": after[1], "limit": limit}
         return [_entry(row) for row in await self.rows(ENTRIES[tuple(filters)], **values, **filters)]
 
