@@ -13,6 +13,7 @@ from google.type import date_pb2
 from grpc import StatusCode
 
 from atoll.billing.v1 import ledger_service_pb2 as pb
+from chassis.errors import TryAgain
 from chassis.ids import from_wire, new_id, to_wire
 from chassis.money import Money
 from chassis.times import to_date, to_timestamp
@@ -179,6 +180,22 @@ async def test_books_are_not_closed_while_an_entry_is_on_its_way_into_them(billi
         "CASH": (3, 0),
         "CUSTOMER_DEPOSITS": (0, 3),
     }
+
+
+async def test_what_began_before_a_day_was_closed_is_not_refused_for_good_and_is_posted_after_it(
+    billing: Billing,
+) -> None:
+    """A visit would be charged never: what a rule refuses is not told again."""
+    course, request = await billing.book(), adjustment(billing, (BANK, 1), (CASH, -1))
+    async with billing.held_open(request, lambda store: store.lock([from_wire("site", billing.site_id)])):
+        charging = asyncio.create_task(billing.complete(course, 0))
+        await billing.someone_waits("advisory")
+        billing.svc.clock.now += timedelta(days=3)
+        await close(billing, today(billing) - timedelta(days=2))
+    with pytest.raises(TryAgain):
+        await charging
+    await billing.complete(course, 0)
+    assert await billing.count("charge") == 1
 
 
 @pytest.mark.parametrize(

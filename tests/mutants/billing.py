@@ -115,6 +115,7 @@ BILLING = [
     Mutant("services/billing/use_cases/books.py", 'if ours.get(key) != theirs.get(key)', 'if False', I_BILLING_BOOKS),
     Mutant("services/billing/store/ledger.py", 'posting.c.posted_at >= _closed_until, posting.c.posted_at < _UNTIL', 'posting.c.posted_at < _UNTIL', I_BILLING_BOOKS),
     Mutant("services/billing/migrations/versions/0006_closed_books.py", 'end_at > NEW.posted_at', 'end_at > now()', I_BILLING_BOOKS),
+    Mutant("services/billing/store/__init__.py", '"period_is_open": TryAgain,', '"period_is_open": PeriodClosed,', I_BILLING_BOOKS, "began_before"),
     # Profiles, prices, fees, codes.
     Mutant("services/billing/domain/business_days.py", 'day in self.open or day not in federal_days_off(day.year)', 'day not in federal_days_off(day.year)', U_BILLING_BUSINESS_DAYS),
     Mutant("services/billing/domain/business_days.py", ' or day in self.closed:', ':', U_BILLING_BUSINESS_DAYS),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from chassis.errors import DomainError
+from chassis.errors import DomainError, TryAgain
 from services.billing.domain.cash import CashCounted
 from services.billing.domain.charges import ChargeInvoiced
 from services.billing.domain.codes import CodesOverlap
@@ -84,7 +84,7 @@ class BillingStore(
         "publication_chain_id_site_id_version_key": EffectiveDateTooEarly,
         "publication_chain_id_site_id_effective_date_key": EffectiveDateTooEarly,
         "price_item_never_twice": PriceItemRepeated,
-        "period_is_open": PeriodClosed,
+        "period_is_open": TryAgain,  # It was closed since the call began: begun again, it is posted after that.
         "period_chain_id_legal_entity_id_last_date_key": PeriodClosed,
         "invoice_prefix_is_one_entitys": InvoicePrefixTaken,
         "price_item_code_never_twice": ItemCodeRepeated,
