@@ -209,6 +209,8 @@ VALUES: dict[str, Any] = {
     "status": 1,
     "today": TODAY,
     "after_day": date(2026, 1, 1),
+    "last_day": TODAY,
+    "visit_id": [FIRST_ID],
     "name": "USD",
     "before_at": datetime.max.replace(tzinfo=UTC),
     "tender": 1,
