@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from copy import deepcopy
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -301,6 +302,16 @@ async def adoptions(clinic: Clinic) -> list[pb.Adoption]:
         page = await clinic.svc.call(clinic.protocols.ListAdoptions, request)
         found += page.adoptions
     return found
+
+
+async def test_what_a_site_adopted_first_is_listed_first_whichever_was_published_first(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older, newer = [(await publish(clinic, template=template(visits_default=n))).id for n in (4, 5)]
+    for minutes, id in ((1, newer), (2, older)):
+        monkeypatch.setattr(clinic.svc.clock, "now", NOW + timedelta(minutes=minutes))
+        await clinic.adopt(id)
+    assert [each.protocol_version_id for each in await adoptions(clinic)] == [clinic.version_id, newer, older]
 
 
 async def test_a_site_lists_by_what_it_treats_and_can_stop_to(clinic: Clinic) -> None:

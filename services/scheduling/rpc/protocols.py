@@ -175,7 +175,7 @@ class ProtocolServicer:
     async def ListAdoptions(self, request: pb.ListAdoptionsRequest, call: Call) -> pb.ListAdoptionsResponse:
         site_id, page = from_wire("site", request.site_id), Page.of(request, call)
         found = await self._db.read(call, request, SchedulingStore, lambda store: store.adoptions(site_id, page))
-        adoptions, token = page.cut(found, key=lambda adoption: [str(adoption.version_id)])
+        adoptions, token = page.cut(found, key=lambda each: [each.adopted_at.isoformat(), str(each.version_id)])
         return pb.ListAdoptionsResponse(adoptions=map(_adoption, adoptions), next_page_token=token)
 
     async def EndAdoption(self, request: pb.EndAdoptionRequest, call: Call) -> pb.EndAdoptionResponse:

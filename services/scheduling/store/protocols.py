@@ -3,18 +3,19 @@
 import json
 from collections import OrderedDict
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import Integer, Text, Uuid, and_, delete, insert, select, update
+from sqlalchemy import Integer, Text, Uuid, and_, delete, insert, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert as pg_insert
 
 from chassis.ids import to_wire
 from chassis.pages import Page
 from chassis.sql import Statement, param, params
 from chassis.store import Store
+from chassis.tables import Instant
 from services.scheduling.domain.protocols import (
     Adoption,
     Draft,
@@ -27,7 +28,7 @@ from services.scheduling.domain.protocols import (
     Template,
     template_of,
 )
-from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
+from services.scheduling.store.sites import CHAIN, LIMIT, LONG_AGO, NO_ID
 from services.scheduling.tables import (
     adoption,
     protocol,
@@ -119,10 +120,11 @@ ADOPT = Statement(
 _of_site = [adoption.c.chain_id == CHAIN, adoption.c.site_id == param("site_id", Uuid)]
 _this_adoption = [*_of_site, adoption.c.protocol_version_id == param("protocol_version_id", Uuid)]
 ADOPTION = Statement(select(adoption).where(*_this_adoption))
+_in_order = adoption.c.adopted_at, adoption.c.protocol_version_id
 ADOPTIONS = Statement(
     select(adoption)
-    .where(*_of_site, adoption.c.protocol_version_id > param("after", Uuid))
-    .order_by(adoption.c.protocol_version_id)
+    .where(*_of_site, tuple_(*_in_order) > tuple_(param("after", Instant), param("after_id", Uuid)))
+    .order_by(*_in_order)
     .limit(LIMIT)
 )
 END_ADOPTION = Statement(delete(adoption).where(*_this_adoption).returning(adoption.c.adopted_at))
@@ -218,8 +220,9 @@ class ProtocolStore(Store):
         return _adoption(row), changed is not None
 
     async def adoptions(self, site_id: UUID, page: Page) -> list[Adoption]:
-        after = UUID(page.after[0]) if page.after else NO_ID
-        return [_adoption(row) for row in await self.rows(ADOPTIONS, site_id=site_id, after=after, limit=page.limit)]
+        adopted_at, id = page.after or [LONG_AGO.isoformat(), str(NO_ID)]
+        place = {"after": datetime.fromisoformat(adopted_at), "after_id": UUID(id), "limit": page.limit}
+        return [_adoption(row) for row in await self.rows(ADOPTIONS, site_id=site_id, **place)]
 
     async def end_adoption(self, site_id: UUID, version_id: UUID) -> bool:
         """Whether the site treated by the version."""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -23,6 +24,8 @@ from services.scheduling.tables import chain, legal_entity, site
 CHAIN, LIMIT = param("chain_id", Uuid), param("limit", Integer)
 NO_ID = UUID(int=0)
 """Comes before every id."""
+LONG_AGO = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
+"""Comes before every instant."""
 
 ADD_CHAIN = Statement(insert(chain).values(params("chain_id", "display_name")))
 GET_CHAIN = Statement(select(chain).where(chain.c.chain_id == CHAIN))

@@ -45,10 +45,9 @@ from services.scheduling.domain.waitlist import (
     Outcome,
 )
 from services.scheduling.store.patients import PATIENTS
-from services.scheduling.store.sites import CHAIN, LIMIT, NO_ID
+from services.scheduling.store.sites import CHAIN, LIMIT, LONG_AGO, NO_ID
 from services.scheduling.tables import site, waiting_chain, waitlist_entry, waitlist_look, waitlist_offer
 
-LONG_AGO = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
 ENTRY, SITE, PATIENT = param("entry_id", Uuid), param("site_id", Uuid), param("patient_id", Uuid)
 OFFER, STATUS, REASON = param("offer_id", Uuid), param("status", Text), param("end_reason", Text)
 
