@@ -192,6 +192,8 @@ SCHEDULING = [
     Mutant('services/scheduling/domain/template_changes.py', 'other.slot.start >= now and template.order[within.code] < template.order[before.code]:', 'False:', U_SCHEDULING_CHANGES, 'order'),
     Mutant('services/scheduling/domain/template_changes.py', 'other.slot.start >= now and template.order[within.code]', 'template.order[within.code]', U_SCHEDULING_CHANGES, 'order'),
     Mutant('services/scheduling/domain/template_changes.py', '    found += _reordered(old, new)\n', '', U_SCHEDULING_CHANGES, 'order'),
+    Mutant('services/scheduling/domain/template_changes.py', 'for key in ("kind", "stage") if key in part', 'for key in () if key in part', U_SCHEDULING_CHANGES, 'changes_none_behind'),
+    Mutant('services/scheduling/domain/template_changes.py', ' if seen[name] == 1 else f"{path}[{name}#{seen[name]}]"', '', U_SCHEDULING_CHANGES, 'told_apart'),
     Mutant('services/scheduling/domain/template_changes.py', 'was = [name for name in before.get(path, ()) if name in names]', 'was = before.get(path, ())', U_SCHEDULING_CHANGES, 'order or number'),
     Mutant('services/scheduling/domain/template_changes.py', 'now = [name for name in names if name in was]', 'now = names', U_SCHEDULING_CHANGES, 'order or added'),
     Mutant('services/scheduling/domain/template_changes.py', 'if visit_type.stay > visit.slot.end - visit.slot.start:', 'if False:', U_SCHEDULING_CHANGES),

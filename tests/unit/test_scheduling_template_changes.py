@@ -62,6 +62,33 @@ def test_a_part_that_was_added_or_removed_is_named_once() -> None:
     assert changes(more, BASE) == [Change("phases[boosters]", ChangeKind.REMOVED)]
 
 
+def gate(kind: str, effect: str = "BLOCK", stage: str = "CHECK_IN", **days: Any) -> dict[str, Any]:
+    kinds = {"kind": f"GATE_KIND_{kind}", "stage": f"GATE_STAGE_{stage}", "effect": f"GATE_EFFECT_{effect}"}
+    return kinds | days
+
+
+def test_a_gate_or_a_segment_that_goes_changes_none_behind_it() -> None:
+    """These have no codes, and were compared by their places."""
+    one = domain_template({**TEMPLATE, "gates": [gate("RIDE_HOME"), gate("FASTING"), gate("VITALS")]})
+    other = domain_template({**TEMPLATE, "gates": [gate("FASTING", "WARN"), gate("VITALS")]})
+    assert changes(one, other) == [
+        Change("gates[FASTING/CHECK_IN].effect", ChangeKind.CHANGED, "GATE_EFFECT_BLOCK", "GATE_EFFECT_WARN"),
+        Change("gates[RIDE_HOME/CHECK_IN]", ChangeKind.REMOVED),
+    ]
+    shorter = changed(visit_types=lambda types: [types[0], types[1] | {"segments": types[1]["segments"][1:]}])
+    assert changes(BASE, shorter) == [
+        Change("visit_types[treatment].segments[PREPARATION]", ChangeKind.REMOVED),
+    ]
+
+
+def test_gates_of_one_kind_for_other_days_are_told_apart() -> None:
+    last, first = {"year": 2026, "month": 12, "day": 31}, {"year": 2027, "month": 1, "day": 1}
+    before = gate("TELEMEDICINE", "WARN", expire_date=last)
+    one = domain_template({**TEMPLATE, "gates": [before]})
+    other = domain_template({**TEMPLATE, "gates": [before, gate("TELEMEDICINE", effective_date=first)]})
+    assert changes(one, other) == [Change("gates[TELEMEDICINE/CHECK_IN#2]", ChangeKind.ADDED)]
+
+
 def test_parts_that_stand_in_another_order_are_named_by_their_list() -> None:
     """Phases are in the order of a course, and a visit is billed in the name of its first staff member. What was added
     or removed in between moved nothing."""

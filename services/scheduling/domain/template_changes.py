@@ -1,5 +1,6 @@
 """What a change of a protocol is: against the version before, and to the courses that are running."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,7 @@ from services.scheduling.domain.hours import Slot
 from services.scheduling.domain.protocols import Template
 
 _NAMED_BY = ("code", "key", "requirement_key")
+_PREFIX = re.compile(r"(GATE|SEGMENT)_(KIND|STAGE)_")
 
 
 class ChangeKind(StrEnum):
@@ -196,10 +198,21 @@ def _leaves_of_list(path: str, values: Sequence[Any]) -> Iterator[tuple[str, str
     if values and not isinstance(values[0], Mapping):
         yield path, ", ".join(map(str, values))
         return
-    for n, each in enumerate(values):
-        name = next((each[key] for key in _NAMED_BY if key in each), n)
-        yield f"{path}[{name}]", ""
-        yield from _leaves(f"{path}[{name}]", each)
+    seen = Counter[str]()
+    for each in values:
+        name = _name(each)
+        seen[name] += 1
+        part = f"{path}[{name}]" if seen[name] == 1 else f"{path}[{name}#{seen[name]}]"
+        yield part, ""
+        yield from _leaves(part, each)
+
+
+def _name(part: Mapping[str, Any]) -> str:
+    """Its code; or of what it is, and when that is looked at: a place in the list would be another's when one before it
+    goes."""
+    if code := next((part[key] for key in _NAMED_BY if key in part), None):
+        return str(code)
+    return "/".join(_PREFIX.sub("", part[key]) for key in ("kind", "stage") if key in part)
 
 
 def _reordered(old: Iterable[str], new: Iterable[str]) -> Iterator[Change]:
