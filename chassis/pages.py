@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 from google.protobuf.message import Message
 
 from chassis.call import Call
-from chassis.errors import DomainError, Kind
+from chassis.errors import DomainError, Kind, Violation
 
 DEFAULT_SIZE = 50
 SIZE_MAX = 200
@@ -20,6 +20,9 @@ Row = TypeVar("Row")
 class BadPageToken(DomainError):
     kind, reason = Kind.INVALID, "BAD_PAGE_TOKEN"
     message = "page_token is not one that this list handed out for these arguments"
+
+    def __init__(self) -> None:
+        super().__init__(Violation("page_token", self.reason, self.message))
 
 
 @dataclass(frozen=True, slots=True)

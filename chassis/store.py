@@ -34,7 +34,7 @@ from sqlalchemy.dialects.postgresql import insert as pg_insert
 from atoll.common.v1.access_pb2 import Audit
 from atoll.common.v1.event_meta_pb2 import EventMeta, subject
 from chassis.call import Call
-from chassis.errors import DomainError, Kind
+from chassis.errors import DomainError, Kind, Violation
 from chassis.ids import all_ids, ids_of, ids_of_kind, new_id, read_id, to_wire
 from chassis.pool import Connection
 from chassis.sql import Statement, param, params, rows
@@ -280,7 +280,7 @@ class Store:
             return None
         earlier = await self.row(EARLIER, **self._request_key())
         if earlier is None or earlier["request_hash"] != digest:
-            raise RequestIdReused()
+            raise RequestIdReused(Violation("request_id", "REQUEST_ID_REUSED", RequestIdReused.message))
         return self.recalled(earlier["response"])
 
     def kept(self, answer: bytes) -> bytes:

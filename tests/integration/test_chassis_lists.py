@@ -47,6 +47,7 @@ async def test_a_token_of_another_chain_is_refused(notes: Running) -> None:
     _, token = await page(notes)
     refused = await refusal(page(notes, token, chain_id=new_id()))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "BAD_PAGE_TOKEN")
+    assert refused.faults == [("page_token", "BAD_PAGE_TOKEN")]
 
 
 @pytest.mark.parametrize("size", [-1, 201])

@@ -132,6 +132,7 @@ async def test_a_request_id_of_another_request_is_refused(notes: Running) -> Non
     await create(notes, request)
     refused = await refusal(create(notes, create_request(SITE, request_id=request.request_id)))
     assert (refused.code, refused.reason) == (StatusCode.INVALID_ARGUMENT, "REQUEST_ID_REUSED")
+    assert refused.faults == [("request_id", "REQUEST_ID_REUSED")]
     assert await notes.count("note") == 1
 
 

@@ -409,4 +409,6 @@ CHASSIS = [
     Mutant("services/scheduling/rpc/__init__.py", "read(AccountSettings)", "AccountSettings()", "tests/integration/test_chassis_process.py", "wrong_setting"),
     Mutant("cli/client.py", "(PATIENCE_S if self._answered else FIRST_S)", "PATIENCE_S", "tests/unit/test_cli_client.py"),
     Mutant("cli/client.py", "self._answered = True", "pass", "tests/unit/test_cli_client.py"),
+    Mutant("chassis/pages.py", 'super().__init__(Violation("page_token", self.reason, self.message))', 'super().__init__()', "tests/integration/test_chassis_lists.py", "another_chain"),
+    Mutant("chassis/store.py", 'RequestIdReused(Violation("request_id", "REQUEST_ID_REUSED", RequestIdReused.message))', 'RequestIdReused()', "tests/integration/test_chassis_once.py"),
 ]  # fmt: skip
