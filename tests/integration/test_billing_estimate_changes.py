@@ -1,6 +1,6 @@
 """Estimates of courses as their visits change: held, booked, more of them, fewer, too late, too long."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -114,11 +114,12 @@ async def test_what_became_of_further_visits_waits_until_they_are_heard_of(billi
     """Their booking may have waited for a lock, and be told again seconds later."""
     course = await billing.book([INFUSION])
     more = further(billing, course, [INFUSION], FIRST_VISIT + DAY)
-    told = {
+    happened: dict[str, Callable[[], Awaitable[None]]] = {
         "cancelled": lambda: billing.cancel(of(more), 0),
         "missed": lambda: billing.miss(of(more), 0),
         "hold ended": lambda: end_hold(billing, more),
-    }[became]
+    }
+    told = happened[became]
     with pytest.raises(NotYetKnown) as waiting:
         await told()
     assert waiting.value.waits_for == more.visits[0].visit_id
@@ -404,6 +405,7 @@ async def test_once_nothing_of_its_twelve_months_is_to_come_what_comes_after_the
     billing: Billing,
 ) -> None:
     course = await long_course(billing, 0, 366, 380, 387)
+    await code(billing, "infusion", "96365")  # Told since: that is no reason for another version.
     await billing.complete(course, 0)
     assert len(await billing.estimates_of(course)) == 1
     billing.svc.clock.now = FIRST_VISIT + 366 * DAY - timedelta(minutes=5)  # Who comes early is treated early.
@@ -432,6 +434,23 @@ async def test_whoever_misses_the_last_visit_of_twelve_months_has_an_estimate_of
     await billing.miss(course, 1)
     second, _ = await billing.estimates_of(course)
     assert (second.service_date, second.visit_count) == (to_date(date(2028, 4, 5)), 1)
+
+
+async def test_what_comes_after_twelve_months_is_not_estimated_again_with_each_visit_before_it(
+    billing: Billing,
+) -> None:
+    course = await long_course(billing, 0, 380)
+    billing.svc.clock.now = FIRST_VISIT
+    await billing.complete(course, 0)
+    booster = of(further(billing, course, [INFUSION], FIRST_VISIT + 100 * DAY))
+    await billing.svc.deliver(booster.event)
+    billing.svc.clock.now = FIRST_VISIT + 100 * DAY
+    await billing.complete(booster, 0)
+    assert [each.visit_count for each in await billing.estimates_of(course)] == [2, 1, 1]
+    more = of(further(billing, course, [INFUSION, INFUSION], FIRST_VISIT + 380 * DAY + timedelta(hours=3)))
+    del more.event.visits[0]
+    await billing.svc.deliver(more.event)
+    assert [each.visit_count for each in await billing.estimates_of(course)] == [2, 2, 1, 1]
 
 
 async def test_a_visit_that_is_booked_a_year_after_all_others_is_estimated_by_itself(billing: Billing) -> None:

@@ -155,15 +155,20 @@ async def drop_visits(
 
 
 async def estimate_next(store: BillingStore, site: Site, course_id: UUID) -> None:
-    """What comes after the 12 months of a course's estimate, once nothing that it covers is to come. The caller has
-    locked the site."""
+    """What comes after the 12 months of a course's estimate, once nothing that it covers is to come, unless it was
+    estimated so before. The caller has locked the site."""
     before = await store.leaves_some(course_id)
     if not before:
         return
     visits, now = await store.expected_visits(course_id), store.call.now
     first = _first_day(site, visits, now)
-    if not are_of_one(before, first):
-        await _revise(store, site, course_id, clock_of_change(site.day(now), first, site), first)
+    if are_of_one(before, first):
+        return
+    clock = clock_of_change(site.day(now), first, site)
+    made = await _next_version(store, site, course_id, clock, first)
+    known = [each.lines for each in await store.valid_estimates(course_id)]
+    if made and made[0].lines not in known:
+        await _add(store, site, made[0], clock, made[1])
 
 
 async def price_again(store: BillingStore, site: Site, estimate: Estimate) -> None:
@@ -250,14 +255,21 @@ async def _clock(store: BillingStore, site: Site, course: Course, service_day: d
 
 
 async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock, service_day: date | None) -> None:
-    """The next version of a course's estimate, over all visits that are expected within 12 months; once none of these
-    is to come, over those of the 12 months after them. `service_day` is the first that changed; None: nothing did that
-    was scheduled."""
+    if made := await _next_version(store, site, course_id, clock, service_day):
+        await _add(store, site, made[0], clock, made[1])
+
+
+async def _next_version(
+    store: BillingStore, site: Site, course_id: UUID, clock: Clock, service_day: date | None
+) -> tuple[Estimate, datetime] | None:
+    """Of a course's estimate, over all visits that are expected within 12 months; once none of these is to come, over
+    those of the 12 months after them. And when the next visit starts. `service_day` is the first that changed; None:
+    nothing did that was scheduled."""
     course, now = await store.course(course_id), store.call.now
     names = await store.visit_types(course.protocol_version_id)
     visits = await store.expected_visits(course_id)
     if not all(visit.kind.visit_type_code for visit in visits):
-        return  # Booked before billing kept what each visit is: the estimate stays as it was.
+        return None  # Booked before billing kept what each visit is: the estimate stays as it was.
     first = _first_day(site, visits, now)
     earlier = [visit.kind for visit in visits if site.day(visit.start) < first]
     covered = [visit for visit in visits[len(earlier) :] if site.day(visit.start) <= last_covered(first)]
@@ -283,8 +295,7 @@ async def _revise(store: BillingStore, site: Site, course_id: UUID, clock: Clock
     )
     ahead = [visit.start for visit in visits if visit.start > now]
     priced = draft.priced_by(await books_of(store, site, course), earlier)
-    taxed = priced.taxed_by(await store.all_tax_rules(site.id))
-    await _add(store, site, taxed, clock, min(ahead, default=now))
+    return priced.taxed_by(await store.all_tax_rules(site.id)), min(ahead, default=now)
 
 
 def _first_day(site: Site, visits: Sequence[BookedVisit], now: datetime) -> date:
