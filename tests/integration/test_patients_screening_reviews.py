@@ -13,11 +13,13 @@ from grpc import StatusCode
 from atoll.patients.v1 import screening_service_pb2 as pb
 from atoll.patients.v1.patient_pb2 import Patient
 from atoll.patients.v1.screening_service_pb2_grpc import ScreeningServiceStub
-from chassis.ids import new_id, to_wire
+from chassis.ids import from_wire, new_id, to_wire
 from chassis.migrate import migrate
 from chassis.provision import provision
+from services.patients.store import PatientsStore
 from services.patients.store.screenings import LAST_ID, TO_REVIEW
-from tests.integration.test_patients_races import until_a_lock_is_awaited
+from services.patients.use_cases.clearances import revoke_clearance
+from tests.integration.test_patients_races import once, until_a_lock_is_awaited
 from tests.integration.test_patients_screenings import self_token, told
 from tests.integration.test_patients_speed import MANY, explained, most_rows, read_through
 from tests.support.patients import Desk, desk
@@ -248,6 +250,29 @@ async def test_who_is_excluded_waits_where_a_clearance_stands_until_the_last_is_
         await desk.revoke(each)
         assert await waiting(desk) == [found.id]
     await desk.revoke(last)
+    assert await waiting(desk) == []
+    assert await decision(desk, found.id) == ("CLEARANCE_REVOKED", "dr", last)
+
+
+async def test_of_the_last_two_clearances_that_are_revoked_at_once_the_second_ends_the_waiting(desk: Desk) -> None:
+    """Each would see the other stand."""
+    protocol, patient = await protocol_of(desk), await desk.create()
+    first, last = [await protocol.clear(patient) for _ in range(2)]
+    found = await protocol.screen(patient, PSYCHOTIC)
+    revoked, commit = asyncio.Event(), asyncio.Event()
+
+    async def revoke_and_wait(store: PatientsStore) -> None:
+        await revoke_clearance(store, from_wire("clearance", first), "why")
+        revoked.set()
+        await commit.wait()
+
+    holding = asyncio.create_task(once(desk, revoke_and_wait))
+    await revoked.wait()
+    revoking = asyncio.create_task(desk.revoke(last))
+    await until_a_lock_is_awaited(desk)
+    commit.set()
+    await holding
+    await revoking
     assert await waiting(desk) == []
     assert await decision(desk, found.id) == ("CLEARANCE_REVOKED", "dr", last)
 

@@ -5,7 +5,22 @@ from datetime import date
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import CTE, ColumnElement, Date, Text, Uuid, exists, func, insert, literal, or_, select, true, update
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Date,
+    Text,
+    Uuid,
+    and_,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
@@ -50,7 +65,15 @@ ADD_CLEARANCE = Settling(
 )
 _clearance = select(clearance).where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id"))
 CLEARANCE = Statement(_clearance)
-CLEARANCE_TO_CHANGE = Statement(_clearance.with_for_update())
+# With the patient's others for the protocol: of two that are revoked at once, each would see the other stand.
+_asked = clearance.alias("asked")
+CLEARANCE_TO_CHANGE = Statement(
+    select(clearance)
+    .join(_asked, and_(_asked.c.patient_id == clearance.c.patient_id, _asked.c.protocol_id == clearance.c.protocol_id))
+    .where(clearance.c.chain_id == CHAIN, _asked.c.chain_id == CHAIN, _asked.c.id == param("clearance_id", Uuid))
+    .order_by(clearance.c.id)
+    .with_for_update(of=clearance)
+)
 _id = param("clearance_id", Uuid)
 _standing = standing(param("revoked_at", Instant))
 # Decides only where it stood, and nothing else does: as it was before this statement.
@@ -162,7 +185,8 @@ class ClearanceStore(TextStore):
         return self._clearance(await self.row(CLEARANCE, clearance_id=clearance_id), clearance_id)
 
     async def clearance_to_change(self, clearance_id: UUID) -> Clearance:
-        return self._clearance(await self.row(CLEARANCE_TO_CHANGE, clearance_id=clearance_id), clearance_id)
+        found = await self.rows(CLEARANCE_TO_CHANGE, clearance_id=clearance_id)
+        return self._clearance(next((row for row in found if row["id"] == clearance_id), None), clearance_id)
 
     async def clearances(
         self, patient_id: UUID, before: UUID | None, limit: int, in_force: date | None = None
