@@ -83,6 +83,14 @@ def test_the_words_of_a_path_are_written_as_the_names_of_json() -> None:
             assert re.fullmatch("[a-z]+([A-Z][a-z]+)*", word), method.full_name
 
 
+def test_what_names_the_fields_that_change_is_a_patch_and_what_replaces_the_whole_is_put() -> None:
+    for method in RPCS:
+        verb = method.GetOptions().Extensions[annotations_pb2.http].WhichOneof("pattern")
+        masked = "update_mask" in method.input_type.fields_by_name
+        assert (verb == "patch") == masked, method.full_name
+        assert masked or not method.name.startswith("Update") or verb == "put", method.full_name
+
+
 def test_what_an_rpc_takes_over_get_identifies_nobody() -> None:
     """Whatever is not in the path of a GET stands in its query, and a query is logged by whoever passes it on."""
     for method in RPCS:
