@@ -159,6 +159,23 @@ async def test_a_visit_that_comes_into_twelve_months_leaves_the_next_as_they_are
     await billing.price([("therapy", "", "", 200, "Talk")], effective=TODAY + DAY)
     found = await billing.svc.db.job(inside, BillingStore, lambda store: store.valid_estimates(course_id))
     assert [(each.version, each.visit_count, each.beyond_count) for each in found] == [(4, 3, 1), (2, 1, 0)]
+    assert [(line.estimated_count, line.count) for line in (await coverage(billing, course)).lines] == [(2, 2), (1, 1)]
+
+
+async def test_a_course_is_shown_beside_the_estimate_of_its_next_visit(billing: Billing) -> None:
+    event = billing.course_event([INFUSION] * 2)
+    event.visits[1].start_time.CopyFrom(to_timestamp(FIRST_VISIT + 380 * DAY))
+    await billing.svc.deliver(event)
+    course = BookedCourse(event.course_id, event.site_id, event.patient_id, event)
+    billing.svc.clock.now = FIRST_VISIT
+    await billing.complete(course, 0)
+    booster = further(billing, course, [INFUSION], FIRST_VISIT + 100 * DAY)
+    await billing.svc.deliver(booster)
+    shown = (await coverage(billing, course)).estimate_id
+    billing.svc.clock.now = FIRST_VISIT + 100 * DAY
+    await billing.complete(BookedCourse(course.id, course.site_id, course.patient_id, booster), 0)
+    third, second, _ = await billing.estimates_of(course)
+    assert (shown, (await coverage(billing, course)).estimate_id) == (third.id, second.id)
 
 
 async def test_what_is_billed_beyond_the_first_twelve_months_is_not_made_up_for_by_the_next(billing: Billing) -> None:

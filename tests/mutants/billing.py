@@ -629,4 +629,5 @@ BILLING = [
     Mutant("services/billing/rpc/charges.py", 'if not 0 <= (last - first).days < DAYS_MAX:', 'if False:', I_BILLING_CHARGING, "of_days_of_a_site"),
     Mutant("services/billing/store/charges.py", '        charge.c.site_id == SITE,\n        charge.c.service_date <=', '        charge.c.service_date <=', I_BILLING_CHARGING, "by_site_and_days"),
     Mutant("services/billing/store/charges.py", '        charge.c.service_date <= param("last_day", Date),\n', '        charge.c.service_date <= param("last_day", Date) + 400,\n', I_BILLING_CHARGING, "by_site_and_days"),
+    Mutant("services/billing/use_cases/guard.py", 'measure_of(estimates, next_day)', 'max(estimates, key=lambda each: each.version, default=None)', I_BILLING_GUARD, "estimate_of_its_next_visit"),
 ]  # fmt: skip

@@ -5,7 +5,7 @@ With the patient locked, as whoever bills has it: two invoices do not pass where
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 from chassis.ids import new_id, to_wire
@@ -38,7 +38,7 @@ class Approve:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """A course beside its valid estimate: what the latest version covers, if there are several of 12 months each."""
+    """A course beside its valid estimate; of several, of 12 months each, that of the next visit."""
 
     course_id: UUID
     estimate_id: UUID | None
@@ -86,12 +86,13 @@ async def approve(store: BillingStore, command: Approve) -> Approval:
 
 async def coverage(store: BillingStore, course_id: UUID) -> Coverage:
     course, estimates = await store.course(course_id), await store.valid_estimates(course_id)
-    estimate = max(estimates, key=lambda each: each.version, default=None)
     site = await store.site(course.site_id)
     books = await store.pinned(site.id, course.id)
     names = await store.visit_types(course.protocol_version_id)
     visits, charged = await store.expected_visits(course_id), await store.charged_for_course(course_id)
     currency = site.currency or "USD"
+    next_day = next((site.day(each.start) for each in visits if not each.settled), date.max)
+    estimate = measure_of(estimates, next_day)
     lines = cover(
         estimate,
         [each for each in visits if measure_of(estimates, site.day(each.start)) is estimate],
