@@ -37,6 +37,8 @@ def read_patient(resource: Mapping[str, Any], uri: str = "") -> Reading:
     reading = Reading()
     if _ID.fullmatch(id_ := text_of(resource.get("id"))):
         reading.source_id = id_
+    if resource.get("active") is False:
+        reading.note("active", "ACTIVE_NOT_TAKEN", "the record is not in use where it comes from, and will be here")
     _read_names(resource, reading)
     _read_birth_date(resource, reading)
     _read_gender(resource, reading)

@@ -232,6 +232,7 @@ PATIENTS = [
     Mutant("services/patients/migrations/versions/0007_questionnaires_and_the_limits_of_clearances.py", '"GRANT SELECT, INSERT ON questionnaire_version TO patients"', '"GRANT SELECT, INSERT, UPDATE, DELETE ON questionnaire_version TO patients"', I_PATIENTS_QUESTIONNAIRES),
     Mutant("cli/fhir/documents.py", '    if len(found.patients) > 1 and document.get("type") in ONE_PATIENTS:\n', '    if False:\n', U_FHIR),
     Mutant("cli/fhir/patients.py", '        if kinds:\n', '        if False:\n', U_FHIR),
+    Mutant("cli/fhir/patients.py", 'if resource.get("active") is False:', 'if False:', U_FHIR, "not_in_use"),
     Mutant("cli/importing/batches.py", ' and self.size + size <= BATCH_BYTES_MAX', '', I_IMPORT_FHIR),
     Mutant("services/patients/use_cases/imports.py", '    await store.forget_plans()\n', '', I_PATIENTS_IMPORT),
     Mutant("services/patients/domain/contacts.py", 'at_home or phonenumbers.is_valid_number(number)', 'at_home', P_PATIENTS_PHONES),

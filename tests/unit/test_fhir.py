@@ -294,3 +294,9 @@ def test_a_name_whose_period_is_over_is_a_former_one_and_a_contact_is_nobody_any
     assert (reading.patient.family_name, reading.patient.former_names[0].family_name) == ("Ruiz", "Vega")
     assert [person.name for person in reading.patient.related_persons] == ["Eva Ruiz"]
     assert marks(reading.notes) == [("contact[0]", "RELATED_PERSON_NOT_TAKEN")]
+
+
+def test_of_a_record_that_is_not_in_use_it_is_told_that_it_will_be() -> None:
+    """Somebody's mistake, or a patient who left: a person looks at it."""
+    assert marks(read(active=False).notes) == [("active", "ACTIVE_NOT_TAKEN")]
+    assert marks(read(active=True).notes) == []
