@@ -453,6 +453,15 @@ async def test_what_comes_after_twelve_months_is_not_estimated_again_with_each_v
     assert [each.visit_count for each in await billing.estimates_of(course)] == [2, 2, 1, 1]
 
 
+async def test_a_visit_of_which_only_its_end_was_heard_is_charged_though_no_other_is_left(billing: Billing) -> None:
+    course = await long_course(billing, 0, 380)
+    billing.svc.clock.now = FIRST_VISIT + 381 * DAY
+    await billing.miss(course, 1)
+    await billing.miss(course, 0)
+    await billing.complete(of(further(billing, course, [INFUSION], FIRST_VISIT + 381 * DAY)), 0)
+    assert await billing.count("charge") == 1
+
+
 async def test_a_visit_that_is_booked_a_year_after_all_others_is_estimated_by_itself(billing: Billing) -> None:
     course = await long_course(billing, 0)
     billing.svc.clock.now = FIRST_VISIT

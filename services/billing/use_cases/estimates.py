@@ -157,10 +157,10 @@ async def drop_visits(
 async def estimate_next(store: BillingStore, site: Site, course_id: UUID) -> None:
     """What comes after the 12 months of a course's estimate, once nothing that it covers is to come, unless it was
     estimated so before. The caller has locked the site."""
-    before = await store.leaves_some(course_id)
-    if not before:
+    before, now = await store.leaves_some(course_id), store.call.now
+    visits = await store.expected_visits(course_id) if before else []
+    if before is None or not visits:  # None where the visit that was completed is the only one, and not known.
         return
-    visits, now = await store.expected_visits(course_id), store.call.now
     first = _first_day(site, visits, now)
     if are_of_one(before, first):
         return
