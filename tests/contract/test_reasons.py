@@ -73,6 +73,12 @@ def test_every_list_in_pages_says_that_it_refuses_a_token_of_another() -> None:
     assert {name: "BAD_PAGE_TOKEN" in said for name, said in said_of_rpcs()} == paged
 
 
+def test_whoever_has_the_reasons_of_another_call_says_so_in_words_that_are_read() -> None:
+    """`reasons of CreatePackage`, or each by its name: the OpenAPI document has no other from the comment."""
+    for name, said in said_of_rpcs():
+        assert not re.search(rf"({'|'.join(code.name for code in CODES.values())}): as (of )?[A-Z][a-z]", said), name
+
+
 def test_no_service_gives_another_meaning_to_a_reason_that_all_share() -> None:
     for package in set(PACKAGES) - {"common"}:
         assert promised(package) & promised("common") == set(), package
