@@ -176,6 +176,17 @@ async def test_a_feed_shows_when_and_where_and_never_who_or_what(clinic: Clinic)
         assert secret not in text
 
 
+async def test_a_feed_of_more_visits_than_it_shows_is_refused_and_never_cut(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST, FIRST + 3 * DAY])))
+    monkeypatch.setattr("services.scheduling.store.staff_calendars.FEED_EVENTS_MAX", 1)
+    refused = await refusal(feed_of(clinic, clinic.nurses[0], last_day=7))
+    assert (refused.code, refused.reason) == (StatusCode.FAILED_PRECONDITION, "CALENDAR_TOO_LARGE")
+    assert refused.metadata["events_max"] == "1"
+    assert len((await feed_of(clinic, clinic.nurses[0], last_day=3)).walk("VEVENT")) == 1
+
+
 async def test_an_events_id_stays_and_its_sequence_grows_and_what_is_cancelled_goes(clinic: Clinic) -> None:
     course = await clinic.book(clinic.request(await clinic.add_patient(), clinic.treatments([FIRST, FIRST + 3 * DAY])))
     before = (await feed_of(clinic, clinic.rooms[0])).walk("VEVENT")

@@ -688,4 +688,5 @@ SCHEDULING = [
     Mutant("services/scheduling/rpc/single.py", 'minute_of_start(request.start_time_of_day, "start_time_of_day")', 'request.start_time_of_day.hours * 60', I_SCHEDULING_SINGLE, "starts_at_24"),
     Mutant("services/scheduling/store/waitlist.py", '"patient_id": waitlist_entry.c.patient_id == any_(_ids)', '"patient_id": waitlist_entry.c.patient_id == PATIENT', I_SCHEDULING_WAITLIST, "any_of_their_ids"),
     Mutant("services/scheduling/store/protocols.py", '    .order_by(*_in_order)\n', '    .order_by(adoption.c.protocol_version_id)\n', I_SCHEDULING_VERSIONS, "adopted_first"),
+    Mutant("services/scheduling/store/staff_calendars.py", '            raise CalendarTooLarge(events_max=FEED_EVENTS_MAX)\n', '            found = found[:FEED_EVENTS_MAX]\n', I_SCHEDULING_STAFF_CALENDARS, "never_cut"),
 ]  # fmt: skip

@@ -24,7 +24,7 @@ class CalendarWindowInvalid(DomainError):
 
 class CalendarTooLarge(DomainError):
     kind, reason = Kind.CONFLICT, "CALENDAR_TOO_LARGE"
-    message = "there are more allocations than one answer shows: ask for fewer days or smaller pages"
+    message = "there is more than one answer shows: ask for fewer days or smaller pages"
 
 
 @dataclass(frozen=True, slots=True)

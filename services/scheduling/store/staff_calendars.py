@@ -10,6 +10,7 @@ from chassis.pages import Page
 from chassis.sql import Statement, param, rows
 from chassis.store import Store
 from chassis.tables import Instant
+from services.scheduling.domain.calendars import CalendarTooLarge
 from services.scheduling.domain.hours import DAY, Slot
 from services.scheduling.domain.resources import ResourceKind
 from services.scheduling.domain.staff_calendars import FEED_EVENTS_MAX, Appointment
@@ -101,8 +102,10 @@ class StaffCalendarStore(Store):
             from_time=window.start,
             until_time=window.end,
             room_kind=ResourceKind.ROOM,
-            limit=FEED_EVENTS_MAX,
+            limit=FEED_EVENTS_MAX + 1,
         )
+        if len(found) > FEED_EVENTS_MAX:
+            raise CalendarTooLarge(events_max=FEED_EVENTS_MAX)
         return [
             Appointment(
                 row["visit_id"],
