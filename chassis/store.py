@@ -62,12 +62,12 @@ class RequestIdReused(DomainError):
 _lock = rows("locks", lock_id=Uuid)
 
 
-def _locking(ids: FromClause) -> Select[Any]:
+def locking(ids: FromClause) -> Select[Any]:
     """Takes the locks in the order of `ids`."""
     return select(func.count(func.pg_advisory_xact_lock(func.hashtextextended(cast(ids.c.lock_id, Text), 0))))
 
 
-_locks = _locking(_lock)
+_locks = locking(_lock)
 _new_claim = pg_insert(idempotency).values(params(*KEY, "request_hash")).on_conflict_do_nothing()
 _claim = _new_claim.returning(idempotency.c.request_id).cte("claim")
 _ours = exists(select(_claim.c.request_id))
@@ -76,7 +76,7 @@ _ours = exists(select(_claim.c.request_id))
 
 def claiming(ids: FromClause, *more: ColumnElement[Any]) -> Statement:
     """The first statement of a change: claims the request, takes locks on `ids`, and answers `more`."""
-    return Statement(select(_ours.label("ours"), _locking(ids).where(_ours).scalar_subquery(), *more))
+    return Statement(select(_ours.label("ours"), locking(ids).where(_ours).scalar_subquery(), *more))
 
 
 CLAIM_AND_LOCK = claiming(_lock)

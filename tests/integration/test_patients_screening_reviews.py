@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -259,22 +261,41 @@ async def test_of_the_last_two_clearances_that_are_revoked_at_once_the_second_en
     protocol, patient = await protocol_of(desk), await desk.create()
     first, last = [await protocol.clear(patient) for _ in range(2)]
     found = await protocol.screen(patient, PSYCHOTIC)
+    async with being_revoked(desk, first):
+        revoking = asyncio.create_task(desk.revoke(last))
+        await until_a_lock_is_awaited(desk)
+    await revoking
+    assert await waiting(desk) == []
+    assert await decision(desk, found.id) == ("CLEARANCE_REVOKED", "dr", last)
+
+
+async def test_who_is_excluded_while_the_last_clearance_is_revoked_at_once_waits_for_nothing(desk: Desk) -> None:
+    """It would stand for the one, and nothing would wait for the other."""
+    protocol, patient = await protocol_of(desk), await desk.create()
+    async with being_revoked(desk, await protocol.clear(patient)):
+        screening = asyncio.create_task(protocol.screen(patient, PSYCHOTIC))
+        await until_a_lock_is_awaited(desk)
+    await screening
+    assert await waiting(desk) == []
+
+
+@asynccontextmanager
+async def being_revoked(desk: Desk, clearance_id: str) -> AsyncIterator[None]:
+    """Committed once the block is done."""
     revoked, commit = asyncio.Event(), asyncio.Event()
 
     async def revoke_and_wait(store: PatientsStore) -> None:
-        await revoke_clearance(store, from_wire("clearance", first), "why")
+        await revoke_clearance(store, from_wire("clearance", clearance_id), "why")
         revoked.set()
         await commit.wait()
 
     holding = asyncio.create_task(once(desk, revoke_and_wait))
     await revoked.wait()
-    revoking = asyncio.create_task(desk.revoke(last))
-    await until_a_lock_is_awaited(desk)
-    commit.set()
-    await holding
-    await revoking
-    assert await waiting(desk) == []
-    assert await decision(desk, found.id) == ("CLEARANCE_REVOKED", "dr", last)
+    try:
+        yield
+    finally:
+        commit.set()
+        await holding
 
 
 async def test_a_clearance_that_is_over_neither_makes_one_wait_nor_ends_that(desk: Desk) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from chassis.errors import NotYetKnown
 from chassis.ids import to_wire
 from chassis.sql import Statement, param, params
-from chassis.store import Settling
+from chassis.store import Settling, locking
 from chassis.tables import Instant
 from services.patients.domain.clearances import (
     Clearance,
@@ -63,18 +63,15 @@ ADD_CLEARANCE = Settling(
     insert(clearance).inline().values(params(*clearance.c.keys())).cte("new_clearance"),
     _deciding(Decision.CLEARED, "granted_by", "granted_at", "id"),
 )
-_clearance = select(clearance).where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id"))
-CLEARANCE = Statement(_clearance)
-# With the patient's others for the protocol: of two that are revoked at once, each would see the other stand.
-_asked = clearance.alias("asked")
-CLEARANCE_TO_CHANGE = Statement(
-    select(clearance)
-    .join(_asked, and_(_asked.c.patient_id == clearance.c.patient_id, _asked.c.protocol_id == clearance.c.protocol_id))
-    .where(clearance.c.chain_id == CHAIN, _asked.c.chain_id == CHAIN, _asked.c.id == param("clearance_id", Uuid))
-    .order_by(clearance.c.id)
-    .with_for_update(of=clearance)
-)
+CLEARANCE = Statement(select(clearance).where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id")))
 _id = param("clearance_id", Uuid)
+# As a claim locks whom it names.
+_whose = (
+    select(func.coalesce(patient.c.survivor_id, clearance.c.patient_id).label("lock_id"))
+    .join_from(clearance, patient, and_(patient.c.chain_id == CHAIN, patient.c.id == clearance.c.patient_id))
+    .where(clearance.c.chain_id == CHAIN, clearance.c.id == _id)
+)
+LOCK_PERSON = Statement(locking(_whose.subquery("whose")))
 _standing = standing(param("revoked_at", Instant))
 # Decides only where it stood, and nothing else does: as it was before this statement.
 REVOKE = Settling(
@@ -185,8 +182,9 @@ class ClearanceStore(TextStore):
         return self._clearance(await self.row(CLEARANCE, clearance_id=clearance_id), clearance_id)
 
     async def clearance_to_change(self, clearance_id: UUID) -> Clearance:
-        found = await self.rows(CLEARANCE_TO_CHANGE, clearance_id=clearance_id)
-        return self._clearance(next((row for row in found if row["id"] == clearance_id), None), clearance_id)
+        """With its person locked, as who grants one and who screens: each would take the other's for what stands."""
+        await self.rows(LOCK_PERSON, clearance_id=clearance_id)
+        return await self.clearance(clearance_id)
 
     async def clearances(
         self, patient_id: UUID, before: UUID | None, limit: int, in_force: date | None = None
