@@ -118,7 +118,7 @@ CHASSIS = [
     Mutant("chassis/store.py", 'or earlier["request_hash"] != digest', "", ONCE, "of_another_request"),
     Mutant("chassis/store.py", '{"actor": self.call.actor, "method"', '{"actor": "", "method"', ONCE, "its_caller"),
     Mutant("chassis/store.py", '"method": self.call.method, "request_id"', '"method": "", "request_id"', ONCE, "its_method"),
-    Mutant("chassis/store.py", "_locking(ids).where(_ours).scalar_subquery()", "_locking(ids).scalar_subquery()", ONCE, "replay_takes_no"),
+    Mutant("chassis/store.py", "locking(ids).where(_ours).scalar_subquery()", "locking(ids).scalar_subquery()", ONCE, "replay_takes_no"),
     Mutant("chassis/store.py", '        assert self._last[0] is SETTLE, "one last write"\n', "", ONCE, "last_write"),
     Mutant("chassis/db.py", "ordered = sorted(set(locks))", "ordered = list(locks)", ONCE, "one_order"),
     Mutant("chassis/db.py", "earlier = await store.claim(request, ordered)", "earlier = await store.claim(request, [])", ONCE, "rival"),
