@@ -1,12 +1,15 @@
 """The pages in docs/: each snippet is run, or says why not; each link leads somewhere."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
 
 import chassis.metrics  # noqa: F401  # It registers them.
+from chassis.settings import FromEnvironment
+from tests.contract.found import SERVICES, service
 from tests.support.snippets import DOCS, PAGES, RUN, blocks, is_as_shown
 from tools.gen import ROOT
 
@@ -40,6 +43,23 @@ def test_every_link_of_a_page_leads_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text()
     assert [page.name for page in DOCS.glob("*.md") if page.name != "README.md" and f"({page.name})" not in index] == []
+
+
+def settings_below(parent: type[FromEnvironment]) -> Iterator[type[FromEnvironment]]:
+    for each in parent.__subclasses__():
+        yield each
+        yield from settings_below(each)
+
+
+def test_every_setting_of_a_service_stands_on_a_page() -> None:
+    for name in SERVICES:
+        service(name)  # Its parts bring settings of their own.
+    told = "".join(page.read_text() for page in DOCS.glob("*.md"))
+    ours = {
+        name for each in settings_below(FromEnvironment) if "services" in each.__module__ for name in each.model_fields
+    }
+    assert {"pool_size", "processors"} <= ours
+    assert [name for name in sorted(ours) if not re.search(rf"\b(ATOLL_)?{name.upper()}\b", told)] == []
 
 
 def test_every_metric_is_among_the_alerts() -> None:
