@@ -363,6 +363,8 @@ visit_status_change = chain_table(
     _id("site_id"),
     Column("at", Instant, nullable=False),
     _text("actor"),
+    # Why it was booked, or held, where the version's spacing does not allow it.
+    Column("reason", Text, nullable=False, server_default=text("''")),
     _belongs_to("visit", "visit_id"),
     append_only=True,
     shown_if=shown_with("visit_status_change", "visit", "visit_id"),

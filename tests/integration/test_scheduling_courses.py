@@ -12,6 +12,7 @@ from google.protobuf.json_format import ParseDict
 from grpc import StatusCode
 
 from atoll.scheduling.v1 import course_service_pb2 as pb
+from atoll.scheduling.v1 import visit_service_pb2
 from atoll.scheduling.v1.events_pb2 import BookedVisit, CourseBooked
 from chassis.ids import new_id, to_wire
 from tests.support.scheduling import (
@@ -22,6 +23,7 @@ from tests.support.scheduling import (
     local,
     open_clinic,
     open_scheduling,
+    phase,
     revoked,
     visit_choice,
 )
@@ -472,6 +474,56 @@ async def test_a_shift_over_midnight_and_a_leap_day_are_booked_like_any_other(cl
     assert [visit.start_time.ToDatetime() for visit in course.visits] == [
         start.replace(tzinfo=None) for start in starts
     ]
+
+
+async def reasons(clinic: Clinic, course: pb.Course, token: str | None = None) -> list[list[str]]:
+    """Of the changes of status of each visit."""
+    requests = [visit_service_pb2.GetVisitRequest(visit_id=visit.id) for visit in course.visits]
+    answers = [await clinic.svc.call(clinic.visits.GetVisit, each, token) for each in requests]
+    return [sorted(change.reason for change in answer.status_changes) for answer in answers]
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_a_clinician_books_outside_the_spacing_for_a_reason_that_is_kept(clinic: Clinic, held: bool) -> None:
+    patient, why = await clinic.add_patient(), "Travels for a week"
+    starts = [FIRST, FRIDAY, FRIDAY + 7 * DAY]  # Two to five days are allowed.
+    asked: Any = clinic.request(patient, clinic.treatments(starts), spacing_reason=why)
+    if held:
+        asked = clinic.hold_request(patient, starts, spacing_reason=why)
+    call = clinic.courses.HoldCourse if held else clinic.courses.BookCourse
+    clinician = clinic.token("ROLE_CLINICIAN")
+    for token in (clinic.token(), clinic.token("ROLE_SITE_MANAGER"), clinic.svc.token("ROLE_PATIENT", patient=patient)):
+        assert (await refusal(clinic.svc.call(call, asked, token))).reason == "ACCESS_DENIED"
+    asked.spacing_reason = ""
+    refused = await refusal(clinic.svc.call(call, asked, clinician))
+    assert (refused.reason, refused.faults) == (
+        "SPACING_OUTSIDE_PROTOCOL",
+        [("visits[2].start_time", "SPACING_OUTSIDE_PROTOCOL")],
+    )
+    assert await clinic.counts("course", "visit") == [0, 0]
+    asked.spacing_reason = why
+    course = (await clinic.svc.call(call, asked, clinician)).course
+    assert await reasons(clinic, course) == [[""], [""], [why]]
+    assert await reasons(clinic, course, clinic.svc.token("ROLE_PATIENT", patient=patient)) == [[""], [""], [""]]
+    if held:
+        await clinic.book_hold(course.id)
+        assert await reasons(clinic, course) == [["", ""], ["", ""], ["", why]]
+
+
+async def test_a_reason_moves_no_visit_before_what_it_is_due_by(clinic: Clinic) -> None:
+    """It is for the spacing, and for nothing else."""
+    again = phase(
+        "again", "FOLLOW_UP", "talk", (1, 1, 1), (0, 0, 0),
+        anchor={"phase_code": "induction", "months": 1, "tolerance_days": 7},
+    )  # fmt: skip
+    clinic.version_id = await clinic.publish({**TEMPLATE, "phases": [*TEMPLATE["phases"], again]})
+    await clinic.adopt()
+    patient, clinician = await clinic.add_patient(), clinic.token("ROLE_CLINICIAN")
+    talk = visit_choice("again", FRIDAY, prescriber=clinic.prescriber)
+    alone = clinic.request(patient, [talk], spacing_reason="Sooner")
+    assert (await refusal(clinic.book(alone, clinician))).faults == [("visits[0].phase_code", "ANCHOR_MISSING")]
+    taken = clinic.request(patient, [*clinic.treatments([FIRST]), talk], spacing_reason="Sooner")
+    assert await reasons(clinic, await clinic.book(taken, clinician)) == [[""], ["Sooner"]]
 
 
 def day(number: int) -> dict[str, int]:

@@ -109,7 +109,12 @@ class VisitsConflict(DomainError):
     @property
     def indexes(self) -> list[int]:
         """Which of the visits asked for are in conflict."""
-        return sorted({int(each.field.partition("[")[2].partition("]")[0]) for each in self.violations})
+        return sorted(indexes_of(self.violations))
+
+
+def indexes_of(faults: Iterable[Violation]) -> frozenset[int]:
+    """Of the visits asked for that are at fault."""
+    return frozenset(int(each.field.partition("[")[2].partition("]")[0]) for each in faults)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +238,18 @@ class Terms:
         return self.patient_id if id in self.patient_ids else id
 
     def lay_out(
-        self, route_code: str, choices: Sequence[Choice], now: datetime, standing: Sequence[Visit] = ()
+        self,
+        route_code: str,
+        choices: Sequence[Choice],
+        now: datetime,
+        standing: Sequence[Visit] = (),
+        *,
+        spaced: bool = True,
     ) -> list[Layout]:
         """The visits, or a refusal for the first rule that any breaks, naming every visit that breaks it.
 
-        `standing` are visits that the course has already. Gates are another matter: see `check_gates`.
+        `standing` are visits that the course has already. Unless they are to be `spaced` their gaps, windows and
+        distances are whatever they are. Gates are another matter: see `check_gates`.
         """
         self.check_route(route_code)
         of_phases = [visit for visit in standing if visit.phase_code in self.template.order]
@@ -250,10 +262,16 @@ class Terms:
         self._check_times(choices, layouts, now)
         stops = self.stops(layouts, of_phases)
         refuse(PhasesOutsideProtocol, order_faults(self.template, stops) if of_phases else ())
-        refuse(SpacingOutsideProtocol, spacing_faults(stops))
+        faults = spacing_faults(stops)
+        refuse(SpacingOutsideProtocol, (each for each in faults if spaced or each.rule == "ANCHOR_MISSING"))
         refuse(ResourceUnsuitable, same_faults(stops))
         refuse(OutsideHours, self._outside_hours(choices, layouts))
         return layouts
+
+    def out_of_spacing(self, layouts: Sequence[Layout], standing: Sequence[Visit]) -> frozenset[int]:
+        """Which of the visits asked for are where the spacing does not allow them."""
+        stops = self.stops(layouts, [visit for visit in standing if visit.phase_code in self.template.order])
+        return indexes_of(spacing_faults(stops))
 
     def lay_out_beside(self, layouts: Sequence[Layout], choices: Sequence[Choice], now: datetime) -> None:
         """As `lay_out`, of visits beside the phases, which keep no gaps."""

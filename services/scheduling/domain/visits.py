@@ -155,6 +155,7 @@ class StatusChange:
     status: Status
     at: datetime
     actor: str
+    reason: str = ""
 
 
 def given_minutes(visit_type: VisitType, given: SegmentMinutes) -> SegmentMinutes:

@@ -100,6 +100,7 @@ def _asked(request: pb.BookCourseRequest | pb.HoldCourseRequest) -> dict[str, An
         "protocol_version_id": from_wire("protocolversion", request.protocol_version_id),
         "route_code": request.route_code,
         "course_id": _id("course", request.course_id),
+        "spacing_reason": request.spacing_reason,
         "visits": tuple(
             Choice(
                 visit.phase_code,

@@ -153,4 +153,5 @@ def _change(change: StatusChange) -> visit_pb2.VisitStatusChange:
         status=visit_pb2.VisitStatus.Value(change.status),
         change_time=to_timestamp(change.at),
         actor=change.actor,
+        reason=change.reason,
     )

@@ -184,6 +184,7 @@ TAKEN = Statement(
 _visit = rows(
     "new_visit",
     visit_id=Uuid,
+    change_reason=Text,
     phase_code=Text,
     visit_type_code=Text,
     visit_route_code=Text,
@@ -243,8 +244,8 @@ _new_visits = (
     insert(visit).from_select(list(_visit_values), select(*_visit_values.values())).returning(*TOLD).cte("new_visits")
 )
 _new_changes = insert(visit_status_change).from_select(
-    ["chain_id", "visit_id", "status", "site_id", "at", "actor"],
-    select(CHAIN, _v.visit_id, STATUS, SITE, NOW, param("actor", Text)),
+    ["chain_id", "visit_id", "status", "site_id", "at", "actor", "reason"],
+    select(CHAIN, _v.visit_id, STATUS, SITE, NOW, param("actor", Text), _v.change_reason),
 )
 _new_hold = insert(hold).from_select(
     ["chain_id", "course_id", "site_id", "patient_id", "actor", "held_at", "expire_at", "offer_id"],
@@ -405,10 +406,15 @@ class CourseStore(Store):
         ]
 
     def add_visits(
-        self, course: Course, new: Sequence[Visit], placed: Sequence[Sequence[Taken]], held_until: datetime | None
+        self,
+        course: Course,
+        new: Sequence[Visit],
+        placed: Sequence[Sequence[Taken]],
+        held_until: datetime | None,
+        reasons: Sequence[str],
     ) -> None:
-        """To a course that is there or, with its first version, new with them. Written with what the chassis writes
-        last."""
+        """To a course that is there or, with its first version, new with them; `reasons`: of each visit why it is where
+        the spacing does not allow it. Written with what the chassis writes last."""
         lanes = [(visit.id, each) for visit, each_placed in zip(new, placed, strict=True) for each in each_placed]
         if course.version == 1:
             pinned = {"protocol_version_id": course.protocol_version_id, "route_code": course.route_code}
@@ -425,6 +431,7 @@ class CourseStore(Store):
             booked_at=course.booked_at,
             status=new[0].status,
             visit_id=[visit.id for visit in new],
+            change_reason=list(reasons),
             phase_code=[visit.phase_code for visit in new],
             visit_type_code=[visit.visit_type_code for visit in new],
             visit_route_code=[visit.route_code for visit in new],

@@ -117,7 +117,7 @@ class VisitStore(Store):
 
     async def status_changes(self, visit_id: UUID) -> list[StatusChange]:
         found = await self.rows(CHANGES, visit_id=visit_id)
-        return [StatusChange(Status(row["status"]), row["at"], row["actor"]) for row in found]
+        return [StatusChange(Status(row["status"]), row["at"], row["actor"], row["reason"]) for row in found]
 
     async def visits(self, site_id: UUID, slot: Slot, page: Page) -> list[Visit]:
         after, after_id = page.after or [(slot.start - DAY).isoformat(), str(NO_ID)]

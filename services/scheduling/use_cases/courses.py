@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID
 
+from chassis.auth import AccessDenied
 from chassis.ids import new_id
 from services.scheduling import events
 from services.scheduling.domain.courses import (
@@ -23,6 +24,9 @@ from services.scheduling.store import SchedulingStore
 from services.scheduling.use_cases.booking_gates import check_booking_gates
 from services.scheduling.use_cases.holds import end_if_over
 
+CLINICIAN = "CLINICIAN"
+"""The role of those who may say that other gaps do no harm."""
+
 
 @dataclass(frozen=True, slots=True)
 class BookCourse:
@@ -33,6 +37,8 @@ class BookCourse:
     visits: tuple[Choice, ...]
     course_id: UUID | None = None
     """None: a new one."""
+    spacing_reason: str = ""
+    """Why a clinician books where the spacing does not allow it."""
 
     @property
     def resource_ids(self) -> set[UUID]:
@@ -79,14 +85,22 @@ class Asked:
     terms: Terms
     course: Course
     layouts: list[Layout]
+    out_of_spacing: frozenset[int] = frozenset()
+    """Which of the visits a clinician books though it does not allow them."""
+
+    def reasons(self, command: BookCourse) -> list[str]:
+        return [command.spacing_reason if i in self.out_of_spacing else "" for i in range(len(self.layouts))]
 
 
 async def asked(store: SchedulingStore, command: BookCourse) -> Asked:
+    overrides = bool(command.spacing_reason)
+    if overrides and CLINICIAN not in store.call.roles:
+        raise AccessDenied()
     version, terms, course = await _wanted(store, command)
     standing = course.standing(store.call.now)
     terms = await with_leaving(store, terms, standing)
-    layouts = terms.lay_out(command.route_code, command.visits, store.call.now, standing)
-    return Asked(version, terms, course, layouts)
+    layouts = terms.lay_out(command.route_code, command.visits, store.call.now, standing, spaced=not overrides)
+    return Asked(version, terms, course, layouts, terms.out_of_spacing(layouts, standing) if overrides else frozenset())
 
 
 async def with_leaving(store: SchedulingStore, terms: Terms, standing: Sequence[Visit]) -> Terms:
@@ -114,7 +128,7 @@ async def book(store: SchedulingStore, command: BookCourse, found: Asked) -> tup
     course = replace(found.course, booked_at=found.course.booked_at or store.call.now)
     placed = await placed_among(store, found.terms, command.visits, found.layouts)
     new = laid_out(course, found.layouts, [new_id() for _ in found.layouts], Status.BOOKED)
-    store.add_visits(course, new, placed, None)
+    store.add_visits(course, new, placed, None, found.reasons(command))
     store.emit(events.course_booked(course, new, found.version.protocol_id), about=course.id, version=course.version)
     return course, new
 
@@ -142,7 +156,7 @@ async def hold(
     check_share(found.terms, placed, await store.held_on_days(found.terms, placed))
     ids = [course.offer_id] if course.offer_id else [new_id() for _ in found.layouts]
     new = laid_out(course, found.layouts, ids, Status.HELD)
-    store.add_visits(course, new, placed, course.hold_until)
+    store.add_visits(course, new, placed, course.hold_until, found.reasons(command))
     store.emit(events.course_held(course, new, found.version.protocol_id), about=course.id, version=course.version)
     return course, new
 
