@@ -1126,6 +1126,7 @@ async def test_a_package_is_seen_where_it_may_be_drawn_and_changed_where_it_was_
     ):
         refused = await refusal(attempt)
         assert (refused.code, refused.reason) == (StatusCode.PERMISSION_DENIED, "PACKAGE_OTHER_SITE")
+        assert refused.metadata["site_ids"] == chain.billing.site_id
     assert (await refusal(chain.sell(await chain.offer(), there))).code == StatusCode.PERMISSION_DENIED
     course = await chain.treat(INFUSION, site_id=chain.other_site_id)
     [redemption] = await chain.redemptions(sale, there)

@@ -631,4 +631,5 @@ BILLING = [
     Mutant("services/billing/store/charges.py", '        charge.c.service_date <= param("last_day", Date),\n', '        charge.c.service_date <= param("last_day", Date) + 400,\n', I_BILLING_CHARGING, "by_site_and_days"),
     Mutant("services/billing/use_cases/guard.py", 'measure_of(estimates, next_day)', 'max(estimates, key=lambda each: each.version, default=None)', I_BILLING_GUARD, "estimate_of_its_next_visit"),
     Mutant("services/billing/use_cases/estimates.py", 'if before is None or not visits:', 'if before is None:', I_BILLING_ESTIMATE_CHANGES, "only_its_end"),
+    Mutant("services/billing/use_cases/drawing.py", 'sorted(site_ids - (store.call.sites or frozenset()))', 'sorted(store.call.sites or ())', I_SALES, "changed_where_it_was_sold"),
 ]  # fmt: skip

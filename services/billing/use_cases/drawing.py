@@ -3,7 +3,7 @@
 from collections.abc import Set
 from uuid import UUID
 
-from chassis.ids import new_id
+from chassis.ids import new_id, to_wire
 from services.billing import events
 from services.billing.domain.entitlements import Drawn, PackageOtherSite, Sale, choose
 from services.billing.domain.prices import price
@@ -95,4 +95,5 @@ def acts_for(store: BillingStore, site_ids: Set[UUID]) -> bool:
 
 def need_sites(store: BillingStore, site_ids: Set[UUID]) -> None:
     if not acts_for(store, site_ids):
-        raise PackageOtherSite()
+        others = sorted(site_ids - (store.call.sites or frozenset()))
+        raise PackageOtherSite(site_ids=",".join(to_wire("site", each) for each in others))
