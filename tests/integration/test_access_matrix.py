@@ -36,6 +36,8 @@ STREAM_S = 0.5
 SENSIBLE_CODES = {"language_code": "en", "currency_code": "USD"}
 OF_EVERY_SITE = {"SearchAudit"}
 """A role that holds at some sites only does not do: a trail is of all sites."""
+OF_FEWER = {"gate_reason", "spacing_reason"}
+"""What some of those who may call may not give: tests of theirs see to it."""
 DENIED, REFUSED = "ACCESS_DENIED", "TOKEN_REFUSED"
 
 
@@ -74,6 +76,8 @@ class Door:
         if made is None and not keep:
             made = self.requests.fill(GetMessageClass(rpc.input_type)(), 0)
         assert made is not None, f"no request to {rpc.full_name} is known that keeps its rules"
+        for name in OF_FEWER & set(made.DESCRIPTOR.fields_by_name):
+            made.ClearField(name)
         return bytes(made.SerializeToString())
 
     def by_hand(self, rpc: MethodDescriptor) -> Any | None:

@@ -63,7 +63,10 @@ ADD_CLEARANCE = Settling(
     insert(clearance).inline().values(params(*clearance.c.keys())).cte("new_clearance"),
     _deciding(Decision.CLEARED, "granted_by", "granted_at", "id"),
 )
-CLEARANCE = Statement(select(clearance).where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id")))
+_clearance = select(clearance).where(clearance.c.chain_id == CHAIN, clearance.c.id == param("clearance_id"))
+CLEARANCE = Statement(_clearance)
+# Of those that the caller may change, which are fewer than they may see behind glass.
+CLEARANCE_TO_CHANGE = Statement(_clearance.with_for_update())
 _id = param("clearance_id", Uuid)
 # As a claim locks whom it names.
 _whose = (
@@ -184,7 +187,7 @@ class ClearanceStore(TextStore):
     async def clearance_to_change(self, clearance_id: UUID) -> Clearance:
         """With its person locked, as who grants one and who screens: each would take the other's for what stands."""
         await self.rows(LOCK_PERSON, clearance_id=clearance_id)
-        return await self.clearance(clearance_id)
+        return self._clearance(await self.row(CLEARANCE_TO_CHANGE, clearance_id=clearance_id), clearance_id)
 
     async def clearances(
         self, patient_id: UUID, before: UUID | None, limit: int, in_force: date | None = None
