@@ -115,10 +115,14 @@ async def test_what_is_said_of_a_visit_that_moved_is_sent_again_until_it_begins(
 
 
 async def test_what_follows_a_visit_is_sent_again_after_it_unless_it_was_off(office: Office) -> None:
-    rule = {"code": "next_day", "kind": message_pb2.MESSAGE_KIND_VISIT_FOLLOW_UP, "offset_minutes": 24 * 60}
-    channels = [message_pb2.CHANNEL_EMAIL]
-    rules = [cadence_pb.CadenceRule(**rule, anchor=cadence_pb.CADENCE_ANCHOR_END, channels=channels)]
-    asked = cadence_pb.UpdateCadenceRequest(request_id=str(uuid4()), rules=rules, etag='"0"')
+    rule = cadence_pb.CadenceRule(
+        code="next_day",
+        kind=message_pb2.MESSAGE_KIND_VISIT_FOLLOW_UP,
+        anchor=cadence_pb.CADENCE_ANCHOR_END,
+        offset_minutes=24 * 60,
+        channels=[message_pb2.CHANNEL_EMAIL],
+    )
+    asked = cadence_pb.UpdateCadenceRequest(request_id=str(uuid4()), rules=[rule], etag='"0"')
     await office.svc.call(office.svc.stub(CadenceServiceStub).UpdateCadence, asked)
     booked = await office.book()
     await office.svc.deliver(office.completed(booked))
