@@ -40,8 +40,9 @@ CHECKS = [status_code_conformance, content_type_conformance, response_schema_con
 REFUSED = (400, 404, 413, 429, 503, 504)
 """What a request may be answered with that breaks a rule: 404 where its path names no call, 413 and 429 where it is too
 long, 503 and 504 whatever is asked."""
-RULES_OF_FIELDS = ("required", "string", "int32", "int64", "enum", "repeated", "field_mask")
-"""What the ids of rules begin with that JSON Schema can say, unlike those that messages and fields have in CEL."""
+RULES_OF_FIELDS = ("required", "string", "int32", "enum", "repeated", "field_mask")
+"""What the ids of rules begin with that JSON Schema can say, unlike those that messages and fields have in CEL, and
+those of int64: in JSON these are strings, which have no least and no greatest."""
 TIMEOUT_S = 40
 KNOWN_MAX = 20
 SHOWN_MAX = 1500
