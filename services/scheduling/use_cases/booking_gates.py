@@ -37,13 +37,13 @@ async def _unpassed(
     held: Sequence[Visit],
     reason: str,
 ) -> dict[int, Sequence[GateState]]:
+    gated = {i: gates for i, layout in enumerate(layouts) if (gates := _gates_of(terms, layout))}
+    deposit = await store.deposit_of(course.id) if gated and not held else {}
     states = dict[int, Sequence[GateState]]()
-    for i, layout in enumerate(layouts):
-        gates = _gates_of(terms, layout)
-        if gates:
-            records = (await store.known_gates(held[i].id)).records if held else await store.deposit_of(course.id)
-            consents = await store.consents_of(gates, course.site_id, terms.patient_id, layout.stay.start)
-            states[i] = states_of(gates, records, {}, consents)
+    for i, gates in gated.items():
+        records = (await store.known_gates(held[i].id)).records if held else deposit
+        consents = await store.consents_of(gates, course.site_id, terms.patient_id, layouts[i].stay.start)
+        states[i] = states_of(gates, records, {}, consents)
     return dict(let_book(states, reason))
 
 
